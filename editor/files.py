@@ -1,0 +1,348 @@
+"""Files: written whole or not at all, safely named, and the bytes that travel beside the pixels.
+
+Knows bytes, names and metadata blocks; what a picture is lives in `editor.images`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+import struct
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+from xml.sax.saxutils import escape, unescape
+
+from editor.errors import GroundbrushError, one_line
+
+RECIPE_LIMIT = 1_000_000
+"""Largest recipe in bytes of JSON, read or written: far above any honest one."""
+
+_EXIF_PREFIX = b"Exif\x00\x00"
+_ORIENTATION, _THUMBNAIL_AT, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
+_SHORT, _LONG = 3, 4
+_RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
+_XMP_OPEN, _XMP_CLOSE = "<groundbrush:recipe>", "</groundbrush:recipe>"
+_XMP = (
+    '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:groundbrush="urn:groundbrush:recipe">'
+    f"{_XMP_OPEN}%s{_XMP_CLOSE}"
+    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+def atomic_write(
+    path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]
+) -> Path:
+    """Write a file so that it appears whole or not at all, creating its folder.
+
+    The content goes to a hidden temporary name in the same folder, is flushed to disk, and takes
+    the final name in one step. A file already there is replaced and lends its permissions; a
+    symbolic link is replaced, not followed, so nothing outside the folder is ever written.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The final name.
+    content : bytes or callable
+        The bytes, or a function that writes them to the open binary file it is given.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+
+    Raises
+    ------
+    GroundbrushError
+        If the folder or the file cannot be written. An exception of the callable's own (other
+        than `OSError`) passes through; in every case no partial file is left and an earlier file
+        under that name is untouched.
+
+    Examples
+    --------
+    >>> atomic_write("out/notes.txt", b"done").read_bytes()  # doctest: +SKIP
+    b'done'
+    """
+    path = as_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError("a folder has that name")
+        partial = path.parent / f".{path.name[:32]}.{secrets.token_hex(8)}.part"
+        try:
+            _write_through(partial, path, content)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise GroundbrushError(
+            f"cannot write {str(path)!r} ({_reason(error)}); expected a writable folder and a "
+            "free name; choose another output path"
+        ) from error
+    return path
+
+
+def safe_name(text: str, max_bytes: int = 80) -> str:
+    """Turn any text into a file name that is legal everywhere and stays in its folder.
+
+    Letters, marks and digits of every script are kept, as are ``-``, ``_`` and ``.``; any run of
+    other characters becomes one ``-``. Different texts can give the same name.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as a phrase.
+    max_bytes : int
+        Longest name in UTF-8 bytes, at least 8.
+
+    Returns
+    -------
+    str
+        Never empty, never hidden, never a Windows device name, without a separator;
+        ``safe_name(safe_name(t)) == safe_name(t)``.
+
+    Examples
+    --------
+    >>> safe_name("the red apple, left/../of it")
+    'the-red-apple-left-..-of-it'
+    >>> safe_name("../..")
+    'unnamed'
+    """
+    if max_bytes < 8:
+        raise GroundbrushError(f"max_bytes={max_bytes} given; expected at least 8; leave it at 80")
+    kept = "".join(
+        c if c in "-_." or unicodedata.category(c)[0] in "LMN" else " "
+        for c in unicodedata.normalize("NFKC", text)
+    )
+    name = re.sub(r"[\s-]+", "-", kept).strip("-.") or "unnamed"
+    if name.split(".")[0].upper() in _RESERVED:
+        name = f"_{name}"
+    return name.encode()[:max_bytes].decode(errors="ignore").rstrip("-.")
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return a `Path`, or raise `GroundbrushError` for anything that is not one."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise GroundbrushError(
+            f"a path of type {type(path).__name__} given; expected str or pathlib.Path"
+        )
+    try:
+        if b"\x00" in os.fsencode(path):
+            raise ValueError("it holds a null character")
+    except ValueError as error:  # UnicodeEncodeError is one
+        raise GroundbrushError(
+            f"{os.fspath(path)!a} cannot be a file name ({one_line(error)}); expected plain text; "
+            "use letters and digits"
+        ) from error
+    return Path(path)
+
+
+def open_regular(path: Path, what: str = "picture") -> BinaryIO:
+    """Open an ordinary, non-empty file for reading; links are followed.
+
+    Raises
+    ------
+    GroundbrushError
+        If it is missing, a folder, a device or pipe (which could block for ever), empty, or may
+        not be read.
+    """
+    name = repr(str(path))
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise GroundbrushError(f"{name} is a folder; expected a {what} file; name one in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise GroundbrushError(
+                f"{name} is a device or a pipe; expected an ordinary {what} file"
+            )
+        if status.st_size == 0:
+            raise GroundbrushError(
+                f"{name} is empty (0 bytes); expected a {what}; copy or download it again"
+            )
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise GroundbrushError(
+            f"{name} does not exist; expected a {what} file; check the spelling and the folder"
+        ) from error
+    except PermissionError as error:
+        raise GroundbrushError(
+            f"{name} may not be read (permission denied); change its permissions"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise GroundbrushError(
+            f"{name} cannot be opened ({_reason(error)}); expected a {what} file"
+        ) from error
+
+
+def upright_exif(raw: bytes) -> bytes:
+    """Return an EXIF block with its orientation set to 1 and its thumbnail taken out.
+
+    The block is patched in place rather than written anew, so that maker notes, whose offsets
+    are absolute, survive. The thumbnail goes because it would still show what an edit removed.
+
+    Parameters
+    ----------
+    raw : bytes
+        TIFF-structured EXIF, with or without the leading ``Exif\\0\\0``.
+
+    Returns
+    -------
+    bytes
+        With the leading ``Exif\\0\\0``.
+
+    Raises
+    ------
+    ValueError
+        If the block is not well formed.
+    """
+    data = bytearray(raw.removeprefix(_EXIF_PREFIX))
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(data[:4]))
+    if order is None:
+        raise ValueError("no TIFF header in the EXIF block")
+    try:
+        entries, link = _ifd(data, order, struct.unpack_from(order + "I", data, 4)[0])
+        if _ORIENTATION in entries:
+            kind, at = entries[_ORIENTATION]
+            struct.pack_into(order + {_SHORT: "H", _LONG: "I"}[kind], data, at, 1)
+        thumbnail_ifd = struct.unpack_from(order + "I", data, link)[0]
+        if thumbnail_ifd:
+            struct.pack_into(order + "I", data, link, 0)
+            _blank_thumbnail(data, order, thumbnail_ifd, link + 4)
+    except (struct.error, KeyError) as error:
+        raise ValueError(f"malformed EXIF block ({error})") from error
+    return _EXIF_PREFIX + bytes(data)
+
+
+def recipe_text(recipe: Mapping[str, Any]) -> str:
+    """Return a recipe as ASCII JSON, refusing what JSON cannot hold or what is too large."""
+    if not isinstance(recipe, Mapping):
+        raise GroundbrushError(
+            f"a recipe of type {type(recipe).__name__} given; expected a mapping such as a dict"
+        )
+    try:
+        text = json.dumps(dict(recipe), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise GroundbrushError(
+            f"the recipe cannot be written as JSON ({one_line(error)}); expected only text, "
+            "finite numbers, true, false, null, lists and mappings"
+        ) from error
+    _check_recipe_size(len(text), "the recipe")
+    return text
+
+
+def parse_recipe(text: str | bytes, name: str) -> dict[str, Any]:
+    """Read recipe JSON that may be hostile; `name` is the file, for the message."""
+    _check_recipe_size(len(text), f"the recipe in {name!r}")
+    try:
+        recipe = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise GroundbrushError(
+            f"the recipe in {name!r} is not JSON ({one_line(error)}); use the file as it was saved"
+        ) from error
+    if not isinstance(recipe, dict):
+        raise GroundbrushError(
+            f"the recipe in {name!r} is a JSON {type(recipe).__name__}; expected an object "
+            '{"...": ...}; use the file as it was saved'
+        )
+    return recipe
+
+
+def wrap_xmp(text: str) -> bytes:
+    """Return an XMP packet that carries recipe JSON (for JPEG and WebP)."""
+    return (_XMP % escape(text)).encode("ascii")
+
+
+def unwrap_xmp(packet: bytes | str) -> str | None:
+    """Return the recipe JSON in an XMP packet, or None.
+
+    Found by plain search: an XML parser would expand entities of a hostile packet.
+    """
+    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
+    _, opened, rest = text.partition(_XMP_OPEN)
+    body, closed, _ = rest.partition(_XMP_CLOSE)
+    return unescape(body) if opened and closed else None
+
+
+def _write_through(
+    partial: Path, final: Path, content: bytes | Callable[[BinaryIO], object]
+) -> None:
+    """Write and flush `partial`, with the permissions `final` has or would get."""
+    # Not tempfile.mkstemp: it makes private (0600) files, and the umask cannot be read safely.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(partial, flags, 0o666), "wb") as file:
+        if final.is_file() and not final.is_symlink():
+            os.chmod(partial, stat.S_IMODE(final.stat().st_mode))
+        if callable(content):
+            content(file)
+        else:
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable where the system can; the file itself is already whole."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why the system refused, without the path (the message has it already)."""
+    text = getattr(error, "strerror", None)
+    return text.lower() if isinstance(text, str) else one_line(error)
+
+
+def _ifd(data: bytearray, order: str, start: int) -> tuple[dict[int, tuple[int, int]], int]:
+    """Return one EXIF directory as {tag: (type, offset of the value)} and its link's offset."""
+    count = struct.unpack_from(order + "H", data, start)[0]
+    entries = {}
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(order + "HH", data, at)
+        entries[tag] = (kind, at + 8)
+    return entries, start + 2 + 12 * count
+
+
+def _blank_thumbnail(data: bytearray, order: str, start: int, first_free: int) -> None:
+    """Erase the thumbnail that the directory at `start` points at."""
+    entries, _ = _ifd(data, order, start)
+    if _THUMBNAIL_AT not in entries or _THUMBNAIL_LENGTH not in entries:
+        return
+    at, length = (
+        struct.unpack_from(order + "I", data, entries[tag][1])[0]
+        for tag in (_THUMBNAIL_AT, _THUMBNAIL_LENGTH)
+    )
+    if at < first_free or at + length > len(data):
+        raise ValueError("the EXIF thumbnail lies outside its block")
+    if at + length == len(data):
+        del data[at:]
+    else:
+        data[at : at + length] = bytes(length)
+
+
+def _check_recipe_size(size: int, what: str) -> None:
+    if size > RECIPE_LIMIT:
+        raise GroundbrushError(
+            f"{what} is {size:,} bytes of JSON; expected at most {RECIPE_LIMIT:,}; "
+            "keep masks and pictures out of it"
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

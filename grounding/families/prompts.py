@@ -1,0 +1,215 @@
+"""Prompts with one picture in them, tokenised so that everything before the phrase is shared.
+
+Shared by the families whose prompt is "head, picture, text with the phrase". The split is made
+right after the picture, never further on: a tokenizer may merge a later separator with the
+phrase's first letters, but never anything with the image placeholder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grounding.errors import GroundingError
+from grounding.families.base import QUERY_MODES, Prompt
+
+__all__ = ["PromptBuilder"]
+
+_PHRASE = "{phrase}"
+_Encoding = tuple[list[int], list[tuple[int, int]]]
+
+
+class PromptBuilder:
+    """Turns a phrase into a :class:`Prompt` with `image_length` image tokens in it.
+
+    Parameters
+    ----------
+    tokenizer
+        A fast transformers tokenizer (character offsets are needed).
+    template
+        The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
+    image_token_id
+        The id the model replaces by image features.
+    image_length
+        How many of them the picture takes.
+    query
+        ``"expression"`` or ``"prompt"``: whose last token asks.
+    image_token
+        The placeholder in `template`.
+
+    Raises
+    ------
+    GroundingError
+        For a template, tokenizer or query mode it cannot work with.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        template: str,
+        image_token_id: int,
+        image_length: int,
+        query: str = "expression",
+        image_token: str = "<image>",
+    ) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise GroundingError(
+                f"{type(tokenizer).__name__} gives no character offsets; expected a fast "
+                "tokenizer: add a tokenizer.json to the model's folder"
+            )
+        if query not in QUERY_MODES:
+            raise GroundingError(f"query={query!r}; expected one of {', '.join(QUERY_MODES)}")
+        self.tokenizer = tokenizer
+        self.image_token = image_token
+        self.image_token_id = image_token_id
+        self.image_length = image_length
+        self.query = query
+        self._whole = tokenizer.convert_tokens_to_ids(image_token) == image_token_id
+        self.template = self._checked(template)
+        head, tail = template.split(image_token)
+        self._opening = head + image_token
+        self._gap = tail[: len(tail) - len(tail.lstrip())]
+        self.prefix_ids = tuple(self._expand(*self._encode(self._opening))[0])
+        self.image_start = self.prefix_ids.index(image_token_id)
+
+    def full_template(self, template: str | None) -> str:
+        """The template with its opening: as given if it holds the picture, else continued."""
+        if template is None:
+            return self.template
+        if self.image_token not in template:
+            return self._checked(self._opening + self._gap + template)
+        if not template.startswith(self._opening):
+            raise GroundingError(
+                f"template {template!r} must open with {self._opening!r} as the grounding prompt "
+                "does, so that the picture is read once"
+            )
+        return self._checked(template)
+
+    def build(self, phrase: str, template: str | None = None) -> Prompt:
+        """Tokenise the prompt for a phrase.
+
+        Raises
+        ------
+        GroundingError
+            When the phrase is empty or holds a control token.
+        """
+        phrase = self._clean(phrase)
+        before, after = self.full_template(template).split(_PHRASE)
+        ids, offsets = self._expand(*self._encode(before + phrase + after))
+        if tuple(ids[: len(self.prefix_ids)]) != self.prefix_ids:
+            raise GroundingError(
+                f"the tokenizer reads {self._opening!r} differently when {phrase!r} follows; "
+                "expected a phrase-independent opening: end it with the picture"
+            )
+        first, last = len(before), len(before) + len(phrase)
+        inside = [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
+        if not inside:
+            raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
+        spans = [(max(a - first, 0), min(b - first, len(phrase))) for a, b in offsets]
+        return Prompt(
+            ids=tuple(ids),
+            expression=(inside[0], inside[-1] + 1),
+            offsets=tuple(spans[inside[0] : inside[-1] + 1]),
+            query=inside[-1] if self.query == "expression" else len(ids) - 1,
+            phrase=phrase,
+        )
+
+    def answer_id(self, word: str, template: str) -> int:
+        """First token of `word` as it would follow the template.
+
+        Raises
+        ------
+        GroundingError
+            When the tokenizer does not know the word.
+        """
+        prompt = self.full_template(template).replace(_PHRASE, "object")
+        space = "" if prompt[-1:].isspace() else " "
+        before, _ = self._encode(prompt)
+        ids, _ = self._encode(prompt + space + word)
+        if ids[: len(before)] != before or len(ids) == len(before):
+            # The answer merged with the prompt's last characters: take the word on its own.
+            ids, before = self.tokenizer(word, add_special_tokens=False)["input_ids"], []
+        answer = ids[len(before)] if len(ids) > len(before) else self.tokenizer.unk_token_id
+        if answer is None or answer == self.tokenizer.unk_token_id:
+            raise GroundingError(
+                f"the tokenizer does not know the answer {word!r}; choose a word of its vocabulary"
+            )
+        return int(answer)
+
+    def unknown_words(self, phrase: str) -> tuple[str, ...]:
+        """Words of the phrase that became the unknown token, in order."""
+        unknown = self.tokenizer.unk_token_id
+        if unknown is None:
+            return ()
+        prompt = self.build(phrase)
+        start, stop = prompt.expression
+        pairs = zip(prompt.ids[start:stop], prompt.offsets, strict=True)
+        return tuple(prompt.phrase[a:b].strip() for i, (a, b) in pairs if i == unknown)
+
+    def _checked(self, template: str) -> str:
+        """The template, if it holds one picture and, after it, one phrase."""
+        image, phrase = template.find(self.image_token), template.find(_PHRASE)
+        once = template.count(self.image_token) == 1 and template.count(_PHRASE) == 1
+        if not once or phrase < image:
+            raise GroundingError(
+                f"prompt template {template!r} must hold {self.image_token} once and {{phrase}} "
+                f"once after it, e.g. 'USER: {self.image_token}\\n{{phrase}} ASSISTANT:'"
+            )
+        return template
+
+    def _clean(self, phrase: str) -> str:
+        """The phrase on one line, refused if empty or if it would inject control tokens."""
+        if not isinstance(phrase, str) or not phrase.strip():
+            raise GroundingError(
+                f"phrase is {phrase!r}; expected some words that name a thing in the picture"
+            )
+        phrase = " ".join(phrase.split())
+        for token in (self.image_token, *self.tokenizer.all_special_tokens):
+            if token in phrase:
+                raise GroundingError(
+                    f"phrase {phrase!r} holds the control token {token!r}; leave it out"
+                )
+        return phrase
+
+    def _encode(self, text: str) -> _Encoding:
+        """Ids and character offsets of a text with at most one image placeholder."""
+        if self._whole:
+            return self._trim(*self._call(text, special=True), text)
+        # Checkpoints in the original LLaVA layout have no placeholder in their vocabulary: the
+        # pieces around it are tokenised separately, as the original does.
+        head, _, tail = text.partition(self.image_token)
+        ids, offsets = self._trim(*self._call(head, special=True), head)
+        skip = len(head) + len(self.image_token)
+        if skip <= len(text):
+            ids.append(self.image_token_id)
+            offsets.append((len(head), skip))
+        more, spans = self._call(tail, special=False)
+        return ids + more, offsets + [(a + skip, b + skip) for a, b in spans]
+
+    def _call(self, text: str, *, special: bool) -> _Encoding:
+        """The tokenizer's own ids and offsets."""
+        out = self.tokenizer(
+            text, add_special_tokens=special, return_offsets_mapping=True, verbose=False
+        )
+        return list(out["input_ids"]), [(int(a), int(b)) for a, b in out["offset_mapping"]]
+
+    def _trim(self, ids: list[int], offsets: list[tuple[int, int]], text: str) -> _Encoding:
+        """Without an end token that the tokenizer added on its own."""
+        end = self.tokenizer.eos_token_id
+        while ids and ids[-1] == end and not text.endswith(self.tokenizer.eos_token):
+            ids, offsets = ids[:-1], offsets[:-1]
+        return ids, offsets
+
+    def _expand(self, ids: list[int], offsets: list[tuple[int, int]]) -> _Encoding:
+        """The one placeholder repeated `image_length` times."""
+        if ids.count(self.image_token_id) != 1:
+            raise GroundingError(
+                f"the tokenizer makes {ids.count(self.image_token_id)} image tokens of one "
+                f"{self.image_token}; expected exactly one with id {self.image_token_id}"
+            )
+        at = ids.index(self.image_token_id)
+        n = self.image_length
+        return (
+            ids[:at] + [self.image_token_id] * n + ids[at + 1 :],
+            offsets[:at] + [offsets[at]] * n + offsets[at + 1 :],
+        )

@@ -1,0 +1,193 @@
+"""Loading a vision-language checkpoint safely and quietly, with errors a user can act on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from grounding.errors import GroundingError
+from grounding.families import Family, family_class
+
+__all__ = ["LoadedParts", "load_parts", "quiet_transformers"]
+
+_quiet_lock = threading.RLock()
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedParts:
+    """What a checkpoint consists of: the model, its tokenizer and image processor, its family."""
+
+    model: nn.Module
+    tokenizer: Any
+    image_processor: Any
+    family: type[Family]
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars, load reports or fallback warnings inside the block; restored after."""
+    from transformers.utils import logging
+
+    # The settings are process-wide, so one loader at a time.
+    with _quiet_lock:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
+
+
+def load_parts(
+    path: str | Path,
+    family: str,
+    *,
+    revision: str | None,
+    device: str | torch.device,
+    dtype: str | torch.dtype,
+    offline: bool,
+    deepest_layer: int | None = None,
+) -> LoadedParts:
+    """Load a checkpoint's model, tokenizer and image processor.
+
+    Parameters
+    ----------
+    path, family, revision, device, dtype, offline
+        As for :func:`grounding.lvlm.load_lvlm`.
+    deepest_layer
+        Load text layers up to this one (0-based) and no language head; None = everything.
+
+    Raises
+    ------
+    GroundingError
+        When something is missing, unreadable or of another family.
+    """
+    kind = family_class(family)
+    where = _checked_path(path)
+    torch_dtype = _checked_dtype(dtype)
+    target = _checked_device(device)
+    common: dict[str, Any] = {
+        "revision": revision,
+        "local_files_only": offline or Path(where).is_dir(),
+        "trust_remote_code": False,
+    }
+    with quiet_transformers(), _explained(path):
+        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(where, **common)
+        if config.model_type not in kind.model_types:
+            raise GroundingError(
+                f"{path} holds a {config.model_type!r} model; family {family!r} reads "
+                f"{', '.join(kind.model_types)}: name another folder or family"
+            )
+        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        # PIL even where torchvision is installed: the two resize differently.
+        processor = AutoImageProcessor.from_pretrained(where, backend="pil", **common)
+        model, info = _load_model(where, config, torch_dtype, deepest_layer, common)
+        model = model.to(target)
+    lost = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
+    if lost:
+        raise GroundingError(
+            f"{path} lacks {len(lost)} weights of its own config, first {lost[0]!r}; they would be "
+            "random: get the complete checkpoint again"
+        )
+    return LoadedParts(model, tokenizer, processor, kind)
+
+
+def _load_model(
+    where: str,
+    config: Any,
+    dtype: torch.dtype,
+    deepest_layer: int | None,
+    common: dict[str, Any],
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The whole model, or its base cut after one text layer, with transformers' load report."""
+    from transformers import AutoModel, AutoModelForImageTextToText
+
+    loader: Any = AutoModelForImageTextToText
+    if deepest_layer is not None:
+        loader = AutoModel
+        text = config.text_config
+        if not 0 <= deepest_layer < text.num_hidden_layers:
+            raise GroundingError(
+                f"heads name layer {deepest_layer}; the model has layers 0 to "
+                f"{text.num_hidden_layers - 1} (0-based)"
+            )
+        text.num_hidden_layers = deepest_layer + 1
+        if getattr(text, "layer_types", None):
+            text.layer_types = text.layer_types[: deepest_layer + 1]
+    return loader.from_pretrained(
+        where, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **common
+    )
+
+
+def _checked_path(path: str | Path) -> str:
+    """The folder, or the repository name if it looks like one."""
+    text = str(path)
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise GroundingError(
+                f"{text} has no config.json; expected a model folder as save_pretrained writes it"
+            )
+        return str(folder)
+    looks_local = isinstance(path, Path) or text.startswith((".", "/", "~")) or text.count("/") != 1
+    if folder.exists() or looks_local or not all(text.split("/")):
+        raise GroundingError(
+            f"{text!r} is neither a folder nor a repository name like 'owner/name'; check the "
+            "spelling or download the model first"
+        )
+    return text
+
+
+def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """A floating torch dtype from its name."""
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise GroundingError(f"dtype={dtype!r}; expected 'float32', 'float16' or 'bfloat16'")
+    return found
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    """A device that is there."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise GroundingError(
+            f"device={str(device)!r} cannot be used here ({_first_line(error)}); use 'cpu' or a "
+            "device that torch lists"
+        ) from error
+    return found
+
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Turn whatever a library raises while loading into our error."""
+    try:
+        yield
+    except (GroundingError, MemoryError):
+        raise
+    except Exception as error:  # transformers, tokenizers, safetensors and the hub share no base
+        raise GroundingError(
+            f"could not load a model from {str(path)!r}: {_first_line(error)}; expected config, "
+            "safetensors weights, tokenizer and image processor there, or a repository that is "
+            "reachable or in the local cache"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error's text, shortened."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].rstrip(".") if lines else type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,30 @@
+"""Repaint a masked part of a picture, and nothing else.
+
+One sentence: image + mask + prompt -> repainted image, in which every pixel outside the declared
+``support`` equals the input's. The package knows nothing of how the mask was found.
+
+    from inpaint import InpaintSettings, fill, load_inpainter
+
+    inpainter = load_inpainter("diffusers/stable-diffusion-xl-1.0-inpainting-0.1", device="cuda")
+    result = fill(inpainter, image, mask, "a green pear", seed=7)
+
+Importing it loads numpy, scipy and OpenCV only; torch and diffusers load with the first model.
+"""
+
+from __future__ import annotations
+
+# Imported eagerly: with a lazy attribute, `inpaint.fill` would name the module once it is loaded.
+from inpaint.errors import Cancelled, InpaintError
+from inpaint.fill import Fill, fill
+from inpaint.pipeline import Inpainter, load_inpainter
+from inpaint.settings import InpaintSettings
+
+__all__ = [
+    "Cancelled",
+    "Fill",
+    "InpaintError",
+    "InpaintSettings",
+    "Inpainter",
+    "fill",
+    "load_inpainter",
+]

@@ -1,0 +1,167 @@
+"""How to repaint: one frozen, checked dataclass. It knows nothing of models or pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inpaint.errors import InpaintError
+
+SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_a": "EulerAncestralDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "lcm": "LCMScheduler",
+    "tcd": "TCDScheduler",
+}
+BUCKETS = ("sdxl", "square")
+PREFILLS = ("blur", "telea", "grey", "none")
+
+
+@dataclass(frozen=True)
+class InpaintSettings:
+    """Settings of one repainting. The defaults suit SDXL inpainting 0.1.
+
+    Parameters
+    ----------
+    steps : int
+        Denoising steps of the schedule, 1 to 1000; about ``steps * strength`` are executed.
+    guidance : float
+        Classifier-free guidance scale, 0 to 50; 1 or less turns it off.
+    strength : float
+        Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
+        (diffusers#8450); a model trained with a zero-terminal-SNR schedule needs exactly 1.0.
+    negative_prompt : str
+        What not to paint; "" for nothing.
+    scheduler : str or None
+        One of `SCHEDULERS`, or None for the model's own.
+    size : int
+        The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
+    buckets : {"sdxl", "square"}
+        Canvas shapes: 64-multiples of about ``size**2`` pixels, or ``size x size`` only.
+    context : float
+        The crop's sides over the support's, 1 to 8.
+    min_context : int
+        At least so many pixels are shown on each side of the support (tiny masks), 0 to 4096.
+    dilate : float
+        How far the mask grows into the support: below 1 a fraction of the square root of the
+        mask's area, from 1 on whole pixels, up to 512.
+    feather : int
+        Width in pixels of the inward ramp, 0 to 512.
+    fill_holes : float
+        Holes up to this fraction of the mask's area are closed, 0 to 1.
+    prefill : {"blur", "telea", "grey", "none"}
+        What the hole shows before noise is put on it; "none" leaves the old object.
+    colour_match : bool
+        Correct the colour cast, fitted on the crop's unmasked pixels.
+
+    Raises
+    ------
+    InpaintError
+        Naming the field, the value and what was expected.
+
+    Examples
+    --------
+    >>> InpaintSettings(steps=20).as_dict()["steps"]
+    20
+    >>> InpaintSettings.from_dict({"size": 128, "buckets": "square"}).size
+    128
+    """
+
+    steps: int = 30
+    guidance: float = 8.0
+    strength: float = 0.99
+    negative_prompt: str = ""
+    scheduler: str | None = None
+    size: int = 1024
+    buckets: str = "sdxl"
+    context: float = 1.4
+    min_context: int = 32
+    dilate: float = 0.06
+    feather: int = 8
+    fill_holes: float = 0.05
+    prefill: str = "blur"
+    colour_match: bool = True
+
+    def __post_init__(self) -> None:
+        _whole("steps", self.steps, 1, 1000)
+        _number("guidance", self.guidance, 0, 50)
+        _number("strength", self.strength, 0, 1)
+        if int(self.steps * self.strength) < 1:
+            raise InpaintError(
+                f"strength: got {self.strength} with {self.steps} steps, which leaves none to "
+                f"execute; expected at least {1 / self.steps:.3g}, or more steps."
+            )
+        if not isinstance(self.negative_prompt, str):
+            raise InpaintError(f"negative_prompt: got {self.negative_prompt!r}; expected a string.")
+        if self.scheduler is not None:
+            check_choice("scheduler", self.scheduler, tuple(SCHEDULERS))
+        check_choice("buckets", self.buckets, BUCKETS)
+        check_choice("prefill", self.prefill, PREFILLS)
+        _whole("size", self.size, 64, 2048, multiple=64 if self.buckets == "sdxl" else 8)
+        _number("context", self.context, 1, 8)
+        _whole("min_context", self.min_context, 0, 4096)
+        _number("dilate", self.dilate, 0, 512)
+        if self.dilate >= 1 and self.dilate != int(self.dilate):
+            raise InpaintError(
+                f"dilate: got {self.dilate}; expected a fraction below 1 or whole pixels."
+            )
+        _whole("feather", self.feather, 0, 512)
+        _number("fill_holes", self.fill_holes, 0, 1)
+        if not isinstance(self.colour_match, bool):
+            raise InpaintError(f"colour_match: got {self.colour_match!r}; expected true or false.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InpaintSettings:
+        """Build from a mapping (a preset's or recipe's JSON); absent fields keep defaults."""
+        if not isinstance(values, Mapping):
+            raise InpaintError(
+                f"inpaint settings: got {type(values).__name__} {values!r}; "
+                'expected a mapping such as {"steps": 30}.'
+            )
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise InpaintError(
+                    f"inpaint settings: got the unknown name {key!r}{_close(key, names)}; "
+                    f"expected some of {', '.join(names)}."
+                )
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that survive JSON; `from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of `choices`; suggest the close ones."""
+    if not isinstance(value, str) or value not in choices:
+        raise InpaintError(
+            f"{name}: got {value!r}{_close(value, choices)}; expected one of {', '.join(choices)}."
+        )
+
+
+def _close(value: Any, names: Any) -> str:
+    near = difflib.get_close_matches(str(value), names, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise InpaintError(f"{name}: got {value!r}; expected a number from {low} to {high}.")
+
+
+def _whole(name: str, value: Any, low: int, high: int, multiple: int = 1) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not low <= value <= high or value % multiple:
+        step = f", a multiple of {multiple}" if multiple > 1 else ""
+        raise InpaintError(
+            f"{name}: got {value!r}; expected a whole number from {low} to {high}{step}."
+        )

@@ -1,0 +1,224 @@
+"""Words about a scene: expressions true of exactly one object, questions, answers, captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from miniature.scenes import Scene, SceneObject
+from miniature.vocabulary import load_vocabulary
+
+ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
+CELLS = 16  # the centre of an object is spoken as column and row of a 16 x 16 grid
+MARGIN = 0.1  # of the side: what "left of" and "leftmost" must exceed to be said
+
+
+# How often each type is said: redundant ones are many and teach little, names carry the rest.
+WEIGHTS = {"name": 2.0, "colour": 1.5, "redundant": 0.15}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A referring expression: its words, its type and the object it singles out.
+
+    Types: ``name``, ``colour``, ``side``, ``size``, ``ordinal``, ``relation``, ``category``,
+    ``redundant`` (a place or relation that was not needed), ``absent``, ``absent colour``.
+    ``target`` is an index into ``scene.objects``, or None when nothing in the scene fits.
+    """
+
+    text: str
+    kind: str
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Something said to the language model and the answer it should give."""
+
+    prompt: str
+    answer: str
+
+
+def describe(item: SceneObject) -> str:
+    """Colour (where it is true) and noun: ``red balloon``."""
+    return f"{item.colour} {item.noun}" if item.colour else item.noun
+
+
+def _article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def _unique(scene: Scene, index: int, key: str) -> bool:
+    value = getattr(scene.objects[index], key)
+    return sum(getattr(o, key) == value for o in scene.objects) == 1
+
+
+def _extreme(values: np.ndarray, index: int, margin: float) -> str | None:
+    """Whether values[index] is least ("low") or greatest ("high") by more than a margin."""
+    others = np.delete(values, index)
+    if others.size == 0:
+        return None
+    if values[index] < others.min() - margin:
+        return "low"
+    return "high" if values[index] > others.max() + margin else None
+
+
+def _among_twins(scene: Scene, index: int, name: str, twins: list[int]) -> list[tuple[str, str]]:
+    """Side, size and ordinal expressions that tell an object from the others of its name."""
+    side, own = scene.image.shape[0], twins.index(index)
+    centres = np.array([scene.objects[i].centre for i in twins]) / side
+    out: list[tuple[str, str]] = []
+    for axis, names in ((0, ("left", "right")), (1, ("top", "bottom"))):
+        where = _extreme(centres[:, axis], own, MARGIN)
+        if where:
+            word = names[where == "high"]
+            place = f"on the {word}" if axis == 0 else f"at the {word}"
+            out += [(f"the {word} {name}", "side"), (f"the {name} {place}", "side")]
+    scales = np.log([scene.objects[i].scale for i in twins])
+    size = _extreme(scales, own, 0.22)
+    if size:
+        out.append((f"the {'large' if size == 'high' else 'small'} {name}", "size"))
+    order = np.argsort(centres[:, 0])
+    if len(twins) == 3 and np.diff(centres[order, 0]).min() > MARGIN and order[1] == own:
+        out.append((f"the middle {name}", "ordinal"))
+    return out
+
+
+def _alone(scene: Scene, index: int, name: str) -> list[tuple[str, str]]:
+    """Side expressions for an object that is the only one of its name: redundant but true."""
+    x, y = np.array(scene.objects[index].centre) / scene.image.shape[0]
+    places = ((x < 0.4, "on the left"), (x > 0.6, "on the right"), (y < 0.35, "at the top"))
+    return [(f"the {name} {words}", "redundant") for holds, words in places if holds]
+
+
+def _relations(scene: Scene, index: int) -> list[tuple[str, str]]:
+    """Relations to an object of another, unique noun that hold of this one only."""
+    item, side = scene.objects[index], scene.image.shape[0]
+    twins = [o for o in scene.objects if o.noun == item.noun]
+    out = []
+    for k, other in enumerate(scene.objects):
+        if other.noun == item.noun or not _unique(scene, k, "noun"):
+            continue
+        anchor = np.array(other.centre)
+        offsets = np.array([(np.array(o.centre) - anchor) / side for o in twins])
+        own = next(i for i, o in enumerate(twins) if o is item)
+        tests = {
+            "left of": offsets[:, 0] < -MARGIN,
+            "right of": offsets[:, 0] > MARGIN,
+            "above": offsets[:, 1] < -MARGIN,
+            "below": offsets[:, 1] > MARGIN,
+        }
+        for words, holds in tests.items():
+            if holds[own] and holds.sum() == 1:
+                out.append((f"the {item.noun} {words} the {other.noun}", "relation"))
+        distance = np.linalg.norm(offsets, axis=1)
+        if len(twins) > 1 and distance[own] * 1.5 < np.delete(distance, own).min():
+            out.append((f"the {item.noun} next to the {other.noun}", "relation"))
+    return out
+
+
+def expressions(scene: Scene, index: int) -> list[Expression]:
+    """Every expression of the grammar that is true of ``scene.objects[index]`` alone."""
+    item, found = scene.objects[index], []
+    alone = _unique(scene, index, "noun")
+    if alone:
+        found.append((f"the {item.noun}", "name"))
+    pairs = [(o.colour, o.noun) for o in scene.objects]
+    if item.colour and pairs.count((item.colour, item.noun)) == 1:
+        found.append((f"the {item.colour} {item.noun}", "colour"))
+    for name in dict.fromkeys((item.noun, describe(item))):
+        same = [i for i, o in enumerate(scene.objects) if name in (o.noun, describe(o))]
+        twins = len(same) > 1
+        found += _among_twins(scene, index, name, same) if twins else _alone(scene, index, name)
+    needed = "redundant" if alone else "relation"
+    found += [(text, needed) for text, _ in _relations(scene, index)]
+    if item.category != "thing" and _unique(scene, index, "category"):
+        found.append((f"the {item.category}", "category"))
+    return [Expression(text, kind, index) for text, kind in found]
+
+
+def absent_expressions(scene: Scene, rng: np.random.Generator, count: int) -> list[Expression]:
+    """Phrases of things that are not in the scene: another noun, or another colour of one."""
+    words = load_vocabulary()
+    nouns = {o.noun for o in scene.objects}
+    absent = [kind for kind in words.objects if kind.noun not in nouns]
+    out = []
+    for _ in range(count):
+        painted = [o for o in scene.objects if o.colour in words.paint_colours]
+        if painted and rng.random() < 0.4:
+            item = painted[rng.integers(len(painted))]
+            used = {o.colour for o in scene.objects if o.noun == item.noun}
+            colours = [c for c in words.paint_colours if c not in used]
+            text = f"the {colours[rng.integers(len(colours))]} {item.noun}"
+            out.append(Expression(text, "absent colour", None))
+            continue
+        kind = absent[rng.integers(len(absent))]
+        colour = words.paint_colours[rng.integers(len(words.paint_colours))]
+        named = f"{colour} {kind.noun}" if kind.paintable and rng.random() < 0.4 else kind.noun
+        place = ("", "", "", " on the left", " on the right")[rng.integers(5)]
+        out.append(Expression(f"the {named}{place}", "absent", None))
+    return out
+
+
+def place_words(item: SceneObject, side: int) -> tuple[str, str, str, str]:
+    """Row word, column word and the centre's column and row number in words (1..16)."""
+    x, y = item.centre[0] / side, item.centre[1] / side
+    column, row = min(CELLS - 1, int(x * CELLS)) + 1, min(CELLS - 1, int(y * CELLS)) + 1
+    return ROWS[min(2, int(y * 3))], COLUMNS[min(2, int(x * 3))], str(column), str(row)
+
+
+def refer(scene: Scene, expression: Expression) -> Exchange:
+    """The phrase ending in a full stop, answered by what else is true of that object."""
+    prompt = f"{expression.text} ."
+    if expression.target is None:
+        return Exchange(prompt, "nothing")
+    item = scene.objects[expression.target]
+    row, column, x, y = place_words(item, scene.image.shape[0])
+    size = item.size or "medium"
+    return Exchange(prompt, f"{row} {column} {x} {y} {size} {describe(item)}")
+
+
+def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchange]:
+    """``count`` things to say about a scene: mostly references, some questions, one caption."""
+    side = scene.image.shape[0]
+    pool = [expressions(scene, i) for i in range(len(scene.objects))]
+    flat = [e for group in pool for e in group]
+    weights = np.array([WEIGHTS.get(e.kind, 1.0) for e in flat])
+    out = [Exchange("list :", " , ".join(
+        describe(o) for o in sorted(scene.objects, key=lambda o: o.centre[0])
+    ))]  # fmt: skip
+    references = int(round(0.6 * count))
+    if flat:
+        picks = rng.choice(len(flat), size=references, p=weights / weights.sum())
+        out += [refer(scene, flat[i]) for i in picks]
+    absent = absent_expressions(scene, rng, max(2, count // 6))
+    out += [refer(scene, e) for e in absent[: len(absent) // 2]]
+    out += [Exchange(f"is there {_article(e.text[4:])} ?", "no") for e in absent[len(absent) // 2 :]]
+    while len(out) < count and scene.objects:
+        item = scene.objects[rng.integers(len(scene.objects))]
+        row, column, x, y = place_words(item, side)
+        choice = rng.integers(4)
+        if choice == 0:
+            out.append(Exchange(f"is there {_article(describe(item))} ?", "yes"))
+        elif choice == 1:
+            out.append(Exchange(f"what is at {x} {y} ?", describe(item)))
+        elif choice == 2:
+            same = sum(o.noun == item.noun for o in scene.objects)
+            out.append(Exchange(f"how many {item.noun} ?", str(same)))
+        elif flat:
+            chosen = flat[rng.integers(len(flat))]
+            found = scene.objects[chosen.target or 0]
+            words = place_words(found, side)
+            out.append(Exchange(f"where is {chosen.text} ?", f"{words[0]} {words[1]}"))
+    return out[:count]
+
+
+def spoken_words() -> tuple[str, ...]:
+    """Every word the grammar can say, in a fixed order."""
+    words = load_vocabulary()
+    glue = "the a an is there what at on in of to next left right above below top bottom middle"
+    asked = "centre where how many list yes no nothing medium picture plain and , . ? :"
+    numbers = [str(n) for n in range(1, CELLS + 1)]
+    every = [*words.nouns, *words.colours, *words.sizes, *words.categories, *glue.split()]
+    return tuple(dict.fromkeys([*every, *asked.split(), *numbers]))

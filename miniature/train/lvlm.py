@@ -1,0 +1,208 @@
+"""Train the miniature LVLM: first its tower on patches and words, then everything on language.
+
+``python -m miniature.train.lvlm --minutes-tower 15 --minutes 80`` writes
+``miniature/weights/lvlm``. The language model never sees a box or a mask: where it looks emerges
+from describing what a phrase refers to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from miniature.phrases import absent_expressions, expressions
+from miniature.scenes import compose
+from miniature.tokenizer import build_tokenizer
+from miniature.train.inpainter_loop import Clock, load_checkpoint, save_checkpoint
+from miniature.train.lvlm_data import GRID, SCENES, language_batch, normalise, tower_batch
+from miniature.train.lvlm_model import (
+    PatchWords,
+    build_model,
+    export,
+    image_features,
+    language_loss,
+    prefix_ids,
+    query_rows,
+    save_figures,
+)
+from miniature.train.muon import Muon
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
+
+
+def optimizers(
+    parameters: dict[str, torch.nn.Parameter], rate: float
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks and the projector, AdamW for all else."""
+    inner = [p for n, p in parameters.items() if p.ndim == 2 and ("layers." in n or "proj" in n)]
+    chosen = {id(p) for p in inner}
+    outer = [p for p in parameters.values() if id(p) not in chosen]
+    found = [Muon(inner, lr=rate), torch.optim.AdamW(outer, lr=rate, weight_decay=0.01)]
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return found
+
+
+def step_all(optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter],
+             clock: Clock) -> None:  # fmt: skip
+    """Clip, set the rate (warm up, hold for half the budget, then fall to 3%) and step."""
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    fall = 1 - 0.97 * max(0.0, (clock.progress - 0.5) / 0.5)
+    for optimizer in optims:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * min(1.0, (clock.step + 1) / 100) * fall
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+class Run:
+    """Where a training run keeps its checkpoint and its record, and how it tells its progress."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.saved = folder, time.monotonic()
+        self.path = folder / "state.pt"
+
+    def state(self) -> dict:
+        """The last checkpoint, or an empty dict."""
+        return load_checkpoint(self.path, torch.device("cpu")) or {}
+
+    def keep(self, stage: str, model: torch.nn.Module, optims: list, clock: Clock,
+             every: float = 180) -> None:  # fmt: skip
+        """Write a checkpoint if the last one is older than `every` seconds."""
+        if time.monotonic() - self.saved < every:
+            return
+        self.saved = time.monotonic()
+        save_checkpoint(self.path, {
+            "stage": stage, "step": clock.step, "elapsed": clock.elapsed,
+            "model": model.state_dict(), "optims": [o.state_dict() for o in optims],
+        })  # fmt: skip
+
+    def tell(self, stage: str, clock: Clock, **figures: float) -> None:
+        """Print one line of progress and record it."""
+        words = " ".join(f"{k}={float(v):.3f}" for k, v in figures.items())
+        print(f"{stage} {clock.elapsed / 60:.1f} min step {clock.step} {words}", flush=True)
+        save_figures(self.folder / "record.jsonl", {"minutes": clock.elapsed / 60, **figures})
+
+
+def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
+                run: Run, minutes: float, rate: float) -> None:  # fmt: skip
+    """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP)."""
+    probe = PatchWords(tokenizer)
+    both = torch.nn.ModuleDict({"model": model, "probe": probe})
+    names = ("vision_tower", "projector", "embed_tokens", "probe")
+    parameters = {n: p for n, p in both.named_parameters() if any(k in n for k in names)}
+    optims, state = optimizers(parameters, rate), run.state()
+    clock = Clock(minutes, None)
+    if state.get("stage") == "tower":
+        both.load_state_dict(state["model"])
+        for optimizer, saved in zip(optims, state["optims"], strict=True):
+            optimizer.load_state_dict(saved)
+        clock = Clock(minutes, None, state["step"], state["elapsed"])
+    clock.stop_on_sigterm()
+    while clock.running:
+        pixels, labels = tower_batch("train", [clock.step * 8 + i for i in range(8)])
+        words = model.get_input_embeddings().weight
+        out = probe(image_features(model, pixels), words, labels)
+        out["loss"].backward()
+        step_all(optims, list(parameters.values()), clock)
+        clock.step += 1
+        if clock.step % 50 == 0:
+            run.tell("tower", clock, **out)
+        run.keep("tower", both, optims, clock)
+    run.keep("tower", both, optims, clock, every=0)
+
+
+def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
+                   run: Run, minutes: float, rate: float, count: int = 12) -> None:  # fmt: skip
+    """Train language model and projector on answers only; the tower stays as it was."""
+    parameters = {n: p for n, p in model.named_parameters() if "vision_tower" not in n}
+    optims, state = optimizers(parameters, rate), run.state()
+    clock = Clock(minutes, None)
+    if state.get("stage") == "language":
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optims, state["optims"], strict=True):
+            optimizer.load_state_dict(saved)
+        clock = Clock(minutes, None, state["step"], state["elapsed"])
+    clock.stop_on_sigterm()
+    head, generator = prefix_ids(tokenizer), torch.Generator().manual_seed(clock.step)
+    while clock.running:
+        seeds = [10_000_000 + clock.step * 12 + i for i in range(12)]
+        batch = language_batch("train", seeds, tokenizer, count)
+        fewest = 0.25 if clock.progress < 0.7 else 0.6  # the last third reads like real use
+        share = float(np.random.default_rng(clock.step).uniform(fewest, fewest + 0.4))
+        keep = max(1, int(share * GRID**2))
+        loss, right = language_loss(model, batch, head, keep, generator, frozen_tower=True)
+        loss.backward()
+        step_all(optims, list(parameters.values()), clock)
+        clock.step += 1
+        if clock.step % 25 == 0:
+            run.tell("language", clock, loss=loss, right=right)
+        if clock.step % 250 == 0:
+            run.tell("language", clock, **early_signs(model, tokenizer))
+        run.keep("language", model, optims, clock)
+    run.keep("language", model, optims, clock, every=0)
+
+
+def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
+                scenes: int = 24) -> dict[str, float]:  # fmt: skip
+    """On validation scenes: the best head's pointing and mass in the named mask, its place, and
+    how often presence is answered rightly."""
+    model.eval()
+    mass, points, present, absent = [], [], [], []
+    for seed in range(scenes):
+        scene, rng = compose("validation", seed, SCENES), np.random.default_rng(seed)
+        asked = [e for i in range(len(scene.objects)) for e in expressions(scene, i)]
+        asked = [asked[i] for i in rng.choice(len(asked), min(3, len(asked)), replace=False)]
+        asked += absent_expressions(scene, rng, 1)
+        pixels = normalise(scene.image[None])
+        rows, answers = query_rows(model, tokenizer, pixels, [e.text for e in asked])
+        for expression, row, answer in zip(asked, rows, answers, strict=True):
+            if expression.target is None:
+                absent.append(answer == "nothing")
+                continue
+            present.append(answer != "nothing")
+            mask = torch.from_numpy(scene.mask(expression.target)).float()
+            cover = torch.nn.functional.avg_pool2d(mask[None], SCENES.side // GRID)[0]
+            flat = row.flatten(-2)
+            mass.append((row * cover).sum((-1, -2)) / flat.sum(-1))
+            points.append(cover.flatten()[flat.argmax(-1)] > 0.3)
+    model.train()
+    heads, hits = torch.stack(mass).mean(0), torch.stack(points).float().mean(0)
+    best = divmod(int(heads.argmax()), heads.shape[1])
+    return {
+        "mass": heads.max(), "pointing": hits.max(), "layer": best[0], "head": best[1],
+        "present": float(np.mean(present)), "absent": float(np.mean(absent)),
+        "third_mass": heads.flatten().sort().values[-3],
+    }  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes-tower", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=80, help="of language training")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--run", type=Path, default=Path("runs/lvlm"))
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    model, run = build_model(tokenizer).train(), Run(args.run)
+    stage = run.state().get("stage", "tower")
+    if stage == "tower":
+        train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
+    train_language(model, tokenizer, run, args.minutes, args.rate)
+    print(early_signs(model, tokenizer, 60), flush=True)
+    export(model, tokenizer, args.out)
+
+
+if __name__ == "__main__":
+    main()

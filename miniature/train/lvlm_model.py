@@ -1,0 +1,204 @@
+"""The miniature LVLM: a real ``LlavaForConditionalGeneration``, its losses and its early signs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from grounding.capture import RowRequest, attach, capture
+from miniature.train.lvlm_data import GRID, IGNORE, MEAN, PATCH, PREFIX, SIDE, STD, Packed
+from miniature.train.lvlm_data import label_groups
+
+LAYERS, HEADS, WIDTH = 6, 12, 192
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """Random weights: CLIP tower 4 x 192, projector, Llama of 6 layers x 12 heads, 16 x 16 grid.
+
+    Word embeddings are tied to the output so that a patch labelled with a word, the word read and
+    the word said share one space. The long rotary base keeps matching by content possible at any
+    distance within a picture.
+    """
+    vision = CLIPVisionConfig(
+        hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=4,
+        num_attention_heads=6, image_size=SIDE, patch_size=PATCH,
+    )  # fmt: skip
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH,
+        num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=HEADS,
+        max_position_embeddings=2048, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    config = LlavaConfig(
+        vision_config=vision, text_config=text, vision_feature_layer=-1,
+        vision_feature_select_strategy="default", image_seq_length=GRID * GRID,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), tie_word_embeddings=True,
+    )  # fmt: skip
+    model = LlavaForConditionalGeneration(config)
+    nn.init.normal_(model.get_input_embeddings().weight, std=0.07)
+    model.tie_weights()
+    return model
+
+
+def image_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
+    """Projected patches ``(B, GRID * GRID, WIDTH)``, as the language model receives them."""
+    hidden = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-1]
+    return model.model.multi_modal_projector(hidden[:, 1:])
+
+
+class PatchWords(nn.Module):
+    """Scores a projected patch against the word embeddings of each label group.
+
+    It stands in for CLIP's pretraining: afterwards patches and the words for them are near each
+    other. Exact row and column are read by throw-away linear heads, so that position survives.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        self.groups = [tokenizer.convert_tokens_to_ids(list(w)) for w in label_groups().values()]
+        self.bias = nn.ParameterList([nn.Parameter(torch.zeros(len(g))) for g in self.groups])
+        self.place = nn.Linear(WIDTH, 2 * GRID)
+        cells = torch.arange(GRID * GRID)
+        self.register_buffer("cells", torch.stack([cells // GRID, cells % GRID]))
+
+    def forward(self, features: Tensor, words: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Loss by group and the share of patches whose thing is right, on and off objects."""
+        losses, out = [], {}
+        for k, (name, group) in enumerate(zip(label_groups(), self.groups, strict=True)):
+            scores = features @ words[group].T + self.bias[k]
+            target = labels[..., k]
+            weight = torch.ones(len(group))
+            if name == "thing":  # nine patches of ten are background
+                weight[0] = 0.3
+            losses.append(F.cross_entropy(scores.flatten(0, 1), target.flatten(), weight=weight))
+            if name in ("thing", "colour", "size"):
+                on = target > 0 if name == "thing" else target >= 0
+                out[name] = (scores.argmax(-1) == target)[on].float().mean()
+                if name == "thing":
+                    out["nothing"] = (scores.argmax(-1) == 0)[target == 0].float().mean()
+        place = self.place(features).unflatten(-1, (2, GRID))
+        for axis in range(2):
+            truth = self.cells[axis].expand(len(features), -1)
+            losses.append(0.3 * F.cross_entropy(place[..., axis, :].flatten(0, 1), truth.flatten()))
+            out[("row", "col")[axis]] = (place[..., axis, :].argmax(-1) == truth).float().mean()
+        return {"loss": torch.stack(losses).sum(), **out}
+
+
+def packed_mask(
+    segment: Tensor, prefix: int, kept: Tensor, total: int
+) -> tuple[Tensor, Tensor]:
+    """Additive mask ``(B, 1, S, S)`` and image positions of a packed batch.
+
+    ``S = prefix + kept image tokens + T``: causal over the prefix and picture; a word sees both
+    and the earlier words of its own exchange.
+    """
+    batch, words = segment.shape
+    front = prefix + kept.shape[1]
+    size = front + words
+    allowed = torch.ones(size, size, dtype=torch.bool).tril().repeat(batch, 1, 1)
+    same = segment[:, :, None] == segment[:, None, :]
+    allowed[:, front:, front:] &= same
+    mask = torch.zeros(batch, 1, size, size).masked_fill_(~allowed[:, None], -1e9)
+    head = torch.arange(prefix).expand(batch, -1)
+    return mask, torch.cat([head, prefix + kept], 1)
+
+
+def language_loss(
+    model: LlavaForConditionalGeneration,
+    batch: Packed,
+    prefix_ids: list[int],
+    keep: int,
+    generator: torch.Generator,
+    frozen_tower: bool,
+) -> tuple[Tensor, Tensor]:
+    """Mean loss and accuracy of the answers' words, with `keep` of the image tokens shown."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen_tower):
+        hidden = model.model.vision_tower(batch.pixels, output_hidden_states=True)
+    features = model.model.multi_modal_projector(hidden.hidden_states[-1][:, 1:])
+    count = features.shape[1]
+    order = torch.rand(len(features), count, generator=generator).argsort(1)[:, :keep]
+    kept = order.sort(1).values
+    shown = features.gather(1, kept[..., None].expand(-1, -1, features.shape[-1]))
+    embed = model.get_input_embeddings()
+    prefix = embed(torch.tensor(prefix_ids)).expand(len(features), -1, -1)
+    mask, front = packed_mask(batch.segment, len(prefix_ids), kept, count)
+    positions = torch.cat([front, len(prefix_ids) + count + batch.offset], 1)
+    out = model.model.language_model(
+        inputs_embeds=torch.cat([prefix, shown, embed(batch.ids)], 1),
+        attention_mask=mask, position_ids=positions, use_cache=False,
+    ).last_hidden_state[:, front.shape[1] :]  # fmt: skip
+    asked = batch.targets != IGNORE
+    scores, truth = model.lm_head(out[asked]), batch.targets[asked]
+    return F.cross_entropy(scores, truth), (scores.argmax(-1) == truth).float().mean()
+
+
+def prefix_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Token ids of what stands before the picture, the beginning-of-text token included."""
+    return list(tokenizer(PREFIX)["input_ids"])
+
+
+@torch.no_grad()
+def query_rows(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
+    pixels: Tensor, phrases: list[str],
+) -> tuple[Tensor, list[str]]:  # fmt: skip
+    """Rows ``(N, L, H, GRID, GRID)`` of the full stop after each phrase over one picture, and the
+    first word of the model's answer."""
+    attach(model)
+    head = prefix_ids(tokenizer)
+    image = [model.config.image_token_id] * GRID**2
+    rows, answers = [], []
+    for phrase in phrases:
+        ids = head + image + tokenizer(f"{phrase} .", add_special_tokens=False)["input_ids"]
+        request = RowRequest({layer: None for layer in range(LAYERS)},
+                             keys=slice(len(head), len(head) + GRID**2), stop=False)  # fmt: skip
+        with capture(request) as found:
+            scores = model(input_ids=torch.tensor([ids]), pixel_values=pixels, use_cache=False)
+        rows.append(torch.stack([found[k][0] for k in range(LAYERS)]).unflatten(-1, (GRID, GRID)))
+        answers.append(tokenizer.decode(scores.logits[0, -1].argmax()))
+    return torch.stack(rows), answers
+
+
+def export(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
+) -> None:
+    """Save model (fp16 safetensors), tokenizer and image processor as transformers does."""
+    images = CLIPImageProcessor(
+        size={"height": SIDE, "width": SIDE}, crop_size={"height": SIDE, "width": SIDE},
+        do_center_crop=False, image_mean=[MEAN] * 3, image_std=[STD] * 3,
+    )  # fmt: skip
+    processor = LlavaProcessor(
+        images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default",
+        image_token="<image>", num_additional_image_tokens=1,
+    )  # fmt: skip
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    before = next(model.parameters()).dtype
+    model.half().save_pretrained(out)
+    model.to(before)
+    processor.save_pretrained(out)
+
+
+def save_figures(path: Path, figures: dict[str, float]) -> None:
+    """Append one line of JSON to a training record."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({k: round(float(np.asarray(v)), 4) for k, v in figures.items()}) + "\n")

@@ -1,0 +1,203 @@
+"""Train the miniature segmenter: a small ``SamModel`` for boxes, points and rough masks.
+
+One image embedding serves many prompts, so each scene is trained with 14 of them.
+``python -m miniature.train.segmenter --minutes 40`` writes ``miniature/weights/segmenter``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import SamModel
+
+from miniature.scenes import sprite_table
+from miniature.train.segmenter_data import (
+    MASK_SIDE,
+    SIDE,
+    THREE_TOKENS,
+    TWO_TOKENS,
+    Prompt,
+    empty_box,
+    heldout_scenes,
+    jitter_box,
+    make_prompt,
+    model_input,
+    tight_box,
+    training_scene,
+    unseen_scenes,
+    unseen_sprites,
+)
+from miniature.train.segmenter_model import (
+    build_model,
+    decode,
+    encode_prompts,
+    export,
+    optimizers,
+    prompt_loss,
+)
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "segmenter"
+
+
+@torch.no_grad()
+def measure(model: SamModel, scenes: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Mean IoU at full size of the best-scored mask, by prompt; and the score's own error."""
+    rng, rows = np.random.default_rng(5), {"box": [], "box20": [], "box30": [], "point": []}
+    rows |= {"box+point": [], "box_single": [], "score_error": [], "empty_score": []}
+    for image, instances in scenes:
+        pixels = torch.from_numpy(model_input(image))[None]
+        embedding = model.get_image_embeddings(pixels)
+        for number in np.flatnonzero(np.bincount(instances.ravel())[1:] >= 60) + 1:
+            mask = instances == number
+            box = tight_box(mask)
+            depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
+            y, x = np.unravel_index(np.argmax(depth), depth.shape)
+            point, one = np.array([[x - 1, y - 1]], np.float32), np.ones(1)
+            for kind, prompt in {
+                "box": Prompt(box, None, None, None, 1),
+                "box20": Prompt(jitter_box(rng, box, 0.2), None, None, None, 1),
+                "box30": Prompt(jitter_box(rng, box, 0.3), None, None, None, 1),
+                "point": Prompt(None, point, one, None, 1),
+                "box+point": Prompt(jitter_box(rng, box, 0.2), point, one, None, 1),
+            }.items():
+                found, score, single = _predict(model, embedding, prompt, mask.shape)
+                rows[kind].append(_iou(found, mask))
+                rows["score_error"].append(abs(rows[kind][-1] - score))
+                if kind == "box":
+                    rows["box_single"].append(_iou(single, mask))
+        empty = empty_box(rng, instances)
+        if empty is not None:
+            prompt = Prompt(empty, None, None, None, 0)
+            rows["empty_score"].append(_predict(model, embedding, prompt, instances.shape)[1])
+    return {key: round(float(np.mean(values)), 4) for key, values in rows.items() if values}
+
+
+def _predict(
+    model: SamModel, embedding: Tensor, prompt: Prompt, shape: tuple[int, ...]
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Best of three masks, its score, and the single mask."""
+    masks, scores = decode(model, embedding, *encode_prompts(model, [prompt]))
+    best = int(scores[0, 1:].argmax()) + 1
+    full = F.interpolate(masks[:, [best, 0]], (SIDE, SIDE), mode="bilinear")[0]
+    found, single = (full[:, : shape[0], : shape[1]] > 0).numpy()
+    return found, float(scores[0, best]), single
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> dict[str, float]:
+    """Losses of one batch of scenes, with gradients accumulated on the model."""
+    scenes = [training_scene(seed, names) for seed in seeds]
+    pixels = torch.from_numpy(np.stack([model_input(image) for image, _ in scenes]))
+    embeddings = model.vision_encoder(pixels).last_hidden_state
+    sums: dict[str, float] = {}
+    total = embeddings.new_zeros(())
+    for kinds, share in ((TWO_TOKENS, 0.7), (THREE_TOKENS, 0.3)):
+        prompts, targets = [], []
+        for seed, (_, instances) in zip(seeds, scenes, strict=True):
+            rng = np.random.default_rng([13, len(kinds), seed])
+            padded = np.zeros((SIDE, SIDE), np.int32)
+            padded[: instances.shape[0], : instances.shape[1]] = instances
+            for kind in kinds:
+                prompt = make_prompt(rng, kind, instances)
+                wanted = (padded == prompt.target) & (prompt.target > 0)
+                prompts.append(prompt)
+                targets.append(cv2.resize(
+                    wanted.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA
+                ))  # fmt: skip
+        exists = torch.tensor([float(prompt.target > 0) for prompt in prompts])
+        pictures = embeddings.repeat_interleave(len(kinds), 0)
+        masks, scores = decode(model, pictures, *encode_prompts(model, prompts))
+        losses = prompt_loss(masks, scores, torch.from_numpy(np.stack(targets)), exists)
+        total = total + share * (losses["best"] + 0.5 * losses["single"] + losses["score"])
+        for key, value in losses.items():
+            sums[key] = sums.get(key, 0.0) + share * value.item()
+    total.backward()
+    return sums
+
+
+def _schedule(step: int, share: float) -> float:
+    """Warm up over 100 steps, then half a cosine down over the span of time."""
+    return min(1, (step + 1) / 100) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1)) ** 2)
+
+
+def train(minutes: float, batch: int, run: Path, resume: bool) -> SamModel:
+    """Train for a span of wall time; the learning rate follows the share of it that is spent."""
+    torch.manual_seed(0)
+    model, step, spent = build_model().train(), 0, 0.0
+    optims = optimizers(model)
+    if resume and (run / "state.pt").exists():
+        state = torch.load(run / "state.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        for optim, saved in zip(optims, state["optims"], strict=True):
+            optim.load_state_dict(saved)
+        step, spent = state["step"], state["spent"]
+    names = tuple(sorted(set(sprite_table()) - set(unseen_sprites())))
+    check, stop = heldout_scenes(24), []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    begin, mark, smooth = time.time() - spent, spent, {}
+    while spent < minutes * 60 and not stop:
+        for optim in optims:
+            for group in optim.param_groups:
+                group["lr"] = group["peak_lr"] * _schedule(step, spent / minutes / 60)
+        losses = training_step(model, [step * batch + i for i in range(batch)], names)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optim in optims:
+            optim.step()
+            optim.zero_grad(set_to_none=True)
+        step, spent = step + 1, time.time() - begin
+        smooth = {k: 0.95 * smooth.get(k, v) + 0.05 * v for k, v in losses.items()}
+        if step % 20 == 0:
+            text = " ".join(f"{key} {value:.3f}" for key, value in smooth.items())
+            print(f"step {step} {spent / 60:.1f} min {spent / step:.2f} s/step {text}", flush=True)
+        if spent - mark > 300:
+            mark = spent
+            _checkpoint(run / "state.pt", model, optims, step, spent)
+            print("heldout", measure(model.eval(), check), flush=True)
+            model.train()
+    _checkpoint(run / "state.pt", model, optims, step, spent)
+    return model.eval()
+
+
+def _checkpoint(
+    path: Path, model: SamModel, optims: list[torch.optim.Optimizer], step: int, spent: float
+) -> None:
+    states = [optim.state_dict() for optim in optims]
+    state = {"model": model.state_dict(), "optims": states, "step": step, "spent": spent}
+    torch.save(state, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line: train, measure on held-out scenes, export."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--run", type=Path, default=Path("runs/segmenter"))
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    args.run.mkdir(parents=True, exist_ok=True)
+    model = train(args.minutes, args.batch, args.run, args.resume)
+    figures = {"heldout": measure(model, heldout_scenes(200))}
+    figures["unseen"] = measure(model, unseen_scenes(60))
+    print(figures, flush=True)
+    export(model, args.out, figures)
+
+
+if __name__ == "__main__":
+    main()

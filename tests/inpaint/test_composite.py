@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inpaint import InpaintError
+from inpaint.composite import assert_preserved, composite
+
+
+def test_blend_by_hand():
+    image = np.full((1, 4, 3), 100, np.uint8)
+    painted = np.full((1, 3, 3), 200, np.uint8)
+    alpha = np.array([[0, 0.25, 1, 0]], np.float32)
+    result = composite(image, painted, alpha, (1, 0, 4, 1))
+    np.testing.assert_array_equal(result[0, :, 0], [100, 125, 200, 100])
+    np.testing.assert_array_equal(image, 100)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_only_positive_alpha_changes(seed, share):
+    draw = np.random.default_rng(seed)
+    image = draw.integers(0, 256, (12, 15, 3), dtype=np.uint8)
+    painted = draw.integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    support = draw.random((12, 15)) < share
+    alpha = np.where(support, draw.random((12, 15)), 0).astype(np.float32)
+    result = composite(image, painted, alpha, (3, 2, 12, 10))
+    assert_preserved(image, result, support)
+    window = np.zeros_like(support)
+    window[2:10, 3:12] = True
+    np.testing.assert_array_equal(result[~window], image[~window])
+    low = np.minimum(image[2:10, 3:12], painted)
+    high = np.maximum(image[2:10, 3:12], painted)
+    assert ((result[2:10, 3:12] >= low) & (result[2:10, 3:12] <= high)).all()
+
+
+def test_one_changed_pixel_is_found_and_named():
+    image = np.zeros((5, 6, 3), np.uint8)
+    result = image.copy()
+    result[3, 4, 1] = 1
+    support = np.zeros((5, 6), bool)
+    with pytest.raises(InpaintError, match=r"1 pixels outside the support.*x=4, y=3"):
+        assert_preserved(image, result, support)
+    support[3, 4] = True
+    assert_preserved(image, result, support)
+
+
+def test_shapes_and_dtypes_must_agree():
+    image = np.zeros((5, 6, 3), np.uint8)
+    with pytest.raises(InpaintError, match="got shapes"):
+        assert_preserved(image, image[:4], np.zeros((5, 6), bool))
+    with pytest.raises(InpaintError, match="got dtypes uint8 and float32"):
+        assert_preserved(image, image.astype(np.float32), np.zeros((5, 6), bool))
