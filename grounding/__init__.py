@@ -11,6 +11,7 @@ from typing import Any
 # module -> public names
 _EXPORTS: dict[str, tuple[str, ...]] = {
     "errors": ("GroundingError",),
+    "ground": ("Grounder", "GroundingSettings", "View"),
     "heads": (
         "HeadMeasurements",
         "HeadRanking",
@@ -49,6 +50,11 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "mask_overlap",
         "pointing_hit",
     ),
+    "families": ("FAMILIES", "Presence"),
+    "lvlm": ("LVLM", "load_lvlm"),
+    "proposals": ("ProposalSettings", "propose_masks"),
+    "result": ("Candidate", "Grounding"),
+    "segment": ("Segmenter", "load_segmenter"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 

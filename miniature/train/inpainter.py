@@ -50,7 +50,7 @@ from miniature.train.inpainter_models import (
 MINIATURE = Path(__file__).parents[1]
 SHEET_PROMPTS = (
     *("a green pear", "a red balloon", "dog", "a penguin", "a blue car", "strawberry"),
-    *("yellow chair", "a sunflower", "the house", "bicycle", "purple umbrella", "background"),
+    *("yellow teapot", "a sunflower", "the house", "a bus", "purple umbrella", "background"),
 )
 
 

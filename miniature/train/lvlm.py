@@ -91,8 +91,11 @@ class Run:
 
 
 def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                run: Run, minutes: float, rate: float) -> None:  # fmt: skip
-    """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP)."""
+                run: Run, minutes: float, rate: float) -> bool:  # fmt: skip
+    """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
+
+    False when the process was asked to terminate before the time was spent.
+    """
     probe = PatchWords(tokenizer)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     names = ("vision_tower", "projector", "embed_tokens", "probe")
@@ -116,6 +119,7 @@ def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
             run.tell("tower", clock, **out)
         run.keep("tower", both, optims, clock)
     run.keep("tower", both, optims, clock, every=0)
+    return not clock.stopped
 
 
 def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
@@ -198,7 +202,9 @@ def main(argv: list[str] | None = None) -> None:
     model, run = build_model(tokenizer).train(), Run(args.run)
     stage = run.state().get("stage", "tower")
     if stage == "tower":
-        train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
+        finished = train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
+        if not finished:
+            return
     train_language(model, tokenizer, run, args.minutes, args.rate)
     print(early_signs(model, tokenizer, 60), flush=True)
     export(model, tokenizer, args.out)

@@ -52,10 +52,11 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "segmenter"
 @torch.no_grad()
 def measure(model: SamModel, scenes: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     """Mean IoU at full size of the best-scored mask, by prompt; and the score's own error."""
-    rng, rows = np.random.default_rng(5), {"box": [], "box20": [], "box30": [], "point": []}
-    rows |= {"box+point": [], "box_single": [], "score_error": [], "empty_score": []}
+    rng = np.random.default_rng(5)
+    kinds = "box", "box_single", "box20", "box30", "point", "box+point"
+    rows: dict[str, list[float]] = {k: [] for k in (*kinds, "score_error", "empty_score")}
     for image, instances in scenes:
-        pixels = torch.from_numpy(model_input(image))[None]
+        pixels = torch.from_numpy(model_input(image))[None].to(model.device)
         embedding = model.get_image_embeddings(pixels)
         for number in np.flatnonzero(np.bincount(instances.ravel())[1:] >= 60) + 1:
             mask = instances == number
@@ -89,7 +90,7 @@ def _predict(
     masks, scores = decode(model, embedding, *encode_prompts(model, [prompt]))
     best = int(scores[0, 1:].argmax()) + 1
     full = F.interpolate(masks[:, [best, 0]], (SIDE, SIDE), mode="bilinear")[0]
-    found, single = (full[:, : shape[0], : shape[1]] > 0).numpy()
+    found, single = (full[:, : shape[0], : shape[1]] > 0).cpu().numpy()
     return found, float(scores[0, best]), single
 
 
@@ -101,7 +102,7 @@ def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> 
     """Losses of one batch of scenes, with gradients accumulated on the model."""
     scenes = [training_scene(seed, names) for seed in seeds]
     pixels = torch.from_numpy(np.stack([model_input(image) for image, _ in scenes]))
-    embeddings = model.vision_encoder(pixels).last_hidden_state
+    embeddings = model.vision_encoder(pixels.to(model.device)).last_hidden_state
     sums: dict[str, float] = {}
     total = embeddings.new_zeros(())
     for kinds, share in ((TWO_TOKENS, 0.7), (THREE_TOKENS, 0.3)):
@@ -117,10 +118,11 @@ def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> 
                 targets.append(cv2.resize(
                     wanted.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA
                 ))  # fmt: skip
-        exists = torch.tensor([float(prompt.target > 0) for prompt in prompts])
+        exists = pixels.new_tensor([float(prompt.target > 0) for prompt in prompts])
         pictures = embeddings.repeat_interleave(len(kinds), 0)
         masks, scores = decode(model, pictures, *encode_prompts(model, prompts))
-        losses = prompt_loss(masks, scores, torch.from_numpy(np.stack(targets)), exists)
+        truth = torch.from_numpy(np.stack(targets))
+        losses = prompt_loss(masks, scores, truth.to(model.device), exists.to(model.device))
         total = total + share * (losses["best"] + 0.5 * losses["single"] + losses["score"])
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + share * value.item()
@@ -133,13 +135,16 @@ def _schedule(step: int, share: float) -> float:
     return min(1, (step + 1) / 100) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1)) ** 2)
 
 
-def train(minutes: float, batch: int, run: Path, resume: bool) -> SamModel:
+def train(
+    minutes: float, batch: int, run: Path, resume: bool = False, device: str = "cpu"
+) -> SamModel:
     """Train for a span of wall time; the learning rate follows the share of it that is spent."""
     torch.manual_seed(0)
-    model, step, spent = build_model().train(), 0, 0.0
+    model, step, spent = build_model(), 0, 0.0
+    model.train().to(torch.device(device))  # type: ignore[arg-type]
     optims = optimizers(model)
     if resume and (run / "state.pt").exists():
-        state = torch.load(run / "state.pt", weights_only=True)
+        state = torch.load(run / "state.pt", weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
         for optim, saved in zip(optims, state["optims"], strict=True):
             optim.load_state_dict(saved)
@@ -147,7 +152,8 @@ def train(minutes: float, batch: int, run: Path, resume: bool) -> SamModel:
     names = tuple(sorted(set(sprite_table()) - set(unseen_sprites())))
     check, stop = heldout_scenes(24), []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    begin, mark, smooth = time.time() - spent, spent, {}
+    begin, mark = time.time() - spent, spent
+    smooth: dict[str, float] = {}
     while spent < minutes * 60 and not stop:
         for optim in optims:
             for group in optim.param_groups:
@@ -185,6 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--run", type=Path, default=Path("runs/segmenter"))
@@ -192,7 +199,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
-    model = train(args.minutes, args.batch, args.run, args.resume)
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = train(args.minutes, args.batch, args.run, args.resume, device)
     figures = {"heldout": measure(model, heldout_scenes(200))}
     figures["unseen"] = measure(model, unseen_scenes(60))
     print(figures, flush=True)

@@ -68,16 +68,15 @@ def draw_scene(
             shade = np.zeros((SIDE, SIDE), np.float32)
             shade[area] = alpha
             shift = int(longer * 0.05), int(longer * rng.uniform(-0.08, 0.08))
-            shade = np.roll(shade, shift, (0, 1))
-            shade = cv2.GaussianBlur(shade, (0, 0), max(1.0, longer / 25))
-            canvas *= 1 - float(rng.uniform(0.1, 0.45)) * shade[..., None]
+            soft = cv2.GaussianBlur(np.roll(shade, shift, (0, 1)), (0, 0), max(1.0, longer / 25))
+            canvas *= 1 - float(rng.uniform(0.1, 0.45)) * soft[..., None]
         canvas[area] += alpha[..., None] * (pixels - canvas[area])
         instances[area][alpha > 0.5] = number
-    canvas = canvas * rng.uniform(0.9, 1.1, 3) * rng.uniform(0.75, 1.15)
+    canvas *= (rng.uniform(0.9, 1.1, 3) * rng.uniform(0.75, 1.15)).astype(np.float32)
     if rng.random() < 0.4:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.4, 1.2)))
-    canvas = canvas + rng.normal(0, rng.uniform(0, 5) / 255, canvas.shape)
-    return (canvas * 255).clip(0, 255).round().astype(np.uint8), instances
+        cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.4, 1.2)), dst=canvas)
+    noisy = canvas + rng.normal(0, rng.uniform(0, 5) / 255, canvas.shape)
+    return (noisy * 255).clip(0, 255).round().astype(np.uint8), instances
 
 
 def _reframe(
@@ -97,9 +96,9 @@ def _reframe(
     if rng.random() < 0.3:
         short = int(rng.integers(128, SIDE))
         start = int(rng.integers(0, SIDE - short + 1))
-        cut = [slice(None), slice(None)]
-        cut[rng.integers(2)] = slice(start, start + short)
-        image, instances = image[tuple(cut)], instances[tuple(cut)]
+        kept, whole = slice(start, start + short), slice(None)
+        frame = (kept, whole) if rng.random() < 0.5 else (whole, kept)
+        image, instances = image[frame], instances[frame]
     return image, instances
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,22 +62,23 @@ def _sines(cells: int, width: int) -> Tensor:
 
 def encode_prompts(model: SamModel, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
     """Tokens ``(n, t, C)`` and dense terms ``(n, C, 32, 32)`` of prompts with as many tokens."""
-    encoder, tokens = model.prompt_encoder, []
+    encoder, tokens, device = model.prompt_encoder, [], model.device
     for prompt in prompts:
         parts = []
         if prompt.points is not None:
-            points = torch.from_numpy(prompt.points)[None, None].float()
-            labels = torch.from_numpy(prompt.labels)[None, None].float()
+            points = torch.tensor(prompt.points, device=device)[None, None].float()
+            labels = torch.tensor(prompt.labels, device=device)[None, None].float()
             parts.append(encoder._embed_points(points, labels, pad=prompt.box is None)[0, 0])
         if prompt.box is not None:
-            parts.append(encoder._embed_boxes(torch.from_numpy(prompt.box)[None, None])[0, 0])
+            box = torch.tensor(prompt.box, device=device)[None, None]
+            parts.append(encoder._embed_boxes(box)[0, 0])
         tokens.append(torch.cat(parts))
     none = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     dense = none.expand(len(prompts), -1, GRID, GRID).clone()
-    rough = [i for i, prompt in enumerate(prompts) if prompt.rough is not None]
+    rough = {i: prompt.rough for i, prompt in enumerate(prompts) if prompt.rough is not None}
     if rough:
-        logits = torch.from_numpy(np.stack([prompts[i].rough for i in rough]))[:, None].float()
-        dense[rough] = encoder.mask_embed(logits)
+        logits = torch.from_numpy(np.stack(list(rough.values())))[:, None].float()
+        dense[list(rough)] = encoder.mask_embed(logits.to(device))
     return torch.stack(tokens), dense
 
 
@@ -133,7 +135,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update; the scale matches the size of AdamW's."""
         for group in self.param_groups:
             for weight in group["params"]:
@@ -159,7 +161,8 @@ def _orthogonal(matrix: Tensor) -> Tensor:
 
 def optimizers(model: SamModel) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the encoder's and decoder's blocks, AdamW for all else."""
-    inner, outer = [], []
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             block = weight.ndim == 2 and ("layers." in name or "final_attn" in name)
@@ -175,7 +178,7 @@ def export(model: SamModel, out: Path, figures: dict | None = None) -> None:
     """Save half-precision safetensors, configuration and processor; figures beside them."""
     half = SamModel._from_config(model.config)
     half.load_state_dict(model.state_dict())
-    half.half().save_pretrained(out, safe_serialization=True)
+    half.to(torch.float16).save_pretrained(out, safe_serialization=True)
     size, small = {"longest_edge": SIDE}, {"longest_edge": MASK_SIDE}
     processor = SamImageProcessorPil(
         size=size, pad_size={"height": SIDE, "width": SIDE},

@@ -1,0 +1,87 @@
+# make demo   set up once, then edit a picture from words, offline, on a CPU
+# make test   the same for the tests
+DEMO_IMAGE = examples/demo.png
+DEMO_FIND  = the red apple
+DEMO_PAINT = a green pear
+
+PYTHON       ?=
+PIP_ARGS     ?=
+PYTEST_FLAGS ?= -q -n 2
+VENV  = .venv
+PY    = $(VENV)/bin/python
+READY = $(VENV)/.ready
+DEV   = $(VENV)/.ready-dev
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test app lint docs miniature scores clean
+
+# Models are small: more threads than cores only get in each other's way.
+test: export OMP_NUM_THREADS = 1
+demo test docs scores: export HF_HUB_OFFLINE = 1
+
+# pip, one line for each large file instead of hundreds
+INSTALL = $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(PIP_ARGS)
+BRIEFLY = awk '/^ *(Downloading|Using cached) .*whl \(.*[MG]B\)/ { print "  " $$0 } \
+	/^Installing collected/ { print "  installing" } { fflush() }'
+
+help:
+	@echo "make demo       edit $(DEMO_IMAGE) from words; the result is in out/"
+	@echo "make test       run the tests"
+	@echo "make app        open the editor in a browser"
+	@echo "make lint       check style, format and types"
+	@echo "make docs       write docs/cli.md from the commands' own help"
+	@echo "make miniature  train the three embedded models again (hours)"
+	@echo "make scores     measure them on scenes they have not seen"
+	@echo "make clean      remove what these made, the environment too"
+
+demo: $(READY)
+	@$(PY) -m editor edit "$(DEMO_IMAGE)" --find "$(DEMO_FIND)" --paint "$(DEMO_PAINT)" --seed 7 --out out
+
+test: $(DEV)
+	@$(PY) -m pytest $(PYTEST_FLAGS)
+
+app: $(READY)
+	@$(PY) -m editor app
+
+lint: $(DEV)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+docs: $(READY)
+	@$(PY) docs/build.py
+
+miniature: $(READY)
+	@$(PY) -m miniature.train all
+
+scores: $(READY)
+	@$(PY) -m miniature.scores
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# PYTHON names the interpreter; without it the first of the usual ones that is new enough.
+$(PY):
+	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make a virtual" \
+				"environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+			exit 0; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer found (tried: $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python))." \
+		"Install one, or name it: make demo PYTHON=/path/to/python" >&2; exit 1
+
+$(READY): requirements.txt pyproject.toml | $(PY)
+	@echo "Installing what Groundbrush runs on (once; minutes, most of it torch)"
+	@$(INSTALL) -r requirements.txt | $(BRIEFLY)
+	@$(INSTALL) --quiet --no-deps --editable .
+	@touch $@
+
+$(DEV): $(READY)
+	@echo "Installing what the tests need"
+	@$(INSTALL) --editable '.[dev]' | $(BRIEFLY)
+	@touch $@

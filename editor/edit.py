@@ -1,0 +1,105 @@
+"""The result of an edit. It saves itself and tells how to run it again; it edits nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from editor.errors import GroundbrushError
+from editor.images import Picture, save_picture
+
+if TYPE_CHECKING:
+    from grounding.result import Grounding
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One painting of the same place: its picture ``(H, W, 3)`` uint8 and its seed."""
+
+    image: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What was painted, where, why there, and how to do it again.
+
+    Attributes
+    ----------
+    done
+        False when the phrase was not found; the image is then the input's.
+    image
+        ``(H, W, 3)`` uint8, the first variant.
+    picture
+        The input, with the EXIF, ICC profile and alpha that :meth:`save` keeps.
+    grounding
+        Where the phrase is and why; None when a mask or box was given instead of words.
+    support
+        ``(H, W)`` bool: outside it every pixel equals the input's.
+    settings
+        Of the inpainting, as plain values.
+    seed
+        Of the first variant; the others count up from it.
+    variants
+        All paintings, the first one included.
+    checks
+        ``preserved``: whether every variant equals the input outside the support.
+    notes
+        What the user should know.
+    timings
+        Seconds by stage.
+    """
+
+    done: bool
+    image: np.ndarray
+    picture: Picture
+    grounding: Grounding | None
+    support: np.ndarray
+    settings: Mapping[str, Any]
+    seed: int
+    variants: tuple[Variant, ...]
+    checks: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
+        return {key: value for key, value in self.request.items()}
+
+    def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
+        """Write a variant with the input's EXIF, ICC and alpha and the recipe inside.
+
+        Returns
+        -------
+        tuple of str
+            Notes, such as that a JPEG is lossy.
+
+        Raises
+        ------
+        GroundbrushError
+            When a pixel outside the support differs from the input's, nothing was painted under
+            that number, or the file cannot be written.
+        """
+        if not 0 <= variant < len(self.variants):
+            raise GroundbrushError(
+                f"variant {variant} asked for; there are {len(self.variants)}, counted from 0"
+            )
+        chosen = self.variants[variant]
+        changed = (chosen.image != self.picture.pixels).any(2) & ~self.support
+        if changed.any():
+            raise GroundbrushError(
+                f"{int(changed.sum())} pixels outside the support differ from the input's; the "
+                "picture was not saved: please report this"
+            )
+        recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
+        return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
+
+    def show(self) -> Image.Image:
+        """The picture for a notebook or a viewer."""
+        return Image.fromarray(self.image)

@@ -1,0 +1,57 @@
+"""Words a small model does not know are refused by name, with near ones suggested."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from editor.errors import GroundbrushError
+
+_GLUE = frozenset("a an the and with of background".split())
+
+
+@dataclass(frozen=True)
+class WordList:
+    """What a model of few words can be told about."""
+
+    nouns: tuple[str, ...]
+    colours: tuple[str, ...]
+
+    def check_prompt(self, prompt: str) -> None:
+        """Refuse a painting prompt that holds words outside the list.
+
+        Raises
+        ------
+        GroundbrushError
+            Naming them, with near ones.
+        """
+        words = re.findall(r"[\w'-]+", prompt.lower())
+        known = {*self.nouns, *self.colours, *_GLUE}
+        unknown = [w for w in words if w not in known]
+        if unknown:
+            raise GroundbrushError(self.refusal(unknown, "paint"))
+
+    def refusal(self, unknown: list[str] | tuple[str, ...], verb: str) -> str:
+        """One sentence: which words are unknown, which are near, which exist."""
+        near = [m for w in unknown for m in self.near(w)]
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
+        return (
+            f"this preset's models are small and cannot {verb} {', '.join(map(repr, unknown))}; "
+            f"{hint}They know {len(self.nouns)} things ({', '.join(self.nouns[:8])}, ...) and "
+            f"{len(self.colours)} colours; `groundbrush presets miniature` lists all"
+        )
+
+    def near(self, word: str) -> list[str]:
+        """Known words spelled nearly alike."""
+        return difflib.get_close_matches(word, [*self.nouns, *self.colours], n=2, cutoff=0.6)
+
+
+@cache
+def load_words(path: str) -> WordList:
+    """Read the nouns and colours of a vocabulary file."""
+    raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    return WordList(tuple(o["noun"] for o in raw["objects"]), tuple(raw["colours"]))

@@ -1,0 +1,89 @@
+"""Presets: the shipped ones are valid, and bad ones are refused with the mend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from editor.errors import GroundbrushError
+from editor.models import Models
+from editor.presets import load_preset, preset_names
+from grounding import GroundingSettings
+from grounding.families import FAMILIES
+
+SHIPPED = preset_names()
+
+
+def write(path: Path, **changes: object) -> Path:
+    """The miniature preset as a file of one's own, with some names changed or (None) left out."""
+    raw = json.loads(load_preset("miniature").source.read_text())
+    raw |= changes
+    file = path / "own.json"
+    file.write_text(json.dumps({k: v for k, v in raw.items() if v is not None}))
+    return file
+
+
+def test_the_embedded_preset_comes_first() -> None:
+    assert SHIPPED[0] == "miniature"
+    assert {"llava-1.5-7b", "llava-1.5-13b"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_presets_hold_what_the_layers_below_accept(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.name == name
+    assert preset.lvlm["family"] in FAMILIES
+    assert preset.lvlm["provenance"]
+    assert all(len(pair) == 2 for pair in preset.lvlm["heads"])
+    GroundingSettings.from_dict(preset.grounding)
+    Models(preset).inpaint_settings(removing=False, changes={})
+    Models(preset).inpaint_settings(removing=True, changes={"steps": 3})
+
+
+def test_unknown_name_suggests_a_near_one() -> None:
+    with pytest.raises(GroundbrushError, match=r"unknown preset 'minature'; did you mean miniature"):
+        load_preset("minature")
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(GroundbrushError, match=r"preset file nowhere\.json is not there"):
+        load_preset("nowhere.json")
+
+
+def test_not_json(tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    file.write_text("{")
+    with pytest.raises(GroundbrushError, match="cannot be read as JSON"):
+        load_preset(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segmenter": None}, "lacks segmenter"),
+        ({"lvlm": "llava"}, "lvlm is 'llava'; expected an object"),
+        ({"segmentr": {}}, "unknown name 'segmentr' .did you mean 'segmenter'"),
+    ],
+)
+def test_wrong_content(tmp_path: Path, changes: dict, words: str) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        load_preset(write(tmp_path, **changes))
+
+
+def test_preset_pointing_nowhere_is_said_at_load(tmp_path: Path) -> None:
+    preset = load_preset(write(tmp_path, lvlm={"path": "./not/here", "heads": [[0, 0]]}))
+    with pytest.raises(GroundbrushError, match="points to .* which is not there"):
+        Models(preset, offline=True).grounder()
+
+
+def test_repository_offline_is_refused_without_network(tmp_path: Path) -> None:
+    preset = load_preset(write(tmp_path, lvlm={"path": "nobody/nothing", "heads": [[0, 0]]}))
+    with pytest.raises(GroundbrushError, match="nobody/nothing"):
+        Models(preset, offline=True).grounder()
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(GroundbrushError, match="device 'tpu' given; expected one of auto, cpu"):
+        Models(load_preset("miniature"), device="tpu")

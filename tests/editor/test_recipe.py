@@ -1,0 +1,54 @@
+"""Recipes survive a round trip and refuse what they cannot mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from editor.errors import GroundbrushError
+from editor.recipe import make_request, read_request
+
+WORDS = {"find": "the red apple", "paint": "a green pear", "seed": 7, "variants": 2,
+         "candidate": None, "settings": {"steps": 4}}  # fmt: skip
+
+
+def test_round_trip_through_a_file(tmp_path: Path) -> None:
+    request = make_request("edit", **WORDS)
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(request))
+    again = read_request(file)
+    assert {k: again[k] for k in request} == request
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": -1}, "seed is -1; expected a whole number from 0"),
+        ({"seed": True}, "seed is True"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"variants": 0}, "variants is 0; expected a whole number from 1 to 16"),
+        ({"candidate": -1}, "candidate is -1"),
+        ({"find": "  "}, "find is '  '; expected some words"),
+        ({"settings": 3}, "settings is 3; expected a mapping"),
+    ],
+)
+def test_bad_values_are_named(changes: dict, words: str) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        make_request("edit", **{**WORDS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"groundbrush": 99}, "recipe version 99"),
+        ({"action": "explode"}, "action is 'explode'; expected one of edit, remove"),
+        ({"surprise": 1}, "unknown name 'surprise'"),
+        ({"paint": None}, "paint is None; expected what to paint"),
+        ({"image": "x.png"}, "image is 'x.png'"),
+    ],
+)
+def test_what_is_no_recipe(changes: dict, words: str) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        read_request({**make_request("edit", **WORDS), **changes})
