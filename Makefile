@@ -21,8 +21,9 @@ SHELL := bash
 test: export OMP_NUM_THREADS = 1
 demo test docs scores: export HF_HUB_OFFLINE = 1
 
-# pip, one line for each large file instead of hundreds
-INSTALL = $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off $(PIP_ARGS)
+# pip, one line for each large file instead of hundreds; compiling every module of torch and
+# transformers would take a minute, Python compiles the few that are used when it meets them
+INSTALL = $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile $(PIP_ARGS)
 BRIEFLY = awk '/^ *(Downloading|Using cached) .*whl \(.*[MG]B\)/ { print "  " $$0 } \
 	/^Installing collected/ { print "  installing" } { fflush() }'
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli.md"
-HEAD = "# The command line\n\nWritten by `make docs` from `groundbrush --help`; edit the help instead.\n"
+HEAD = """# The command line
+
+Written by `make docs` from the commands' own help; edit the help instead.
+"""
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -260,8 +260,7 @@ def _grounding_facts(found: Grounding) -> dict[str, Any]:
         "score": round(found.score, 3),
         "box": None if found.box is None else [round(v) for v in found.box],
         "candidates": [
-            {"box": [round(v) for v in c.box], "score": round(c.score, 3)}
-            for c in found.candidates
+            {"box": [round(v) for v in c.box], "score": round(c.score, 3)} for c in found.candidates
         ],
     }
 

@@ -70,7 +70,7 @@ class Edit:
 
     def recipe(self) -> dict[str, Any]:
         """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
-        return {key: value for key, value in self.request.items()}
+        return dict(self.request)
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
         """Write a variant with the input's EXIF, ICC and alpha and the recipe inside.

@@ -41,9 +41,7 @@ class Models:
         on_load: OnLoad | None = None,
     ) -> None:  # fmt: skip
         if device not in DEVICES:
-            raise GroundbrushError(
-                f"device {device!r} given; expected one of {', '.join(DEVICES)}"
-            )
+            raise GroundbrushError(f"device {device!r} given; expected one of {', '.join(DEVICES)}")
         self.preset, self.offline, self._wanted = preset, offline, device
         self._tell = on_load or (lambda _: None)
         self._lock = threading.RLock()

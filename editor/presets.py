@@ -132,7 +132,9 @@ def _read(path: Path, given: str) -> Preset:
             f"preset file {given} cannot be read as JSON ({error}); copy a shipped one and edit it"
         ) from error
     if not isinstance(raw, dict):
-        raise GroundbrushError(f"preset file {given} holds a {type(raw).__name__}; expected {{...}}")
+        raise GroundbrushError(
+            f"preset file {given} holds a {type(raw).__name__}; expected {{...}}"
+        )
     known = {f.name for f in dataclasses.fields(Preset)} - {"source"}
     for key in raw:
         if key not in known:

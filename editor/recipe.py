@@ -91,6 +91,4 @@ def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise GroundbrushError(
-            f"{name} is {value!r}; expected a whole number from {low} to {high}"
-        )
+        raise GroundbrushError(f"{name} is {value!r}; expected a whole number from {low} to {high}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from editor.errors import GroundbrushError
 
-_GLUE = frozenset("a an the and with of background".split())
+_GLUE = frozenset(["a", "an", "the", "and", "with", "of", "background"])
 
 
 @dataclass(frozen=True)

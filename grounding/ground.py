@@ -210,15 +210,13 @@ class Grounder:
                 box=None, mask=nothing, score=score, candidates=guess + rivals, **common
             )
         mask = self._full_mask(view, ranked[0])
-        return Grounding(
-            box=_tight(mask), mask=mask, score=scores[0], candidates=rivals, **common
-        )
+        return Grounding(box=_tight(mask), mask=mask, score=scores[0], candidates=rivals, **common)
 
     def _full_mask(self, view: View, proposal: Proposal) -> np.ndarray:
         height, width = view.image.shape[:2]
         mask = self.segmenter.full_mask(view.embedding, proposal.logits, (width, height))
         if not mask.any():  # a speck lost between pixels: its box is still known
-            x0, y0, x1, y1 = (int(round(v)) for v in _scaled(proposal.box, view.scale))
+            x0, y0, x1, y1 = (round(v) for v in _scaled(proposal.box, view.scale))
             mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
         refined = refine_edges(view.image, mask) if self.settings.refine else mask
         return refined if refined.any() else mask

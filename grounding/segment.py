@@ -291,12 +291,12 @@ class Segmenter:
         if points is not None:
             spots, kinds = frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
-        if prompt.boxes is not None and prompt.points is not None:
-            if len(prompt.boxes) != len(prompt.points):
-                raise GroundingError(
-                    f"{len(prompt.boxes)} boxes and {len(prompt.points)} points; expected one "
-                    "point for each box"
-                )
+        paired = prompt.boxes is not None and prompt.points is not None
+        if paired and len(prompt.boxes) != len(prompt.points):
+            raise GroundingError(
+                f"{len(prompt.boxes)} boxes and {len(prompt.points)} points; expected one "
+                "point for each box"
+            )
         if mask is not None:
             prompt.mask = frame.mask_prompt(mask)
         return self._decode(embedding, prompt, multimask)

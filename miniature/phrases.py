@@ -188,16 +188,18 @@ def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchan
     out = [Exchange("list :", " , ".join(
         describe(o) for o in sorted(scene.objects, key=lambda o: o.centre[0])
     ))]  # fmt: skip
-    references = int(round(0.6 * count))
+    references = round(0.6 * count)
     if flat:
         picks = rng.choice(len(flat), size=references, p=weights / weights.sum())
         out += [refer(scene, flat[i]) for i in picks]
     absent = absent_expressions(scene, rng, max(2, count // 6))
     out += [refer(scene, e) for e in absent[: len(absent) // 2]]
-    out += [Exchange(f"is there {_article(e.text[4:])} ?", "no") for e in absent[len(absent) // 2 :]]
+    out += [
+        Exchange(f"is there {_article(e.text[4:])} ?", "no") for e in absent[len(absent) // 2 :]
+    ]
     while len(out) < count and scene.objects:
         item = scene.objects[rng.integers(len(scene.objects))]
-        row, column, x, y = place_words(item, side)
+        _, _, x, y = place_words(item, side)
         choice = rng.integers(4)
         if choice == 0:
             out.append(Exchange(f"is there {_article(describe(item))} ?", "yes"))

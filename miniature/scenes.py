@@ -153,7 +153,9 @@ def make_background(rng: np.random.Generator, side: int, heldout: bool) -> np.nd
         angle = rng.uniform(0, 2 * np.pi)
         y, x = np.mgrid[0:side, 0:side] / side - 0.5
         ramp = np.clip(x * np.cos(angle) + y * np.sin(angle) + 0.5, 0, 1)[..., None]
-        return (a + (b - a) * ramp + rng.normal(0, 2, (side, side, 1))).clip(0, 255).astype(np.uint8)
+        return (
+            (a + (b - a) * ramp + rng.normal(0, 2, (side, side, 1))).clip(0, 255).astype(np.uint8)
+        )
     files = background_files(heldout)
     file = files[rng.integers(len(files))]
     photo = _load_background(file)

@@ -20,8 +20,17 @@ from transformers import (
 )
 
 from grounding.capture import RowRequest, attach, capture
-from miniature.train.lvlm_data import GRID, IGNORE, MEAN, PATCH, PREFIX, SIDE, STD, Packed
-from miniature.train.lvlm_data import label_groups
+from miniature.train.lvlm_data import (
+    GRID,
+    IGNORE,
+    MEAN,
+    PATCH,
+    PREFIX,
+    SIDE,
+    STD,
+    Packed,
+    label_groups,
+)
 
 LAYERS, HEADS, WIDTH = 6, 12, 192
 
@@ -111,9 +120,7 @@ class PatchWords(nn.Module):
         return {"loss": torch.stack(losses).sum(), **out}
 
 
-def packed_mask(
-    segment: Tensor, prefix: int, kept: Tensor, total: int
-) -> tuple[Tensor, Tensor]:
+def packed_mask(segment: Tensor, prefix: int, kept: Tensor, total: int) -> tuple[Tensor, Tensor]:
     """Additive mask ``(B, 1, S, S)`` and image positions of a packed batch.
 
     ``S = prefix + kept image tokens + T``: causal over the prefix and picture; a word sees both
@@ -177,7 +184,7 @@ def query_rows(
     rows, answers = [], []
     for phrase in phrases:
         ids = head + image + tokenizer(f"{phrase} .", add_special_tokens=False)["input_ids"]
-        request = RowRequest({layer: None for layer in range(LAYERS)},
+        request = RowRequest(dict.fromkeys(range(LAYERS)),
                              keys=slice(len(head), len(head) + GRID**2), stop=False)  # fmt: skip
         with capture(request) as found:
             scores = model(input_ids=torch.tensor([ids]), pixel_values=pixels, use_cache=False)

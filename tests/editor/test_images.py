@@ -29,7 +29,7 @@ def pillow_globals_stay():
     """Every test also checks that Pillow's process-wide settings come back unchanged."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     yield
-    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,27 @@ import numpy as np
 import pytest
 
 SPECIAL = ["[PAD]", "[UNK]", "<s>", "</s>", "<image>"]
-WORDS = "a picture : . red blue cup dog left of the is there ? yes no nothing big chair".split()
+WORDS = [
+    "a",
+    "picture",
+    ":",
+    ".",
+    "red",
+    "blue",
+    "cup",
+    "dog",
+    "left",
+    "of",
+    "the",
+    "is",
+    "there",
+    "?",
+    "yes",
+    "no",
+    "nothing",
+    "big",
+    "chair",
+]
 
 
 def build_tokenizer(*, with_image: bool = True):

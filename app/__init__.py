@@ -1,0 +1,1 @@
+"""The Streamlit editor; it imports :mod:`editor` only."""

@@ -1,0 +1,39 @@
+"""What several packages' tests share: the miniature editor, loaded once, and a scene it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from editor import Editor
+from miniature.phrases import Expression, expressions
+from miniature.scenes import Scene, compose
+
+
+@pytest.fixture(scope="session")
+def miniature() -> Editor:
+    """The real embedded models."""
+    return Editor.load("miniature", device="cpu", offline=True)
+
+
+def easy_scene(seed: int) -> tuple[Scene, Expression]:
+    """A held-out scene and the name of one of its objects that has no twin."""
+    while True:
+        scene = compose("heldout", seed)
+        asked = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
+                 if e.kind == "name"]  # fmt: skip
+        if asked:
+            return scene, asked[0]
+        seed += 1
+
+
+@pytest.fixture(scope="session")
+def scene_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene, Expression]:
+    """A held-out scene as a PNG, with a phrase for one of its objects."""
+    scene, asked = easy_scene(4)
+    path = tmp_path_factory.mktemp("scenes") / "scene.png"
+    Image.fromarray(np.ascontiguousarray(scene.image)).save(path)
+    return path, scene, asked

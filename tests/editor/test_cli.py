@@ -1,0 +1,111 @@
+"""The command line: exit statuses, files, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from editor import Editor
+from editor.cli import main
+from miniature.scenes import Scene
+
+
+@pytest.fixture(autouse=True)
+def _one_load(monkeypatch: pytest.MonkeyPatch, miniature: Editor) -> None:
+    """Commands share the session's loaded models; everything else is the real path."""
+    monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: miniature))
+
+
+def test_ground_writes_the_overlay_and_says_where(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path, scene, asked = scene_file
+    assert main(["ground", str(path), asked.text, "--out", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["status"] != "absent"
+    assert len(facts["box"]) == 4
+    overlay = np.asarray(Image.open(facts["overlay"]))
+    assert overlay.shape == scene.image.shape
+
+
+def test_edit_writes_picture_overlay_and_recipe(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path, _, asked = scene_file
+    command = ["edit", str(path), "--find", asked.text, "--paint", "a red balloon", "--seed", "5",
+               "--steps", "3", "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    assert main(command) == 0
+    assert "every other pixel equals the input's" in capsys.readouterr().out
+    files = sorted(p.name for p in tmp_path.iterdir())
+    assert files == ["scene.edited.png", "scene.overlay.png", "scene.recipe.json"]
+    first = (tmp_path / "scene.edited.png").read_bytes()
+    again = tmp_path / "again"
+    recipe = str(tmp_path / "scene.recipe.json")
+    assert main(["edit", "--recipe", recipe, "--out", str(again), "--quiet"]) == 0
+    assert (again / "scene.edited.png").read_bytes() == first
+
+
+def test_remove(scene_file: tuple[Path, Scene, object], tmp_path: Path) -> None:
+    path, _, asked = scene_file
+    command = ["remove", str(path), "--find", asked.text, "--steps", "2", "--quiet"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "scene.edited.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["ground", "nope.png", "the dog"], "nope.png"),
+        (["edit", "nope.png", "--find", "the dog", "--paint", "a cat"], "nope.png"),
+        (["presets", "minature"], "did you mean miniature"),
+    ],
+)
+def test_what_cannot_be_met_is_one_line_and_status_1(
+    command: list[str], words: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("groundbrush: ")
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["paint"], ["edit"], ["edit", "x.png", "--find", "the dog"], ["ground", "x.png"]],
+)
+def test_wrong_usage_is_status_2(command: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert "usage" in (text := capsys.readouterr().err) or "groundbrush edit:" in text
+
+
+def test_presets_lists_and_shows(capsys: pytest.CaptureFixture) -> None:
+    assert main(["presets"]) == 0
+    assert capsys.readouterr().out.startswith("miniature")
+    assert main(["presets", "miniature", "--json"]) == 0
+    assert "apple" in json.loads(capsys.readouterr().out)["knows"]["nouns"]
+
+
+def test_doctor_loads_everything(capsys: pytest.CaptureFixture) -> None:
+    assert main(["doctor", "--offline", "--json"]) == 0
+    findings = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
+    assert findings["torchvision"]["ok"]
+    assert "9 channels" in findings["inpainter"]["words"]
+
+
+def test_help_needs_no_model_library() -> None:
+    code = (
+        "import sys\nfrom editor.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
