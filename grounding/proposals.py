@@ -2,9 +2,9 @@
 
 The paper prompts SAM with one box, that of the pseudo-mask (Kang et al., CVPR 2025, Sec. 5);
 `mode="paper"` does that. Heads of smaller models cover only part of an object and sit low on it,
-so the default also prompts with the map's peaks and with the map itself, lets SAM find the
-extent, and keeps the mask that agrees best with the whole map. Ranking happens on the decoder's
-own grid: no proposal is ever held at the picture's size.
+so the default also prompts with the map's peaks, lets SAM find the extent, and keeps the mask that
+agrees best with the whole map. Ranking happens on the decoder's own grid: no proposal is ever held
+at the picture's size.
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ class ProposalSettings:
     Parameters
     ----------
     mode
-        ``"map"``: all `prompts`, ranked by agreement times score; ``"paper"``: the first box
-        alone, SAM's single mask.
+        ``"map"``: all `prompts`, ranked by agreement and score; ``"paper"``: the first box alone,
+        SAM's single mask.
     prompts
-        Which of :data:`PROMPTS` to try.
+        Which of :data:`PROMPTS` to try. Not ``"box+map"`` unless asked for: where a map covers a
+        part of the object, the mask it prompts covers that part and agrees with it too well.
     peaks
         How many peaks of the map serve as points.
     agreement
         ``"cosine"`` between mask and map, or ``"contrast"``, mean inside minus mean outside.
+    score_power
+        Masks are ranked by agreement times score to this power. At 1, maps that cover a third of
+        the object pull out parts of objects (mean IoU .66 on drawn maps, .80 at 2).
     duplicate_iou
         Of two masks with a larger IoU only the better ranked stays.
     keep
@@ -52,9 +56,10 @@ class ProposalSettings:
     """
 
     mode: str = "map"
-    prompts: tuple[str, ...] = PROMPTS
+    prompts: tuple[str, ...] = ("box", "peak", "box+peak", "component")
     peaks: int = 3
     agreement: str = "cosine"
+    score_power: float = 2.0
     duplicate_iou: float = 0.85
     keep: int = 6
     proxy: int = 1024
@@ -69,6 +74,8 @@ class ProposalSettings:
             )
         if self.agreement not in _AGREEMENTS:
             raise GroundingError(f"agreement is {self.agreement!r}; expected {_names()}")
+        if not 0 <= self.score_power < 100:
+            raise GroundingError(f"score_power is {self.score_power}; expected 0 or more")
         if not 0 < self.duplicate_iou <= 1:
             raise GroundingError(f"duplicate_iou is {self.duplicate_iou}; expected above 0, to 1")
         for name in ("peaks", "keep", "proxy"):
@@ -92,7 +99,8 @@ class Proposal:
     agreement
         With the map, at most 1; nan in mode "paper" without a map.
     rank_value
-        What proposals are ordered by: agreement times score (mode "paper": the score).
+        What proposals are ordered by: agreement times score to the power set (mode "paper": the
+        score).
     prompt
         Which of :data:`PROMPTS` it came from.
     logits
@@ -170,7 +178,7 @@ def propose_masks(
         grid = logits[:rows, :cols] > 0
         if grid.any():
             fit = np.nan if heat is None else map_agreement(grid, heat, settings.agreement)
-            value = fit * score if weigh else score
+            value = fit * score**settings.score_power if weigh else score
             candidates.append(_Candidate(grid, logits, score, float(fit), float(value), prompt))
     kept = _distinct(sorted(candidates, key=lambda one: -one.value), settings)
     return tuple(_finish(segmenter, embedding, one, settings.proxy) for one in kept)

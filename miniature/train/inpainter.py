@@ -27,7 +27,7 @@ from miniature.train.inpainter_autoencoder import (
     train_autoencoder,
 )
 from miniature.train.inpainter_data import InpaintSample, make_sample, prompt_words, samples
-from miniature.train.inpainter_loop import (
+from miniature.train.loop import (
     Average,
     Clock,
     TrainSettings,

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from miniature.train.inpainter_data import InpaintSample, make_sample, samples
-from miniature.train.inpainter_loop import (
+from miniature.train.loop import (
     Average,
     Clock,
     TrainSettings,

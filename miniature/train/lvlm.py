@@ -18,7 +18,7 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from miniature.phrases import absent_expressions, expressions
 from miniature.scenes import compose
 from miniature.tokenizer import build_tokenizer
-from miniature.train.inpainter_loop import Clock, load_checkpoint, save_checkpoint
+from miniature.train.loop import Clock, load_checkpoint, save_checkpoint
 from miniature.train.lvlm_data import GRID, SCENES, language_batch, normalise, tower_batch
 from miniature.train.lvlm_model import (
     PatchWords,

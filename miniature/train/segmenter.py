@@ -20,21 +20,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamModel
 
-from miniature.scenes import sprite_table
 from miniature.train.segmenter_data import (
     MASK_SIDE,
     SIDE,
     THREE_TOKENS,
     TWO_TOKENS,
     Prompt,
+    crowded_scenes,
     empty_box,
     heldout_scenes,
     jitter_box,
     make_prompt,
     model_input,
+    seen_sprites,
     tight_box,
     training_scene,
-    unseen_scenes,
     unseen_sprites,
 )
 from miniature.train.segmenter_model import (
@@ -149,8 +149,7 @@ def train(
         for optim, saved in zip(optims, state["optims"], strict=True):
             optim.load_state_dict(saved)
         step, spent = state["step"], state["spent"]
-    names = tuple(sorted(set(sprite_table()) - set(unseen_sprites())))
-    check, stop = heldout_scenes(24), []
+    names, check, stop = seen_sprites(), heldout_scenes(24), []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     begin, mark = time.time() - spent, spent
     smooth: dict[str, float] = {}
@@ -204,7 +203,9 @@ def main(argv: list[str] | None = None) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = train(args.minutes, args.batch, args.run, args.resume, device)
     figures = {"heldout": measure(model, heldout_scenes(200))}
-    figures["unseen"] = measure(model, unseen_scenes(60))
+    # Harder scenes, where objects trained on are the yardstick for objects never seen.
+    for key, names in (("crowded_seen", seen_sprites()), ("crowded_unseen", unseen_sprites())):
+        figures[key] = measure(model, crowded_scenes(names, 60))
     print(figures, flush=True)
     export(model, args.out, figures)
 

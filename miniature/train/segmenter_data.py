@@ -40,6 +40,11 @@ def unseen_sprites() -> tuple[str, ...]:
     return tuple(sorted(set(sprite_table()) - known)[::12])
 
 
+def seen_sprites() -> tuple[str, ...]:
+    """All the others."""
+    return tuple(sorted(set(sprite_table()) - set(unseen_sprites())))
+
+
 def _recolour(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
     hsv = cv2.cvtColor(rgba[..., :3], cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0].astype(int) + int(rng.integers(180))) % 180
@@ -221,7 +226,6 @@ def heldout_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(scene.image, scene.instances) for scene in scenes]
 
 
-def unseen_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scenes of sprites never trained on, over held-out backgrounds, overlapping freely."""
-    names = unseen_sprites()
+def crowded_scenes(names: tuple[str, ...], count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scenes of these sprites over held-out backgrounds, small and overlapping freely."""
     return [draw_scene(np.random.default_rng([11, i]), names, True) for i in range(count)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
+from miniature.train.muon import Muon
 from miniature.train.segmenter_data import MASK_SIDE, SIDE, Prompt
 
 PATCH, WIDTH = 8, 96
@@ -123,40 +122,6 @@ def prompt_loss(masks: Tensor, scores: Tensor, target: Tensor, exists: Tensor) -
     single = each[:, 0].sum() / count
     score = (scores - iou).square().mean()
     return {"best": best, "single": single, "score": score}
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose matrix updates are orthogonalised (Jordan et al., 2024).
-
-    torch's own runs the iteration in bfloat16, which processors without it emulate very slowly.
-    """
-
-    def __init__(self, params: list[nn.Parameter], lr: float, decay: float = 0.02) -> None:
-        super().__init__(params, {"lr": lr, "decay": decay})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; the scale matches the size of AdamW's."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                momentum = state.setdefault("momentum", torch.zeros_like(weight))
-                momentum.lerp_(weight.grad, 0.05)
-                update = _orthogonal(weight.grad.lerp(momentum, 0.95))
-                weight.mul_(1 - group["lr"] * group["decay"])
-                weight.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(weight.shape)))
-
-
-def _orthogonal(matrix: Tensor) -> Tensor:
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
-    for _ in range(5):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
-    return x.T if tall else x
 
 
 def optimizers(model: SamModel) -> list[torch.optim.Optimizer]:

@@ -136,12 +136,13 @@ def test_saved_file_keeps_exif_icc_alpha_and_holds_the_recipe(
     exif = Image.Exif()
     exif[0x010E] = "my holiday"
     source = tmp_path / "in.png"
-    picture.save(source, exif=exif, icc_profile=_srgb())
+    profile = _srgb()  # dated: each is another
+    picture.save(source, exif=exif, icc_profile=profile)
     edit = miniature.edit(source, asked.text, "a book", seed=2, settings=QUICK)
     edit.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as out:
         assert out.getexif()[0x010E] == "my holiday"
-        assert out.info["icc_profile"] == _srgb()
+        assert out.info["icc_profile"] == profile
         assert (np.array(out)[..., 3] == alpha).all()
     assert read_recipe(tmp_path / "out.png") == edit.recipe()
     assert json.loads(json.dumps(edit.recipe()))["find"] == asked.text

@@ -360,12 +360,19 @@ def test_the_mask_that_fits_the_map_wins():
     assert best[0].prompt == "peak"
     area = best[0].mask.sum()
     assert np.pi * 10**2 < area < np.pi * 14**2
-    assert best[0].rank_value == pytest.approx(best[0].agreement * 0.8, abs=1e-6)
+    assert best[0].rank_value == pytest.approx(best[0].agreement * 0.8**2, abs=1e-6)
     values = [one.rank_value for one in best]
     assert values == sorted(values, reverse=True)
-    assert set(fake.asked) == {"box", "box+mask", "box+point", "point"}
+    assert set(fake.asked) == {"box", "box+point", "point"}
     x0, y0, x1, y1 = best[0].box
     assert (x0 + x1) / 2 == pytest.approx(100, abs=2) and (y0 + y1) / 2 == pytest.approx(140, abs=2)
+
+
+def test_the_map_itself_can_be_a_mask_prompt():
+    fake = DiscSegmenter()
+    chosen = ProposalSettings(prompts=("box+map",))
+    propose_masks(fake, Embedded(), disc_map(100, 140, 12), [(97, 137, 103, 143)], chosen)
+    assert fake.asked == ["box+mask"]
 
 
 def test_near_duplicates_are_left_out():
@@ -376,6 +383,7 @@ def test_near_duplicates_are_left_out():
     for i, a in enumerate(masks):
         for b in masks[:i]:
             assert (a & b).sum() / (a | b).sum() <= 0.9
+    assert len(found) < 9
 
 
 def test_paper_mode_asks_with_one_box_only():
@@ -457,6 +465,7 @@ def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
         ({"agreement": "dot"}, "'cosine' or 'contrast'"),
         ({"duplicate_iou": 0.0}, "duplicate_iou"),
         ({"keep": 0}, "keep"),
+        ({"score_power": -1.0}, "score_power"),
     ],
 )
 def test_bad_settings_are_named(wrong, says):

@@ -18,7 +18,7 @@ from miniature.train.inpainter_data import (
     make_sample,
     prompt_words,
 )
-from miniature.train.inpainter_loop import (
+from miniature.train.loop import (
     Average,
     Clock,
     TrainSettings,

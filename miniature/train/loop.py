@@ -1,4 +1,4 @@
-"""What both training stages of the inpainter share: settings, budget, averages, checkpoints."""
+"""What the training stages share: settings, budget, averages, checkpoints."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""Referring expressions are true of their object alone, and only known words are said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from miniature.phrases import absent_expressions, exchanges, expressions, refer
+from miniature.scenes import Scene, SceneObject, compose
+from miniature.tokenizer import build_tokenizer
+
+
+def drawn(*items: tuple[str, str | None, tuple[int, int, int, int]]) -> Scene:
+    """A scene of given nouns, colours and boxes; only the facts matter here."""
+    objects = tuple(
+        SceneObject(noun, "animal" if noun == "dog" else "thing", colour, noun, box,
+                    max(box[2] - box[0], box[3] - box[1]) / 256)
+        for noun, colour, box in items
+    )  # fmt: skip
+    blank = np.zeros((256, 256, 3), np.uint8)
+    return Scene(blank, np.zeros((256, 256), np.int32), objects, blank)
+
+
+def said(scene: Scene, index: int) -> set[str]:
+    """The expressions that are needed, not merely true."""
+    return {e.text for e in expressions(scene, index) if e.kind != "redundant"}
+
+
+LEFT, RIGHT = (10, 100, 80, 170), (180, 100, 250, 170)
+
+
+def test_an_only_one_is_called_by_its_name() -> None:
+    scene = drawn(("dog", None, LEFT), ("car", "red", RIGHT))
+    assert said(scene, 0) == {"the dog", "the animal"}
+    assert said(scene, 1) == {"the car", "the red car"}
+
+
+def test_twins_need_a_side() -> None:
+    scene = drawn(("car", "red", LEFT), ("car", "red", RIGHT))
+    assert said(scene, 0) == {
+        *("the left car", "the car on the left"),
+        *("the left red car", "the red car on the left"),
+    }
+
+
+def test_colour_tells_twins_apart() -> None:
+    scene = drawn(("car", "red", LEFT), ("car", "blue", RIGHT))
+    assert "the blue car" in said(scene, 1)
+    assert "the car" not in said(scene, 1)
+
+
+def test_size_needs_a_clear_difference() -> None:
+    near = drawn(("car", "red", LEFT), ("car", "red", (180, 100, 252, 172)))
+    far = drawn(("car", "red", LEFT), ("car", "red", (140, 90, 255, 205)))
+    assert not {t for t in said(near, 1) if "large" in t}
+    assert "the large car" in said(far, 1)
+    assert "the small car" in said(far, 0)
+
+
+def test_relation_singles_out_the_twin_beside_the_neighbour() -> None:
+    scene = drawn(("car", "red", LEFT), ("car", "red", RIGHT), ("dog", None, (90, 100, 130, 170)))
+    assert "the car next to the dog" in said(scene, 0)
+    assert "the car right of the dog" in said(scene, 1)
+    assert "the car next to the dog" not in said(scene, 1)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_expression_is_said_of_two_objects(seed: int) -> None:
+    scene = compose("train", seed)
+    texts = [t for i in range(len(scene.objects)) for t in said(scene, i)]
+    assert len(texts) == len(set(texts))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_absent_phrases_are_of_nothing_in_the_scene(seed: int) -> None:
+    scene = compose("train", seed)
+    every = {e.text for i in range(len(scene.objects)) for e in expressions(scene, i)}
+    for e in absent_expressions(scene, np.random.default_rng(seed), 8):
+        assert e.text not in every
+        assert refer(scene, e).answer == "nothing"
+
+
+def test_every_word_said_has_a_token() -> None:
+    tokenizer = build_tokenizer()
+    for seed in range(30):
+        for e in exchanges(compose("train", seed), np.random.default_rng(seed), 12):
+            ids = tokenizer(f"{e.prompt} {e.answer}")["input_ids"]
+            assert tokenizer.unk_token_id not in ids, e
+
+
+@pytest.mark.parametrize(
+    ("spoken", "folded"),
+    [("The BIG gray car", "the large grey car"), ("the leftmost dog", "the left dog"),
+     ("the dog beside the car", "the dog next to the car")],
+)  # fmt: skip
+def test_spelling_variants_read_alike(spoken: str, folded: str) -> None:
+    tokenizer = build_tokenizer()
+    assert tokenizer(spoken)["input_ids"] == tokenizer(folded)["input_ids"]
+
+
+def test_facts_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        compose("train", 0).objects[0].noun = "cat"

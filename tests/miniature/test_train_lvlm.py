@@ -1,0 +1,95 @@
+"""The LVLM's training: packing changes nothing, both stages run, resume and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grounding import load_lvlm
+from miniature.scenes import compose
+from miniature.tokenizer import build_tokenizer
+from miniature.train import lvlm as script
+from miniature.train.lvlm_data import (
+    GRID,
+    IGNORE,
+    Packed,
+    label_groups,
+    language_batch,
+    patch_labels,
+    tower_batch,
+)
+from miniature.train.lvlm_model import build_model, language_loss, packed_mask, prefix_ids
+
+TOKENIZER = build_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_model(TOKENIZER).eval()
+
+
+def loss_of(model: torch.nn.Module, batch: Packed) -> float:
+    loss, _ = language_loss(
+        model, batch, prefix_ids(TOKENIZER), GRID**2, torch.Generator().manual_seed(0), True
+    )
+    return float(loss.detach())
+
+
+def test_packed_exchanges_lose_as_much_as_one_by_one(model: torch.nn.Module) -> None:
+    whole = language_batch("train", [5], TOKENIZER, 4)
+    total, words = 0.0, 0
+    for number in range(4):
+        pick = whole.segment[0] == number
+        alone = Packed(whole.pixels, *(t[:, pick] for t in (
+            whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset
+        )))  # fmt: skip
+        count = int((alone.targets != IGNORE).sum())
+        total, words = total + loss_of(model, alone) * count, words + count
+    assert loss_of(model, whole) == pytest.approx(total / words, abs=1e-5)
+
+
+def test_mask_lets_a_word_see_the_picture_and_its_own_exchange_only() -> None:
+    segment = torch.tensor([[0, 0, 1, 1]])
+    mask, front = packed_mask(segment, prefix=2, kept=torch.tensor([[0, 3]]), total=9)
+    assert front.tolist() == [[0, 1, 2, 5]]
+    seen = (mask[0, 0] == 0).int().tolist()
+    assert seen[5] == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert seen[6] == [1, 1, 1, 1, 0, 0, 1, 0]
+
+
+def test_patch_labels_agree_with_the_scene() -> None:
+    scene = compose("train", 2)
+    labels, groups = patch_labels(scene), label_groups()
+    assert labels.shape == (GRID**2, len(groups))
+    for number, item in enumerate(scene.objects):
+        inside = scene.mask(number).reshape(GRID, 16, GRID, 16).mean((1, 3)).ravel() > 0.9
+        things = {groups["thing"][i] for i in labels[inside, 0]}
+        assert things <= {item.noun}
+    rows = labels[:, list(groups).index("row")].reshape(GRID, GRID)
+    assert (rows[0] == 0).all()
+    assert (rows[-1] == 2).all()
+
+
+def test_mirrored_pictures_come_with_mirrored_labels() -> None:
+    pixels, labels = tower_batch("train", [3])
+    assert torch.equal(pixels[0].flip(-1), pixels[1])
+    things = labels[..., 0].reshape(2, GRID, GRID)
+    assert torch.equal(things[0].flip(-1), things[1])
+
+
+def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "early_signs", lambda *a: {})
+    command = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "weights")]
+    script.main([*command, "--minutes-tower", "0.01", "--minutes", "0.01"])
+    first = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert first["stage"] == "language"
+    assert first["step"] >= 1
+    script.main([*command, "--minutes-tower", "0.01", "--minutes", "0.2"])
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > first["step"]
+    lvlm = load_lvlm(tmp_path / "weights", prompt="a picture : <image> {phrase} .", offline=True)
+    encoded = lvlm.encode(np.zeros((64, 96, 3), np.uint8))
+    assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (6, 12, GRID, GRID)
