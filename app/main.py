@@ -32,7 +32,7 @@ def choose_picture() -> Picture | None:
             file.write(given.getvalue())
             file.flush()
             return open_picture(file.name)
-    example = st.selectbox("or an example", names, index=0 if names else None)
+    example = st.selectbox("or an example", names, index=0 if names else None, key="example")
     return open_picture(EXAMPLES / example) if example else None
 
 

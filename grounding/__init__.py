@@ -10,6 +10,7 @@ from typing import Any
 
 # module -> public names
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    "criteria": ("phrase_contrast",),
     "errors": ("GroundingError",),
     "ground": ("Grounder", "GroundingSettings", "View"),
     "heads": (
@@ -52,9 +53,9 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ),
     "families": ("FAMILIES", "Presence"),
     "lvlm": ("LVLM", "load_lvlm"),
-    "proposals": ("ProposalSettings", "propose_masks"),
+    "proposals": ("Proposal", "ProposalSettings", "propose_masks"),
     "result": ("Candidate", "Grounding"),
-    "segment": ("Segmenter", "load_segmenter"),
+    "segment": ("ImageEmbedding", "Masks", "Segmenter", "load_segmenter"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -15,7 +15,15 @@ from torch import nn
 from grounding.errors import GroundingError
 from grounding.families import Family, family_class
 
-__all__ = ["LoadedParts", "load_parts", "quiet_transformers"]
+__all__ = [
+    "LoadedParts",
+    "checked_device",
+    "checked_dtype",
+    "checked_path",
+    "explained",
+    "load_parts",
+    "quiet_transformers",
+]
 
 _quiet_lock = threading.RLock()
 
@@ -73,15 +81,15 @@ def load_parts(
         When something is missing, unreadable or of another family.
     """
     kind = family_class(family)
-    where = _checked_path(path)
-    torch_dtype = _checked_dtype(dtype)
-    target = _checked_device(device)
+    where = checked_path(path)
+    torch_dtype = checked_dtype(dtype)
+    target = checked_device(device)
     common: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline or Path(where).is_dir(),
         "trust_remote_code": False,
     }
-    with quiet_transformers(), _explained(path):
+    with quiet_transformers(), explained(path):
         from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
         config = AutoConfig.from_pretrained(where, **common)
@@ -131,7 +139,7 @@ def _load_model(
     )
 
 
-def _checked_path(path: str | Path) -> str:
+def checked_path(path: str | Path) -> str:
     """The folder, or the repository name if it looks like one."""
     text = str(path)
     folder = Path(text).expanduser()
@@ -150,7 +158,7 @@ def _checked_path(path: str | Path) -> str:
     return text
 
 
-def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
+def checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """A floating torch dtype from its name."""
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
@@ -158,7 +166,7 @@ def _checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
     return found
 
 
-def _checked_device(device: str | torch.device) -> torch.device:
+def checked_device(device: str | torch.device) -> torch.device:
     """A device that is there."""
     try:
         found = torch.device(device)
@@ -172,7 +180,7 @@ def _checked_device(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def _explained(path: str | Path) -> Iterator[None]:
+def explained(path: str | Path) -> Iterator[None]:
     """Turn whatever a library raises while loading into our error."""
     try:
         yield

@@ -20,10 +20,10 @@ from torch import Tensor
 from grounding.errors import GroundingError
 from grounding.frame import SquareFrame
 from grounding.loading import (
-    _checked_device,
-    _checked_dtype,
-    _checked_path,
-    _explained,
+    checked_device,
+    checked_dtype,
+    checked_path,
+    explained,
     quiet_transformers,
 )
 
@@ -383,13 +383,13 @@ def load_segmenter(
     --------
     >>> segmenter = load_segmenter("facebook/sam-vit-huge", dtype="float16")  # doctest: +SKIP
     """
-    where = _checked_path(path_or_repo)
-    torch_dtype, target = _checked_dtype(dtype), _checked_device(device)
+    where = checked_path(path_or_repo)
+    torch_dtype, target = checked_dtype(dtype), checked_device(device)
     common: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline or Path(where).is_dir(),
     }
-    with quiet_transformers(), _explained(path_or_repo):
+    with quiet_transformers(), explained(path_or_repo):
         from transformers import AutoConfig, SamModel
         from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 

@@ -2,7 +2,8 @@
 
 ``python -m miniature.heads`` runs the project's own discovery on validation scenes, prints the
 ranking with its agreement with the heads' true IoU (known here, unused by the choice), and with
-``--write`` stores the top three in the preset.
+``--write`` stores the top three in the preset. ``--criterion sum`` is the paper's first criterion;
+``contrast`` admits heads by how differently they look for two phrases about one picture.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import argparse
 import datetime
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from editor.presets import FOLDER, load_preset, resolve
-from grounding import HeadRanking, load_lvlm, measure_heads
+from grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
 from grounding.lvlm import LVLM
 from miniature.phrases import Expression, expressions
 from miniature.scenes import Scene, compose
@@ -24,17 +26,18 @@ from miniature.scenes import Scene, compose
 PRESET = FOLDER / "miniature.json"
 
 
-def phrase_for(scene: Scene, seed: int) -> Expression | None:
-    """One referring expression of the scene, all types equally likely."""
-    asked = [e for i in range(len(scene.objects)) for e in expressions(scene, i)]
-    asked = [e for e in asked if e.kind != "redundant"]
-    if not asked:
-        return None
+def two_phrases(scene: Scene, seed: int) -> list[Expression]:
+    """Expressions of up to two different objects of a scene, all types equally likely."""
     rng = np.random.default_rng([23, seed])
-    kinds = sorted({e.kind for e in asked})
-    kind = kinds[rng.integers(len(kinds))]
-    same = [e for e in asked if e.kind == kind]
-    return same[rng.integers(len(same))]
+    chosen = []
+    for number in rng.permutation(len(scene.objects))[:2]:
+        asked = [e for e in expressions(scene, int(number)) if e.kind != "redundant"]
+        if asked:
+            kinds = sorted({e.kind for e in asked})
+            kind = kinds[rng.integers(len(kinds))]
+            same = [e for e in asked if e.kind == kind]
+            chosen.append(same[rng.integers(len(same))])
+    return chosen
 
 
 def load_miniature(query: str | None = None) -> LVLM:
@@ -46,17 +49,26 @@ def load_miniature(query: str | None = None) -> LVLM:
     )  # fmt: skip
 
 
-def read_samples(
-    lvlm: LVLM, split: str, count: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, Expression]]:
-    """Rows ``(L, H, P, Q)`` of all heads, the true mask on the grid, and the expression."""
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows ``(L, H, P, Q)`` of all heads for a phrase and for another one about the same picture,
+    and the phrase's true cells ``(P, Q)``."""
+
+    rows: np.ndarray
+    others: np.ndarray
+    truth: np.ndarray
+
+
+def read_samples(lvlm: LVLM, split: str, count: int) -> Iterator[Sample]:
+    """One sample of each of `count` scenes in which two objects can be told apart."""
     for seed in range(count):
         scene = compose(split, seed)
-        asked = phrase_for(scene, seed)
-        if asked is None or asked.target is None:
+        asked = two_phrases(scene, seed)
+        if len(asked) < 2:
             continue
-        rows = lvlm.head_rows(lvlm.encode(scene.image), [asked.text])[0]
-        yield rows, cover(scene.mask(asked.target), rows.shape[-2:]) > 0.5, asked
+        rows, others = lvlm.head_rows(lvlm.encode(scene.image), [e.text for e in asked])
+        truth = cover(scene.mask(asked[0].target or 0), rows.shape[-2:]) > 0.5
+        yield Sample(rows, others, truth)
 
 
 def cover(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
@@ -72,18 +84,44 @@ def head_ious(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return (found & truth).sum((-1, -2)) / np.maximum(either, 1)
 
 
-def discover(
-    lvlm: LVLM, scenes: int, lowest: int, skip_layers: int
-) -> tuple[HeadRanking, np.ndarray, np.ndarray]:
-    """The label-free ranking on validation scenes; mean IoU and mean peak hit ``(L, H)``."""
-    kept, ious, hits = [], [], []
-    for rows, truth, _ in read_samples(lvlm, "validation", scenes):
-        kept.append(rows)
-        ious.append(head_ious(rows, truth))
-        flat = rows.reshape(*rows.shape[:2], -1).argmax(-1)
-        hits.append(truth.ravel()[flat])
-    ranking = measure_heads(kept).rank(lowest=lowest, skip_layers=skip_layers)
-    return ranking, np.mean(ious, 0), np.mean(hits, 0)
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """What was measured on the samples: both criteria, and, by labels, IoU and peak hits."""
+
+    sums: HeadMeasurements
+    contrasts: HeadMeasurements
+    ious: np.ndarray
+    hits: np.ndarray
+
+    def rank(self, criterion: str, lowest: int, skip_layers: int) -> HeadRanking:
+        """The label-free ranking."""
+        chosen = self.contrasts if criterion == "contrast" else self.sums
+        return chosen.rank(lowest=lowest, skip_layers=skip_layers)
+
+
+def discover(lvlm: LVLM, scenes: int) -> Discovery:
+    """Measure every head on validation scenes."""
+    contrasts, ious, hits, rows = [], [], [], []
+    for sample in read_samples(lvlm, "validation", scenes):
+        rows.append(sample.rows)
+        contrasts.append(phrase_contrast(sample.rows, sample.others))
+        ious.append(head_ious(sample.rows, sample.truth))
+        flat = sample.rows.reshape(*sample.rows.shape[:2], -1).argmax(-1)
+        hits.append(sample.truth.ravel()[flat])
+    sums = measure_heads(rows)
+    swapped = HeadMeasurements(np.array(contrasts, np.float32), sums.entropies)
+    return Discovery(sums, swapped, np.array(ious), np.array(hits))
+
+
+def stability(found: Discovery, criterion: str, lowest: int, skip_layers: int, trials: int) -> int:
+    """In how many random halves of the samples the same three heads come first."""
+    whole = set(found.rank(criterion, lowest, skip_layers).top(3))
+    rng, same = np.random.default_rng(0), 0
+    for _ in range(trials):
+        half = rng.choice(len(found.sums), len(found.sums) // 2, replace=False)
+        measured = found.contrasts if criterion == "contrast" else found.sums
+        same += set(measured.subset(half).rank(lowest, skip_layers).top(3)) == whole
+    return same
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -91,15 +129,19 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--lowest", type=int, default=10)
+    parser.add_argument("--criterion", choices=("sum", "contrast"), default="contrast")
     parser.add_argument("--skip-layers", type=int, default=1)
     parser.add_argument("--query", choices=("expression", "prompt"))
     parser.add_argument("--write", action="store_true", help="store the top three in the preset")
     args = parser.parse_args(argv)
     lvlm = load_miniature(args.query)
-    ranking, ious, hits = discover(lvlm, args.scenes, args.lowest, args.skip_layers)
+    found = discover(lvlm, args.scenes)
+    ranking = found.rank(args.criterion, args.lowest, args.skip_layers)
+    ious, hits = found.ious.mean(0), found.hits.mean(0)
     print(ranking.table(12))
-    print(f"tau {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-          f"{ranking.agreement(ious):.2f}")  # fmt: skip
+    same = stability(found, args.criterion, args.lowest, args.skip_layers, 5)
+    print(f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
+          f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves")  # fmt: skip
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]
         pairs = [divmod(int(i), values.shape[1]) for i in best]
@@ -107,16 +149,16 @@ def main(argv: list[str] | None = None) -> None:
     chosen = [list(pair) for pair in ranking.top(3)]
     print("chosen:", chosen)
     if args.write:
-        write_heads(PRESET, chosen, args.scenes)
+        write_heads(PRESET, chosen, args.scenes, args.criterion)
 
 
-def write_heads(path: Path, heads: list[list[int]], scenes: int) -> None:
+def write_heads(path: Path, heads: list[list[int]], scenes: int, criterion: str) -> None:
     """Put the heads and where they come from into a preset file, leaving the rest as it is."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw["lvlm"]["heads"] = heads
     raw["lvlm"]["provenance"] = (
-        f"label-free discovery on {scenes} validation scenes by `python -m miniature.heads`, "
-        f"{datetime.date.today().isoformat()}"
+        f"label-free discovery on {scenes} validation scenes by `python -m miniature.heads "
+        f"--criterion {criterion}`, {datetime.date.today().isoformat()}"
     )
     text = json.dumps(raw, indent=2)
     for pair in heads:  # one head, one line

@@ -155,6 +155,7 @@ def build_autoencoder(sizes: InpainterSizes) -> AutoencoderKL:
         mid_block_add_attention=False,
         sample_size=sizes.side,
         scaling_factor=1.0,
+        force_upcast=False,  # small weights: half precision holds them
     )
     _pass_colour_through(vae)
     return vae

@@ -141,7 +141,7 @@ def train(
     """Train for a span of wall time; the learning rate follows the share of it that is spent."""
     torch.manual_seed(0)
     model, step, spent = build_model(), 0, 0.0
-    model.train().to(torch.device(device))  # type: ignore[arg-type]
+    model.train().to(torch.device(device))
     optims = optimizers(model)
     if resume and (run / "state.pt").exists():
         state = torch.load(run / "state.pt", weights_only=True, map_location=device)

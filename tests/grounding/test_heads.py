@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from grounding.criteria import phrase_contrast
 from grounding.errors import GroundingError
 from grounding.heads import (
     HeadMeasurements,
@@ -470,3 +471,15 @@ def test_localization_heads_must_fit_the_model():
         heads.select(np.zeros((2, 3, 4, 4)))
     with pytest.raises(GroundingError, match=r"rows have shape \(4, 4\)"):
         heads.select(np.zeros((4, 4)))
+
+
+def test_phrase_contrast_is_the_weight_that_moves() -> None:
+    rows, others = np.zeros((2, 1, 2, 2, 2))
+    rows[0, :, 0, 0] = others[0, :, 0, 0] = 0.3  # both heads keep this
+    rows[0, 1, 0, 1], others[0, 1, 1, 0] = 0.5, 0.5  # the second head moves this
+    assert phrase_contrast(rows, others).tolist() == [[0.0, 0.5]]
+
+
+def test_phrase_contrast_refuses_two_pictures() -> None:
+    with pytest.raises(GroundingError, match="expected two phrases over one picture"):
+        phrase_contrast(np.zeros((1, 2, 3, 3)), np.zeros((1, 2, 4, 4)))
