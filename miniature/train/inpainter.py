@@ -27,6 +27,15 @@ from miniature.train.inpainter_autoencoder import (
     train_autoencoder,
 )
 from miniature.train.inpainter_data import InpaintSample, make_sample, prompt_words, samples
+from miniature.train.inpainter_models import (
+    InpainterSizes,
+    build_pipeline,
+    build_scheduler,
+    build_text_encoders,
+    build_unet,
+    encode,
+    train_tokenizer,
+)
 from miniature.train.loop import (
     Average,
     Clock,
@@ -36,15 +45,6 @@ from miniature.train.loop import (
     save_checkpoint,
     say,
     stage_state,
-)
-from miniature.train.inpainter_models import (
-    InpainterSizes,
-    build_pipeline,
-    build_scheduler,
-    build_text_encoders,
-    build_unet,
-    encode,
-    train_tokenizer,
 )
 
 MINIATURE = Path(__file__).parents[1]

@@ -11,6 +11,13 @@ import torch
 from diffusers import AutoencoderKL
 
 from miniature.train.inpainter_data import InpaintSample, make_sample, samples
+from miniature.train.inpainter_models import (
+    InpainterSizes,
+    build_autoencoder,
+    encode,
+    match_output_colours,
+    whiten_latents,
+)
 from miniature.train.loop import (
     Average,
     Clock,
@@ -20,13 +27,6 @@ from miniature.train.loop import (
     save_checkpoint,
     say,
     stage_state,
-)
-from miniature.train.inpainter_models import (
-    InpainterSizes,
-    build_autoencoder,
-    encode,
-    match_output_colours,
-    whiten_latents,
 )
 
 

@@ -18,13 +18,6 @@ from miniature.train.inpainter_data import (
     make_sample,
     prompt_words,
 )
-from miniature.train.loop import (
-    Average,
-    Clock,
-    TrainSettings,
-    learning_rate,
-    load_checkpoint,
-)
 from miniature.train.inpainter_models import (
     InpainterSizes,
     build_autoencoder,
@@ -33,6 +26,13 @@ from miniature.train.inpainter_models import (
     match_output_colours,
     train_tokenizer,
     whiten_latents,
+)
+from miniature.train.loop import (
+    Average,
+    Clock,
+    TrainSettings,
+    learning_rate,
+    load_checkpoint,
 )
 
 TINY = InpainterSizes(side=32, autoencoder=(16, 16, 16, 16), unet=(16, 16, 32), text=16)
