@@ -193,7 +193,8 @@ def _save_all(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     from editor.overlay import contact_sheet
 
     stem = edit.picture.source.stem if edit.picture.source else "picture"
-    files, notes = {"result": out / f"{stem}.edited.{suffix}"}, []
+    files = {"result": out / f"{stem}.edited.{suffix}"}
+    notes: list[str] = []
     for k, variant in enumerate(edit.variants):
         path = files["result"] if k == 0 else out / f"{stem}.edited-{variant.seed}.{suffix}"
         notes += edit.save(path, k)
@@ -280,7 +281,8 @@ class _Steps:
     """A progress bar over denoising steps, as a callback."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._silent, self._bar = args.quiet or args.json, None
+        self._silent = args.quiet or args.json
+        self._bar: Any = None
 
     def __enter__(self) -> Callable[[int, int], None] | None:
         return None if self._silent else self._step

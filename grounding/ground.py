@@ -94,9 +94,8 @@ def _proposal_settings(values: Mapping[str, Any]) -> ProposalSettings:
             f"grounding.proposals holds the unknown name {unknown[0]!r}; expected some of "
             f"{', '.join(sorted(known))}"
         )
-    return ProposalSettings(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    )
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return ProposalSettings(**given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,8 +193,10 @@ class Grounder:
         scores = [_score(p, heat, presence) for p in ranked]
         region = _scaled(tokens.region_xyxy, view.scale)
         status, reason = self._judge(ranked, scores, presence, rows)
-        common = {"phrase": phrase, "status": status, "reason": reason, "presence": presence,
-                  "heads": self.lvlm.heads, "token_map": combined, "region": region}  # fmt: skip
+        common: dict[str, Any] = {
+            "phrase": phrase, "status": status, "reason": reason, "presence": presence,
+            "heads": self.lvlm.heads, "token_map": combined, "region": region,
+        }  # fmt: skip
         rivals = tuple(
             Candidate(_scaled(p.box, view.scale), s, p.mask)
             for p, s in zip(ranked, scores, strict=True)

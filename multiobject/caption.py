@@ -18,13 +18,15 @@ _ENGLISH = frozenset(
 # Function words that English captions do not hold; ones it shares ("die", "on") are left out.
 _FOREIGN = frozenset(
     "un une le les des du et avec dans sur est el los las una unos unas y con en del por junto al "
-    "il lo gli uno e di della nel sul accanto der das den dem ein eine einen einem einer und mit "
-    "auf neben ist im het een van op naast om um uma os na com ao ett och på på med bredvid jest i "
-    "w z obok ve bir".split()
+    "il lo gli uno di della nel sul accanto der das den dem ein eine einen einem einer und mit "
+    "auf neben ist im het een op naast um uma os com ao ett och på med bredvid jest obok".split()
 )
 _FOREIGN_ARTICLES = frozenset(
     "un une una uno unos unas ein eine einen der das een um uma bir".split()
 )
+
+# Symbols (emoji), controls, joiners, lone surrogates, unassigned ones and enclosing marks.
+_BLANK = frozenset("So Sk Cc Cf Cs Co Cn Me Zl Zp".split())
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,17 @@ class Caption:
         Without emoji and control characters, blanks single, quotes straight; case as typed.
     parsed : str
         `text` as the parser gets it, of the same length: capitals of headlines made small.
-    offsets : tuple of int
-        For every character of `text` its place in the caption as typed.
+    offsets : tuple of (int, int)
+        For every character of `text` where it starts and stops in the caption as typed.
     """
 
     text: str
     parsed: str
-    offsets: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
         """Half-open offsets in `text` -> half-open offsets in the caption as typed."""
-        return self.offsets[start], self.offsets[stop - 1] + 1
+        return self.offsets[start][0], self.offsets[stop - 1][1]
 
 
 def read_caption(caption: str) -> Caption:
@@ -77,22 +79,22 @@ def read_caption(caption: str) -> Caption:
     return Caption(text, _small_headline(text), offsets)
 
 
-def _plain(caption: str) -> tuple[str, tuple[int, ...]]:
+def _plain(caption: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Blank what the parser would take for a noun, then join runs of blanks."""
-    kept: list[tuple[str, int]] = []
+    kept: list[tuple[str, int, int]] = []
     for i, c in enumerate(caption.translate(_STRAIGHT)):
-        # symbols (emoji), other characters (controls, joiners, lone surrogates) and enclosing marks
-        blank = c.isspace() or (unicodedata.category(c) in _BLANK and c not in "+&$")
-        if not blank:
-            kept.append((c, i))
+        category = unicodedata.category(c)
+        if category == "Mn":  # an accent typed after its letter; others only colour emoji
+            composed = unicodedata.normalize("NFC", kept[-1][0] + c) if kept else ""
+            if len(composed) == 1:
+                kept[-1] = (composed, kept[-1][1], i + 1)
+        elif not c.isspace() and category not in _BLANK:
+            kept.append((c, i, i + 1))
         elif kept and kept[-1][0] != " ":
-            kept.append((" ", i))
+            kept.append((" ", i, i + 1))
     if kept and kept[-1][0] == " ":
         kept.pop()
-    return "".join(c for c, _ in kept), tuple(i for _, i in kept)
-
-
-_BLANK = frozenset("So Sk Cc Cf Cs Co Cn Me Mn Zl Zp".split())
+    return "".join(c for c, _, _ in kept), tuple((start, stop) for _, start, stop in kept)
 
 
 def _refuse_foreign(text: str) -> None:

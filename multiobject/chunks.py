@@ -63,7 +63,9 @@ def possessors(chunk: Chunk) -> list[Chunk]:
     return [
         Chunk(tuple(t for t in chunk.tokens if token.left_edge.i <= t.i <= token.i))
         for token in chunk.tokens
-        if token.dep_ == "poss" and token.pos_ in ("NOUN", "PROPN")
+        # a bare one says what kind it is: "children's books"
+        if token.dep_ == "poss"
+        and (token.pos_ == "PROPN" or (token.pos_ == "NOUN" and token.left_edge.i < token.i))
     ]
 
 
@@ -72,7 +74,9 @@ def _base(doc: Doc) -> list[Chunk]:
     spans = {span.root.i: (span.start, span.root.i + 1) for span in doc.noun_chunks}
     taken = {i for start, end in spans.values() for i in range(start, end)}
     for token in doc:
-        if token.pos_ not in ("NOUN", "PROPN") or token.i in taken or token.dep_ not in _NOUN_DEPS:
+        noun = token.pos_ in ("NOUN", "PROPN") and token.dep_ in _NOUN_DEPS
+        one = token.lower_ == "one" and token.i > 0 and token.nbor(-1).pos_ == "ADJ"
+        if token.i in taken or not (noun or one):
             continue
         start = token.i
         while start and start - 1 not in taken and _modifies(doc[start - 1], token):
@@ -83,7 +87,7 @@ def _base(doc: Doc) -> list[Chunk]:
             taken.update(range(start, token.i + 1))
     chunks = []
     for start, end in sorted(spans.values()):
-        while start < end - 1 and doc[start].is_punct:
+        while start < end - 1 and (doc[start].is_punct or doc[start].tag_ == "WP$"):
             start += 1
         chunks += _separated(Chunk(tuple(doc[start:end])))
     return chunks
@@ -94,9 +98,12 @@ def _modifies(token: Token, noun: Token) -> bool:
 
 
 def _separated(chunk: Chunk) -> list[Chunk]:
-    """Undo a frequent misreading: "a sink and white cupboards" are no cupboards of sink."""
+    """Undo frequent misreadings: "a sink and white cupboards", "car, bus, rocket"."""
     for k, token in enumerate(chunk.tokens[:-1]):
         before = chunk.tokens[:k]
+        noun_before = k and before[-1].pos_ in ("NOUN", "PROPN")
+        if token.text == "," and noun_before and before[-1].lower_ not in words.CONTRAST:
+            return [Chunk(before), *_separated(Chunk(chunk.tokens[k + 1 :]))]
         if (
             token.pos_ == "CCONJ"
             and len(before) >= 2
@@ -134,7 +141,8 @@ def _of_between(doc: Doc, end: int, start: int) -> bool:
 
 def _quantifies(token: Token) -> bool:
     is_last = token.i + 1 >= len(token.doc)
-    return token.lower_ in words.QUANTIFIERS and not is_last and token.nbor().lower_ == "of"
+    picks = token.lower_ in words.QUANTIFIERS or token.tag_ == "JJS"
+    return picks and not is_last and token.nbor().lower_ == "of"
 
 
 def _quantified(doc: Doc, chunk: Chunk, start: int) -> Chunk:
@@ -148,6 +156,8 @@ def _with_quantifier(doc: Doc, chunk: Chunk) -> Chunk:
     start = chunk.start - 2
     if chunk.quantifier or start < 0 or not _quantifies(doc[start]):
         return chunk
+    if doc[start].tag_ == "JJS" and start and doc[start - 1].lower_ == "the":
+        start -= 1  # "the smallest of the bears"
     return _quantified(doc, chunk, start)
 
 

@@ -189,7 +189,8 @@ def _owner(token: Token, before: tuple[Token, ...]) -> Token:
 
 def _is_plural(chunk: Chunk) -> bool:
     if chunk.quantifier:
-        return chunk.quantifier not in words.ONE_OF_MANY and _plural_form(chunk.head)
+        several = words.QUANTIFIERS - words.ONE_OF_MANY
+        return chunk.quantifier in several and _plural_form(chunk.head)
     unit = chunk.units[0] if chunk.units else None
     if unit is not None and lemma(unit) in words.UNIT:
         return _plural_form(unit)

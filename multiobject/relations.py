@@ -41,25 +41,30 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
         for token in picture.head.rights:
             if token.left_edge.i == chunk.end and token.dep_ in _RELATION_DEPS:
                 kept |= _kept(token)
-    verb = _participle(chunk)
+    end = _run(chunk.end, kept)
+    verb = _participle(chunk, end)
     if verb is not None:
-        kept |= _kept(verb)
-    end = chunk.end
-    while end in kept:
-        end += 1
+        end = _run(end, kept | _kept(verb))
     end = _trimmed(doc, chunk.end, end)
     opened = sum(t.text == '"' for t in doc[chunk.end : end]) % 2 == 1
     end += opened and end < len(doc) and doc[end].text == '"'
     return end if end - chunk.start <= MAX_WORDS else chunk.end
 
 
-def _participle(chunk: Chunk) -> Token | None:
+def _run(start: int, kept: set[int]) -> int:
+    """Where a run of kept words ends."""
+    while start in kept:
+        start += 1
+    return start
+
+
+def _participle(chunk: Chunk, end: int) -> Token | None:
     """A participle right after its subject: parsers often take "A cat sitting" for a sentence."""
     verb = chunk.head.head
     if chunk.head.dep_ not in ("nsubj", "nsubjpass") or verb.tag_ not in ("VBG", "VBN"):
         return None
     helped = any(t.dep_ in ("aux", "auxpass") for t in verb.lefts)
-    return verb if verb.i == chunk.end and not helped else None
+    return verb if verb.i == end and not helped else None
 
 
 def _kept(root: Token) -> set[int]:

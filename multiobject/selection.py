@@ -38,7 +38,7 @@ def lemma(token: Token) -> str:
 
 def is_pronoun_like(token: Token) -> bool:
     """Whether a noun stands for another one ("a green one") or for nobody named."""
-    return token.lower_ in ("one", "ones", "something", "someone", "other", "others", "everything")
+    return token.lower_ in words.PRONOUN_LIKE
 
 
 def is_picture(chunk: Chunk) -> bool:

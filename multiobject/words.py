@@ -37,6 +37,11 @@ QUANTIFIERS = frozenset(
 )
 ONE_OF_MANY = frozenset(["one", "each", "either"])
 MANY = frozenset("several many both few these those numerous multiple various countless".split())
+# Pronouns that some pipelines tag as nouns.
+PRONOUN_LIKE = frozenset(
+    "one ones other others none something someone somebody anything anyone anybody everything "
+    "everyone everybody nothing nobody".split()
+)
 # Plural in grammar, one thing in a picture.
 PLURAL_IN_FORM = frozenset(
     "scissors jeans pants trousers shorts tights leggings overalls pajamas pyjamas binoculars "
@@ -48,7 +53,7 @@ ABSTRACT = frozenset(
     """
     ability absence action activity advantage adventure advice age agreement air amount anger
     anxiety appearance art aspect atmosphere attempt attention attitude autumn background balance
-    beauty beginning behavior behaviour belief benefit birth boredom business care case chance
+    beauty beginning behavior behaviour belief benefit birth boredom business care chance
     change chaos charm choice colour color comfort community comparison competition concept
     condition confidence confusion contrast control conversation courage course creativity culture
     curiosity danger date dawn day daylight daytime death decision degree delight democracy depth
@@ -67,9 +72,9 @@ ABSTRACT = frozenset(
     romance routine rush sadness sake season second sense serenity shame shape silence situation
     size smell smile soul sound speed spirit spring state stillness strength stress style success
     summer sunlight sunrise sunset sunshine surprise symmetry taste temperature tension theme
-    thing thought time today tomorrow tonight tradition tranquility trip trouble trust truth use
+    thing thought time today tomorrow tonight tradition tranquility trick trouble trust truth use
     vacation value variety victory vibe war warmth way weather week weekend weight width winter
-    wisdom work year yesterday youth
+    trip wisdom work year yesterday youth
     monday tuesday wednesday thursday friday saturday sunday january february march april may june
     july august september october november december
     skiing surfing skateboarding snowboarding swimming running jogging hiking fishing cooking
