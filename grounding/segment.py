@@ -291,11 +291,11 @@ class Segmenter:
         if points is not None:
             spots, kinds = frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
-        paired = prompt.boxes is not None and prompt.points is not None
-        if paired and len(prompt.boxes) != len(prompt.points):
+        around, spots_given = prompt.boxes, prompt.points
+        if around is not None and spots_given is not None and len(around) != len(spots_given):
             raise GroundingError(
-                f"{len(prompt.boxes)} boxes and {len(prompt.points)} points; expected one "
-                "point for each box"
+                f"{len(around)} boxes and {len(spots_given)} points; expected one point for each "
+                "box"
             )
         if mask is not None:
             prompt.mask = frame.mask_prompt(mask)

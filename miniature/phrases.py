@@ -176,7 +176,9 @@ def refer(scene: Scene, expression: Expression) -> Exchange:
     item = scene.objects[expression.target]
     row, column, x, y = place_words(item, scene.image.shape[0])
     size = item.size or "medium"
-    return Exchange(prompt, f"{row} {column} {x} {y} {size} {describe(item)}")
+    # What the thing looks like comes first: to say it the full stop must look at the thing itself.
+    # With its place first, heads learned to look at the row and column beside it instead.
+    return Exchange(prompt, f"{size} {describe(item)} {row} {column} {x} {y}")
 
 
 def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchange]:

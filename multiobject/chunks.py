@@ -74,7 +74,9 @@ def _base(doc: Doc) -> list[Chunk]:
     spans = {span.root.i: (span.start, span.root.i + 1) for span in doc.noun_chunks}
     taken = {i for start, end in spans.values() for i in range(start, end)}
     for token in doc:
-        noun = token.pos_ in ("NOUN", "PROPN") and token.dep_ in _NOUN_DEPS
+        noun = token.pos_ in ("NOUN", "PROPN") and (
+            token.dep_ in _NOUN_DEPS or measures_preposition(token)
+        )
         one = token.lower_ == "one" and token.i > 0 and token.nbor(-1).pos_ == "ADJ"
         if token.i in taken or not (noun or one):
             continue
@@ -91,6 +93,11 @@ def _base(doc: Doc) -> list[Chunk]:
             start += 1
         chunks += _separated(Chunk(tuple(doc[start:end])))
     return chunks
+
+
+def measures_preposition(noun: Token) -> bool:
+    """Whether the parser took "a clock above a shelf" for "a mile above a shelf"."""
+    return noun.dep_ == "npadvmod" and noun.head.pos_ == "ADP" and noun.head.i == noun.i + 1
 
 
 def _modifies(token: Token, noun: Token) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from multiobject import words
+from multiobject.chunks import measures_preposition
 from multiobject.selection import lemma
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
         for token in picture.head.rights:
             if token.left_edge.i == chunk.end and token.dep_ in _RELATION_DEPS:
                 kept |= _kept(token)
+    if measures_preposition(chunk.head):
+        kept |= _kept(chunk.head.head)
     end = _run(chunk.end, kept)
     verb = _participle(chunk, end)
     if verb is not None:

@@ -23,7 +23,7 @@ class TrainSettings:
     seen a few times only: encoding costs as much as a training step.
     """
 
-    minutes_vae: float = 15.0
+    minutes_vae: float = 25.0
     minutes: float = 65.0
     steps_vae: int | None = None
     steps: int | None = None
