@@ -3,7 +3,9 @@
 ``python -m miniature.heads`` runs the project's own discovery on validation scenes, prints the
 ranking with its agreement with the heads' true IoU (known here, unused by the choice), and with
 ``--write`` stores the top three in the preset. ``--criterion sum`` is the paper's first criterion;
-``contrast`` admits heads by how differently they look for two phrases about one picture.
+``contrast`` admits heads by how differently they look for two phrases about one picture;
+``labels`` takes the heads whose peak is most often on the named object, for comparison, and for a
+model too small for the label-free rule.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from miniature.phrases import Expression, expressions
 from miniature.scenes import Scene, compose
 
 PRESET = FOLDER / "miniature.json"
+CRITERIA = ("sum", "contrast", "labels")
 
 
 def two_phrases(scene: Scene, seed: int) -> list[Expression]:
@@ -113,6 +116,13 @@ def discover(lvlm: LVLM, scenes: int) -> Discovery:
     return Discovery(sums, swapped, np.array(ious), np.array(hits))
 
 
+def best_by_labels(found: Discovery, count: int = 3) -> list[tuple[int, int]]:
+    """The heads whose peak is most often on the named object; needs the true masks."""
+    hits = found.hits.mean(0)
+    order = np.argsort(hits, axis=None)[::-1][:count]
+    return [(int(i) // hits.shape[1], int(i) % hits.shape[1]) for i in order]
+
+
 def stability(found: Discovery, criterion: str, lowest: int, skip_layers: int, trials: int) -> int:
     """In how many random halves of the samples the same three heads come first."""
     whole = set(found.rank(criterion, lowest, skip_layers).top(3))
@@ -129,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--lowest", type=int, default=10)
-    parser.add_argument("--criterion", choices=("sum", "contrast"), default="contrast")
+    parser.add_argument("--criterion", choices=CRITERIA, default="contrast")
     parser.add_argument("--skip-layers", type=int, default=1)
     parser.add_argument("--query", choices=("expression", "prompt"))
     parser.add_argument("--write", action="store_true", help="store the top three in the preset")
@@ -146,7 +156,8 @@ def main(argv: list[str] | None = None) -> None:
         best = np.argsort(values, axis=None)[::-1][:6]
         pairs = [divmod(int(i), values.shape[1]) for i in best]
         print(name, "best:", ", ".join(f"L{a}H{b} {values[a, b]:.2f}" for a, b in pairs))
-    chosen = [list(pair) for pair in ranking.top(3)]
+    pairs = best_by_labels(found) if args.criterion == "labels" else ranking.top(3)
+    chosen = [list(pair) for pair in pairs]
     print("chosen:", chosen)
     if args.write:
         write_heads(PRESET, chosen, args.scenes, args.criterion)
@@ -157,7 +168,8 @@ def write_heads(path: Path, heads: list[list[int]], scenes: int, criterion: str)
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw["lvlm"]["heads"] = heads
     raw["lvlm"]["provenance"] = (
-        f"label-free discovery on {scenes} validation scenes by `python -m miniature.heads "
+        f"{'chosen with labels' if criterion == 'labels' else 'label-free discovery'} on "
+        f"{scenes} validation scenes by `python -m miniature.heads "
         f"--criterion {criterion}`, {datetime.date.today().isoformat()}"
     )
     text = json.dumps(raw, indent=2)
