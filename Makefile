@@ -2,7 +2,7 @@
 # make test   the same for the tests
 DEMO_IMAGE = examples/demo.png
 DEMO_FIND  = the red apple
-DEMO_PAINT = a green pear
+DEMO_PAINT = a frog
 
 PYTHON       ?=
 PIP_ARGS     ?=

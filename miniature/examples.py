@@ -9,8 +9,8 @@ from PIL import Image
 from miniature.scenes import compose
 
 FOLDER = Path(__file__).parents[1] / "examples"
-# name -> seed of a held-out scene; chosen to show a name, a colour and a side
-SEEDS = {"demo": 1070, "apples": 1158, "fruit": 1193}
+# name -> seed of a held-out scene; the demo needs the colour word, as its apples are three
+SEEDS = {"demo": 1158, "fruit": 1193, "penguin": 1070}
 
 
 def main() -> None:
