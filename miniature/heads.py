@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,10 +173,8 @@ def write_heads(path: Path, heads: list[list[int]], scenes: int, criterion: str)
         f"{scenes} validation scenes by `python -m miniature.heads "
         f"--criterion {criterion}`, {datetime.date.today().isoformat()}"
     )
-    text = json.dumps(raw, indent=2)
-    for pair in heads:  # one head, one line
-        spread = "[\n        " + ",\n        ".join(map(str, pair)) + "\n      ]"
-        text = text.replace(spread, json.dumps(pair))
+    # one head, one line
+    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(raw, indent=2))
     path.write_text(text + "\n", encoding="utf-8")
 
 
