@@ -73,27 +73,25 @@ class GroundingSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GroundingSettings:
         """Build from a mapping such as a preset's; absent fields keep their defaults."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise GroundingError(
-                f"grounding settings hold the unknown name {unknown[0]!r}; expected some of "
-                f"{', '.join(sorted(known))}"
-            )
+        _check_names(cls, values, "grounding settings hold")
         given = dict(values)
         if isinstance(given.get("proposals"), Mapping):
             given["proposals"] = _proposal_settings(given["proposals"])
         return cls(**given)
 
 
+def _check_names(kind: type, values: Mapping[str, Any], holder: str) -> None:
+    """Refuse names that a settings dataclass does not have."""
+    known = sorted(f.name for f in dataclasses.fields(kind))
+    for name in values:
+        if name not in known:
+            raise GroundingError(
+                f"{holder} the unknown name {name!r}; expected some of {', '.join(known)}"
+            )
+
+
 def _proposal_settings(values: Mapping[str, Any]) -> ProposalSettings:
-    known = {f.name for f in dataclasses.fields(ProposalSettings)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise GroundingError(
-            f"grounding.proposals holds the unknown name {unknown[0]!r}; expected some of "
-            f"{', '.join(sorted(known))}"
-        )
+    _check_names(ProposalSettings, values, "grounding.proposals holds")
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return ProposalSettings(**given)
 

@@ -72,6 +72,16 @@ class Run:
         """The last checkpoint, or an empty dict."""
         return load_checkpoint(self.path, torch.device("cpu")) or {}
 
+    def resume(self, stage: str, model: torch.nn.Module, optims: list, minutes: float) -> Clock:
+        """The stage's clock, with model and optimisers as its last checkpoint left them."""
+        state = self.state()
+        if state.get("stage") != stage:
+            return Clock(minutes, None)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optims, state["optims"], strict=True):
+            optimizer.load_state_dict(saved)
+        return Clock(minutes, None, state["step"], state["elapsed"])
+
     def keep(self, stage: str, model: torch.nn.Module, optims: list, clock: Clock,
              every: float = 180) -> None:  # fmt: skip
         """Write a checkpoint if the last one is older than `every` seconds."""
@@ -100,13 +110,8 @@ def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     names = ("vision_tower", "projector", "embed_tokens", "probe")
     parameters = {n: p for n, p in both.named_parameters() if any(k in n for k in names)}
-    optims, state = optimizers(parameters, rate), run.state()
-    clock = Clock(minutes, None)
-    if state.get("stage") == "tower":
-        both.load_state_dict(state["model"])
-        for optimizer, saved in zip(optims, state["optims"], strict=True):
-            optimizer.load_state_dict(saved)
-        clock = Clock(minutes, None, state["step"], state["elapsed"])
+    optims = optimizers(parameters, rate)
+    clock = run.resume("tower", both, optims, minutes)
     clock.stop_on_sigterm()
     while clock.running:
         pixels, labels = tower_batch("train", [clock.step * 8 + i for i in range(8)])
@@ -126,13 +131,8 @@ def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
                    run: Run, minutes: float, rate: float, count: int = 12) -> None:  # fmt: skip
     """Train language model and projector on answers only; the tower stays as it was."""
     parameters = {n: p for n, p in model.named_parameters() if "vision_tower" not in n}
-    optims, state = optimizers(parameters, rate), run.state()
-    clock = Clock(minutes, None)
-    if state.get("stage") == "language":
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optims, state["optims"], strict=True):
-            optimizer.load_state_dict(saved)
-        clock = Clock(minutes, None, state["step"], state["elapsed"])
+    optims = optimizers(parameters, rate)
+    clock = run.resume("language", model, optims, minutes)
     clock.stop_on_sigterm()
     head, generator = prefix_ids(tokenizer), torch.Generator().manual_seed(clock.step)
     while clock.running:
