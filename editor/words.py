@@ -41,7 +41,7 @@ class WordList:
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (
             f"this preset's models are small and cannot {verb} {', '.join(map(repr, unknown))}; "
-            f"{hint}They know {len(self.nouns)} things ({', '.join(self.nouns[:8])}, ...) and "
+            f"{hint}{'They' if near else 'they'} know {len(self.nouns)} things ({', '.join(self.nouns[:8])}, ...) and "
             f"{len(self.colours)} colours; `groundbrush presets miniature` lists all"
         )
 
