@@ -41,8 +41,9 @@ class WordList:
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (
             f"this preset's models are small and cannot {verb} {', '.join(map(repr, unknown))}; "
-            f"{hint}{'They' if near else 'they'} know {len(self.nouns)} things ({', '.join(self.nouns[:8])}, ...) and "
-            f"{len(self.colours)} colours; `groundbrush presets miniature` lists all"
+            f"{hint}{'They' if near else 'they'} know {len(self.nouns)} things "
+            f"({', '.join(self.nouns[:8])}, ...) and {len(self.colours)} colours; "
+            "`groundbrush presets miniature` lists all"
         )
 
     def near(self, word: str) -> list[str]:
