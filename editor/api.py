@@ -21,7 +21,7 @@ from editor.errors import GroundbrushError, translate
 from editor.images import Picture, Source, open_picture
 from editor.models import Models, OnLoad
 from editor.presets import Preset, load_preset
-from editor.recipe import make_request, read_request
+from editor.recipe import check_words, make_request, read_request
 from grounding.errors import GroundingError
 from inpaint.errors import InpaintError
 
@@ -145,11 +145,8 @@ class Editor:
         GroundbrushError
             For bad input, or a model that failed.
         """
-        if self.models.words:
-            self.models.words.check_prompt(_text(paint, "paint", "what to paint"))
-        request = make_request("edit", find=find, paint=_text(paint, "paint", "what to paint"),
-                               seed=seed, variants=variants, candidate=candidate,
-                               settings=settings)  # fmt: skip
+        request = make_request("edit", find=find, paint=paint, seed=seed, variants=variants,
+                               candidate=candidate, settings=settings)  # fmt: skip
         return self._paint(image, request, on_step, cancelled)
 
     def remove(
@@ -169,8 +166,14 @@ class Editor:
                                candidate=candidate, settings=settings)  # fmt: skip
         return self._paint(image, request, on_step, cancelled)
 
-    def run(self, recipe: Mapping[str, Any] | str | os.PathLike[str], image: Source | None = None,
-            **hooks: Any) -> Edit:  # fmt: skip
+    def run(
+        self,
+        recipe: Mapping[str, Any] | str | os.PathLike[str],
+        image: Source | None = None,
+        *,
+        on_step: OnStep | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> Edit:
         """Do an edit again from its recipe.
 
         Parameters
@@ -179,8 +182,8 @@ class Editor:
             From :meth:`Edit.recipe`, or a file saved by :meth:`Edit.save`.
         image
             The picture; by default the one the recipe names, which must still be the same.
-        **hooks
-            ``on_step`` and ``cancelled`` as for :meth:`edit`.
+        on_step, cancelled
+            As for :meth:`edit`.
 
         Raises
         ------
@@ -203,10 +206,10 @@ class Editor:
                 f"{picture.source or 'the picture'} has other pixels than the recipe was made "
                 "from; give the original picture"
             )
-        return self._paint(picture, request, hooks.get("on_step"), hooks.get("cancelled"))
+        return self._paint(picture, request, on_step, cancelled)
 
     def _find(self, picture: Picture, phrase: str) -> Grounding:
-        phrase = _text(phrase, "find", "what to find")
+        phrase = check_words("find", phrase)
         grounder = self.models.grounder()
         with translate(GroundingError):
             unknown = grounder.lvlm.unknown_words(phrase)
@@ -227,6 +230,8 @@ class Editor:
     ) -> Edit:  # fmt: skip
         from inpaint.fill import fill
 
+        if self.models.words and request["paint"] is not None:
+            self.models.words.check_prompt(request["paint"])
         picture = open_picture(image)
         request = {**request, "preset": self.preset.name,
                    "image": {"path": str(picture.source) if picture.source else None,
@@ -265,14 +270,6 @@ class Editor:
             timings=timings,
             request=request,
         )
-
-
-def _text(value: Any, name: str, meaning: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise GroundbrushError(
-            f"{name} is {value!r}; expected some words that say {meaning}, e.g. 'the red apple'"
-        )
-    return " ".join(value.split())
 
 
 def _digest(picture: Picture) -> str:

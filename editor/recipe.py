@@ -33,10 +33,8 @@ def make_request(
     GroundbrushError
         For a value of the wrong kind, naming it.
     """
-    if not isinstance(find, str) or not find.strip():
-        raise GroundbrushError(
-            f"find is {find!r}; expected some words that say what to find, e.g. 'the red apple'"
-        )
+    find = check_words("find", find)
+    paint = None if action == "remove" else check_words("paint", paint)
     _whole("seed", seed, 0, _MAX_SEED - MAX_VARIANTS)
     _whole("variants", variants, 1, MAX_VARIANTS)
     if candidate is not None:
@@ -44,7 +42,7 @@ def make_request(
     if settings is not None and not isinstance(settings, Mapping):
         raise GroundbrushError(f"settings is {settings!r}; expected a mapping such as steps=30")
     return {
-        "groundbrush": VERSION, "action": action, "find": " ".join(find.split()), "paint": paint,
+        "groundbrush": VERSION, "action": action, "find": find, "paint": paint,
         "seed": seed, "variants": variants, "candidate": candidate,
         "settings": dict(settings or {}),
     }  # fmt: skip
@@ -78,15 +76,28 @@ def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str
     image = recipe.get("image", {})
     if not isinstance(image, Mapping):
         raise GroundbrushError(f"the recipe's image is {image!r}; expected path and sha256")
-    paint = recipe.get("paint")
-    if action == "edit" and not isinstance(paint, str):
-        raise GroundbrushError(f"the recipe's paint is {paint!r}; expected what to paint")
     request = make_request(
-        action, find=recipe.get("find", ""), paint=paint, seed=recipe.get("seed", 0),
+        action, find=recipe.get("find", ""), paint=recipe.get("paint"), seed=recipe.get("seed", 0),
         variants=recipe.get("variants", 1), candidate=recipe.get("candidate"),
         settings=recipe.get("settings"),
     )  # fmt: skip
     return {**request, "preset": recipe.get("preset"), "image": dict(image)}
+
+
+def check_words(name: str, value: Any) -> str:
+    """Some words with their white space tidied.
+
+    Raises
+    ------
+    GroundbrushError
+        For anything else, or blanks only.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise GroundbrushError(
+            f"{name} is {value!r}; expected some words that say what to {name}, "
+            "e.g. 'the red apple'"
+        )
+    return " ".join(value.split())
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:

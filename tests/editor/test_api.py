@@ -191,6 +191,17 @@ def test_unknown_word_to_paint_is_refused_before_any_work(miniature: Editor) -> 
         miniature.edit("missing.png", "the apple", "a zeppelin")
 
 
+def test_a_recipe_is_checked_like_a_call(
+    miniature: Editor, scene_file: tuple[Path, Scene, object]
+) -> None:
+    path, _, asked = scene_file
+    recipe = miniature.edit(path, asked.text, "a book", settings=QUICK).recipe()
+    with pytest.raises(GroundbrushError, match="cannot paint 'zeppelin'"):
+        miniature.run({**recipe, "paint": "a zeppelin"})
+    with pytest.raises(GroundbrushError, match="paint is '  '"):
+        miniature.run({**recipe, "paint": "  "})
+
+
 def test_unknown_setting_suggests(miniature: Editor, scene_file: tuple) -> None:
     with pytest.raises(GroundbrushError, match="did you mean 'steps'"):
         miniature.edit(scene_file[0], "the apple", "a book", settings={"step": 3})

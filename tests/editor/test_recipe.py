@@ -45,7 +45,7 @@ def test_bad_values_are_named(changes: dict, words: str) -> None:
         ({"groundbrush": 99}, "recipe version 99"),
         ({"action": "explode"}, "action is 'explode'; expected one of edit, remove"),
         ({"surprise": 1}, "unknown name 'surprise'"),
-        ({"paint": None}, "paint is None; expected what to paint"),
+        ({"paint": None}, "paint is None; expected some words that say what to paint"),
         ({"image": "x.png"}, "image is 'x.png'"),
     ],
 )
