@@ -10,9 +10,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
-VARIANTS = {"gray": "grey", "big": "large", "little": "small", "leftmost": "left",
-            "rightmost": "right", "topmost": "top", "upper": "top", "lower": "bottom",
-            "beside": "next to", "near": "next to", "center": "centre"}  # fmt: skip
+VARIANTS = {"gray": "grey", "big": "large", "bigger": "large", "biggest": "large",
+            "larger": "large", "largest": "large", "little": "small", "smaller": "small",
+            "smallest": "small", "tiny": "small", "leftmost": "left", "rightmost": "right",
+            "topmost": "top", "upper": "top", "lower": "bottom", "to the left of": "left of",
+            "to the right of": "right of", "on the left of": "left of",
+            "on the right of": "right of", "over": "above", "under": "below",
+            "beneath": "below", "beside": "next to", "near": "next to", "closest to": "next to",
+            "nearest to": "next to", "nearest": "next to", "center": "centre"}  # fmt: skip
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

@@ -1,4 +1,4 @@
-"""``python -m miniature.train all|lvlm|segmenter|inpainter [options of that script]``."""
+"""``python -m miniature.train all|lvlm|segmenter|inpainter [options]``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import sys
 from importlib import import_module
 
 MODELS = ("segmenter", "lvlm", "inpainter")
+USAGE = (
+    f"usage: python -m miniature.train all [--device D] [--threads N] | {' | '.join(MODELS)} "
+    "[options]; each model's --help lists its options"
+)
 
 
 def main(argv: list[str]) -> int:
-    """Train one model with its script's own options, or all three with their defaults."""
+    """Train one model with its script's own options, or all three with options they share."""
     chosen, options = (argv[0], argv[1:]) if argv else ("", [])
-    if chosen not in (*MODELS, "all") or (chosen == "all" and options):
-        print(f"usage: python -m miniature.train all | {' | '.join(MODELS)} [options]; each "
-              "script's --help lists its options", file=sys.stderr)  # fmt: skip
+    shared = all(o.split("=")[0] in ("--device", "--threads") for o in options if o[:1] == "-")
+    if chosen not in (*MODELS, "all") or (chosen == "all" and not shared):
+        print(USAGE, file=sys.stderr)
         return 2
     for model in MODELS if chosen == "all" else (chosen,):
         import_module(f"miniature.train.{model}").main(options)

@@ -40,6 +40,7 @@ from miniature.train.loop import (
     Average,
     Clock,
     TrainSettings,
+    chosen_device,
     learning_rate,
     load_checkpoint,
     save_checkpoint,
@@ -359,14 +360,11 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     diffusers_logging.set_verbosity_error()
-    device = given.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = TrainSettings(
         minutes_vae=given.minutes_vae,
         minutes=given.minutes,
         batch=given.batch,
-        device=device,
+        device=str(chosen_device(given.device)),
         seed=given.seed,
     )
     train(settings, InpainterSizes(), given.runs, given.out)

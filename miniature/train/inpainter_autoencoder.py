@@ -92,19 +92,21 @@ def train_autoencoder(settings: TrainSettings, sizes: InpainterSizes, runs: Path
     device, path = torch.device(settings.device), runs / "autoencoder.pt"
     vae = build_autoencoder(sizes).to(device)
     saved = load_checkpoint(path, device)
-    if saved and saved["done"]:
+    budget = 60 * settings.minutes_vae
+    if saved and saved["done"] and saved["elapsed"] >= budget:
         vae.load_state_dict(saved["model"])
         return vae.eval().requires_grad_(False)
     first = [make_sample("train", seed, sizes.side) for seed in range(32)]
     match_output_colours(vae, images_tensor(first, device))
+    clock = Clock(settings.minutes_vae, settings.steps_vae)
+    if saved:  # unfinished, or finished with a smaller budget
+        vae.load_state_dict(saved["model"])
+        clock = Clock(settings.minutes_vae, settings.steps_vae, saved["step"], saved["elapsed"])
     average = Average([vae], 0.995)
     optimizer = torch.optim.AdamW(vae.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
-    clock = Clock(settings.minutes_vae, settings.steps_vae)
-    if saved:
-        vae.load_state_dict(saved["model"])
+    if saved and not saved["done"]:
         average.shadow = saved["average"]
         optimizer.load_state_dict(saved["optimizer"])
-        clock = Clock(settings.minutes_vae, settings.steps_vae, saved["step"], saved["elapsed"])
     _run_autoencoder(vae, average, optimizer, clock, settings, sizes, path)
     if clock.stopped:
         raise SystemExit("stopped during the autoencoder; start again to go on")
@@ -112,7 +114,8 @@ def train_autoencoder(settings: TrainSettings, sizes: InpainterSizes, runs: Path
     train = samples("train", 0, sizes.side)
     batches = [images_tensor([next(train) for _ in range(8)], device) for _ in range(16)]
     whiten_latents(vae, batches)
-    save_checkpoint(path, {"done": True, "model": vae.state_dict()})
+    spent = {"step": clock.step, "elapsed": max(clock.elapsed, budget)}
+    save_checkpoint(path, {"done": True, "model": vae.state_dict(), **spent})
     say(stage="autoencoder", done=True, heldout_psnr=autoencoder_psnr(vae, sizes))
     return vae.eval().requires_grad_(False)
 

@@ -136,10 +136,12 @@ def _draw(
 ) -> _Drawing:
     """Draw one of the kind's sprites; ``upright`` ones are never flipped and hardly turned."""
     name = kind.sprites[rng.integers(len(kind.sprites))]
-    if kind.paintable:
+    if kind.paintable and rng.random() < 0.75:
         colours = load_vocabulary().paint_colours
         colour: str | None = colours[rng.integers(len(colours))]
         rgba = painted_sprite(name, str(colour))
+    elif kind.paintable:  # as it was drawn, and said without a colour: "a car" has one look
+        colour, rgba = None, load_sprite(name)
     else:
         row = sprite_table()[name]
         colour = row["colour"] if row["colour_share"] >= 0.55 else None
@@ -253,7 +255,7 @@ def _fill_hole(
         foot[outer] = alpha > 0.5
         _draw_shadow(canvas, foot, float(rng.uniform(0.1, 0.4)), where=hole)
     canvas[outer] += (alpha * hole[outer])[..., None] * (pixels - canvas[outer])
-    return phrase(rng, drawing.noun, drawing.colour)
+    return phrase(rng, drawing.noun, drawing.colour, painted=kind.paintable)
 
 
 def _fit(
@@ -272,10 +274,14 @@ def _fit(
     return alpha[inner], pixels[inner], outer
 
 
-def phrase(rng: np.random.Generator, noun: str, colour: str | None) -> str:
-    """How a user may name the object: with or without article, colour (0.6) and a size word."""
+def phrase(rng: np.random.Generator, noun: str, colour: str | None, painted: bool = False) -> str:
+    """How a user may name the object: with or without article, colour and a size word.
+
+    A painted thing's colour is nearly always said: left out, every colour would answer one phrase
+    and the model would learn their mixture.
+    """
     words = [noun]
-    if colour is not None and rng.random() < 0.6:
+    if colour is not None and rng.random() < (0.95 if painted else 0.6):
         words.insert(0, colour)
     if rng.random() < 0.05:
         sizes = load_vocabulary().sizes

@@ -89,6 +89,13 @@ class Clock:
         signal.signal(signal.SIGTERM, handle)
 
 
+def chosen_device(name: str) -> torch.device:
+    """``auto`` takes a CUDA device where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 def learning_rate(peak: float, step: int, progress: float, warmup: int = 150) -> float:
     """Linear warm-up, a plateau for a third of the budget, then a cosine down to 2%."""
     decay = max(0.0, (progress - 0.35) / 0.65)

@@ -31,6 +31,7 @@ from miniature.train.lvlm_data import (
     Packed,
     label_groups,
 )
+from miniature.train.price import priced
 
 LAYERS, HEADS, WIDTH = 6, 12, 192
 
@@ -103,7 +104,7 @@ class PatchWords(nn.Module):
         for k, (name, group) in enumerate(zip(label_groups(), self.groups, strict=True)):
             scores = features @ words[group].T + self.bias[k]
             target = labels[..., k]
-            weight = torch.ones(len(group))
+            weight = torch.ones(len(group), device=features.device)
             if name == "thing":  # nine patches of ten are background
                 weight[0] = 0.3
             losses.append(F.cross_entropy(scores.flatten(0, 1), target.flatten(), weight=weight))
@@ -129,11 +130,13 @@ def packed_mask(segment: Tensor, prefix: int, kept: Tensor, total: int) -> tuple
     batch, words = segment.shape
     front = prefix + kept.shape[1]
     size = front + words
-    allowed = torch.ones(size, size, dtype=torch.bool).tril().repeat(batch, 1, 1)
+    allowed = torch.ones(size, size, dtype=torch.bool, device=segment.device)
+    allowed = allowed.tril().repeat(batch, 1, 1)
     same = segment[:, :, None] == segment[:, None, :]
     allowed[:, front:, front:] &= same
-    mask = torch.zeros(batch, 1, size, size).masked_fill_(~allowed[:, None], -1e9)
-    head = torch.arange(prefix).expand(batch, -1)
+    mask = torch.zeros(batch, 1, size, size, device=segment.device)
+    mask.masked_fill_(~allowed[:, None], -1e9)
+    head = torch.arange(prefix, device=segment.device).expand(batch, -1)
     return mask, torch.cat([head, prefix + kept], 1)
 
 
@@ -144,26 +147,32 @@ def language_loss(
     keep: int,
     generator: torch.Generator,
     frozen_tower: bool,
-) -> tuple[Tensor, Tensor]:
-    """Mean loss and accuracy of the answers' words, with `keep` of the image tokens shown."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean loss and accuracy of the answers' words with `keep` of the image tokens shown, and the
+    mean share of the words' attention that went to the picture."""
+    batch = batch.to(model.device)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen_tower):
         hidden = model.model.vision_tower(batch.pixels, output_hidden_states=True)
     features = model.model.multi_modal_projector(hidden.hidden_states[-1][:, 1:])
     count = features.shape[1]
     order = torch.rand(len(features), count, generator=generator).argsort(1)[:, :keep]
-    kept = order.sort(1).values
+    kept = order.sort(1).values.to(model.device)
     shown = features.gather(1, kept[..., None].expand(-1, -1, features.shape[-1]))
     embed = model.get_input_embeddings()
-    prefix = embed(torch.tensor(prefix_ids)).expand(len(features), -1, -1)
+    prefix = embed(torch.tensor(prefix_ids, device=model.device)).expand(len(features), -1, -1)
     mask, front = packed_mask(batch.segment, len(prefix_ids), kept, count)
     positions = torch.cat([front, len(prefix_ids) + count + batch.offset], 1)
-    out = model.model.language_model(
-        inputs_embeds=torch.cat([prefix, shown, embed(batch.ids)], 1),
-        attention_mask=mask, position_ids=positions, use_cache=False,
-    ).last_hidden_state[:, front.shape[1] :]  # fmt: skip
+    picture = torch.zeros(mask.shape[-1], device=model.device)
+    picture[len(prefix_ids) : front.shape[1]] = 1
+    with priced(model.model.language_model, picture) as ledger:
+        out = model.model.language_model(
+            inputs_embeds=torch.cat([prefix, shown, embed(batch.ids)], 1),
+            attention_mask=mask, position_ids=positions, use_cache=False,
+        ).last_hidden_state[:, front.shape[1] :]  # fmt: skip
     asked = batch.targets != IGNORE
     scores, truth = model.lm_head(out[asked]), batch.targets[asked]
-    return F.cross_entropy(scores, truth), (scores.argmax(-1) == truth).float().mean()
+    right = (scores.argmax(-1) == truth).float().mean()
+    return F.cross_entropy(scores, truth), right, ledger.mean(batch.segment >= 0)
 
 
 def prefix_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
@@ -187,8 +196,11 @@ def query_rows(
         request = RowRequest(dict.fromkeys(range(LAYERS)),
                              keys=slice(len(head), len(head) + GRID**2), stop=False)  # fmt: skip
         with capture(request) as found:
-            scores = model(input_ids=torch.tensor([ids]), pixel_values=pixels, use_cache=False)
-        rows.append(torch.stack([found[k][0] for k in range(LAYERS)]).unflatten(-1, (GRID, GRID)))
+            scores = model(input_ids=torch.tensor([ids], device=model.device),
+                           pixel_values=pixels.to(model.device), use_cache=False)  # fmt: skip
+        rows.append(
+            torch.stack([found[k][0].cpu() for k in range(LAYERS)]).unflatten(-1, (GRID, GRID))
+        )
         answers.append(tokenizer.decode(scores.logits[0, -1].argmax()))
     return torch.stack(rows), answers
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import signal
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamModel
 
+from miniature.train.loop import chosen_device, load_checkpoint, save_checkpoint
 from miniature.train.segmenter_data import (
     MASK_SIDE,
     SIDE,
@@ -135,16 +135,15 @@ def _schedule(step: int, share: float) -> float:
     return min(1, (step + 1) / 100) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1)) ** 2)
 
 
-def train(
-    minutes: float, batch: int, run: Path, resume: bool = False, device: str = "cpu"
-) -> SamModel:
-    """Train for a span of wall time; the learning rate follows the share of it that is spent."""
+def train(minutes: float, batch: int, run: Path, device: torch.device) -> SamModel:
+    """Train for a span of wall time, going on from the run's checkpoint if it has one; the
+    learning rate follows the share of the time that is spent."""
     torch.manual_seed(0)
     model, step, spent = build_model(), 0, 0.0
-    model.train().to(torch.device(device))
+    model.train().to(device)
     optims = optimizers(model)
-    if resume and (run / "state.pt").exists():
-        state = torch.load(run / "state.pt", weights_only=True, map_location=device)
+    state = load_checkpoint(run / "state.pt", device)
+    if state:
         model.load_state_dict(state["model"])
         for optim, saved in zip(optims, state["optims"], strict=True):
             optim.load_state_dict(saved)
@@ -180,9 +179,9 @@ def _checkpoint(
     path: Path, model: SamModel, optims: list[torch.optim.Optimizer], step: int, spent: float
 ) -> None:
     states = [optim.state_dict() for optim in optims]
-    state = {"model": model.state_dict(), "optims": states, "step": step, "spent": spent}
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    save_checkpoint(
+        path, {"model": model.state_dict(), "optims": states, "step": step, "spent": spent}
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -194,14 +193,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--run", type=Path, default=Path("runs/segmenter"))
-    parser.add_argument("--resume", action="store_true")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
-    device = args.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = train(args.minutes, args.batch, args.run, args.resume, device)
+    model = train(args.minutes, args.batch, args.run, chosen_device(args.device))
     figures = {"heldout": measure(model, heldout_scenes(200))}
     # Harder scenes, where objects trained on are the yardstick for objects never seen.
     for key, names in (("crowded_seen", seen_sprites()), ("crowded_unseen", unseen_sprites())):

@@ -22,6 +22,7 @@ from miniature.train.lvlm_data import (
     tower_batch,
 )
 from miniature.train.lvlm_model import build_model, language_loss, packed_mask, prefix_ids
+from miniature.train.price import priced
 
 TOKENIZER = build_tokenizer()
 
@@ -33,7 +34,7 @@ def model() -> torch.nn.Module:
 
 
 def loss_of(model: torch.nn.Module, batch: Packed) -> float:
-    loss, _ = language_loss(
+    loss, _, _ = language_loss(
         model, batch, prefix_ids(TOKENIZER), GRID**2, torch.Generator().manual_seed(0), True
     )
     return float(loss.detach())
@@ -93,3 +94,24 @@ def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.M
     lvlm = load_lvlm(tmp_path / "weights", prompt="a picture : <image> {phrase} .", offline=True)
     encoded = lvlm.encode(np.zeros((64, 96, 3), np.uint8))
     assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (6, 12, GRID, GRID)
+
+
+def test_price_is_the_share_of_attention_that_eager_attention_gives_to_the_picture() -> None:
+    torch.manual_seed(0)
+    text = build_model(TOKENIZER).eval().model.language_model
+    flags = torch.tensor([0.0, 1, 1, 0, 1, 0, 0, 0])
+    words = torch.tensor([[True, True, False]])
+    call = {"inputs_embeds": torch.randn(1, 8, text.config.hidden_size), "use_cache": False}
+    call["attention_mask"] = torch.zeros(1, 1, 8, 8).masked_fill(
+        ~torch.ones(8, 8).tril().bool(), -1e9
+    )
+    with torch.no_grad(), priced(text, flags) as ledger:
+        told = text(**call).last_hidden_state
+    text.set_attn_implementation("eager")
+    with torch.no_grad():
+        eager = text(**call, output_attentions=True)
+    weights = torch.stack(eager.attentions)[:, 0, :, 5:7]  # (layers, heads, the two words, keys)
+    assert torch.allclose(told, eager.last_hidden_state, atol=1e-5)
+    assert float(ledger.mean(words)) == pytest.approx(
+        float((weights * flags).sum(-1).mean()), abs=1e-5
+    )

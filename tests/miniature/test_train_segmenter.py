@@ -1,0 +1,34 @@
+"""The segmenter's training: a short run keeps a checkpoint, and a longer one goes on from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from miniature.train import __main__ as entry
+from miniature.train.segmenter import train
+
+CPU = torch.device("cpu")
+
+
+def test_a_longer_run_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    train(1e-4, 1, tmp_path, CPU)
+    first = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert first["step"] == 1
+    longer = (first["spent"] + 1e-3) / 60
+    model = train(longer, 1, tmp_path, CPU)
+    second = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert second["step"] == 2 and second["spent"] > first["spent"]
+    name = "mask_decoder.iou_token.weight"
+    assert torch.equal(model.state_dict()[name], second["model"][name])
+    assert not torch.equal(first["model"][name], second["model"][name])
+
+
+@pytest.mark.parametrize("argv", [[], ["sam"], ["all", "--minutes", "3"]])
+def test_wrong_usage_is_told_and_nothing_is_trained(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry.main(argv) == 2
+    assert "usage: python -m miniature.train all" in capsys.readouterr().err
