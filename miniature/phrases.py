@@ -11,19 +11,22 @@ from miniature.vocabulary import load_vocabulary
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 CELLS = 16  # the centre of an object is spoken as column and row of a 16 x 16 grid
+ORDINALS = ("first", "second", "third")
 MARGIN = 0.1  # of the side: what "left of" and "leftmost" must exceed to be said
 
 
 # How often each type is said: redundant ones are many and teach little, names carry the rest.
-WEIGHTS = {"name": 2.0, "colour": 1.5, "redundant": 0.15}
+WEIGHTS = {"name": 2.0, "colour": 1.5, "size": 1.5, "ordinal": 2.0, "relation": 1.5,
+           "redundant": 0.15}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Expression:
     """A referring expression: its words, its type and the object it singles out.
 
-    Types: ``name``, ``colour``, ``side``, ``size``, ``ordinal``, ``relation``, ``category``,
-    ``redundant`` (a place or relation that was not needed), ``absent``, ``absent colour``.
+    Types: ``name``, ``colour``, ``negated`` ("the car that is not red"), ``side``, ``size``,
+    ``ordinal``, ``relation``, ``category``, ``redundant`` (a place or relation that was not
+    needed), ``absent``, ``absent colour``.
     ``target`` is an index into ``scene.objects``, or None when nothing in the scene fits.
     """
 
@@ -79,10 +82,27 @@ def _among_twins(scene: Scene, index: int, name: str, twins: list[int]) -> list[
     size = _extreme(scales, own, 0.22)
     if size:
         out.append((f"the {'large' if size == 'high' else 'small'} {name}", "size"))
-    order = np.argsort(centres[:, 0])
-    if len(twins) == 3 and np.diff(centres[order, 0]).min() > MARGIN and order[1] == own:
-        out.append((f"the middle {name}", "ordinal"))
-    return out
+    return out + [(text, "ordinal") for text in _ordinals(name, centres[:, 0], own)]
+
+
+def _ordinals(name: str, across: np.ndarray, own: int) -> list[str]:
+    """Counted expressions for one of three alike, well apart from left to right."""
+    order = np.argsort(across)
+    if len(order) != 3 or np.diff(across[order]).min() <= MARGIN:
+        return []
+    place = int(np.flatnonzero(order == own)[0])
+    out = [f"the {ORDINALS[place]} {name} from the left",
+           f"the {ORDINALS[2 - place]} {name} from the right"]  # fmt: skip
+    return [f"the middle {name}", *out] if place == 1 else out
+
+
+def _negated(scene: Scene, index: int) -> list[str]:
+    """``the car that is not red``: of several alike, the only one without a colour others have."""
+    item = scene.objects[index]
+    others = [o.colour for o in scene.objects if o.noun == item.noun and o is not item]
+    if not others or None in (item.colour, *others) or len(set(others)) > 1:
+        return []
+    return [f"the {item.noun} that is not {others[0]}"] if others[0] != item.colour else []
 
 
 def _alone(scene: Scene, index: int, name: str) -> list[tuple[str, str]]:
@@ -127,6 +147,7 @@ def expressions(scene: Scene, index: int) -> list[Expression]:
     pairs = [(o.colour, o.noun) for o in scene.objects]
     if item.colour and pairs.count((item.colour, item.noun)) == 1:
         found.append((f"the {item.colour} {item.noun}", "colour"))
+    found += [(text, "negated") for text in _negated(scene, index)]
     for name in dict.fromkeys((item.noun, describe(item))):
         same = [i for i, o in enumerate(scene.objects) if name in (o.noun, describe(o))]
         twins = len(same) > 1
@@ -225,4 +246,5 @@ def spoken_words() -> tuple[str, ...]:
     asked = "centre where how many list yes no nothing medium picture plain and , . ? :"
     numbers = [str(n) for n in range(1, CELLS + 1)]
     every = [*words.nouns, *words.colours, *words.sizes, *words.categories, *glue.split()]
-    return tuple(dict.fromkeys([*every, *asked.split(), *numbers]))
+    later = [*"that not from".split(), *ORDINALS]
+    return tuple(dict.fromkeys([*every, *asked.split(), *numbers, *later]))

@@ -36,14 +36,15 @@ class SceneSettings:
     """How a scene is composed; sizes are fractions of the picture's side.
 
     ``twins`` is the chance that one noun appears twice or more, so that a phrase needs a colour,
-    size, side or relation to single one out. ``visible`` is the least share of every object that
-    must stay uncovered.
+    size, side or relation to single one out; ``triples`` the chance that it then appears three
+    times. ``visible`` is the least share of every object that must stay uncovered.
     """
 
     side: int = 256
     objects: tuple[int, int] = (2, 4)
     size: tuple[float, float] = (0.22, 0.46)
     twins: float = 0.55
+    triples: float = 0.25
     visible: float = 0.75
 
     def __post_init__(self) -> None:
@@ -52,6 +53,10 @@ class SceneSettings:
             raise ValueError(f"objects must be (low, high) within 0..9, got {self.objects}")
         if not 0.05 <= self.size[0] <= self.size[1] <= 0.95:
             raise ValueError(f"size must be (low, high) within 0.05..0.95, got {self.size}")
+
+
+# Several alike in every picture: what sizes, ordinals and relations are needed for.
+CROWDED = SceneSettings(objects=(3, 5), twins=0.9, triples=0.6)
 
 
 @dataclass(frozen=True)
@@ -188,11 +193,13 @@ def transform_sprite(
     return drawn[..., :3] / np.maximum(alpha, 1e-4)[..., None], alpha
 
 
-def _choose_kinds(rng: np.random.Generator, count: int, twins: float) -> list[ObjectKind]:
+def _choose_kinds(
+    rng: np.random.Generator, count: int, settings: SceneSettings
+) -> list[ObjectKind]:
     kinds = load_vocabulary().objects
     chosen = [kinds[i] for i in rng.choice(len(kinds), size=count, replace=False)]
-    if count >= 2 and rng.random() < twins:
-        copies = 2 if count >= 3 and rng.random() < 0.25 else 1
+    if count >= 2 and rng.random() < settings.twins:
+        copies = 2 if count >= 3 and rng.random() < settings.triples else 1
         for k in range(copies):
             chosen[1 + k] = chosen[0]
     return chosen
@@ -258,7 +265,7 @@ def compose(split: str, seed: int, settings: SceneSettings | None = None) -> Sce
     instances = np.zeros((side, side), np.int32)
     count = int(rng.integers(settings.objects[0], settings.objects[1] + 1))
     drawn: list[tuple[ObjectKind, str, str | None, float, int]] = []
-    for kind in _choose_kinds(rng, count, settings.twins):
+    for kind in _choose_kinds(rng, count, settings):
         rgba, name, colour = _dress(rng, kind)
         scale = float(rng.uniform(*settings.size))
         pixels, alpha = transform_sprite(
