@@ -168,15 +168,19 @@ class Grounder:
         for phrase, reading in zip(phrases, readings, strict=True):
             assert reading.rows is not None  # read() always gives rows
             before = time.perf_counter()
-            result = self._place(view, phrase, reading.rows, reading.presence)
+            result = self.place(view, phrase, reading.rows, reading.presence)
             seconds = {**view.timings, "phrase": each, "mask": time.perf_counter() - before}
             found.append(dataclasses.replace(result, timings=seconds))
         return found
 
-    def _place(
-        self, view: View, phrase: str, rows: np.ndarray, presence: float | None
+    def place(
+        self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None
     ) -> Grounding:
-        """From head maps (k, P, Q) to a place."""
+        """From head maps (k, P, Q) and the presence answer to a place.
+
+        :meth:`ground_many` reads both from the LVLM; measurements give maps of their own, such as
+        an ideal one.
+        """
         settings, tokens = self.settings, view.encoded.tokens
         size = view.encoded.size_wh
         combined = combine_maps(rows, settings.sigma, settings.kernel)

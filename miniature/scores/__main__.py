@@ -1,0 +1,79 @@
+"""Measure the miniature models: ``python -m miniature.scores``; goes on where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+from pathlib import Path
+
+from editor import Editor
+from miniature.scores import discovery, finding, painting, segmenting
+from miniature.scores.journal import Journal, Record, fingerprint
+from miniature.scores.page import Measured, page
+from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
+
+MINIATURE = Path(__file__).parents[1]
+PRESET = MINIATURE.parent / "editor" / "presets" / "miniature.json"
+
+
+def measure(editor: Editor, folder: Path, share: float) -> Measured:
+    """Every subject over its scenes; `share` of them for a quick look."""
+
+    def of(name: str, function: object, seeds: list[int]) -> list[Record]:
+        print(f"{name}: {len(seeds)} seed(s)", flush=True)
+        return Journal(folder / f"{name}.jsonl").fill(seeds, functools.partial(function, editor))  # type: ignore[arg-type]
+
+    def first(count: int, start: int = 0) -> list[int]:
+        return list(range(start, start + max(2, round(count * share))))
+
+    crowded = first(60, finding.CROWDED_FROM)
+    return Measured(
+        finding=of("finding", finding.finding, first(100) + crowded),
+        segmenting=of("segmenting", segmenting.segmenting, first(100)),
+        painting=of("painting", painting.painting, first(120)),
+        judging=of("judging", painting.judging, first(120)),
+        reconstruction=of("reconstruction", painting.reconstruction, first(50)),
+        discovery=of("discovery", discovery.discovery, [max(20, round(300 * share))]),
+        probe=of("probe", discovery.position_probe, [max(4, round(40 * share))]),
+    )
+
+
+def draw(editor: Editor, measured: Measured, folder: Path) -> None:
+    """The four contact sheets: successes and failures of finding and of painting."""
+    asked = [r for r in measured.finding if "iou" in r]
+    hits = sorted((r for r in asked if r["iou"] > 0.5), key=lambda r: (r["kind"], r["seed"]))
+    misses = [r for r in asked if r["iou"] <= 0.5] + [r for r in measured.absent if r["found"]]
+    finding_sheet(editor, spread(hits, 12), folder / "found.webp")
+    finding_sheet(editor, spread(misses, 12), folder / "missed.webp")
+    passed = [r for r in measured.painting if verdict(r) == "passes"]
+    painting_sheet(editor, spread(passed, 9), folder / "painted.webp")
+    failed = [r for r in measured.painting if verdict(r) != "passes"]
+    painting_sheet(editor, spread(failed, 9), folder / "failed.webp")
+
+
+def spread(records: list[Record], count: int) -> list[Record]:
+    """Up to `count` records at even distances: a sample nobody picked."""
+    step = max(1.0, len(records) / count)
+    return [records[int(k * step)] for k in range(min(count, len(records)))]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m miniature.scores")
+    parser.add_argument("--share", type=float, default=1.0, help="of the scenes, for a quick look")
+    parser.add_argument("--out", type=Path, default=MINIATURE, help="for SCORES.md and sheets/")
+    parser.add_argument("--runs", type=Path, default=MINIATURE.parent / "runs" / "scores")
+    args = parser.parse_args(argv)
+    start = time.perf_counter()
+    files = [*MINIATURE.glob("weights/**/*.safetensors"), *MINIATURE.glob("*.json"), PRESET]
+    editor = Editor.load("miniature", device="cpu", offline=True)
+    measured = measure(editor, args.runs / fingerprint(files), args.share)
+    draw(editor, measured, args.out / "sheets")
+    text = page(measured, (time.perf_counter() - start) / 60)
+    (args.out / "SCORES.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

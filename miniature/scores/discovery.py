@@ -1,0 +1,77 @@
+"""Heads: what label-free discovery finds beside what labels would choose; the tower's probe."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import LlavaForConditionalGeneration
+
+from editor import Editor
+from editor.presets import resolve
+from miniature.heads import discover, load_miniature
+from miniature.scenes import compose
+from miniature.scores.journal import Record
+from miniature.train.lvlm_data import GRID, normalise
+from miniature.train.lvlm_model import image_features
+
+TRIALS = 5
+
+
+def discovery(editor: Editor, scenes: int) -> list[Record]:
+    """Both criteria on so many validation scenes; one record each, and one of the heads by labels.
+
+    A trial is a random half of the scenes: its trio is compared with that of all.
+    """
+    del editor  # all heads are needed; the editor's model has only its three
+    found = discover(load_miniature(), scenes)
+    ious, hits = found.ious.mean(0), found.hits.mean(0)
+    out: list[Record] = []
+    for criterion in ("sum", "contrast"):
+        ranking = found.rank(criterion, 10, 1)
+        top = ranking.top(3)
+        trios = found.trials(criterion, 10, 1, TRIALS)
+        out.append({
+            "criterion": criterion, "heads": [list(h) for h in top], "scenes": len(found.ious),
+            "threshold": ranking.threshold, "rho": ranking.agreement(ious),
+            "iou": [float(ious[h]) for h in top], "hits": [float(hits[h]) for h in top],
+            "same": sum(set(trio) == set(top) for trio in trios), "trials": TRIALS,
+            "sums": np.sort(ranking.mean_sums, axis=None)[::-1].round(3).tolist(),
+        })  # fmt: skip
+    best = np.argsort(ious, axis=None)[::-1][:3]
+    out.append({
+        "criterion": "labels", "heads": [[int(i) // ious.shape[1], int(i) % ious.shape[1]]
+                                         for i in best],
+        "iou": [float(ious.ravel()[i]) for i in best],
+        "hits": np.sort(hits, axis=None)[::-1][:3].tolist(),
+        "median_iou": float(np.median(ious)), "median_hits": float(np.median(hits)),
+    })  # fmt: skip
+    return out
+
+
+def position_probe(editor: Editor, scenes: int) -> list[Record]:
+    """R² of row and column read linearly (ridge) from what the language model gets of a patch.
+
+    Fitted on validation scenes, judged on held-out ones: position must survive the tower.
+    """
+    folder = resolve(editor.models.preset.lvlm["path"], "miniature")
+    model = LlavaForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    ).eval()
+    fitted = np.concatenate([_patches(model, "validation", s) for s in range(scenes)])
+    judged = np.concatenate([_patches(model, "heldout", s) for s in range(scenes // 2)])
+    middle, out = fitted.mean(0), Record()
+    centred = fitted - middle
+    gram = centred.T @ centred + 1e-3 * len(fitted) * np.eye(centred.shape[1])
+    for name, place in zip(("row", "column"), np.indices((GRID, GRID)).reshape(2, -1), strict=True):
+        truth = np.tile(place, scenes).astype(float)
+        weights = np.linalg.solve(gram, centred.T @ (truth - truth.mean()))
+        said = (judged - middle) @ weights + truth.mean()
+        real = np.tile(place, scenes // 2)
+        out[name] = 1 - float(((said - real) ** 2).mean() / real.var())
+    return [out]
+
+
+@torch.inference_mode()
+def _patches(model: LlavaForConditionalGeneration, split: str, seed: int) -> np.ndarray:
+    """Projected patches ``(GRID * GRID, width)`` of one scene."""
+    return image_features(model, normalise(compose(split, seed).image[None]))[0].numpy()

@@ -1,0 +1,121 @@
+"""Painting: replace and remove with the true mask given, judged by the miniature LVLM."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import torch
+
+from editor import Editor
+from inpaint import Fill, fill
+from miniature.scenes import PAINTS, Scene, compose
+from miniature.scores.journal import Record
+from miniature.vocabulary import load_vocabulary
+
+
+def edit_of(seed: int) -> tuple[Scene, int, str, str | None] | None:
+    """A held-out scene, which of its objects goes, what comes instead and in which paint colour.
+
+    None where the object has a twin: then "the old one is gone" could not be asked.
+    """
+    scene, rng = compose("heldout", 50_000 + seed), np.random.default_rng([37, seed])
+    target = int(rng.integers(len(scene.objects)))
+    nouns = [o.noun for o in scene.objects]
+    if nouns.count(nouns[target]) > 1:
+        return None
+    kinds = [k for k in load_vocabulary().objects if k.noun not in nouns]
+    if rng.random() < 0.5:  # half of the edits name a colour, though few things come in all
+        kinds = [k for k in kinds if k.paintable] or kinds
+    kind = kinds[rng.integers(len(kinds))]
+    colours = load_vocabulary().paint_colours
+    return scene, target, kind.noun, colours[rng.integers(len(colours))] if kind.paintable else None
+
+
+def paint(editor: Editor, scene: Scene, target: int, said: str | None, seed: int) -> Fill:
+    """Paint `said` (None: the background) over an object's true mask with the preset's settings."""
+    models, removing = editor.models, said is None
+    settings = models.inpaint_settings(removing=removing, changes={})
+    return fill(models.inpainter(), scene.image, scene.mask(target), said or models.removal_prompt,
+                seed=seed, settings=settings)  # fmt: skip
+
+
+def painting(editor: Editor, seed: int) -> list[Record]:
+    """One edit and one removal: is the new phrase found in the hole, the old one gone?"""
+    chosen = edit_of(seed)
+    if chosen is None:
+        return []
+    scene, target, noun, colour = chosen
+    old = scene.objects[target].noun
+    start = time.perf_counter()
+    painted = paint(editor, scene, target, f"{colour} {noun}" if colour else noun, seed)
+    seconds = time.perf_counter() - start
+    gone, grounder = paint(editor, scene, target, None, seed), editor.models.grounder()
+    new, before = grounder.ground_many(grounder.look(painted.image), [f"the {noun}", f"the {old}"])
+    inside = (new.mask & painted.support).sum() > 0.5 * max(1, new.mask.sum())
+    after = grounder.ground(grounder.look(gone.image), f"the {old}")
+    record: Record = {
+        "seed": seed, "noun": noun, "colour": colour, "old": old, "seconds": seconds,
+        "new_in_hole": bool(new.found and inside), "old_gone": not before.found,
+        "removed": not after.found,
+        "preserved": bool((painted.image == scene.image)[~painted.support].all()),
+    }  # fmt: skip
+    if colour:
+        record["colour_right"] = dominant_colour(painted.image, scene.mask(target)) == colour
+    return [record]
+
+
+def judging(editor: Editor, seed: int) -> list[Record]:
+    """The judge's own ceiling: the same questions about a scene in which the object truly stands.
+
+    The edit's new noun is asked for where it was drawn, not painted; the old one where it is not.
+    """
+    scene = compose("heldout", 80_000 + seed)
+    rng = np.random.default_rng([47, seed])
+    target = int(rng.integers(len(scene.objects)))
+    nouns = [o.noun for o in scene.objects]
+    if nouns.count(nouns[target]) > 1:
+        return []
+    others = [n for n in load_vocabulary().nouns if n not in nouns]
+    grounder = editor.models.grounder()
+    asked = [f"the {nouns[target]}", f"the {others[rng.integers(len(others))]}"]
+    there, absent = grounder.ground_many(grounder.look(scene.image), asked)
+    truth = scene.mask(target)
+    record: Record = {
+        "judge_finds": bool(there.found and (there.mask & truth).sum() > 0.5 * there.mask.sum()),
+        "judge_denies": not absent.found,
+    }
+    colour = scene.objects[target].colour
+    if colour in PAINTS:
+        record["judge_colour"] = dominant_colour(scene.image, truth) == colour
+    return [record]
+
+
+def dominant_colour(image: np.ndarray, mask: np.ndarray) -> str:
+    """The paint colour nearest to most of the vivid pixels under a mask; "" where none is vivid."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[mask].astype(float)
+    vivid = hsv[hsv[:, 1] > 60]
+    if not len(vivid):
+        return ""
+    names = list(PAINTS)
+    hues = np.array([PAINTS[n][0] for n in names], float)
+    distance = np.abs((vivid[:, :1] - hues + 90) % 180 - 90)
+    # Pink is red's and purple's neighbour in hue; it differs by being paler and brighter.
+    pale = (vivid[:, 1] < 150) & (vivid[:, 2] > 190)
+    distance[:, names.index("pink")] += np.where(pale, 0, 12)
+    distance[:, names.index("red")] += np.where(pale, 8, 0)
+    return names[int(np.bincount(distance.argmin(1), minlength=len(names)).argmax())]
+
+
+def reconstruction(editor: Editor, seed: int) -> list[Record]:
+    """PSNR in dB of a held-out scene encoded and decoded: its middle 128 pixels, and the whole."""
+    vae, image = editor.models.inpainter().pipe.vae, compose("heldout", 90_000 + seed).image
+    whole = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    out: Record = {}
+    for name, pixels in (("crop", whole[..., 64:192, 64:192]), ("scene", whole)):
+        with torch.inference_mode():
+            back = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+        error = float(((back - pixels) / 2).square().mean())
+        out[name] = 10 * float(np.log10(1 / max(error, 1e-12)))
+    return [out]
