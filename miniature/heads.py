@@ -1,33 +1,29 @@
-"""Find the miniature's localization heads without labels and write them into its preset.
+"""Find the miniature's localization heads without labels; ``python -m miniature.heads``.
 
-``python -m miniature.heads`` runs the project's own discovery on validation scenes, prints the
-ranking with its agreement with the heads' true IoU (known here, unused by the choice), and with
-``--write`` stores the top three in the preset. ``--criterion sum`` is the paper's first criterion;
-``contrast`` admits heads by how differently they look for two phrases about one picture;
-``labels`` takes the heads whose peak is most often on the named object, for comparison, and for a
-model too small for the label-free rule.
+The project's own discovery on validation scenes, with the heads' agreement with the true masks
+(known here, unused by the choice) beside it. ``--criterion sum`` is the paper's first criterion;
+``contrast`` admits heads by how differently they look for two phrases about one picture.
+``miniature.tune`` writes the preset.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from editor.presets import FOLDER, load_preset, resolve
+from editor.presets import load_preset, resolve
 from grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
 from grounding.lvlm import LVLM
 from miniature.phrases import Expression, expressions
 from miniature.scenes import Scene, compose
 
-PRESET = FOLDER / "miniature.json"
-CRITERIA = ("sum", "contrast", "labels")
+CRITERIA = ("sum", "contrast")
+# The paper counts the 10 heads of lowest entropy among 1,024. Of 72 heads that many would be one in
+# seven, and the order would say little.
+LOWEST, SKIP_LAYERS = 3, 2
 Trio = tuple[tuple[int, int], ...]
 
 
@@ -127,22 +123,14 @@ def discover(lvlm: LVLM, scenes: int) -> Discovery:
     return Discovery(sums, swapped, np.array(ious), np.array(hits))
 
 
-def best_by_labels(found: Discovery, count: int = 3) -> list[tuple[int, int]]:
-    """The heads whose peak is most often on the named object; needs the true masks."""
-    hits = found.hits.mean(0)
-    order = np.argsort(hits, axis=None)[::-1][:count]
-    return [(int(i) // hits.shape[1], int(i) % hits.shape[1]) for i in order]
-
-
 def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=int, default=300)
-    parser.add_argument("--lowest", type=int, default=10)
+    parser.add_argument("--lowest", type=int, default=LOWEST)
     parser.add_argument("--criterion", choices=CRITERIA, default="sum")
-    parser.add_argument("--skip-layers", type=int, default=1)
+    parser.add_argument("--skip-layers", type=int, default=SKIP_LAYERS)
     parser.add_argument("--query", choices=("expression", "prompt"))
-    parser.add_argument("--write", action="store_true", help="store the top three in the preset")
     args = parser.parse_args(argv)
     lvlm = load_miniature(args.query)
     found = discover(lvlm, args.scenes)
@@ -157,25 +145,7 @@ def main(argv: list[str] | None = None) -> None:
         best = np.argsort(values, axis=None)[::-1][:6]
         pairs = [divmod(int(i), values.shape[1]) for i in best]
         print(name, "best:", ", ".join(f"L{a}H{b} {values[a, b]:.2f}" for a, b in pairs))
-    pairs = best_by_labels(found) if args.criterion == "labels" else ranking.top(3)
-    chosen = [list(pair) for pair in pairs]
-    print("chosen:", chosen)
-    if args.write:
-        write_heads(PRESET, chosen, args.scenes, args.criterion)
-
-
-def write_heads(path: Path, heads: list[list[int]], scenes: int, criterion: str) -> None:
-    """Put the heads and where they come from into a preset file, leaving the rest as it is."""
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["lvlm"]["heads"] = heads
-    raw["lvlm"]["provenance"] = (
-        f"{'chosen with labels' if criterion == 'labels' else 'label-free discovery'} on "
-        f"{scenes} validation scenes by `python -m miniature.heads "
-        f"--criterion {criterion}`, {datetime.date.today().isoformat()}"
-    )
-    # one head, one line
-    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(raw, indent=2))
-    path.write_text(text + "\n", encoding="utf-8")
+    print("chosen:", ranking.top(3))
 
 
 if __name__ == "__main__":

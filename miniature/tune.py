@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 
 from editor import Editor
+from editor.presets import FOLDER
 from grounding import ProposalSettings, mask_iou
 from grounding.ground import Grounder, GroundingSettings, View
 from grounding.lvlm import LVLM
-from miniature.heads import PRESET, discover, load_miniature
+from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
 from miniature.phrases import absent_expressions, expressions
 from miniature.scenes import CROWDED, Scene, compose
 
 PAGE = Path(__file__).parent / "TUNING.md"
+PRESET = FOLDER / "miniature.json"
 Heads = list[tuple[int, int]]
 PROMPT_SETS = (("peak",), ("box",), ("peak", "box"), ("box+peak",), ("peak", "box+peak"),
                ("peak", "box", "box+peak", "component"))  # fmt: skip
@@ -168,7 +170,7 @@ def tune(scenes: int, head_scenes: int) -> tuple[Choice, list[Option], str]:
     tried: list[Option] = []
     for query in ("prompt", "expression"):
         lvlm = load_miniature(query)
-        ranked = list(discover(lvlm, head_scenes).rank("sum", 10, 1).top(8))
+        ranked = list(discover(lvlm, head_scenes).rank("sum", LOWEST, SKIP_LAYERS).top(8))
         start = Choice(query, tuple(ranked[:3]), GroundingSettings())
         cases = read_cases(grounder, lvlm, scenes)
         found = ious(grounder, cases, start)

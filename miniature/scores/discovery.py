@@ -8,7 +8,7 @@ from transformers import LlavaForConditionalGeneration
 
 from editor import Editor
 from editor.presets import resolve
-from miniature.heads import discover, load_miniature
+from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
 from miniature.scenes import compose
 from miniature.scores.journal import Record
 from miniature.train.lvlm_data import GRID, normalise
@@ -27,9 +27,9 @@ def discovery(editor: Editor, scenes: int) -> list[Record]:
     ious, hits = found.ious.mean(0), found.hits.mean(0)
     out: list[Record] = []
     for criterion in ("sum", "contrast"):
-        ranking = found.rank(criterion, 10, 1)
+        ranking = found.rank(criterion, LOWEST, SKIP_LAYERS)
         top = ranking.top(3)
-        trios = found.trials(criterion, 10, 1, TRIALS)
+        trios = found.trials(criterion, LOWEST, SKIP_LAYERS, TRIALS)
         out.append({
             "criterion": criterion, "heads": [list(h) for h in top], "scenes": len(found.ious),
             "threshold": ranking.threshold, "rho": ranking.agreement(ious),
