@@ -1,24 +1,148 @@
-"""Write the example pictures: held-out scenes, by seed; ``python -m miniature.examples``."""
+"""The example pictures: held-out scenes with things to ask of them, ``examples/examples.json``.
+
+``python -m miniature.examples`` draws the pictures and writes the page; what is asked is chosen by
+hand here and looked up in the grammar, so a phrase that is not true of one object is refused.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from miniature.scenes import compose
+from miniature.captions import caption
+from miniature.edit_sentences import edit_sentence
+from miniature.phrases import Expression, expressions
+from miniature.scenes import CROWDED, Scene, compose
 
 FOLDER = Path(__file__).parents[1] / "examples"
-# name -> seed of a held-out scene; the demo needs the colour word, as its apples are three
-SEEDS = {"demo": 1158, "fruit": 1193, "penguin": 1070}
+PAGE = "examples.json"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A held-out scene and what to ask of it.
+
+    ``caption`` and ``sentence`` are numbers: of the many that can be said of a scene, these.
+    """
+
+    name: str
+    seed: int
+    find: tuple[str, ...]
+    absent: tuple[str, ...]
+    edit: tuple[str, str]  # what to find, what to paint
+    caption: int
+    sentence: int
+    crowded: bool = False
+
+    def scene(self) -> Scene:
+        """The scene itself, composed."""
+        return compose("heldout", self.seed, CROWDED if self.crowded else None)
+
+
+EXAMPLES = (
+    Example("demo", 1158, ("the red apple", "the apple that is not green", "the right apple",
+            "the green apple at the top"), ("the penguin", "the blue apple"),
+            ("the red apple", "a frog"), caption=16, sentence=6),
+    Example("fruit", 1193, ("the red apple", "the car", "the yellow banana", "the vehicle",
+            "the apple above the banana"), ("the pear", "the green car"),
+            ("the red apple", "a green pear"), caption=9, sentence=1),
+    Example("penguin", 1070, ("the penguin", "the animal", "the small apple", "the green apple",
+            "the apple below the penguin"), ("the frog", "the yellow apple"),
+            ("the penguin", "a green cactus"), caption=7, sentence=13),
+    Example("balloons", 1230, ("the bus", "the small balloon", "the second balloon from the left",
+            "the balloon that is not orange", "the right orange balloon"),
+            ("the umbrella", "the pink balloon"), ("the green balloon", "a yellow lemon"),
+            caption=14, sentence=11),
+    Example("fish", 1246, ("the mushroom", "the large fish", "the first fish from the right",
+            "the middle fish", "the fish right of the mushroom"), ("the pig", "the teapot"),
+            ("the mushroom", "a sunflower"), caption=3, sentence=0, crowded=True),
+    Example("meadow", 1216, ("the penguin", "the yellow car", "the large car",
+            "the car left of the penguin", "the umbrella"), ("the rocket", "the red car"),
+            ("the pink car", "a red strawberry"), caption=10, sentence=7, crowded=True),
+)  # fmt: skip
+
+
+def singled_out(scene: Scene, phrase: str) -> Expression:
+    """The expression of the grammar that a phrase is.
+
+    Raises
+    ------
+    ValueError
+        Where it is true of no object of the scene, or of several.
+    """
+    every = [e for i in range(len(scene.objects)) for e in expressions(scene, i)]
+    # a phrase may be said of one object for two reasons; of two objects it never is
+    found = {e.target: e for e in reversed(every) if e.text == phrase}
+    if len(found) != 1:
+        raise ValueError(
+            f"{phrase!r} is true of {len(found)} objects of the scene; expected one of "
+            f"{', '.join(repr(e.text) for e in every)}"
+        )
+    return next(iter(found.values()))
+
+
+def row(example: Example) -> dict[str, Any]:
+    """What ``examples.json`` says about one picture; indices are of ``scene.objects``."""
+    scene = example.scene()
+    named = caption(scene, np.random.default_rng([59, example.seed, example.caption]))
+    asked = edit_sentence(scene, np.random.default_rng([61, example.seed, example.sentence]))
+    return {
+        "name": example.name,
+        "image": f"{example.name}.png",
+        "split": "heldout",
+        "seed": example.seed,
+        "crowded": example.crowded,
+        "find": [_found(scene, phrase) for phrase in example.find],
+        "absent": list(example.absent),
+        "edit": {**_found(scene, example.edit[0]), "paint": example.edit[1]},
+        "caption": {
+            "text": named.text,
+            "phrases": [{"text": p.text, "span": p.span, "targets": p.indices,
+                         "plural": p.plural} for p in named.phrases],
+        },
+        "sentence": {
+            "text": asked.text,
+            "steps": [{"action": s.action, "phrase": s.text, "target": s.target,
+                       "paint": s.paint} for s in asked.steps],
+        },
+    }  # fmt: skip
+
+
+def _found(scene: Scene, phrase: str) -> dict[str, Any]:
+    said = singled_out(scene, phrase)
+    assert said.target is not None  # singled out
+    box = scene.objects[said.target].box
+    return {"phrase": phrase, "kind": said.kind, "target": said.target, "box": box}
+
+
+def page() -> str:
+    """``examples.json`` as text, one thing asked a line."""
+    blocks = []
+    for example in EXAMPLES:
+        parts = []
+        for key, value in row(example).items():
+            if key == "find":
+                listed = ",\n      ".join(json.dumps(one) for one in value)
+                parts.append(f'    "find": [\n      {listed}\n    ]')
+            else:
+                parts.append(f"    {json.dumps(key)}: {json.dumps(value)}")
+        blocks.append("  {\n" + ",\n".join(parts) + "\n  }")
+    return "[\n" + ",\n".join(blocks) + "\n]\n"
 
 
 def main() -> None:
-    """Compose and save every example."""
+    """Draw every example and write the page."""
     FOLDER.mkdir(exist_ok=True)
-    for name, seed in SEEDS.items():
-        Image.fromarray(compose("heldout", seed).image).save(FOLDER / f"{name}.png")
-        print(FOLDER / f"{name}.png")
+    for example in EXAMPLES:
+        Image.fromarray(example.scene().image).save(FOLDER / f"{example.name}.png")
+        print(FOLDER / f"{example.name}.png")
+    (FOLDER / PAGE).write_text(page(), encoding="utf-8")
+    print(FOLDER / PAGE)
 
 
 if __name__ == "__main__":

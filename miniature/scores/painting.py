@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +17,12 @@ from miniature.scores.journal import Record
 from miniature.vocabulary import load_vocabulary
 
 
-def edit_of(seed: int) -> tuple[Scene, int, str, str | None] | None:
-    """A held-out scene, which of its objects goes, what comes instead and in which paint colour.
+def edit_of(seed: int, split: str = "heldout") -> tuple[Scene, int, str, str | None] | None:
+    """A scene, which of its objects goes, what comes instead and in which paint colour.
 
     None where the object has a twin: then "the old one is gone" could not be asked.
     """
-    scene, rng = compose("heldout", 50_000 + seed), np.random.default_rng([37, seed])
+    scene, rng = compose(split, 50_000 + seed), np.random.default_rng([37, seed])
     target = int(rng.integers(len(scene.objects)))
     nouns = [o.noun for o in scene.objects]
     if nouns.count(nouns[target]) > 1:
@@ -33,25 +35,35 @@ def edit_of(seed: int) -> tuple[Scene, int, str, str | None] | None:
     return scene, target, kind.noun, colours[rng.integers(len(colours))] if kind.paintable else None
 
 
-def paint(editor: Editor, scene: Scene, target: int, said: str | None, seed: int) -> Fill:
-    """Paint `said` (None: the background) over an object's true mask with the preset's settings."""
+def paint(
+    editor: Editor, scene: Scene, target: int, said: str | None, seed: int, **changes: Any
+) -> Fill:
+    """Paint `said` (None: the background) over an object's true mask with the preset's settings,
+    or with changed ones."""
     models, removing = editor.models, said is None
-    settings = models.inpaint_settings(removing=removing, changes={})
+    settings = models.inpaint_settings(removing=removing, changes=changes)
     return fill(models.inpainter(), scene.image, scene.mask(target), said or models.removal_prompt,
                 seed=seed, settings=settings)  # fmt: skip
 
 
-def painting(editor: Editor, seed: int) -> list[Record]:
-    """One edit and one removal: is the new phrase found in the hole, the old one gone?"""
-    chosen = edit_of(seed)
+def painting(
+    editor: Editor, seed: int, split: str = "heldout", changes: Mapping[str, Any] | None = None
+) -> list[Record]:
+    """One edit and one removal: is the new phrase found in the hole, the old one gone?
+
+    ``ground_error`` is how far the removal's hole is from the empty background, 0 to 255; the
+    scene's tint and noise are a part of it.
+    """
+    chosen, changes = edit_of(seed, split), dict(changes or {})
     if chosen is None:
         return []
     scene, target, noun, colour = chosen
-    old = scene.objects[target].noun
+    old, said = scene.objects[target].noun, f"{colour} {noun}" if colour else noun
     start = time.perf_counter()
-    painted = paint(editor, scene, target, f"{colour} {noun}" if colour else noun, seed)
+    painted = paint(editor, scene, target, said, seed, **changes)
     seconds = time.perf_counter() - start
-    gone, grounder = paint(editor, scene, target, None, seed), editor.models.grounder()
+    wider = {k: v for k, v in changes.items() if k != "dilate"}  # removal has its own
+    gone, grounder = paint(editor, scene, target, None, seed, **wider), editor.models.grounder()
     new, before = grounder.ground_many(grounder.look(painted.image), [f"the {noun}", f"the {old}"])
     inside = (new.mask & painted.support).sum() > 0.5 * max(1, new.mask.sum())
     after = grounder.ground(grounder.look(gone.image), f"the {old}")
@@ -59,6 +71,9 @@ def painting(editor: Editor, seed: int) -> list[Record]:
         "seed": seed, "noun": noun, "colour": colour, "old": old, "seconds": seconds,
         "new_in_hole": bool(new.found and inside), "old_gone": not before.found,
         "removed": not after.found,
+        "ground_error": float(np.abs(
+            gone.image[gone.support].astype(float) - scene.background[gone.support]
+        ).mean()),
         "preserved": bool((painted.image == scene.image)[~painted.support].all()),
     }  # fmt: skip
     if colour:

@@ -23,8 +23,8 @@ class TrainSettings:
     seen a few times only: encoding costs as much as a training step.
     """
 
-    minutes_vae: float = 25.0
-    minutes: float = 65.0
+    minutes_vae: float = 55.0
+    minutes: float = 168.0
     steps_vae: int | None = None
     steps: int | None = None
     batch_vae: int = 4

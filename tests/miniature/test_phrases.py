@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from miniature.phrases import absent_expressions, exchanges, expressions, refer
-from miniature.scenes import Scene, SceneObject, compose
+from miniature.scenes import CROWDED, Scene, SceneObject, compose
 from miniature.tokenizer import build_tokenizer
 
 
@@ -64,6 +64,66 @@ def test_relation_singles_out_the_twin_beside_the_neighbour() -> None:
     assert "the car next to the dog" in said(scene, 0)
     assert "the car right of the dog" in said(scene, 1)
     assert "the car next to the dog" not in said(scene, 1)
+
+
+THREE = ((10, 90, 60, 140), (100, 110, 150, 160), (190, 100, 240, 150))
+
+
+def test_three_alike_are_counted_from_both_ends() -> None:
+    # drawn out of order: the objects' own order must not matter
+    scene = drawn(*(("dog", None, THREE[k]) for k in (1, 2, 0)))
+    counted = [[e.text for e in expressions(scene, i) if e.kind == "ordinal"] for i in range(3)]
+    assert counted == [
+        ["the middle dog", "the second dog from the left", "the second dog from the right"],
+        ["the third dog from the left", "the first dog from the right"],
+        ["the first dog from the left", "the third dog from the right"],
+    ]
+
+
+def test_counting_needs_exactly_three_well_apart() -> None:
+    two = drawn(*(("dog", None, box) for box in THREE[:2]))
+    # centres at 0.137, 0.234 (closer than a tenth of the side) and 0.84
+    close = drawn(("dog", None, (10, 10, 60, 60)), ("dog", None, (35, 150, 85, 200)),
+                  ("dog", None, THREE[2]))  # fmt: skip
+    four = drawn(*(("dog", None, (x, 100, x + 40, 140)) for x in (5, 75, 145, 215)))
+    for scene in (two, close, four):
+        kinds = {e.kind for i in range(len(scene.objects)) for e in expressions(scene, i)}
+        assert "ordinal" not in kinds
+
+
+def test_counting_can_be_among_those_of_one_colour() -> None:
+    red = [("car", "red", box) for box in THREE]
+    scene = drawn(*red, ("car", "blue", (100, 200, 150, 250)))
+    assert "the second red car from the left" in said(scene, 1)
+    assert not {t for t in said(scene, 1) if t.startswith("the second car")}  # four cars in all
+
+
+def test_the_one_of_another_colour_is_the_one_that_is_not() -> None:
+    scene = drawn(("car", "red", LEFT), ("car", "red", RIGHT), ("car", "blue", (100, 10, 150, 60)))
+    negated = [[e.text for e in expressions(scene, i) if e.kind == "negated"] for i in range(3)]
+    assert negated == [[], [], ["the car that is not red"]]
+
+
+def test_of_two_colours_each_is_not_the_other() -> None:
+    scene = drawn(("car", "red", LEFT), ("car", "blue", RIGHT))
+    assert "the car that is not blue" in said(scene, 0)
+    assert "the car that is not red" in said(scene, 1)
+
+
+@pytest.mark.parametrize(
+    "colours", [("red", "blue", "green"), ("red", "red", "red"), ("red", None, "blue"), ("red",)]
+)
+def test_not_is_said_only_where_it_singles_one_out(colours: tuple[str | None, ...]) -> None:
+    cars = [("car", colour, box) for colour, box in zip(colours, THREE, strict=False)]
+    scene = drawn(*cars, ("book", "red", (100, 200, 150, 250)))
+    assert not [t for i in range(len(colours)) for t in said(scene, i) if " not " in t]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_crowded_scenes_keep_expressions_apart(seed: int) -> None:
+    scene = compose("train", seed, CROWDED)
+    texts = [t for i in range(len(scene.objects)) for t in said(scene, i)]
+    assert len(texts) == len(set(texts))
 
 
 @pytest.mark.parametrize("seed", range(25))

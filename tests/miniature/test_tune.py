@@ -10,7 +10,16 @@ import pytest
 from editor.presets import FOLDER, load_preset
 from grounding import GroundingSettings, ProposalSettings
 from miniature.scenes import compose
-from miniature.tune import Choice, Option, asked_of, changed, options_of, write_page, write_preset
+from miniature.tune import (
+    Choice,
+    Option,
+    Painted,
+    asked_of,
+    changed,
+    options_of,
+    write_page,
+    write_preset,
+)
 
 CHOICE = Choice("expression", ((3, 1), (2, 7)), GroundingSettings(
     sigma=0.5, absent_below=0.3, proposals=ProposalSettings(prompts=("box", "peak"), peaks=2)
@@ -20,9 +29,11 @@ CHOICE = Choice("expression", ((3, 1), (2, 7)), GroundingSettings(
 def test_a_written_choice_comes_back_from_the_preset(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     shutil.copy(FOLDER / "miniature.json", path)
-    write_preset(path, CHOICE, 12)
+    write_preset(path, CHOICE, 12, {"guidance": 2.5})
     preset = load_preset(str(path))
     assert GroundingSettings.from_dict(preset.grounding) == CHOICE.settings
+    assert preset.inpainter["settings"]["guidance"] == 2.5
+    assert preset.inpainter["settings"]["steps"] == 20
     assert preset.lvlm["query"] == "expression"
     assert [tuple(h) for h in preset.lvlm["heads"]] == list(CHOICE.heads)
     assert "label-free discovery on 12 validation scenes" in preset.lvlm["provenance"]
@@ -51,6 +62,14 @@ def test_questions_are_one_of_a_kind_with_their_targets() -> None:
 
 def test_the_page_holds_every_option(tmp_path: Path) -> None:
     path = tmp_path / "T.md"
-    write_page(path, [Option("border", "GrabCut", 0.7512, 0.8)], "Absent below 0.4.", 60)
+    write_page(
+        path,
+        [Option("border", "GrabCut", 0.7512, 0.8)],
+        "Absent below 0.4.",
+        60,
+        [Painted("guidance", 2.0, 0.91234, 7.0)],
+        24,
+    )
     text = path.read_text()
     assert "| border | GrabCut | 0.751 | 0.80 |" in text and "Absent below 0.4." in text
+    assert "| guidance | 2.0 | 0.912 | 7.0 |" in text

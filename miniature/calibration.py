@@ -1,0 +1,261 @@
+"""Pictures, phrases and masks for calibrating and testing any vision-language model, no downloads.
+
+Every kind of expression comes equally often: sample number i is of kind ``KINDS[i % 8]``, on the
+first of its own seeds whose scene has such an expression. So a stream can start anywhere and two
+runs agree. ``python -m miniature.calibration OUT --count N`` writes them for other tools.
+
+Choose on ``validation``, score on ``heldout``; the miniature models are trained on ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from miniature.phrases import Expression, expressions
+from miniature.scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
+
+KINDS = ("name", "colour", "ordinal", "category", "relation", "side", "size", "negated")
+RARE = ("ordinal", "relation", "size", "negated")  # looked for where several things are alike
+TRIES = 300  # scenes looked at for one sample; the rarest kind is in every eighth crowded one
+
+
+@dataclass(frozen=True, eq=False)
+class ReferredScene:
+    """A scene with one expression of it, and the seed and settings that compose it again."""
+
+    scene: Scene
+    expression: Expression
+    seed: int
+    settings: SceneSettings
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationSample:
+    """A picture, a phrase true of one thing in it, and where that is.
+
+    Attributes
+    ----------
+    image : numpy.ndarray
+        ``(H, W, 3)`` uint8 RGB.
+    phrase : str
+        A referring expression: ``the second car from the left``.
+    mask : numpy.ndarray
+        Visible pixels of what it means, ``(H, W)`` bool.
+    box : tuple of int
+        The mask's tight box, xyxy, half-open pixels.
+    kind : str
+        One of ``KINDS``.
+    name : str
+        Split and number: ``validation-17``.
+    """
+
+    image: np.ndarray
+    phrase: str
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
+    kind: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.image.shape != (*self.mask.shape, 3) or self.image.dtype != np.uint8:
+            raise ValueError(
+                f"sample {self.name} has an image {self.image.shape} {self.image.dtype} and a "
+                f"mask {self.mask.shape}; expected (H, W, 3) uint8 and (H, W)"
+            )
+        if self.mask.dtype != bool or not self.mask.any():
+            raise ValueError(f"sample {self.name} needs a bool mask that is not empty")
+
+
+def balanced_expressions(
+    split: str, count: int, *, seed: int = 0, start: int = 0, side: int = 256,
+    kinds: tuple[str, ...] = KINDS,
+) -> Iterator[ReferredScene]:  # fmt: skip
+    """Scenes with one expression each, the kinds of expression taking turns.
+
+    Parameters
+    ----------
+    split : str
+        ``train``, ``validation`` or ``heldout``.
+    count : int
+        How many; number i of them is the same whatever `start` and `count` are.
+    seed : int, default: 0
+        Another seed gives other scenes.
+    start : int, default: 0
+        Number of the first one, to go on where a run was stopped.
+    side : int, default: 256
+        Side of the pictures, in pixels. Another side gives other scenes.
+    kinds : tuple of str, default: KINDS
+        Kinds to take in turn.
+
+    Yields
+    ------
+    ReferredScene
+        The expression is true of exactly one object of the scene.
+
+    Raises
+    ------
+    ValueError
+        For an unknown split or kind, or a negative number.
+
+    Examples
+    --------
+    >>> [drawn.expression.kind for drawn in balanced_expressions("validation", 3)]
+    ['name', 'colour', 'ordinal']
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise ValueError(f"kinds {kinds} must be some of {', '.join(KINDS)}")
+    if side < 64:
+        raise ValueError(f"side must be at least 64 pixels, got {side}")
+    if min(count, seed, start) < 0:
+        raise ValueError(
+            f"count, seed and start must not be negative, got {count}, {seed} and {start}"
+        )
+    for number in range(start, start + count):
+        yield _drawn(split, seed, number, side, kinds[number % len(kinds)])
+
+
+def _drawn(split: str, seed: int, number: int, side: int, kind: str) -> ReferredScene:
+    """The sample of this number: a function of its arguments alone."""
+    settings = replace(CROWDED if kind in RARE else SceneSettings(), side=side)
+    for attempt in range(TRIES):
+        scene_seed = (seed * 10_000_000 + number) * 1000 + attempt
+        scene = compose(split, scene_seed, settings)
+        found = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
+                 if e.kind == kind]  # fmt: skip
+        if found:
+            rng = np.random.default_rng([SPLITS[split], scene_seed, 53])
+            return ReferredScene(scene, found[rng.integers(len(found))], scene_seed, settings)
+    raise RuntimeError(f"none of {TRIES} scenes had an expression of kind {kind!r}")
+
+
+def calibration_samples(
+    count: int, split: str = "validation", seed: int = 0, *, side: int = 256, start: int = 0
+) -> Iterator[CalibrationSample]:
+    """Samples one at a time, eight kinds of expression in turn; see :func:`balanced_expressions`.
+
+    Examples
+    --------
+    >>> sample = next(calibration_samples(1, start=17))
+    >>> sample.name, sample.kind, sample.image.shape
+    ('validation-17', 'colour', (256, 256, 3))
+    """
+    drawn = balanced_expressions(split, count, seed=seed, start=start, side=side)
+    for number, one in enumerate(drawn, start):
+        yield _sample(one, f"{split}-{number}")
+
+
+def _sample(drawn: ReferredScene, name: str) -> CalibrationSample:
+    scene, target = drawn.scene, drawn.expression.target
+    assert target is not None  # expressions() never names an absent thing
+    return CalibrationSample(
+        scene.image, drawn.expression.text, scene.mask(target), scene.objects[target].box,
+        drawn.expression.kind, name,
+    )  # fmt: skip
+
+
+def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:
+    """A mask ``(H, W)`` bool as uncompressed COCO run lengths.
+
+    Columns are read one after the other; the first run is of zeros, and may be empty
+    (https://cocodataset.org/#format-data).
+
+    Examples
+    --------
+    >>> mask_to_rle(np.array([[True, False], [True, True]]))
+    {'size': [2, 2], 'counts': [0, 2, 1, 1]}
+    """
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    edges = np.concatenate([[0], changes, [mask.size]])
+    return {"size": list(mask.shape), "counts": np.diff(edges).tolist()}
+
+
+def write_calibration(
+    folder: str | Path, count: int, split: str = "validation", seed: int = 0, *, side: int = 256
+) -> Path:
+    """Write samples as ``images/NAME.png`` and one line each in ``examples.jsonl``.
+
+    A line holds ``name``, ``image`` (path relative to the folder), ``phrase``, ``kind``, ``box``
+    (xyxy, half-open pixels) and ``mask`` (COCO run lengths, uncompressed). A folder that holds
+    some of the samples already is completed.
+
+    Returns
+    -------
+    pathlib.Path
+        The ``examples.jsonl``.
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds samples that these arguments do not give.
+    """
+    folder = Path(folder)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    page = folder / "examples.jsonl"
+    lines = _whole_lines(page)
+    done = len(lines)
+    if lines:
+        last = next(calibration_samples(1, split, seed, side=side, start=done - 1))
+        if json.loads(lines[-1]) != _row(last):
+            raise ValueError(
+                f"{page} holds {done} other samples; expected those of split {split!r}, seed "
+                f"{seed} and side {side}: write to an empty folder"
+            )
+        page.write_text("".join(lines), encoding="utf-8")
+    with page.open("a", encoding="utf-8") as out:
+        left = max(0, count - done)
+        for sample in calibration_samples(left, split, seed, side=side, start=done):
+            row = _row(sample)
+            Image.fromarray(sample.image).save(folder / row["image"])
+            out.write(json.dumps(row) + "\n")
+            out.flush()
+    return page
+
+
+def _whole_lines(page: Path) -> list[str]:
+    """The finished lines of a file; a run that was killed may leave part of one."""
+    if not page.exists():
+        return []
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
+
+
+def _row(sample: CalibrationSample) -> dict[str, Any]:
+    return {
+        "name": sample.name,
+        "image": f"images/{sample.name}.png",
+        "phrase": sample.phrase,
+        "kind": sample.kind,
+        "box": list(sample.box),
+        "mask": mask_to_rle(sample.mask),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m miniature.calibration",
+        description="Write balanced samples for calibrating any model.",
+    )
+    parser.add_argument("out", help="folder to write to; completed if it holds some already")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--split", choices=tuple(SPLITS), default="validation")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", type=int, default=256, help="of the pictures, in pixels")
+    args = parser.parse_args(argv)
+    print(write_calibration(args.out, args.count, args.split, args.seed, side=args.side))
+
+
+if __name__ == "__main__":
+    main()

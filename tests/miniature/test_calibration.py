@@ -1,0 +1,174 @@
+"""The calibration set: balanced, repeatable from anywhere, true, and readable by other tools."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+import miniature.calibration
+from miniature.calibration import (
+    KINDS,
+    CalibrationSample,
+    balanced_expressions,
+    calibration_samples,
+    main,
+    mask_to_rle,
+    write_calibration,
+)
+from miniature.phrases import expressions
+from miniature.scenes import CROWDED, compose
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[CalibrationSample]:
+    return list(calibration_samples(2 * len(KINDS)))
+
+
+def read_rle(rle: dict[str, list[int]]) -> np.ndarray:
+    """Run lengths read the slow way: pixel after pixel, down the columns."""
+    height, width = rle["size"]
+    mask, at, value = np.zeros((height, width), bool), 0, False
+    for run in rle["counts"]:
+        for _ in range(run):
+            mask[at % height, at // height] = value
+            at += 1
+        value = not value
+    assert at == height * width
+    return mask
+
+
+def test_every_kind_has_its_turn(samples: list[CalibrationSample]) -> None:
+    assert Counter(s.kind for s in samples) == dict.fromkeys(KINDS, 2)
+    assert [s.name for s in samples] == [f"validation-{k}" for k in range(16)]
+
+
+def test_masks_boxes_and_pictures_fit_together(samples: list[CalibrationSample]) -> None:
+    for s in samples:
+        assert s.image.shape == (256, 256, 3)
+        ys, xs = np.nonzero(s.mask)
+        assert s.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+def test_phrases_are_true_of_one_object_of_a_scene_that_can_be_composed_again() -> None:
+    for drawn in balanced_expressions("heldout", 8, seed=3):
+        again = compose("heldout", drawn.seed, drawn.settings)
+        assert (again.image == drawn.scene.image).all()
+        fits = [i for i in range(len(again.objects))
+                if drawn.expression.text in {e.text for e in expressions(again, i)}]  # fmt: skip
+        assert fits == [drawn.expression.target]
+
+
+def test_rare_kinds_come_from_crowded_scenes() -> None:
+    drawn = list(balanced_expressions("validation", 4, kinds=("ordinal", "name")))
+    assert [d.expression.kind for d in drawn] == ["ordinal", "name", "ordinal", "name"]
+    assert [d.settings == CROWDED for d in drawn] == [True, False, True, False]
+
+
+def test_a_stream_can_start_anywhere(samples: list[CalibrationSample]) -> None:
+    for early, late in zip(samples[5:8], calibration_samples(3, start=5), strict=True):
+        assert (early.name, early.phrase, early.box) == (late.name, late.phrase, late.box)
+        assert (early.image == late.image).all()
+
+
+def test_splits_and_seeds_give_other_pictures(samples: list[CalibrationSample]) -> None:
+    others = [next(calibration_samples(1, split)) for split in ("train", "heldout")]
+    others.append(next(calibration_samples(1, seed=1)))
+    pictures = [s.image.tobytes() for s in (samples[0], *others)]
+    assert len(set(pictures)) == 4
+
+
+def test_the_side_is_the_pictures() -> None:
+    sample = next(calibration_samples(1, side=320))
+    assert sample.image.shape == (320, 320, 3)
+    assert sample.mask.shape == (320, 320)
+
+
+def test_streaming_composes_only_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    whole = miniature.calibration.compose
+    monkeypatch.setattr(miniature.calibration, "compose", lambda *a: calls.append(a) or whole(*a))
+    stream = calibration_samples(10_000)
+    assert calls == []
+    next(stream)
+    assert 0 < len(calls) < miniature.calibration.TRIES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"split": "test"}, "unknown split 'test'; expected one of train, validation, heldout"),
+     ({"count": -1}, "must not be negative, got -1, 0 and 0"),
+     ({"kinds": ("shape",)}, r"kinds \('shape',\) must be some of name, colour"),
+     ({"kinds": ()}, r"kinds \(\) must be some of name, colour"),
+     ({"side": 8}, "side must be at least 64 pixels, got 8")],
+)  # fmt: skip
+def test_wrong_arguments_are_refused(arguments: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        next(balanced_expressions(**{"split": "validation", "count": 1, **arguments}))
+
+
+def test_a_sample_without_a_true_mask_is_refused() -> None:
+    image, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool)
+    with pytest.raises(ValueError, match="sample x needs a bool mask that is not empty"):
+        CalibrationSample(image, "the dog", mask, (0, 0, 1, 1), "name", "x")
+    with pytest.raises(ValueError, match=r"a mask \(4, 5\); expected"):
+        CalibrationSample(image, "the dog", np.ones((4, 5), bool), (0, 0, 5, 4), "name", "x")
+
+
+def test_run_lengths_by_hand() -> None:
+    mask = np.array([[0, 0, 1], [0, 1, 1]], bool)  # columns: 00, 01, 11
+    assert mask_to_rle(mask) == {"size": [2, 3], "counts": [3, 3]}
+    assert mask_to_rle(~mask) == {"size": [2, 3], "counts": [0, 3, 3]}
+    assert mask_to_rle(np.zeros((2, 2), bool)) == {"size": [2, 2], "counts": [4]}
+
+
+@settings(deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_run_lengths_hold_the_whole_mask(mask: np.ndarray) -> None:
+    assert (read_rle(mask_to_rle(mask)) == mask).all()
+
+
+def test_files_hold_what_the_stream_gives(tmp_path: Path, samples: list[CalibrationSample]) -> None:
+    page = write_calibration(tmp_path / "set", 3)
+    rows = [json.loads(line) for line in page.read_text().splitlines()]
+    assert len(rows) == 3
+    for row, sample in zip(rows, samples, strict=False):
+        assert {"name", "image", "phrase", "kind", "box", "mask"} == set(row)
+        assert (np.asarray(Image.open(page.parent / row["image"])) == sample.image).all()
+        assert (row["phrase"], row["kind"]) == (sample.phrase, sample.kind)
+        assert tuple(row["box"]) == sample.box
+        assert (read_rle(row["mask"]) == sample.mask).all()
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = write_calibration(tmp_path / "whole", 4).read_bytes()
+    folder = tmp_path / "stopped"
+    page = write_calibration(folder, 2)
+    with page.open("a") as out:
+        out.write('{"name": "validation-2", "ima')  # killed in the middle of a line
+    main([str(folder), "--count", "4"])
+    assert page.read_bytes() == whole
+    assert capsys.readouterr().out.strip() == str(page)
+    assert len(list((folder / "images").glob("*.png"))) == 4
+
+
+def test_a_folder_of_other_samples_is_left_alone(tmp_path: Path) -> None:
+    page = write_calibration(tmp_path, 1)
+    before = page.read_bytes()
+    with pytest.raises(ValueError, match="holds 1 other samples; expected .* seed 9"):
+        write_calibration(tmp_path, 2, seed=9)
+    assert page.read_bytes() == before
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    failed, tried = doctest.testmod(miniature.calibration)
+    assert tried
+    assert not failed

@@ -1,0 +1,258 @@
+"""Captions and edit sentences say only what is true, and say exactly what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import miniature.captions
+import miniature.edit_sentences
+from miniature.captions import NUMBERS, Caption, CaptionPhrase, caption, plural_of, words_rng
+from miniature.edit_sentences import PAINTABLE, EditStep, edit_sentence
+from miniature.phrases import expressions
+from miniature.scenes import CROWDED, Scene, SceneObject, SceneSettings, compose
+from miniature.vocabulary import load_vocabulary
+
+ROOT = Path(__file__).parents[2]
+WORDS = load_vocabulary()
+SCENES = [compose("validation", 300 + k, CROWDED if k % 2 else None) for k in range(10)]
+
+
+def drawn(*items: tuple[str, str | None, tuple[int, int, int, int]]) -> Scene:
+    """A scene of given nouns, colours and boxes, each filling its box."""
+    category = {kind.noun: kind.category for kind in WORDS.objects}
+    instances = np.zeros((256, 256), np.int32)
+    for number, (_, _, (x0, y0, x1, y1)) in enumerate(items, 1):
+        instances[y0:y1, x0:x1] = number
+    objects = tuple(
+        SceneObject(noun, category[noun], colour, noun, box,
+                    max(box[2] - box[0], box[3] - box[1]) / 256)
+        for noun, colour, box in items
+    )  # fmt: skip
+    blank = np.zeros((256, 256, 3), np.uint8)
+    return Scene(blank, instances, objects, blank)
+
+
+def meant(scene: Scene, words: str) -> set[int]:
+    """Read a caption's phrase with rules of this test's own: number, size, colour, noun."""
+    parts = words.lower().split()
+    exact = [e.target for i in range(len(scene.objects)) for e in expressions(scene, i)
+             if e.text == " ".join(parts)]  # fmt: skip
+    if exact:
+        return {target for target in exact if target is not None}
+    noun, adjectives = parts[-1], parts[1:-1]
+    singular = {plural_of(n): n for n in WORDS.nouns} | {n: n for n in WORDS.nouns}
+    groups = {"animals": "animal", "vehicles": "vehicle", "fruits": "fruit"}
+    fits = {i for i, o in enumerate(scene.objects)
+            if (o.noun == singular.get(noun) or o.category == groups.get(noun))
+            and all(a in (o.colour, o.size) for a in adjectives)}  # fmt: skip
+    if parts[0] in NUMBERS:
+        assert len(fits) in (NUMBERS.index(parts[0]), 0)
+    else:
+        assert parts[0] in ("a", "an", "the")
+        assert len(fits) <= 1
+    return fits
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_phrase_means_exactly_its_objects(scene: Scene) -> None:
+    for seed in range(12):
+        said = caption(scene, np.random.default_rng(seed))
+        assert said.phrases
+        for phrase in said.phrases:
+            assert said.text[slice(*phrase.span)] == phrase.text
+            assert meant(scene, phrase.text) == set(phrase.indices)
+            assert phrase.plural == (len(phrase.indices) > 1)
+            union = np.any([scene.mask(i) for i in phrase.indices], axis=0)
+            assert (phrase.mask(scene) == union).all()
+        named = [i for phrase in said.phrases for i in phrase.indices]
+        assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("scene", SCENES[:6])
+def test_absent_things_are_named_but_mean_nothing(scene: Scene) -> None:
+    for seed in range(8):
+        said = caption(scene, np.random.default_rng(seed), absent=2)
+        nothing = [phrase for phrase in said.phrases if not phrase.indices]
+        assert len(nothing) == 2
+        for phrase in nothing:
+            assert meant(scene, phrase.text) == set()
+            assert not phrase.mask(scene).any()
+
+
+def test_words_agree_in_number_and_article() -> None:
+    texts = [caption(scene, np.random.default_rng(seed), absent=1).text.lower()
+             for scene in SCENES for seed in range(6)]  # fmt: skip
+    for text in texts:
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text), text
+        assert not re.search(r"there is (two|three)|there are (a|an|the)\b", text), text
+        assert not re.search(r"\b(two|three) (\w+ )?(buss|cactuss|fishs|strawberrys)\b", text), text
+
+
+def test_a_relation_does_not_reach_what_follows_unless_true() -> None:
+    # the dog is next to the apple, the bus far from both: "apple next to a dog and a bus" is false
+    scene = drawn(("apple", "red", (10, 100, 70, 160)), ("dog", None, (80, 100, 140, 160)),
+                  ("bus", None, (190, 10, 250, 70)))  # fmt: skip
+    near = [text for seed in range(200)
+            if (text := caption(scene, np.random.default_rng(seed)).text)
+            and re.search("next to|beside", text)]  # fmt: skip
+    assert any("bus" in text for text in near)
+    for text in near:
+        first, _, rest = text.partition(",")
+        assert "bus" not in first
+        assert not rest or rest.startswith(" and ")
+
+
+def test_a_relation_reaches_both_where_it_holds_of_both() -> None:
+    scene = drawn(("apple", "red", (100, 100, 160, 160)), ("dog", None, (30, 100, 90, 160)),
+                  ("pear", "green", (170, 60, 210, 120)),
+                  ("pear", "green", (170, 130, 210, 190)))  # fmt: skip
+    texts = {caption(scene, np.random.default_rng(seed)).text for seed in range(400)}
+    assert any(re.search(r"apple (next to|beside) (a|the) dog and two (green )?pears", t)
+               for t in texts)  # fmt: skip
+
+
+def test_sides_are_said_only_of_things_on_them() -> None:
+    scene = drawn(("dog", None, (10, 100, 70, 160)), ("bus", None, (180, 100, 240, 160)))
+    texts = {caption(scene, np.random.default_rng(seed)).text.lower() for seed in range(80)}
+    assert any("on the left" in text for text in texts)
+    for text in texts:
+        assert not re.search(r"bus on the left|dog on the right", text)
+
+
+def test_an_empty_scene_or_a_negative_count_is_refused() -> None:
+    empty = compose("train", 0, SceneSettings(objects=(0, 0)))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="no objects to name"):
+        caption(empty, rng)
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        caption(SCENES[0], rng, absent=-1)
+    with pytest.raises(ValueError, match="can be singled out"):
+        edit_sentence(empty, rng)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        edit_sentence(SCENES[0], rng, steps=0)
+    with pytest.raises(ValueError, match="unknown split 'test'"):
+        words_rng("test", 0)
+
+
+def test_a_span_that_holds_other_words_is_refused() -> None:
+    with pytest.raises(ValueError, match="holds 'a dog'; expected the phrase's words, 'dog'"):
+        Caption("a dog", (CaptionPhrase("dog", (0, 5), (0,), False),))
+    with pytest.raises(ValueError, match="an edit step 'remove' that paints 'a dog'"):
+        EditStep("remove", "the cat", (0, 7), "name", 0, "a dog")
+    with pytest.raises(ValueError, match="'paint' .*expected one of replace, recolour, remove"):
+        EditStep("paint", "the cat", (0, 7), "name", 0, "a dog")
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_step_is_true_of_its_target_now_and_when_its_turn_comes(scene: Scene) -> None:
+    for seed in range(8):
+        said = edit_sentence(scene, np.random.default_rng(seed))
+        assert 1 <= len(said.steps) <= 3
+        objects: list[SceneObject | None] = list(scene.objects)
+        for step in said.steps:
+            assert said.text[slice(*step.span)] == step.text
+            assert true_of(scene, list(scene.objects), step.text) == {step.target}
+            assert true_of(scene, objects, step.text) == {step.target}
+            objects[step.target] = changed(scene.objects[step.target], step)
+
+
+def true_of(scene: Scene, objects: list[SceneObject | None], text: str) -> set[int]:
+    """Which of the objects still there an expression is true of."""
+    left = [i for i, item in enumerate(objects) if item is not None]
+    now = dataclasses.replace(scene, objects=tuple(o for o in objects if o is not None))
+    return {left[i] for i in range(len(left)) if text in {e.text for e in expressions(now, i)}}
+
+
+def changed(item: SceneObject, step: EditStep) -> SceneObject | None:
+    """The facts of an object once a step is done, read from what the step says to paint."""
+    if step.paint is None:
+        return None
+    words = step.paint.split()[1:]
+    kind = next(kind for kind in WORDS.objects if kind.noun == words[-1])
+    colour = words[0] if len(words) > 1 else None
+    return dataclasses.replace(item, noun=kind.noun, category=kind.category, colour=colour)
+
+
+def test_steps_say_what_they_do() -> None:
+    seen = set()
+    for scene in SCENES:
+        for seed in range(24):
+            said = edit_sentence(scene, np.random.default_rng(seed), steps=1)
+            (step,) = said.steps
+            item = scene.objects[step.target]
+            text = said.text.lower().rstrip(".").removeprefix("please ")
+            seen.add((step.action, text.split()[0]))
+            x = re.escape(step.text)
+            if step.action == "remove":
+                assert re.fullmatch(f"(remove|erase|delete) {x}", text)
+            elif step.action == "recolour":
+                assert item.noun in PAINTABLE
+                assert step.paint is not None
+                new = step.paint.split()[1]
+                assert step.paint.split()[2:] == [item.noun]
+                assert new not in {o.colour for o in scene.objects if o.noun == item.noun}
+                assert re.fullmatch(
+                    f"make {x} {new}|change the colour of {x} to {new}|turn {x} into {step.paint}",
+                    text,
+                )
+            else:
+                y = step.paint
+                assert y is not None
+                assert y.split()[-1] not in {o.noun for o in scene.objects}
+                assert re.fullmatch(
+                    f"replace {x} with {y}|turn {x} into {y}|put {y} where {x} is", text
+                )
+    assert seen == {
+        *(("replace", verb) for verb in ("replace", "turn", "put")),
+        *(("recolour", verb) for verb in ("make", "change", "turn")),
+        *(("remove", verb) for verb in ("remove", "erase", "delete")),
+    }
+
+
+def test_as_many_steps_as_asked_where_the_scene_has_them() -> None:
+    scene = drawn(("dog", None, (10, 100, 70, 160)), ("bus", None, (180, 100, 240, 160)))
+    counts = [len(edit_sentence(scene, np.random.default_rng(0), steps=n).steps) for n in (1, 2, 3)]
+    assert counts == [1, 2, 2]
+
+
+def test_sentences_do_not_depend_on_the_order_of_sets() -> None:
+    code = (
+        "from miniature.captions import *; from miniature.edit_sentences import *\n"
+        "from miniature.scenes import compose\n"
+        "for s in range(8):\n"
+        "    scene, rng = compose('heldout', s), words_rng('heldout', s)\n"
+        "    print(caption(scene, rng), edit_sentence(scene, rng))\n"
+    )
+    runs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                       cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(runs) == 1
+
+
+def test_splits_do_not_share_their_words() -> None:
+    draws = [words_rng(split, 3).random() for split in ("train", "validation", "heldout")]
+    assert len(set(draws)) == 3
+
+
+@pytest.mark.parametrize("module", [miniature.captions, miniature.edit_sentences])
+def test_the_examples_in_the_docstrings_run(module: object) -> None:
+    failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
+    assert tried
+    assert not failed
+
+
+def test_the_page_about_the_composer_runs() -> None:
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "composer.md"), module_relative=False)
+    assert tried > 10
+    assert not failed
