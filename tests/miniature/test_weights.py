@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +17,20 @@ from editor.presets import load_preset, resolve
 from miniature.phrases import expressions
 from miniature.scenes import compose
 
-WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT / "miniature" / "weights"
+# Any use of the network or of torchvision ends the program.
+CUT_OFF = """
+import socket, sys
+def refuse(*args, **kwargs):
+    raise SystemExit("the network was asked for")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+sys.modules["torchvision"] = None
+from editor import Editor
+edit = Editor.load("miniature", device="cpu").edit(
+    "examples/demo.png", "the red apple", "a frog", settings={"steps": 2})
+print(edit.done, edit.checks["preserved"])
+"""
 
 
 def test_all_together_at_most_60_megabytes_and_nothing_pickled() -> None:
@@ -58,3 +76,29 @@ def test_rows_equal_transformers_eager_attention(miniature: Editor, seed: int) -
     wanted = torch.stack([a[0, :, -1, image] for a in out.attentions])  # the last prompt token
     assert wanted.shape[-1] == 256
     assert torch.allclose(torch.from_numpy(rows).reshape(wanted.shape), wanted, atol=1e-5)
+
+
+def test_an_edit_needs_neither_the_network_nor_torchvision() -> None:
+    free = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_OFF], cwd=ROOT, env=free, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_the_examples_show_what_they_promise(miniature: Editor) -> None:
+    """Every phrase of the examples is found where it is, every absent one is called absent."""
+    wrong = []
+    for row in json.loads((ROOT / "examples" / "examples.json").read_text("utf-8")):
+        image = ROOT / "examples" / row["image"]
+        for asked in row["find"]:
+            found = miniature.ground(image, asked["phrase"])
+            x0, y0, x1, y1 = asked["box"]
+            inside = np.zeros_like(found.mask)
+            inside[y0:y1, x0:x1] = True
+            if not found.found or (found.mask & inside).sum() < 0.5 * (found.mask | inside).sum():
+                wrong.append((row["name"], asked["phrase"], found.status))
+        wrong += [(row["name"], phrase, "found") for phrase in row["absent"]
+                  if miniature.ground(image, phrase).found]  # fmt: skip
+    assert not wrong
