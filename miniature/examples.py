@@ -58,12 +58,14 @@ EXAMPLES = (
             "the balloon that is not orange", "the right orange balloon"),
             ("the umbrella", "the pink balloon"), ("the green balloon", "a yellow lemon"),
             caption=14, sentence=11),
-    Example("fish", 1246, ("the mushroom", "the large fish", "the first fish from the right",
-            "the middle fish", "the fish right of the mushroom"), ("the pig", "the teapot"),
-            ("the mushroom", "a sunflower"), caption=3, sentence=0, crowded=True),
-    Example("meadow", 1216, ("the penguin", "the yellow car", "the large car",
-            "the car left of the penguin", "the umbrella"), ("the rocket", "the red car"),
-            ("the pink car", "a red strawberry"), caption=10, sentence=7, crowded=True),
+    Example("cupcakes", 1575, ("the house", "the animal", "the large cupcake", "the middle cupcake",
+            "the first cupcake from the right", "the cupcake left of the dog"),
+            ("the pig", "the teapot"), ("the house", "a sunflower"),
+            caption=3, sentence=8, crowded=True),
+    Example("rockets", 1451, ("the fruit", "the left rocket", "the large rocket",
+            "the rocket above the apple", "the third rocket from the left"),
+            ("the umbrella", "the car"), ("the red apple", "a red balloon"),
+            caption=7, sentence=11, crowded=True),
 )  # fmt: skip
 
 
