@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from grounding.lvlm import LVLM
 from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
 from miniature.phrases import absent_expressions, expressions
 from miniature.scenes import CROWDED, Scene, compose
+from miniature.scores.journal import Journal, Record, fingerprint
 from miniature.scores.painting import painting
 
 PAGE = Path(__file__).parent / "TUNING.md"
@@ -181,7 +183,7 @@ def tune(scenes: int, head_scenes: int) -> tuple[Choice, list[Option], str]:
         cases = read_cases(grounder, lvlm, scenes)
         found = ious(grounder, cases, start)
         name = f"last token of the {query}: " + ", ".join(f"L{a}H{b}" for a, b in ranked[:3])
-        tried.append(Option("query token", name, found.mean(), (found > 0.5).mean()))
+        tried.append(Option("query token", name, float(found.mean()), float((found > 0.5).mean())))
         print(tried[-1], flush=True)
         if best is None or found.mean() > best[0] + NEAR:
             best = float(found.mean()), start, ranked, cases
@@ -267,17 +269,15 @@ def write_page(
 
 
 def write_preset(
-    path: Path, choice: Choice, head_scenes: int, painting_settings: dict[str, float]
+    path: Path, head_scenes: int, found: Record, painting_settings: dict[str, float]
 ) -> None:
-    """Put the choice into a preset file: only what differs from the defaults."""
+    """Put what was found into a preset file: only what differs from the defaults."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["lvlm"]["query"] = choice.query
-    raw["lvlm"]["heads"] = [list(head) for head in choice.heads]
-    raw["lvlm"]["provenance"] = (
+    raw["lvlm"] |= {"query": found["query"], "heads": found["heads"], "provenance": (
         f"label-free discovery on {head_scenes} validation scenes by `python -m miniature.tune`, "
         f"{datetime.date.today()}"
-    )
-    raw["grounding"] = changed(choice.settings, GroundingSettings())
+    )}  # fmt: skip
+    raw["grounding"] = found["settings"]
     raw["inpainter"]["settings"] |= painting_settings
     # one head, one line
     text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", json.dumps(raw, indent=2))
@@ -294,21 +294,48 @@ def changed(settings: Any, default: Any) -> dict[str, Any]:
     return out
 
 
+def finding_record(head_scenes: int, scenes: int) -> list[Record]:
+    """What :func:`tune` chose and tried, as one plain record."""
+    choice, tried, note = tune(scenes, head_scenes)
+    return [{
+        "query": choice.query, "heads": [list(h) for h in choice.heads], "note": note,
+        "settings": changed(choice.settings, GroundingSettings()),
+        "tried": [dataclasses.astuple(o) for o in tried],
+    }]  # fmt: skip
+
+
+def painting_record(edits: int) -> list[Record]:
+    """What :func:`tune_painting` chose and tried, as one plain record."""
+    chosen, painted = tune_painting(Editor.load("miniature", device="cpu", offline=True), edits)
+    return [{"chosen": chosen, "tried": [dataclasses.astuple(p) for p in painted]}]
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Command line; see ``--help``."""
+    """Command line; see ``--help``. Either half is kept in ``runs/tune`` and not measured twice."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--head-scenes", type=int, default=300)
-    parser.add_argument("--edits", type=int, default=24)
+    parser.add_argument("--edits", type=int, default=24, help="0: leave painting as it is")
     parser.add_argument("--write", action="store_true", help="put the choice into the preset")
+    parser.add_argument("--runs", type=Path, default=Path("runs/tune"))
     args = parser.parse_args(argv)
-    choice, tried, note = tune(args.scenes, args.head_scenes)
-    print(choice, note)
-    editor = Editor.load("miniature", device="cpu", offline=True)
-    chosen, painted = tune_painting(editor, args.edits)
+    weights = [*PAGE.parent.glob("weights/[ls]*/*.safetensors")]
+    journal = Journal(args.runs / f"finding-{fingerprint(weights)}.jsonl")
+    found = journal.fill([args.scenes], partial(finding_record, args.head_scenes))[0]
+    print(found)
     if args.write:
-        write_page(PAGE, tried, note, args.scenes, painted, args.edits)
-        write_preset(PRESET, choice, args.head_scenes, chosen)
+        write_preset(PRESET, args.head_scenes, found, {})
+    if not args.edits:
+        return
+    weights += [*PAGE.parent.glob("weights/inpainter/**/*.safetensors")]
+    journal = Journal(args.runs / f"painting-{fingerprint(weights)}.jsonl")
+    painted = journal.fill([args.edits], painting_record)[0]
+    print(painted)
+    if args.write:
+        tried = [Option(*o) for o in found["tried"]]
+        write_page(PAGE, tried, found["note"], args.scenes,
+                   [Painted(*p) for p in painted["tried"]], args.edits)  # fmt: skip
+        write_preset(PRESET, args.head_scenes, found, painted["chosen"])
 
 
 if __name__ == "__main__":

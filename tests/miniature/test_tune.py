@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -29,7 +30,12 @@ CHOICE = Choice("expression", ((3, 1), (2, 7)), GroundingSettings(
 def test_a_written_choice_comes_back_from_the_preset(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     shutil.copy(FOLDER / "miniature.json", path)
-    write_preset(path, CHOICE, 12, {"guidance": 2.5})
+    found = {
+        "query": CHOICE.query,
+        "heads": [list(h) for h in CHOICE.heads],
+        "settings": json.loads(json.dumps(changed(CHOICE.settings, GroundingSettings()))),
+    }
+    write_preset(path, 12, found, {"guidance": 2.5})
     preset = load_preset(str(path))
     assert GroundingSettings.from_dict(preset.grounding) == CHOICE.settings
     assert preset.inpainter["settings"]["guidance"] == 2.5
