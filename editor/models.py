@@ -15,10 +15,13 @@ from inpaint.errors import InpaintError
 
 if TYPE_CHECKING:
     from grounding.ground import Grounder
+    from grounding.lvlm import LVLM
     from inpaint import Inpainter, InpaintSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OnLoad = Callable[[str], None]
+_LOAD_NAMES = ("revision", "variant", "scheduler", "vae", "vae_revision", "offload", "tiling",
+               "loras")  # fmt: skip
 
 
 class Models:
@@ -79,28 +82,12 @@ class Models:
 
     @cached_property
     def _grounder(self) -> Grounder:
-        from grounding import GroundingSettings, Presence, load_lvlm, load_segmenter
+        from grounding import GroundingSettings, load_segmenter
         from grounding.ground import Grounder
 
-        spec, preset = self.preset.lvlm, self.preset
+        preset, device = self.preset, self.device
         settings = GroundingSettings.from_dict(preset.grounding)
-        path, device = preset.path("lvlm"), self.device
-        self._tell(f"loading the vision-language model ({path})")
-        presence = spec.get("presence")
-        lvlm = load_lvlm(
-            path,
-            family=spec.get("family", "llava"),
-            revision=spec.get("revision"),
-            device=device,
-            dtype=self._dtype(spec),
-            heads=[tuple(pair) for pair in spec.get("heads", [])] or None,
-            offline=self.offline,
-            full=presence is not None,
-            prompt=spec.get("prompt"),
-            padding=spec.get("padding", "pad"),
-            query=spec.get("query", "expression"),
-            presence=Presence(**_tuples(presence)) if presence else None,
-        )
+        lvlm = self._load_lvlm(self._heads())
         self._tell(f"loading the segmenter ({preset.path('segmenter')})")
         segmenter = load_segmenter(
             preset.path("segmenter"),
@@ -111,14 +98,52 @@ class Models:
         )
         return Grounder(lvlm, segmenter, settings)
 
+    def lvlm(self) -> LVLM:
+        """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
+        with self._lock, translate(GroundingError):
+            return self._load_lvlm(None)
+
+    def _heads(self) -> list[tuple[int, int]]:
+        """The preset's heads; where it names none, those found on first use and kept."""
+        given = self.preset.lvlm.get("heads")
+        if given:
+            return [tuple(pair) for pair in given]
+        from editor.calibration.cache import first_use_heads
+
+        return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
+
+    def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
+        """The LVLM as the preset describes it; without heads nothing but rows is asked of it."""
+        from grounding import Presence, load_lvlm
+
+        spec, path = self.preset.lvlm, self.preset.path("lvlm")
+        self._tell(f"loading the vision-language model ({path})")
+        presence = spec.get("presence") if heads else None
+        return load_lvlm(
+            path,
+            family=spec.get("family", "llava"),
+            revision=spec.get("revision"),
+            device=self.device,
+            dtype=self._dtype(spec),
+            heads=heads,
+            offline=self.offline,
+            full=not heads or presence is not None or bool(spec.get("full")),
+            prompt=spec.get("prompt"),
+            padding=spec.get("padding"),
+            query=spec.get("query", "expression"),
+            presence=Presence(**_tuples(presence)) if presence else None,
+            vision=spec.get("vision"),
+            tokenizer=spec.get("tokenizer"),
+        )
+
     @cached_property
     def _inpainter(self) -> Inpainter:
         from inpaint import load_inpainter
 
         spec, path = self.preset.inpainter, self.preset.path("inpainter")
         self._tell(f"loading the inpainter ({path})")
-        names = ("revision", "variant", "scheduler", "vae", "vae_revision", "offload", "tiling")
-        options: dict[str, Any] = {name: spec[name] for name in names if name in spec}
+        _check_inpainter(self.preset)
+        options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
         dtype = self._dtype(spec)
         return load_inpainter(
             path, device=self.device, dtype=dtype, offline=self.offline, **options
@@ -142,6 +167,22 @@ class Models:
         """The preset's precision; half precision is for accelerators only."""
         wanted = str(spec.get("dtype", "float32"))
         return wanted if self.device != "cpu" else "float32"
+
+
+def _check_inpainter(preset: Preset) -> None:
+    """Refuse what would silently do nothing."""
+    known = (*_LOAD_NAMES, "path", "dtype", "settings", "removal", "draft")
+    for name in preset.inpainter:
+        if name == "controlnet":
+            raise GroundbrushError(
+                f"preset {preset.name!r}: inpainter names a controlnet, which is not supported; "
+                "expected none: leave it out"
+            )
+        if name not in known:
+            raise GroundbrushError(
+                f"preset {preset.name!r}: inpainter holds the unknown name {name!r}; expected "
+                f"some of {', '.join(sorted(known))}"
+            )
 
 
 def _tuples(presence: Any) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from grounding.errors import GroundingError
 
 __all__ = ["ATTENTION_NAME", "RowRequest", "attach", "attention_rows", "capture", "install"]
 
-ATTENTION_NAME = "sdpa_with_rows"
-"""The name under which the attention function is registered with transformers."""
+ATTENTION_NAME = "attention_rows"
+"""The name under which the attention function is registered with transformers. Without "sdpa" in
+it, which transformers refuses for models with a soft cap (Gemma 2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ def install() -> None:
     from transformers.masking_utils import sdpa_mask
 
     with _install_lock:
-        AttentionInterface.register(ATTENTION_NAME, _sdpa_with_rows)
+        AttentionInterface.register(ATTENTION_NAME, _attention_with_rows)
         # Without a mask of the same name transformers silently passes no mask at all, and
         # padding, sliding windows and cached prefixes come out wrong.
         AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
@@ -173,6 +174,7 @@ def attention_rows(
     *,
     heads: Sequence[int] | None = None,
     scaling: float | None = None,
+    softcap: float | None = None,
     causal: bool = True,
 ) -> Tensor:
     """Softmax attention of some query tokens over some keys, in float32.
@@ -190,6 +192,8 @@ def attention_rows(
         Heads to compute, 0-based; None = all.
     scaling
         Factor on the scores; None = D ** -0.5.
+    softcap
+        Bound that the scores approach (Gemma 2: ``softcap * tanh(score / softcap)``).
     causal
         Whether a query must not see later keys when `mask` is None.
 
@@ -208,6 +212,8 @@ def attention_rows(
     picked = query.transpose(1, 2)[sample, index][:, :, wanted].transpose(1, 2).float()
     scores = _grouped_scores(picked, key, wanted, n_heads, all_heads=heads is None)
     scores = scores * (width**-0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
         scores = _apply_mask(scores, mask, sample, index, wanted)
     elif causal and length > 1:
@@ -265,7 +271,7 @@ def _select_keys(rows: Tensor, keys: Tensor | slice) -> Tensor:
     return rows.gather(-1, keys[:, None, None].expand(-1, rows.shape[1], rows.shape[2], -1))
 
 
-def _sdpa_with_rows(
+def _attention_with_rows(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -287,12 +293,42 @@ def _sdpa_with_rows(
         if heads is None or len(heads) > 0:
             causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
             rows[layer] = attention_rows(
-                query, key, attention_mask, request, heads=heads, scaling=scaling, causal=causal
-            )
+                query, key, attention_mask, request,
+                heads=heads, scaling=scaling, softcap=kwargs.get("softcap"), causal=causal,
+            )  # fmt: skip
         if request.stop and layer == request.deepest:
             raise _Stop
     kwargs.pop("output_attentions", None)
+    if kwargs.get("softcap") is not None:
+        # SDPA knows no soft cap and would drop it without a word.
+        return _capped_attention(query, key, value, attention_mask, scaling, kwargs["softcap"])
     return sdpa_attention_forward(
         module, query, key, value, attention_mask,
         dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs,
     )  # fmt: skip
+
+
+def _capped_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float | None,
+    softcap: float,
+) -> tuple[Tensor, None]:
+    """Attention with soft-capped scores, (B, Lq, H, D); grouped keys are never repeated."""
+    batch, n_heads, length, width = query.shape
+    n_kv = key.shape[1]
+    grouped = query.reshape(batch, n_kv, n_heads // n_kv, length, width)
+    scores = grouped @ key[:, :, None].transpose(3, 4)
+    scores = scores * (width**-0.5 if scaling is None else scaling)
+    scores = softcap * torch.tanh(scores / softcap)
+    if mask is None:
+        past = key.shape[2] - length
+        mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=key.device).tril(past)
+        mask = mask[None, None]
+    mask = mask[:, :, None, :, : key.shape[2]]
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
+    out = (weights @ value[:, :, None]).reshape(batch, n_heads, length, -1)
+    return out.transpose(1, 2).contiguous(), None

@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
-from grounding.maps import (
-    cells_to_pixels,
-    combine_maps,
-    component_boxes,
-    peaks,
-    pseudo_mask,
-    token_map_to_image,
-)
+from grounding.maps import combine_maps, peaks, token_map_to_image
 from grounding.proposals import Proposal, ProposalSettings, propose_masks
 from grounding.result import Box, Candidate, Grounding
 
@@ -40,6 +34,8 @@ class GroundingSettings:
     ----------
     sigma, kernel
         Gaussian smoothing of each head's map, in cells (Kang et al., Sec. 5: 1.0 and 7).
+    boxes
+        How boxes are cut out of the map.
     proposals
         How SAM is prompted; ``mode="paper"`` is the single box of the paper.
     refine
@@ -56,6 +52,7 @@ class GroundingSettings:
 
     sigma: float = 1.0
     kernel: int = 7
+    boxes: BoxSettings = field(default_factory=BoxSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
     refine: bool = True
     absent_below: float = 0.5
@@ -77,6 +74,9 @@ class GroundingSettings:
         given = dict(values)
         if isinstance(given.get("proposals"), Mapping):
             given["proposals"] = _proposal_settings(given["proposals"])
+        if isinstance(given.get("boxes"), Mapping):
+            _check_names(BoxSettings, given["boxes"], "grounding.boxes holds")
+            given["boxes"] = BoxSettings(**given["boxes"])
         return cls(**given)
 
 
@@ -181,19 +181,17 @@ class Grounder:
         :meth:`ground_many` reads both from the LVLM; measurements give maps of their own, such as
         an ideal one.
         """
-        settings, tokens = self.settings, view.encoded.tokens
-        size = view.encoded.size_wh
+        settings, size = self.settings, view.encoded.size_wh
+        grid = settings.boxes.region(view.encoded.tokens.region_xyxy, size)
         combined = combine_maps(rows, settings.sigma, settings.kernel)
-        inside = _inside(combined.shape, tokens.region_xyxy, size)
-        combined = np.where(inside, combined, combined[inside].min()).astype(np.float32)
-        heat = token_map_to_image(combined, tokens.region_xyxy, size)
-        cells = component_boxes(pseudo_mask(combined) & inside)
-        boxes = [cells_to_pixels(b, combined.shape, tokens.region_xyxy, size) for b in cells[:4]]
-        ranked = propose_masks(
-            self.segmenter, view.embedding, heat, [b for b in boxes if b], settings.proposals
-        )
+        combined = settled_map(combined, grid, size, settings.boxes)
+        heat = token_map_to_image(combined, grid, size)
+        boxes = map_boxes(combined, heat, grid, size, settings.boxes)
+        ranked: tuple[Proposal, ...] = ()
+        if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
+            ranked = propose_masks(self.segmenter, view.embedding, heat, boxes, settings.proposals)
         scores = [_score(p, heat, presence) for p in ranked]
-        region = _scaled(tokens.region_xyxy, view.scale)
+        region = _scaled(grid, view.scale)
         status, reason = self._judge(ranked, scores, presence, rows)
         common: dict[str, Any] = {
             "phrase": phrase, "status": status, "reason": reason, "presence": presence,
@@ -262,21 +260,6 @@ def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
         return image, 1.0
     size = max(1, round(width / scale)), max(1, round(height / scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
-
-
-def _inside(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int]) -> np.ndarray:
-    """Cells whose centre lies on the picture and not on its padding, (P, Q) bool."""
-    rows, columns = grid
-    x0, y0, x1, y1 = region
-    xs = x0 + (np.arange(columns) + 0.5) * (x1 - x0) / columns
-    ys = y0 + (np.arange(rows) + 0.5) * (y1 - y0) / rows
-    inside = ((ys >= 0) & (ys < size_wh[1]))[:, None] & ((xs >= 0) & (xs < size_wh[0]))
-    # A sliver of a picture may hold no cell's centre; then every cell it touches counts.
-    if inside.any():
-        return inside
-    half = (x1 - x0) / columns / 2, (y1 - y0) / rows / 2
-    touches_y = (ys + half[1] > 0) & (ys - half[1] < size_wh[1])
-    return touches_y[:, None] & ((xs + half[0] > 0) & (xs - half[0] < size_wh[0]))
 
 
 def _scaled(box: Box, scale: float) -> Box:

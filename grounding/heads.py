@@ -126,7 +126,8 @@ class HeadRanking:
     def agreement(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> float:
         """Spearman rho between frequency and per-head pseudo-mask IoU, (L, H) (Fig. 6b).
 
-        Only heads with frequency >= `min_frequency` count. NaN where fewer than three do.
+        Only heads with frequency >= `min_frequency` count. NaN where fewer than three do, or where
+        either is the same for all of them.
         """
         from scipy.stats import spearmanr  # slow to import and needed by this check alone
 
@@ -136,7 +137,7 @@ class HeadRanking:
                 f"head IoUs have shape {ious.shape}; expected {self.frequency.shape}, one a head."
             )
         counted = self.frequency >= min_frequency
-        if counted.sum() < 3:
+        if counted.sum() < 3 or not (np.ptp(self.frequency[counted]) and np.ptp(ious[counted])):
             return float("nan")
         return float(spearmanr(self.frequency[counted], ious[counted]).statistic)
 

@@ -65,12 +65,14 @@ def load_parts(
     dtype: str | torch.dtype,
     offline: bool,
     deepest_layer: int | None = None,
+    vision: str | None = None,
+    tokenizer: str | None = None,
 ) -> LoadedParts:
     """Load a checkpoint's model, tokenizer and image processor.
 
     Parameters
     ----------
-    path, family, revision, device, dtype, offline
+    path, family, revision, device, dtype, offline, vision, tokenizer
         As for :func:`grounding.lvlm.load_lvlm`.
     deepest_layer
         Load text layers up to this one (0-based) and no language head; None = everything.
@@ -81,6 +83,7 @@ def load_parts(
         When something is missing, unreadable or of another family.
     """
     kind = family_class(family)
+    tokenizer = tokenizer and str(Path(tokenizer).expanduser())
     where = checked_path(path)
     torch_dtype = checked_dtype(dtype)
     target = checked_device(device)
@@ -90,26 +93,54 @@ def load_parts(
         "trust_remote_code": False,
     }
     with quiet_transformers(), explained(path):
-        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
+        raw, _ = PreTrainedConfig.get_config_dict(where, **common)
+        if "mm_vision_tower" in raw:
+            _check_original(where, kind)
+            from grounding.conversion import load_original
+
+            model, info, words, processor = load_original(
+                where, raw, dtype=torch_dtype, revision=revision, offline=offline,
+                deepest_layer=deepest_layer, vision=vision, tokenizer=tokenizer,
+            )  # fmt: skip
+            _check_complete(path, info)
+            return LoadedParts(model.to(target), words, processor, kind)
         config = AutoConfig.from_pretrained(where, **common)
         if config.model_type not in kind.model_types:
             raise GroundingError(
                 f"{path} holds a {config.model_type!r} model; family {family!r} reads "
                 f"{', '.join(kind.model_types)}: name another folder or family"
             )
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        elsewhere = {**common, "revision": None, "local_files_only": offline}
+        words = AutoTokenizer.from_pretrained(
+            tokenizer or where, **(elsewhere if tokenizer else common)
+        )
         # PIL even where torchvision is installed: the two resize differently.
         processor = AutoImageProcessor.from_pretrained(where, backend="pil", **common)
         model, info = _load_model(where, config, torch_dtype, deepest_layer, common)
         model = model.to(target)
+    _check_complete(path, info)
+    return LoadedParts(model, words, processor, kind)
+
+
+def _check_original(where: str, kind: type[Family]) -> None:
+    """Refuse the original LLaVA layout for families of other classes."""
+    if "llava" not in kind.model_types:
+        raise GroundingError(
+            f"{where} holds a model in the original LLaVA layout; family {kind.name!r} reads "
+            f"{', '.join(kind.model_types)}: use family 'llava'"
+        )
+
+
+def _check_complete(path: str | Path, info: dict[str, Any]) -> None:
+    """Refuse a model some of whose weights were not in the checkpoint."""
     lost = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
     if lost:
         raise GroundingError(
             f"{path} lacks {len(lost)} weights of its own config, first {lost[0]!r}; they would be "
             "random: get the complete checkpoint again"
         )
-    return LoadedParts(model, tokenizer, processor, kind)
 
 
 def _load_model(

@@ -2,14 +2,14 @@
 
 The picture and everything before the phrase go through the network once (:meth:`LVLM.encode`);
 each phrase then costs its own few tokens over that cache. Several phrases share one row, kept
-apart by a 4D mask. What comes back are attention rows on the image-token grid and, if asked for,
-the language model's own opinion on whether the phrase is there at all.
+apart by a 4D mask, where the family allows it. What comes back are attention rows on the
+image-token grid and, if asked for, the language model's own opinion on whether the phrase is there
+at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,60 +21,16 @@ from transformers import DynamicCache
 
 from grounding.capture import RowRequest, attach, capture
 from grounding.errors import GroundingError
-from grounding.families import Family, ImageTokens, Presence, Prompt
+from grounding.families import Family, Presence, Prompt
 from grounding.loading import load_parts
 from grounding.presence import AnswerTokens
+from grounding.reading import EncodedImage, Reading
 from grounding.suffixes import Suffix, chunks, packed_inputs
 
 __all__ = ["LVLM", "EncodedImage", "Presence", "Reading", "load_lvlm"]
 
 _PACK_TOKENS = 1024
 """Most suffix tokens in one packed forward: bounds the mask, (n, prefix + n)."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImage:
-    """A picture the model has read.
-
-    Parameters
-    ----------
-    size_wh
-        The picture's width and height in pixels.
-    tokens
-        Where its tokens stand and what part of the picture they look at.
-    prefix_ids
-        The prompt's tokens up to and including the picture.
-    cache
-        Their keys and values, one entry per layer read. Never grown: every use copies it
-        shallowly first.
-    """
-
-    size_wh: tuple[int, int]
-    tokens: ImageTokens
-    prefix_ids: tuple[int, ...]
-    cache: DynamicCache
-
-    @property
-    def layers(self) -> int:
-        """How many layers have read the picture."""
-        return len(self.cache.layers)
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What one phrase brought back.
-
-    Parameters
-    ----------
-    rows
-        Attention of the query token over the image tokens, float32, not renormalised:
-        (k, P, Q) for k named heads, (L, H, P, Q) for all, None if not asked for.
-    presence
-        Probability in [0, 1] that the phrase is in the picture, None if not asked for.
-    """
-
-    rows: np.ndarray | None
-    presence: float | None
 
 
 class LVLM:
@@ -139,7 +95,8 @@ class LVLM:
 
     @property
     def grid_hw(self) -> tuple[int, int]:
-        """Rows and columns of the image-token grid."""
+        """Rows and columns of the image-token grid (usual ones; `EncodedImage.tokens` has the
+        picture's own)."""
         return self.family.grid_hw
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
@@ -163,7 +120,19 @@ class LVLM:
         """
         prepared = self.family.prepare(image)
         inputs = {name: self._tensor(a) for name, a in prepared.inputs.items()}
-        inputs["input_ids"] = torch.tensor([self.family.prefix_ids], device=self.device)
+        prefix = prepared.prefix_ids or self.family.prefix_ids
+        following = prepared.next_position
+        found: dict[str, Any] = {
+            "size_wh": (image.shape[1], image.shape[0]),
+            "tokens": prepared.tokens,
+            "prefix_ids": prefix,
+            "next_position": len(prefix) if following is None else following,
+        }
+        if not self.family.shares_prefix:
+            with torch.inference_mode():
+                features = {"image": self._base.get_image_features(**inputs)}  # type: ignore[operator]
+            return EncodedImage(cache=DynamicCache(), features=features, **found)
+        inputs["input_ids"] = torch.tensor([prefix], device=self.device)
         # Without a config: sliding layers would drop old keys and shift the positions.
         cache = DynamicCache()
         shallow = self.heads is not None and self.presence_settings is None and not all_layers
@@ -171,8 +140,7 @@ class LVLM:
         with torch.inference_mode(), capture(RowRequest({deepest: ()}, keys=slice(None))):
             # Stops inside the deepest layer, whose keys and values are cached by then.
             self._base(**inputs, past_key_values=cache, use_cache=True)
-        height, width = image.shape[:2]
-        return EncodedImage((width, height), prepared.tokens, self.family.prefix_ids, cache)
+        return EncodedImage(cache=cache, **found)
 
     def head_rows(
         self,
@@ -265,10 +233,12 @@ class LVLM:
     ) -> list[Suffix]:
         """One suffix per distinct prompt of the phrase."""
         plan: list[Suffix] = []
-        start = len(encoded.prefix_ids)
+        # Prompts are built with the family's usual picture; what follows it is the same for all.
+        usual, prefix = len(self.family.prefix_ids), len(encoded.prefix_ids)
+        start = 0 if encoded.features is not None else usual
         if rows:
             prompt = self.family.prompt(phrase)
-            self._check_length(prompt, start)
+            self._check_length(prompt, usual, prefix)
             plan.append(Suffix(prompt.ids[start:], query=prompt.query - start))
         if presence:
             if self.presence_settings is None:
@@ -276,7 +246,7 @@ class LVLM:
                     "presence was not configured; load the model with presence=Presence(...)"
                 )
             prompt = self.family.prompt(phrase, self.presence_settings.template)
-            self._check_length(prompt, start)
+            self._check_length(prompt, usual, prefix)
             if plan and plan[0].ids == prompt.ids[start:]:
                 plan[0].answer = True
             else:
@@ -296,7 +266,7 @@ class LVLM:
             a + s.query for s, a in zip(suffixes, starts, strict=True) if s.query is not None
         ]
         answers = [end - 1 for s, end in zip(suffixes, ends, strict=True) if s.answer]
-        inputs = packed_inputs(encoded.cache, len(encoded.prefix_ids), suffixes, self.device)
+        inputs = self._suffix_inputs(encoded, suffixes)
         rows: dict[int, Tensor] = {}
         logits = None
         with torch.inference_mode():
@@ -314,12 +284,28 @@ class LVLM:
                         logits = self._logits(inputs, answers)
                     else:
                         self._base(**inputs)
-        maps = iter(self._maps(rows, pairs) if queries else ())
+        grid = encoded.tokens.grid_hw
+        maps = iter(self._maps(rows, pairs, grid) if queries else ())
         scores = iter(self._answers.scores(logits) if self._answers and logits is not None else ())
         return [
             (None if s.query is None else next(maps), next(scores) if s.answer else None)
             for s in suffixes
         ]
+
+    def _suffix_inputs(self, encoded: EncodedImage, suffixes: list[Suffix]) -> dict[str, Any]:
+        """Forward arguments of some suffixes over a picture."""
+        if encoded.features is None:
+            return packed_inputs(encoded.cache, encoded.next_position, suffixes, self.device)
+        (suffix,) = suffixes  # such a family packs nothing
+        ids = torch.tensor([suffix.ids], device=self.device)
+        return {
+            "input_ids": ids,
+            "past_key_values": DynamicCache(),
+            "use_cache": True,
+            "mm_encoder_outputs": dict(encoded.features),
+            # All of it is the prefix of a prefix language model: every token sees every other.
+            "token_type_ids": torch.zeros_like(ids),
+        }
 
     def _logits(self, inputs: dict[str, Any], at: list[int]) -> Tensor:
         """Next-token logits after some positions, (len(at), vocabulary) float32."""
@@ -334,7 +320,10 @@ class LVLM:
         return {i: sorted({h for layer, h in pairs if layer == i}) for i in layers}
 
     def _maps(
-        self, rows: dict[int, Tensor], pairs: tuple[tuple[int, int], ...] | None
+        self,
+        rows: dict[int, Tensor],
+        pairs: tuple[tuple[int, int], ...] | None,
+        grid_hw: tuple[int, int],
     ) -> list[np.ndarray]:
         """Per query, its rows folded onto the grid in the order the heads were asked for."""
         arrays = {layer: r[0].cpu().numpy() for layer, r in rows.items()}  # (h, R, n)
@@ -343,7 +332,7 @@ class LVLM:
         else:
             order = self._by_layer(pairs)
             stack = np.stack([arrays[i][(order[i] or []).index(h)] for i, h in pairs])
-        folded = stack.reshape(*stack.shape[:-1], *self.grid_hw)
+        folded = stack.reshape(*stack.shape[:-1], *grid_hw)
         return [np.ascontiguousarray(folded[..., r, :, :]) for r in range(folded.shape[-3])]
 
     def _tensor(self, array: np.ndarray) -> Tensor:
@@ -380,15 +369,15 @@ class LVLM:
         """Refuse layers that have not read the picture."""
         everything = presence or (rows and pairs is None)
         needed = self.n_layers if everything else 1 + max(i for i, _ in pairs or ())
-        if needed > encoded.layers:
+        if encoded.layers is not None and needed > encoded.layers:
             raise GroundingError(
                 f"{needed} layers are needed, but the picture was read by {encoded.layers}; "
                 "call encode(image, all_layers=True)"
             )
 
-    def _check_length(self, prompt: Prompt, prefix: int) -> None:
-        """Refuse prompts longer than the context window."""
-        total, limit = len(prompt.ids), self.context_length
+    def _check_length(self, prompt: Prompt, usual: int, prefix: int) -> None:
+        """Refuse prompts longer than the context window, with the picture's own prefix."""
+        total, limit = len(prompt.ids) - usual + prefix, self.context_length
         if limit is not None and total > limit:
             words = len(prompt.phrase.split())
             raise GroundingError(
@@ -409,13 +398,17 @@ def load_lvlm(
     offline: bool = False,
     full: bool = True,
     prompt: str | None = None,
-    padding: str = "pad",
+    padding: str | None = None,
     query: str = "expression",
     presence: Presence | None = None,
+    vision: str | None = None,
+    tokenizer: str | None = None,
 ) -> LVLM:
     """Load a vision-language model from a folder or a hub repository.
 
-    Only safetensors weights are read and no code of the checkpoint is run.
+    No code of the checkpoint is run, and weights are read from safetensors; only checkpoints in
+    the original LLaVA layout, which are renamed on load, may also hold PyTorch files, read as
+    plain data.
 
     Parameters
     ----------
@@ -437,9 +430,14 @@ def load_lvlm(
         rows are the same; for LLaVA-1.5-7B up to layer 14 it halves the memory.
     prompt, padding, query
         Prompt template, treatment of the picture's shape and choice of the query token; see the
-        family.
+        family, whose usual ones stand for None.
     presence
         How to ask whether a phrase is there.
+    vision
+        Folder or repository of the vision tower, for original checkpoints that lack it and name
+        none that can be reached.
+    tokenizer
+        Folder or repository of a fast tokenizer, for checkpoints without a ``tokenizer.json``.
 
     Raises
     ------
@@ -461,7 +459,7 @@ def load_lvlm(
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
     parts = load_parts(
         path, family, revision=revision, device=device, dtype=dtype, offline=offline,
-        deepest_layer=deepest,
+        deepest_layer=deepest, vision=vision, tokenizer=tokenizer,
     )  # fmt: skip
     adapter = parts.family(
         parts.model.config,

@@ -360,13 +360,14 @@ def load_segmenter(
 ) -> Segmenter:
     """Load a SAM checkpoint from a folder or a hub repository.
 
-    Only safetensors weights are read.
+    Only safetensors weights are read, but for original files.
 
     Parameters
     ----------
     path_or_repo
-        A folder written by `save_pretrained` (model and processor), or a repository name such as
-        ``"facebook/sam-vit-huge"``.
+        A folder written by `save_pretrained` (model and processor), a repository name such as
+        ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
+        ``sam_vit_h_4b8939.pth``, read as plain data.
     revision
         Branch, tag or commit of a repository.
     device, dtype
@@ -383,8 +384,14 @@ def load_segmenter(
     --------
     >>> segmenter = load_segmenter("facebook/sam-vit-huge", dtype="float16")  # doctest: +SKIP
     """
-    where = checked_path(path_or_repo)
     torch_dtype, target = checked_dtype(dtype), checked_device(device)
+    if str(path_or_repo).endswith((".pth", ".pt")):
+        from grounding.sam_conversion import load_sam_checkpoint
+
+        with quiet_transformers(), explained(path_or_repo):
+            model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
+        return Segmenter(model.to(target), processor)
+    where = checked_path(path_or_repo)
     common: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline or Path(where).is_dir(),

@@ -63,7 +63,7 @@ def fork(cache: DynamicCache) -> DynamicCache:
 
 
 def packed_inputs(
-    cache: DynamicCache, prefix: int, suffixes: Sequence[Suffix], device: torch.device
+    cache: DynamicCache, position: int, suffixes: Sequence[Suffix], device: torch.device
 ) -> dict[str, Any]:
     """Forward arguments for suffixes laid end to end over a fork of `cache`.
 
@@ -71,8 +71,9 @@ def packed_inputs(
     ----------
     cache
         Keys and values of the prefix, batch of one.
-    prefix
-        Its length in tokens.
+    position
+        Rotary position of the first token after it: its length in tokens, but for families that
+        count pictures otherwise.
     suffixes
         At least one. A single one needs no mask of its own.
     device
@@ -83,13 +84,13 @@ def packed_inputs(
         "past_key_values": fork(cache),
         "use_cache": True,
     }
+    place = torch.cat([torch.arange(len(s.ids), device=device) for s in suffixes])
+    inputs["position_ids"] = (position + place)[None]
     if len(suffixes) == 1:
         return inputs
     lengths = torch.tensor([len(s.ids) for s in suffixes], device=device)
     owner = torch.repeat_interleave(torch.arange(len(suffixes), device=device), lengths)
     own = (owner[:, None] == owner).tril()
-    seen = torch.ones(len(owner), prefix, dtype=torch.bool, device=device)
+    seen = torch.ones(len(owner), cache.get_seq_length(), dtype=torch.bool, device=device)
     inputs["attention_mask"] = torch.cat([seen, own], dim=1)[None, None]
-    place = torch.cat([torch.arange(len(s.ids), device=device) for s in suffixes])
-    inputs["position_ids"] = (prefix + place)[None]
     return inputs

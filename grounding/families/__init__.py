@@ -6,7 +6,13 @@ import difflib
 
 from grounding.errors import GroundingError
 from grounding.families.base import Family, ImageTokens, PreparedImage, Presence, Prompt
+from grounding.families.deepseek_vl import DeepseekVLFamily, DeepseekVLHybridFamily
+from grounding.families.gemma import Gemma3Family, PaliGemmaFamily
+from grounding.families.idefics import Idefics3Family, SmolVLMFamily
+from grounding.families.internvl import InternVLFamily
 from grounding.families.llava import LlavaFamily
+from grounding.families.llava_next import LlavaNextFamily, LlavaOnevisionFamily
+from grounding.families.qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
 
 __all__ = [
     "FAMILIES",
@@ -21,6 +27,18 @@ __all__ = [
 
 FAMILIES: dict[str, type[Family]] = {
     "llava": LlavaFamily,
+    "llava_next": LlavaNextFamily,
+    "llava_onevision": LlavaOnevisionFamily,
+    "qwen2_vl": Qwen2VLFamily,
+    "qwen2_5_vl": Qwen25VLFamily,
+    "qwen3_vl": Qwen3VLFamily,
+    "internvl": InternVLFamily,
+    "deepseek_vl": DeepseekVLFamily,
+    "deepseek_vl_hybrid": DeepseekVLHybridFamily,
+    "idefics3": Idefics3Family,
+    "smolvlm": SmolVLMFamily,
+    "paligemma": PaliGemmaFamily,
+    "gemma3": Gemma3Family,
 }
 
 

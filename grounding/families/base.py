@@ -113,10 +113,19 @@ class PreparedImage:
         float32.
     tokens
         Where its tokens stand and what they look at.
+    prefix_ids
+        The prompt up to and including the picture, for families whose pictures take a varying
+        number of tokens; None = the family's own.
+    next_position
+        Rotary position of the first token after the prefix, where it is not the prefix's length
+        (the Qwen-VL families count a picture's rows and columns, not its tokens); then `inputs`
+        holds the prefix's own ``position_ids``.
     """
 
     inputs: Mapping[str, np.ndarray]
     tokens: ImageTokens
+    prefix_ids: tuple[int, ...] | None = None
+    next_position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,8 +173,8 @@ class Presence:
 class Family(Protocol):
     """One kind of vision-language model, seen from outside.
 
-    Registered by one line in :data:`grounding.families.FAMILIES`; ``prompt=None`` means the
-    family's usual template.
+    Registered by one line in :data:`grounding.families.FAMILIES`; ``prompt=None`` and
+    ``padding=None`` mean the family's usual ones.
 
     Attributes
     ----------
@@ -175,8 +184,12 @@ class Family(Protocol):
         The ``model_type`` values of configs it can read.
     packs_phrases
         Whether several phrases in one row with a 4D mask give the same numbers as one by one.
+    shares_prefix
+        Whether the picture is read without knowing the phrase. False for prefix language models,
+        whose picture tokens attend to the text: each phrase then runs the whole prompt, with
+        ``token_type_ids`` of zeros, and only the vision tower's work is shared.
     grid_hw
-        Rows and columns of the image-token grid.
+        Rows and columns of the image-token grid (usual ones, where they vary with the picture).
     prefix_ids
         The tokens up to and including the picture, the same for every phrase.
     """
@@ -184,6 +197,7 @@ class Family(Protocol):
     name: str
     model_types: tuple[str, ...]
     packs_phrases: bool
+    shares_prefix: bool
     grid_hw: tuple[int, int]
     prefix_ids: tuple[int, ...]
 
@@ -194,7 +208,7 @@ class Family(Protocol):
         image_processor: Any,
         *,
         prompt: str | None = None,
-        padding: str = "pad",
+        padding: str | None = None,
         query: str = "expression",
     ) -> None: ...
 

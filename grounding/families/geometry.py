@@ -11,7 +11,14 @@ import numpy as np
 
 from grounding.errors import GroundingError
 
-__all__ = ["PADDINGS", "crop_region", "pad_region", "pad_to_square", "squash_region"]
+__all__ = [
+    "PADDINGS",
+    "crop_region",
+    "pad_region",
+    "pad_to_square",
+    "resized_pad_region",
+    "squash_region",
+]
 
 PADDINGS = ("pad", "crop", "squash")
 """``pad`` to a square, ``crop`` its centre, or ``squash`` it."""
@@ -52,6 +59,29 @@ def crop_region(width: int, height: int, size: int) -> Region:
         top * height / new_h,
         (left + size) * width / new_w,
         (top + size) * height / new_h,
+    )
+
+
+def resized_pad_region(width: int, height: int, size: int, least: int = 1) -> Region:
+    """Region of an image resized to `size` on its longer side, then centred in a square.
+
+    The resized sides are rounded and never below `least`, as DeepSeek-VL's processor does; so
+    the square's pixels need not be square on a strip.
+
+    Examples
+    --------
+    >>> resized_pad_region(200, 100, 50)
+    (0.0, -48.0, 200.0, 152.0)
+    """
+    scale = size / max(width, height)
+    new_w, new_h = max(round(width * scale), least), max(round(height * scale), least)
+    side = max(new_w, new_h)
+    left, top = (side - new_w) // 2, (side - new_h) // 2
+    return (
+        -left * width / new_w,
+        -top * height / new_h,
+        (side - left) * width / new_w,
+        (side - top) * height / new_h,
     )
 
 

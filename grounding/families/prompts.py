@@ -14,6 +14,7 @@ from grounding.families.base import QUERY_MODES, Prompt
 
 __all__ = ["PromptBuilder"]
 
+_IMAGE = "<image>"
 _PHRASE = "{phrase}"
 _Encoding = tuple[list[int], list[tuple[int, int]]]
 
@@ -34,7 +35,13 @@ class PromptBuilder:
     query
         ``"expression"`` or ``"prompt"``: whose last token asks.
     image_token
-        The placeholder in `template`.
+        The token that is repeated, as text.
+    picture
+        What the family writes for a picture, with `image_token` once, e.g.
+        ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for
+        it. None = `image_token` alone.
+    special
+        Whether the tokenizer adds its own opening token.
 
     Raises
     ------
@@ -50,7 +57,9 @@ class PromptBuilder:
         image_token_id: int,
         image_length: int,
         query: str = "expression",
-        image_token: str = "<image>",
+        image_token: str = _IMAGE,
+        picture: str | None = None,
+        special: bool = True,
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise GroundingError(
@@ -61,14 +70,19 @@ class PromptBuilder:
             raise GroundingError(f"query={query!r}; expected one of {', '.join(QUERY_MODES)}")
         self.tokenizer = tokenizer
         self.image_token = image_token
+        self.picture = image_token if picture is None else picture
+        self.special = special
         self.image_token_id = image_token_id
         self.image_length = image_length
         self.query = query
-        self._whole = tokenizer.convert_tokens_to_ids(image_token) == image_token_id
+        # Asked by id: a tokenizer answers the unknown token for a name it does not know.
+        self._whole = tokenizer.convert_ids_to_tokens(image_token_id) == image_token
         self.template = self._checked(template)
-        head, tail = template.split(image_token)
+        head, tail = self.template.split(image_token)
         self._opening = head + image_token
-        self._gap = tail[: len(tail) - len(tail.lstrip())]
+        # What closes the picture is no part of the prefix: it would add nothing to it.
+        after = tail.removeprefix(self.picture.partition(image_token)[2])
+        self._gap = tail[: len(tail) - len(after.lstrip())]
         self.prefix_ids = tuple(self._expand(*self._encode(self._opening))[0])
         self.image_start = self.prefix_ids.index(image_token_id)
 
@@ -76,14 +90,19 @@ class PromptBuilder:
         """The template with its opening: as given if it holds the picture, else continued."""
         if template is None:
             return self.template
-        if self.image_token not in template:
+        if _IMAGE not in template and self.image_token not in template:
             return self._checked(self._opening + self._gap + template)
+        template = self._checked(template)
         if not template.startswith(self._opening):
             raise GroundingError(
                 f"template {template!r} must open with {self._opening!r} as the grounding prompt "
                 "does, so that the picture is read once"
             )
-        return self._checked(template)
+        return template
+
+    def prefix(self, image_length: int) -> tuple[int, ...]:
+        """The prompt up to and including a picture of `image_length` tokens."""
+        return self.prefix_ids[: self.image_start] + (self.image_token_id,) * image_length
 
     def build(self, phrase: str, template: str | None = None) -> Prompt:
         """Tokenise the prompt for a phrase.
@@ -147,13 +166,16 @@ class PromptBuilder:
         return tuple(prompt.phrase[a:b].strip() for i, (a, b) in pairs if i == unknown)
 
     def _checked(self, template: str) -> str:
-        """The template, if it holds one picture and, after it, one phrase."""
+        """The template in the family's own words, if it holds one picture, then one phrase."""
+        given = template
+        if self.picture not in template:
+            template = template.replace(_IMAGE, self.picture)
         image, phrase = template.find(self.image_token), template.find(_PHRASE)
         once = template.count(self.image_token) == 1 and template.count(_PHRASE) == 1
         if not once or phrase < image:
             raise GroundingError(
-                f"prompt template {template!r} must hold {self.image_token} once and {{phrase}} "
-                f"once after it, e.g. 'USER: {self.image_token}\\n{{phrase}} ASSISTANT:'"
+                f"prompt template {given!r} must hold {_IMAGE} once and {{phrase}} once after "
+                f"it, e.g. 'USER: {_IMAGE}\\n{{phrase}} ASSISTANT:'"
             )
         return template
 
@@ -164,7 +186,7 @@ class PromptBuilder:
                 f"phrase is {phrase!r}; expected some words that name a thing in the picture"
             )
         phrase = " ".join(phrase.split())
-        for token in (self.image_token, *self.tokenizer.all_special_tokens):
+        for token in (_IMAGE, self.image_token, *self.tokenizer.all_special_tokens):
             if token in phrase:
                 raise GroundingError(
                     f"phrase {phrase!r} holds the control token {token!r}; leave it out"
@@ -174,11 +196,11 @@ class PromptBuilder:
     def _encode(self, text: str) -> _Encoding:
         """Ids and character offsets of a text with at most one image placeholder."""
         if self._whole:
-            return self._trim(*self._call(text, special=True), text)
+            return self._trim(*self._call(text, special=self.special), text)
         # Checkpoints in the original LLaVA layout have no placeholder in their vocabulary: the
         # pieces around it are tokenised separately, as the original does.
         head, _, tail = text.partition(self.image_token)
-        ids, offsets = self._trim(*self._call(head, special=True), head)
+        ids, offsets = self._trim(*self._call(head, special=self.special), head)
         skip = len(head) + len(self.image_token)
         if skip <= len(text):
             ids.append(self.image_token_id)

@@ -7,7 +7,7 @@ import pytest
 
 from grounding import GroundingSettings
 from grounding.errors import GroundingError
-from grounding.ground import _inside, _shrink
+from grounding.ground import _shrink
 
 
 def test_settings_from_a_preset() -> None:
@@ -21,6 +21,8 @@ def test_settings_from_a_preset() -> None:
     [
         ({"sgma": 1}, "grounding settings hold the unknown name 'sgma'"),
         ({"proposals": {"prompt": []}}, "grounding.proposals holds the unknown name 'prompt'"),
+        ({"boxes": {"cell": 1}}, "grounding.boxes holds the unknown name 'cell'"),
+        ({"boxes": {"cells": "some"}}, "boxes.cells is 'some'; expected one of picture, all"),
         ({"absent_below": 2}, "absent_below is 2; expected 0 to 1"),
         ({"proxy": 3}, "proxy is 3; expected at least 64"),
     ],
@@ -28,17 +30,6 @@ def test_settings_from_a_preset() -> None:
 def test_bad_settings_are_named(values: dict, words: str) -> None:
     with pytest.raises(GroundingError, match=words):
         GroundingSettings.from_dict(values)
-
-
-def test_padding_is_not_searched() -> None:
-    # A 4:2 picture padded to a square: the first and last rows of a 4x4 grid are padding.
-    inside = _inside((4, 4), (0, -1, 4, 3), (4, 2))
-    assert inside.tolist() == [[False] * 4, [True] * 4, [True] * 4, [False] * 4]
-
-
-def test_a_sliver_keeps_the_cells_it_touches() -> None:
-    inside = _inside((4, 4), (-149.5, 0, 150.5, 300), (1, 300))
-    assert inside.any()
 
 
 def test_large_pictures_are_searched_on_a_copy() -> None:

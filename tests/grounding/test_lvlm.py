@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from grounding.capture import ATTENTION_NAME
 from grounding.errors import GroundingError
 from grounding.families import LlavaFamily
 from grounding.lvlm import LVLM, Presence, load_lvlm
@@ -47,7 +48,7 @@ def eager_forward(lvlm: LVLM, image: np.ndarray, phrase: str, template: str | No
             output_attentions=True,
             use_cache=False,
         )
-    model.set_attn_implementation({"text_config": "sdpa_with_rows"})
+    model.set_attn_implementation({"text_config": ATTENTION_NAME})
     return prompt, out
 
 

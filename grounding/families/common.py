@@ -1,0 +1,220 @@
+"""What the families share: one picture, then the phrase, on a known grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from grounding.errors import GroundingError
+from grounding.families.base import ImageTokens, PreparedImage, Prompt
+from grounding.families.geometry import Region, pad_region, pad_to_square, squash_region
+from grounding.families.prompts import PromptBuilder
+
+__all__ = ["PictureFamily", "check_aspect", "check_image", "leading_tokens", "square_grid"]
+
+_MAX_ASPECT = 50
+
+
+class PictureFamily:
+    """Base of the adapters; see :class:`grounding.families.base.Family`.
+
+    A family states the class attributes and :meth:`_layout`, and where its picture is more than
+    one square view, :meth:`prepare`.
+
+    Parameters
+    ----------
+    config
+        The model's own config.
+    tokenizer, image_processor
+        Its fast tokenizer and its (PIL) image processor.
+    prompt
+        Grounding prompt template, ``<image>`` for the picture; None = the family's.
+    padding
+        One of the family's `paddings`; None = its `default_padding`.
+    query
+        ``"expression"`` | ``"prompt"``.
+
+    Raises
+    ------
+    GroundingError
+        For a config or settings it cannot work with.
+
+    Attributes
+    ----------
+    paddings
+        Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
+    image_token
+        The repeated token, as text.
+    picture
+        What is written for a picture around that token; None = the token alone.
+    adds_special
+        Whether the tokenizer adds its opening token.
+    """
+
+    name = ""
+    model_types: tuple[str, ...] = ()
+    packs_phrases = True
+    shares_prefix = True
+    default_prompt = ""
+    default_padding = "squash"
+    paddings: tuple[str, ...] = ("pad", "squash")
+    image_token = "<image>"
+    picture: str | None = None
+    adds_special = True
+
+    def __init__(
+        self,
+        config: Any,
+        tokenizer: Any,
+        image_processor: Any,
+        *,
+        prompt: str | None = None,
+        padding: str | None = None,
+        query: str = "expression",
+    ) -> None:
+        padding = self.default_padding if padding is None else padding
+        if padding not in self.paddings:
+            raise GroundingError(
+                f"padding={padding!r}; expected one of {', '.join(self.paddings)} for the "
+                f"{self.name} family"
+            )
+        self.padding = padding
+        self.config = config
+        self.image_processor = image_processor
+        self.image_size, self.grid_hw, leading = self._layout(config)
+        rows, columns = self.grid_hw
+        self._prompts = PromptBuilder(
+            tokenizer,
+            template=self.default_prompt if prompt is None else prompt,
+            image_token_id=image_token_id(config),
+            image_length=rows * columns + leading,
+            query=query,
+            image_token=self.image_token,
+            picture=self.picture,
+            special=self.adds_special,
+        )
+        self.prefix_ids = self._prompts.prefix_ids
+        self._first_patch = self._prompts.image_start + leading
+
+    def _layout(self, config: Any) -> tuple[int, tuple[int, int], int]:
+        """Side of a view in pixels, its token grid, and how many image tokens precede it."""
+        raise NotImplementedError
+
+    def prompt(self, phrase: str, template: str | None = None) -> Prompt:
+        """Tokenise the prompt (or another template with the same opening) for a phrase."""
+        return self._prompts.build(phrase, template)
+
+    def answer_id(self, word: str, template: str) -> int:
+        """First token of an answer that follows the template."""
+        return self._prompts.answer_id(word, template)
+
+    def unknown_words(self, phrase: str) -> tuple[str, ...]:
+        """Words of the phrase that the tokenizer has no token for."""
+        return self._prompts.unknown_words(phrase)
+
+    def prepare(self, image: np.ndarray) -> PreparedImage:
+        """Prepare an (H, W, 3) uint8 RGB image as one square view.
+
+        Returns
+        -------
+        PreparedImage
+            ``pixel_values`` (1, 3, S, S) float32, S the vision tower's side.
+
+        Raises
+        ------
+        GroundingError
+            When the image has another shape or dtype.
+        """
+        shaped, region = self._shaped(image)
+        side = self.image_size
+        out = self._process(shaped, size={"height": side, "width": side})
+        return self._one_view(out, region)
+
+    def _one_view(self, out: Any, region: Region) -> PreparedImage:
+        """The processor's one square view and the part of the picture it covers."""
+        side = self.image_size
+        pixels = np.asarray(out["pixel_values"], dtype=np.float32).reshape(1, 3, side, side)
+        tokens = ImageTokens(self._first_patch, self.grid_hw, region)
+        return PreparedImage({"pixel_values": pixels}, tokens)
+
+    def _shaped(self, image: np.ndarray) -> tuple[np.ndarray, Region]:
+        """The image, padded to a square if so set, and the region it then covers."""
+        check_image(image)
+        height, width = image.shape[:2]
+        if self.padding == "pad":
+            return pad_to_square(image, self._mean_colour()), pad_region(width, height)
+        return image, squash_region(width, height)
+
+    def _process(self, image: np.ndarray, **settings: Any) -> Any:
+        """The image through the checkpoint's processor, as numpy arrays."""
+        from PIL import Image
+
+        # A PIL image, because a 3-pixel-high array could be read as channels first.
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        return self.image_processor(images=picture, return_tensors="np", do_resize=True, **settings)
+
+    def _mean_colour(self) -> tuple[int, int, int]:
+        """The processor's mean as 8-bit RGB, rounded down as the original LLaVA does."""
+        r, g, b = (int(255 * m) for m in self.image_processor.image_mean)
+        return (r, g, b)
+
+
+def image_token_id(config: Any) -> int:
+    """The id that stands for image features, under either of its names."""
+    found = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if found is None else found)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse anything but a non-empty (H, W, 3) uint8 array."""
+    given = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}"
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise GroundingError(f"image is {given.strip()}; expected an (H, W, 3) uint8 RGB array")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise GroundingError(
+            f"image is {given.strip()}; expected (H, W, 3) with at least one pixel: convert grey "
+            "or transparent pictures to RGB first"
+        )
+
+
+def check_aspect(image: np.ndarray, what: str) -> None:
+    """Refuse strips whose shorter side cannot be enlarged within reason."""
+    height, width = image.shape[:2]
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        raise GroundingError(
+            f"image of {width} x {height} is too thin to {what} (longest over shortest side above "
+            f"{_MAX_ASPECT}); use padding='pad' or cut the picture"
+        )
+
+
+def square_grid(vision: Any, merge: int = 1) -> tuple[int, tuple[int, int]]:
+    """The tower's input side in pixels and its token grid, `merge` x `merge` patches a token."""
+    size, patch = _one(vision.image_size), _one(vision.patch_size)
+    if size is None or patch is None or size % (patch * merge):
+        raise GroundingError(
+            f"vision tower with image_size={vision.image_size!r}, patch_size="
+            f"{vision.patch_size!r}, {merge} x {merge} patches a token; expected a square input "
+            "that is a whole number of patches"
+        )
+    return size, (size // patch // merge, size // patch // merge)
+
+
+def leading_tokens(config: Any) -> int:
+    """How many image tokens precede the first patch (CLIP's class token, if it is kept)."""
+    kept = config.vision_feature_select_strategy == "full"
+    has_class_token = config.vision_config.model_type in ("clip_vision_model", "internvl_vision")
+    if not kept and not has_class_token:
+        raise GroundingError(
+            f"vision tower {config.vision_config.model_type!r} has no class token, but the config "
+            "drops the first token; set vision_feature_select_strategy='full'"
+        )
+    return int(kept and has_class_token)
+
+
+def _one(value: Any) -> int | None:
+    """A side given as a number or as two equal ones."""
+    if isinstance(value, int):
+        return value
+    sides = list(value) if isinstance(value, list | tuple) else []
+    return sides[0] if len(sides) == 2 and sides[0] == sides[1] else None

@@ -1,0 +1,165 @@
+"""Every family with a tiny random model of its real class, saved and loaded again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grounding.capture import ATTENTION_NAME
+from grounding.families import FAMILIES, Presence
+from grounding.lvlm import LVLM, load_lvlm
+
+# The tiny models' module lies beside; pytest's importlib mode would not find it.
+sys.path.insert(0, str(Path(__file__).parent))
+
+NAMES = [*FAMILIES, "paligemma2"]
+PHRASES = ["red cup", "the blue dog left of the big chair", "dog ."]
+HEADS = [(1, 3), (0, 1), (1, 0)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from tiny_families import save_family
+
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = save_family(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def load(folder):
+    made: dict[str, LVLM] = {}
+
+    def get(name: str, **settings) -> LVLM:
+        family = "paligemma" if name == "paligemma2" else name
+        if settings:
+            return load_lvlm(folder(name), family=family, **settings)
+        if name not in made:
+            made[name] = load_lvlm(folder(name), family=family)
+        return made[name]
+
+    return get
+
+
+def whole_prompt(lvlm: LVLM, prepared, phrase: str) -> tuple[tuple[int, ...], int]:
+    """Ids with as many image tokens as the picture takes, and the query's position."""
+    prompt, usual = lvlm.family.prompt(phrase), len(lvlm.family.prefix_ids)
+    prefix = prepared.prefix_ids or lvlm.family.prefix_ids
+    return prefix + prompt.ids[usual:], prompt.query - usual + len(prefix)
+
+
+def eager_rows(lvlm: LVLM, image: np.ndarray, phrase: str) -> np.ndarray:
+    """(L, H, P, Q) of one plain uncached forward; the model counts its own positions."""
+    prepared = lvlm.family.prepare(image)
+    ids, query = whole_prompt(lvlm, prepared, phrase)
+    inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
+    inputs["input_ids"] = torch.tensor([ids])
+    kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
+    if "image_grid_thw" in inputs:
+        inputs["mm_token_type_ids"] = kinds
+    if "gemma" in lvlm.family.name:
+        inputs["token_type_ids"] = kinds if lvlm.family.shares_prefix else torch.zeros_like(kinds)
+    model = lvlm._model
+    model.set_attn_implementation({"text_config": "eager"})
+    with torch.inference_mode():
+        out = model(**inputs, output_attentions=True, use_cache=False)
+    model.set_attn_implementation({"text_config": ATTENTION_NAME})
+    rows = torch.stack(out.attentions)[:, 0, :, query, prepared.tokens.span]
+    return rows.reshape(*rows.shape[:2], *prepared.tokens.grid_hw).numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(40, 60), (96, 50)])
+def test_rows_equal_eager_attention(load, name, size):
+    lvlm = load(name)
+    image = np.random.default_rng(7).integers(0, 256, (*size, 3), dtype=np.uint8)
+    got = lvlm.head_rows(lvlm.encode(image), PHRASES)
+    for phrase, rows in zip(PHRASES, got, strict=True):
+        expected = eager_rows(lvlm, image, phrase)
+        assert rows.shape == expected.shape == (2, 4, *expected.shape[2:])
+        np.testing.assert_allclose(rows, expected, atol=1e-5, rtol=0)
+        # Peaked and different from phrase to phrase, so that the comparison means something.
+        assert rows.max() > 2 * rows.mean()
+    assert np.abs(got[0] - got[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fewer_layers_give_the_same_rows(load, name, picture):
+    whole, cut = load(name), load(name, heads=[(0, 3), (0, 1)], full=False)
+    assert (whole.n_layers, cut.n_layers) == (2, 1)
+    got = cut.head_rows(cut.encode(picture), PHRASES, cut.heads)
+    expected = whole.head_rows(whole.encode(picture), PHRASES, [(0, 3), (0, 1)])
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_picture_does_not_leak_into_the_next(load, name):
+    """Some models remember the positions of the last picture read."""
+    lvlm = load(name)
+    rng = np.random.default_rng(3)
+    wide, tall = (rng.integers(0, 256, (*s, 3), dtype=np.uint8) for s in [(30, 90), (90, 30)])
+    first, second = lvlm.encode(wide), lvlm.encode(tall)
+    again = lvlm.head_rows(first, ["dog"], HEADS)[0]
+    assert first.tokens.grid_hw == again.shape[1:]
+    expected = eager_rows(lvlm, wide, "dog")
+    np.testing.assert_allclose(again, [expected[i] for i in HEADS], atol=1e-5, rtol=0)
+    other = lvlm.head_rows(second, ["dog"], HEADS)[0]
+    expected = eager_rows(lvlm, tall, "dog")
+    np.testing.assert_allclose(other, [expected[i] for i in HEADS], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presence_is_the_answer_of_the_plain_model(load, name, picture):
+    ask = Presence("is there {phrase} ?", yes="yes", no="no")
+    lvlm = load(name, presence=ask)
+    encoded = lvlm.encode(picture)
+    got = lvlm.read(encoded, ["dog", "red cup"], HEADS)
+    assert [r.presence for r in got] == pytest.approx(
+        lvlm.presence(encoded, ["dog", "red cup"]), abs=1e-5
+    )
+    assert all(0 < r.presence < 1 for r in got)
+    vocabulary = lvlm.family._prompts.tokenizer.get_vocab()
+    prompt = lvlm.family.prompt("dog", ask.template)
+    words = [lvlm.family._prompts.tokenizer.convert_ids_to_tokens(i) for i in prompt.ids[-5:]]
+    assert words == ["is", "there", "dog", "?"][-5:] or words[1:] == ["is", "there", "dog", "?"]
+    logits = answer_logits(lvlm, picture, prompt)
+    p = torch.softmax(logits, -1)
+    yes, no = float(p[vocabulary["yes"]]), float(p[vocabulary["no"]])
+    assert got[0].presence == pytest.approx(yes / (yes + no), abs=1e-4)
+
+
+def answer_logits(lvlm: LVLM, image: np.ndarray, prompt) -> torch.Tensor:
+    prepared, usual = lvlm.family.prepare(image), len(lvlm.family.prefix_ids)
+    ids = (prepared.prefix_ids or lvlm.family.prefix_ids) + prompt.ids[usual:]
+    inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
+    inputs["input_ids"] = torch.tensor([ids])
+    kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
+    if "image_grid_thw" in inputs:
+        inputs["mm_token_type_ids"] = kinds
+    if "gemma" in lvlm.family.name:
+        inputs["token_type_ids"] = kinds if lvlm.family.shares_prefix else torch.zeros_like(kinds)
+    lvlm._model.set_attn_implementation({"text_config": "eager"})
+    with torch.inference_mode():
+        out = lvlm._model(**inputs, use_cache=False)
+    lvlm._model.set_attn_implementation({"text_config": ATTENTION_NAME})
+    return out.logits[0, -1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_runs_and_stays_near(load, name, picture):
+    half, full = load(name, dtype="bfloat16"), load(name)
+    a = half.head_rows(half.encode(picture), PHRASES)
+    b = full.head_rows(full.encode(picture), PHRASES)
+    for x, y in zip(a, b, strict=True):
+        assert x.dtype == np.float32 and np.isfinite(x).all()
+        assert np.abs(x - y).mean() < 0.1 * y.mean() + 0.01
