@@ -1,0 +1,1 @@
+"""Commands that are jobs of their own, one module each: ``add_parsers(commands)`` adds them."""

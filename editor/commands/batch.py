@@ -1,0 +1,168 @@
+"""``groundbrush batch``: parses, calls `editor.batch`, prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editor.commands.common import add_model_options, teller
+from editor.errors import GroundbrushError
+
+if TYPE_CHECKING:
+    from editor.batch.engine import Load
+    from editor.batch.manifest import Manifest
+    from editor.batch.run import Job
+
+DONE, UNMET, USAGE, STOPPED = 0, 1, 2, 130
+_WORDS = ("find", "paint", "remove", "apply", "ground_all")
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the command to the program's subcommands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "batch",
+        help="do a whole manifest or folder; may be killed at any moment and resumed",
+        epilog="Exit status: 0 every row is answered (done, absent, held or skipped), 1 a row "
+        "failed or the batch could not be done, 2 wrong usage.",
+    )
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", help=".jsonl or .csv, or a folder of pictures"
+    )
+    parser.add_argument("--root", metavar="DIR",
+                        help="must hold all pictures (default: the manifest's folder)")  # fmt: skip
+    _instruction(parser)
+    run = parser.add_argument_group("the run")
+    run.add_argument("--gate", choices=("skip", "hold", "paint"), default="hold",
+                     help="rows that are not plainly found: skip, hold for a person to look, or "
+                          "paint the best guess (default: %(default)s)")  # fmt: skip
+    run.add_argument("--resume", action="store_true",
+                     help="go on with the batch that --out holds")  # fmt: skip
+    run.add_argument("--retry-failed", action="store_true",
+                     help="the same, and do failed rows again")  # fmt: skip
+    run.add_argument("--dry-run", action="store_true",
+                     help="check everything and say what would be done; load no model, write "
+                          "nothing")  # fmt: skip
+    _defaults(parser)
+    add_model_options(parser)
+    parser.add_argument("--out", default="out/batch", metavar="DIR",
+                        help="folder for results (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run_command)
+
+
+def _instruction(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to do with every picture of a folder")
+    group.add_argument("--find", metavar="PHRASE", help="what to look for, or to replace")
+    group.add_argument("--paint", metavar="PROMPT", help="what to paint instead")
+    group.add_argument("--remove", metavar="PHRASE", help="what to remove")
+    group.add_argument("--apply", metavar="SENTENCE", help="what to do, in words")
+    group.add_argument("--ground-all", metavar="SENTENCE", help="everything to look for")
+    group.add_argument("--recursive", action="store_true", help="folders in it as well")
+
+
+def _defaults(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for rows that do not say it themselves")
+    group.add_argument("--seed", type=int, help="same seed, same picture")
+    group.add_argument("--variants", type=int, metavar="N", help="paint N pictures")
+    group.add_argument("--check", action=argparse.BooleanOptionalAction, default=None,
+                       help="look for what was painted, or whether it is gone")  # fmt: skip
+    group.add_argument("--retries", type=int, metavar="N",
+                       help="try up to N more seeds while the check fails")  # fmt: skip
+    group.add_argument("--draft", action="store_true", default=None, help="few steps: a quick look")
+    group.add_argument("--steps", type=int, help="denoising steps (default: the preset's)")
+    group.add_argument("--guidance", type=float, help="how strictly to follow the prompt")
+    group.add_argument("--settings", metavar="JSON", help='others, e.g. {"feather": 4}')
+    group.add_argument("--format", default="png", choices=("png", "webp", "jpg"),
+                       help="of painted pictures (default: %(default)s; jpg is lossy)")  # fmt: skip
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Do the batch; 0 where no row failed."""
+    from editor.api import Editor
+    from editor.batch.progress import Ticker
+    from editor.batch.run import Job, run_batch
+
+    manifest = _manifest(args)
+    job = Job(manifest, Path(args.out), gate=args.gate, suffix=args.format, resume=args.resume,
+              retry_failed=args.retry_failed)  # fmt: skip
+
+    def load() -> Editor:
+        return Editor.load(args.preset, device=args.device, offline=args.offline,
+                           on_load=teller(args))  # fmt: skip
+
+    if args.dry_run:
+        return _dry_run(args, job, load)
+    ticker = None if args.quiet or args.json else Ticker()
+    try:
+        report = run_batch(job, load, on_progress=ticker)
+    except KeyboardInterrupt:
+        print("groundbrush: stopped; what is finished is kept, --resume goes on", file=sys.stderr)
+        return STOPPED
+    counts = dict(sorted(report.counts.items()))
+    facts = {"counts": counts, "worked": report.worked, "results": str(report.results),
+             "review": str(report.review), "notes": list(report.notes),
+             "seconds": round(report.seconds, 1)}  # fmt: skip
+    lines = [
+        *report.notes,
+        f"{sum(counts.values())} rows: {', '.join(f'{n} {status}' for status, n in counts.items())}"
+        f" ({report.worked} done now in {report.seconds:.0f} s)",
+        f"results: {report.results}",
+        f"review: {report.review}",
+    ]
+    print(json.dumps(facts) if args.json else "\n".join(lines))
+    return UNMET if counts.get("failed") else DONE
+
+
+def _manifest(args: argparse.Namespace) -> Manifest:
+    from editor.batch.manifest import read_folder, read_manifest
+
+    words = {name: value for name in _WORDS if (value := getattr(args, name)) is not None}
+    defaults = _given_defaults(args)
+    if Path(args.manifest).is_dir():
+        if not words:
+            _wrong_usage("a folder needs --find, --find and --paint, --remove, --apply or "
+                         "--ground-all")  # fmt: skip
+        return read_folder(args.manifest, {**words, **defaults}, recursive=args.recursive,
+                           root=args.root, without=args.out)  # fmt: skip
+    if words or args.recursive:
+        name = f"--{next(iter(words), 'recursive').replace('_', '-')}"
+        _wrong_usage(f"{name} is for a folder; a manifest's rows say what to do")
+    return read_manifest(args.manifest, root=args.root, defaults=defaults)
+
+
+def _given_defaults(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("seed", "variants", "check", "retries", "draft")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    settings: dict[str, Any] = {}
+    if args.settings is not None:
+        try:
+            settings = json.loads(args.settings)
+        except ValueError as error:
+            raise GroundbrushError(
+                f'--settings {args.settings!r} given; expected JSON, e.g. {{"feather": 4}}'
+            ) from error
+        if not isinstance(settings, dict):
+            raise GroundbrushError(f"--settings {args.settings!r} given; expected an object {{}}")
+    settings |= {n: v for n in ("steps", "guidance") if (v := getattr(args, n)) is not None}
+    return {**given, **({"settings": settings} if settings else {})}
+
+
+def _dry_run(args: argparse.Namespace, job: Job, load: Load) -> int:
+    from editor.batch.run import examine
+
+    outlook = examine(job, load)
+    facts = {"actions": dict(outlook.actions), "finished": outlook.finished, "find": outlook.find}
+    lines = [f"{n} to {action}" for action, n in sorted(outlook.actions.items())]
+    lines += [f"{outlook.find} phrases to find", f"{outlook.finished} rows finished already",
+              "everything that can be checked without a model is in order"]  # fmt: skip
+    print(json.dumps(facts) if args.json else "\n".join(lines))
+    return DONE
+
+
+def _wrong_usage(message: str) -> None:
+    print(f"groundbrush batch: {message}", file=sys.stderr)
+    raise SystemExit(USAGE)

@@ -1,0 +1,290 @@
+"""``groundbrush edit``, ``remove`` and ``extend``: parse, call the API, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editor.commands.common import add_model_options, grounding_facts, teller
+from editor.errors import GroundbrushError
+
+if TYPE_CHECKING:
+    from editor.edit import Edit
+
+DONE, UNMET, USAGE = 0, 1, 2
+SIDES = ("left", "top", "right", "bottom")
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the three commands to the program's subcommands."""
+    edit = commands.add_parser("edit", help="repaint what a phrase names, or a place you give")
+    edit.add_argument("image", nargs="?", help="a picture file")
+    edit.add_argument("--find", metavar="PHRASE", help="what to replace")
+    edit.add_argument("--paint", metavar="PROMPT", help="what to paint instead")
+    edit.add_argument("--recipe", metavar="FILE", help="do again the edit saved in this file")
+    edit.add_argument("--check", nargs="?", const=True, default=False, metavar="PHRASE",
+                      help="look for what was painted (or for PHRASE) and put the best variant "
+                           "first")  # fmt: skip
+    _place_options(edit)
+    _painting_options(edit, retries=0)
+    _common_options(edit)
+    edit.set_defaults(run=run)
+
+    remove = commands.add_parser(
+        "remove", help="paint the background over what a phrase names, or a place you give"
+    )
+    remove.add_argument("image", help="a picture file")
+    remove.add_argument("--find", metavar="PHRASE", help="what to remove")
+    remove.add_argument("--no-check", dest="check", action="store_false",
+                        help="do not look whether it is gone, and do not retry")  # fmt: skip
+    _place_options(remove)
+    _painting_options(remove, retries=3)
+    _common_options(remove)
+    remove.set_defaults(run=run, paint=None, recipe=None)
+
+    extend = commands.add_parser("extend", help="add to a picture's sides and paint them")
+    extend.add_argument("image", help="a picture file")
+    for side in SIDES:
+        extend.add_argument(f"--{side}", default="0", metavar="N",
+                            help="pixels to add, or a share such as 25%%")  # fmt: skip
+    extend.add_argument("--paint", metavar="PROMPT", help="what to paint there (default: more "
+                                                          "background)")  # fmt: skip
+    _painting_options(extend, retries=0)
+    _common_options(extend)
+    extend.set_defaults(run=run, recipe=None, check=False)
+
+
+def _place_options(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_argument_group("where", "instead of --find, or to change what it finds")
+    place.add_argument("--mask", metavar="FILE", help="paint where this picture is white")
+    place.add_argument("--box", action="append", metavar="X0,Y0,X1,Y1",
+                       help="paint in this rectangle of pixels; repeat it for more")  # fmt: skip
+    place.add_argument("--snap", action="store_true",
+                       help="take the object in each box, not the rectangle")  # fmt: skip
+    place.add_argument("--candidate", type=int, metavar="K",
+                       help="take this other place (0-based, as `ground` lists them)")  # fmt: skip
+    place.add_argument("--level", choices=("subpart", "part", "whole"),
+                       help="take the whole thing, a part, or a part of that")  # fmt: skip
+    place.add_argument("--shadow", action="store_true", help="include the shadow it casts")
+    place.add_argument("--grow", type=int, metavar="N",
+                       help="grow the mask by N pixels; negative: shrink")  # fmt: skip
+    place.add_argument("--invert", action="store_true", help="paint everything else")
+
+
+def _painting_options(parser: argparse.ArgumentParser, retries: int) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same picture")
+    parser.add_argument("--variants", type=int, default=1, metavar="N", help="paint N pictures")
+    parser.add_argument("--retries", type=int, default=retries, metavar="N",
+                        help="try up to N more seeds while the check fails "
+                             "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--draft", action="store_true", help="few steps: a quick look")
+    parser.add_argument("--steps", type=int, help="denoising steps (default: the preset's)")
+    parser.add_argument("--guidance", type=float, help="how strictly to follow the prompt")
+    parser.add_argument("--negative", metavar="PROMPT", help="what not to paint")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="any other setting, e.g. feather=4, blend=poisson, "
+                             "scheduler=euler")  # fmt: skip
+    parser.add_argument("--format", default="png", choices=("png", "webp", "jpg"),
+                        help="of the result (default: %(default)s; jpg is lossy)")  # fmt: skip
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    add_model_options(parser)
+    parser.add_argument("--out", default="out", metavar="DIR",
+                        help="folder for results (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--show", action="store_true", help="open the picture of what was found")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one edit and save it; 0 where something was painted."""
+    from editor.files import atomic_write
+
+    _check_usage(args)
+    with Steps(args) as on_step:
+        edit = _edited(args, on_step)
+    if not edit.done:
+        print(json.dumps({"done": False, "reason": edit.notes[-1]}) if args.json
+              else edit.notes[-1])  # fmt: skip
+        return UNMET
+    files, notes = save_edit(edit, Path(args.out), args.format)
+    atomic_write(files["recipe"], json.dumps(edit.recipe(), indent=1).encode())
+    facts = edit_facts(edit, files, notes)
+    print(json.dumps(facts) if args.json else "\n".join(_lines(edit, facts, files)))
+    if args.show:
+        from PIL import Image
+
+        Image.open(files["overlay"]).show()
+    return DONE
+
+
+def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
+    from editor.api import Editor
+
+    load = {"device": args.device, "offline": args.offline, "on_load": teller(args)}
+    if args.recipe:
+        return Editor.load(args.preset, **load).run(args.recipe, args.image, on_step=on_step)
+    options: dict[str, Any] = {
+        "seed": args.seed, "variants": args.variants, "draft": args.draft, "check": args.check,
+        "retries": args.retries, "settings": _settings(args), "on_step": on_step,
+    }  # fmt: skip
+    if args.command == "extend":
+        options |= _sides(args)
+        return Editor.load(args.preset, **load).extend(args.image, args.paint, **options)
+    options |= {"mask": args.mask, "box": _boxes(args.box), "snap": args.snap,
+                "candidate": args.candidate, "operations": _operations(args)}  # fmt: skip
+    editor = Editor.load(args.preset, **load)
+    if args.command == "remove":
+        return editor.remove(args.image, args.find, **options)
+    return editor.edit(args.image, args.find, args.paint, **options)
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    if args.command == "extend" or args.recipe is not None:
+        return
+    placed = args.find or args.mask or args.box
+    if args.command == "edit" and not (args.image and placed):
+        message = ("give IMAGE and --find PHRASE (or --mask or --box) and --paint PROMPT, or "
+                   "--recipe FILE")  # fmt: skip
+    elif not placed:
+        message = "give --find PHRASE, --mask FILE or --box X0,Y0,X1,Y1"
+    elif args.command == "edit" and args.paint is None:
+        message = "--paint PROMPT is missing; to take something away use `groundbrush remove`"
+    else:
+        return
+    print(f"groundbrush {args.command}: {message}", file=sys.stderr)
+    raise SystemExit(USAGE)
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that differ from the preset's."""
+    changes: dict[str, Any] = {}
+    for given in args.set:
+        name, equals, value = given.partition("=")
+        if not equals or not name.strip():
+            raise GroundbrushError(f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
+        try:
+            changes[name.strip()] = json.loads(value)
+        except ValueError:
+            changes[name.strip()] = value.strip()
+    names = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
+    return {**changes, **{k: v for k, v in names.items() if v is not None}}
+
+
+def _boxes(given: list[str] | None) -> list[list[float]] | None:
+    if not given:
+        return None
+    try:
+        return [[float(v) for v in box.split(",")] for box in given]
+    except ValueError:
+        raise GroundbrushError(
+            f"--box {' '.join(given)!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
+        ) from None
+
+
+def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The operations on the mask, in the order a retoucher would do them."""
+    operations: list[dict[str, Any]] = []
+    if args.level:
+        operations.append({"op": "level", "level": args.level})
+    if args.shadow:
+        operations.append({"op": "shadow"})
+    if args.grow:
+        operations.append({"op": "dilate" if args.grow > 0 else "erode", "pixels": abs(args.grow)})
+    if args.invert:
+        operations.append({"op": "invert"})
+    return operations
+
+
+def _sides(args: argparse.Namespace) -> dict[str, int]:
+    """Pixels by side; shares are of the picture's width or height."""
+    from editor.images import open_picture
+
+    picture = open_picture(args.image)
+    sides = {}
+    for side in SIDES:
+        given = getattr(args, side)
+        try:
+            number = float(given.removesuffix("%"))
+        except ValueError:
+            raise GroundbrushError(
+                f"--{side} {given!r} given; expected pixels such as 128 or a share such as 25%"
+            ) from None
+        if given.endswith("%"):
+            number *= picture.size[side in ("top", "bottom")] / 100
+        sides[side] = round(number)
+    return sides
+
+
+def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
+    """Save every variant and the overlay; gives all files, the recipe's place too, and notes."""
+    from editor.files import atomic_write
+    from editor.overlay import contact_sheet
+
+    stem = edit.picture.source.stem if edit.picture.source else "picture"
+    files = {"result": out / f"{stem}.edited.{suffix}"}
+    notes: list[str] = []
+    for k, variant in enumerate(edit.variants):
+        path = files["result"] if k == 0 else out / f"{stem}.edited-{variant.seed}.{suffix}"
+        notes += edit.save(path, k)
+        files["result" if k == 0 else f"variant {k}"] = path
+    files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
+    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
+    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    return files, list(dict.fromkeys(notes))
+
+
+def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str, Any]:
+    """What ``--json`` prints of an edit."""
+    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
+    return {"done": True, **found, **dict(edit.checks),
+            "seed": edit.variants[0].seed, "support_pixels": int(edit.support.sum()),
+            "variants": [{"seed": v.seed, **dict(v.checks)} for v in edit.variants],
+            "timings": {k: round(v, 2) for k, v in edit.timings.items()},
+            "notes": [*edit.notes, *notes],
+            **{k: str(v) for k, v in files.items()}}  # fmt: skip
+
+
+def _lines(edit: Edit, facts: dict[str, Any], files: dict[str, Path]) -> list[str]:
+    lines = []
+    if edit.grounding is not None:
+        lines.append(f"{edit.grounding.status}: {edit.grounding.reason}")
+    lines.append(
+        f"painted {facts['support_pixels']} pixels in {facts['timings']['paint']} s; every other "
+        "pixel equals the input's"
+    )
+    passed, words = edit.variants[0].checks.get("passed"), edit.variants[0].checks.get("words")
+    if passed:
+        lines.append(f"checked: {words}")
+    return [*lines, *facts["notes"], *(f"{name}: {path}" for name, path in files.items())]
+
+
+class Steps:
+    """A progress bar over denoising steps, as a callback."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._silent = args.quiet or args.json
+        self._bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        return None if self._silent else self._step
+
+    def _step(self, step: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or step == 1:
+            self._close()
+            self._bar = tqdm(total=total, desc="painting", unit="step", leave=False)
+        self._bar.update(1)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._close()

@@ -1,0 +1,155 @@
+"""``groundbrush evaluate``: parses, calls `editor.evaluation`, prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editor.commands.common import Bar, add_model_options, teller
+
+if TYPE_CHECKING:
+    from editor.evaluation.arms import Arm
+    from editor.presets import Preset
+
+NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes")
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the command to the program's subcommands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "evaluate", help="score a preset on a benchmark, beside the paper's numbers"
+    )
+    parser.add_argument(
+        "benchmark",
+        choices=NAMES,
+        metavar="BENCHMARK",
+        help=f"one of {', '.join(NAMES)}; scenes: your own examples.jsonl, or the "
+        "composed scenes without --data",
+    )
+    parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
+    parser.add_argument("--split", help="one split (default: all that are reported)")
+    parser.add_argument(
+        "--partition",
+        choices=("unc", "google", "umd"),
+        help="another partition of RefCOCO or RefCOCOg than the usual",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    parser.add_argument(
+        "--ablate", action="store_true", help="measure every ablation too, in one table"
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="DIR",
+        help="what `calibrate` wrote, for the ablations that choose other heads "
+        "(default: calibrate first)",
+    )
+    parser.add_argument("--paper", action="store_true", help="the paper's steps instead of ours")
+    parser.add_argument(
+        "--like-reference",
+        action="store_true",
+        help="the public code's choices instead, its slips included",
+    )
+    parser.add_argument(
+        "--failures",
+        type=int,
+        default=24,
+        metavar="N",
+        help="show the N worst in a picture (default: %(default)s)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
+    add_model_options(parser)
+    parser.add_argument(
+        "--out",
+        default="out/evaluate",
+        metavar="DIR",
+        help="folder for results (default: %(default)s)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; 0 where something was scored."""
+    from editor.evaluation.job import EvaluationJob, run_evaluation
+    from editor.presets import load_preset
+
+    preset = load_preset(args.preset)
+    job = EvaluationJob(
+        benchmark=args.benchmark,
+        data=_data(args),
+        out=Path(args.out) / preset.name,
+        split=args.split,
+        partition=args.partition,
+        arms=_arms(args, preset),
+        limit=args.limit,
+        seed=args.seed,
+        fresh=args.fresh,
+        sheet=args.failures,
+    )
+    with Bar(args, "evaluating", "answer") as bar:
+        found = run_evaluation(
+            job,
+            preset,
+            device=args.device,
+            offline=args.offline,
+            on_load=teller(args),
+            on_progress=bar,
+        )
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "groups": {k: v.as_dict() for k, v in found.by_group.items()},
+                    "arms": {k: v.as_dict() for k, v in found.by_arm.items()},
+                    "files": {k: str(v) for k, v in found.files.items()},
+                    "notes": list(found.notes),
+                }
+            )
+        )
+    else:
+        print(found.table)
+        print("\n".join([*found.notes, *(f"{name}: {path}" for name, path in found.files.items())]))
+    return 0 if any(row.count for row in found.by_group.values()) else 1
+
+
+def _data(args: argparse.Namespace) -> Path:
+    if args.data is not None:
+        return Path(args.data).expanduser()
+    if args.benchmark != "scenes":
+        print(
+            "groundbrush evaluate: --data ROOT is missing; name the folder that holds "
+            f"{args.benchmark}",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    from editor.calibration.bundled import bundled_scenes
+
+    return bundled_scenes(split="heldout", on_compose=teller(args))
+
+
+def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from editor.evaluation.arms import PAPER, PRESET, like_reference
+
+    if args.paper:
+        return [PAPER]
+    if args.like_reference:
+        return [like_reference(preset.lvlm.get("prompt"))]
+    if not args.ablate:
+        return [PRESET]
+    from editor.calibration.job import ablations_of
+
+    on_refcoco = args.data and (Path(args.data).expanduser() / "refcoco").is_dir()
+    return ablations_of(
+        preset,
+        Path(args.calibration) if args.calibration else None,
+        data=Path(args.data).expanduser() if on_refcoco else None,
+        out=Path(args.out) / preset.name / "calibration",
+        device=args.device,
+        offline=args.offline,
+        on_load=teller(args),
+    )

@@ -1,0 +1,192 @@
+"""``groundbrush ground-all`` and ``groundbrush apply``: they parse, call the API and print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editor.commands.common import Bar, add_model_options, teller
+
+if TYPE_CHECKING:
+    from editor.api import Editor
+    from editor.edit import Edit
+    from editor.plan import Plan
+    from multiobject import PanopticGrounding
+
+DONE, UNMET, USAGE = 0, 1, 2
+EXPORTS = ("coco-panoptic", "coco-instances", "labelme")
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the two commands to the program's subcommands."""
+    everything: argparse.ArgumentParser = commands.add_parser(
+        "ground-all", help="say where everything is that a sentence names"
+    )
+    everything.add_argument("image", help="a picture file")
+    everything.add_argument("sentence", help='e.g. "a dog next to two red cars"')
+    everything.add_argument("--mode", choices=("phrases", "caption"), default="phrases",
+                            help="ask phrase by phrase, or read the sentence once, as the paper "
+                                 "does (default: %(default)s)")  # fmt: skip
+    everything.add_argument("--export", action="append", choices=EXPORTS, default=[],
+                            metavar="FORMAT", help="also write the result as one of "
+                            f"{', '.join(EXPORTS)}; may be repeated")  # fmt: skip
+    _common(everything)
+    everything.set_defaults(run=run_ground_all)
+
+    apply: argparse.ArgumentParser = commands.add_parser(
+        "apply", help="do what a sentence asks for: replace, turn into, recolour, remove, put on"
+    )
+    apply.add_argument("image", help="a picture file")
+    apply.add_argument("sentence", nargs="?",
+                       help='e.g. "replace the dog with a cat and remove the cup"')  # fmt: skip
+    apply.add_argument("--plan", metavar="FILE", help="with SENTENCE: write its plan there; "
+                       "without: do this plan")  # fmt: skip
+    apply.add_argument("--plan-only", action="store_true", help="show the plan and stop")
+    apply.add_argument("--seed", type=int, default=0, help="same seed, same picture")
+    apply.add_argument("--steps", type=int, help="denoising steps (default: the preset's)")
+    apply.add_argument("--guidance", type=float, help="how strictly to follow the prompt")
+    apply.add_argument("--format", default="png", choices=("png", "webp", "jpg"),
+                       help="of the result (default: %(default)s; jpg is lossy)")  # fmt: skip
+    _common(apply)
+    apply.set_defaults(run=run_apply)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    add_model_options(parser)
+    parser.add_argument("--out", default="out", metavar="DIR",
+                        help="folder for results (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--show", action="store_true", help="open the picture of the result")
+
+
+def run_ground_all(args: argparse.Namespace) -> int:
+    """Ground a sentence; 0 where at least one of its phrases is there."""
+    from editor.files import atomic_write
+    from editor.images import open_picture
+    from editor.overlay_all import panoptic_sheet
+
+    picture = open_picture(args.image)
+    found = _load(args).ground_all(picture, args.sentence, mode=args.mode)
+    out, stem = Path(args.out), Path(args.image).stem
+    files = {"overlay": out / f"{stem}.all.png"}
+    sheet = panoptic_sheet(picture.pixels, found)
+    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    for kind in args.export:
+        files |= _export(found, kind, out, Path(args.image))
+    facts = {"caption": found.caption, "segments": [_facts(s) for s in found.segments],
+             "timings": {k: round(v, 3) for k, v in found.timings.items()},
+             **{k: str(v) for k, v in files.items()}}  # fmt: skip
+    lines = [f"{s.phrase}: {s.status}{_numbers(s)}; {s.reason}" for s in found.segments]
+    lines = lines or ["the sentence names nothing that could be pointed at"]
+    _report(args, facts, [*lines, *(f"{name}: {path}" for name, path in files.items())])
+    _show(args, files["overlay"])
+    return DONE if found.found else UNMET
+
+
+def run_apply(args: argparse.Namespace) -> int:
+    """Show or do a plan; 0 where every step was done."""
+    from editor.apply import check_ready, save_applied
+    from editor.images import open_picture
+
+    plan = _plan(args)
+    if args.plan_only:
+        _report(args, plan.as_dict(), [str(plan)])
+        return DONE if plan.steps and not plan.unread else UNMET
+    if not (args.quiet or args.json):
+        print(plan, file=sys.stderr)
+    check_ready(plan)
+    picture = open_picture(args.image)
+    changes = {k: v for k in ("steps", "guidance") if (v := getattr(args, k)) is not None}
+    with Bar(args, "painting", "step") as bar:
+        edits = _load(args).apply(picture, plan, seed=args.seed, settings=changes, on_step=bar)
+    out, stem = Path(args.out), Path(args.image).stem
+    files, notes = save_applied(picture, plan, edits, out, stem, args.format)
+    reasons = [e.notes[-1] for e in edits if not e.done]
+    facts = {"done": not reasons, "steps": [_edit_facts(e) for e in edits], "notes": notes,
+             **{k: str(v) for k, v in files.items()}}  # fmt: skip
+    lines = [f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}"
+             for e in edits]  # fmt: skip
+    _report(args, facts, [*lines, *notes, *(f"{name}: {path}" for name, path in files.items())])
+    if "result" in files:
+        _show(args, files["result"])
+    return UNMET if reasons else DONE
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """The sentence's plan, written where asked, or the one of a file."""
+    from editor.plan import Plan
+    from editor.plan_reader import read_plan
+
+    if args.sentence is None:
+        if args.plan is None:
+            print("groundbrush apply: give a SENTENCE or --plan FILE", file=sys.stderr)
+            raise SystemExit(USAGE)
+        return Plan.load(args.plan)
+    plan = read_plan(args.sentence)
+    if args.plan is not None:
+        plan.save(args.plan)
+    return plan
+
+
+def _export(found: PanopticGrounding, kind: str, out: Path, image: Path) -> dict[str, Path]:
+    from editor.files import atomic_write
+    from multiobject.exports.coco import coco_instances
+    from multiobject.exports.labelme import to_labelme
+
+    stem = image.stem
+    if kind == "coco-panoptic":
+        made = found.to_coco_panoptic(file_name=image.name)
+        files = {"panoptic PNG": out / f"{stem}.panoptic.png",
+                 "panoptic JSON": out / f"{stem}.panoptic.json"}  # fmt: skip
+        made.document["annotations"][0]["file_name"] = files["panoptic PNG"].name
+        atomic_write(files["panoptic PNG"], made.png())
+        atomic_write(files["panoptic JSON"], json.dumps(made.document).encode())
+        return files
+    if kind == "coco-instances":
+        document = coco_instances(found, file_name=image.name)
+        path = out / f"{stem}.instances.json"
+    else:
+        document = to_labelme(found, image_path=str(image.resolve()))
+        path = out / f"{stem}.labelme.json"
+    atomic_write(path, json.dumps(document).encode())
+    return {kind: path}
+
+
+def _numbers(segment: Any) -> str:
+    return f" ({', '.join(map(str, segment.ids))})" if segment.ids else ""
+
+
+def _facts(segment: Any) -> dict[str, Any]:
+    return {"phrase": segment.phrase, "span": list(segment.span), "name": segment.name,
+            "is_thing": segment.is_thing, "plural": segment.plural, "status": segment.status,
+            "reason": segment.reason, "score": round(segment.score, 3), "ids": list(segment.ids),
+            "boxes": [[round(v) for v in i.box] for i in segment.instances],
+            "area": int(segment.mask.sum())}  # fmt: skip
+
+
+def _edit_facts(edit: Edit) -> dict[str, Any]:
+    return {"find": edit.request["find"], "paint": edit.request["paint"], "done": edit.done,
+            "reason": "" if edit.done else edit.notes[-1], "seed": edit.seed,
+            "support_pixels": int(edit.support.sum()), "checks": dict(edit.checks),
+            "recipe": edit.recipe()}  # fmt: skip
+
+
+def _load(args: argparse.Namespace) -> Editor:
+    from editor.api import Editor
+
+    return Editor.load(args.preset, device=args.device, offline=args.offline, on_load=teller(args))
+
+
+def _report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:
+    print(json.dumps(facts) if args.json else "\n".join(lines))
+
+
+def _show(args: argparse.Namespace, path: Path) -> None:
+    if args.show:
+        from PIL import Image
+
+        Image.open(path).show()

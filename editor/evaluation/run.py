@@ -1,0 +1,362 @@
+"""Items -> records: every picture is read once, every arm answers, each answer is journalled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from editor.errors import GroundbrushError, one_line, translate
+from editor.evaluation.arms import Arm, Greedy, Head
+from editor.evaluation.items import Item
+from editor.evaluation.masks import encode_rle
+from editor.images import open_picture
+from grounding import box_iou, mask_overlap, pseudo_mask, token_map_to_image
+from grounding.boxes import map_boxes
+from grounding.errors import GroundingError
+
+if TYPE_CHECKING:
+    from grounding.ground import Grounder, View
+    from grounding.result import Grounding
+
+Record = dict[str, Any]
+Load = Callable[[Mapping[str, Any]], "Grounder"]
+OnRecords = Callable[[int], None]
+
+
+class Journal:
+    """An append-only file of records, one a line, below a line that says what was measured.
+
+    What is in it is not measured again. A line cut off by a crash is dropped; a journal of another
+    measurement is refused. The predicted masks stay in the file.
+
+    Parameters
+    ----------
+    path
+        The file; made when it is not there.
+    header
+        What the records depend on, JSON-able.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        self.path = path
+        self.records: list[Record] = []
+        self.header = json.loads(json.dumps(header))
+        if path.is_file() and path.stat().st_size:
+            self._read()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._append([self.header])
+        self._done = {(r["arm"], r["item"]) for r in self.records if "error" not in r}
+
+    def done(self, arm: str, item: str) -> bool:
+        """Whether it was measured; what failed is tried again."""
+        return (arm, item) in self._done
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Write records to the file and keep them."""
+        self._append(records)
+        self.records += [_light(r) for r in records]
+        self._done |= {(r["arm"], r["item"]) for r in records if "error" not in r}
+
+    def whole(self, records: Iterable[Mapping[str, Any]]) -> list[Record]:
+        """The same records with their masks, from the file."""
+        wanted = {(r["arm"], r["item"]): None for r in records}
+        found: dict[tuple[str, str], Record] = {}
+        with self.path.open("rb") as file:
+            for line in file:
+                record = json.loads(line)
+                if (key := (record.get("arm"), record.get("item"))) in wanted:
+                    found[key] = record
+        return [found[key] for key in wanted if key in found]
+
+    def _read(self) -> None:
+        lines, end = [], 0
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if line.endswith(b"\n"):
+                        lines.append(_light(json.loads(line)))
+                        end += len(line)
+            header, *records = lines
+        except (ValueError, AttributeError) as error:
+            raise GroundbrushError(
+                f"{str(self.path)!r} is not a journal of measurements ({one_line(error)}); move it "
+                "away or give another --out"
+            ) from error
+        if header != self.header:
+            names = sorted(k for k in {*header, *self.header}
+                           if header.get(k) != self.header.get(k))  # fmt: skip
+            raise GroundbrushError(
+                f"{str(self.path)!r} was measured with another {', '.join(names)}; give another "
+                "--out, or --fresh to measure again"
+            )
+        self.records = records
+        if end < self.path.stat().st_size:
+            with self.path.open("r+b") as file:
+                file.truncate(end)
+
+    def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in records)
+        try:
+            with self.path.open("ab") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise GroundbrushError(
+                f"cannot write {str(self.path)!r} ({one_line(error)}); free some space or give "
+                "another --out"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A picture, its items that are still open, and what the models read of it."""
+
+    pixels: np.ndarray
+    view: View
+    items: Sequence[Item]
+    rows: Sequence[np.ndarray]
+    presence: Sequence[float | None]
+    heads: tuple[Head, ...] | None
+
+
+def evaluate(
+    load: Load,
+    items: Sequence[Item],
+    arms: Sequence[Arm],
+    journal: Journal,
+    *,
+    on_records: OnRecords | None = None,
+) -> list[Record]:
+    """Ground every item with every arm, skipping what the journal has.
+
+    Arms that need the same LVLM share each picture's and each phrase's one forward pass. Memory
+    does not grow with the number of items, but for the records.
+
+    Parameters
+    ----------
+    load
+        From changes to the preset's ``lvlm`` to a grounder; called once per kind of change.
+    items
+        Any number; those of one picture are asked together.
+    arms
+        What to measure.
+    journal
+        Keeps the records.
+    on_records
+        Called with the number of new records after each picture.
+
+    Returns
+    -------
+    list of dict
+        The records of these items and arms, with IoUs, pixel counts, presence and the predicted
+        box; or ``error`` where an item could not be measured. The predicted mask (COCO run
+        lengths) is in the journal.
+    """
+    for changes, group in _by_lvlm(arms):
+        pictures = _open_pictures(items, group, journal)
+        if not pictures:
+            continue
+        grounder = load(changes)
+        for image, asked in pictures.items():
+            records = _measure_picture(grounder, image, asked, group, journal)
+            journal.add(records)
+            if on_records:
+                on_records(len(records))
+    latest = {(r["arm"], r["item"]): r for r in journal.records}
+    return [latest[arm.name, item.id] for arm in arms for item in items]
+
+
+def _by_lvlm(arms: Sequence[Arm]) -> list[tuple[Mapping[str, Any], list[Arm]]]:
+    """Arms grouped by the changes their LVLM needs, in order of first use."""
+    groups: list[tuple[Mapping[str, Any], list[Arm]]] = []
+    for arm in arms:
+        same = next((g for changes, g in groups if changes == arm.lvlm), None)
+        if same is None:
+            groups.append((arm.lvlm, [arm]))
+        else:
+            same.append(arm)
+    return groups
+
+
+def _open_pictures(
+    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+) -> dict[Path, list[Item]]:
+    """Items with something left to measure, by picture."""
+    pictures: dict[Path, list[Item]] = {}
+    for item in items:
+        if any(not journal.done(arm.name, item.id) for arm in arms):
+            pictures.setdefault(item.image, []).append(item)
+    return pictures
+
+
+def _measure_picture(
+    grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+) -> list[Record]:
+    """Records of one picture; an item that fails gets a record that says why."""
+    try:
+        seen = _look(grounder, image, items, arms)
+    except (GroundbrushError, GroundingError) as error:
+        if len(items) > 1:  # one overlong phrase must not take the others along
+            return [r for item in items
+                    for r in _measure_picture(grounder, image, [item], arms, journal)]  # fmt: skip
+        return [
+            {**_facts(items[0]), "arm": arm.name, "error": one_line(error)}
+            for arm in arms
+            if not journal.done(arm.name, items[0].id)
+        ]
+    truths: dict[int, np.ndarray] = {}
+    records = []
+    for number, item in enumerate(items):
+        for arm in arms:
+            if not journal.done(arm.name, item.id):
+                records.append(_measure(grounder, seen, number, arm, truths))
+    return records
+
+
+def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence[Arm]) -> _Seen:
+    """Let the models read the picture and all its phrases, with every head some arm needs."""
+    pixels = open_picture(image).pixels
+    size = pixels.shape[1::-1]
+    known = items[0].size_wh
+    if known is not None and known != size:
+        raise GroundbrushError(
+            f"{str(image)!r} is {size[0]} by {size[1]} pixels and the annotations say {known[0]} "
+            f"by {known[1]}; expected the benchmark's own pictures"
+        )
+    lvlm = grounder.lvlm
+    fixed = {h for arm in arms if not isinstance(arm.heads, Greedy)
+             for h in arm.heads or lvlm.heads or ()}  # fmt: skip
+    greedy = any(isinstance(arm.heads, Greedy) for arm in arms)
+    heads = None if greedy else tuple(sorted(fixed))
+    view = grounder.look(pixels)
+    needed = lvlm.n_layers if heads is None else 1 + max(layer for layer, _ in heads)
+    if view.encoded.layers is not None and view.encoded.layers < needed:
+        encoded = lvlm.encode(view.proxy, all_layers=True)
+        view = dataclasses.replace(view, encoded=encoded)
+    readings = lvlm.read(view.encoded, [item.phrase for item in items], heads)
+    rows = [r.rows for r in readings if r.rows is not None]
+    return _Seen(pixels, view, items, rows, [r.presence for r in readings], heads)
+
+
+def _measure(
+    grounder: Grounder, seen: _Seen, number: int, arm: Arm, truths: dict[int, np.ndarray]
+) -> Record:
+    from grounding.ground import Grounder
+
+    item, started = seen.items[number], time.perf_counter()
+    settings = arm.settings(grounder.settings)
+    record: Record = {**_facts(item), "arm": arm.name}
+    try:
+        with translate(GroundingError):
+            heads = _heads(arm, grounder, seen.rows[number])
+            rows = _rows(seen, number, heads)
+            found = Grounder(grounder.lvlm, grounder.segmenter, settings).place(
+                seen.view, item.phrase, rows, seen.presence[number]
+            )
+            map_box = _map_box(found, settings)
+            mask = found.mask if arm.segment else _pseudo(found, settings, map_box)
+            box = found.box if arm.segment else map_box
+            record |= {
+                "heads": [list(h) for h in heads],
+                "status": found.status,
+                "presence": None if found.presence is None else round(found.presence, 4),
+                "score": round(found.score, 4),
+                "box": None if box is None else [round(v, 2) for v in box],
+                "mask": encode_rle(mask),
+                **_against(item, box, map_box, mask, truths),
+            }
+    except GroundbrushError as error:
+        return {**record, "error": one_line(error)}
+    return {**record, "seconds": round(time.perf_counter() - started, 4)}
+
+
+def _heads(arm: Arm, grounder: Grounder, rows: np.ndarray) -> tuple[Head, ...]:
+    if isinstance(arm.heads, Greedy):
+        return arm.heads.choose(rows)
+    return tuple(arm.heads or grounder.lvlm.heads or ())
+
+
+def _rows(seen: _Seen, number: int, heads: tuple[Head, ...]) -> np.ndarray:
+    """Maps (k, P, Q) of some heads out of those that were read."""
+    rows = seen.rows[number]
+    if seen.heads is None:
+        layers, columns = np.array(heads).T
+        return rows[layers, columns]
+    return rows[[seen.heads.index(head) for head in heads]]
+
+
+def _map_box(found: Grounding, settings: Any) -> tuple[float, float, float, float] | None:
+    """The pseudo-mask's box, before SAM, in the picture's pixels."""
+    heat = token_map_to_image(found.token_map, found.region, found.size_wh)
+    boxes = map_boxes(found.token_map, heat, found.region, found.size_wh, settings.boxes)
+    return boxes[0] if boxes else None
+
+
+def _pseudo(
+    found: Grounding, settings: Any, box: tuple[float, float, float, float] | None
+) -> np.ndarray:
+    """The pseudo-mask over the picture, (H, W) bool, cut to its box."""
+    mask = np.zeros(found.mask.shape, bool)
+    if box is None:
+        return mask
+    if settings.boxes.threshold == "picture":
+        above = pseudo_mask(token_map_to_image(found.token_map, found.region, found.size_wh))
+    else:
+        above = _whole_cells(pseudo_mask(found.token_map), found.region, found.size_wh)
+    x0, y0, x1, y1 = (round(v) for v in box)
+    mask[y0:y1, x0:x1] = above[y0:y1, x0:x1]
+    return mask
+
+
+def _whole_cells(
+    cells: np.ndarray, region: tuple[float, float, float, float], size_wh: tuple[int, int]
+) -> np.ndarray:
+    """Cells (P, Q) bool as pixels (H, W): each pixel takes the cell its centre lies in."""
+    x0, y0, x1, y1 = region
+    rows, columns = cells.shape
+    column = np.floor((np.arange(size_wh[0]) + 0.5 - x0) * columns / (x1 - x0)).astype(int)
+    row = np.floor((np.arange(size_wh[1]) + 0.5 - y0) * rows / (y1 - y0)).astype(int)
+    inside = ((row >= 0) & (row < rows))[:, None] & ((column >= 0) & (column < columns))
+    picked = cells[np.clip(row, 0, rows - 1)[:, None], np.clip(column, 0, columns - 1)]
+    return picked & inside
+
+
+def _against(
+    item: Item,
+    box: tuple[float, float, float, float] | None,
+    map_box: tuple[float, float, float, float] | None,
+    mask: np.ndarray,
+    truths: dict[int, np.ndarray],
+) -> Record:
+    """IoUs with the truth, and the pixel counts that cIoU needs; None where there is no truth."""
+    out: Record = {"box_iou": None, "map_box_iou": None, "shared": None, "union": None,
+                   "true": None}  # fmt: skip
+    if item.box is not None:
+        for name, one in (("box_iou", box), ("map_box_iou", map_box)):
+            out[name] = 0.0 if one is None else float(box_iou(one, item.box))
+    if item.truth is not None:
+        if id(item.truth) not in truths:
+            truths[id(item.truth)] = item.truth.draw((mask.shape[1], mask.shape[0]))
+        truth = truths[id(item.truth)]
+        out["shared"], out["union"] = mask_overlap(mask, truth)
+        out["true"] = int((truth == 1).sum())
+    return out
+
+
+def _light(record: Record) -> Record:
+    return {k: v for k, v in record.items() if k != "mask"}
+
+
+def _facts(item: Item) -> Record:
+    return {"item": item.id, "split": item.split, "kind": item.kind, "group": item.group,
+            "phrase": item.phrase, "image": item.image.name}  # fmt: skip

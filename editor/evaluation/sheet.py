@@ -1,0 +1,82 @@
+"""Failures as a contact sheet: the picture, the truth, the answer and the words, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from editor.errors import GroundbrushError
+from editor.evaluation.items import Item
+from editor.evaluation.masks import decode_rle
+from editor.images import open_picture
+
+TRUE, FOUND = (64, 220, 96), (255, 64, 129)
+TILE, CAPTION, GAP, COLUMNS = 320, 44, 8, 4
+
+
+def failures(records: Sequence[Mapping[str, Any]], most: int = 24) -> list[Mapping[str, Any]]:
+    """Records of one arm whose mask (or box) IoU is below a half, worst first."""
+    found = [(iou, r) for r in records if (iou := _iou(r)) is not None and iou < 0.5]
+    return [r for _, r in sorted(found, key=lambda pair: pair[0])[:most]]
+
+
+def failure_sheet(failed: Sequence[Mapping[str, Any]], items: Sequence[Item]) -> Image.Image | None:
+    """Failures side by side, or None where there are none; the records must hold their masks.
+
+    The true outline and box are green, the answer's are pink; below stand the phrase, its query
+    type and the IoU.
+    """
+    by_id = {item.id: item for item in items}
+    tiles = []
+    for record in failed:
+        try:
+            tiles.append(_tile(record, by_id[record["item"]]))
+        except GroundbrushError:  # the picture went away since
+            continue
+    if not tiles:
+        return None
+    rows = -(-len(tiles) // COLUMNS)
+    wide, high = TILE + GAP, TILE + CAPTION + GAP
+    sheet = Image.new("RGB", (min(COLUMNS, len(tiles)) * wide + GAP, rows * high + GAP), "white")
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (GAP + number % COLUMNS * wide, GAP + number // COLUMNS * high))
+    return sheet
+
+
+def _iou(record: Mapping[str, Any]) -> float | None:
+    if "error" in record or record["kind"] == "absent":
+        return None
+    if record["union"] is not None:
+        return record["shared"] / record["union"] if record["union"] else 1.0
+    return record["box_iou"]
+
+
+def _tile(record: Mapping[str, Any], item: Item) -> Image.Image:
+    pixels = open_picture(item.image).pixels.copy()
+    line = max(2, round(max(pixels.shape) / 160))
+    _outline(pixels, decode_rle(record["mask"]), FOUND, line)
+    if item.truth is not None:
+        size = pixels.shape[1], pixels.shape[0]
+        _outline(pixels, item.truth.draw(size) == 1, TRUE, line)
+    for box, colour in ((record["box"], FOUND), (item.box, TRUE)):
+        if box is not None:
+            x0, y0, x1, y1 = (round(v) for v in box)
+            cv2.rectangle(pixels, (x0, y0), (x1 - 1, y1 - 1), colour, max(1, line // 2))
+    tile = Image.new("RGB", (TILE, TILE + CAPTION), "white")
+    small = ImageOps.contain(Image.fromarray(pixels), (TILE, TILE))
+    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(15)
+    words = item.phrase if len(item.phrase) <= 42 else item.phrase[:40] + "..."
+    draw.text((2, TILE + 4), words, fill=(20, 20, 20), font=font)
+    told = f"{item.kind}, IoU {_iou(record) or 0:.2f}"
+    draw.text((2, TILE + 23), told, fill=(110, 110, 110), font=font)
+    return tile
+
+
+def _outline(pixels: np.ndarray, mask: np.ndarray, colour: tuple[int, ...], line: int) -> None:
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(pixels, found, -1, colour, line)
