@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from editor import Editor
@@ -14,7 +15,6 @@ from miniature.scores.page import Measured, page
 from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
 
 MINIATURE = Path(__file__).parents[1]
-PRESET = MINIATURE.parent / "editor" / "presets" / "miniature.json"
 
 
 def measure(editor: Editor, folder: Path, share: float) -> Measured:
@@ -31,11 +31,11 @@ def measure(editor: Editor, folder: Path, share: float) -> Measured:
     return Measured(
         finding=of("finding", finding.finding, first(100) + crowded),
         segmenting=of("segmenting", segmenting.segmenting, first(100)),
-        painting=of("painting", painting.painting, first(120)),
         judging=of("judging", painting.judging, first(120)),
-        reconstruction=of("reconstruction", painting.reconstruction, first(50)),
         discovery=of("discovery", discovery.discovery, [max(20, round(300 * share))]),
         probe=of("probe", discovery.position_probe, [max(4, round(40 * share))]),
+        painting=of("painting", painting.painting, first(120)),
+        reconstruction=of("reconstruction", painting.reconstruction, first(50)),
     )
 
 
@@ -66,9 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=MINIATURE.parent / "runs" / "scores")
     args = parser.parse_args(argv)
     start = time.perf_counter()
-    files = [*MINIATURE.glob("weights/**/*.safetensors"), *MINIATURE.glob("*.json"), PRESET]
     editor = Editor.load("miniature", device="cpu", offline=True)
-    measured = measure(editor, args.runs / fingerprint(files), args.share)
+    measured = measure(editor, args.runs, args.share)
     draw(editor, measured, args.out / "sheets")
     text = page(measured, (time.perf_counter() - start) / 60)
     (args.out / "SCORES.md").write_text(text, encoding="utf-8")

@@ -12,9 +12,10 @@ from typing import Any
 Record = dict[str, Any]
 
 
-def fingerprint(files: Iterable[Path]) -> str:
-    """A short hash of what the files hold, so that records of other weights are not mixed in."""
-    total = hashlib.sha256()
+def fingerprint(files: Iterable[Path], words: str = "") -> str:
+    """A short hash of what the files hold and of settings in words, so that records of other
+    weights are not mixed in."""
+    total = hashlib.sha256(words.encode())
     for file in sorted(files):
         total.update(file.name.encode() + file.read_bytes())
     return total.hexdigest()[:12]

@@ -41,6 +41,7 @@ def test_a_fingerprint_follows_what_the_files_hold(tmp_path: Path) -> None:
     before = fingerprint([file])
     file.write_bytes(b"two")
     assert fingerprint([file]) != before
+    assert fingerprint([file], "other settings") != fingerprint([file])
 
 
 def test_crowded_seeds_are_asked_the_rare_kinds_only_and_all_of_them_come_up() -> None:
