@@ -17,12 +17,31 @@ from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
 MINIATURE = Path(__file__).parents[1]
 
 
-def measure(editor: Editor, folder: Path, share: float) -> Measured:
-    """Every subject over its scenes; `share` of them for a quick look."""
+def versions(editor: Editor) -> dict[str, str]:
+    """What records of finding and of painting depend on; painting is judged by finding."""
+    preset = editor.preset
+    words = (MINIATURE / "vocabulary.json").read_text(encoding="utf-8")
+    finding = fingerprint(
+        MINIATURE.glob("weights/[ls]*/*.safetensors"),
+        repr((words, preset.lvlm["heads"], preset.lvlm["query"], preset.grounding)),
+    )
+    painting = fingerprint(
+        MINIATURE.glob("weights/inpainter/**/*.safetensors"), finding + repr(preset.inpainter)
+    )
+    return {"finding": finding, "painting": painting}
 
-    def of(name: str, function: object, seeds: list[int]) -> list[Record]:
+
+def measure(editor: Editor, runs: Path, share: float) -> Measured:
+    """Every subject over its scenes; `share` of them for a quick look."""
+    known = versions(editor)
+
+    def of(
+        name: str, function: Callable[[Editor, int], list[Record]], seeds: list[int]
+    ) -> list[Record]:
         print(f"{name}: {len(seeds)} seed(s)", flush=True)
-        return Journal(folder / f"{name}.jsonl").fill(seeds, functools.partial(function, editor))  # type: ignore[arg-type]
+        kind = "painting" if name in ("painting", "reconstruction") else "finding"
+        journal = Journal(runs / known[kind] / f"{name}.jsonl")
+        return journal.fill(seeds, functools.partial(function, editor))
 
     def first(count: int, start: int = 0) -> list[int]:
         return list(range(start, start + max(2, round(count * share))))
