@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def versions(editor: Editor) -> dict[str, str]:
 
 def measure(editor: Editor, runs: Path, share: float) -> Measured:
     """Every subject over its scenes; `share` of them for a quick look."""
-    known = versions(editor)
+    known, seconds = versions(editor), [0.0]
 
     def of(
         name: str, function: Callable[[Editor, int], list[Record]], seeds: list[int]
@@ -41,7 +40,9 @@ def measure(editor: Editor, runs: Path, share: float) -> Measured:
         print(f"{name}: {len(seeds)} seed(s)", flush=True)
         kind = "painting" if name in ("painting", "reconstruction") else "finding"
         journal = Journal(runs / known[kind] / f"{name}.jsonl")
-        return journal.fill(seeds, functools.partial(function, editor))
+        records = journal.fill(seeds, functools.partial(function, editor))
+        seconds.append(sum(journal.seconds[seed] for seed in seeds))
+        return records
 
     def first(count: int, start: int = 0) -> list[int]:
         return list(range(start, start + max(2, round(count * share))))
@@ -55,6 +56,7 @@ def measure(editor: Editor, runs: Path, share: float) -> Measured:
         probe=of("probe", discovery.position_probe, [max(4, round(40 * share))]),
         painting=of("painting", painting.painting, first(120)),
         reconstruction=of("reconstruction", painting.reconstruction, first(50)),
+        minutes=sum(seconds) / 60,
     )
 
 
@@ -84,11 +86,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MINIATURE, help="for SCORES.md and sheets/")
     parser.add_argument("--runs", type=Path, default=MINIATURE.parent / "runs" / "scores")
     args = parser.parse_args(argv)
-    start = time.perf_counter()
     editor = Editor.load("miniature", device="cpu", offline=True)
     measured = measure(editor, args.runs, args.share)
     draw(editor, measured, args.out / "sheets")
-    text = page(measured, (time.perf_counter() - start) / 60)
+    text = page(measured)
     (args.out / "SCORES.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +31,17 @@ class Journal:
 
     path: Path
     rows: dict[int, list[Record]] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines():
             try:
-                seed, records = json.loads(line)
+                seed, records, seconds = json.loads(line)
             except ValueError:
                 continue
-            self.rows[seed] = records
+            self.rows[seed], self.seconds[seed] = records, seconds
 
     def fill(self, seeds: Iterable[int], measure: Callable[[int], list[Record]]) -> list[Record]:
         """Records of all `seeds`, in their order; those not yet known are measured and kept."""
@@ -49,13 +51,15 @@ class Journal:
             for seed in seeds:
                 if seed in self.rows:
                     continue
+                start = time.perf_counter()
                 self.rows[seed] = measure(seed)
+                self.seconds[seed] = round(time.perf_counter() - start, 2)
                 file.write("\n" * (file.tell() > 0 and self._torn()) + self._line(seed))
                 file.flush()
         return [record for seed in seeds for record in self.rows[seed]]
 
     def _line(self, seed: int) -> str:
-        return json.dumps([seed, self.rows[seed]]) + "\n"
+        return json.dumps([seed, self.rows[seed], self.seconds[seed]]) + "\n"
 
     def _torn(self) -> bool:
         with self.path.open("rb") as file:

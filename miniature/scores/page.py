@@ -25,6 +25,7 @@ class Measured:
     reconstruction: list[Record]
     discovery: list[Record]
     probe: list[Record]
+    minutes: float  # that all of it took, over as many runs as it took
 
     @property
     def present(self) -> list[Record]:
@@ -57,7 +58,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
-def page(measured: Measured, minutes: float) -> str:
+def page(measured: Measured) -> str:
     """The whole page."""
     parts: list[Callable[[Measured], list[str]]] = [
         _finding, _absent, _heads, _segmenting, _painting,
@@ -67,8 +68,8 @@ def page(measured: Measured, minutes: float) -> str:
         "",
         f"Written by `python -m miniature.scores` on {datetime.date.today()}, "
         f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
-        f"{minutes:.0f} min. Held-out scenes, whose seeds and backgrounds were never trained on; "
-        "95% bootstrap intervals in brackets.",
+        f"{measured.minutes:.0f} min. Held-out scenes, whose seeds and backgrounds were never "
+        "trained on; 95% bootstrap intervals in brackets.",
     ]
     for part in parts:
         lines += ["", *part(measured)]

@@ -72,12 +72,12 @@ def hand_made() -> Measured:
         segmenting=[segment | {"edge": 0.7, "edge_refined": 0.8, "said": 0.7}, {"empty": 0.2}],
         painting=[edit], judging=[{"judge_finds": True, "judge_denies": True}],
         reconstruction=[{"crop": 28.0, "scene": 30.0}], discovery=[heads, labels],
-        probe=[{"row": 0.95, "column": 0.9}],
+        probe=[{"row": 0.95, "column": 0.9}], minutes=3.0,
     )  # fmt: skip
 
 
 def test_the_page_says_what_the_records_hold() -> None:
-    text = page(hand_made(), 3)
+    text = page(hand_made())
     assert "| all, ordinary scenes | 0.75 [" in text
     assert "cIoU 0.60, gIoU 0.60" in text
     assert "Reported absent: 1.00" in text
