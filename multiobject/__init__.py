@@ -1,4 +1,4 @@
-"""A sentence -> everything it names, one phrase per thing.
+"""A picture and a sentence -> everything the sentence names, one segment per phrase.
 
 Names load on first use, so that `import multiobject` costs nothing and loads no spaCy.
 """
@@ -11,6 +11,9 @@ from typing import Any
 # module -> public names
 _EXPORTS: dict[str, tuple[str, ...]] = {
     "errors": ("MultiObjectError",),
+    "everything": ("ground_all",),
+    "id_map": ("resolve_overlaps",),
+    "panoptic": ("Instance", "PanopticGrounding", "Segment"),
     "phrases": ("NounPhrase", "noun_phrases"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

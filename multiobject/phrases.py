@@ -201,7 +201,7 @@ def _is_plural(chunk: Chunk) -> bool:
 
 
 def _plural_form(token: Token) -> bool:
-    return token.tag_ in ("NNS", "NNPS") or "Plur" in token.morph.get("Number")
+    return token.tag_ in ("NNS", "NNPS") or "Plur" in token.morph.get("Number", [])
 
 
 def _counted(chunk: Chunk) -> bool | None:

@@ -26,9 +26,10 @@ def add_parsers(commands: Any) -> None:
     edit.add_argument("--find", metavar="PHRASE", help="what to replace")
     edit.add_argument("--paint", metavar="PROMPT", help="what to paint instead")
     edit.add_argument("--recipe", metavar="FILE", help="do again the edit saved in this file")
-    edit.add_argument("--check", nargs="?", const=True, default=False, metavar="PHRASE",
-                      help="look for what was painted (or for PHRASE) and put the best variant "
-                           "first")  # fmt: skip
+    edit.add_argument("--check", action="store_true",
+                      help="look for what was painted and put the best variant first")  # fmt: skip
+    edit.add_argument("--check-for", dest="check", metavar="PHRASE",
+                      help="the same, looking for this phrase")  # fmt: skip
     _place_options(edit)
     _painting_options(edit, retries=0)
     _common_options(edit)

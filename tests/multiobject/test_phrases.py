@@ -22,7 +22,16 @@ def texts(caption, **options):
 
 
 def test_public_names():
-    assert multiobject.__all__ == ["MultiObjectError", "NounPhrase", "noun_phrases"]
+    assert multiobject.__all__ == [
+        "Instance",
+        "MultiObjectError",
+        "NounPhrase",
+        "PanopticGrounding",
+        "Segment",
+        "ground_all",
+        "noun_phrases",
+        "resolve_overlaps",
+    ]
     assert issubclass(MultiObjectError, ValueError)
     with pytest.raises(AttributeError, match="no attribute 'phrase'"):
         _ = multiobject.phrase

@@ -1,0 +1,247 @@
+"""A sentence -> a plan: sentence -> parse -> clauses -> things and what becomes of them -> steps.
+
+What has several meanings is listed with all of them and never chosen for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from editor import plan_words as words
+from editor.errors import translate
+from editor.plan import Plan, Step, Unread
+from editor.plan_clauses import Clause, find_clauses, trim
+from editor.plan_pairs import Pair, read_pairs
+from editor.plan_things import Thing, Unclear, article, read_things, unquoted
+from multiobject.caption import Caption, read_caption
+from multiobject.errors import MultiObjectError
+from multiobject.phrases import NounPhrase, noun_phrases
+from multiobject.pipeline import parse
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Token
+
+
+def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
+    """Read what a sentence asks for.
+
+    Parameters
+    ----------
+    sentence
+        English commands, such as "replace the dog with a cat and remove the cup".
+    pipeline
+        A spaCy pipeline as for `multiobject.noun_phrases`.
+
+    Returns
+    -------
+    Plan
+        Its steps in the sentence's order; what was not understood, or has several meanings, is in
+        `unread` with the reason.
+
+    Raises
+    ------
+    GroundbrushError
+        For an empty, overlong or foreign sentence, and where no English pipeline is installed.
+
+    Examples
+    --------
+    >>> print(read_plan("make the car blue and remove the dog on the left"))
+    1. replace “the car” with “a blue car”   [make the car blue]
+    2. remove “the dog on the left”   [remove the dog on the left]
+    """
+    with translate(MultiObjectError):
+        plain = read_caption(sentence)
+        doc = parse(plain.parsed, pipeline)
+        reader = _Reader(plain, pipeline)
+        for clause in find_clauses([t for t in doc if not t.is_space]):
+            reader.read(clause)
+    return Plan(sentence, tuple(reader.steps), tuple(reader.unread), tuple(reader.notes))
+
+
+@dataclass
+class _Reader:
+    """Reads clause after clause and remembers what "it" is."""
+
+    plain: Caption
+    pipeline: Any
+    steps: list[Step] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    # what "it" and "them" mean: things, with the step whose result they are
+    last: list[Thing] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)  # steps of the clause before that removed
+
+    def read(self, clause: Clause) -> None:
+        """Make steps of a clause, or say why not."""
+        if not clause.tokens:
+            return
+        span = self._span(clause.tokens)
+        said = self._text(clause.tokens)
+        if clause.denied or clause.verb in words.KEEP:
+            self.notes.append(f"“{said}”: nothing to do; what no step names stays as it is")
+            return
+        try:
+            if not clause.verb:
+                raise Unclear(f"holds no command; expected {words.KNOWN}")
+            self._command(clause, span)
+        except Unclear as unclear:
+            readings = tuple(self._reading(option, span) for option in unclear.options)
+            self.unread.append(Unread(span, said, unclear.reason, readings))
+            self.last, self.gone = [], []
+
+    def _command(self, clause: Clause, span: tuple[int, int]) -> None:
+        if not clause.body:
+            raise Unclear(f"says not what to {clause.verb}")
+        if clause.verb in words.REMOVE:
+            things = self._things(_without_picture(clause.body))
+            first = len(self.steps)
+            self.steps += [self._step(thing, None, span) for thing in things]
+            self.gone, self.last = list(range(first, len(self.steps))), []
+            return
+        if clause.verb in words.NAME:
+            self.last, self.gone = self._things(clause.body), []
+            self.notes.append(f"“{self._text(clause.tokens)}”: nothing to do by itself")
+            return
+        # first all of a command, then its steps: half a command is never done
+        changes = [
+            (pair, thing)
+            for pair in read_pairs(clause.verb, clause.body)
+            for thing in (self._things(pair.what) if pair.kind != "there" else [None])
+        ]
+        several = len(changes) > 1
+        steps = [self._change(thing, pair, span, several) for pair, thing in changes if thing]
+        if len(steps) < len(changes):
+            self._instead(changes[0][0], span)
+        first = len(self.steps) - (len(steps) < len(changes))
+        self.steps += steps
+        done = range(first, len(self.steps))
+        self.last = [self._result(k) for k in done if self.steps[k].paint is not None]
+        self.gone = [k for k in done if self.steps[k].paint is None]
+
+    def _result(self, k: int) -> Thing:
+        """What a step leaves behind, for "it"."""
+        step = self.steps[k]
+        assert step.paint is not None  # asked of steps that paint
+        name = " ".join(w for w in step.paint.split() if w.lower() not in words.INDEFINITE)
+        name = name if len(name.split()) < len(step.paint.split()) else step.paint
+        phrases = self._phrases(step.paint)
+        thing = Thing(f"the {name}".replace("the the ", "the "), name.split(" with ")[0])
+        if phrases:
+            head = phrases[0]
+            thing = replace(thing, name=head.head, looks=head.modifiers)
+        return replace(thing, at=k, count=step.count)
+
+    def _instead(self, pair: Pair, span: tuple[int, int]) -> None:
+        """ "remove the dog and put a cat there": one replacement."""
+        if len(self.gone) != 1:
+            raise Unclear("says not in whose place; name the thing it replaces")
+        k = self.gone[0]
+        old = self.steps[k]
+        start = (old.span or span)[0]
+        self.steps[k] = replace(
+            old, action="edit", paint=self._painted(pair.becomes), span=(start, span[1]),
+            note="taking away and putting in its place are read as one replacement",
+        )  # fmt: skip
+
+    def _things(self, tokens: Sequence[Token]) -> list[Thing]:
+        tokens = trim(tokens)
+        if not tokens:
+            raise Unclear("names no thing; name it")
+        single = tokens[0].lower_ if len(tokens) == 1 else ""
+        if single in words.PRONOUNS_ONE | words.PRONOUNS_MANY:
+            return self._meant(single)
+        return read_things(self._text(tokens), tokens, self._phrases)
+
+    def _meant(self, pronoun: str) -> list[Thing]:
+        if self.gone:
+            raise Unclear(f"{pronoun!r} would be what was just removed; name the thing")
+        if not self.last:
+            raise Unclear(f"says not what {pronoun!r} is; name the thing")
+        if pronoun in words.PRONOUNS_ONE and len(self.last) > 1:
+            raise Unclear(f"{pronoun!r} could be any of {len(self.last)} things; name one")
+        return self.last
+
+    def _change(
+        self, thing: Thing, pair: Pair, span: tuple[int, int], several: bool = False
+    ) -> Step:
+        """The step that a thing and what becomes of it make."""
+        if pair.kind == "look":
+            return self._step(thing, thing.described(self._text(pair.becomes)), span)
+        if pair.kind == "with":
+            said = self._text(pair.becomes)
+            step = self._step(thing, thing.described(extra=f" with {said}"), span)
+            return replace(step, note=f"all of {thing.find} is painted again, with {said}")
+        low = {t.lower_ for t in pair.becomes} - {"the", "a", "plain", "just"}
+        if low in ({"nothing"}, {"background"}):
+            return self._step(thing, None, span)
+        painted = self._painted(pair.becomes)
+        if thing.count != 1 or several:
+            painted = self._one_of(painted, thing.count)
+        return self._step(thing, painted, span)
+
+    def _painted(self, tokens: Sequence[Token]) -> str:
+        tokens = trim(tokens)
+        single = tokens[0].lower_ if len(tokens) == 1 else ""
+        if single in words.POINTERS | words.PRONOUNS_ONE | words.PRONOUNS_MANY:
+            raise Unclear(f"{single!r} says not what to paint; name it")
+        if tokens and tokens[-1].lower_ in ("one", "ones"):
+            raise Unclear(f"says not what {self._text(tokens)!r} is; name it")
+        if not any(t.pos_ in ("NOUN", "PROPN", "ADJ", "VERB", "X") for t in tokens):
+            raise Unclear("says not what to paint; name it")
+        return unquoted(self._text(tokens))
+
+    def _one_of(self, painted: str, count: int | None) -> str:
+        """ "dogs", for each of several cats -> "a dog"."""
+        phrases = self._phrases(painted)
+        if len(phrases) != 1 or not phrases[0].plural:
+            return painted
+        one = phrases[0]
+        number = words.NUMBERS.get(one.modifiers[0].lower()) if one.modifiers else None
+        if number not in (None, count):
+            raise Unclear(f"asks for {painted!r} in other places than there are; say one for each")
+        kept = [m for m in one.modifiers if m.lower() not in words.NUMBERS and not m.isdigit()]
+        said = " ".join([*kept, one.lemma]) + one.refer[len(one.text) :]
+        return f"{article(said)} {said}"
+
+    def _step(self, thing: Thing, paint: str | None, span: tuple[int, int]) -> Step:
+        action = "remove" if paint is None else "edit"
+        return Step(action, thing.find, paint, thing.count, thing.at, span, thing.note)
+
+    def _reading(self, option: Any, span: tuple[int, int]) -> tuple[Step, ...]:
+        """The steps of one meaning of words that have several."""
+        if isinstance(option, Pair):
+            try:
+                return tuple(self._change(thing, option, span)
+                             for thing in self._things(option.what))  # fmt: skip
+            except Unclear:
+                return ()
+        return tuple(self._step(thing, None, span) for thing in option)
+
+    def _phrases(self, text: str) -> tuple[NounPhrase, ...]:
+        try:
+            return noun_phrases(text, pipeline=self.pipeline)
+        except MultiObjectError:  # a part of an English sentence that alone looks foreign
+            return ()
+
+    def _text(self, tokens: Sequence[Token]) -> str:
+        last = tokens[-1]
+        return self.plain.parsed[tokens[0].idx : last.idx + len(last)]
+
+    def _span(self, tokens: Sequence[Token]) -> tuple[int, int]:
+        last = tokens[-1]
+        return self.plain.span(tokens[0].idx, last.idx + len(last))
+
+
+def _without_picture(tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Less "from the picture" at its end."""
+    low = [t.lower_ for t in tokens]
+    for size in (4, 3):
+        tail = low[-size:]
+        if len(low) > size and tail[-1] in words.PICTURE | {"here"} and tail[0] in (
+            "from", "in", "out"):  # fmt: skip
+            return tuple(tokens[:-size])
+    return tuple(tokens)

@@ -1,0 +1,249 @@
+"""Words that name things -> what to look for, how many, and how to describe them changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from editor import plan_words as words
+from multiobject import words as nouns
+
+if TYPE_CHECKING:
+    from spacy.tokens import Token
+
+    from multiobject.phrases import NounPhrase
+
+Parser = Callable[[str], "tuple[NounPhrase, ...]"]
+_OWNED = re.compile(r"['’]s?$")
+_JOINT = re.compile(r"[\s,;.\"'()&-]+|\b(and|or|also|plus|both|as well as)\b", re.I)
+_OF_MANY = re.compile(r"^(\w+)\s+of\s+(?:the\s+|these\s+|those\s+|my\s+)?", re.I)
+_NEXT_VOWEL = re.compile(r"^(?:[aeio]|u(?!ni|se|su|rn)|hour|honest)(?!ne\b|uro)", re.I)
+
+
+class Unclear(Exception):  # noqa: N818 - an answer, not a mistake
+    """Words that cannot be made a step.
+
+    Attributes
+    ----------
+    reason
+        What is missing or has several meanings.
+    options
+        For each meaning the pairs of words it would be read as; the reader makes steps of them.
+    """
+
+    def __init__(self, reason: str, options: Sequence[object] = ()) -> None:
+        super().__init__(reason)
+        self.reason, self.options = reason, tuple(options)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something to look for.
+
+    Attributes
+    ----------
+    find
+        The words to look for, of one thing.
+    name
+        Its noun.
+    looks
+        Words that say how it looks.
+    count
+        How many; None = every one.
+    bare
+        Whether its noun takes no "a" (scissors).
+    at
+        The step whose result it is, or None.
+    note
+        How it was read, where that is not plain.
+    """
+
+    find: str
+    name: str
+    looks: tuple[str, ...] = ()
+    count: int | None = 1
+    bare: bool = False
+    at: int | None = None
+    note: str = ""
+
+    def described(self, look: str = "", extra: str = "") -> str:
+        """The thing with another look: "the small red car", "blue" -> "a small blue car"."""
+        told = look.lower().replace(",", " ").split()
+        families = {nouns.CONTRAST[w] for w in told if w in nouns.CONTRAST}
+        kept = [
+            one for one in self.looks
+            if not families & {nouns.CONTRAST.get(w, -1) for w in one.lower().split()}
+        ]  # fmt: skip
+        said = " ".join([*kept, *([look] if look else []), self.name])
+        return (said if self.bare else f"{article(said)} {said}") + extra
+
+
+def article(text: str) -> str:
+    """The article that goes before some words."""
+    return "an" if _NEXT_VOWEL.match(text) else "a"
+
+
+def unquoted(text: str) -> str:
+    """Words without the quotation marks around all of them."""
+    bare = text.strip(" .,")
+    if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == 2:
+        return bare[1:-1].strip()
+    return _paired(bare)
+
+
+def _paired(text: str) -> str:
+    """Without quotation marks whose partners were cut off."""
+    return " ".join(text.replace('"', "").split()) if text.count('"') % 2 else text
+
+
+def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing]:
+    """The things that some words name: "the dog and the cat" are two.
+
+    Parameters
+    ----------
+    text
+        The words.
+    tokens
+        The same, parsed within their sentence.
+    parse
+        Gives a text's noun phrases.
+
+    Raises
+    ------
+    Unclear
+        For words that name none, or not which.
+    """
+    single = tokens[0].lower_ if len(tokens) == 1 else ""
+    if single in words.POINTERS:
+        raise Unclear(f"{text!r} says not which thing; name it")
+    for token in tokens[1:]:
+        if token.lower_ in words.PRONOUNS_ONE | words.PRONOUNS_MANY | words.WHOLE:
+            raise Unclear(f"says not what {token.lower_!r} is; name the thing")
+    phrases = parse(text) if any(c.isalpha() for c in text) else ()
+    tops = _top_level(phrases)
+    if not tops:
+        return [_unlisted(text, tokens)]
+    left = _left_over(text, tops)
+    compounds = {t.lower_ for t in tokens if t.pos_ in ("NOUN", "PROPN")} - set(nouns.CONTRAST)
+    if any(t.lower_ == "or" for t in tokens) and len(tops) > 1:
+        options = [[_thing(p, p.refer, compounds)] for p in tops]
+        raise Unclear(f"{text!r} says not which of the two; name one", options)
+    if left and len(tops) > 1:
+        raise Unclear(f"{text!r}: cannot tell what {left!r} belongs to; make it two sentences")
+    if len(tops) == 1:
+        return [_thing(tops[0], unquoted(text) if left else tops[0].refer, compounds)]
+    found = [_thing(p, p.refer, compounds) for p in tops]
+    if len(tops) < len(phrases) and _relation_then_more(phrases, tops):
+        note = f"read as {len(tops)} things, each on its own"
+        found = [Thing(**{**vars(one), "note": one.note or note}) for one in found]
+    return found
+
+
+def _end(phrase: NounPhrase) -> int:
+    return phrase.span[1] + len(phrase.refer) - len(phrase.text)
+
+
+def _top_level(phrases: tuple[NounPhrase, ...]) -> list[NounPhrase]:
+    """Without what a relation mentions ("next to the sofa") and owners ("the girl's")."""
+    tops: list[NounPhrase] = []
+    for phrase in phrases:
+        start, stop = phrase.span
+        nested = any(p.span[1] <= start < _end(p) for p in phrases if p is not phrase)
+        owner = any(
+            q is not phrase and q.span[0] <= start and q.span[1] > stop and phrase.text in q.text
+            for q in phrases
+        )
+        if not nested and not owner:
+            tops.append(phrase)
+    return tops
+
+
+def _relation_then_more(phrases: tuple[NounPhrase, ...], tops: list[NounPhrase]) -> bool:
+    """Whether a thing follows another's neighbour: "the cup on the table and the book"."""
+    return any(p not in tops and p.span[1] < tops[-1].span[0] for p in phrases)
+
+
+def _left_over(text: str, tops: list[NounPhrase]) -> str:
+    """Words outside every phrase, joints apart."""
+    covered = [False] * len(text)
+    for phrase in tops:
+        start, stop = phrase.span[0], _end(phrase)
+        covered[start:stop] = [True] * (stop - start)
+    rest = "".join(" " if hidden else c for c, hidden in zip(text, covered, strict=False))
+    return " ".join(_JOINT.sub(" ", rest).split())
+
+
+def _unlisted(text: str, tokens: Sequence[Token]) -> Thing:
+    """A thing that no caption would point at, such as "the background"."""
+    named = [t for t in tokens if t.pos_ in ("NOUN", "PROPN")]
+    heads = [t for t in named if t.dep_ not in ("compound", "amod", "nmod")] or named
+    if not heads:
+        raise Unclear(f"{text!r} names no thing that could be found; name it")
+    head = heads[0]
+    if (head.lemma_ or head.text).lower() in words.PICTURE:
+        raise Unclear(
+            f"{text!r} means the whole picture; only things in it are repainted: name one"
+        )
+    if head.lower_ in nouns.PLACE and head.lower_ not in nouns.PICTURE:
+        raise Unclear(f"{text!r} is a place; name the thing there")
+    return Thing(unquoted(text), head.text)
+
+
+def _thing(phrase: NounPhrase, find: str, compounds: set[str]) -> Thing:
+    count, said = _count(phrase)
+    relation = phrase.refer[len(phrase.text) :]
+    looks = [m for m in phrase.modifiers if _is_look(m)]
+    bare = phrase.lemma in nouns.PLURAL_IN_FORM
+    name = phrase.head if count == 1 and not said else phrase.lemma
+    while looks and looks[-1].lower() in compounds:  # "window frame" is what it is, not its look
+        name = f"{looks.pop()} {name}"
+    if said or count != 1:
+        kept = [m for m in phrase.modifiers if m.lower() not in {*words.NUMBERS, "all", "every"}
+                and not m.isdigit()]  # fmt: skip
+        owned = any(_OWNED.search(m) for m in kept)
+        find = " ".join([*([] if owned else ["the"]), *kept, phrase.lemma]) + relation
+    return Thing(_paired(find), name, tuple(looks), count, bare)
+
+
+def _is_look(modifier: str) -> bool:
+    low = modifier.lower()
+    return not (
+        low in words.NOT_LOOKS or low in words.NUMBERS or low.isdigit() or _OWNED.search(low)
+        or low.endswith("est") or low.startswith("most ") or low in ("all", "every", "each")
+    )  # fmt: skip
+
+
+def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
+    """How many are meant, and whether `find` has to be put in other words for one of them."""
+    low = phrase.text.lower()
+    first = low.split()[0]
+    several = _OF_MANY.match(low)
+    counts = (first in words.NUMBERS or first in ("all", "each", "every")) and (
+        first not in nouns.COLLECTIVE
+    )
+    if several and counts:
+        return words.NUMBERS.get(first), True
+    if first in words.VAGUE or (phrase.plural and set(low.split()) & words.VAGUE):
+        raise Unclear(f"{phrase.text!r} says not how many; give a number or say 'all'")
+    if first in ("every", "each"):
+        return None, True
+    if not phrase.plural or (" of " in low and first not in ("all", "both")):
+        return 1, False
+    numbers = [_number(m) for m in phrase.modifiers] + [_number(first)]
+    known = [n for n in numbers if n is not None]
+    return (known[0] if known else None), True
+
+
+def _number(word: str) -> int | None:
+    low = word.lower()
+    if low.isdigit():
+        value = int(low)
+    elif low in words.NUMBERS:
+        value = words.NUMBERS[low]
+    else:
+        return None
+    if not 1 <= value <= 16:
+        raise Unclear(f"{word!r} is not a number from 1 to 16; say 'all' for every one")
+    return value

@@ -1,0 +1,164 @@
+"""What grounding a whole caption gives: a segment for each phrase and one map of ids.
+
+It holds and checks; other formats are written by `multiobject.exports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grounding.result import STATUSES as GROUNDING_STATUSES
+from grounding.result import Box
+from multiobject.errors import MultiObjectError
+
+if TYPE_CHECKING:
+    from multiobject.exports.coco import CocoPanoptic
+
+STATUSES = (*GROUNDING_STATUSES, "unknown")
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One of the things that a phrase names.
+
+    Attributes
+    ----------
+    mask
+        (H, W) bool.
+    box
+        xyxy, half-open pixels, of the mask.
+    score
+        In [0, 1].
+    id
+        Its number in the id map; 0 where another segment has all of its pixels.
+    """
+
+    mask: np.ndarray
+    box: Box
+    score: float
+    id: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One phrase of a caption and where it is.
+
+    Attributes
+    ----------
+    phrase
+        The words it was looked for with.
+    span
+        Half-open character offsets of its noun phrase in the caption.
+    name
+        Its noun, in the dictionary's form.
+    is_thing
+        Things can be counted; stuff ("sky", "grass") cannot.
+    plural
+        Whether more than one is meant.
+    mask
+        (H, W) bool: all of it, also where another segment covers it; all False when not found.
+    score
+        In [0, 1], as `Grounding.score`; of several instances the best one's.
+    status
+        As `Grounding.status`; ``unknown``: the model does not know its words.
+    reason
+        One sentence on the status.
+    instances
+        Of a plural thing each one, best first; of a single thing itself; of stuff none.
+    ids
+        Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
+    """
+
+    phrase: str
+    span: tuple[int, int]
+    name: str
+    is_thing: bool
+    plural: bool
+    mask: np.ndarray
+    score: float
+    status: str
+    reason: str
+    instances: tuple[Instance, ...] = ()
+    ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise MultiObjectError(
+                f"status {self.status!r} given; expected one of {', '.join(STATUSES)}"
+            )
+        if self.mask.ndim != 2 or self.mask.dtype != bool:
+            raise MultiObjectError(
+                f"mask of {self.mask.dtype} {self.mask.shape} given; expected (H, W) bool"
+            )
+        if not 0 <= self.score <= 1:
+            raise MultiObjectError(f"score {self.score} given; expected a number in [0, 1]")
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a place at all."""
+        return self.status not in ("absent", "unknown")
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticGrounding:
+    """Where everything is that a caption names.
+
+    Attributes
+    ----------
+    caption
+        As given.
+    segments
+        One for each noun phrase, in the caption's order; phrases that are not there too.
+    id_map
+        (H, W) int32: every pixel's one segment or instance, 0 = none.
+    timings
+        Seconds by stage.
+    """
+
+    caption: str
+    segments: tuple[Segment, ...]
+    id_map: np.ndarray
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.id_map.ndim != 2 or self.id_map.dtype != np.int32:
+            raise MultiObjectError(
+                f"id map of {self.id_map.dtype} {self.id_map.shape} given; expected (H, W) int32"
+            )
+        owned = [i for segment in self.segments for i in segment.ids]
+        present = set(np.unique(self.id_map).tolist()) - {0}
+        if len(owned) != len(set(owned)) or set(owned) != present:
+            raise MultiObjectError(
+                f"the id map holds {sorted(present)} and the segments {sorted(owned)}; expected "
+                "the same ids, each once"
+            )
+        for segment in self.segments:
+            if segment.mask.shape != self.id_map.shape:
+                raise MultiObjectError(
+                    f"the mask of {segment.phrase!r} is {segment.mask.shape} and the id map "
+                    f"{self.id_map.shape}; expected one shape"
+                )
+
+    @property
+    def found(self) -> tuple[Segment, ...]:
+        """The segments that have a place."""
+        return tuple(s for s in self.segments if s.found)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.id_map.shape[1], self.id_map.shape[0]
+
+    def painted(self, id: int) -> np.ndarray:
+        """The pixels of one id, (H, W) bool."""
+        return self.id_map == id
+
+    def to_coco_panoptic(self, **options: Any) -> CocoPanoptic:
+        """The PNG and the JSON of COCO's panoptic format; see `exports.coco.coco_panoptic`."""
+        from multiobject.exports.coco import coco_panoptic
+
+        return coco_panoptic(self, **options)

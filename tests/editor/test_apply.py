@@ -1,0 +1,279 @@
+"""Doing plans: the order of steps with a painter of squares, the whole with the real miniature."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from editor import Editor, GroundbrushError, Plan, Step, read_plan
+from editor import apply as module
+from editor.apply import apply_plan, save_applied
+from editor.edit import Edit, Variant
+from editor.images import Picture, open_picture
+from editor.mask_source import decode_mask
+from grounding.result import Candidate, Grounding
+from miniature.scenes import compose
+from multiobject.instances import Place, split_places, tight_box
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0)}
+
+
+class SquarePainter:
+    """An editor that finds squares by their colour and paints them over, wholly predictable."""
+
+    def __init__(self) -> None:
+        preset = SimpleNamespace(inpainter={})
+        usual = SimpleNamespace(dilate=1 / 6)
+        self.models = SimpleNamespace(words=None, grounder=lambda: None, preset=preset,
+                                      inpaint_settings=lambda **_: usual)  # fmt: skip
+        self.painted: list[tuple[str, str | None, int, int | None]] = []
+
+    def check_find(self, phrase: str) -> str:
+        return phrase
+
+    def look(self, picture: Picture) -> Picture:
+        return picture
+
+    def ground(self, picture: Picture, phrase: str) -> Grounding:
+        colour = COLOURS[phrase.split()[-2]]
+        labels, count = ndimage.label((picture.pixels == colour).all(2))
+        masks = [labels == k for k in range(1, count + 1)]
+        nothing = np.zeros(labels.shape, bool)
+        first = masks[0] if masks else nothing
+        others = tuple(Candidate(tight_box(m), 0.8, m) for m in masks[1:])
+        height, width = labels.shape
+        return Grounding(phrase, "found" if masks else "absent", "no such square",
+                         tight_box(first) if masks else None, first, 0.9, others, ((0, 0),),
+                         (labels > 0).astype(np.float32), (0, 0, width, height))  # fmt: skip
+
+    def _paint(self, picture, request, callbacks, found) -> Edit:
+        mask = np.zeros(picture.pixels.shape[:2], bool) if found is None else found.mask
+        if "mask" in request:
+            mask = decode_mask(request["mask"])
+        elif request["candidate"] is not None:
+            mask = found.candidates[request["candidate"]].mask
+        word = "black" if request["paint"] is None else request["paint"].split()[-2]
+        image = picture.pixels.copy()
+        image[mask] = COLOURS[word]
+        self.painted.append(
+            (request["find"], request["paint"], request["seed"], request["candidate"])
+        )
+        done = bool(mask.any())
+        return Edit(done, image, picture, found, mask, {}, request["seed"],
+                    (Variant(image, request["seed"]),) if done else (), {"preserved": True},
+                    () if done else (found.reason,), request=request)  # fmt: skip
+
+
+@pytest.fixture
+def painter(monkeypatch) -> SquarePainter:
+    """Plural places are the squares themselves, as the real grounder's would be."""
+    made = SquarePainter()
+
+    def find_places(_, picture, asked):
+        found = [made.ground(picture, words) for words, _ in asked]
+        return [
+            [Place(p.mask, p.score) for p in split_places(picture.pixels, one, at_most=count,
+                                                           refine=False)]
+            for one, (_, count) in zip(found, asked, strict=True)
+        ]  # fmt: skip
+
+    monkeypatch.setattr("multiobject.everything.find_places", find_places)
+    return made
+
+
+def squares(*colours: str) -> np.ndarray:
+    """Squares of 6 by 6 in a row."""
+    image = np.zeros((10, 10 * len(colours), 3), np.uint8)
+    for k, colour in enumerate(colours):
+        image[2:8, 10 * k + 2 : 10 * k + 8] = COLOURS[colour]
+    return image
+
+
+def row(image: np.ndarray) -> list[str]:
+    names = {v: k for k, v in COLOURS.items()}
+    return [names[tuple(image[5, x])] for x in range(5, image.shape[1], 10)]
+
+
+def run(painter: SquarePainter, sentence: str | Plan, *colours: str) -> list[Edit]:
+    plan = read_plan(sentence) if isinstance(sentence, str) else sentence
+    return apply_plan(painter, open_picture(squares(*colours)), plan)
+
+
+def test_each_step_starts_from_what_the_one_before_left(painter) -> None:
+    edits = run(painter, "replace the red square with a blue square and remove the green square",
+                "red", "green")  # fmt: skip
+    assert row(edits[0].image) == ["blue", "green"]
+    assert row(edits[1].picture.pixels) == ["blue", "green"]
+    assert row(edits[1].image) == ["blue", "black"]
+    assert [e.seed for e in edits] == [0, 1]
+
+
+def test_words_mean_the_things_that_were_there_not_those_just_painted(painter) -> None:
+    swap = "replace the red square with a green square and the green square with a red square"
+    for order in (("red", "green"), ("green", "red"), ("blue", "red", "green")):
+        edits = run(painter, swap, *order)
+        names = {"red": "green", "green": "red"}
+        assert row(edits[-1].image) == [names.get(c, c) for c in order]
+
+
+def test_it_means_the_result_of_the_step_before(painter) -> None:
+    edits = run(painter, "replace the red square with a green square and make it blue",
+                "green", "red")  # fmt: skip
+    assert row(edits[-1].image) == ["green", "blue"]
+
+
+def test_steps_on_the_same_place_run_in_order(painter) -> None:
+    plan = Plan("", (Step("edit", "the red square", "a green square"),
+                     Step("edit", "the green square", "a blue square"),
+                     Step("remove", "the blue square")))  # fmt: skip
+    assert row(run(painter, plan, "red")[-1].image) == ["black"]
+
+
+def test_every_one_is_done_one_by_one(painter) -> None:
+    edits = run(painter, "remove all the red squares", "red", "green", "red", "red")
+    assert row(edits[-1].image) == ["black", "green", "black", "black"]
+    assert len(edits) == 3
+    edits = run(painter, "make the red squares green", "red", "green", "red")
+    assert row(edits[-1].image) == ["green"] * 3
+    assert len(edits) == 2
+
+
+def test_so_many_are_done_as_the_words_say(painter) -> None:
+    edits = run(painter, "remove two red squares", "red", "red", "red")
+    assert sum(c == "red" for c in row(edits[-1].image)) == 1
+    short = run(painter, "remove three red squares", "red", "red")
+    assert row(short[-1].image) == ["black", "black"]
+    assert short[-1].notes[-1] == "2 found where the words say 3"
+    assert short[0].notes == ()
+
+
+def test_what_is_not_there_is_told_and_the_rest_is_done(painter) -> None:
+    first, second = run(painter, "remove the blue square, then remove the red square", "red")
+    assert not first.done
+    assert first.notes == ("no such square",)
+    assert second.done
+    assert row(second.image) == ["black"]
+
+
+def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
+    painter, monkeypatch
+) -> None:
+    plan = read_plan("remove the red square and remove the green square")
+    picture = open_picture(squares("red", "green", "blue"))
+    elsewhere = np.zeros((10, 30), bool)
+    elsewhere[2:8, 22:28] = True
+    real = painter.ground
+
+    def mistaken(picture, phrase):
+        found = real(picture, phrase)
+        if painter.painted and phrase == "the green square":
+            found = Grounding(phrase, "found", "", tight_box(elsewhere), elsewhere, 0.9, (),
+                              ((0, 0),), found.token_map, found.region)  # fmt: skip
+        return found
+
+    monkeypatch.setattr(painter, "ground", mistaken)
+    first, second = apply_plan(painter, picture, plan)
+    assert row(first.image) == ["black", "green", "blue"]
+    assert row(second.image) == ["black", "black", "blue"]
+    assert second.notes == (module.AS_GIVEN,)
+    # the mask grows as a found one would: a sixth of the square's side
+    assert second.request["operations"] == [{"op": "dilate", "pixels": 1}]
+    mine = apply_plan(painter, picture, plan, settings={"dilate": 3})
+    assert "operations" not in mine[1].request
+
+
+def test_edits_are_told_as_they_are_done(painter) -> None:
+    told = []
+    plan = read_plan("remove all the red squares and remove the green square")
+    apply_plan(painter, open_picture(squares("red", "green", "red")), plan,
+               on_edit=lambda k, step, edit: told.append((k, step.find, edit.done)))  # fmt: skip
+    assert told == [(0, "the red square", True), (0, "the red square", True),
+                    (1, "the green square", True)]  # fmt: skip
+
+
+def test_files_hold_the_result_the_strip_and_the_plan(painter, tmp_path) -> None:
+    plan = read_plan("replace the red square with a blue square and remove the green square")
+    picture = open_picture(squares("red", "green"))
+    edits = apply_plan(painter, picture, plan)
+    files, notes = save_applied(picture, plan, edits, tmp_path, "squares")
+    assert notes == []
+    assert Plan.load(files["plan"]) == plan
+    with Image.open(files["result"]) as result:
+        assert row(np.asarray(result.convert("RGB"))) == ["blue", "black"]
+    with Image.open(files["strip"]) as strip:
+        assert strip.size == (3 * 20, 10)
+
+
+def test_nothing_is_saved_when_a_pixel_outside_changed(painter, tmp_path) -> None:
+    plan = read_plan("remove the red square")
+    picture = open_picture(squares("red"))
+    edits = apply_plan(painter, picture, plan)
+    edits[0].image[0, 0] = 7
+    with pytest.raises(GroundbrushError, match="1 pixels outside the edits' supports"):
+        save_applied(picture, plan, edits, tmp_path, "squares")
+    assert not (tmp_path / "squares.applied.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("remove the dog or the cat", "not all of the sentence was understood.*the dog or the cat"),
+        ("remove the dog and sharpen the sky", "“sharpen the sky”: holds no command"),
+        ("keep the dog", "the plan has no steps .“keep the dog”: nothing to do"),
+    ],
+)
+def test_nothing_is_painted_when_not_all_is_understood(painter, sentence, words) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        run(painter, sentence, "red")
+    assert painter.painted == []
+
+
+def test_what_is_no_plan_is_refused(painter) -> None:
+    with pytest.raises(GroundbrushError, match="a plan of type dict given"):
+        apply_plan(painter, open_picture(squares("red")), {"steps": []})
+
+
+# --- the real models --------------------------------------------------------------------------
+
+QUICK = {"steps": 2}
+
+
+def test_two_edits_of_a_scene(miniature: Editor, monkeypatch) -> None:
+    scene = compose("heldout", 6)
+    looks, grounder = [], miniature.models.grounder()
+    real = grounder.look
+    monkeypatch.setattr(grounder, "look", lambda image: looks.append(1) or real(image))
+    names = [o.noun for o in scene.objects]
+    sentence = f"replace the {names[0]} with a book and the {names[2]} with a balloon"
+    edits = miniature.apply(scene.image.copy(), sentence, seed=5, settings=QUICK)
+    assert [e.done for e in edits] == [True, True]
+    assert len(looks) <= 2  # the picture as given, and once more after it was changed
+    support = np.any([e.support for e in edits], axis=0)
+    assert (edits[-1].image == scene.image)[~support].all()
+    assert (edits[1].picture.pixels == edits[0].image).all()
+    again = miniature.run(edits[1].recipe(), edits[0].image)
+    assert (again.image == edits[1].image).all()
+
+
+def test_unknown_words_are_refused_before_anything_is_painted(miniature: Editor) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(GroundbrushError, match="cannot paint 'zeppelin'"):
+        miniature.apply(picture, "replace the dog with a book and the cat with a zeppelin")
+    with pytest.raises(GroundbrushError, match="cannot find 'zeppelin'"):
+        miniature.apply(picture, "replace the dog with a book and remove the zeppelin")
+
+
+def test_everything_a_sentence_names(miniature: Editor, scene_file) -> None:
+    path, scene, asked = scene_file
+    found = miniature.ground_all(path, f"{asked.text} under the zepelin")
+    assert [s.status == "unknown" for s in found.segments] == [False, True]
+    assert "cannot find 'zepelin'" in found.segments[1].reason
+    assert found.id_map.shape == scene.image.shape[:2]
+    with pytest.raises(GroundbrushError, match="does not read as English"):
+        miniature.ground_all(path, "ein Hund neben dem Sofa")
+    with pytest.raises(GroundbrushError, match="expected mode 'phrases' or 'caption'"):
+        miniature.ground_all(path, "a dog", mode="words")

@@ -1,0 +1,250 @@
+"""Plans: what they check, their JSON, and sentences that are odd, unclear or hostile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editor import GroundbrushError, Plan, Step, read_plan
+from editor.plan import Unread
+
+TWO = "replace the dog with a cat and remove the cup"
+
+# --- steps and plans --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"action": "move"}, "action is 'move'; expected one of edit, remove"),
+        ({"find": "  "}, "find is '  '"),
+        ({"paint": None}, "paint is None"),
+        ({"action": "remove"}, "paints 'a cat'; leave paint out"),
+        ({"count": 0}, "count is 0; expected a whole number from 1 to 16, or null"),
+        ({"count": True}, "count is True"),
+        ({"at": -1}, "at is -1"),
+        ({"span": [3, 3]}, r"a span is \[3, 3\]; expected 0 <= start < stop"),
+        ({"span": "all"}, "expected two whole numbers"),
+        ({"note": 3}, "note is 3; expected text"),
+    ],
+)
+def test_a_step_is_checked(fields, words) -> None:
+    good = {"action": "edit", "find": "the dog", "paint": "a cat"}
+    assert Step(**good).find == "the dog"
+    with pytest.raises(GroundbrushError, match=words):
+        Step(**{**good, **fields})
+
+
+def test_a_plan_is_checked() -> None:
+    step = Step("remove", "the dog")
+    with pytest.raises(GroundbrushError, match="has 65 steps; expected at most 64"):
+        Plan("", (step,) * 65)
+    with pytest.raises(GroundbrushError, match="names the result of step 0; expected an earlier"):
+        Plan("", (Step("remove", "the dog", at=0),))
+    with pytest.raises(GroundbrushError, match=r"span \(0, 9\) lies outside the sentence of 3"):
+        Plan("abc", (Step("remove", "the dog", span=(0, 9)),))
+
+
+def test_a_plan_reads_well() -> None:
+    plan = read_plan(TWO + ", then sharpen the sky. Keep the sofa")
+    assert str(plan).splitlines()[:2] == [
+        "1. replace “the dog” with “a cat”   [replace the dog with a cat]",
+        "2. remove “the cup”   [remove the cup]",
+    ]
+    assert "not read: “sharpen the sky”: holds no command; expected replace X with Y" in str(plan)
+    assert str(plan).splitlines()[-1].startswith("note: “Keep the sofa”: nothing to do")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        TWO,
+        "replace the apple with a pear and make it green",
+        "remove the dog or the cat",
+        "erase two dogs, don't remove the cat",
+        "remove the caf\u00e9 \U0001f436 sign",
+    ],
+)
+def test_a_plan_comes_back_from_its_json_and_file(sentence, tmp_path) -> None:
+    plan = read_plan(sentence)
+    assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
+    plan.save(tmp_path / "deep" / "plan.json")
+    assert Plan.load(tmp_path / "deep" / "plan.json") == plan
+
+
+steps = st.builds(
+    lambda remove, find, paint, count, note: Step(
+        "remove" if remove else "edit", find, None if remove else paint, count, None, None, note
+    ),
+    st.booleans(),
+    st.text("abc é", min_size=1).filter(str.strip),
+    st.text("xyz \n", min_size=1).filter(str.strip),
+    st.none() | st.integers(1, 16),
+    st.text(max_size=5),
+)
+
+
+@given(st.lists(steps, max_size=5), st.lists(st.text(max_size=5), max_size=2))
+def test_any_plan_comes_back(made, notes) -> None:
+    plan = Plan("", tuple(made), (Unread((0, 1), "x", "why", (tuple(made[:1]),)),), tuple(notes))
+    assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
+
+
+def test_a_plan_can_be_changed_by_hand() -> None:
+    given = read_plan("remove the dog or the cat").as_dict()
+    given["steps"] = given["unread"][0]["readings"][1]
+    given["unread"] = []
+    plan = Plan.from_dict(given)
+    assert [s.find for s in plan.steps] == ["the cat"]
+    least = {"groundbrush_plan": 1, "steps": [{"action": "remove", "find": "the cup"}]}
+    assert Plan.from_dict(least).steps == (Step("remove", "the cup"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"groundbrush_plan": 2}, "plan version 2 given; this program reads version 1"),
+        ({"groundbrush_plan": True}, "plan version True"),
+        ({"stepps": []}, "unknown name 'stepps'"),
+        ({"steps": "none"}, "the plan's steps is 'none'; expected a list"),
+        ({"steps": [3]}, r"step 0 \(from 0\): a step is 3; expected a mapping"),
+        ({"steps": [{"find": "x"}]}, "a step has no 'action'"),
+        ({"steps": [{"action": "remove", "find": "x", "where": 1}]}, "unknown name 'where'"),
+        ({"unread": [{"span": [0, 1], "words": "x"}]}, "needs words and a reason"),
+        ({"notes": [1]}, "notes are"),
+        ({"sentence": 3}, "sentence is 3; expected text"),
+    ],
+)
+def test_a_bad_plan_is_refused_with_the_reason(change, words) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        Plan.from_dict({**read_plan(TWO).as_dict(), **change})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b"3"])
+def test_a_file_that_is_no_plan_is_refused(content, tmp_path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(GroundbrushError):
+        Plan.load(path)
+
+
+def test_a_missing_plan_file_is_named(tmp_path) -> None:
+    with pytest.raises(GroundbrushError, match="does not exist; expected a plan file"):
+        Plan.load(tmp_path / "plan.json")
+
+
+# --- sentences --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sentence", ["", "   ", "!?", "12345", "🐶🛋️", "\x00"])
+def test_a_sentence_without_words_is_refused(sentence) -> None:
+    with pytest.raises(GroundbrushError, match="holds no words"):
+        read_plan(sentence)
+
+
+@pytest.mark.parametrize("sentence", ["ersetze den Hund durch eine Katze", "удали собаку"])
+def test_other_languages_are_refused(sentence) -> None:
+    with pytest.raises(GroundbrushError, match="does not read as English"):
+        read_plan(sentence)
+
+
+@pytest.mark.parametrize("sentence", [None, 7, b"remove the dog", ["remove"]])
+def test_what_is_no_text_is_refused(sentence) -> None:
+    with pytest.raises(GroundbrushError, match=f"a {type(sentence).__name__}; expected a text"):
+        read_plan(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        ("the weather is nice", "holds no command; expected replace X with Y"),
+        ("remove", "says not what to remove"),
+        ("replace the dog", "says not what to replace it with"),
+        ("change the dog", "says not what to change it"),
+        ("make it green", "says not what 'it' is"),
+        ("remove the dog and make it green", "'it' would be what was just removed"),
+        ("remove the dog and the cat and put a frog there", "in whose place"),
+        ("make the picture brighter", "compares"),
+        ("turn the photo into a painting", "means the whole picture"),
+        ("make everything blue", "'everything' says not which thing"),
+        ("remove several apples", "says not how many"),
+        ("remove 40 dogs", "'40' is not a number from 1 to 16"),
+        ("swap the dog and the cat", "exchanging places is not possible"),
+        ("swap the dog with the cat", "could mean that the two change places"),
+        ("replace the two dogs with three cats", "in other places than there are"),
+        ("put a bird next to the tree", "names a free place"),
+        ("add a dog", "says not where to add it"),
+        ("change its colour to red", "says not whose colour"),
+        ("change the colour of the car", "says not to which colour"),
+        ("make the dog small", "asks for another size"),
+        ("remove the left one", "names no thing that could be found"),
+    ],
+)
+def test_what_is_unclear_is_named_and_never_guessed(sentence, reason) -> None:
+    plan = read_plan(sentence)
+    assert any(reason in part.reason for part in plan.unread), plan
+    for part in plan.unread:
+        assert sentence[slice(*part.span)] == part.words
+
+
+def test_what_has_two_meanings_is_told_with_both() -> None:
+    (part,) = read_plan("replace the man with a red hat with a dog").unread
+    assert [[(s.find, s.paint) for s in steps] for steps in part.readings] == [
+        [("the man", "a red hat with a dog")],
+        [("the man with a red hat", "a dog")],
+    ]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["remove the dog and everything", "make the dog blue and it green", "erase the cat beside it"],
+)
+def test_a_command_with_an_unclear_half_gives_no_step(sentence) -> None:
+    plan = read_plan(sentence)
+    assert plan.steps == ()
+    assert [part.words for part in plan.unread] == [sentence]
+
+
+def test_quotes_emoji_and_capitals_do_no_harm() -> None:
+    for sentence in (
+        "“replace the dog with a cat”",
+        "🐶 replace the 🐶 dog with a 🐱 cat 🎉",
+        "REPLACE THE DOG WITH A CAT!!!",
+        "replace the dog   with\n\n a cat",
+    ):
+        (step,) = read_plan(sentence).steps
+        assert (step.find, step.paint) == ("the dog", "a cat")
+        assert "dog" in sentence[slice(*step.span)].lower()
+
+
+def test_lettering_keeps_its_quotes() -> None:
+    (step,) = read_plan('replace the word "STOP" with "GO"').steps
+    assert (step.find, step.paint) == ('the word "STOP"', "GO")
+
+
+def test_a_thousand_words() -> None:
+    sentence = ", ".join(["remove the red car", "turn the dog into a cat"] * 32)
+    assert len(read_plan(sentence).steps) == 64
+    with pytest.raises(GroundbrushError, match="has 300 steps; expected at most 64"):
+        read_plan("remove the dog. " * 300)
+    with pytest.raises(GroundbrushError, match="expected at most 20,000"):
+        read_plan("remove the dog " * 2000)
+
+
+WORDS = """replace remove make turn put change the a dog cats red it them with into to on of and
+then , . colour not don't green two all there one where is 's " ' - please 🐶 left for""".split()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12))
+def test_any_row_of_words_is_answered_and_every_part_lies_in_the_sentence(row) -> None:
+    sentence = " ".join(["remove", *row])
+    plan = read_plan(sentence)
+    assert plan.steps or plan.unread or plan.notes
+    for part in (*plan.steps, *plan.unread):
+        start, stop = part.span
+        assert 0 <= start < stop <= len(sentence)
+    assert Plan.from_dict(plan.as_dict()) == plan

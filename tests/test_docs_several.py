@@ -1,0 +1,50 @@
+"""The page on several things says what runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from editor import read_plan
+from editor.cli import build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "several.md").read_text(encoding="utf-8")
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
+        exec(code, names)
+    assert (tmp_path / "out" / "plan.json").is_file()
+    assert "'all': 0.75" in capsys.readouterr().out
+    assert len(names["edits"]) >= 2
+
+
+def test_the_plan_on_the_page_is_the_plan() -> None:
+    sentence = re.search(r'apply \S+ "(.*?)" --plan-only', PAGE)[1]
+    assert f"```\n{read_plan(sentence)}\n```" in PAGE
+
+
+def test_the_commands_of_the_page_parse() -> None:
+    import shlex
+
+    commands = re.findall(r"^groundbrush (.*)$", PAGE, re.M)
+    assert len(commands) >= 3
+    for command in commands:
+        build_parser().parse_args(shlex.split(command))
+
+
+def test_the_table_is_true() -> None:
+    rows = re.findall(r"^\| (?!words|---)(.*?) \|", PAGE, re.M)
+    assert len(rows) == 8
+    fill = {" X's": " the dog's", " X": " the dog", " Y": " a cat", "a a": "a"}
+    for row in rows:
+        for form in row.replace(" / transform", "").replace("turn / change", "turn").split("; "):
+            said = form.replace("remove / erase / delete", "erase")
+            for short, long in fill.items():
+                said = said.replace(short, long)
+            plan = read_plan(said)
+            assert (plan.steps or plan.notes) and not plan.unread, said
