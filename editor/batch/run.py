@@ -1,0 +1,327 @@
+"""The batch's sentence: check -> lock -> read the journal -> find -> paint -> publish.
+
+A row is finished when its record is in the journal; its files are on the disk before that. What a
+killed run left is taken up where the journal ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from editor.batch.engine import Engine, Load, LocalEngine, Task
+from editor.batch.errors import BatchStopped, stops_everything
+from editor.batch.journal import Journal, decode
+from editor.batch.lock import FolderLock
+from editor.batch.manifest import Manifest
+from editor.batch.outcome import Result, failure, result_of
+from editor.batch.preflight import check_rows
+from editor.batch.progress import OnProgress, Progress
+from editor.batch.review import write_review
+from editor.batch.rows import GATES, Row
+from editor.batch.state import State, own_files, preset_digest, sweep
+from editor.batch.work import Place, finish_found, passes
+from editor.errors import GroundbrushError, one_line
+from editor.files import as_path, atomic_write
+
+WORK = ".batch"
+"""Folder in the output folder of what is kept between runs."""
+RESULTS, REVIEW_SHEET = "results.jsonl", "review.html"
+SUFFIXES = ("png", "webp", "jpg")
+MakeEngine = Callable[[Load, Place], Engine]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, and where to.
+
+    Attributes
+    ----------
+    manifest
+        The rows.
+    out
+        Folder of results.
+    gate
+        What becomes of rows that are not plainly found: ``hold`` them for a person, ``skip`` them
+        or ``paint`` the best guess.
+    suffix
+        Of painted pictures: png, webp or jpg (lossy).
+    resume
+        Go on with the batch that the folder holds; what is finished and still asked for stays.
+    retry_failed
+        With that, do failed rows again.
+    """
+
+    manifest: Manifest
+    out: Path
+    gate: str = "hold"
+    suffix: str = "png"
+    resume: bool = False
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", as_path(self.out))
+        if self.gate not in GATES:
+            raise GroundbrushError(f"gate {self.gate!r} given; expected one of {', '.join(GATES)}")
+        if self.suffix not in SUFFIXES:
+            raise GroundbrushError(
+                f"format {self.suffix!r} given; expected one of {', '.join(SUFFIXES)}"
+            )
+
+    @property
+    def place(self) -> Place:
+        """Where it reads and writes."""
+        return Place(self.manifest.root, self.out, self.out / WORK, self.suffix,
+                     self.gate)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What a batch came to.
+
+    Attributes
+    ----------
+    counts
+        Rows by status, of the whole manifest.
+    worked
+        How many rows this run did.
+    results, review
+        The files.
+    notes
+        What was repaired or taken over.
+    seconds
+        That this run took.
+    """
+
+    counts: Mapping[str, int]
+    worked: int
+    results: Path
+    review: Path
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do: rows by action, and how many are finished already."""
+
+    actions: Mapping[str, int]
+    finished: int
+    find: int
+
+
+def run_batch(
+    job: Job,
+    load: Load,
+    *,
+    on_progress: OnProgress | None = None,
+    engine: MakeEngine = LocalEngine,
+) -> BatchReport:
+    """Do a batch, or go on with one.
+
+    Parameters
+    ----------
+    job
+        What and where.
+    load
+        Makes an editor, such as ``lambda: Editor.load("miniature")``; called once or twice.
+    on_progress
+        Called with a `Progress` after each row.
+    engine
+        Makes what does the work.
+
+    Returns
+    -------
+    BatchReport
+        Rows that failed are in its counts, and their errors in the results; they stop nothing.
+
+    Raises
+    ------
+    ManifestError
+        For rows that cannot be done as they are; nothing was loaded then.
+    BatchStopped
+        When no row could be done any more, such as for a full disk; what is finished is kept.
+    GroundbrushError
+        When another process uses the folder, it holds another batch, or a model cannot be loaded.
+    """
+    started = time.perf_counter()
+    editor = load()
+    place = job.place
+    with FolderLock(place.work / "lock") as lock, Journal(place.work / "journal") as journal:
+        notes = [*filter(None, [lock.took_over]), *journal.notes]
+        if journal.records and not (job.resume or job.retry_failed):
+            raise GroundbrushError(
+                f"{str(job.out)!r} holds a batch that was begun; --resume goes on with it; choose "
+                "another --out for another one"
+            )
+        existing = own_files(place.out)
+        if not journal.records:
+            _check_free(job, existing)
+        if sweep(place):
+            notes.append("files that were not written whole were removed")
+        state = State(place, preset_digest(editor.preset), job.retry_failed)
+        state.take(journal.records)
+        journal.records.clear()
+        left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
+        check_rows(editor, job.manifest, left, job.out)
+        journal.append({"event": "run", "version": 1, "preset": editor.preset.name,
+                        "rows": len(job.manifest.rows), "left": len(left)})  # fmt: skip
+        run = _Run(job, state, journal, engine(load, place), on_progress, existing)
+        try:
+            run.work(left)
+        except BaseException:
+            # What went wrong is told, not that the sheet of what was done cannot be written then.
+            with contextlib.suppress(GroundbrushError, OSError):
+                _publish(job, state)
+            raise
+        return BatchReport(_publish(job, state), len(left), job.out / RESULTS,
+                           job.out / REVIEW_SHEET, tuple(notes),
+                           time.perf_counter() - started)  # fmt: skip
+
+
+def examine(job: Job, load: Load) -> Outlook:
+    """Check everything that a run would check and tell what it would do; nothing is written."""
+    editor, place = load(), job.place
+    state = State(place, preset_digest(editor.preset), job.retry_failed)
+    journal = place.work / "journal"
+    if job.resume or job.retry_failed:
+        with contextlib.suppress(FileNotFoundError):
+            state.take(decode(journal.read_bytes())[0])
+    left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
+    check_rows(editor, job.manifest, left, job.out)
+    keys = {state.key(row) for row in left
+            if row.grounds and state.grounding(job.manifest, row) is None}  # fmt: skip
+    finished = len(job.manifest.rows) - len(left)
+    return Outlook(Counter(row.action for row in left), finished, len(keys))
+
+
+@dataclass(eq=False)
+class _Run:
+    """One run over the rows that are left."""
+
+    job: Job
+    state: State
+    journal: Journal
+    engine: Engine
+    on_progress: OnProgress | None
+    existing: dict[str, set[str]]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def work(self, left: Sequence[Row]) -> None:
+        """Find everything, then paint everything."""
+        open_rows = self._find([row for row in left if row.grounds])
+        others = [Task(row) for row in left if not row.grounds]
+        tasks = sorted([*open_rows, *others], key=lambda task: task.row.number)
+        progress = self._progress("painting", len(tasks))
+        for done in self.engine.paint(tasks):
+            assert done.result is not None
+            self._commit(done.task.row, done.result, done.picture)
+            progress()
+
+    def _find(self, rows: Sequence[Row]) -> list[Task]:
+        """Find every phrase once; rows that this finishes are finished; the others' tasks."""
+        by_key: dict[str, list[Row]] = {}
+        for row in rows:
+            by_key.setdefault(self.state.key(row), []).append(row)
+        tasks: list[Task] = []
+        wanted: dict[str, list[Task]] = {}  # by picture, so that each is read by the models once
+        for key, same in by_key.items():
+            facts = self.state.grounding(self.job.manifest, same[0])
+            if facts is not None:
+                tasks += self._found(same, key, facts)
+            else:
+                wanted.setdefault(same[0].image, []).append(Task(same[0], key))
+        progress = self._progress("finding", sum(map(len, wanted.values())))
+        for done in self.engine.find([task for tasks in wanted.values() for task in tasks]):
+            key = str(done.task.key)
+            if done.facts is not None:
+                self.journal.append({"event": "found", "key": key, "facts": dict(done.facts)})
+                tasks += self._found(by_key[key], key, done.facts)
+            else:
+                assert done.result is not None
+                why = {name: done.result[name] for name in ("error", "reason")}
+                for row in by_key[key]:
+                    self._commit(row, result_of(row, "failed", **why), done.picture)
+            progress()
+        return tasks
+
+    def _found(self, rows: Sequence[Row], key: str, facts: Mapping[str, Any]) -> list[Task]:
+        """Finish the rows that are not to be painted; tasks of the others."""
+        tasks = []
+        for row in rows:
+            status = passes(row, self.state.place, facts)
+            if status is None:
+                tasks.append(Task(row, key, facts))
+                continue
+            try:
+                result = finish_found(self.state.place, row, key, facts, status)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+                if stops_everything(error):
+                    raise _stopped(row, error) from error
+                result = failure(row, "find", error)
+            self._commit(row, result, facts["picture"])
+        return tasks
+
+    def _commit(self, row: Row, result: Result, picture: Mapping[str, Any] | None) -> None:
+        """Make a row's result final: its files are there, now the journal says so."""
+        place = self.state.place
+        try:
+            for name in self.existing.pop(row.name, set()) - set(result["files"].values()):
+                (place.out / name).unlink(missing_ok=True)  # of another request of this name
+            record = self.state.record(row, result, picture)
+        except OSError as error:
+            raise _stopped(row, error) from error
+        self.journal.append(record)
+        self.state.take([record])
+        self.counts[result["status"]] += 1
+
+    def _progress(self, stage: str, total: int) -> Callable[[], None]:
+        started, done = time.perf_counter(), 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if self.on_progress is not None:
+                seconds = time.perf_counter() - started
+                self.on_progress(Progress(stage, done, total, seconds, dict(self.counts)))
+
+        return step
+
+
+def _check_free(job: Job, existing: Mapping[str, set[str]]) -> None:
+    """Refuse a folder where a new batch would overwrite files that are not its own."""
+    taken = next((n for row in job.manifest.rows for n in sorted(existing.get(row.name, ()))), None)
+    if taken is not None:
+        raise GroundbrushError(
+            f"{str(job.out)!r} holds {taken!r} already, which is not of this batch and would be "
+            "overwritten; choose another --out, or move it away"
+        )
+
+
+def _stopped(row: Row, error: BaseException) -> BatchStopped:
+    return BatchStopped(
+        f"stopped at row {row.number} ({row.name}): {one_line(error)}; what is finished is kept: "
+        "mend that, and run it again with --resume"
+    )
+
+
+def _publish(job: Job, state: State) -> Counter[str]:
+    """Write the results and the review sheet of the whole manifest; rows by status."""
+    counts: Counter[str] = Counter()
+
+    def write(file: Any) -> None:
+        for result in state.results(job.manifest):
+            counts[result["status"]] += 1
+            file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+
+    atomic_write(job.out / RESULTS, write)
+    write_review(job.out / REVIEW_SHEET, os.path.basename(str(job.manifest.source)),
+                 state.results(job.manifest), counts)  # fmt: skip
+    return counts

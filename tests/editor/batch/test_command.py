@@ -1,0 +1,155 @@
+"""`groundbrush batch` with the real miniature models, killed once on its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_editor import FakeEditor, outputs, picture_file, results
+from PIL import Image
+
+from editor import Editor
+from editor.batch.journal import decode
+from editor.cli import main
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+OPTIONS = ["--steps", "2", "--gate", "paint", "--offline", "--device", "cpu", "--quiet"]
+
+
+def write_manifest(scene_file: tuple, folder: Path, rows: list[dict]) -> list[str]:
+    """A manifest about the scene; the command's arguments."""
+    shutil.copy(scene_file[0], folder / "scene.png")
+    lines = [json.dumps({"image": "scene.png", **row}) for row in rows]
+    (folder / "m.jsonl").write_text("\n".join(lines))
+    return ["batch", str(folder / "m.jsonl"), *OPTIONS]
+
+
+def test_the_real_models_do_every_kind_of_row(
+    scene_file: tuple, tmp_path: Path, miniature: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: miniature))
+    words = scene_file[2].text
+    rows = [{"remove": words, "retries": 0}, {"ground_all": words},
+            {"apply": f"replace {words} with a balloon"}, {"find": words}]  # fmt: skip
+    command = write_manifest(scene_file, tmp_path, rows)
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    made = results(tmp_path / "out")
+    assert [row["action"] for row in made] == ["remove", "ground-all", "apply", "ground"]
+    assert all(row["status"] in ("done", "absent") for row in made)
+    assert any(row["status"] == "done" for row in made)
+    assert [step["paint"] for step in made[2]["steps"]] == ["a balloon"]
+    for row in made:
+        for name in row["files"].values():
+            if name.endswith((".png", ".jpg")):
+                Image.open(tmp_path / "out" / name).load()
+
+
+def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
+    scene_file: tuple, tmp_path: Path, miniature: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: miniature))
+    words = scene_file[2].text
+    command = write_manifest(scene_file, tmp_path, [
+        {"find": words, "paint": "a red balloon", "seed": 3}, {"find": words},
+    ])  # fmt: skip
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    assert main([*command, "--out", str(calm)]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "editor", *command, "--out", str(killed)], cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    journal, rows = killed / ".batch/journal", 0
+    while process.poll() is None and rows < 1:
+        time.sleep(0.02)
+        records = decode(journal.read_bytes())[0] if journal.exists() else []
+        rows = sum(record["event"] == "row" for record in records)
+    process.kill()
+    _, said = process.communicate()
+    assert rows >= 1, said
+    assert main([*command, "--out", str(killed), "--resume"]) == 0
+    assert outputs(killed) == outputs(calm)
+    assert [row["error"] for row in results(killed)] == [None, None]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: FakeEditor()))
+
+
+@pytest.mark.usefixtures("fake")
+class TestCommand:
+    """The command itself, without models."""
+
+    def test_a_folder_with_one_instruction(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        for name in ("b.png", "a.png"):
+            picture_file(tmp_path / "in" / name)
+        out = tmp_path / "in/out"
+        command = ["batch", str(tmp_path / "in"), "--find", "the cup", "--paint", "a vase",
+                   "--seed", "4", "--out", str(out)]  # fmt: skip
+        assert main([*command, "--dry-run"]) == 0
+        assert "2 to edit" in capsys.readouterr().out
+        assert not out.exists()
+        assert main(command) == 0
+        said = capsys.readouterr()
+        assert "2 rows: 2 done" in said.out
+        assert "painting 2 of 2" in said.err
+        assert [row["image"] for row in results(out)] == ["a.png", "b.png"]
+        assert {row["recipe"]["seed"] for row in results(out)} == {4}
+        assert main([*command, "--resume", "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert (facts["counts"], facts["worked"]) == ({"done": 2}, 0)
+
+    def test_a_failed_row_is_status_1_and_the_rest_is_done(self, tmp_path: Path) -> None:
+        picture_file(tmp_path / "a.png")
+        (tmp_path / "m.csv").write_text("image,find,paint\na.png,the cup,a vase\na.png,explode,x\n")
+        command = ["batch", str(tmp_path / "m.csv"), "--out", str(tmp_path / "out"), "--quiet"]
+        assert main(command) == 1
+        assert [row["status"] for row in results(tmp_path / "out")] == ["done", "failed"]
+
+    def test_every_problem_is_printed_and_nothing_done(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "a.png")
+        (tmp_path / "m.jsonl").write_text('{"image": "../a.png", "find": "x"}\n{"image": "a.png"}')
+        command = ["batch", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out")]
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "row 1 (line 1): image '../a.png'" in error
+        assert "row 2 (line 2): nothing given" in error
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["{folder}"], "a folder needs --find"),
+            (["{folder}/m.jsonl", "--find", "x"], "--find is for a folder"),
+            (["{folder}/m.jsonl", "--recursive"], "--recursive is for a folder"),
+        ],
+    )
+    def test_wrong_usage_is_status_2(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture, options: list[str], words: str
+    ) -> None:
+        (tmp_path / "m.jsonl").write_text("{}")
+        with pytest.raises(SystemExit) as stop:
+            main(["batch", *(o.format(folder=tmp_path) for o in options)])
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err
+
+    @pytest.mark.parametrize("given", ["steps=3", "[3]"])
+    def test_settings_are_json(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture, given: str
+    ) -> None:
+        (tmp_path / "m.jsonl").write_text("{}")
+        assert main(["batch", str(tmp_path / "m.jsonl"), "--settings", given]) == 1
+        assert f"--settings '{given}' given; expected" in capsys.readouterr().err

@@ -1,0 +1,152 @@
+"""The review sheet and the progress line."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_editor import FakeEditor, mixed_manifest, results
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editor.batch import Job, Row, read_manifest, run_batch
+from editor.batch.outcome import STATUSES, failure, result_of
+from editor.batch.progress import Progress, Ticker
+from editor.batch.review import article
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and the words between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def parsed(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    return tags
+
+
+@pytest.fixture
+def sheet(memory: Path) -> tuple[Path, Tags]:
+    out = memory / "out"
+    run_batch(Job(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
+    return out, parsed((out / "review.html").read_text())
+
+
+def test_every_row_is_there_with_its_status_and_its_pictures(sheet: tuple[Path, Tags]) -> None:
+    out, tags = sheet
+    shown = [attrs["data-status"] for tag, attrs in tags.tags if tag == "article"]
+    assert shown == [row["status"] for row in results(out)]
+    images = [attrs["src"] for tag, attrs in tags.tags if tag == "img"]
+    kept = {name for row in results(out) for kind, name in row["files"].items()
+            if kind.startswith("review_")}  # fmt: skip
+    assert set(images) == kept
+    assert all((out / name).is_file() for name in images)
+    filters = [attrs["data-filter"] for tag, attrs in tags.tags if "data-filter" in attrs]
+    assert filters == ["all", "done", "held", "failed", "doubt"]
+    assert "a model broke" in tags.words
+
+
+def test_nothing_on_the_sheet_asks_the_network(sheet: tuple[Path, Tags]) -> None:
+    out, tags = sheet
+    links = [v for _, attrs in tags.tags for k, v in attrs.items() if k in ("src", "href")]
+    assert links
+    assert not any(re.match(r"(?i)\s*(\w+:|//)", link) for link in links)
+    (policy,) = [attrs["content"] for tag, attrs in tags.tags
+                 if attrs.get("http-equiv") == "Content-Security-Policy"]  # fmt: skip
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in (out / "review.html").read_text().replace("http-equiv", "")
+
+
+ODD = st.text() | st.sampled_from(
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'--><b>", "&lt;", "</article>"]
+)
+
+
+@settings(deadline=None)
+@given(ODD, ODD, ODD, ODD)
+def test_no_word_of_a_manifest_becomes_a_tag(image: str, words: str, paint: str, note: str) -> None:
+    row = Row(1, "name", image, "edit", words, paint)
+    files = {"review_before": f"review/{image}.jpg", "result": "name.edited.png"}
+    result = result_of(row, "done", reason=note, notes=[words], files=files, score=0.5,
+                       found=note, checks={words: note})  # fmt: skip
+    tags = parsed(article(result))
+    assert [tag for tag, _ in tags.tags] == [
+        "article", "h2", "span", "div", "figure", "a", "img", "figcaption", "ul", "li", "li", "li",
+        "li", "p", "a",
+    ] or (not note and [tag for tag, _ in tags.tags].count("li") == 3)  # fmt: skip
+    allowed = {"data-status", "data-doubt", "class", "href", "src", "alt", "loading"}
+    assert {name for _, attrs in tags.tags for name in attrs} <= allowed
+    broken = parsed(article(failure(row, "find", RuntimeError(note))))
+    assert {tag for tag, _ in broken.tags} <= {"article", "h2", "span", "div", "ul", "li", "p"}
+
+
+def test_a_check_that_did_not_pass_is_marked() -> None:
+    row = Row(1, "a", "a.png", "remove", "the cup")
+    for gone, mark in ((True, "0"), (False, "1")):
+        html = article(result_of(row, "done", checks={"gone": gone}))
+        assert f'data-doubt="{mark}"' in html
+
+
+def test_results_know_only_their_own_names() -> None:
+    row = Row(1, "a", "a.png", "remove", "the cup")
+    with pytest.raises(ValueError, match="colour"):
+        result_of(row, "done", colour=1)
+    with pytest.raises(ValueError, match="finished"):
+        result_of(row, "finished")
+    assert {result_of(row, status)["status"] for status in STATUSES} == set(STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
+         "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed"),
+        (Progress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
+        (Progress("painting", 1, 1001, 9.0), "painting 1 of 1001, 6.7 a minute, 2 h 30 min left"),
+        (Progress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
+    ],
+)  # fmt: skip
+def test_progress_in_words(progress: Progress, words: str) -> None:
+    assert str(progress) == words
+
+
+def test_a_log_is_told_now_and_then_and_at_each_end() -> None:
+    stream, now = io.StringIO(), 0.0
+    ticker = Ticker(stream, every=30, clock=lambda: now)
+    for stage in ("finding", "painting"):
+        for done in range(1, 11):
+            now += 7
+            ticker(Progress(stage, done, 10, now))
+    told = [line.split(",")[0] for line in stream.getvalue().splitlines()]
+    assert told == ["finding 1 of 10", "finding 6 of 10", "finding 10 of 10",
+                    "painting 1 of 10", "painting 6 of 10", "painting 10 of 10"]  # fmt: skip
+
+
+def test_a_terminal_has_one_line_that_is_written_over() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream, now = Terminal(), 0.0
+    ticker = Ticker(stream, clock=lambda: now)
+    for done in (9, 10):
+        now += 1
+        ticker(Progress("painting", done, 10, 600.0, {"failed": 1} if done == 9 else {}))
+    first, second = stream.getvalue().split("\r")[1:]
+    assert len(second.rstrip("\n")) == len(first)
+    assert second.endswith("\n")

@@ -1,0 +1,570 @@
+"""Batches with an editor without models: order, gates, resuming, failures, full disks."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_editor import FakeEditor, FakeModels, mixed_manifest, outputs, picture_file, results
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from editor.batch import BatchReport, BatchStopped, Job, ManifestError, read_manifest, run_batch
+from editor.batch import run as run_module
+from editor.batch.journal import decode
+from editor.batch.store import load_grounding, save_grounding
+from editor.errors import GroundbrushError
+from editor.images import read_recipe
+from editor.plan import Plan, Step, Unread
+
+ROOT = Path(__file__).resolve().parents[3]
+EDIT = {"find": "the cup", "paint": "a vase"}
+
+
+class Bench:
+    """A folder with a picture, manifests to write, batches to run, and what was asked of models."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self.calls: list[tuple[str, str]] = []
+        self.loads: Counter[str] = Counter()
+        picture_file(folder / "a.png")
+
+    def run(self, *rows: dict, **options: Any) -> BatchReport:
+        lines = [json.dumps({"image": "a.png", **row}) for row in rows]
+        path = self.folder / "m.jsonl"
+        path.write_text("\n".join(lines))
+        self.calls.clear()
+        self.loads.clear()
+        tell = options.pop("on_progress", None)
+        job = Job(read_manifest(path), self.out, **options)
+        return run_batch(job, lambda: FakeEditor(self.calls, self.loads), on_progress=tell)
+
+    def statuses(self) -> list[str]:
+        return [row["status"] for row in results(self.out)]
+
+
+@pytest.fixture
+def bench(memory: Path) -> Bench:
+    return Bench(memory)
+
+
+def test_every_kind_of_row_ends_as_it_should(memory: Path) -> None:
+    out = memory / "out"
+    report = run_batch(Job(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
+    rows = results(out)
+    assert [row["row"] for row in rows] == list(range(1, 11))
+    assert [row["status"] for row in rows] == [
+        "done", "done", "done", "held", "held", "done", "done", "done", "failed", "failed",
+    ]  # fmt: skip
+    assert report.counts == {"done": 6, "held": 2, "failed": 2}
+    assert len({frozenset(row) for row in rows}) == 1  # the same columns in every row
+    edit, ship, absent = rows[0], rows[6], rows[3]
+    assert set(edit["files"]) == {"mask", "result", "review_before", "review_found", "review_after"}
+    assert set(ship["files"]) >= {"result", "variant 1"}
+    assert "result" not in absent["files"]
+    assert absent["reason"] == "it is absent"
+    named = {name for row in rows for name in row["files"].values()}
+    assert named | {"results.jsonl", "review.html"} == set(outputs(out))
+    before = np.asarray(Image.open(memory / "pictures/0.png"))
+    after = np.asarray(Image.open(out / edit["files"]["result"]))
+    mask = np.asarray(Image.open(out / edit["files"]["mask"])) > 127
+    assert mask.any()
+    assert (before == after).all(2)[~mask].all()
+    assert (before != after).any(2)[mask].any()
+    recipe = read_recipe(out / edit["files"]["result"])
+    assert recipe == edit["recipe"]
+    assert recipe["image"]["path"] == "pictures/0.png"
+
+
+def test_each_model_is_loaded_once_and_everything_is_found_before_anything_is_painted(
+    bench: Bench,
+) -> None:
+    bench.run(*[{**EDIT, "find": f"thing {k}"} for k in range(3)], {"remove": "thing 1"})
+    kinds = [kind for kind, _ in bench.calls]
+    assert kinds == ["find"] * 3 + ["paint"] * 4  # "thing 1" is found once for both its rows
+    assert bench.loads == {"grounder": 1, "inpainter": 1}
+
+
+def test_looking_alone_loads_no_inpainter_and_painting_unchecked_frees_the_grounder(
+    bench: Bench,
+) -> None:
+    bench.run({"find": "the cup"}, {"ground_all": "cups"})
+    assert bench.loads == {"grounder": 1}
+    editors = []
+    path = bench.folder / "m.jsonl"
+    path.write_text(json.dumps({"image": "a.png", **EDIT}))
+
+    def load() -> FakeEditor:
+        editors.append(FakeEditor())
+        return editors[-1]
+
+    run_batch(Job(read_manifest(path), bench.folder / "other"), load)
+    loads = [dict(editor.models.loads) for editor in editors]
+    assert {"grounder": 1} in loads
+    assert {"inpainter": 1} in loads
+
+
+def test_rows_of_a_picture_are_found_one_after_the_other(bench: Bench) -> None:
+    picture_file(bench.folder / "b.png", 1)
+    bench.run(*[{"image": f"{'ab'[k % 2]}.png", "find": f"thing {k}"} for k in range(4)])
+    assert [words for _, words in bench.calls] == ["thing 0", "thing 2", "thing 1", "thing 3"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "absent", "ambiguous", "uncertain"),
+    [
+        ("hold", "held", "held", "held"),
+        ("skip", "absent", "skipped", "skipped"),
+        ("paint", "absent", "done", "done"),
+    ],
+)
+def test_the_gate(bench: Bench, gate: str, absent: str, ambiguous: str, uncertain: str) -> None:
+    rows = [
+        {**EDIT, "find": f"the {status} cup"} for status in ("absent", "ambiguous", "uncertain")
+    ]
+    bench.run(*rows, EDIT, gate=gate)
+    assert bench.statuses() == [absent, ambiguous, uncertain, "done"]
+    painted = [row["id"] for row in results(bench.out) if "result" in row["files"]]
+    assert len(painted) == bench.statuses().count("done")
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences are read without a parser: "a, b" repaints a, then b."""
+
+    def read_plan(sentence: str) -> Plan:
+        steps = tuple(Step("edit", words, "a vase") for words in sentence.split(", "))
+        return Plan(sentence, steps)
+
+    monkeypatch.setattr("editor.plan_reader.read_plan", read_plan)
+
+
+@pytest.mark.usefixtures("read")
+@pytest.mark.parametrize(
+    ("sentence", "hold", "skip", "paint"),
+    [
+        ("the cup, the dog", "done", "done", "done"),
+        ("the cup, the ambiguous dog", "held", "skipped", "done"),
+        ("the uncertain cup", "held", "skipped", "done"),
+        ("the cup, the absent dog", "held", "absent", "done"),
+        ("the absent dog", "held", "absent", "absent"),
+    ],
+)
+def test_the_gate_of_a_sentence_is_its_least_plain_steps(
+    bench: Bench, sentence: str, hold: str, skip: str, paint: str
+) -> None:
+    row = {"apply": sentence}
+    bench.run({**row, "gate": "hold"}, {**row, "gate": "skip"}, {**row, "gate": "paint"}, row)
+    assert bench.statuses() == [hold, skip, paint, hold]
+    held, skipped, painted, _ = results(bench.out)
+    anything = sentence != "the absent dog"
+    assert ("result" in held["files"]) == anything  # so that there is something to look at
+    assert ("result" in painted["files"]) == anything
+    assert ("result" in skipped["files"]) == (skip == "done")
+    assert [step["find"] for step in held["steps"]] == sentence.split(", ")
+    assert set(outputs(bench.out)) == {
+        "results.jsonl", "review.html",
+        *(name for result in results(bench.out) for name in result["files"].values()),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("read")
+def test_a_sentence_that_fails_while_it_is_saved_leaves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(pictures: list) -> None:
+        raise RuntimeError("no strip")
+
+    monkeypatch.setattr("editor.overlay_all.steps_strip", broken)
+    bench.run({"apply": "the cup"})
+    assert results(bench.out)[0]["error"]["message"] == "RuntimeError: no strip"
+    assert set(outputs(bench.out)) == {"results.jsonl", "review.html"}
+
+
+@pytest.mark.usefixtures("read")
+def test_a_sentence_that_is_not_understood_is_refused_before_anything(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread = Plan("hm", (), (Unread((0, 2), "hm", "what is to be done with it"),))
+    monkeypatch.setattr("editor.plan_reader.read_plan", lambda sentence: unread)
+    with pytest.raises(ManifestError, match=r"row 2 \(line 2\): .*what is to be done with it"):
+        bench.run(EDIT, {"apply": "hm"})
+    assert bench.loads == {}
+
+
+def test_a_rows_own_gate_and_a_chosen_candidate_go_before_the_batchs(bench: Bench) -> None:
+    row = {**EDIT, "find": "the ambiguous cup"}
+    bench.run({**row, "gate": "skip"}, {**row, "gate": "paint"}, {**row, "candidate": 0}, row)
+    assert bench.statuses() == ["skipped", "done", "done", "held"]
+
+
+def test_held_rows_are_painted_when_a_person_says_so_without_being_found_again(
+    bench: Bench,
+) -> None:
+    row = {**EDIT, "find": "the ambiguous cup"}
+    bench.run(EDIT, row, row, {"find": "the absent cup"})
+    assert bench.statuses() == ["done", "held", "held", "absent"]
+    bench.run(EDIT, {**row, "candidate": 0}, row, {"find": "the absent cup"}, resume=True)
+    assert bench.calls == [("paint", "the ambiguous cup")]
+    assert bench.statuses() == ["done", "done", "held", "absent"]
+    bench.run(EDIT, {**row, "candidate": 0}, row, {"find": "the absent cup"}, resume=True,
+              gate="paint")  # fmt: skip
+    assert bench.calls == [("paint", "the ambiguous cup")]
+    assert bench.statuses() == ["done", "done", "done", "absent"]
+
+
+def test_a_second_batch_in_the_folder_needs_resume(bench: Bench) -> None:
+    bench.run(EDIT)
+    with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume goes on"):
+        bench.run(EDIT)
+    before = outputs(bench.out)
+    report = bench.run(EDIT, resume=True)
+    assert (report.worked, bench.calls, outputs(bench.out)) == (0, [], before)
+
+
+def test_resuming_does_new_and_changed_rows_only(bench: Bench) -> None:
+    bench.run({**EDIT, "variants": 3}, {"remove": "the plate"})
+    assert len(list(bench.out.glob("00001-a.edited*.png"))) == 3
+    bench.run(EDIT, {"remove": "the plate"}, {"find": "the dog"}, resume=True)
+    assert bench.calls == [("find", "the dog"), ("paint", "the cup")]
+    assert bench.statuses() == ["done"] * 3
+    assert len(list(bench.out.glob("00001-a.edited*.png"))) == 1  # those of the old request go
+    bench.run({"remove": "the plate", "id": "00002-a"}, resume=True)
+    assert bench.calls == []
+    assert len(results(bench.out)) == 1
+    assert (bench.out / "00001-a.edited.png").is_file()  # of a row that is gone: left alone
+
+
+def test_a_lost_output_is_made_again(bench: Bench) -> None:
+    bench.run(EDIT, {"remove": "the plate"})
+    before = outputs(bench.out)
+    (bench.out / "00001-a.edited.png").unlink()
+    (bench.out / "review/00002-a.after.jpg").write_bytes(b"short")
+    bench.run(EDIT, {"remove": "the plate"}, resume=True)
+    assert [kind for kind, _ in bench.calls] == ["paint", "paint"]
+    assert outputs(bench.out) == before
+
+
+def test_a_picture_that_was_changed_is_done_again_and_one_only_touched_is_not(
+    bench: Bench,
+) -> None:
+    bench.run(EDIT)
+    os.utime(bench.folder / "a.png", (1, 1))
+    assert bench.run(EDIT, resume=True).worked == 0
+    picture_file(bench.folder / "a.png", seed=9)
+    assert bench.run(EDIT, resume=True).worked == 1
+    assert bench.calls == [("find", "the cup"), ("paint", "the cup")]
+
+
+def test_models_that_raise_fail_their_row_only_and_are_named(bench: Bench) -> None:
+    rows = [{**EDIT, "find": f"thing {k}"} for k in range(5)]
+    rows[1]["find"], rows[3]["paint"] = "explode", "explode"
+    rows[2]["find"] = "a refused word"
+    report = bench.run(*rows)
+    assert bench.statuses() == ["done", "failed", "failed", "failed", "done"]
+    assert report.counts == {"done": 2, "failed": 3}
+    errors = [row["error"] for row in results(bench.out)]
+    assert errors[1] == {"stage": "find", "kind": "RuntimeError",
+                         "message": "RuntimeError: a model broke in two lines"}  # fmt: skip
+    assert errors[2]["kind"] == "GroundbrushError"
+    assert "change them" in errors[2]["message"]
+    assert errors[3]["stage"] == "paint"
+    assert not list(bench.out.glob("00004-a.*"))  # nothing half-done is left of it
+
+
+def test_failed_rows_stay_failed_until_they_are_to_be_retried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [EDIT, {**EDIT, "paint": "explode"}, {**EDIT, "find": "explode"}]
+    bench.run(*rows)
+    bench.run(*rows, resume=True)
+    assert bench.calls == []
+    monkeypatch.setattr("fake_editor._raise", lambda words: None)  # it is mended
+    report = bench.run(*rows, retry_failed=True)
+    assert bench.calls == [("find", "explode"), ("paint", "the cup"), ("paint", "explode")]
+    assert (report.worked, report.counts) == (2, {"done": 3})
+
+
+def test_a_broken_picture_fails_its_row_only_and_is_done_when_it_is_mended(bench: Bench) -> None:
+    (bench.folder / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    rows = [EDIT, {**EDIT, "image": "b.png"}, {"image": "b.png", "ground_all": "cups"}]
+    bench.run(*rows)
+    assert bench.statuses() == ["done", "failed", "failed"]
+    assert "b.png" in results(bench.out)[1]["error"]["message"]
+    picture_file(bench.folder / "b.png", 3)
+    bench.run(*rows, resume=True)
+    assert bench.statuses() == ["done", "done", "done"]
+
+
+def test_a_kept_grounding_that_is_damaged_is_found_anew(bench: Bench) -> None:
+    row = {**EDIT, "find": "the ambiguous cup"}
+    bench.run(row)
+    (kept,) = (bench.out / ".batch/found").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-40])
+    bench.run(row, resume=True, gate="paint")
+    assert bench.calls == [("find", "the ambiguous cup"), ("paint", "the ambiguous cup")]
+    assert bench.statuses() == ["done"]
+
+
+def full_after(writes: int, number: int = errno.ENOSPC) -> Callable[..., Any]:
+    """An `os.fsync` that fails from a certain use on, as a full disk does."""
+    original = os.fsync
+    left = writes
+
+    def fsync(file: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(number, os.strerror(number))
+        original(file)
+
+    return fsync
+
+
+@pytest.mark.parametrize("writes", [0, 1, 5, 9, 14, 25, 40, 70, 100, 141])
+def test_a_full_disk_stops_the_batch_and_loses_nothing(
+    memory: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    manifest = read_manifest(mixed_manifest(memory, 20))
+    calm, full = memory / "calm", memory / "full"
+    run_batch(Job(manifest, calm), FakeEditor)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_after(writes))
+        with pytest.raises(GroundbrushError, match="(?i)no space left"):
+            run_batch(Job(manifest, full), FakeEditor)
+    journal = full / ".batch/journal"
+    finished = [r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row"] \
+        if journal.exists() else []  # fmt: skip
+    calls: list = []
+    run_batch(Job(manifest, full, resume=True), lambda: FakeEditor(calls))
+    assert outputs(full) == outputs(calm)
+    again = Counter(r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row")
+    assert set(again.values()) == {1}
+    assert set(finished) <= set(again)
+
+
+def test_a_full_disk_names_the_row_it_stopped_at(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from editor.batch import work
+
+    original = work.RowFiles.thumb
+
+    def thumb(files: work.RowFiles, kind: str, pixels: np.ndarray) -> None:
+        if files.row.number == 2 and kind == "after":
+            raise GroundbrushError("cannot write") from OSError(errno.ENOSPC, "no space left")
+        original(files, kind, pixels)
+
+    monkeypatch.setattr(work.RowFiles, "thumb", thumb)
+    with pytest.raises(BatchStopped, match=r"row 2 \(00002-a\): cannot write.*--resume"):
+        bench.run(EDIT, EDIT, EDIT)
+    assert bench.statuses() == ["done", "waiting", "waiting"]
+    assert not list(bench.out.glob("00002-a.*"))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_output_is_refused_before_anything(bench: Bench) -> None:
+    bench.out.mkdir()
+    bench.out.chmod(0o555)
+    try:
+        with pytest.raises(GroundbrushError, match=r"cannot lock .*writable folder"):
+            bench.run(EDIT)
+    finally:
+        bench.out.chmod(0o755)
+    assert bench.calls == []
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT])
+def test_an_output_that_turns_read_only_stops_the_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "replace", _refuse(number))
+    with pytest.raises(BatchStopped, match=r"stopped at row 1"):
+        bench.run(EDIT, EDIT)
+    monkeypatch.undo()
+    bench.run(EDIT, EDIT, resume=True)
+    assert bench.statuses() == ["done", "done"]
+
+
+def _refuse(number: int) -> Callable[..., None]:
+    def replace(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return replace
+
+
+def test_a_model_that_cannot_be_loaded_is_no_rows_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(self: FakeModels) -> None:
+        raise GroundbrushError("the model folder is not there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeModels, "inpainter", missing)
+        with pytest.raises(GroundbrushError, match="model folder"):
+            bench.run(EDIT, EDIT)
+    assert bench.statuses() == ["waiting", "waiting"]
+    bench.run(EDIT, EDIT, resume=True)
+    assert [kind for kind, _ in bench.calls] == ["paint", "paint"]
+
+
+def test_an_interrupted_batch_publishes_what_it_has_and_goes_on(bench: Bench) -> None:
+    def interrupt(progress: Any) -> None:
+        if (progress.stage, progress.done) == ("painting", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(EDIT, EDIT, EDIT, on_progress=interrupt)
+    assert bench.statuses() == ["done", "done", "waiting"]
+    bench.run(EDIT, EDIT, EDIT, resume=True)
+    assert bench.calls == [("paint", "the cup")]
+    assert bench.statuses() == ["done"] * 3
+
+
+def test_a_corrupt_tail_of_the_journal_is_told_and_costs_one_row(bench: Bench) -> None:
+    rows = [{**EDIT, "find": f"thing {k}"} for k in range(3)]
+    bench.run(*rows)
+    before = outputs(bench.out)
+    journal = bench.out / ".batch/journal"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    report = bench.run(*rows, resume=True)
+    assert any("was not written whole" in note for note in report.notes)
+    assert bench.calls == [("paint", "thing 2")]
+    assert outputs(bench.out) == before
+
+
+def test_a_lost_journal_is_a_new_batch_that_refuses_to_overwrite(bench: Bench) -> None:
+    bench.run(EDIT)
+    (bench.out / ".batch/journal").unlink()
+    with pytest.raises(GroundbrushError, match=r"holds '.*00001-a.* already, which is not of this"):
+        bench.run(EDIT)
+    (bench.folder / "free").mkdir()
+    (bench.folder / "free/notes.txt").write_text("mine")
+    bench.out = bench.folder / "free"
+    bench.run(EDIT)
+    assert (bench.folder / "free/notes.txt").read_text() == "mine"
+
+
+def test_a_second_process_is_refused_while_the_first_works(bench: Bench) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from editor.batch.lock import FolderLock\n"
+        "from editor.errors import GroundbrushError\n"
+        "try:\n    FolderLock(Path(sys.argv[1])).__enter__()\n"
+        "except GroundbrushError as error:\n    print(error)"
+    )
+    said = []
+
+    def other(progress: Any) -> None:
+        done = subprocess.run([sys.executable, "-c", code, str(bench.out / ".batch/lock")],
+                              cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
+        said.append(done.stdout)
+
+    bench.run({"find": "the cup"}, on_progress=other)
+    assert len(said) == 1
+    assert f"is in use by process {os.getpid()}" in said[0]
+
+
+def test_rows_that_the_preset_cannot_do_are_refused_before_a_model_is_loaded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ManifestError) as refused:
+        bench.run(
+            EDIT, {**EDIT, "settings": {"stepz": 3}}, {"remove": "x", "settings": {"steps": 0}}
+        )
+    assert [problem.row for problem in refused.value.problems] == [2, 3]
+    assert "stepz" in refused.value.problems[0].words
+    assert bench.loads == {}
+
+    class Few:
+        def check_prompt(self, prompt: str) -> None:
+            if "vase" in prompt:
+                raise GroundbrushError("cannot paint 'vase'")
+
+    monkeypatch.setattr(FakeModels, "words", Few())
+    bench.out = bench.folder / "new"
+    with pytest.raises(ManifestError, match=r"row 1 \(line 1\): cannot paint 'vase'"):
+        bench.run(EDIT)
+
+
+def test_a_result_of_a_batch_is_not_taken_as_its_input(bench: Bench) -> None:
+    bench.out.mkdir()
+    picture_file(bench.out / "x.edited.png")
+    with pytest.raises(ManifestError, match="is a result in the output folder"):
+        bench.run({**EDIT, "image": "out/x.edited.png"})
+
+
+def test_a_dry_run_counts_and_writes_nothing(bench: Bench) -> None:
+    path = bench.folder / "m.jsonl"
+    path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in (
+        EDIT, EDIT, {"remove": "the cup"}, {"find": "the dog"})))  # fmt: skip
+    job = Job(read_manifest(path), bench.out)
+    outlook = run_module.examine(job, lambda: FakeEditor(bench.calls, bench.loads))
+    assert (outlook.actions, outlook.finished, outlook.find) == (
+        {"edit": 2, "remove": 1, "ground": 1}, 0, 2,
+    )  # fmt: skip
+    assert (bench.calls, bench.loads, bench.out.exists()) == ([], {}, False)
+    bench.run(EDIT, EDIT)
+    resumed = run_module.examine(Job(job.manifest, bench.out, resume=True), FakeEditor)
+    assert (resumed.actions, resumed.finished, resumed.find) == (
+        {"remove": 1, "ground": 1}, 2, 1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [("gate", "stop"), ("suffix", "bmp")])
+def test_a_job_is_checked(bench: Bench, name: str, value: str) -> None:
+    with pytest.raises(GroundbrushError, match=f"{value}.* given; expected one of"):
+        bench.run(EDIT, **{name: value})
+
+
+@pytest.mark.parametrize("words", ["the cup", "the absent cup", "the ambiguous cup"])
+def test_a_grounding_comes_back_from_the_disk_as_it_was(bench: Bench, words: str) -> None:
+    found = FakeEditor().ground(bench.folder / "a.png", words)
+    path = bench.folder / "kept.npz"
+    save_grounding(path, found)
+    back = load_grounding(path)
+    for name in ("phrase", "status", "reason", "box", "score", "heads", "region", "presence"):
+        assert getattr(back, name) == getattr(found, name)
+    assert np.array_equal(back.mask, found.mask)
+    assert back.mask.dtype == bool
+    assert np.array_equal(back.token_map, found.token_map)
+    assert back.token_map.dtype == np.float32
+    (a,), (b,) = back.candidates, found.candidates
+    assert (a.box, a.score, np.array_equal(a.mask, b.mask)) == (b.box, b.score, True)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
+@given(st.data())
+def test_a_damaged_grounding_is_refused_or_the_same(bench: Bench, data: st.DataObject) -> None:
+    found = FakeEditor().ground(bench.folder / "a.png", "the cup")
+    path = bench.folder / "kept.npz"
+    save_grounding(path, found)
+    raw = bytearray(path.read_bytes())
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(raw[: data.draw(st.integers(len(raw) - 30, len(raw)))])
+    try:
+        back = load_grounding(path)
+    except GroundbrushError:
+        return
+    assert np.array_equal(back.mask, found.mask)
+    assert (back.phrase, back.box, back.score) == (found.phrase, found.box, found.score)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", b"cos\nsystem\n"])
+def test_what_is_no_kept_grounding_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(GroundbrushError, match="the kept grounding .* cannot be read"):
+        load_grounding(tmp_path / "x.npz")
