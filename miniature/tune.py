@@ -178,7 +178,8 @@ def tune(scenes: int, head_scenes: int) -> tuple[Choice, list[Option], str]:
     tried: list[Option] = []
     for query in ("prompt", "expression"):
         lvlm = load_miniature(query)
-        ranked = list(discover(lvlm, head_scenes).rank("sum", LOWEST, SKIP_LAYERS).top(8))
+        order = discover(lvlm, head_scenes).rank("sum", LOWEST, SKIP_LAYERS).order()
+        ranked = [(head.layer, head.head) for head in order[:5]]
         start = Choice(query, tuple(ranked[:3]), GroundingSettings())
         cases = read_cases(grounder, lvlm, scenes)
         found = ious(grounder, cases, start)

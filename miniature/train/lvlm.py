@@ -1,6 +1,6 @@
 """Train the miniature LVLM: first its tower on patches and words, then everything on language.
 
-``python -m miniature.train.lvlm --minutes-tower 40 --minutes 95`` writes
+``python -m miniature.train.lvlm --minutes-tower 40 --minutes 83`` writes
 ``miniature/weights/lvlm``. The language model never sees a box or a mask: where it looks emerges
 from describing what a phrase refers to.
 """
@@ -201,7 +201,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes-tower", type=float, default=40)
-    parser.add_argument("--minutes", type=float, default=95, help="of language training")
+    parser.add_argument("--minutes", type=float, default=83, help="of language training")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
