@@ -45,7 +45,7 @@ class Example:
 
 
 EXAMPLES = (
-    Example("demo", 1158, ("the red apple", "the apple that is not green", "the right apple",
+    Example("demo", 1158, ("the red apple", "the right apple",
             "the green apple at the top"), ("the penguin", "the blue apple"),
             ("the red apple", "a frog"), caption=16, sentence=6),
     Example("fruit", 1193, ("the red apple", "the car", "the yellow banana", "the vehicle",
@@ -55,10 +55,10 @@ EXAMPLES = (
             "the apple below the penguin"), ("the frog", "the yellow apple"),
             ("the penguin", "a green cactus"), caption=7, sentence=13),
     Example("balloons", 1230, ("the bus", "the small balloon", "the second balloon from the left",
-            "the balloon that is not orange", "the right orange balloon"),
+            "the right orange balloon"),
             ("the umbrella", "the pink balloon"), ("the green balloon", "a yellow lemon"),
             caption=14, sentence=11),
-    Example("cupcakes", 1575, ("the house", "the animal", "the large cupcake", "the middle cupcake",
+    Example("cupcakes", 1575, ("the house", "the animal", "the left cupcake", "the middle cupcake",
             "the first cupcake from the right", "the cupcake left of the dog"),
             ("the pig", "the teapot"), ("the house", "a sunflower"),
             caption=3, sentence=8, crowded=True),

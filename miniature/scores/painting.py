@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from editor import Editor
+from grounding.ground import View
+from grounding.lvlm import LVLM
 from inpaint import Fill, fill
-from miniature.scenes import PAINTS, Scene, compose
+from miniature.scenes import Scene, compose
 from miniature.scores.journal import Record
 from miniature.vocabulary import load_vocabulary
 
@@ -64,7 +65,8 @@ def painting(
     seconds = time.perf_counter() - start
     wider = {k: v for k, v in changes.items() if k != "dilate"}  # removal has its own
     gone, grounder = paint(editor, scene, target, None, seed, **wider), editor.models.grounder()
-    new, before = grounder.ground_many(grounder.look(painted.image), [f"the {noun}", f"the {old}"])
+    view = grounder.look(painted.image)
+    new, before = grounder.ground_many(view, [f"the {noun}", f"the {old}"])
     inside = (new.mask & painted.support).sum() > 0.5 * max(1, new.mask.sum())
     after = grounder.ground(grounder.look(gone.image), f"the {old}")
     record: Record = {
@@ -77,7 +79,7 @@ def painting(
         "preserved": bool((painted.image == scene.image)[~painted.support].all()),
     }  # fmt: skip
     if colour:
-        record["colour_right"] = dominant_colour(painted.image, scene.mask(target)) == colour
+        record["colour_right"] = colour_seen(view, grounder.lvlm, noun) == colour
     return [record]
 
 
@@ -95,32 +97,25 @@ def judging(editor: Editor, seed: int) -> list[Record]:
     others = [n for n in load_vocabulary().nouns if n not in nouns]
     grounder = editor.models.grounder()
     asked = [f"the {nouns[target]}", f"the {others[rng.integers(len(others))]}"]
-    there, absent = grounder.ground_many(grounder.look(scene.image), asked)
+    view = grounder.look(scene.image)
+    there, absent = grounder.ground_many(view, asked)
     truth = scene.mask(target)
     record: Record = {
         "judge_finds": bool(there.found and (there.mask & truth).sum() > 0.5 * there.mask.sum()),
         "judge_denies": not absent.found,
     }
-    colour = scene.objects[target].colour
-    if colour in PAINTS:
-        record["judge_colour"] = dominant_colour(scene.image, truth) == colour
+    paintable = {kind.noun for kind in load_vocabulary().objects if kind.paintable}
+    if nouns[target] in paintable:
+        seen = colour_seen(view, grounder.lvlm, nouns[target])
+        record["judge_colour"] = seen == scene.objects[target].colour
     return [record]
 
 
-def dominant_colour(image: np.ndarray, mask: np.ndarray) -> str:
-    """The paint colour nearest to most of the vivid pixels under a mask; "" where none is vivid."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[mask].astype(float)
-    vivid = hsv[hsv[:, 1] > 60]
-    if not len(vivid):
-        return ""
-    names = list(PAINTS)
-    hues = np.array([PAINTS[n][0] for n in names], float)
-    distance = np.abs((vivid[:, :1] - hues + 90) % 180 - 90)
-    # Pink is red's and purple's neighbour in hue; it differs by being paler and brighter.
-    pale = (vivid[:, 1] < 150) & (vivid[:, 2] > 190)
-    distance[:, names.index("pink")] += np.where(pale, 0, 12)
-    distance[:, names.index("red")] += np.where(pale, 8, 0)
-    return names[int(np.bincount(distance.argmin(1), minlength=len(names)).argmax())]
+def colour_seen(view: View, lvlm: LVLM, noun: str) -> str:
+    """The paint colour in which the LVLM is surest that the thing is there."""
+    colours = load_vocabulary().paint_colours
+    said = lvlm.presence(view.encoded, [f"the {colour} {noun}" for colour in colours])
+    return colours[int(np.argmax(said))]
 
 
 def reconstruction(editor: Editor, seed: int) -> list[Record]:

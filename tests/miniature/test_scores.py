@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from miniature.scenes import PAINTS, compose, painted_sprite
+from editor import Editor
+from miniature.scenes import compose
 from miniature.scores.__main__ import spread
 from miniature.scores.finding import CROWDED_FROM, RARE, asked_of, scene_of
 from miniature.scores.journal import Journal, Record, fingerprint
 from miniature.scores.page import Measured, page, rate
-from miniature.scores.painting import dominant_colour, edit_of
+from miniature.scores.painting import colour_seen, edit_of
 from miniature.scores.segmenting import inner_point, rough_mask, shaken
 from miniature.scores.sheets import LABEL, TILE, tile, verdict
 
@@ -91,10 +91,16 @@ def test_a_rate_has_an_interval_that_holds_its_mean_and_nothing_gives_a_dash() -
     assert rate(np.ones(5)) == "1.00 [1.00, 1.00] (n = 5)"
 
 
-@pytest.mark.parametrize("colour", sorted(PAINTS))
-def test_the_colour_yardstick_names_what_the_composer_paints(colour: str) -> None:
-    sprite = painted_sprite("balloon", colour)
-    assert dominant_colour(sprite[..., :3].copy(), sprite[..., 3] > 128) == colour
+def test_the_judge_of_colours_names_what_the_composer_painted(miniature: Editor) -> None:
+    grounder, seen = miniature.models.grounder(), []
+    for seed in range(40):
+        scene = compose("validation", seed)
+        nouns = [o.noun for o in scene.objects]
+        for item in scene.objects:
+            if item.noun in ("car", "balloon", "book") and nouns.count(item.noun) == 1:
+                view = grounder.look(scene.image)
+                seen.append(colour_seen(view, grounder.lvlm, item.noun) == item.colour)
+    assert len(seen) > 5 and np.mean(seen) > 0.8
 
 
 def test_prompts_of_the_segmenter_stay_near_the_object() -> None:
