@@ -14,10 +14,13 @@ _EXPORTS = {
     "Editor": "editor.api",
     "Grounding": "grounding.result",
     "GroundbrushError": "editor.errors",
+    "Plan": "editor.plan",
     "Preset": "editor.presets",
+    "Step": "editor.plan",
     "load_preset": "editor.presets",
     "open_picture": "editor.images",
     "preset_names": "editor.presets",
+    "read_plan": "editor.plan_reader",
 }
 __all__ = sorted(_EXPORTS)
 

@@ -10,27 +10,32 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editor.edit import Edit, Variant
+from editor.edit import Edit
 from editor.errors import GroundbrushError, translate
 from editor.images import Picture, Source, open_picture
+from editor.mask_source import MaskSource, encode_mask, read_mask
+from editor.masks import Feather, MaskHistory, Operation
 from editor.models import Models, OnLoad
+from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, paint
+from editor.place import find_place
 from editor.presets import Preset, load_preset
 from editor.recipe import check_words, make_request, read_request
 from grounding.errors import GroundingError
-from inpaint.errors import InpaintError
 
 if TYPE_CHECKING:
+    from editor.apply import OnEdit
+    from editor.plan import Plan
     from grounding.ground import View
     from grounding.result import Grounding
+    from multiobject import PanopticGrounding
 
-OnStep = Callable[[int, int], None]
-Cancelled = Callable[[], bool] | threading.Event
+Boxes = Sequence[float] | Sequence[Sequence[float]]
+Operations = Sequence[Operation | Mapping[str, Any]]
 
 
 class Editor:
@@ -101,20 +106,107 @@ class Editor:
         """
         return self._find(open_picture(image), phrase)
 
+    def ground_all(
+        self, image: Source, sentence: str, *, mode: str = "phrases"
+    ) -> PanopticGrounding:
+        """Find everything that a sentence names.
+
+        Parameters
+        ----------
+        image
+            A path, ``PIL.Image`` or ``(H, W, 3)`` uint8 array.
+        sentence
+            English text, such as "a dog next to two red cars".
+        mode
+            ``phrases``: each noun phrase asks for itself; ``caption``: the whole sentence is read
+            once and each phrase is the mean of its words (the paper's way).
+
+        Returns
+        -------
+        multiobject.PanopticGrounding
+            One segment for each noun phrase; what is not there is reported and not painted.
+
+        Raises
+        ------
+        GroundbrushError
+            For a picture or sentence that cannot be read.
+        """
+        from editor.apply import everything
+
+        return everything(self, open_picture(image), sentence, mode)
+
+    def apply(
+        self,
+        image: Source,
+        sentence: str | Plan,
+        *,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        on_edit: OnEdit | None = None,
+        on_step: OnStep | None = None,
+        cancelled: Cancelled | None = None,
+        on_preview: OnPreview | None = None,
+    ) -> list[Edit]:
+        """Do what a sentence asks for, or a plan.
+
+        Parameters
+        ----------
+        image
+            A path, ``PIL.Image`` or ``(H, W, 3)`` uint8 array.
+        sentence
+            English, such as "replace the dog with a cat and remove the cup"; or the
+            :class:`editor.Plan` that ``editor.read_plan(sentence)`` gives, changed as you like.
+        seed
+            Of the first edit; each further one has the next number.
+        settings
+            As for :meth:`edit`, for every step.
+        on_edit
+            Called as ``on_edit(number, step, edit)`` after each edit.
+        on_step, cancelled, on_preview
+            As for :meth:`edit`.
+
+        Returns
+        -------
+        list of Edit
+            In order; the last one's image is the result. ``done`` is False where a thing is not
+            there.
+
+        Raises
+        ------
+        GroundbrushError
+            When a part of the sentence is not understood or has several meanings: the message
+            names it, and nothing is painted.
+        """
+        from editor.apply import apply_plan
+        from editor.plan_reader import read_plan
+
+        plan = read_plan(sentence) if isinstance(sentence, str) else sentence
+        return apply_plan(self, open_picture(image), plan, seed=seed, settings=settings,
+                          on_edit=on_edit,
+                          callbacks=Callbacks(on_step, cancelled, on_preview))  # fmt: skip
+
     def edit(
         self,
         image: Source,
-        find: str,
-        paint: str,
+        find: str | None = None,
+        paint: str | None = None,
         *,
+        mask: MaskSource | MaskHistory | None = None,
+        box: Boxes | None = None,
+        snap: bool = False,
+        operations: Operations = (),
+        check: bool | str = False,
+        retries: int = 0,
+        draft: bool = False,
         seed: int = 0,
         variants: int = 1,
         candidate: int | None = None,
         settings: Mapping[str, Any] | None = None,
         on_step: OnStep | None = None,
         cancelled: Cancelled | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
-        """Repaint what a phrase names, and nothing else.
+        """Repaint what a phrase names, or a place you give, and nothing else.
 
         Parameters
         ----------
@@ -122,6 +214,22 @@ class Editor:
             A path, ``PIL.Image`` or ``(H, W, 3)`` uint8 array.
         find, paint
             What to replace, and what to paint instead.
+        mask
+            Where to paint instead of looking for `find`: a mask file, image or ``(H, W)`` array,
+            or a `MaskHistory`. It is the support as it stands, and does not grow by itself.
+        box
+            The same as xyxy in pixels, one or several.
+        snap
+            Take the object in each box, by the segmenter, not the rectangle.
+        operations
+            Done on the mask in order, however it came about: see `editor.masks`.
+        check
+            Let the model look for what was painted (True) or for this phrase; the variants are
+            then ranked, the best first, and `Edit.checks` says whether it was found.
+        retries
+            With `check`, so many further seeds are tried while none passes.
+        draft
+            Few steps: a quick look.
         seed
             Same recipe, same machine, same pixels. Variant k has seed + k.
         variants
@@ -134,6 +242,8 @@ class Editor:
             Called as ``on_step(step, total)`` while painting.
         cancelled
             Asked between steps; painting then raises ``inpaint.Cancelled``.
+        on_preview
+            Called as ``on_preview(step, total, image)`` a few times while painting.
 
         Returns
         -------
@@ -145,26 +255,121 @@ class Editor:
         GroundbrushError
             For bad input, or a model that failed.
         """
+        picture = None if mask is None else open_picture(image)
         request = make_request("edit", find=find, paint=paint, seed=seed, variants=variants,
-                               candidate=candidate, settings=settings)  # fmt: skip
-        return self._paint(image, request, on_step, cancelled)
+                               candidate=candidate, settings=settings, check=check,
+                               retries=retries, draft=draft,
+                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        return self._paint(picture or image, request, Callbacks(on_step, cancelled, on_preview))
 
     def remove(
         self,
         image: Source,
-        find: str,
+        find: str | None = None,
         *,
+        mask: MaskSource | MaskHistory | None = None,
+        box: Boxes | None = None,
+        snap: bool = False,
+        operations: Operations = (),
+        check: bool | str = True,
+        retries: int = 3,
+        draft: bool = False,
         seed: int = 0,
         variants: int = 1,
         candidate: int | None = None,
         settings: Mapping[str, Any] | None = None,
         on_step: OnStep | None = None,
         cancelled: Cancelled | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
-        """Paint the background over what a phrase names; arguments as for :meth:`edit`."""
+        """Paint the background over what a phrase names, or over a place you give.
+
+        The phrase is then looked for again; while it is still found there, up to `retries` more
+        seeds are tried, and the best is kept. `Edit.checks` says whether it is gone. With a mask
+        or box, `find` (or `check`, as words) says what must be gone; without words nothing is
+        checked. Other arguments as for :meth:`edit`.
+        """
+        picture = None if mask is None else open_picture(image)
         request = make_request("remove", find=find, paint=None, seed=seed, variants=variants,
-                               candidate=candidate, settings=settings)  # fmt: skip
-        return self._paint(image, request, on_step, cancelled)
+                               candidate=candidate, settings=settings, check=check,
+                               retries=retries if check else 0, draft=draft,
+                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        return self._paint(picture or image, request, Callbacks(on_step, cancelled, on_preview))
+
+    def extend(
+        self,
+        image: Source,
+        paint: str | None = None,
+        *,
+        left: int = 0,
+        top: int = 0,
+        right: int = 0,
+        bottom: int = 0,
+        check: bool | str = False,
+        retries: int = 0,
+        draft: bool = False,
+        seed: int = 0,
+        variants: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        on_step: OnStep | None = None,
+        cancelled: Cancelled | None = None,
+        on_preview: OnPreview | None = None,
+    ) -> Edit:
+        """Add to a picture's sides and paint what could be there.
+
+        Parameters
+        ----------
+        image
+            As for :meth:`edit`.
+        paint
+            What to paint there; None: the preset's words for background.
+        left, top, right, bottom
+            Pixels to add.
+        check, retries, draft, seed, variants, settings, on_step, cancelled, on_preview
+            As for :meth:`edit`.
+
+        Returns
+        -------
+        Edit
+            Of the larger picture. The seam lies inside the old one: its support reaches
+            ``settings["dilate"]`` pixels (8) into it; all its other pixels are kept.
+        """
+        sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+        request = make_request("extend", find=None, paint=paint, seed=seed, variants=variants,
+                               settings=settings, check=check, retries=retries, draft=draft,
+                               extend=sides)  # fmt: skip
+        return self._paint(image, request, Callbacks(on_step, cancelled, on_preview))
+
+    def mask(
+        self,
+        image: Source,
+        find: str | None = None,
+        *,
+        mask: MaskSource | MaskHistory | None = None,
+        box: Boxes | None = None,
+        snap: bool = False,
+        operations: Operations = (),
+        candidate: int | None = None,
+    ) -> MaskHistory:
+        """What :meth:`edit` would paint over, to look at and to change.
+
+        Returns
+        -------
+        MaskHistory
+            ``.mask`` is ``(H, W)`` bool; ``.do(operation)``, ``.undo()`` and ``.redo()`` give new
+            ones; pass it to :meth:`edit` as `mask`.
+
+        Examples
+        --------
+        >>> from editor.masks import Points, Shadow                          # doctest: +SKIP
+        >>> history = editor.mask("photo.png", "the red apple")              # doctest: +SKIP
+        >>> history = history.do(Shadow()).do(Points(((120, 80),)))          # doctest: +SKIP
+        >>> editor.edit("photo.png", paint="a pear", mask=history.undo())    # doctest: +SKIP
+        """
+        picture = open_picture(image)
+        request = make_request("remove", find=find, paint=None, candidate=candidate,
+                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        return find_place(self, picture, request).history
 
     def run(
         self,
@@ -173,6 +378,7 @@ class Editor:
         *,
         on_step: OnStep | None = None,
         cancelled: Cancelled | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
         """Do an edit again from its recipe.
 
@@ -182,7 +388,7 @@ class Editor:
             From :meth:`Edit.recipe`, or a file saved by :meth:`Edit.save`.
         image
             The picture; by default the one the recipe names, which must still be the same.
-        on_step, cancelled
+        on_step, cancelled, on_preview
             As for :meth:`edit`.
 
         Raises
@@ -206,70 +412,63 @@ class Editor:
                 f"{picture.source or 'the picture'} has other pixels than the recipe was made "
                 "from; give the original picture"
             )
-        return self._paint(picture, request, on_step, cancelled)
+        return self._paint(picture, request, Callbacks(on_step, cancelled, on_preview))
 
-    def _find(self, picture: Picture, phrase: str) -> Grounding:
-        phrase = check_words("find", phrase)
-        grounder = self.models.grounder()
-        with translate(GroundingError):
-            unknown = grounder.lvlm.unknown_words(phrase)
-            if unknown and self.models.words:
-                raise GroundbrushError(self.models.words.refusal(unknown, "find"))
-            return grounder.ground(self._look(picture), phrase)
-
-    def _look(self, picture: Picture) -> View:
+    def look(self, picture: Picture) -> View:
         """The picture as the models read it; kept until another one comes."""
         with self._lock:
             if self._seen is None or not np.array_equal(self._seen[0], picture.pixels):
                 self._seen = (picture.pixels, self.models.grounder().look(picture.pixels))
             return self._seen[1]
 
-    def _paint(
-        self, image: Source, request: dict[str, Any], on_step: OnStep | None,
-        cancelled: Cancelled | None,
-    ) -> Edit:  # fmt: skip
-        from inpaint.fill import fill
+    def check_find(self, phrase: str) -> str:
+        """A phrase with its white space tidied, or GroundbrushError for words not known."""
+        phrase = check_words("find", phrase)
+        with translate(GroundingError):
+            unknown = self.models.grounder().lvlm.unknown_words(phrase)
+        if unknown and self.models.words:
+            raise GroundbrushError(self.models.words.refusal(unknown, "find"))
+        return phrase
 
+    def _find(self, picture: Picture, phrase: str) -> Grounding:
+        phrase = self.check_find(phrase)
+        with translate(GroundingError):
+            return self.models.grounder().ground(self.look(picture), phrase)
+
+    def _paint(
+        self,
+        image: Source,
+        request: dict[str, Any],
+        callbacks: Callbacks,
+        grounding: Grounding | None = None,
+    ) -> Edit:
+        """Complete a request with its picture and preset, and do it."""
         if self.models.words and request["paint"] is not None:
             self.models.words.check_prompt(request["paint"])
         picture = open_picture(image)
         request = {**request, "preset": self.preset.name,
                    "image": {"path": str(picture.source) if picture.source else None,
                              "sha256": _digest(picture)}}  # fmt: skip
-        removing = request["action"] == "remove"
-        settings = self.models.inpaint_settings(
-            removing=removing, changes=dict(request["settings"])
-        )
-        start = time.perf_counter()
-        grounding = self._find(picture, request["find"])
-        found = time.perf_counter()
-        mask = _chosen_mask(grounding, request["candidate"])
-        if not mask.any():
-            return _undone(picture, grounding, settings.as_dict(), request)
-        prompt = self.models.removal_prompt if removing else request["paint"]
-        fills = []
-        inpainter = self.models.inpainter()
-        for seed in range(request["seed"], request["seed"] + request["variants"]):
-            with translate(InpaintError):
-                fills.append(fill(inpainter, picture.pixels, mask, prompt, seed=seed,
-                                  settings=settings, on_step=on_step,
-                                  cancelled=cancelled))  # fmt: skip
-        timings = {"find": found - start, "paint": time.perf_counter() - found}
-        doubt = () if grounding.status == "found" else (f"{grounding.status}: {grounding.reason}",)
-        return Edit(
-            done=True,
-            image=fills[0].image,
-            picture=picture,
-            grounding=grounding,
-            support=fills[0].support,
-            settings=settings.as_dict(),
-            seed=request["seed"],
-            variants=tuple(Variant(f.image, f.seed) for f in fills),
-            checks={"preserved": all(_preserved(picture, f) for f in fills)},
-            notes=(*picture.notes, *doubt, *fills[0].notes),
-            timings=timings,
-            request=request,
-        )
+        return paint(self, picture, request, callbacks, grounding)
+
+
+def _placed(
+    picture: Picture | None,
+    mask: MaskSource | MaskHistory | None,
+    box: Boxes | None,
+    snap: bool,
+    operations: Operations,
+) -> dict[str, Any]:
+    """The part of a request that says where."""
+    operations = list(operations)
+    encoded = None
+    if isinstance(mask, MaskHistory):
+        if mask.feather is not None:
+            operations.insert(0, Feather(mask.feather))
+        mask = mask.mask
+    if mask is not None and picture is not None:
+        encoded = encode_mask(read_mask(mask, picture.size))
+    return {"mask": encoded, "boxes": box, "snap": snap, "operations": operations}
 
 
 def _digest(picture: Picture) -> str:
@@ -277,42 +476,3 @@ def _digest(picture: Picture) -> str:
 
     shape = "x".join(map(str, picture.pixels.shape)).encode()
     return hashlib.sha256(shape + picture.pixels.tobytes()).hexdigest()
-
-
-def _preserved(picture: Picture, filled: Any) -> bool:
-    return bool((filled.image == picture.pixels)[~filled.support].all())
-
-
-def _chosen_mask(grounding: Grounding, candidate: int | None) -> np.ndarray:
-    """The grounding's mask, or that of one of its candidates at the picture's size."""
-    if candidate is None:
-        return grounding.mask
-    if not 0 <= candidate < len(grounding.candidates):
-        raise GroundbrushError(
-            f"candidate {candidate} asked for; {grounding.phrase!r} has "
-            f"{len(grounding.candidates)} candidates, counted from 0"
-        )
-    import cv2
-
-    small = grounding.candidates[candidate].mask.astype(np.uint8)
-    return cv2.resize(small, grounding.size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
-
-
-def _undone(
-    picture: Picture, grounding: Grounding, settings: dict[str, Any], request: dict[str, Any]
-) -> Edit:
-    """The answer when there is nothing to paint over."""
-    return Edit(
-        done=False,
-        image=picture.pixels,
-        picture=picture,
-        grounding=grounding,
-        support=np.zeros(picture.pixels.shape[:2], bool),
-        settings=settings,
-        seed=request["seed"],
-        variants=(),
-        checks={"preserved": True},
-        notes=(*picture.notes, grounding.reason),
-        timings=dict(grounding.timings),
-        request=request,
-    )

@@ -19,10 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One painting of the same place: its picture ``(H, W, 3)`` uint8 and its seed."""
+    """One painting of the same place.
+
+    Attributes
+    ----------
+    image
+        ``(H, W, 3)`` uint8.
+    seed
+        That it was painted with.
+    checks
+        ``passed`` (None where nothing was checked), ``score``, ``seam``, ``ring_colour``,
+        ``words``: see `editor.judging.Verdict`.
+    """
 
     image: np.ndarray
     seed: int
+    checks: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +48,8 @@ class Edit:
     image
         ``(H, W, 3)`` uint8, the first variant.
     picture
-        The input, with the EXIF, ICC profile and alpha that :meth:`save` keeps.
+        The input (where sides were added: with them, still unpainted), with the EXIF, ICC profile
+        and alpha that :meth:`save` keeps.
     grounding
         Where the phrase is and why; None when a mask or box was given instead of words.
     support
@@ -44,11 +57,14 @@ class Edit:
     settings
         Of the inpainting, as plain values.
     seed
-        Of the first variant; the others count up from it.
+        That was asked for; variants and retries count up from it.
     variants
-        All paintings, the first one included.
+        All paintings kept, the first one included: the best first where they were checked.
     checks
-        ``preserved``: whether every variant equals the input outside the support.
+        ``preserved``: whether every variant equals the input outside the support. Of the first
+        variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
+        they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
+        removed one no longer is), and ``tries``, how many were painted.
     notes
         What the user should know.
     timings
@@ -98,6 +114,7 @@ class Edit:
                 "picture was not saved: please report this"
             )
         recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
+        recipe.pop("retries", None)  # this seed it was
         return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
 
     def show(self) -> Image.Image:

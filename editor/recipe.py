@@ -7,45 +7,127 @@ from collections.abc import Mapping
 from typing import Any
 
 from editor.errors import GroundbrushError
+from editor.values import check_flag, check_whole
 
 VERSION = 1
 ACTIONS = ("edit", "remove")
+"""What a plan's step may do."""
+RECIPE_ACTIONS = (*ACTIONS, "extend")
+SIDES = ("left", "top", "right", "bottom")
 MAX_VARIANTS = 16
+MAX_RETRIES = 16
 _MAX_SEED = 2**63 - 1
-_FIELDS = {"groundbrush", "action", "find", "paint", "seed", "variants", "candidate", "settings",
-           "preset", "image"}  # fmt: skip
+_BASIC = ("groundbrush", "action", "find", "paint", "seed", "variants", "candidate", "settings")
+# Written only where they differ from this, so that a plain edit has a plain recipe.
+_EXTRAS: dict[str, Any] = {
+    "mask": None, "boxes": None, "snap": False, "operations": [], "check": False, "retries": 0,
+    "draft": False, "extend": None,
+}  # fmt: skip
+_FIELDS = {*_BASIC, *_EXTRAS, "preset", "image"}
 
 
 def make_request(
     action: str,
     *,
-    find: str,
+    find: str | None,
     paint: str | None,
-    seed: int,
-    variants: int,
-    candidate: int | None,
-    settings: Mapping[str, Any] | None,
+    seed: int = 0,
+    variants: int = 1,
+    candidate: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **extras: Any,
 ) -> dict[str, Any]:
     """A checked recipe without its picture and preset, which the editor adds.
+
+    Parameters
+    ----------
+    action
+        One of `RECIPE_ACTIONS`.
+    **extras
+        ``mask`` (as `editor.mask_source.encode_mask` wrote it), ``boxes``, ``snap``,
+        ``operations`` on the mask, ``check``, ``retries``, ``draft``, ``extend`` (pixels by side).
 
     Raises
     ------
     GroundbrushError
         For a value of the wrong kind, naming it.
     """
-    find = check_words("find", find)
-    paint = None if action == "remove" else check_words("paint", paint)
-    _whole("seed", seed, 0, _MAX_SEED - MAX_VARIANTS)
-    _whole("variants", variants, 1, MAX_VARIANTS)
+    for name in extras:
+        if name not in _EXTRAS:
+            raise GroundbrushError(f"a recipe has no {name!r}; remove it")
+    more = {**_EXTRAS, **extras}
+    placed = more["mask"] is not None or more["boxes"] is not None or action == "extend"
+    if find is None and not placed:
+        raise GroundbrushError(
+            "find is None and no mask or box is given; expected some words that say what to find, "
+            "e.g. 'the red apple', or a place"
+        )
+    find = None if find is None else check_words("find", find)
+    background = action == "remove" or (action == "extend" and paint is None)
+    paint = None if background else check_words("paint", paint)
+    check_whole("seed", seed, 0, _MAX_SEED - MAX_VARIANTS - MAX_RETRIES)
+    check_whole("variants", variants, 1, MAX_VARIANTS)
     if candidate is not None:
-        _whole("candidate", candidate, 0, 99)
+        check_whole("candidate", candidate, 0, 99)
     if settings is not None and not isinstance(settings, Mapping):
         raise GroundbrushError(f"settings is {settings!r}; expected a mapping such as steps=30")
+    more = _checked(more, action, candidate)
     return {
         "groundbrush": VERSION, "action": action, "find": find, "paint": paint,
         "seed": seed, "variants": variants, "candidate": candidate,
         "settings": dict(settings or {}),
+        **{name: value for name, value in more.items() if value != _EXTRAS[name]},
     }  # fmt: skip
+
+
+def extra(request: Mapping[str, Any], name: str) -> Any:
+    """A recipe's extra value, or what it is where the recipe does not say."""
+    return request.get(name, _EXTRAS[name])
+
+
+def _checked(more: dict[str, Any], action: str, candidate: int | None) -> dict[str, Any]:
+    """The extras, checked and as plain values."""
+    from editor.mask_source import decode_mask, read_boxes
+    from editor.masks import read_operation
+
+    if more["mask"] is not None and more["boxes"] is not None:
+        raise GroundbrushError("a mask and a box given; expected one of them")
+    if candidate is not None and (more["mask"] is not None or more["boxes"] is not None):
+        raise GroundbrushError("a candidate and a mask or box given; expected one of them")
+    if more["mask"] is not None:
+        if not isinstance(more["mask"], Mapping):
+            raise GroundbrushError(f"the recipe's mask is {more['mask']!r}; expected size and bits")
+        decode_mask(more["mask"])
+        more["mask"] = dict(more["mask"])
+    if more["boxes"] is not None:
+        more["boxes"] = [list(box) for box in read_boxes(more["boxes"])]
+    for name in ("snap", "draft"):
+        check_flag(name, more[name])
+    if not isinstance(more["check"], bool):
+        more["check"] = check_words("check", more["check"])
+    check_whole("retries", more["retries"], 0, MAX_RETRIES)
+    if isinstance(more["operations"], str | Mapping):
+        raise GroundbrushError(f"operations is {more['operations']!r}; expected a list of them")
+    more["operations"] = [read_operation(o).as_dict() for o in more["operations"]]
+    if action == "extend":
+        more["extend"] = _sides(more["extend"])
+    elif more["extend"] is not None:
+        raise GroundbrushError(f"extend given for the action {action!r}; expected none")
+    return more
+
+
+def _sides(given: Any) -> dict[str, int]:
+    """Pixels to add by side, at least one of them."""
+    if not isinstance(given, Mapping) or set(given) - set(SIDES):
+        raise GroundbrushError(f"extend is {given!r}; expected pixels by {', '.join(SIDES)}")
+    for name, value in given.items():
+        check_whole(name, value, 0, 65_536)
+    sides = {name: given.get(name, 0) for name in SIDES}
+    if not any(sides.values()):
+        raise GroundbrushError(
+            f"no side to extend given; expected pixels for one of {', '.join(SIDES)}, e.g. right=64"
+        )
+    return sides
 
 
 def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Any]:
@@ -69,17 +151,18 @@ def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str
     if unknown:
         raise GroundbrushError(f"the recipe holds the unknown name {unknown[0]!r}; remove it")
     action = recipe.get("action")
-    if action not in ACTIONS:
+    if action not in RECIPE_ACTIONS:
         raise GroundbrushError(
-            f"the recipe's action is {action!r}; expected one of {', '.join(ACTIONS)}"
+            f"the recipe's action is {action!r}; expected one of {', '.join(RECIPE_ACTIONS)}"
         )
     image = recipe.get("image", {})
     if not isinstance(image, Mapping):
         raise GroundbrushError(f"the recipe's image is {image!r}; expected path and sha256")
     request = make_request(
-        action, find=recipe.get("find", ""), paint=recipe.get("paint"), seed=recipe.get("seed", 0),
+        action, find=recipe.get("find"), paint=recipe.get("paint"), seed=recipe.get("seed", 0),
         variants=recipe.get("variants", 1), candidate=recipe.get("candidate"),
         settings=recipe.get("settings"),
+        **{name: recipe[name] for name in _EXTRAS if name in recipe},
     )  # fmt: skip
     return {**request, "preset": recipe.get("preset"), "image": dict(image)}
 
@@ -98,8 +181,3 @@ def check_words(name: str, value: Any) -> str:
             "e.g. 'the red apple'"
         )
     return " ".join(value.split())
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise GroundbrushError(f"{name} is {value!r}; expected a whole number from {low} to {high}")

@@ -10,5 +10,9 @@ class InpaintError(ValueError):
     """
 
 
+class OutOfMemoryError(InpaintError):
+    """The canvas does not fit the memory, whatever the model itself could save; try a smaller."""
+
+
 class Cancelled(Exception):  # noqa: N818 - it reports a wish that was met, not an error
     """The caller asked to stop; no picture was made and the model is ready for the next one."""

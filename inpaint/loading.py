@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,16 @@ _PIPELINES = {
     _SD: _SD,
     "StableDiffusionPipeline": _SD,
     "StableDiffusionImg2ImgPipeline": _SD,
+    # These denoise packed latents with a transformer: see inpaint.flow.
+    "FluxFillPipeline": "FluxFillPipeline",
+    "FluxInpaintPipeline": "FluxInpaintPipeline",
+    "FluxPipeline": "FluxInpaintPipeline",
+    "FluxKontextInpaintPipeline": "FluxKontextInpaintPipeline",
+    "FluxKontextPipeline": "FluxKontextInpaintPipeline",
+    "QwenImageInpaintPipeline": "QwenImageInpaintPipeline",
+    "QwenImagePipeline": "QwenImageInpaintPipeline",
+    "QwenImageEditInpaintPipeline": "QwenImageEditInpaintPipeline",
+    "QwenImageEditPipeline": "QwenImageEditInpaintPipeline",
 }
 
 _QUIET_LOCK = threading.Lock()
@@ -42,6 +52,7 @@ def load_pipeline(
     vae_revision: str | None,
     offload: bool,
     tiling: bool,
+    loras: Sequence[Mapping[str, Any]] = (),
 ) -> Any:
     """Return a ready pipeline; see `inpaint.pipeline.load_inpainter`."""
     source = _check_source(path_or_repo)
@@ -62,6 +73,10 @@ def load_pipeline(
     pipe.watermark = None
     if scheduler is not None:
         pipe.scheduler = scheduler_from(pipe.scheduler, scheduler)
+    if loras:
+        from inpaint.lora import add_loras
+
+        add_loras(pipe, loras, offline=offline)
     if tiling:
         pipe.vae.enable_slicing()
         pipe.vae.enable_tiling()
@@ -74,6 +89,11 @@ def scheduler_from(current: Any, name: str) -> Any:
     import diffusers
 
     check_choice("scheduler", name, tuple(SCHEDULERS))
+    if type(current).__name__.startswith("FlowMatch"):
+        raise InpaintError(
+            f"scheduler: got {name!r} for a flow-matching model; expected its own. Leave the "
+            "scheduler out of the settings and the preset."
+        )
     with quiet_libraries():
         return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
 
@@ -173,7 +193,7 @@ def _load(source: str, **options: Any) -> Any:
     if saved not in _PIPELINES:
         raise InpaintError(
             f"inpainter: {source!r} is a {saved}; expected one of {', '.join(_PIPELINES)}. "
-            "Use an SDXL inpainting model."
+            "Use one of these, such as an SDXL inpainting model."
         )
     if _PIPELINES[saved] == _XL:
         # With invisible-watermark installed, SDXL would stamp its pictures.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 from inpaint.checks import check_pair, check_prompt, check_seed
 from inpaint.errors import Cancelled, InpaintError
 from inpaint.loading import load_pipeline, quiet_libraries, scheduler_from
-from inpaint.progress import CancelledBy, OnStep, Watch
+from inpaint.memory import Savings
+from inpaint.progress import CancelledBy, OnPreview, OnStep, Watch
 from inpaint.settings import InpaintSettings
 
 
@@ -35,6 +36,7 @@ class Inpainter:
 
     pipe: Any
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False)
+    _savings: Savings = field(default_factory=Savings, init=False, repr=False)
 
     def __post_init__(self) -> None:
         unet = getattr(self.pipe, "unet", None)
@@ -51,6 +53,11 @@ class Inpainter:
         """Input channels of the UNet: 4 or 9."""
         return int(self.pipe.unet.config.in_channels)
 
+    @property
+    def stepped_down(self) -> tuple[str, ...]:
+        """What was given up since memory ran out, in words; it stays so until loaded again."""
+        return self._savings.words
+
     def paint(
         self,
         image: np.ndarray,
@@ -61,6 +68,7 @@ class Inpainter:
         settings: InpaintSettings | None = None,
         on_step: OnStep | None = None,
         cancelled: CancelledBy | None = None,
+        on_preview: OnPreview | None = None,
     ) -> np.ndarray:
         """Repaint one canvas. Most callers want `inpaint.fill`, which crops and composites.
 
@@ -75,6 +83,8 @@ class Inpainter:
             (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
         seed, settings, on_step, cancelled
             As in `inpaint.fill`.
+        on_preview : callable, optional
+            ``on_preview(step, total, canvas)`` a few times on the way.
 
         Returns
         -------
@@ -89,14 +99,18 @@ class Inpainter:
         prompt, seed = check_prompt(prompt), check_seed(seed)
         settings = InpaintSettings() if settings is None else settings
         self._check_size(image)
-        watch = Watch(on_step, cancelled)
+        watch = Watch(on_step, cancelled, on_preview)
         with contextlib.ExitStack() as scope:
             scope.enter_context(self._turn(watch))
             scope.enter_context(quiet_libraries())
             scope.enter_context(self._scheduler(settings.scheduler))
             scope.enter_context(_deterministic())
             try:
-                return self._paint(image, mask, prompt, seed, settings, watch)
+                return self._savings.retry(
+                    self.pipe,
+                    lambda: self._paint(image, mask, prompt, seed, settings, watch),
+                    f"painting {image.shape[1]}x{image.shape[0]} pixels",
+                )
             except (Cancelled, InpaintError):
                 raise
             except Exception as error:
@@ -159,6 +173,7 @@ class Inpainter:
         import torch
 
         watch.check()
+        watch.look = lambda latents: _pixels(self._decode(latents, full=False))
         half = self.pipe.vae.dtype != torch.float32
         latents = self._denoise(image, mask, prompt, seed, settings, watch)
         if half and not torch.isfinite(latents).all():
@@ -173,8 +188,7 @@ class Inpainter:
                 "expected finite ones. Load it with dtype='float32', or with "
                 "vae='madebyollin/sdxl-vae-fp16-fix'."
             )
-        pixels = (picture[0].float() / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-        return np.rint(pixels * 255).astype(np.uint8)
+        return _pixels(picture)
 
     def _denoise(
         self,
@@ -273,6 +287,7 @@ def load_inpainter(
     vae_revision: str | None = None,
     offload: bool = False,
     tiling: bool = False,
+    loras: Sequence[Mapping[str, Any]] = (),
 ) -> Inpainter:
     """Load an inpainting model from a folder or a repository, safetensors only.
 
@@ -298,10 +313,14 @@ def load_inpainter(
         Keep on the accelerator only the part in use (slower; SDXL in about 8 GB).
     tiling : bool
         Encode and decode in slices and tiles: less memory, faint seams possible.
+    loras : sequence of mappings
+        Low-rank adapters to add, each with "path" (a folder or repository), and optionally
+        "weight" (the file's name), "revision" and "scale"; needs `peft`.
 
     Returns
     -------
     Inpainter
+        A `inpaint.flow.FlowInpainter` where the model is a FLUX or Qwen-Image one.
 
     Raises
     ------
@@ -325,8 +344,22 @@ def load_inpainter(
             vae_revision=vae_revision,
             offload=offload,
             tiling=tiling,
+            loras=loras,
         )
+    if hasattr(pipe, "transformer"):
+        from inpaint.flow import FlowInpainter
+
+        return FlowInpainter(pipe)
     return Inpainter(pipe)
+
+
+def _pixels(picture: Any) -> np.ndarray:
+    """A decoded ``(1, 3, h, w)`` picture in about [-1, 1] as ``(h, w, 3)`` uint8."""
+    import torch
+
+    known = torch.nan_to_num(picture[0].float(), 0.0)  # only previews hold others
+    values = (known / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return np.rint(values * 255).astype(np.uint8)
 
 
 def _snap(mask: np.ndarray, step: int) -> np.ndarray:
@@ -351,15 +384,7 @@ def _deterministic() -> Iterator[None]:
 
 def _explain(error: Exception, shape: tuple[int, ...]) -> InpaintError:
     """Say what a library's failure during painting means."""
-    import torch
-
     size = f"{shape[1]}x{shape[0]}"
-    if isinstance(error, torch.OutOfMemoryError):
-        torch.cuda.empty_cache()
-        return InpaintError(
-            f"out of memory painting {size} pixels; expected it to fit. Load the model with "
-            "offload=True or tiling=True, or choose a smaller size in the settings."
-        )
     return InpaintError(
         f"the model failed on a canvas of {size} pixels: {type(error).__name__}: {error}. "
         "Expected it to paint; check that the model is complete and the settings suit it."

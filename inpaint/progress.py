@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from inpaint.errors import Cancelled
 
 OnStep = Callable[[int, int], None]
+OnPreview = Callable[[int, int, np.ndarray], None]
 CancelledBy = Callable[[], bool] | threading.Event
+PREVIEWS = 4
 
 
 class Watch:
@@ -21,10 +25,19 @@ class Watch:
         ``on_step(step, total)``, 1-based.
     cancelled : callable or threading.Event, optional
         Returns True, or is set, when the caller wants to stop.
+    on_preview : callable, optional
+        ``on_preview(step, total, canvas)`` with an ``(h, w, 3)`` uint8 canvas, about `PREVIEWS`
+        times while painting.
     """
 
-    def __init__(self, on_step: OnStep | None, cancelled: CancelledBy | None) -> None:
-        self._on_step = on_step
+    def __init__(
+        self,
+        on_step: OnStep | None,
+        cancelled: CancelledBy | None,
+        on_preview: OnPreview | None = None,
+    ) -> None:
+        self._on_step, self._on_preview = on_step, on_preview
+        self.look: Callable[[Any], np.ndarray] | None = None
         if isinstance(cancelled, threading.Event):
             cancelled = cancelled.is_set
         self._cancelled = cancelled
@@ -35,14 +48,18 @@ class Watch:
         if self._ask(self._cancelled):
             raise Cancelled("Stopped on request; the picture is unchanged.")
 
-    def on_step_end(self, pipe: Any, index: int, _time: Any, _tensors: Any) -> dict[str, Any]:
+    def on_step_end(self, pipe: Any, index: int, _time: Any, tensors: Any) -> dict[str, Any]:
         """diffusers' callback. Setting `pipe._interrupt` would still decode; raising does not."""
+        step, total = index + 1, pipe.num_timesteps
         self.check()
-        self._ask(self._on_step, index + 1, pipe.num_timesteps)
+        self._ask(self._on_step, step, total)
+        due = step < total and step % max(1, total // (PREVIEWS + 1)) == 0
+        if due and self._on_preview is not None and self.look is not None:
+            self._ask(self._on_preview, step, total, self.look(tensors["latents"]))
         self.check()
         return {}
 
-    def _ask(self, callback: Callable[..., Any] | None, *arguments: int) -> Any:
+    def _ask(self, callback: Callable[..., Any] | None, *arguments: Any) -> Any:
         """Call the caller's function, remembering its error as his, not the model's."""
         try:
             return callback(*arguments) if callback is not None else None

@@ -12,6 +12,7 @@ from PIL import Image
 
 from editor import Editor, GroundbrushError, Grounding
 from editor.images import read_recipe
+from editor.masks import Level, Points, innermost
 from grounding import mask_iou
 from miniature.phrases import absent_expressions, expressions
 from miniature.scenes import Scene, compose
@@ -110,6 +111,51 @@ def test_remove_paints_background_with_a_wider_support(
     edit = miniature.edit(path, asked.text, "a book", seed=1, settings=QUICK)
     assert gone.support.sum() > edit.support.sum()
     assert (gone.image == scene.image)[~gone.support].all()
+
+
+def test_checked_variants_are_ordered_by_what_the_model_sees(
+    miniature: Editor, scene_file: tuple[Path, Scene, object]
+) -> None:
+    path, _, asked = scene_file
+    edit = miniature.edit(path, asked.text, "a red balloon", variants=2, check=True, settings=QUICK)
+    assert sorted(v.seed for v in edit.variants) == [0, 1]
+    assert (edit.image == edit.variants[0].image).all()
+    first, second = (v.checks["passed"] for v in edit.variants)
+    assert edit.checks["grounded"] is first
+    assert first or not second
+    assert first or "passed the check" in edit.notes[-1]
+
+
+def test_clicks_and_levels_ask_the_real_segmenter(
+    miniature: Editor, scene_file: tuple[Path, Scene, object]
+) -> None:
+    path, scene, asked = scene_file
+    truth = scene.mask(asked.target)
+    start = miniature.mask(path, asked.text)
+    x, y = innermost(truth)
+    clicked = start.do(Points(((x, y),), "replace"))
+    assert mask_iou(clicked.mask, truth) > 0.5
+    sizes = [start.do(Level(level)).mask.sum() for level in ("subpart", "part", "whole")]
+    assert sizes == sorted(sizes)
+    assert (clicked.undo().mask == start.mask).all()
+
+
+def test_a_place_of_ones_own_needs_no_words(
+    miniature: Editor, scene_file: tuple[Path, Scene, object], tmp_path: Path
+) -> None:
+    path, scene, asked = scene_file
+    truth = scene.mask(asked.target)
+    edit = miniature.edit(path, paint="a book", mask=truth, seed=3, settings=QUICK)
+    assert edit.grounding is None
+    assert (edit.support == truth).all()
+    edit.save(tmp_path / "a.png")
+    miniature.run(tmp_path / "a.png").save(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    wide = miniature.extend(path, right=32, settings=QUICK)
+    height, width = scene.image.shape[:2]
+    assert wide.image.shape == (height, width + 32, 3)
+    kept = ~wide.support[:, :width]
+    assert (wide.image[:, :width] == scene.image)[kept].all()
 
 
 def test_absent_leaves_the_picture_and_says_why(miniature: Editor) -> None:

@@ -78,7 +78,7 @@ def test_the_masked_object_is_wholly_replaced(hole, quick):
             return ""
 
     image = np.zeros((48, 80, 3), np.uint8)
-    chosen = replace(quick, colour_match=False, feather=50, dilate=4)
+    chosen = replace(quick, colour_match=False, feather=50, dilate=4, blend="feather")
     result = fill(White(), image, hole, "snow", settings=chosen)
     assert (result.image[hole] == 255).all()
     ring = result.support & ~hole
@@ -95,7 +95,7 @@ def test_colour_match_brings_the_crop_back(picture, hole, quick):
 
     image = (picture // 2 + 40).astype(np.uint8)
     image[hole] = 90
-    chosen = replace(quick, prefill="none", min_context=12)
+    chosen = replace(quick, prefill="none", min_context=12, blend="feather")
     plain = fill(Cast(), image, hole, "x", settings=replace(chosen, colour_match=False))
     matched = fill(Cast(), image, hole, "x", settings=chosen)
     assert plain.image[25, 37].mean() == 110

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from inpaint import Cancelled, Inpainter, InpaintError, InpaintSettings, fill, load_inpainter
+from inpaint.errors import OutOfMemoryError
 from inpaint.settings import SCHEDULERS
 
 MINIATURE = InpaintSettings(
@@ -273,13 +274,76 @@ def test_a_failing_model_is_explained(nine, picture, hole, quick, monkeypatch):
         fill(nine, picture, hole, "red", settings=quick)
 
 
-def test_out_of_memory_is_explained(nine, picture, hole, quick, monkeypatch):
-    def full(*arguments, **options):
+def test_out_of_memory_is_explained(tiny_folder, picture, hole, quick, monkeypatch):
+    inpainter, sizes = load_inpainter(tiny_folder, offline=True), []
+
+    def full(sample, *arguments, **options):
+        sizes.append(8 * sample.shape[-1])
         raise torch.OutOfMemoryError("no")
 
-    monkeypatch.setattr(nine.pipe.unet, "forward", full)
-    with pytest.raises(InpaintError, match=r"out of memory .*offload=True"):
-        fill(nine, picture, hole, "red", settings=quick)
+    monkeypatch.setattr(inpainter.pipe.unet, "forward", full)
+    with pytest.raises(OutOfMemoryError, match=r"out of memory .*offload=True"):
+        fill(inpainter, picture, hole, "red", settings=replace(quick, size=128))
+    # tiles first, then three smaller canvases
+    assert sizes == [128, 128, 96, 72]
+
+
+def test_out_of_memory_steps_down_and_says_so(tiny_folder, picture, hole, quick, monkeypatch):
+    inpainter = load_inpainter(tiny_folder, offline=True)
+    forward = inpainter.pipe.unet.forward
+
+    def small(sample, *arguments, **options):
+        if sample.shape[-1] > 12:
+            raise torch.OutOfMemoryError("no")
+        return forward(sample, *arguments, **options)
+
+    monkeypatch.setattr(inpainter.pipe.unet, "forward", small)
+    result = fill(inpainter, picture, hole, "red", settings=replace(quick, size=128))
+    assert (result.canvas, result.settings.size) == ((96, 96), 96)
+    assert result.notes[0] == "Memory ran out at size 128: painted at 96."
+    assert "in tiles" in result.notes[1]
+    assert inpainter.pipe.vae.use_tiling
+    np.testing.assert_array_equal(result.image[~result.support], picture[~result.support])
+
+
+@pytest.mark.parametrize(
+    "shortage",
+    [
+        torch.OutOfMemoryError("no"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_passing_shortage_only_costs_the_tiles(
+    tiny_folder, picture, hole, quick, monkeypatch, shortage
+):
+    inpainter = load_inpainter(tiny_folder, offline=True)
+    decode, calls = inpainter.pipe.vae.decode, []
+
+    def once(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise shortage
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(inpainter.pipe.vae, "decode", once)
+    result = fill(inpainter, picture, hole, "red", settings=quick)
+    assert result.settings == quick
+    assert inpainter.stepped_down == result.notes
+    assert len(result.notes) == 1
+
+
+def test_previews_show_the_picture_on_its_way(inpainter, picture, hole, quick):
+    seen = []
+    settings = replace(quick, steps=10, strength=1.0)
+    result = fill(inpainter, picture, hole, "red", seed=3, settings=settings,
+                  on_preview=lambda *preview: seen.append(preview))  # fmt: skip
+    assert [(step, total) for step, total, _ in seen] == [(2, 10), (4, 10), (6, 10), (8, 10)]
+    for _, _, shown in seen:
+        np.testing.assert_array_equal(shown[~result.support], picture[~result.support])
+    assert (seen[0][2] != seen[-1][2]).any()
+    unseen = fill(inpainter, picture, hole, "red", seed=3, settings=settings)
+    assert unseen.image.tobytes() == result.image.tobytes()
 
 
 def test_paint_wants_multiples_of_eight(nine, quick):
@@ -362,9 +426,9 @@ def test_a_text_to_image_model_can_fill(four_folder, tmp_path):
 
 
 def test_other_pipelines_are_refused_before_their_weights_are_read(tmp_path):
-    index = {"_class_name": "FluxFillPipeline", "_diffusers_version": "0.42.1"}
+    index = {"_class_name": "AudioLDMPipeline", "_diffusers_version": "0.42.1"}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(InpaintError, match="is a FluxFillPipeline; expected one of StableDiff"):
+    with pytest.raises(InpaintError, match="is a AudioLDMPipeline; expected one of StableDiff"):
         load_inpainter(tmp_path, offline=True)
 
 

@@ -1,0 +1,431 @@
+"""Masks one can trust: small operations that never change a mask in place, with undo.
+
+Every operation is a frozen dataclass of plain values, so that it travels in recipes and sessions:
+``as_dict`` writes it and `read_operation` reads it. It paints nothing and loads nothing; what asks
+the segmenter gets it in a `MaskScene`.
+
+>>> mask = np.zeros((9, 9), bool)
+>>> history = MaskHistory.start(mask).do(Boxes(((3, 3, 6, 6),))).do(Dilate(1))
+>>> int(history.mask.sum()), int(history.undo().mask.sum())
+(21, 9)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from editor.errors import GroundbrushError
+from editor.mask_source import Box, decode_mask, encode_mask, fit_box, read_boxes
+from editor.shadow import find_shadow
+from editor.values import check_choice, check_flag, check_number, check_whole
+from inpaint.masks import dilate, fill_holes
+
+Segment = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""``segment(box=…, points=…, labels=…)`` -> masks (n, H, W) bool and scores (n,)."""
+
+HOW = ("add", "subtract", "replace")
+LEVELS = ("subpart", "part", "whole")
+MAX_RADIUS = 4096
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskScene:
+    """What operations may look at.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8; None where no operation looks at the picture.
+    segment
+        The segmenter on this picture; None where there is none.
+    """
+
+    pixels: np.ndarray | None = None
+    segment: Segment | None = None
+
+    def need_segment(self, what: str) -> Segment:
+        """The segmenter, or an error that says what needs it."""
+        if self.segment is None:
+            raise GroundbrushError(
+                f"{what} needs the segmenter; use Editor.mask or Editor.edit, which bring it, or "
+                "mark the place with a box or the brush"
+            )
+        return self.segment
+
+
+class Operation:
+    """An operation on a mask. Subclasses are frozen dataclasses of plain values."""
+
+    name: ClassVar[str] = ""
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The new mask, ``(H, W)`` bool; `mask` stays as it is."""
+        raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that survive JSON; `read_operation` reads them back."""
+        values = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {"op": self.name, **_plain(values)}
+
+
+@dataclass(frozen=True)
+class Dilate(Operation):
+    """Grow by this many pixels (Euclidean)."""
+
+    pixels: int
+    name: ClassVar[str] = "dilate"
+
+    def __post_init__(self) -> None:
+        check_whole("dilate", self.pixels, 0, MAX_RADIUS)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """Every pixel at most so far from a marked one."""
+        return dilate(mask, self.pixels)
+
+
+@dataclass(frozen=True)
+class Erode(Operation):
+    """Shrink by this many pixels (Euclidean); the picture's border is no edge."""
+
+    pixels: int
+    name: ClassVar[str] = "erode"
+
+    def __post_init__(self) -> None:
+        check_whole("erode", self.pixels, 0, MAX_RADIUS)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """Every marked pixel further than that from all unmarked ones."""
+        return ~dilate(~mask, self.pixels)
+
+
+@dataclass(frozen=True)
+class Feather(Operation):
+    """Ramp the painting in over this many pixels inside the edge; the mask stays as it is."""
+
+    pixels: int
+    name: ClassVar[str] = "feather"
+
+    def __post_init__(self) -> None:
+        check_whole("feather", self.pixels, 0, 512)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """A copy: feathering happens when the painting is put back."""
+        return mask.copy()
+
+
+@dataclass(frozen=True)
+class FillHoles(Operation):
+    """Close holes of at most this fraction of the mask's area."""
+
+    fraction: float = 1.0
+    name: ClassVar[str] = "fill holes"
+
+    def __post_init__(self) -> None:
+        check_number("fill holes", self.fraction, 0, 1)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask without its small holes."""
+        return fill_holes(mask, self.fraction)
+
+
+@dataclass(frozen=True)
+class Invert(Operation):
+    """Everything but what is marked."""
+
+    name: ClassVar[str] = "invert"
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The complement."""
+        return ~mask
+
+
+@dataclass(frozen=True)
+class Level(Operation):
+    """Take the whole, a part or a subpart: SAM's three answers to one point, by area."""
+
+    level: str = "whole"
+    name: ClassVar[str] = "level"
+
+    def __post_init__(self) -> None:
+        check_choice("level", self.level, LEVELS)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The segmenter's mask of that level around the mask's innermost pixel."""
+        if not mask.any():
+            return mask.copy()
+        point = innermost(mask)
+        masks, _ = scene.need_segment("level")(points=[point], labels=[1])
+        order = np.argsort([m.sum() for m in masks], kind="stable")
+        rank = {"subpart": 0, "part": (len(masks) - 1) // 2, "whole": len(masks) - 1}
+        chosen: np.ndarray = masks[order[rank[self.level]]]
+        return chosen.copy() if chosen.any() else mask.copy()
+
+
+@dataclass(frozen=True)
+class Shadow(Operation):
+    """Include the shadow the thing casts on what it stands on; see `editor.shadow`."""
+
+    reach: float = 0.6
+    name: ClassVar[str] = "shadow"
+
+    def __post_init__(self) -> None:
+        check_number("shadow", self.reach, 0.05, 4)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask and its shadow."""
+        if scene.pixels is None:
+            raise GroundbrushError("shadow looks at the picture; expected a scene with its pixels")
+        return mask | find_shadow(scene.pixels, mask, self.reach)
+
+
+@dataclass(frozen=True)
+class Boxes(Operation):
+    """Add, subtract or take rectangles, or the objects in them (`snap`), all joined."""
+
+    boxes: tuple[Box, ...]
+    how: str = "add"
+    snap: bool = False
+    name: ClassVar[str] = "boxes"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes", read_boxes(self.boxes))
+        check_choice("how", self.how, HOW)
+        check_flag("snap", self.snap)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask joined with, or less, every box."""
+        part = np.zeros_like(mask)
+        for box in self.boxes:
+            x0, y0, x1, y1 = fit_box(box, mask.shape[::-1])
+            if self.snap:
+                part |= _best(scene.need_segment("the object in a box")(box=(x0, y0, x1, y1)))
+            else:
+                part[y0:y1, x0:x1] = True
+        return _combine(mask, part, self.how)
+
+
+@dataclass(frozen=True)
+class Points(Operation):
+    """Add or subtract what lies under clicks; `without` are clicks on what is not meant."""
+
+    points: tuple[Point, ...]
+    how: str = "add"
+    without: tuple[Point, ...] = ()
+    name: ClassVar[str] = "points"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", _read_points(self.points, least=1))
+        object.__setattr__(self, "without", _read_points(self.without, least=0))
+        check_choice("how", self.how, HOW)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask joined with, or less, the segmenter's best mask of the clicks."""
+        every = [*self.points, *self.without]
+        for x, y in every:
+            if not (0 <= x < mask.shape[1] and 0 <= y < mask.shape[0]):
+                raise GroundbrushError(
+                    f"the point ({x:g}, {y:g}) lies outside the picture of "
+                    f"{mask.shape[1]}x{mask.shape[0]}; expected x,y in its pixels"
+                )
+        labels = [1] * len(self.points) + [0] * len(self.without)
+        part = _best(scene.need_segment("a click")(points=every, labels=labels))
+        return _combine(mask, part, self.how)
+
+
+@dataclass(frozen=True)
+class Brush(Operation):
+    """Add or subtract strokes: polylines of (x, y) with a round brush."""
+
+    strokes: tuple[tuple[Point, ...], ...]
+    radius: int = 8
+    how: str = "add"
+    name: ClassVar[str] = "brush"
+
+    def __post_init__(self) -> None:
+        strokes = tuple(_read_points(s, least=1) for s in self.strokes)
+        object.__setattr__(self, "strokes", strokes)
+        check_whole("radius", self.radius, 0, MAX_RADIUS)
+        check_choice("how", self.how, HOW)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask joined with, or less, every pixel a stroke covers."""
+        lines = np.zeros(mask.shape, np.uint8)
+        for stroke in self.strokes:
+            path = np.clip(np.floor(np.array(stroke)), -(2**15), 2**15).astype(np.int32)
+            path = np.vstack((path[:1], path))  # OpenCV draws no line of one point
+            cv2.polylines(lines, [path.reshape(-1, 1, 2)], False, 1)
+        return _combine(mask, dilate(lines.astype(bool), self.radius), self.how)
+
+
+OPERATIONS: dict[str, type[Operation]] = {
+    kind.name: kind
+    for kind in (Dilate, Erode, Feather, FillHoles, Invert, Level, Shadow, Boxes, Points, Brush)
+}
+
+
+def read_operation(given: Operation | Mapping[str, Any]) -> Operation:
+    """An operation from what `Operation.as_dict` wrote; an operation is returned as it is.
+
+    Raises
+    ------
+    GroundbrushError
+        For an unknown operation or value, naming it.
+
+    Examples
+    --------
+    >>> read_operation({"op": "dilate", "pixels": 3})
+    Dilate(pixels=3)
+    """
+    if isinstance(given, Operation):
+        return given
+    if not isinstance(given, Mapping) or not isinstance(given.get("op"), str):
+        raise GroundbrushError(
+            f'mask operation {given!r} given; expected such as {{"op": "dilate", "pixels": 4}}'
+        )
+    name = given["op"]
+    if name not in OPERATIONS:
+        near = difflib.get_close_matches(name, OPERATIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        raise GroundbrushError(
+            f"mask operation {name!r} given{hint} Expected one of {', '.join(OPERATIONS)}"
+        )
+    kind = OPERATIONS[name]
+    values = {key: value for key, value in given.items() if key != "op"}
+    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise GroundbrushError(
+                f"mask operation {name!r} has no {key!r}; expected some of {', '.join(known)}"
+            )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise GroundbrushError(f"mask operation {name!r}: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class MaskHistory:
+    """A mask, how it was made, and what was undone. Every method gives a new history.
+
+    Attributes
+    ----------
+    states
+        The mask before the first operation, then after each; each ``(H, W)`` bool.
+    operations
+        What was done, one fewer than `states`.
+    undone
+        What `redo` would do, the next first.
+    """
+
+    states: tuple[np.ndarray, ...]
+    operations: tuple[Operation, ...] = ()
+    undone: tuple[Operation, ...] = ()
+    scene: MaskScene = field(default_factory=MaskScene)
+
+    @classmethod
+    def start(cls, mask: np.ndarray, scene: MaskScene | None = None) -> MaskHistory:
+        """A history of one mask, ``(H, W)`` bool."""
+        if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+            raise GroundbrushError(f"a mask of {type(mask).__name__} given; expected (H, W) bool")
+        return cls((mask.copy(),), scene=scene or MaskScene())
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The mask as it now is, ``(H, W)`` bool."""
+        return self.states[-1]
+
+    @property
+    def feather(self) -> int | None:
+        """Pixels of the last `Feather`, or None."""
+        return next((o.pixels for o in reversed(self.operations) if isinstance(o, Feather)), None)
+
+    def do(self, operation: Operation | Mapping[str, Any]) -> MaskHistory:
+        """The history with one more operation; what was undone is forgotten."""
+        return dataclasses.replace(self._done(read_operation(operation)), undone=())
+
+    def undo(self) -> MaskHistory:
+        """The history without its last operation; itself where there is none."""
+        if not self.operations:
+            return self
+        return dataclasses.replace(
+            self,
+            states=self.states[:-1],
+            operations=self.operations[:-1],
+            undone=(self.operations[-1], *self.undone),
+        )
+
+    def redo(self) -> MaskHistory:
+        """The history with the last undone operation again; itself where there is none."""
+        if not self.undone:
+            return self
+        return dataclasses.replace(self._done(self.undone[0]), undone=self.undone[1:])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a session or recipe."""
+        return {
+            "base": encode_mask(self.states[0]),
+            "operations": [o.as_dict() for o in self.operations],
+            "undone": [o.as_dict() for o in self.undone],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], scene: MaskScene | None = None) -> MaskHistory:
+        """The history that `as_dict` wrote, every operation done again."""
+        history = cls.start(decode_mask(values.get("base", {})), scene)
+        for operation in values.get("operations", ()):
+            history = history.do(operation)
+        undone = tuple(read_operation(o) for o in values.get("undone", ()))
+        return dataclasses.replace(history, undone=undone)
+
+    def _done(self, operation: Operation) -> MaskHistory:
+        mask = operation.apply(self.mask, self.scene)
+        return dataclasses.replace(
+            self, states=(*self.states, mask), operations=(*self.operations, operation)
+        )
+
+
+def innermost(mask: np.ndarray) -> Point:
+    """The (x, y) of the marked pixel furthest from the edge, the picture's border included."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return float(x - 1), float(y - 1)
+
+
+def _best(found: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    masks, scores = found
+    return np.asarray(masks[int(np.argmax(scores))])
+
+
+def _combine(mask: np.ndarray, part: np.ndarray, how: str) -> np.ndarray:
+    if how == "replace":
+        return part
+    return mask | part if how == "add" else mask & ~part
+
+
+def _read_points(given: Any, least: int) -> tuple[Point, ...]:
+    try:
+        points = tuple((float(x), float(y)) for x, y in given)
+    except (TypeError, ValueError):
+        points = ()
+        least = 1
+    if len(points) < least or not all(math.isfinite(v) for p in points for v in p):
+        raise GroundbrushError(f"points {given!r} given; expected pairs such as [[120, 80]]")
+    return points
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value

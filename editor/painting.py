@@ -1,0 +1,227 @@
+"""The sentence behind every edit: place -> paint -> judge -> choose -> Edit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from editor.edit import Edit, Variant
+from editor.errors import translate
+from editor.images import Picture
+from editor.judging import Judge, Verdict, spoken
+from editor.place import Place, find_place
+from editor.recipe import extra
+from inpaint.errors import InpaintError
+
+if TYPE_CHECKING:
+    from editor.api import Editor
+    from grounding.result import Grounding
+    from inpaint import Fill, InpaintSettings
+
+OnStep = Callable[[int, int], None]
+OnPreview = Callable[[int, int, np.ndarray], None]
+Cancelled = Callable[[], bool] | threading.Event
+DRAFT_NOTE = "draft: few steps, so worse than it could be; paint it again without draft to keep it"
+
+
+@dataclass(frozen=True, eq=False)
+class Callbacks:
+    """Whom to tell while painting; see `Editor.edit`."""
+
+    on_step: OnStep | None = None
+    cancelled: Cancelled | None = None
+    on_preview: OnPreview | None = None
+
+
+def paint(
+    editor: Editor,
+    picture: Picture,
+    request: Mapping[str, Any],
+    callbacks: Callbacks,
+    grounding: Grounding | None = None,
+) -> Edit:
+    """Do what a request asks for.
+
+    Parameters
+    ----------
+    editor
+        Whose models find and paint.
+    picture
+        As given.
+    request
+        Complete: with its preset and picture.
+    callbacks
+        Whom to tell.
+    grounding
+        Of the request's phrase in this picture, where it is known already.
+
+    Raises
+    ------
+    GroundbrushError
+        For a place that cannot be, or a model that failed.
+    """
+    start = time.perf_counter()
+    settings = settings_for(editor, request)  # a misspelt one is told before the models load
+    place = find_place(editor, picture, request, grounding)
+    settings = settings_for(editor, request, place)
+    found = time.perf_counter()
+    if not place.history.mask.any():
+        return _undone(place, settings, request)
+    judge = _judge(editor, place.picture, request)
+    tries = list(_tries(editor, place, request, settings, judge, callbacks))
+    chosen = _choose(tries, request)
+    timings = {"find": found - start, "paint": sum(sum(f.timings.values()) for f, _ in tries)}
+    timings["check"] = max(0.0, time.perf_counter() - found - timings["paint"])
+    return _edit(place, chosen, tries, settings, request, judge, timings)
+
+
+def settings_for(
+    editor: Editor, request: Mapping[str, Any], place: Place | None = None
+) -> InpaintSettings:
+    """The preset's settings, then those of removal, draft, place and caller."""
+    models = editor.models
+    draft: Mapping[str, Any] = {}
+    removing = request["action"] == "remove"
+    if extra(request, "draft"):
+        usual = models.inpaint_settings(removing=removing, changes={})
+        given = models.preset.inpainter.get("draft", {}).get("settings")
+        draft = given or {"steps": max(4, usual.steps // 3)}
+    changes = {**draft, **(place.settings if place else {})}
+    if request["action"] == "extend":
+        changes |= {"dilate": 8, "prefill": "blur"}
+    changes |= dict(request["settings"])
+    return models.inpaint_settings(removing=removing, changes=changes)
+
+
+def _judge(editor: Editor, picture: Picture, request: Mapping[str, Any]) -> Judge:
+    check, gone = extra(request, "check"), request["action"] == "remove"
+    words = check if isinstance(check, str) else None
+    if check and words is None:
+        words = request["find"] if gone else request["paint"] and spoken(request["paint"])
+    return Judge(editor, picture, words, gone)
+
+
+def _tries(
+    editor: Editor,
+    place: Place,
+    request: Mapping[str, Any],
+    settings: InpaintSettings,
+    judge: Judge,
+    callbacks: Callbacks,
+) -> Iterator[tuple[Fill, Verdict]]:
+    """Paint and judge every variant; then, while none passes, so many more as may be retried."""
+    from inpaint.fill import fill
+
+    inpainter, picture = editor.models.inpainter(), place.picture
+    prompt = request["paint"] or editor.models.removal_prompt
+    wanted, passed = request["variants"], False
+    for number in range(wanted + extra(request, "retries")):
+        if number >= wanted and (passed or judge.phrase is None):
+            return
+        with translate(InpaintError):
+            filled = fill(inpainter, picture.pixels, place.history.mask, prompt,
+                          seed=request["seed"] + number, settings=settings,
+                          on_step=callbacks.on_step, cancelled=callbacks.cancelled,
+                          on_preview=callbacks.on_preview)  # fmt: skip
+            verdict = judge.look(filled.image, filled.support)
+        passed = passed or bool(verdict.passed)
+        yield filled, verdict
+
+
+def _choose(
+    tries: list[tuple[Fill, Verdict]], request: Mapping[str, Any]
+) -> list[tuple[Fill, Verdict]]:
+    """As many as were asked for: the best first where they were checked, else by seed."""
+    if extra(request, "check"):
+        tries = sorted(tries, key=lambda pair: pair[1].rank, reverse=True)
+    return tries[: request["variants"]]
+
+
+def _edit(
+    place: Place,
+    chosen: list[tuple[Fill, Verdict]],
+    tries: list[tuple[Fill, Verdict]],
+    settings: InpaintSettings,
+    request: Mapping[str, Any],
+    judge: Judge,
+    timings: dict[str, float],
+) -> Edit:
+    best, verdict = chosen[0]
+    checks: dict[str, Any] = {
+        "preserved": all(_preserved(place.picture, f) for f, _ in chosen),
+        "seam": round(verdict.seam, 2), "ring_colour": round(verdict.ring_colour, 2),
+    }  # fmt: skip
+    if judge.phrase is not None:
+        name = "gone" if request["action"] == "remove" else "grounded"
+        checks |= {name: verdict.passed, "tries": len(tries)}
+    return Edit(
+        done=True,
+        image=best.image,
+        picture=place.picture,
+        grounding=place.grounding,
+        support=best.support,
+        settings=settings.as_dict(),
+        seed=request["seed"],
+        variants=tuple(Variant(f.image, f.seed, v.as_dict()) for f, v in chosen),
+        checks=checks,
+        notes=tuple(_notes(place, best, verdict, len(tries), request, judge)),
+        timings=timings,
+        request=request,
+    )
+
+
+def _notes(
+    place: Place,
+    best: Fill,
+    verdict: Verdict,
+    tries: int,
+    request: Mapping[str, Any],
+    judge: Judge,
+) -> Iterator[str]:
+    """What the user should know, in the order of the work."""
+    yield from place.picture.notes
+    grounding = place.grounding
+    if grounding is not None and grounding.status != "found":
+        yield f"{grounding.status}: {grounding.reason}"
+    yield from best.notes
+    if extra(request, "draft"):
+        yield DRAFT_NOTE
+    if judge.note:
+        yield judge.note
+    if verdict.passed is False:
+        many = f"none of {tries} paintings" if tries > 1 else "the painting did not pass:"
+        kept = " passed the check; the best is kept:" if tries > 1 else ""
+        yield f"{many}{kept} {verdict.words}"
+    elif verdict.passed and tries > request["variants"]:
+        yield f"it took {tries} paintings (seed {best.seed} was kept)"
+
+
+def _preserved(picture: Picture, filled: Fill) -> bool:
+    return bool((filled.image == picture.pixels)[~filled.support].all())
+
+
+def _undone(place: Place, settings: InpaintSettings, request: Mapping[str, Any]) -> Edit:
+    """The answer when there is nothing to paint over."""
+    grounding = place.grounding
+    why = grounding.reason if grounding is not None else "no pixel is left in the mask"
+    if grounding is not None and grounding.mask.any():
+        why = "the operations left no pixel in the mask"
+    return Edit(
+        done=False,
+        image=place.picture.pixels,
+        picture=place.picture,
+        grounding=grounding,
+        support=np.zeros(place.picture.pixels.shape[:2], bool),
+        settings=settings.as_dict(),
+        seed=request["seed"],
+        variants=(),
+        checks={"preserved": True},
+        notes=(*place.picture.notes, why),
+        timings=dict(grounding.timings) if grounding is not None else {},
+        request=request,
+    )

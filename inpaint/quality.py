@@ -1,0 +1,126 @@
+"""How visible a repainted place is: its seam and its colours beside the border. Pure numpy/OpenCV.
+
+Both are in grey levels (0 to 255, mean over channels), 0 is best, and both look only at a band
+around the border of the support, so that what was painted in the middle does not count.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from inpaint.checks import check_pair
+from inpaint.errors import InpaintError
+from inpaint.geometry import grow_box, mask_box
+
+
+def seam_error(image: np.ndarray, support: np.ndarray) -> float:
+    """Return how much larger the step across the support's border is than the steps beside it.
+
+    Compared are neighbouring pixels of which one lies inside; what a step is worth there anyway
+    (texture) is told by the next pair outside and the next pair inside, in the same direction.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    support : (H, W) bool
+
+    Returns
+    -------
+    float
+        Grey levels, 0 or more; 0 where the support has no border.
+
+    Examples
+    --------
+    >>> image = np.zeros((6, 6, 3), np.uint8)
+    >>> support = np.zeros((6, 6), bool)
+    >>> support[:, 3:] = True
+    >>> seam_error(image, support)
+    0.0
+    >>> image[:, 3:] = 40
+    >>> seam_error(image, support)
+    40.0
+    """
+    image, support = check_pair(image, support)
+    left, top, right, bottom = grow_box(mask_box(support), 3, support.shape[::-1])
+    part = image[top:bottom, left:right].astype(np.int16)
+    inside = support[top:bottom, left:right]
+    sides = [_steps(part, inside), _steps(part.swapaxes(0, 1), inside.T)]
+    across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
+    if not across.size:
+        return 0.0
+    usual = float(beside.mean()) if beside.size else 0.0
+    return max(0.0, float(across.mean()) - usual)
+
+
+def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps along axis 1 across the border, and those of the pairs next to them."""
+    step = np.abs(np.diff(image, axis=1)).mean(-1)
+    cross = inside[:, 1:] != inside[:, :-1]
+    next_to = np.zeros_like(cross)
+    next_to[:, 1:] |= cross[:, :-1]
+    next_to[:, :-1] |= cross[:, 1:]
+    return step[cross], step[next_to & ~cross]
+
+
+def ring_colour_error(
+    image: np.ndarray, original: np.ndarray, support: np.ndarray, width: int | None = None
+) -> float:
+    """Return how far the colours just inside the support are from the true ones just outside.
+
+    Along the border, the local mean of `image` in a ring inside is compared with the local mean
+    of `original` in a ring outside: a colour cast, a halo or a drift of the whole picture shows;
+    fine texture does not. An object painted up to the border counts too, and a little so does a
+    slope of the ground itself, for all methods alike.
+
+    Parameters
+    ----------
+    image, original : (H, W, 3) uint8
+    support : (H, W) bool
+    width : int, optional
+        Of each ring, in pixels; by default 4% of the square root of the area, at least 3.
+
+    Returns
+    -------
+    float
+        Grey levels; 0 where the support has no border.
+
+    Examples
+    --------
+    >>> image = np.full((20, 20, 3), 90, np.uint8)
+    >>> support = np.zeros((20, 20), bool)
+    >>> support[5:15, 5:15] = True
+    >>> round(ring_colour_error(image + 10, image, support), 3)
+    10.0
+    """
+    image, support = check_pair(image, support)
+    if original.shape != image.shape:
+        raise InpaintError(
+            f"original: got shape {original.shape} for an image of {image.shape}; expected the "
+            "same. Compare before resizing."
+        )
+    ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
+    left, top, right, bottom = grow_box(mask_box(support), 3 * ring, support.shape[::-1])
+    inside = support[top:bottom, left:right]
+    if inside.all():
+        return 0.0
+    depth, height = _distance(inside), _distance(~inside)
+    near_in, near_out = inside & (depth <= ring), ~inside & (height <= ring)
+    painted = _local_mean(image[top:bottom, left:right], near_in, ring)
+    truth = _local_mean(original[top:bottom, left:right], near_out, ring)
+    border = near_in & (depth <= 1.5)
+    return float(np.abs(painted - truth)[border].mean())
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Distance of True pixels to the nearest False one; 0 elsewhere. The border is no edge."""
+    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _local_mean(image: np.ndarray, where: np.ndarray, ring: int) -> np.ndarray:
+    """Gaussian mean of the pixels `where` around each pixel, (H, W, 3) float32."""
+    weight = where.astype(np.float32)
+    size = (4 * ring + 1, 4 * ring + 1)
+    total = cv2.GaussianBlur(image * weight[..., None], size, ring)
+    share = cv2.GaussianBlur(weight, size, ring)
+    return total / np.maximum(share, 1e-6)[..., None]
