@@ -180,7 +180,9 @@ def page(rows: list[Row], scenes: int) -> str:
     lines += ["", *(f"- **{name}**: {words}." for name, words in METHODS.items()), "",
               "A call that repaints the whole picture has next to no seam in its own output, at "
               "the price of the first column: seam error without the true surroundings "
-              f"{', '.join(own)}.", ""]  # fmt: skip
+              f"{', '.join(own)}. The old phrase counts as gone wherever the judge no longer "
+              "finds it in the hole: a picture blurred all over passes too, so read that column "
+              "beside the one before. Seconds with other work on the machine.", ""]  # fmt: skip
     return "\n".join([*lines, *_paired(rows)])
 
 

@@ -27,19 +27,28 @@ def draw_grounding(image: np.ndarray, found: Grounding) -> np.ndarray:
     found
         A grounding of the same picture.
     """
-    out = image.astype(np.float32)
-    out[~found.mask] *= 0.55
-    out = out.round().astype(np.uint8)
-    line = max(1, round(max(image.shape) / 300))
-    outline, _ = cv2.findContours(
-        found.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    cv2.drawContours(out, outline, -1, (255, 255, 255), line)
+    out = draw_mask(image, found.mask)
+    line = _line(image)
     for box, colour in [(found.box, ACCENT), *((c.box, RIVAL) for c in found.candidates)]:
         if box is not None:
             x0, y0, x1, y1 = (round(v) for v in box)
             cv2.rectangle(out, (x0, y0), (x1 - 1, y1 - 1), colour, line)
     return out
+
+
+def draw_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture with all but the mask darkened, and its outline; ``(H, W, 3)`` uint8."""
+    out = image.astype(np.float32)
+    out[~mask] *= 0.55
+    out = out.round().astype(np.uint8)
+    outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(out, outline, -1, (255, 255, 255), _line(image))
+    return out
+
+
+def _line(image: np.ndarray) -> int:
+    """Width of drawn lines in pixels."""
+    return max(1, round(max(image.shape) / 300))
 
 
 def draw_map(image: np.ndarray, found: Grounding) -> np.ndarray:
@@ -55,6 +64,8 @@ def contact_sheet(edit: Edit, paint: str) -> Image.Image:
     if edit.grounding is not None:
         panels.append(("where the heads look", draw_map(before, edit.grounding)))
         panels.append((f'"{edit.grounding.phrase}"', draw_grounding(before, edit.grounding)))
+    else:
+        panels.append(("where to paint", draw_mask(before, edit.support)))
     panels += [(paint if k == 0 else f"seed {v.seed}", v.image)
                for k, v in enumerate(edit.variants)]  # fmt: skip
     return _row(panels)

@@ -63,7 +63,7 @@ class InpaintSettings:
         Correct the colour cast, fitted on the crop's unmasked pixels.
     blend : {"feather", "poisson", "laplacian"}
         How the painting meets the picture. Laplacian blends low frequencies more widely than the
-        ramp (on the miniature's edits the seam error fell from 2.2 to 0.4 grey levels and the ring
+        ramp (on eight miniature edits the seam error fell from 2.2 to 0.4 grey levels and the ring
         colour error from 14 to 8); Poisson bends the colours until they meet at the border, which
         bleeds into the thing (0.6 and 10); both end in the ramp.
 

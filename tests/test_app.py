@@ -1,7 +1,12 @@
-"""The page, driven by Streamlit's own test harness with the real miniature models."""
+"""The page, driven by Streamlit's own test harness with the real miniature models.
+
+The harness has no browser, so the drawing surface is not driven here: tests/test_browser.py does
+that, and what its marks mean is tested in tests/editor/test_session.py.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,37 +14,166 @@ import pytest
 pytest.importorskip("streamlit.testing.v1")
 from streamlit.testing.v1 import AppTest
 
-PAGE = Path(__file__).parents[1] / "app" / "main.py"
+from editor.images import open_picture
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "app" / "main.py"
 
 
 @pytest.fixture
 def page() -> AppTest:
-    return AppTest.from_file(str(PAGE), default_timeout=120)
+    return AppTest.from_file(str(PAGE), default_timeout=120).run()
 
 
-def test_it_opens_with_an_example_and_says_what_to_do(page: AppTest) -> None:
-    page.run()
+def widget(kind, name: str):
+    """The one of a page's widgets of a kind whose key begins so."""
+    (found,) = [w for w in kind if (w.key or "").startswith(name)]
+    return found
+
+
+def opened(page: AppTest, example: str = "fruit") -> AppTest:
+    widget(page.button, f"example-{example}").click().run()
     assert not page.exception
-    assert "demo.png" in page.selectbox(key="example").options
+    return page
+
+
+def find(page: AppTest, words: str) -> AppTest:
+    widget(page.text_input, "find-").set_value(words).run()
+    assert not page.exception
+    return page
+
+
+def painted(page: AppTest, button: str) -> AppTest:
+    page.sidebar.number_input(key="steps").set_value(2)
+    page.button(key=button).click().run()
+    deadline = time.monotonic() + 100
+    while page.session_state["job"] is not None and time.monotonic() < deadline:
+        page.session_state["job"].wait(5)
+        page.run()
+    assert not page.exception
+    assert page.session_state["job"] is None
+    return page
+
+
+def keys(page: AppTest) -> set[str]:
+    return {b.key for b in page.button if b.key}
+
+
+def test_the_first_screen_offers_examples_and_says_what_to_do(page: AppTest) -> None:
+    assert not page.exception
+    assert any("Choose a picture" in s.value for s in page.subheader)
+    assert {"example-fruit", "example-penguin"} <= keys(page)
+
+
+def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
+    opened(page)
     assert any("Name one thing" in info.value for info in page.info)
+    assert page.button(key="go-paint").disabled
+    page.button(key="another").click().run()
+    assert "example-fruit" in keys(page)
 
 
-def test_find_and_paint(page: AppTest) -> None:
-    page.run()
-    page.selectbox(key="example").set_value("demo.png").run()
-    page.text_input(key="find").set_value("the red apple").run()
-    assert not page.exception
-    assert not page.error
-    assert page.button[0].label == "Remove"
-    page.text_input(key="paint").set_value("a green pear").run()
-    assert page.button[0].label == "Paint"
-    page.button[0].click().run()
-    assert not page.exception
+def test_find_paint_keep_and_go_back(page: AppTest, tmp_path: Path) -> None:
+    find(opened(page), "the red apple")
+    assert page.session_state["session"].mask.mask.any()
+    widget(page.text_input, "paint-").set_value("a green pear").run()
+    assert any('"the red apple"' in c.value or "'the red apple'" in c.value for c in page.code)
+    painted(page, "go-paint")
     assert any("every other one is untouched" in c.value for c in page.caption)
+    page.button(key="keep").click().run()
+    session = page.session_state["session"]
+    assert [c.words for c in session.changes] == ["the red apple: a green pear"]
+    source = open_picture(ROOT / "examples" / "fruit.png")
+    assert (session.picture.pixels != source.pixels).any()
+    assert widget(page.text_input, "find-").value == ""
+    page.button(key="at-0").click().run()
+    assert not page.exception
+    assert (page.session_state["session"].picture.pixels == source.pixels).all()
+    page.button(key="at-1").click().run()
+    assert len(page.session_state["session"].changes) == 1
+
+
+def test_a_cancelled_painting_leaves_the_words_and_the_mask(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a green pear").run()
+    page.sidebar.number_input(key="steps").set_value(200)
+    page.button(key="go-paint").click().run()
+    job = page.session_state["job"]
+    job.cancel()
+    assert job.wait(100)
+    page.run()
+    assert not page.exception
+    assert any("stopped on request" in info.value for info in page.info)
+    assert widget(page.text_input, "paint-").value == "a green pear"
+    assert widget(page.text_input, "find-").value == "the red apple"
+    assert page.session_state["session"].mask.mask.any()
+
+
+def test_corrections_undo_and_redo(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    before = page.session_state["session"].mask.mask.sum()
+    page.button(key="op-Grow").click().run()
+    grown = page.session_state["session"].mask.mask.sum()
+    assert grown > before
+    page.button(key="op-undo").click().run()
+    assert page.session_state["session"].mask.mask.sum() == before
+    page.button(key="op-redo").click().run()
+    assert page.session_state["session"].mask.mask.sum() == grown
+    assert not page.exception
+
+
+def test_an_absent_thing_is_explained_and_a_candidate_can_be_taken(page: AppTest) -> None:
+    find(opened(page), "the umbrella")
+    found = page.session_state["found"]
+    if found.status != "absent":
+        pytest.skip("these weights see an umbrella")
+    assert any("absent" in w.value for w in page.warning)
+    assert not page.session_state["session"].mask.mask.any()
+    page.button(key="show-why").click().run()
+    assert not page.exception
+    assert any("What to try" in m.value for m in page.markdown)
 
 
 def test_unknown_words_are_an_error_in_words(page: AppTest) -> None:
-    page.run()
-    page.text_input(key="find").set_value("the zeppelin").run()
-    assert not page.exception
+    find(opened(page), "the zeppelin")
     assert "'zeppelin'" in page.error[0].value
+    page.run()
+    assert "'zeppelin'" in page.error[0].value  # it stays until other words are tried
+    find(page, "the red apple")
+    assert not page.error
+
+
+def test_variants_are_shown_and_the_chosen_one_is_kept(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    page.sidebar.slider(key="variants").set_value(2)
+    widget(page.text_input, "paint-").set_value("a frog").run()
+    painted(page, "go-paint")
+    page.button(key="variant-1").click().run()
+    page.button(key="keep").click().run()
+    assert page.session_state["session"].changes[0].request["seed"] == 1
+
+
+def test_a_sentence_finds_everything_and_a_plan_can_be_made(page: AppTest) -> None:
+    opened(page)
+    widget(page.text_input, "sentence-").set_value("an apple above a yellow banana")
+    next(b for b in page.button if b.label == "Find all").click().run()
+    assert not page.exception
+    assert len(page.session_state["everything"].segments) == 2
+    widget(page.text_input, "do-").set_value("replace the red apple with a frog")
+    next(b for b in page.button if b.label == "Make a plan").click().run()
+    assert not page.exception
+    assert [str(s.paint) for s in page.session_state["plan"].steps] == ["a frog"]
+    painted(page, "run-all")
+    assert "keep" in keys(page)
+
+
+def uploaded(page: AppTest, key: str, name: str, data: bytes) -> AppTest:
+    page.file_uploader(key=key).upload(name, data).run()
+    return page
+
+
+@pytest.mark.skipif(not hasattr(AppTest, "file_uploader"), reason="this Streamlit cannot upload")
+def test_text_named_jpg_is_refused_by_name(page: AppTest) -> None:
+    uploaded(page, "upload", "diary.jpg", b"dear diary")
+    assert "'diary.jpg'" in page.error[0].value
+    assert not page.exception

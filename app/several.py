@@ -1,0 +1,192 @@
+"""Several things: everything a sentence names, and a sentence that asks for several edits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from editor import Editor, Plan, Step, read_plan
+from editor.canvas import segments_view
+from editor.overlay_all import colour_of
+
+
+def tab(editor: Editor, options: dict[str, Any]) -> None:
+    """Both halves."""
+    s = st.session_state
+    if s.job is not None or s.edits:
+        st.info("A painting is under way or waits to be kept: see “One thing”.")
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        ask(editor)
+        on = switches()
+    with left:
+        if s.everything is None:
+            st.image(
+                segments(None),
+                width="stretch",
+                caption="say what to look for beside or below the picture",
+            )
+        else:
+            st.image(segments(on), width="stretch")
+            exports()
+    st.divider()
+    plan(editor, options)
+
+
+def segments(on: list[bool] | None) -> Any:
+    """The picture with the segments that are switched on."""
+    from editor.session import shrink
+
+    found, pixels = st.session_state.everything, state.present().pixels
+    return shrink(pixels, 1024) if found is None else segments_view(pixels, found, on)
+
+
+def ask(editor: Editor) -> None:
+    """The sentence."""
+    st.subheader("Find everything a sentence names")
+    with st.form("sentence-form", border=False):
+        words = st.text_input(
+            "Sentence", key=state.key("sentence"), placeholder="a dog next to two red cars"
+        )
+        go = st.form_submit_button("Find all", type="primary")
+    if go and words.strip():
+        picture = state.present()
+        with state.told():
+            st.session_state.everything = state.call(
+                lambda: editor.ground_all(picture, words), "looking"
+            )
+    elif st.session_state.everything is None:
+        st.info("Each thing and each ground (sky, grass) of the sentence gets its own mask.")
+
+
+def switches() -> list[bool]:
+    """The legend; each phrase can be switched off."""
+    found = st.session_state.everything
+    if found is None:
+        return []
+    on = []
+    for k, segment in enumerate(found.segments):
+        if segment.found and segment.ids:
+            swatches = "".join(
+                f"<span style='background:rgb{colour_of(i)};border-radius:3px;display:inline-block;"
+                "width:1.1em;height:1.1em;vertical-align:-.15em;margin-right:.25em'></span>"
+                for i in segment.ids
+            )
+            name, colour = st.columns([4, 1], vertical_alignment="center")
+            on.append(
+                name.checkbox(
+                    f"{segment.phrase} ({segment.status}, {segment.score:.2f})",
+                    value=True,
+                    key=f"{state.key('on')}-{k}",
+                    help=segment.reason,
+                )
+            )
+            colour.html(swatches)
+        else:
+            on.append(False)
+            st.caption(f"not drawn: {segment.phrase} ({segment.status}; {segment.reason})")
+    return on
+
+
+def exports() -> None:
+    """COCO's panoptic format, as a PNG and a JSON."""
+    made = st.session_state.everything.to_coco_panoptic()
+    with st.container(horizontal=True):
+        st.download_button(
+            "Panoptic PNG", made.png(), "panoptic.png", "image/png", on_click="ignore"
+        )
+        st.download_button(
+            "Panoptic JSON",
+            json.dumps(made.document, indent=1),
+            "panoptic.json",
+            "application/json",
+            on_click="ignore",
+        )
+
+
+def plan(editor: Editor, options: dict[str, Any]) -> None:
+    """A sentence as steps that can be changed, then all of them."""
+    s = st.session_state
+    st.subheader("Do several edits")
+    with st.form("plan-form", border=False):
+        words = st.text_input(
+            "What to do",
+            key=state.key("do"),
+            placeholder="replace the dog with a cat and remove the cup",
+        )
+        if st.form_submit_button("Make a plan") and words.strip():
+            with state.told():
+                s.plan = state.call(lambda: read_plan(words), "reading")
+                s.plan_turn = s.get("plan_turn", 0) + 1
+    if s.plan is None:
+        st.info("The plan appears here as rows to change before anything is painted.")
+        return
+    for part in s.plan.unread:
+        st.warning(f"Not understood: {part}. Write it as a row, or change the sentence.")
+    for note in s.plan.notes:
+        st.caption(note)
+    rows = [row(step) for step in s.plan.steps] or [row(None)]
+    edited = st.data_editor(
+        rows,
+        num_rows="dynamic",
+        width="stretch",
+        hide_index=True,
+        key=f"rows-{s.plan_turn}",
+        column_config={
+            "do": st.column_config.SelectboxColumn(options=["edit", "remove"], required=True),
+            "find": st.column_config.TextColumn(required=True),
+            "how many": st.column_config.SelectboxColumn(options=["all", *map(str, range(1, 17))]),
+            "result of row": st.column_config.NumberColumn(min_value=1, step=1),
+        },
+    )
+    if st.button("Run all", type="primary", key="run-all"):
+        with state.told():
+            run(editor, edited, options)
+            st.rerun()
+
+
+def row(step: Step | None) -> dict[str, Any]:
+    """One step as a row of the table."""
+    if step is None:
+        return {"do": "edit", "find": "", "paint": "", "how many": "1", "result of row": None}
+    return {
+        "do": step.action,
+        "find": step.find,
+        "paint": step.paint or "",
+        "how many": "all" if step.count is None else str(step.count),
+        "result of row": None if step.at is None else step.at + 1,
+    }
+
+
+def steps(rows: list[dict[str, Any]]) -> Plan:
+    """The table as a plan; its errors name what is wrong."""
+    made = []
+    for r in rows:
+        if r.get("find"):
+            paint = None if r["do"] == "remove" else r["paint"] or None
+            count = None if r["how many"] == "all" else int(r["how many"] or 1)
+            after = r["result of row"]
+            at = None if after is None or after != after else int(after) - 1  # empty may be NaN
+            made.append(Step(r["do"] or "edit", r["find"], paint, count, at))
+    return Plan(steps=tuple(made))
+
+
+def run(editor: Editor, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
+    """Put the plan in line."""
+    wanted, picture = steps(rows), state.present()
+    usual = {"seed": options["seed"], "settings": options["settings"]}
+    st.session_state.variant, st.session_state.news = 0, ""
+    st.session_state.job = state.submit(
+        lambda cb: editor.apply(
+            picture,
+            wanted,
+            on_step=cb.on_step,
+            cancelled=cb.cancelled,
+            on_preview=cb.on_preview,
+            **usual,
+        )
+    )

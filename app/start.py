@@ -1,0 +1,75 @@
+"""The first screen: a picture of your own, an example, or a saved session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from editor import Editor, open_picture
+from editor.session import Session, scene_of, shrink
+from editor.session_file import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_session, read_upload
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"]
+
+
+@st.cache_data(show_spinner=False)
+def examples() -> list[dict[str, Any]]:
+    """The bundled pictures: name, file, a phrase that can be found, a small copy."""
+    try:
+        listed = json.loads((EXAMPLES / "examples.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [
+        {
+            "name": item["name"],
+            "file": EXAMPLES / item["image"],
+            "find": item["edit"]["phrase"],
+            "paint": item["edit"]["paint"],
+            "small": shrink(open_picture(EXAMPLES / item["image"]).pixels, 256),
+        }
+        for item in listed
+        if (EXAMPLES / item["image"]).is_file()
+    ]
+
+
+def screen(editor: Editor) -> None:
+    """Choose what to begin with."""
+    st.subheader("1. Choose a picture")
+    given = st.file_uploader(
+        f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
+        f"{MAX_UPLOAD_PIXELS // 1_000_000} megapixels; it stays on this machine)",
+        type=UPLOADS,
+        key="upload",
+    )
+    if given is not None:
+        with state.told():
+            state.open_session(Session(read_upload(given.getvalue(), given.name)))
+            st.rerun()
+    st.write("or begin with an example:")
+    with st.container(horizontal=True):
+        for item in examples():
+            with st.container(width=150, border=True):
+                st.image(item["small"])
+                if st.button(
+                    item["name"],
+                    key=f"example-{item['name']}",
+                    width="stretch",
+                    help=f"such as {item['find']} → {item['paint']}",
+                ):
+                    state.open_session(Session(open_picture(item["file"])))
+                    st.rerun()
+    with st.expander("Open a saved session"):
+        saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
+        if saved is not None:
+            data = saved.getvalue()
+            with state.told():
+                session = state.call(
+                    lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
+                )
+                state.open_session(session)
+                st.rerun()

@@ -1,0 +1,113 @@
+"""Why a phrase was found where it was: what each localization head looks at, and what to try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from editor.errors import translate
+from editor.images import Picture
+from editor.session import shrink
+from grounding.errors import GroundingError
+from grounding.heads import attention_sums, spatial_entropy
+from grounding.maps import normalise_map, token_map_to_image
+
+if TYPE_CHECKING:
+    from editor.api import Editor
+    from grounding.result import Grounding
+
+LONGEST = 320
+
+_TRY = {
+    "found": "Nothing: look at the mask, and correct it by a click if a part is missing.",
+    "absent": "Check the words against the picture, name the thing more simply (“the cup”), take "
+    "a candidate if one is right, or mark the place by a click or a box.",
+    "ambiguous": "Add what sets it apart: a colour, a side (“on the left”), a neighbour (“next to "
+    "the dog”); or take the candidate that is meant.",
+    "uncertain": "Compare the heads' maps below: where they look at different places, use other "
+    "words; where they agree, check the mask's border and correct it.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class HeadView:
+    """One localization head on one phrase.
+
+    Attributes
+    ----------
+    head
+        (layer, head), 0-based.
+    attention_sum
+        Share of its attention that falls on the picture.
+    entropy
+        Spatial entropy of its map (Kang et al., Sec. 4): low where it looks at one place.
+    picture
+        ``(h, w, 3)`` uint8: its map over the picture.
+    """
+
+    head: tuple[int, int]
+    attention_sum: float
+    entropy: float
+    picture: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Why:
+    """What stands behind a grounding.
+
+    Attributes
+    ----------
+    reason, advice
+        One sentence on the status; what to try.
+    heads
+        Each head that was read.
+    combined
+        ``(h, w, 3)`` uint8: the smoothed sum of their maps over the picture.
+    presence
+        As `Grounding.presence`.
+    """
+
+    reason: str
+    advice: str
+    heads: tuple[HeadView, ...]
+    combined: np.ndarray
+    presence: float | None
+
+
+def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
+    """Read a grounding's phrase once more, head by head.
+
+    Raises
+    ------
+    GroundbrushError
+        When the model fails.
+    """
+    small = shrink(picture.pixels, LONGEST)
+    view = editor.look(picture)
+    with translate(GroundingError):
+        reading = editor.models.grounder().lvlm.read(view.encoded, [found.phrase], found.heads)[0]
+    rows = np.asarray(reading.rows)
+    region = tuple(v * view.scale for v in view.encoded.tokens.region_xyxy)
+    sums, entropies = attention_sums(rows[None])[0], spatial_entropy(rows)
+    heads = tuple(
+        HeadView(head, float(total), float(entropy), _over(small, row, region, picture.size))
+        for head, total, entropy, row in zip(found.heads, sums, entropies, rows, strict=True)
+    )
+    combined = _over(small, found.token_map, found.region, picture.size)
+    return Why(found.reason, _TRY[found.status], heads, combined, found.presence)
+
+
+def _over(
+    small: np.ndarray, token_map: np.ndarray, region: tuple[float, ...], size: tuple[int, int]
+) -> np.ndarray:
+    """A token map as heat over a small copy of the picture."""
+    import cv2
+
+    height, width = small.shape[:2]
+    scale = width / size[0]
+    x0, y0, x1, y1 = (v * scale for v in region)
+    heat = normalise_map(token_map_to_image(token_map, (x0, y0, x1, y1), (width, height)))
+    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    return cv2.addWeighted(small, 0.4, np.ascontiguousarray(colours), 0.6, 0)
