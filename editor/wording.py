@@ -123,4 +123,4 @@ def _check_flags(request: Mapping[str, Any]) -> list[str] | None:
         return flags if check else ["--no-check"]
     if check is False:
         return flags if retries == 0 else None
-    return [*flags, "--check", *([check] if isinstance(check, str) else [])]
+    return [*flags, *(["--check-for", check] if isinstance(check, str) else ["--check"])]
