@@ -17,6 +17,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test app lint docs miniature scores clean
 
+# Many containers forbid Python to keep what it compiled: every start would then compile torch and
+# transformers again, ten seconds of it. What is kept stays in .venv.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Models are small: more threads than cores only get in each other's way.
 test: export OMP_NUM_THREADS = 1
 demo test docs scores: export HF_HUB_OFFLINE = 1
