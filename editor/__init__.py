@@ -20,7 +20,7 @@ _EXPORTS = {
     "load_preset": "editor.presets",
     "open_picture": "editor.images",
     "preset_names": "editor.presets",
-    "read_plan": "editor.plan_reader",
+    "read_plan": "editor.plan.reader",
 }
 __all__ = sorted(_EXPORTS)
 

@@ -178,7 +178,7 @@ class Editor:
             names it, and nothing is painted.
         """
         from editor.apply import apply_plan
-        from editor.plan_reader import read_plan
+        from editor.plan.reader import read_plan
 
         plan = read_plan(sentence) if isinstance(sentence, str) else sentence
         return apply_plan(self, open_picture(image), plan, seed=seed, settings=settings,

@@ -7,15 +7,22 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from editor import __version__
 from editor.commands import batch, calibrate, edit, evaluate, several
-from editor.commands.common import grounding_facts
+from editor.commands.common import (
+    add_common_options,
+    add_model_options,
+    grounding_facts,
+    load_editor,
+    report,
+    show,
+)
 from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
-    from editor.api import Editor
+    pass
 
 DONE, UNMET, USAGE = 0, 1, 2
 Command = Callable[[argparse.Namespace], int]
@@ -34,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     ground = commands.add_parser("ground", help="say where something is in a picture")
     ground.add_argument("image", help="a picture file")
     ground.add_argument("phrase", help='what to find, e.g. "the red apple on the left"')
-    _common(ground)
+    add_common_options(ground)
     ground.set_defaults(run=_ground)
 
     edit.add_parsers(commands)
@@ -47,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     presets.set_defaults(run=_presets)
 
     doctor = commands.add_parser("doctor", help="check this installation and a preset's models")
-    _model_options(doctor)
+    add_model_options(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
 
@@ -58,22 +65,6 @@ def build_parser() -> argparse.ArgumentParser:
     app.add_argument("--port", type=int, default=8501)
     app.set_defaults(run=_app)
     return parser
-
-
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default="miniature", metavar="NAME|FILE",
-                        help="which models (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--offline", action="store_true", help="never ask the network")
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    _model_options(parser)
-    parser.add_argument("--out", default="out", metavar="DIR",
-                        help="folder for results (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--show", action="store_true", help="open the picture of what was found")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,30 +80,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _load(args: argparse.Namespace) -> Editor:
-    from editor.api import Editor
-
-    tell = None if args.quiet or args.json else lambda words: print(words, file=sys.stderr)
-    return Editor.load(args.preset, device=args.device, offline=args.offline, on_load=tell)
-
-
 def _ground(args: argparse.Namespace) -> int:
     from editor.images import open_picture, save_picture
     from editor.overlay import draw_grounding
 
     picture = open_picture(args.image)
-    found = _load(args).ground(picture, args.phrase)
+    found = load_editor(args).ground(picture, args.phrase)
     overlay = Path(args.out) / f"{Path(args.image).stem}.found.png"
     save_picture(overlay, draw_grounding(picture.pixels, found))
     facts = {**grounding_facts(found), "overlay": str(overlay)}
-    _report(args, facts, [
+    report(args, facts, [
         f"{found.status}: {found.reason}",
         *([f"box {facts['box']}"] if found.box else []),
         *(f"candidate {k}: box {c['box']}, score {c['score']}"
           for k, c in enumerate(facts["candidates"])),
         f"picture of what was found: {overlay}",
     ])  # fmt: skip
-    _show(args, overlay)
+    show(args, overlay)
     return DONE if found.found else UNMET
 
 
@@ -171,14 +155,3 @@ def _app(args: argparse.Namespace) -> int:
     return subprocess.call(
         [sys.executable, "-m", "streamlit", "run", str(script), *flags], env=environment
     )
-
-
-def _report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:
-    print(json.dumps(facts) if args.json else "\n".join(lines))
-
-
-def _show(args: argparse.Namespace, path: Path) -> None:
-    if args.show:
-        from PIL import Image
-
-        Image.open(path).show()

@@ -1,7 +1,7 @@
 """Compose pictures of bundled objects on bundled backgrounds, with the truth about them.
 
 A scene is a pure function of ``(split, seed)``. Training and held-out scenes never share a seed
-or a background photograph. Rendering takes about 10 ms on one core.
+or a background photograph.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _wrong(editor: Editor, row: Row) -> str | None:
 
 def _check_sentence(editor: Editor, row: Row) -> None:
     from editor.apply import check_ready
-    from editor.plan_reader import read_plan
+    from editor.plan.reader import read_plan
 
     plan = read_plan(row.words)
     check_ready(plan)

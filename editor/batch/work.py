@@ -188,7 +188,7 @@ def _edit(
 
 def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Result:
     from editor.apply import save_applied
-    from editor.plan_reader import read_plan
+    from editor.plan.reader import read_plan
 
     row = files.row
     plan = read_plan(row.words)

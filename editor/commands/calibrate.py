@@ -52,7 +52,7 @@ def add_parsers(commands: Any) -> None:
         "--criterion",
         choices=("sum", "contrast"),
         help="what admits a head: its attention sum (default), or how differently "
-        "it looks for two phrases (for very small models)",
+        "it looks for two phrases",
     )
     parser.add_argument(
         "--binarise",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from editor.api import Editor
     from grounding.result import Grounding
 
 
@@ -22,6 +25,36 @@ def add_model_options(parser: argparse.ArgumentParser, *, preset: bool = True) -
         )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--offline", action="store_true", help="never ask the network")
+
+
+def add_common_options(parser: argparse.ArgumentParser, shown: str = "what was found") -> None:
+    """Those of every command that makes a picture: models, ``--out``, and how it tells."""
+    add_model_options(parser)
+    parser.add_argument("--out", default="out", metavar="DIR",
+                        help="folder for results (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--show", action="store_true", help=f"open the picture of {shown}")
+
+
+def load_editor(args: argparse.Namespace) -> Editor:
+    """The editor that the options describe."""
+    from editor.api import Editor
+
+    return Editor.load(args.preset, device=args.device, offline=args.offline, on_load=teller(args))
+
+
+def report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:
+    """Print the facts as JSON, or the lines."""
+    print(json.dumps(facts) if args.json else "\n".join(lines))
+
+
+def show(args: argparse.Namespace, path: Path) -> None:
+    """Open a picture where the user asked for it."""
+    if args.show:
+        from PIL import Image
+
+        Image.open(path).show()
 
 
 def teller(args: argparse.Namespace) -> Callable[[str], None] | None:

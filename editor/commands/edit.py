@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.commands.common import add_model_options, grounding_facts, teller
+from editor.commands.common import (
+    add_common_options,
+    grounding_facts,
+    load_editor,
+    report,
+    show,
+)
 from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
@@ -32,7 +38,7 @@ def add_parsers(commands: Any) -> None:
                       help="the same, looking for this phrase")  # fmt: skip
     _place_options(edit)
     _painting_options(edit, retries=0)
-    _common_options(edit)
+    add_common_options(edit)
     edit.set_defaults(run=run)
 
     remove = commands.add_parser(
@@ -44,7 +50,7 @@ def add_parsers(commands: Any) -> None:
                         help="do not look whether it is gone, and do not retry")  # fmt: skip
     _place_options(remove)
     _painting_options(remove, retries=3)
-    _common_options(remove)
+    add_common_options(remove)
     remove.set_defaults(run=run, paint=None, recipe=None)
 
     extend = commands.add_parser("extend", help="add to a picture's sides and paint them")
@@ -55,7 +61,7 @@ def add_parsers(commands: Any) -> None:
     extend.add_argument("--paint", metavar="PROMPT", help="what to paint there (default: more "
                                                           "background)")  # fmt: skip
     _painting_options(extend, retries=0)
-    _common_options(extend)
+    add_common_options(extend)
     extend.set_defaults(run=run, recipe=None, check=False)
 
 
@@ -93,15 +99,6 @@ def _painting_options(parser: argparse.ArgumentParser, retries: int) -> None:
                         help="of the result (default: %(default)s; jpg is lossy)")  # fmt: skip
 
 
-def _common_options(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser)
-    parser.add_argument("--out", default="out", metavar="DIR",
-                        help="folder for results (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--show", action="store_true", help="open the picture of what was found")
-
-
 def run(args: argparse.Namespace) -> int:
     """Do one edit and save it; 0 where something was painted."""
     from editor.files import atomic_write
@@ -110,36 +107,29 @@ def run(args: argparse.Namespace) -> int:
     with Steps(args) as on_step:
         edit = _edited(args, on_step)
     if not edit.done:
-        print(json.dumps({"done": False, "reason": edit.notes[-1]}) if args.json
-              else edit.notes[-1])  # fmt: skip
+        report(args, {"done": False, "reason": edit.notes[-1]}, [edit.notes[-1]])
         return UNMET
     files, notes = save_edit(edit, Path(args.out), args.format)
     atomic_write(files["recipe"], json.dumps(edit.recipe(), indent=1).encode())
     facts = edit_facts(edit, files, notes)
-    print(json.dumps(facts) if args.json else "\n".join(_lines(edit, facts, files)))
-    if args.show:
-        from PIL import Image
-
-        Image.open(files["overlay"]).show()
+    report(args, facts, _lines(edit, facts, files))
+    show(args, files["overlay"])
     return DONE
 
 
 def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
-    from editor.api import Editor
-
-    load = {"device": args.device, "offline": args.offline, "on_load": teller(args)}
     if args.recipe:
-        return Editor.load(args.preset, **load).run(args.recipe, args.image, on_step=on_step)
+        return load_editor(args).run(args.recipe, args.image, on_step=on_step)
     options: dict[str, Any] = {
         "seed": args.seed, "variants": args.variants, "draft": args.draft, "check": args.check,
         "retries": args.retries, "settings": _settings(args), "on_step": on_step,
     }  # fmt: skip
     if args.command == "extend":
         options |= _sides(args)
-        return Editor.load(args.preset, **load).extend(args.image, args.paint, **options)
+        return load_editor(args).extend(args.image, args.paint, **options)
     options |= {"mask": args.mask, "box": _boxes(args.box), "snap": args.snap,
                 "candidate": args.candidate, "operations": _operations(args)}  # fmt: skip
-    editor = Editor.load(args.preset, **load)
+    editor = load_editor(args)
     if args.command == "remove":
         return editor.remove(args.image, args.find, **options)
     return editor.edit(args.image, args.find, args.paint, **options)

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.commands.common import Bar, add_model_options, teller
+from editor.commands.common import Bar, add_common_options, load_editor, report, show
 
 if TYPE_CHECKING:
-    from editor.api import Editor
     from editor.edit import Edit
     from editor.plan import Plan
     from multiobject import PanopticGrounding
@@ -33,7 +32,7 @@ def add_parsers(commands: Any) -> None:
     everything.add_argument("--export", action="append", choices=EXPORTS, default=[],
                             metavar="FORMAT", help="also write the result as one of "
                             f"{', '.join(EXPORTS)}; may be repeated")  # fmt: skip
-    _common(everything)
+    add_common_options(everything, shown="the result")
     everything.set_defaults(run=run_ground_all)
 
     apply: argparse.ArgumentParser = commands.add_parser(
@@ -50,17 +49,8 @@ def add_parsers(commands: Any) -> None:
     apply.add_argument("--guidance", type=float, help="how strictly to follow the prompt")
     apply.add_argument("--format", default="png", choices=("png", "webp", "jpg"),
                        help="of the result (default: %(default)s; jpg is lossy)")  # fmt: skip
-    _common(apply)
+    add_common_options(apply, shown="the result")
     apply.set_defaults(run=run_apply)
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser)
-    parser.add_argument("--out", default="out", metavar="DIR",
-                        help="folder for results (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--show", action="store_true", help="open the picture of the result")
 
 
 def run_ground_all(args: argparse.Namespace) -> int:
@@ -70,7 +60,7 @@ def run_ground_all(args: argparse.Namespace) -> int:
     from editor.overlay_all import panoptic_sheet
 
     picture = open_picture(args.image)
-    found = _load(args).ground_all(picture, args.sentence, mode=args.mode)
+    found = load_editor(args).ground_all(picture, args.sentence, mode=args.mode)
     out, stem = Path(args.out), Path(args.image).stem
     files = {"overlay": out / f"{stem}.all.png"}
     sheet = panoptic_sheet(picture.pixels, found)
@@ -82,8 +72,8 @@ def run_ground_all(args: argparse.Namespace) -> int:
              **{k: str(v) for k, v in files.items()}}  # fmt: skip
     lines = [f"{s.phrase}: {s.status}{_numbers(s)}; {s.reason}" for s in found.segments]
     lines = lines or ["the sentence names nothing that could be pointed at"]
-    _report(args, facts, [*lines, *(f"{name}: {path}" for name, path in files.items())])
-    _show(args, files["overlay"])
+    report(args, facts, [*lines, *(f"{name}: {path}" for name, path in files.items())])
+    show(args, files["overlay"])
     return DONE if found.found else UNMET
 
 
@@ -94,7 +84,7 @@ def run_apply(args: argparse.Namespace) -> int:
 
     plan = _plan(args)
     if args.plan_only:
-        _report(args, plan.as_dict(), [str(plan)])
+        report(args, plan.as_dict(), [str(plan)])
         return DONE if plan.steps and not plan.unread else UNMET
     if not (args.quiet or args.json):
         print(plan, file=sys.stderr)
@@ -102,7 +92,9 @@ def run_apply(args: argparse.Namespace) -> int:
     picture = open_picture(args.image)
     changes = {k: v for k in ("steps", "guidance") if (v := getattr(args, k)) is not None}
     with Bar(args, "painting", "step") as bar:
-        edits = _load(args).apply(picture, plan, seed=args.seed, settings=changes, on_step=bar)
+        edits = load_editor(args).apply(
+            picture, plan, seed=args.seed, settings=changes, on_step=bar
+        )
     out, stem = Path(args.out), Path(args.image).stem
     files, notes = save_applied(picture, plan, edits, out, stem, args.format)
     reasons = [e.notes[-1] for e in edits if not e.done]
@@ -110,16 +102,16 @@ def run_apply(args: argparse.Namespace) -> int:
              **{k: str(v) for k, v in files.items()}}  # fmt: skip
     lines = [f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}"
              for e in edits]  # fmt: skip
-    _report(args, facts, [*lines, *notes, *(f"{name}: {path}" for name, path in files.items())])
+    report(args, facts, [*lines, *notes, *(f"{name}: {path}" for name, path in files.items())])
     if "result" in files:
-        _show(args, files["result"])
+        show(args, files["result"])
     return UNMET if reasons else DONE
 
 
 def _plan(args: argparse.Namespace) -> Plan:
     """The sentence's plan, written where asked, or the one of a file."""
     from editor.plan import Plan
-    from editor.plan_reader import read_plan
+    from editor.plan.reader import read_plan
 
     if args.sentence is None:
         if args.plan is None:
@@ -173,20 +165,3 @@ def _edit_facts(edit: Edit) -> dict[str, Any]:
             "reason": "" if edit.done else edit.notes[-1], "seed": edit.seed,
             "support_pixels": int(edit.support.sum()), "checks": dict(edit.checks),
             "recipe": edit.recipe()}  # fmt: skip
-
-
-def _load(args: argparse.Namespace) -> Editor:
-    from editor.api import Editor
-
-    return Editor.load(args.preset, device=args.device, offline=args.offline, on_load=teller(args))
-
-
-def _report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:
-    print(json.dumps(facts) if args.json else "\n".join(lines))
-
-
-def _show(args: argparse.Namespace, path: Path) -> None:
-    if args.show:
-        from PIL import Image
-
-        Image.open(path).show()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from editor.plan_reader import read_plan
+from editor.plan.reader import read_plan
 
 DATA = Path(__file__).parents[1] / "multiobject" / "data" / "edit_sentences.json"
 CASES = json.loads(DATA.read_text(encoding="utf-8"))["sentences"]

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from editor.calibration.settings import CalibrationSettings
 from editor.presets import FOLDER, load_preset
 from grounding import GroundingSettings, ProposalSettings
+from miniature.heads import LOWEST, SKIP_LAYERS
 from miniature.scenes import compose
 from miniature.tune import (
     Choice,
@@ -79,3 +81,9 @@ def test_the_page_holds_every_option(tmp_path: Path) -> None:
     text = path.read_text()
     assert "| border | GrabCut | 0.751 | 0.80 |" in text and "Absent below 0.4." in text
     assert "| guidance | 2.0 | 0.912 | 7.0 |" in text
+
+
+def test_calibrate_counts_as_many_heads_as_the_tuning_did() -> None:
+    own = load_preset("miniature").lvlm["calibration"]
+    settings = CalibrationSettings.from_dict(own)
+    assert (settings.lowest, settings.skip_layers) == (LOWEST, SKIP_LAYERS)

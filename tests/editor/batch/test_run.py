@@ -147,7 +147,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> None:
         steps = tuple(Step("edit", words, "a vase") for words in sentence.split(", "))
         return Plan(sentence, steps)
 
-    monkeypatch.setattr("editor.plan_reader.read_plan", read_plan)
+    monkeypatch.setattr("editor.plan.reader.read_plan", read_plan)
 
 
 @pytest.mark.usefixtures("read")
@@ -197,7 +197,7 @@ def test_a_sentence_that_is_not_understood_is_refused_before_anything(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unread = Plan("hm", (), (Unread((0, 2), "hm", "what is to be done with it"),))
-    monkeypatch.setattr("editor.plan_reader.read_plan", lambda sentence: unread)
+    monkeypatch.setattr("editor.plan.reader.read_plan", lambda sentence: unread)
     with pytest.raises(ManifestError, match=r"row 2 \(line 2\): .*what is to be done with it"):
         bench.run(EDIT, {"apply": "hm"})
     assert bench.loads == {}

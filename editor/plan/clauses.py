@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor import plan_words as words
+from editor.plan import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor import plan_words as words
-from editor.plan_clauses import trim
-from editor.plan_things import Unclear
+from editor.plan import words
+from editor.plan.clauses import trim
+from editor.plan.things import Unclear
 from multiobject import words as nouns
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """A plan: what one sentence asks to be done, as steps that can be looked at and changed.
 
-It holds and checks; reading a sentence is `editor.plan_reader`'s, doing it `editor.apply`'s.
+It holds and checks; reading a sentence is `editor.plan.reader`'s, doing it `editor.apply`'s.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor import plan_words as words
 from editor.errors import translate
-from editor.plan import Plan, Step, Unread
-from editor.plan_clauses import Clause, find_clauses, trim
-from editor.plan_pairs import Pair, read_pairs
-from editor.plan_things import Thing, Unclear, article, read_things, unquoted
+from editor.plan import words
+from editor.plan.clauses import Clause, find_clauses, trim
+from editor.plan.pairs import Pair, read_pairs
+from editor.plan.steps import Plan, Step, Unread
+from editor.plan.things import Thing, Unclear, article, read_things, unquoted
 from multiobject.caption import Caption, read_caption
 from multiobject.errors import MultiObjectError
 from multiobject.phrases import NounPhrase, noun_phrases

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor import plan_words as words
+from editor.plan import words
 from multiobject import words as nouns
 
 if TYPE_CHECKING:
