@@ -5,23 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from editor.errors import GroundbrushError, translate
 from editor.presets import Preset, resolve
 from editor.words import WordList, load_words
 from grounding.errors import GroundingError
 from inpaint.errors import InpaintError
+from inpaint.memory import MODES, is_out_of_memory
 
 if TYPE_CHECKING:
     from grounding.ground import Grounder
     from grounding.lvlm import LVLM
+    from grounding.segment import Segmenter
     from inpaint import Inpainter, InpaintSettings
+    from inpaint.turns import Turns
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OnLoad = Callable[[str], None]
-_LOAD_NAMES = ("revision", "variant", "scheduler", "vae", "vae_revision", "offload", "tiling",
-               "loras")  # fmt: skip
+_LOAD_NAMES = ("revision", "variant", "scheduler", "vae", "vae_revision", "memory", "tiling",
+               "loras", "controlnet", "speed")  # fmt: skip
+_LOOKING = "looking"  # what the models that find share the accelerator as
 
 
 class Models:
@@ -37,14 +41,22 @@ class Models:
         Never ask the network.
     on_load
         Called with one line of words before each part is loaded.
+    memory
+        One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
+        `inpaint.memory.MODES`); None: the preset's, ``auto`` where it does not say.
     """
 
     def __init__(
         self, preset: Preset, *, device: str = "auto", offline: bool = False,
-        on_load: OnLoad | None = None,
+        on_load: OnLoad | None = None, memory: str | None = None,
     ) -> None:  # fmt: skip
         if device not in DEVICES:
             raise GroundbrushError(f"device {device!r} given; expected one of {', '.join(DEVICES)}")
+        self.memory = str(memory or preset.inpainter.get("memory", MODES[0]))
+        if self.memory not in MODES:
+            raise GroundbrushError(
+                f"memory {self.memory!r} given; expected one of {', '.join(MODES)}"
+            )
         self.preset, self.offline, self._wanted = preset, offline, device
         self._tell = on_load or (lambda _: None)
         self._lock = threading.RLock()
@@ -65,13 +77,31 @@ class Models:
         return self._wanted
 
     @cached_property
+    def _turns(self) -> Turns | None:
+        """How the models share the accelerator; None on the CPU, where all have one memory."""
+        import torch
+
+        from inpaint.turns import Turns
+
+        if self.device == "cpu":
+            if self.memory not in MODES[:2]:
+                self._tell(
+                    f"memory {self.memory!r} is for accelerators; on the CPU all stay loaded"
+                )
+            return None
+        turns = Turns(torch.device(self.device))
+        if self.memory not in MODES[:2]:
+            turns.share()
+        return turns
+
+    @cached_property
     def words(self) -> WordList | None:
         """The few words the models know, or None where they know many."""
         given = self.preset.vocabulary
         return load_words(resolve(given, f"preset {self.preset.name!r}")) if given else None
 
     def grounder(self) -> Grounder:
-        """The LVLM and the segmenter, joined."""
+        """The LVLM and the segmenter, joined; or the preset's find backend, used the same way."""
         with self._lock, translate(GroundingError):
             return self._grounder
 
@@ -82,21 +112,59 @@ class Models:
 
     @cached_property
     def _grounder(self) -> Grounder:
-        from grounding import GroundingSettings, load_segmenter
+        turns = self._turns
+        if turns is None:
+            return self._load_grounder()
+        from inpaint.turns import entries, networks_in
+
+        with turns.use(_LOOKING):  # where they take turns, the painter leaves before
+            try:
+                found = self._load_grounder()
+            except GroundingError as error:
+                if not is_out_of_memory(error) or not turns.make_room(_LOOKING):
+                    raise
+                self._tell("memory ran out: the models now take turns on the accelerator")
+                found = self._load_grounder()
+        networks = networks_in(found)
+        turns.add(_LOOKING, networks)
+        turns.watch(_LOOKING, entries(networks))
+        return found
+
+    def _load_grounder(self) -> Grounder:
+        from grounding import GroundingSettings
         from grounding.ground import Grounder
 
-        preset, device = self.preset, self.device
-        settings = GroundingSettings.from_dict(preset.grounding)
+        if self.preset.find:
+            return self._load_backend()
+        settings = GroundingSettings.from_dict(self.preset.grounding)
         lvlm = self._load_lvlm(self._heads())
-        self._tell(f"loading the segmenter ({preset.path('segmenter')})")
-        segmenter = load_segmenter(
-            preset.path("segmenter"),
-            revision=preset.segmenter.get("revision"),
-            device=device,
-            dtype=self._dtype(preset.segmenter),
+        return Grounder(lvlm, self._load_segmenter(), settings)
+
+    def _load_backend(self) -> Grounder:
+        """The preset's find backend, which offers what a Grounder does."""
+        from grounding import backend_class
+
+        spec, path = self.preset.find, self.preset.path("find")
+        kind = backend_class(spec["backend"])
+        settings = kind.settings_from(self.preset.grounding)
+        segmenter = self._load_segmenter()
+        self._tell(f"loading {kind.title} ({path})")
+        loading = {"revision": spec.get("revision"), "device": self.device,
+                   "dtype": self._dtype(spec), "offline": self.offline}  # fmt: skip
+        return cast("Grounder", kind.load(path, segmenter, settings, **loading))
+
+    def _load_segmenter(self) -> Segmenter:
+        from grounding import load_segmenter
+
+        spec, path = self.preset.segmenter, self.preset.path("segmenter")
+        self._tell(f"loading the segmenter ({path})")
+        return load_segmenter(
+            path,
+            revision=spec.get("revision"),
+            device=self.device,
+            dtype=self._dtype(spec),
             offline=self.offline,
         )
-        return Grounder(lvlm, segmenter, settings)
 
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
@@ -131,9 +199,11 @@ class Models:
             prompt=spec.get("prompt"),
             padding=spec.get("padding"),
             query=spec.get("query", "expression"),
+            tiles=spec.get("tiles"),
             presence=Presence(**_tuples(presence)) if presence else None,
             vision=spec.get("vision"),
             tokenizer=spec.get("tokenizer"),
+            quantization=spec.get("quantization"),
         )
 
     @cached_property
@@ -144,10 +214,11 @@ class Models:
         self._tell(f"loading the inpainter ({path})")
         _check_inpainter(self.preset)
         options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
-        dtype = self._dtype(spec)
+        options["memory"] = self.memory if self._turns else MODES[0]
         return load_inpainter(
-            path, device=self.device, dtype=dtype, offline=self.offline, **options
-        )
+            path, device=self.device, dtype=self._dtype(spec), offline=self.offline,
+            turns=self._turns, **options,
+        )  # fmt: skip
 
     def inpaint_settings(self, *, removing: bool, changes: dict[str, Any]) -> InpaintSettings:
         """The preset's settings, those of removal on top, the caller's last."""
@@ -173,11 +244,6 @@ def _check_inpainter(preset: Preset) -> None:
     """Refuse what would silently do nothing."""
     known = (*_LOAD_NAMES, "path", "dtype", "settings", "removal", "draft")
     for name in preset.inpainter:
-        if name == "controlnet":
-            raise GroundbrushError(
-                f"preset {preset.name!r}: inpainter names a controlnet, which is not supported; "
-                "expected none: leave it out"
-            )
         if name not in known:
             raise GroundbrushError(
                 f"preset {preset.name!r}: inpainter holds the unknown name {name!r}; expected "

@@ -29,6 +29,9 @@ class Preset:
     lvlm, segmenter, inpainter
         Each a mapping with at least ``path`` (a folder, a hub repository, or ``bundled:`` and a
         folder of this installation), and the part's own options.
+    find
+        In place of an `lvlm`, which is then empty: a mapping with ``backend``, a name in
+        ``grounding.BACKENDS``, and ``path``.
     grounding
         Fields of ``grounding.GroundingSettings``.
     vocabulary
@@ -49,9 +52,19 @@ class Preset:
     vocabulary: str | None = None
     size_gb: float | None = None
     source: Path | None = None
+    find: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.find and self.lvlm:
+            raise GroundbrushError(
+                f"preset {self.name!r} holds both lvlm and find; expected one: heads of an lvlm, "
+                "or another backend, find the phrase"
+            )
+        if self.find:
+            self._check_find()
         for part in _PARTS:
+            if part == "lvlm" and self.find:
+                continue
             value = getattr(self, part)
             if not isinstance(value, Mapping) or not isinstance(value.get("path"), str):
                 raise GroundbrushError(
@@ -59,14 +72,36 @@ class Preset:
                     f'"path", e.g. {{"path": "folder or repository"}}'
                 )
 
+    def _check_find(self) -> None:
+        known = ("backend", "path", "revision", "dtype", "provenance")
+        given = self.find
+        right = isinstance(given, Mapping) and all(
+            isinstance(given.get(name), str) for name in ("backend", "path")
+        )
+        if not right or not set(given) <= set(known):
+            raise GroundbrushError(
+                f"preset {self.name!r}: find is {given!r}; expected an object with "
+                f'"backend" and "path", and if need be {", ".join(known[2:])}'
+            )
+
+    @property
+    def finder(self) -> str:
+        """The part that finds phrases: ``lvlm``, or ``find`` where another backend does."""
+        return "find" if self.find else "lvlm"
+
     def path(self, part: str) -> str:
         """Folder or repository of a part, ``bundled:`` resolved.
 
         Raises
         ------
         GroundbrushError
-            When a bundled or clearly local folder is not there.
+            When a bundled or clearly local folder is not there, or the preset has no such part.
         """
+        if part == "lvlm" and self.find:
+            raise GroundbrushError(
+                f"preset {self.name!r} finds with {self.find['backend']!r} and has no lvlm, whose "
+                "heads this needs; use a preset that has one"
+            )
         return resolve(getattr(self, part)["path"], f"preset {self.name!r}, {part}")
 
 
@@ -144,6 +179,8 @@ def _read(path: Path, given: str) -> Preset:
                 f"preset file {given}: unknown name {key!r}{hint}; expected some of "
                 f"{', '.join(sorted(known))}"
             )
+    if "find" in raw:
+        raw = {"lvlm": {}, **raw}
     missing = [part for part in ("name", *_PARTS) if part not in raw]
     if missing:
         raise GroundbrushError(f"preset file {given} lacks {', '.join(missing)}; see presets/")

@@ -10,6 +10,7 @@ from typing import Any
 
 # module -> public names
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    "backends": ("BACKENDS", "Backend", "backend_class"),
     "boxes": ("BoxSettings", "map_boxes"),
     "criteria": ("phrase_contrast",),
     "errors": ("GroundingError",),

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from ._arrays import finite_array
 from .errors import GroundingError
 
 Binarise = Literal["mean", "public-code"]
-
-# Connects the 8 neighbours inside one map and never two maps of a stack, so that a single
-# labelling call serves every head at once.
-_WITHIN_MAP = np.zeros((3, 3, 3), dtype=bool)
-_WITHIN_MAP[1] = True
 
 PUBLIC_CODE_FLOOR = 0.001
 PUBLIC_CODE_BOTTOM_ROW = 0.05
@@ -184,23 +179,36 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     if binarise == "mean":
         # A constant map's mean can round to just below its cells.
         flat = stack.max(axis=(1, 2), keepdims=True) == stack.min(axis=(1, 2), keepdims=True)
-        cells = (stack > level) & ~flat
-        weight = cells.astype(np.float64)
+        cells, weight = (stack > level) & ~flat, None
     else:
         weight = np.maximum(stack - 2 * level, 0.0)
         cells = weight > PUBLIC_CODE_FLOOR
     return _component_entropy(cells, weight).reshape(array.shape[:-2])
 
 
-def _component_entropy(cells: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray:
-    """Entropy per map of a stack (N, P, Q) over its components' shares of `weight`."""
-    labels, count = ndimage.label(cells, structure=_WITHIN_MAP)
-    per_component = np.bincount(labels.ravel(), weight.ravel(), minlength=count + 1)[1:]
-    owner = np.zeros(count + 1, dtype=np.intp)
-    owner[labels] = np.arange(len(cells))[:, None, None]
-    owner = owner[1:]
-    share = per_component / weight.sum(axis=(1, 2))[owner]
-    entropy = np.bincount(owner, -share * np.log(share), minlength=len(cells)) + 0.0
+def _component_entropy(cells: NDArray[np.bool_], weight: NDArray[np.float64] | None) -> NDArray:
+    """Entropy per map of a stack (N, P, Q) over its components' shares of `weight` (None: cells).
+
+    One labelling call serves all maps: they lie under one another with an empty row between, so
+    that no component reaches into the next. A label of three axes in scipy takes four times as
+    long, and areas and places come with OpenCV's.
+    """
+    count, rows, columns = cells.shape
+    strip = np.zeros((count, rows + 1, columns), np.uint8)
+    strip[:, :rows] = cells
+    found, labels, stats, _ = cv2.connectedComponentsWithStats(
+        strip.reshape(-1, columns), connectivity=8, ltype=cv2.CV_32S
+    )
+    owner = stats[1:, cv2.CC_STAT_TOP] // (rows + 1)
+    if weight is None:
+        amount: NDArray = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
+        total: NDArray = np.bincount(owner, amount, minlength=count)
+    else:
+        own = labels.reshape(strip.shape)[:, :rows].ravel()
+        amount = np.bincount(own, weight.ravel(), minlength=found)[1:]
+        total = weight.sum(axis=(1, 2))
+    share = amount / total[owner]
+    entropy = np.bincount(owner, -share * np.log(share), minlength=count) + 0.0
     entropy[~cells.any(axis=(1, 2))] = np.inf
     return entropy
 

@@ -14,7 +14,7 @@ from .errors import GroundingError
 
 __all__ = ["refine_edges"]
 
-_WORK_SIDE = 768
+_WORK_SIDE = 512
 """Longest side of the crop that GrabCut works on; its time grows with the area."""
 
 
@@ -38,7 +38,7 @@ def refine_edges(
         Of GrabCut.
     band
         Pixels on either side of the border that are decided anew; 3 is a 7x7 trimap. On a crop
-        larger than 768 pixels they are pixels of the shrunken crop.
+        larger than 512 pixels they are pixels of the shrunken crop.
     largest_only
         Drop all but the largest component first: specks are nearly always mistakes. False keeps
         every component (plurals).
@@ -104,20 +104,23 @@ def _grabcut(
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    box = slice(y, y + height), slice(x, x + width)  # labels of a whole photograph take long
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[box].astype(np.uint8))
     if count <= 2:
         return mask.copy()
-    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    kept = np.zeros_like(mask)
+    kept[box] = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return kept
 
 
 def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The mask's box with a quarter of its size around: background to learn colours from."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     window = []
-    for axis in (1, 0):
-        hits = np.flatnonzero(mask.any(axis))
-        start, stop = int(hits[0]), int(hits[-1]) + 1
-        margin = max(16, (stop - start) // 4)
-        window.append(slice(max(0, start - margin), min(mask.shape[1 - axis], stop + margin)))
+    for start, length, limit in ((y, height, mask.shape[0]), (x, width, mask.shape[1])):
+        margin = max(16, length // 4)
+        window.append(slice(max(0, start - margin), min(limit, start + length + margin)))
     return window[0], window[1]
 
 

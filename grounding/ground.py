@@ -18,11 +18,13 @@ from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
 from grounding.maps import combine_maps, peaks, token_map_to_image
+from grounding.negation import read_phrases
 from grounding.proposals import Proposal, ProposalSettings, propose_masks
 from grounding.result import Box, Candidate, Grounding
 
 if TYPE_CHECKING:
     from grounding.lvlm import LVLM, EncodedImage
+    from grounding.reading import Reading
     from grounding.segment import ImageEmbedding, Segmenter
 
 
@@ -46,6 +48,8 @@ class GroundingSettings:
         A rival whose rank value exceeds this share of the best one's makes it ambiguous.
     uncertain_below
         A score below this is uncertain.
+    negation
+        Take what a phrase excludes ("the apple that is not green") out of its map.
     proxy
         Longest side, in pixels, of the copy that is searched; larger pictures are shrunk.
     """
@@ -58,6 +62,7 @@ class GroundingSettings:
     absent_below: float = 0.5
     ambiguous_above: float = 0.85
     uncertain_below: float = 0.35
+    negation: bool = True
     proxy: int = 1536
 
     def __post_init__(self) -> None:
@@ -162,7 +167,7 @@ class Grounder:
             For an empty or overlong phrase.
         """
         start = time.perf_counter()
-        readings = self.lvlm.read(view.encoded, phrases, self.lvlm.heads)
+        readings = self.read(view, phrases, self.lvlm.heads)
         each = (time.perf_counter() - start) / max(1, len(phrases))
         found = []
         for phrase, reading in zip(phrases, readings, strict=True):
@@ -172,6 +177,18 @@ class Grounder:
             seconds = {**view.timings, "phrase": each, "mask": time.perf_counter() - before}
             found.append(dataclasses.replace(result, timings=seconds))
         return found
+
+    def read(
+        self, view: View, phrases: Sequence[str], heads: Sequence[tuple[int, int]] | None
+    ) -> list[Reading]:
+        """What the LVLM's heads bring back for each phrase; None = all heads.
+
+        As :meth:`LVLM.read`, but that negations are understood where the settings say so.
+        """
+        if not self.settings.negation:
+            return self.lvlm.read(view.encoded, phrases, heads)
+        absent_below = self.settings.absent_below
+        return read_phrases(self.lvlm, view.encoded, phrases, heads, absent_below)
 
     def place(
         self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None
@@ -268,8 +285,8 @@ def _scaled(box: Box, scale: float) -> Box:
 
 
 def _tight(mask: np.ndarray) -> Box:
-    xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return float(x), float(y), float(x + width), float(y + height)
 
 
 def _score(proposal: Proposal, heat: np.ndarray, presence: float | None) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import nn
 
 from grounding.errors import GroundingError
 from grounding.families import Family, family_class
+from grounding.quantization import loading_options
 
 __all__ = [
     "LoadedParts",
@@ -65,14 +66,15 @@ def load_parts(
     dtype: str | torch.dtype,
     offline: bool,
     deepest_layer: int | None = None,
-    vision: str | None = None,
+    vision: str | Sequence[str] | None = None,
     tokenizer: str | None = None,
+    quantization: str | None = None,
 ) -> LoadedParts:
     """Load a checkpoint's model, tokenizer and image processor.
 
     Parameters
     ----------
-    path, family, revision, device, dtype, offline, vision, tokenizer
+    path, family, revision, device, dtype, offline, vision, tokenizer, quantization
         As for :func:`grounding.lvlm.load_lvlm`.
     deepest_layer
         Load text layers up to this one (0-based) and no language head; None = everything.
@@ -83,10 +85,12 @@ def load_parts(
         When something is missing, unreadable or of another family.
     """
     kind = family_class(family)
+    kind.register()
     tokenizer = tokenizer and str(Path(tokenizer).expanduser())
     where = checked_path(path)
     torch_dtype = checked_dtype(dtype)
     target = checked_device(device)
+    fewer_bits = loading_options(quantization, torch_dtype, target)
     common: dict[str, Any] = {
         "revision": revision,
         "local_files_only": offline or Path(where).is_dir(),
@@ -97,7 +101,12 @@ def load_parts(
 
         raw, _ = PreTrainedConfig.get_config_dict(where, **common)
         if "mm_vision_tower" in raw:
-            _check_original(where, kind)
+            _check_original(where, raw, kind)
+            if fewer_bits:
+                raise GroundingError(
+                    f"quantization is {quantization!r}, but {where} holds a model in its original "
+                    "layout, which is renamed as it loads; use one that save_pretrained wrote"
+                )
             from grounding.conversion import load_original
 
             model, info, words, processor = load_original(
@@ -118,18 +127,21 @@ def load_parts(
         )
         # PIL even where torchvision is installed: the two resize differently.
         processor = AutoImageProcessor.from_pretrained(where, backend="pil", **common)
-        model, info = _load_model(where, config, torch_dtype, deepest_layer, common)
+        options = {**common, **fewer_bits}
+        model, info = _load_model(where, config, torch_dtype, deepest_layer, options)
         model = model.to(target)
     _check_complete(path, info)
     return LoadedParts(model, words, processor, kind)
 
 
-def _check_original(where: str, kind: type[Family]) -> None:
-    """Refuse the original LLaVA layout for families of other classes."""
-    if "llava" not in kind.model_types:
+def _check_original(where: str, raw: dict[str, Any], kind: type[Family]) -> None:
+    """Refuse the original LLaVA layouts for families of other classes."""
+    wanted = "mini_gemini" if "mm_vision_tower_aux" in raw else "llava"
+    if wanted not in kind.model_types:
+        name = {"llava": "LLaVA", "mini_gemini": "Mini-Gemini"}[wanted]
         raise GroundingError(
-            f"{where} holds a model in the original LLaVA layout; family {kind.name!r} reads "
-            f"{', '.join(kind.model_types)}: use family 'llava'"
+            f"{where} holds a model in the original {name} layout; family {kind.name!r} reads "
+            f"{', '.join(kind.model_types)}: use family {wanted!r}"
         )
 
 

@@ -10,7 +10,6 @@ at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,14 @@ from transformers import DynamicCache
 
 from grounding.capture import RowRequest, attach, capture
 from grounding.errors import GroundingError
-from grounding.families import Family, Presence, Prompt
+from grounding.families import Family, Presence
+from grounding.forwards import Forwards
+from grounding.head_choice import HeadChoice
 from grounding.loading import load_parts
+from grounding.planning import Planner
 from grounding.presence import AnswerTokens
 from grounding.reading import EncodedImage, Reading
-from grounding.suffixes import Suffix, chunks, packed_inputs
+from grounding.suffixes import chunks, span_tokens
 
 __all__ = ["LVLM", "EncodedImage", "Presence", "Reading", "load_lvlm"]
 
@@ -69,18 +71,22 @@ class LVLM:
         self.n_layers: int = text.num_hidden_layers
         self.n_heads: int = text.num_attention_heads
         self.context_length: int | None = getattr(text, "max_position_embeddings", None)
-        self.heads = None if heads is None else self._checked_heads(heads)
+        self.heads = (
+            None if heads is None else HeadChoice.of(heads, self.n_layers, self.n_heads).pairs
+        )
         self._model = model.eval().requires_grad_(False)
         whole = getattr(model, "lm_head", None) is not None
         self._base: nn.Module = model.model if whole else model  # type: ignore[assignment]
-        self._answers: AnswerTokens | None = None
+        answers: AnswerTokens | None = None
         if presence is not None:
             if not whole:
                 raise GroundingError(
                     "presence answers need the language head; load with full=True or without "
                     "presence"
                 )
-            self._answers = AnswerTokens.of(family, presence)
+            answers = AnswerTokens.of(family, presence)
+        self._forwards = Forwards(self._model, self._base, answers)
+        self._planner = Planner.of(family, presence, self.context_length)
         attach(model)
 
     @property
@@ -199,6 +205,52 @@ class LVLM:
         configured = self.presence_settings is not None
         return self._read(encoded, phrases, heads, rows=True, presence=configured)
 
+    def token_rows(
+        self,
+        encoded: EncodedImage,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        heads: Iterable[tuple[int, int]] | None = None,
+    ) -> list[np.ndarray]:
+        """Attention of the tokens inside a text over the image tokens, from one forward of it.
+
+        A token's row knows only the words before it.
+
+        Parameters
+        ----------
+        encoded
+            A picture from :meth:`encode`.
+        text
+            What stands where a phrase would.
+        spans
+            Half-open character offsets in `text`.
+        heads
+            As for :meth:`head_rows`.
+
+        Returns
+        -------
+        list of ndarray
+            Per span (T, k, P, Q) float32, or (T, L, H, P, Q) for all heads: one for each token
+            that stands for some of its characters.
+
+        Raises
+        ------
+        GroundingError
+            As :meth:`head_rows`, and for a span that is not in the text or without a token.
+        """
+        choice = self._choice(heads)
+        self._check_depth(encoded, 1 + choice.deepest)
+        prompt = self._planner.prompt(encoded, text)
+        inside = span_tokens(text, prompt.offsets, spans)
+        if not inside:
+            return []
+        start = self._planner.start(encoded)
+        wanted = sorted({token for tokens in inside for token in tokens})
+        queries = [prompt.expression[0] - start + token for token in wanted]
+        found = self._forwards.token_maps(encoded, prompt.ids[start:], queries, choice)
+        maps = dict(zip(wanted, found, strict=True))
+        return [np.stack([maps[token] for token in tokens]) for tokens in inside]
+
     def _read(
         self,
         encoded: EncodedImage,
@@ -211,14 +263,14 @@ class LVLM:
         """Plan the suffixes, run them in as few forwards as allowed, hand out the results."""
         if isinstance(phrases, str):
             raise GroundingError(f"phrases is the text {phrases!r}; expected a list: [{phrases!r}]")
-        pairs = None if heads is None else self._checked_heads(heads)
-        self._check_depth(encoded, pairs, rows=rows, presence=presence)
-        plans = [self._plan(encoded, p, rows=rows, presence=presence) for p in phrases]
+        choice = self._choice(heads)
+        self._check_depth(encoded, self.n_layers if presence else 1 + choice.deepest)
+        plans = [self._planner.suffixes(encoded, p, rows=rows, presence=presence) for p in phrases]
         suffixes = [s for plan in plans for s in plan]
         results: list[tuple[np.ndarray | None, float | None]] = []
         limit = _PACK_TOKENS if self.family.packs_phrases else 0
         for chunk in chunks(suffixes, limit):
-            results.extend(self._forward(encoded, chunk, pairs))
+            results.extend(self._forwards.run(encoded, chunk, choice))
         readings, done = [], 0
         for plan in plans:
             own = results[done : done + len(plan)]
@@ -228,162 +280,21 @@ class LVLM:
             readings.append(Reading(found, answer))
         return readings
 
-    def _plan(
-        self, encoded: EncodedImage, phrase: str, *, rows: bool, presence: bool
-    ) -> list[Suffix]:
-        """One suffix per distinct prompt of the phrase."""
-        plan: list[Suffix] = []
-        # Prompts are built with the family's usual picture; what follows it is the same for all.
-        usual, prefix = len(self.family.prefix_ids), len(encoded.prefix_ids)
-        start = 0 if encoded.features is not None else usual
-        if rows:
-            prompt = self.family.prompt(phrase)
-            self._check_length(prompt, usual, prefix)
-            plan.append(Suffix(prompt.ids[start:], query=prompt.query - start))
-        if presence:
-            if self.presence_settings is None:
-                raise GroundingError(
-                    "presence was not configured; load the model with presence=Presence(...)"
-                )
-            prompt = self.family.prompt(phrase, self.presence_settings.template)
-            self._check_length(prompt, usual, prefix)
-            if plan and plan[0].ids == prompt.ids[start:]:
-                plan[0].answer = True
-            else:
-                plan.append(Suffix(prompt.ids[start:], answer=True))
-        return plan
-
-    def _forward(
-        self,
-        encoded: EncodedImage,
-        suffixes: list[Suffix],
-        pairs: tuple[tuple[int, int], ...] | None,
-    ) -> list[tuple[np.ndarray | None, float | None]]:
-        """Run some suffixes over the picture in one row: (rows, presence) of each."""
-        ends = list(accumulate(len(s.ids) for s in suffixes))
-        starts = [end - len(s.ids) for s, end in zip(suffixes, ends, strict=True)]
-        queries = [
-            a + s.query for s, a in zip(suffixes, starts, strict=True) if s.query is not None
-        ]
-        answers = [end - 1 for s, end in zip(suffixes, ends, strict=True) if s.answer]
-        inputs = self._suffix_inputs(encoded, suffixes)
-        rows: dict[int, Tensor] = {}
-        logits = None
-        with torch.inference_mode():
-            if not queries:
-                logits = self._logits(inputs, answers)
-            else:
-                request = RowRequest(
-                    self._by_layer(pairs),
-                    keys=encoded.tokens.span,
-                    query=torch.tensor([queries]),
-                    stop=not answers,
-                )
-                with capture(request) as rows:
-                    if answers:
-                        logits = self._logits(inputs, answers)
-                    else:
-                        self._base(**inputs)
-        grid = encoded.tokens.grid_hw
-        maps = iter(self._maps(rows, pairs, grid) if queries else ())
-        scores = iter(self._answers.scores(logits) if self._answers and logits is not None else ())
-        return [
-            (None if s.query is None else next(maps), next(scores) if s.answer else None)
-            for s in suffixes
-        ]
-
-    def _suffix_inputs(self, encoded: EncodedImage, suffixes: list[Suffix]) -> dict[str, Any]:
-        """Forward arguments of some suffixes over a picture."""
-        if encoded.features is None:
-            return packed_inputs(encoded.cache, encoded.next_position, suffixes, self.device)
-        (suffix,) = suffixes  # such a family packs nothing
-        ids = torch.tensor([suffix.ids], device=self.device)
-        return {
-            "input_ids": ids,
-            "past_key_values": DynamicCache(),
-            "use_cache": True,
-            "mm_encoder_outputs": dict(encoded.features),
-            # All of it is the prefix of a prefix language model: every token sees every other.
-            "token_type_ids": torch.zeros_like(ids),
-        }
-
-    def _logits(self, inputs: dict[str, Any], at: list[int]) -> Tensor:
-        """Next-token logits after some positions, (len(at), vocabulary) float32."""
-        keep = torch.tensor(at, device=self.device)
-        return self._model(**inputs, logits_to_keep=keep).logits[0].float()
-
-    def _by_layer(self, pairs: tuple[tuple[int, int], ...] | None) -> dict[int, list[int] | None]:
-        """Layer -> sorted heads, or None for all heads."""
-        if pairs is None:
-            return dict.fromkeys(range(self.n_layers))
-        layers = sorted({layer for layer, _ in pairs})
-        return {i: sorted({h for layer, h in pairs if layer == i}) for i in layers}
-
-    def _maps(
-        self,
-        rows: dict[int, Tensor],
-        pairs: tuple[tuple[int, int], ...] | None,
-        grid_hw: tuple[int, int],
-    ) -> list[np.ndarray]:
-        """Per query, its rows folded onto the grid in the order the heads were asked for."""
-        arrays = {layer: r[0].cpu().numpy() for layer, r in rows.items()}  # (h, R, n)
-        if pairs is None:
-            stack = np.stack([arrays[layer] for layer in range(self.n_layers)])
-        else:
-            order = self._by_layer(pairs)
-            stack = np.stack([arrays[i][(order[i] or []).index(h)] for i, h in pairs])
-        folded = stack.reshape(*stack.shape[:-1], *grid_hw)
-        return [np.ascontiguousarray(folded[..., r, :, :]) for r in range(folded.shape[-3])]
-
     def _tensor(self, array: np.ndarray) -> Tensor:
         """A vision input on the model's device, floats in its type."""
         tensor = torch.from_numpy(array).to(self.device)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
-    def _checked_heads(self, heads: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-        """Heads as a tuple of pairs that the model has."""
-        try:
-            pairs = tuple((int(layer), int(head)) for layer, head in heads)
-        except (TypeError, ValueError) as error:
-            raise GroundingError(
-                f"heads is {heads!r}; expected (layer, head) pairs, e.g. [(14, 24), (14, 13)]"
-            ) from error
-        if not pairs:
-            raise GroundingError("heads is empty; give at least one (layer, head) pair, or None")
-        for layer, head in pairs:
-            if not (0 <= layer < self.n_layers and 0 <= head < self.n_heads):
-                raise GroundingError(
-                    f"head ({layer}, {head}) is not in the loaded model, which has layers 0 to "
-                    f"{self.n_layers - 1} with heads 0 to {self.n_heads - 1}; numbers are 0-based"
-                )
-        return pairs
+    def _choice(self, heads: Iterable[tuple[int, int]] | None) -> HeadChoice:
+        """The heads asked for, all of which the model has."""
+        return HeadChoice.of(heads, self.n_layers, self.n_heads)
 
-    def _check_depth(
-        self,
-        encoded: EncodedImage,
-        pairs: tuple[tuple[int, int], ...] | None,
-        *,
-        rows: bool,
-        presence: bool,
-    ) -> None:
+    def _check_depth(self, encoded: EncodedImage, needed: int) -> None:
         """Refuse layers that have not read the picture."""
-        everything = presence or (rows and pairs is None)
-        needed = self.n_layers if everything else 1 + max(i for i, _ in pairs or ())
         if encoded.layers is not None and needed > encoded.layers:
             raise GroundingError(
                 f"{needed} layers are needed, but the picture was read by {encoded.layers}; "
                 "call encode(image, all_layers=True)"
-            )
-
-    def _check_length(self, prompt: Prompt, usual: int, prefix: int) -> None:
-        """Refuse prompts longer than the context window, with the picture's own prefix."""
-        total, limit = len(prompt.ids) - usual + prefix, self.context_length
-        if limit is not None and total > limit:
-            words = len(prompt.phrase.split())
-            raise GroundingError(
-                f"the phrase has {words} words; with the picture's {prefix} tokens the prompt "
-                f"has {total}, but the model reads at most {limit}; shorten the phrase by at "
-                f"least {total - limit} tokens"
             )
 
 
@@ -401,8 +312,10 @@ def load_lvlm(
     padding: str | None = None,
     query: str = "expression",
     presence: Presence | None = None,
-    vision: str | None = None,
+    tiles: str | None = None,
+    vision: str | Sequence[str] | None = None,
     tokenizer: str | None = None,
+    quantization: str | None = None,
 ) -> LVLM:
     """Load a vision-language model from a folder or a hub repository.
 
@@ -433,11 +346,16 @@ def load_lvlm(
         family, whose usual ones stand for None.
     presence
         How to ask whether a phrase is there.
+    tiles
+        Whether the picture is also cut into tiles, and whether these are read (``"fine"``) or the
+        overview; see :data:`grounding.families.base.TILES` and the family.
     vision
-        Folder or repository of the vision tower, for original checkpoints that lack it and name
-        none that can be reached.
+        Folder or repository of the vision tower (of both, for Mini-Gemini), for original
+        checkpoints that lack it and name none that can be reached.
     tokenizer
         Folder or repository of a fast tokenizer, for checkpoints without a ``tokenizer.json``.
+    quantization
+        "4bit" keeps the language model's weights in 4 bits; needs bitsandbytes.
 
     Raises
     ------
@@ -459,7 +377,7 @@ def load_lvlm(
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
     parts = load_parts(
         path, family, revision=revision, device=device, dtype=dtype, offline=offline,
-        deepest_layer=deepest, vision=vision, tokenizer=tokenizer,
+        deepest_layer=deepest, vision=vision, tokenizer=tokenizer, quantization=quantization,
     )  # fmt: skip
     adapter = parts.family(
         parts.model.config,
@@ -468,5 +386,6 @@ def load_lvlm(
         prompt=prompt,
         padding=padding,
         query=query,
+        tiles=tiles,
     )
     return LVLM(parts.model, adapter, heads=pairs, presence=presence)

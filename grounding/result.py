@@ -52,17 +52,22 @@ class Grounding:
         (H, W) bool; all False when absent.
     score
         In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
-        falls on the mask (up to a half counts in full) and SAM's own score.
+        falls on the mask (up to a half counts in full) and SAM's own score. Of a find backend:
+        its own score.
     candidates
         Other places, best first; when absent, the best guesses.
     heads
-        The (layer, head) pairs read, 0-based.
+        The (layer, head) pairs read, 0-based; none where a find backend looked.
     token_map, region
-        The combined map (P, Q) float32 and the rectangle of the picture it covers (xyxy).
+        The combined map (P, Q) float32 and the rectangle of the picture it covers (xyxy). Of a
+        find backend: the best score of the boxes that reach into each cell.
     presence
         Probability that the phrase is there, by the model's answer; None where it is not asked.
+        Of a find backend: the best place's score, which is what its threshold is for.
     timings
         Seconds by stage.
+    detection
+        The box that a find backend gave, before anything was segmented; else None.
     """
 
     phrase: str
@@ -77,6 +82,7 @@ class Grounding:
     region: Box
     presence: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    detection: Box | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grounding.conversion import load_pickled
+from grounding.conversion_files import load_pickled
 from grounding.errors import GroundingError
 
 __all__ = ["convert_sam", "load_sam_checkpoint", "sam_config"]

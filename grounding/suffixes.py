@@ -15,7 +15,17 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-__all__ = ["Suffix", "chunks", "fork", "packed_inputs"]
+from grounding.errors import GroundingError
+from grounding.reading import EncodedImage
+
+__all__ = [
+    "Suffix",
+    "chunks",
+    "fork",
+    "packed_inputs",
+    "span_tokens",
+    "suffix_inputs",
+]
 
 
 @dataclass
@@ -49,6 +59,24 @@ def chunks(suffixes: Sequence[Suffix], limit: int) -> Iterator[list[Suffix]]:
         size += len(suffix.ids)
     if chunk:
         yield chunk
+
+
+def suffix_inputs(
+    encoded: EncodedImage, suffixes: Sequence[Suffix], device: torch.device
+) -> dict[str, Any]:
+    """Forward arguments of some suffixes over a picture: packed, or one whole prompt."""
+    if encoded.features is None:
+        return packed_inputs(encoded.cache, encoded.next_position, suffixes, device)
+    (suffix,) = suffixes  # a family that reads all of it with every phrase packs nothing
+    ids = torch.tensor([suffix.ids], device=device)
+    return {
+        "input_ids": ids,
+        "past_key_values": DynamicCache(),
+        "use_cache": True,
+        "mm_encoder_outputs": dict(encoded.features),
+        # All of it is the prefix of a prefix language model: every token sees every other.
+        "token_type_ids": torch.zeros_like(ids),
+    }
 
 
 def fork(cache: DynamicCache) -> DynamicCache:
@@ -94,3 +122,47 @@ def packed_inputs(
     seen = torch.ones(len(owner), cache.get_seq_length(), dtype=torch.bool, device=device)
     inputs["attention_mask"] = torch.cat([seen, own], dim=1)[None, None]
     return inputs
+
+
+def span_tokens(
+    text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
+) -> list[list[int]]:
+    """Which of a text's tokens stand for some of the characters of each span.
+
+    Parameters
+    ----------
+    text
+        As given, blanks and all.
+    offsets
+        Half-open offsets of its tokens, as `Prompt.offsets` has them: once its blanks are single.
+    spans
+        Half-open offsets in `text`.
+
+    Raises
+    ------
+    GroundingError
+        For a span that is not in the text, or without a token.
+
+    Examples
+    --------
+    >>> span_tokens("a  red dog", [(0, 1), (2, 5), (6, 9)], [(3, 6), (3, 10)])
+    [[1], [1, 2]]
+    """
+    places, at, blank = [], -1, True
+    for c in text:
+        at += 0 if c.isspace() and blank else 1
+        blank = c.isspace()
+        places.append(max(at, 0))
+    found = []
+    for start, stop in spans:
+        if not 0 <= start < stop <= len(text):
+            raise GroundingError(
+                f"span ({start}, {stop}) given; expected half-open offsets in a text of "
+                f"{len(text)} characters"
+            )
+        first, last = places[start], places[stop - 1] + 1
+        inside = [k for k, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
+        if not inside:
+            raise GroundingError(f"the tokenizer has no token for {text[start:stop]!r}")
+        found.append(inside)
+    return found

@@ -12,6 +12,7 @@ from grounding.families.idefics import Idefics3Family, SmolVLMFamily
 from grounding.families.internvl import InternVLFamily
 from grounding.families.llava import LlavaFamily
 from grounding.families.llava_next import LlavaNextFamily, LlavaOnevisionFamily
+from grounding.families.mini_gemini import MiniGeminiFamily
 from grounding.families.qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 
 FAMILIES: dict[str, type[Family]] = {
     "llava": LlavaFamily,
+    "mini_gemini": MiniGeminiFamily,
     "llava_next": LlavaNextFamily,
     "llava_onevision": LlavaOnevisionFamily,
     "qwen2_vl": Qwen2VLFamily,

@@ -16,10 +16,14 @@ import numpy as np
 
 from grounding.errors import GroundingError
 
-__all__ = ["QUERY_MODES", "Family", "ImageTokens", "PreparedImage", "Presence", "Prompt"]
+__all__ = ["QUERY_MODES", "TILES", "Family", "ImageTokens", "PreparedImage", "Presence", "Prompt"]
 
 QUERY_MODES = ("expression", "prompt")
 """Whose last token asks: the expression's (paper, Sec. 3) or the whole prompt's."""
+
+TILES = ("off", "overview", "fine")
+"""``off``: one view of the whole picture. Else it is also cut into tiles, each a view of its own,
+and read is the ``overview`` or, ``fine``, the tiles' tokens laid side by side."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,14 @@ class ImageTokens:
     start
         Position of the first image token in the prompt.
     grid_hw
-        Rows and columns of the token grid; tokens are consecutive and row-major.
+        Rows and columns of the token grid.
     region_xyxy
         The rectangle of the original image, in its pixels, that the grid covers: larger than the
         image where it was padded to a square, smaller where it was cropped, the image itself
         where it was squashed. Half-open, may be negative or fractional.
+    places
+        Position of each cell's token, row by row, where they are no run (tiles, line breaks);
+        None = consecutive from `start`.
 
     Examples
     --------
@@ -47,6 +54,7 @@ class ImageTokens:
     start: int
     grid_hw: tuple[int, int]
     region_xyxy: tuple[float, float, float, float]
+    places: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.start < 0 or len(self.grid_hw) != 2 or min(self.grid_hw) < 1:
@@ -60,6 +68,13 @@ class ImageTokens:
                 f"ImageTokens got region_xyxy={self.region_xyxy}; expected finite "
                 "(x0, y0, x1, y1) pixels with x0 < x1 and y0 < y1"
             )
+        places = self.places
+        if places is not None and (len(set(places)) != self.count or min(places) != self.start):
+            raise GroundingError(
+                f"ImageTokens got {len(places)} places from {min(places, default=None)}; expected "
+                f"one for each of {self.grid_hw[0]} x {self.grid_hw[1]} cells, all different, the "
+                f"first at {self.start}"
+            )
 
     @property
     def count(self) -> int:
@@ -67,13 +82,15 @@ class ImageTokens:
         return self.grid_hw[0] * self.grid_hw[1]
 
     @property
-    def span(self) -> slice:
-        """The tokens' positions as a slice."""
-        return slice(self.start, self.start + self.count)
+    def span(self) -> slice | None:
+        """The tokens' positions as a slice; None where they are no run."""
+        return slice(self.start, self.start + self.count) if self.places is None else None
 
     @property
     def positions(self) -> np.ndarray:
-        """The tokens' positions, (count,) int64."""
+        """The tokens' positions, row by row, (count,) int64."""
+        if self.places is not None:
+            return np.asarray(self.places, dtype=np.int64)
         return np.arange(self.start, self.start + self.count, dtype=np.int64)
 
 
@@ -173,8 +190,8 @@ class Presence:
 class Family(Protocol):
     """One kind of vision-language model, seen from outside.
 
-    Registered by one line in :data:`grounding.families.FAMILIES`; ``prompt=None`` and
-    ``padding=None`` mean the family's usual ones.
+    Registered by one line in :data:`grounding.families.FAMILIES`; ``prompt=None``,
+    ``padding=None`` and ``tiles=None`` mean the family's usual ones.
 
     Attributes
     ----------
@@ -210,7 +227,13 @@ class Family(Protocol):
         prompt: str | None = None,
         padding: str | None = None,
         query: str = "expression",
+        tiles: str | None = None,
     ) -> None: ...
+
+    @classmethod
+    def register(cls) -> None:
+        """Make transformers' auto classes know the family's model, if they do not."""
+        ...
 
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image."""

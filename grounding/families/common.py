@@ -8,7 +8,15 @@ import numpy as np
 
 from grounding.errors import GroundingError
 from grounding.families.base import ImageTokens, PreparedImage, Prompt
-from grounding.families.geometry import Region, pad_region, pad_to_square, squash_region
+from grounding.families.geometry import (
+    Region,
+    covered_region,
+    pad_region,
+    pad_to_square,
+    squash_region,
+    tile_places,
+    tiled_region,
+)
 from grounding.families.prompts import PromptBuilder
 
 __all__ = ["PictureFamily", "check_aspect", "check_image", "leading_tokens", "square_grid"]
@@ -34,6 +42,8 @@ class PictureFamily:
         One of the family's `paddings`; None = its `default_padding`.
     query
         ``"expression"`` | ``"prompt"``.
+    tiles
+        One of the family's `tilings`; None = its usual one.
 
     Raises
     ------
@@ -44,6 +54,8 @@ class PictureFamily:
     ----------
     paddings
         Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
+    tilings
+        Which of :data:`grounding.families.base.TILES` it offers, the usual one first.
     image_token
         The repeated token, as text.
     picture
@@ -59,6 +71,7 @@ class PictureFamily:
     default_prompt = ""
     default_padding = "squash"
     paddings: tuple[str, ...] = ("pad", "squash")
+    tilings: tuple[str, ...] = ("off",)
     image_token = "<image>"
     picture: str | None = None
     adds_special = True
@@ -72,17 +85,15 @@ class PictureFamily:
         prompt: str | None = None,
         padding: str | None = None,
         query: str = "expression",
+        tiles: str | None = None,
     ) -> None:
         padding = self.default_padding if padding is None else padding
-        if padding not in self.paddings:
-            raise GroundingError(
-                f"padding={padding!r}; expected one of {', '.join(self.paddings)} for the "
-                f"{self.name} family"
-            )
-        self.padding = padding
+        self.padding = self._offered("padding", padding, self.paddings)
+        self.tiles = self._offered("tiles", tiles or self._usual_tiles(), self.tilings)
         self.config = config
         self.image_processor = image_processor
         self.image_size, self.grid_hw, leading = self._layout(config)
+        self._covered = covered_share(config.vision_config)
         rows, columns = self.grid_hw
         self._prompts = PromptBuilder(
             tokenizer,
@@ -100,6 +111,23 @@ class PictureFamily:
     def _layout(self, config: Any) -> tuple[int, tuple[int, int], int]:
         """Side of a view in pixels, its token grid, and how many image tokens precede it."""
         raise NotImplementedError
+
+    @classmethod
+    def register(cls) -> None:
+        """Make transformers' auto classes know the family's model; they do, where it is theirs."""
+
+    def _usual_tiles(self) -> str:
+        """What ``tiles=None`` stands for."""
+        return self.tilings[0]
+
+    def _offered(self, setting: str, given: str, known: tuple[str, ...]) -> str:
+        """A setting's value, if the family has it."""
+        if given not in known:
+            raise GroundingError(
+                f"{setting}={given!r}; expected one of {', '.join(known)} for the "
+                f"{self.name} family"
+            )
+        return given
 
     def prompt(self, phrase: str, template: str | None = None) -> Prompt:
         """Tokenise the prompt (or another template with the same opening) for a phrase."""
@@ -135,8 +163,32 @@ class PictureFamily:
         """The processor's one square view and the part of the picture it covers."""
         side = self.image_size
         pixels = np.asarray(out["pixel_values"], dtype=np.float32).reshape(1, 3, side, side)
-        tokens = ImageTokens(self._first_patch, self.grid_hw, region)
-        return PreparedImage({"pixel_values": pixels}, tokens)
+        return PreparedImage({"pixel_values": pixels}, self._tokens(region))
+
+    def _tokens(self, region: Region) -> ImageTokens:
+        """The tokens of one view of a region, as far as the tower's patches reach."""
+        seen = covered_region(region, self._covered)
+        return ImageTokens(self._first_patch, self.grid_hw, seen)
+
+    def _tiled_tokens(
+        self, prefix: tuple[int, ...], tiles_hw: tuple[int, int], region: Region
+    ) -> ImageTokens:
+        """Of tiles and, after them, an overview, those to be read."""
+        at = np.flatnonzero(np.asarray(prefix) == self._prompts.image_token_id)
+        rows, columns = self.grid_hw
+        down, across = tiles_hw
+        if len(at) != (down * across + 1) * rows * columns:
+            raise GroundingError(
+                f"the prompt holds {len(at)} image tokens; expected {rows} x {columns} for each "
+                f"of {down} x {across} tiles and an overview: use the processor saved with the "
+                "model"
+            )
+        if self.tiles == "overview":
+            seen = covered_region(region, self._covered)
+            return ImageTokens(int(at[-rows * columns]), self.grid_hw, seen)
+        places = tile_places(at[: -rows * columns], tiles_hw, self.grid_hw)
+        seen = tiled_region(region, tiles_hw, self._covered)
+        return ImageTokens(places[0], (down * rows, across * columns), seen, places)
 
     def _shaped(self, image: np.ndarray) -> tuple[np.ndarray, Region]:
         """The image, padded to a square if so set, and the region it then covers."""
@@ -191,13 +243,22 @@ def check_aspect(image: np.ndarray, what: str) -> None:
 def square_grid(vision: Any, merge: int = 1) -> tuple[int, tuple[int, int]]:
     """The tower's input side in pixels and its token grid, `merge` x `merge` patches a token."""
     size, patch = _one(vision.image_size), _one(vision.patch_size)
-    if size is None or patch is None or size % (patch * merge):
+    if size is None or patch is None or size < patch or size // patch % merge:
         raise GroundingError(
             f"vision tower with image_size={vision.image_size!r}, patch_size="
             f"{vision.patch_size!r}, {merge} x {merge} patches a token; expected a square input "
-            "that is a whole number of patches"
+            "and a whole number of tokens"
         )
     return size, (size // patch // merge, size // patch // merge)
+
+
+def covered_share(vision: Any) -> float:
+    """How much of a view's side the patches cover: a rest smaller than one is not looked at.
+
+    SigLIP at 384 pixels has 27 patches of 14: the last 6 pixels are nobody's.
+    """
+    size, patch = _one(getattr(vision, "image_size", None)), _one(vision.patch_size)
+    return 1.0 if size is None or patch is None else size // patch * patch / size
 
 
 def leading_tokens(config: Any) -> int:

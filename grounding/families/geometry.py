@@ -13,11 +13,14 @@ from grounding.errors import GroundingError
 
 __all__ = [
     "PADDINGS",
+    "covered_region",
     "crop_region",
     "pad_region",
     "pad_to_square",
     "resized_pad_region",
     "squash_region",
+    "tile_places",
+    "tiled_region",
 ]
 
 PADDINGS = ("pad", "crop", "squash")
@@ -88,6 +91,60 @@ def resized_pad_region(width: int, height: int, size: int, least: int = 1) -> Re
 def squash_region(width: int, height: int) -> Region:
     """Region of an image resized without regard to its shape: the image itself."""
     return (0.0, 0.0, float(width), float(height))
+
+
+def covered_region(region: Region, share: float) -> Region:
+    """The part of a view's region that its patches cover: `share` of each side, from the corner.
+
+    Examples
+    --------
+    >>> covered_region((-10.0, 0.0, 90.0, 100.0), 0.9)
+    (-10.0, 0.0, 80.0, 90.0)
+    """
+    x0, y0, x1, y1 = region
+    return (x0, y0, x0 + share * (x1 - x0), y0 + share * (y1 - y0))
+
+
+def tiled_region(region: Region, tiles_hw: tuple[int, int], share: float = 1.0) -> Region:
+    """Region of the cells of (rows, columns) tiles laid side by side over a region.
+
+    Where patches cover only a `share` of a tile's side, the gaps between the tiles are spread
+    evenly over the cells: none is off by more than half a gap.
+
+    Examples
+    --------
+    >>> tiled_region((0.0, 0.0, 80.0, 60.0), (3, 4))
+    (0.0, 0.0, 80.0, 60.0)
+    >>> tiled_region((0.0, 0.0, 80.0, 60.0), (3, 4), 0.9)
+    (-1.0, -1.0, 79.0, 59.0)
+    """
+    x0, y0, x1, y1 = region
+    x = round((1 - share) / 2 * (x1 - x0) / tiles_hw[1], 9)
+    y = round((1 - share) / 2 * (y1 - y0) / tiles_hw[0], 9)
+    return (x0 - x, y0 - y, x1 - x, y1 - y)
+
+
+def tile_places(
+    positions: np.ndarray, tiles_hw: tuple[int, int], grid_hw: tuple[int, int]
+) -> tuple[int, ...]:
+    """Positions of tiles' tokens in the order of the cells of the tiles laid side by side.
+
+    Parameters
+    ----------
+    positions
+        (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by row.
+    tiles_hw, grid_hw
+        Rows and columns of tiles, and of a tile's tokens (P, Q).
+
+    Examples
+    --------
+    Two tiles of 2 x 2 tokens beside each other make rows of four:
+
+    >>> tile_places(np.arange(8), (1, 2), (2, 2))
+    (0, 1, 4, 5, 2, 3, 6, 7)
+    """
+    cells = np.reshape(positions, (*tiles_hw, *grid_hw)).transpose(0, 2, 1, 3)
+    return tuple(cells.ravel().tolist())
 
 
 def pad_to_square(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """InternVL 2.5 and 3 as ``-hf`` checkpoints of ``InternVLForConditionalGeneration``.
 
-One squashed 448-pixel view is read, as the model does for pictures it does not tile: 16 x 16
-tokens. Tiles would give finer tokens, but each tile is a grid of its own.
+Usually one squashed 448-pixel view is read, as the model does for pictures it does not tile:
+16 x 16 tokens. With ``tiles`` the picture is also cut into up to twelve tiles of that size, in the
+arrangement nearest to its shape, which come before the overview.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from grounding.errors import GroundingError
-from grounding.families.base import PreparedImage
+from grounding.families.base import TILES, PreparedImage
 from grounding.families.common import PictureFamily, leading_tokens, square_grid
 
 __all__ = ["InternVLFamily"]
@@ -23,6 +24,7 @@ class InternVLFamily(PictureFamily):
     name = "internvl"
     model_types: tuple[str, ...] = ("internvl",)
     default_prompt = "<|im_start|>user\n<image>\n{phrase}<|im_end|>\n<|im_start|>assistant\n"
+    tilings: tuple[str, ...] = TILES
     image_token = "<IMG_CONTEXT>"
     picture = "<img><IMG_CONTEXT></img>"
 
@@ -36,8 +38,39 @@ class InternVLFamily(PictureFamily):
         return *square_grid(config.vision_config, merge), 0
 
     def prepare(self, image: np.ndarray) -> PreparedImage:
-        """Prepare an (H, W, 3) uint8 RGB image as one square view; see the base class."""
+        """Prepare an (H, W, 3) uint8 RGB image.
+
+        Returns
+        -------
+        PreparedImage
+            ``pixel_values`` (views, 3, S, S) float32: one view, or tiles and then the overview,
+            with the prefix for their number of tokens.
+
+        Raises
+        ------
+        GroundingError
+            When the image has another shape or dtype.
+        """
         shaped, region = self._shaped(image)
         side = self.image_size
         size = {"height": side, "width": side}
-        return self._one_view(self._process(shaped, size=size, crop_to_patches=False), region)
+        out = self._process(shaped, size=size, crop_to_patches=self.tiles != "off")
+        pixels = np.asarray(out["pixel_values"], dtype=np.float32)
+        if len(pixels) == 1:  # also a small square picture, which is not tiled
+            return self._one_view(out, region)
+        rows, columns = self.grid_hw
+        prefix = self._prompts.prefix(len(pixels) * rows * columns)
+        tokens = self._tiled_tokens(prefix, self._arrangement(shaped), region)
+        return PreparedImage({"pixel_values": pixels}, tokens, prefix_ids=prefix)
+
+    def _arrangement(self, image: np.ndarray) -> tuple[int, int]:
+        """Rows and columns of tiles that the processor cuts an image into."""
+        from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import (
+            get_optimal_tiled_canvas,
+        )
+
+        processor, side = self.image_processor, self.image_size
+        columns, rows = get_optimal_tiled_canvas(
+            image.shape[:2], (side, side), processor.min_patches, processor.max_patches
+        )
+        return rows, columns

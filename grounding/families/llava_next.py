@@ -1,7 +1,8 @@
 """LLaVA-NeXT and LLaVA-OneVision: an overview of the whole picture, then tiles of it.
 
-The model is fed all of it, as it was trained; read is the overview, whose tokens come first and
-cover the whole picture, squashed, in one regular grid.
+The model is fed all of it, as it was trained. Read is usually the overview, whose tokens come first
+and cover the whole picture, squashed, in one regular grid; with ``tiles="fine"`` the tiles, whose
+tokens follow row by row of the whole picture, its shape kept, each row with a line break.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from grounding.errors import GroundingError
-from grounding.families.base import ImageTokens, PreparedImage
+from grounding.families.base import TILES, ImageTokens, PreparedImage
 from grounding.families.common import PictureFamily, check_aspect, leading_tokens, square_grid
+from grounding.families.geometry import Region
 
-__all__ = ["LlavaNextFamily", "LlavaOnevisionFamily", "tile_tokens"]
+__all__ = ["LlavaNextFamily", "LlavaOnevisionFamily", "tile_grid", "tile_region"]
 
 
 class LlavaNextFamily(PictureFamily):
@@ -23,6 +25,7 @@ class LlavaNextFamily(PictureFamily):
 
     name = "llava_next"
     model_types: tuple[str, ...] = ("llava_next",)
+    tilings: tuple[str, ...] = ("overview", "fine")
     default_prompt = "USER: <image>\n{phrase} ASSISTANT:"
 
     def _layout(self, config: Any) -> tuple[int, tuple[int, int], int]:
@@ -61,9 +64,18 @@ class LlavaNextFamily(PictureFamily):
             "pixel_values": np.asarray(out["pixel_values"], dtype=np.float32),
             "image_sizes": np.asarray([[height, width]], dtype=np.int64),
         }
-        tokens = ImageTokens(self._first_patch, self.grid_hw, region)
-        tiles = tile_tokens((width, height), self._canvas(width, height), self._most_tiles())
-        prefix = self._prompts.prefix(tokens.count + tiles)
+        canvas = self._canvas(width, height)
+        rows, columns = tile_grid((width, height), canvas, self._most_tiles())
+        overview = self._tokens(region)
+        prefix = self._prompts.prefix(overview.count + rows * (columns + 1))
+        if self.tiles == "overview":
+            return PreparedImage(inputs, overview, prefix_ids=prefix)
+        first = overview.start + overview.count
+        places = first + np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)
+        x0, y0, x1, y1 = tile_region((width, height), canvas, side, self._covered)
+        left, top = region[:2]  # of the square, where the picture was padded first
+        seen = (x0 + left, y0 + top, x1 + left, y1 + top)
+        tokens = ImageTokens(first, (rows, columns), seen, tuple(places.ravel().tolist()))
         return PreparedImage(inputs, tokens, prefix_ids=prefix)
 
     def _canvas(self, width: int, height: int) -> tuple[int, int, int]:
@@ -86,16 +98,20 @@ class LlavaOnevisionFamily(LlavaNextFamily):
 
     ``padding="squash"`` feeds the overview and its tiles, the model's way with a single picture:
     up to some 7,000 tokens. ``padding="pad"`` feeds one view padded to a square, its way with
-    several pictures: 730 tokens.
+    several pictures: 730 tokens. `tiles` changes either.
     """
 
     name = "llava_onevision"
     model_types: tuple[str, ...] = ("llava_onevision",)
+    tilings: tuple[str, ...] = TILES
     default_prompt = "<|im_start|>user <image>\n{phrase}<|im_end|><|im_start|>assistant\n"
+
+    def _usual_tiles(self) -> str:
+        return "off" if self.padding == "pad" else "overview"
 
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image; see the base class."""
-        if self.padding == "squash":
+        if self.tiles != "off":
             return super().prepare(image)
         shaped, region = self._shaped(image)
         side = self.image_size
@@ -108,7 +124,7 @@ class LlavaOnevisionFamily(LlavaNextFamily):
             # Anything but one picture in the sample: then it is not tiled.
             "batch_num_images": np.asarray([2], dtype=np.int64),
         }
-        tokens = ImageTokens(self._first_patch, self.grid_hw, region)
+        tokens = self._tokens(region)
         # The view's tokens are followed by one line break.
         return PreparedImage(inputs, tokens, prefix_ids=self._prompts.prefix(tokens.count + 1))
 
@@ -122,10 +138,10 @@ class LlavaOnevisionFamily(LlavaNextFamily):
         return int(given)
 
 
-def tile_tokens(
+def tile_grid(
     size_wh: tuple[int, int], canvas: tuple[int, int, int], most_tiles: int | None = None
-) -> int:
-    """How many tokens the tiles of a picture take, line breaks included.
+) -> tuple[int, int]:
+    """Rows and columns of the tokens that the tiles of a picture take, line breaks aside.
 
     Parameters
     ----------
@@ -139,10 +155,10 @@ def tile_tokens(
 
     Examples
     --------
-    A picture of 2 : 1 on 2 x 2 tiles of 24 x 24 keeps 24 rows of 48 tokens and a line break:
+    A picture of 2 : 1 on 2 x 2 tiles of 24 x 24 keeps 24 rows of 48 tokens:
 
-    >>> tile_tokens((400, 200), (48, 48, 24))
-    1176
+    >>> tile_grid((400, 200), (48, 48, 24))
+    (24, 48)
     """
     width, height = size_wh
     columns, rows, cells = canvas
@@ -154,4 +170,43 @@ def tile_tokens(
         ratio = math.sqrt(columns * rows / (most_tiles * cells**2))
         if ratio > 1.1:
             rows, columns = int(rows // ratio), int(columns // ratio)
-    return rows * columns + rows
+    return rows, columns
+
+
+def tile_region(
+    size_wh: tuple[int, int], canvas: tuple[int, int, int], side: int, covered: float = 1.0
+) -> Region:
+    """Region of the picture, in its pixels, that the tokens of its tiles cover.
+
+    Parameters
+    ----------
+    size_wh, canvas
+        As for :func:`tile_grid`.
+    side
+        Side of a tile in pixels.
+    covered
+        Share of a tile's side that its patches cover; the gaps are spread over the cells.
+
+    Examples
+    --------
+    >>> tile_region((400, 200), (48, 48, 24), 336)
+    (0.0, 0.0, 400.0, 200.0)
+
+    Whole rows of tokens are dropped with the padding, and what they hold of the picture:
+
+    >>> tile_region((400, 220), (48, 48, 24), 336)  # doctest: +ELLIPSIS
+    (0.0, 1.78..., 400.0, 218.2...)
+    """
+    width, height = size_wh
+    columns, rows, cells = canvas
+    cell = side / cells
+    canvas_w, canvas_h = columns // cells * side, rows // cells * side
+    across, down = canvas_w / width, canvas_h / height
+    new_w = canvas_w if across < down else min(math.ceil(width * down), canvas_w)
+    new_h = canvas_h if down <= across else min(math.ceil(height * across), canvas_h)
+    kept_rows, kept_columns = tile_grid(size_wh, canvas)
+    gap = (1 - covered) / 2 * side
+    x = (columns - kept_columns) // 2 * cell - (canvas_w - new_w) // 2 - gap
+    y = (rows - kept_rows) // 2 * cell - (canvas_h - new_h) // 2 - gap
+    x1, y1 = x + kept_columns * cell, y + kept_rows * cell
+    return (x * width / new_w, y * height / new_h, x1 * width / new_w, y1 * height / new_h)

@@ -104,6 +104,31 @@ class PromptBuilder:
         """The prompt up to and including a picture of `image_length` tokens."""
         return self.prefix_ids[: self.image_start] + (self.image_token_id,) * image_length
 
+    def tiled_prefix(self, tiles: str) -> tuple[int, ...]:
+        """The prompt up to and including the picture, with its tiles before it.
+
+        Parameters
+        ----------
+        tiles
+            What the family writes for them, each with the image token once.
+
+        Raises
+        ------
+        GroundingError
+            When the tokenizer has no token for a picture's place.
+        """
+        before = self.picture.partition(self.image_token)[0]
+        head = self._opening.removesuffix(before + self.image_token)
+        ids, _ = self._encode(head + tiles + before + self.image_token)
+        expected, found = tiles.count(self.image_token) + 1, ids.count(self.image_token_id)
+        if found != expected:
+            raise GroundingError(
+                f"the tokenizer makes {found} image tokens of {expected} {self.image_token}; "
+                "expected one each: use the tokenizer saved with the model, or tiles='off'"
+            )
+        n = {self.image_token_id: self.image_length}
+        return tuple(i for i in ids for _ in range(n.get(i, 1)))
+
     def build(self, phrase: str, template: str | None = None) -> Prompt:
         """Tokenise the prompt for a phrase.
 
@@ -124,11 +149,11 @@ class PromptBuilder:
         inside = [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
         if not inside:
             raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
-        spans = [(max(a - first, 0), min(b - first, len(phrase))) for a, b in offsets]
+        own = offsets[inside[0] : inside[-1] + 1]
         return Prompt(
             ids=tuple(ids),
             expression=(inside[0], inside[-1] + 1),
-            offsets=tuple(spans[inside[0] : inside[-1] + 1]),
+            offsets=tuple((max(a - first, 0), min(b - first, len(phrase))) for a, b in own),
             query=inside[-1] if self.query == "expression" else len(ids) - 1,
             phrase=phrase,
         )

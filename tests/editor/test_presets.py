@@ -10,7 +10,7 @@ import pytest
 from editor.errors import GroundbrushError
 from editor.models import Models
 from editor.presets import load_preset, preset_names
-from grounding import GroundingSettings
+from grounding import GroundingSettings, backend_class
 from grounding.families import FAMILIES
 
 SHIPPED = preset_names()
@@ -34,10 +34,14 @@ def test_the_embedded_preset_comes_first() -> None:
 def test_shipped_presets_hold_what_the_layers_below_accept(name: str) -> None:
     preset = load_preset(name)
     assert preset.name == name
-    assert preset.lvlm["family"] in FAMILIES
-    assert preset.lvlm["provenance"]
-    assert all(len(pair) == 2 for pair in preset.lvlm["heads"])
-    GroundingSettings.from_dict(preset.grounding)
+    if preset.find:
+        backend_class(preset.find["backend"]).settings_from(preset.grounding)
+        assert "unmeasured" in preset.find["provenance"]
+    else:
+        assert preset.lvlm["family"] in FAMILIES
+        assert preset.lvlm["provenance"]
+        assert all(len(pair) == 2 for pair in preset.lvlm["heads"])
+        GroundingSettings.from_dict(preset.grounding)
     Models(preset).inpaint_settings(removing=False, changes={})
     Models(preset).inpaint_settings(removing=True, changes={"steps": 3})
 
@@ -66,6 +70,12 @@ def test_not_json(tmp_path: Path) -> None:
     [
         ({"segmenter": None}, "lacks segmenter"),
         ({"lvlm": "llava"}, "lvlm is 'llava'; expected an object"),
+        ({"find": {"backend": "sam3", "path": "a/b"}}, "holds both lvlm and find; expected one"),
+        ({"lvlm": None, "find": {"backend": "sam3"}}, r"find is .*; expected an object with .back"),
+        (
+            {"lvlm": None, "find": {"backend": "sam3", "path": "a/b", "model": 1}},
+            "if need be revision, dtype, provenance",
+        ),
         ({"segmentr": {}}, "unknown name 'segmentr' .did you mean 'segmenter'"),
     ],
 )

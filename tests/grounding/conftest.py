@@ -29,6 +29,7 @@ WORDS = [
     "nothing",
     "big",
     "chair",
+    "object",
 ]
 
 

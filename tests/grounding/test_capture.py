@@ -191,7 +191,8 @@ def test_errors_inside_the_block_pass_and_clear_the_request(make_llava):
     with pytest.raises(ZeroDivisionError), capture(RowRequest({0: None}, keys=slice(None))):
         raise ZeroDivisionError
     with torch.inference_mode():
-        assert model(**inputs([9, 8])).logits.shape == (1, 22, 24)  # no stale _Stop
+        logits = model(**inputs([9, 8])).logits  # no stale _Stop
+    assert logits.shape == (1, 22, model.config.text_config.vocab_size)
 
 
 def test_import_registers_nothing():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -12,28 +11,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from grounding.conversion import is_original, read_weights
+from grounding.conversion import is_original
+from grounding.conversion_files import read_weights
 from grounding.errors import GroundingError
 from grounding.lvlm import load_lvlm
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from original_layouts import intern_names, original_names
+
 PHRASE = "the red cup"
 PROMPT = "a picture : <image> {phrase} ."
-
-
-def original_names(state: dict) -> dict:
-    """A `LlavaForConditionalGeneration` state under the names of haotian-liu's LLaVA-1.5."""
-    out = {}
-    for name, value in state.items():
-        name = name.replace(
-            "model.vision_tower.", "model.vision_tower.vision_tower.vision_model."
-        ).replace("model.language_model.", "model.")
-        name = name.replace("model.multi_modal_projector.linear_1", "model.mm_projector.0")
-        out[name.replace("model.multi_modal_projector.linear_2", "model.mm_projector.2")] = value
-    out["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)  # old Llamas saved it
-    return {k: v.clone() for k, v in out.items()}
 
 
 @pytest.fixture(scope="module")
@@ -194,24 +183,6 @@ def test_vision_and_tokenizer_may_lie_elsewhere(write, reference, tmp_path):
     assert lvlm.n_layers == 3
 
 
-def intern_names(state: dict) -> dict:
-    """An `InternVLVisionModel` state under the names of InternViT-6B, q, k and v fused."""
-    out = {}
-    for name, value in state.items():
-        if re.search(r"\.[kv]_proj\.", name):
-            continue
-        if ".q_proj." in name:
-            parts = [state[name.replace("q_proj", f"{p}_proj")] for p in "qkv"]
-            name, value = name.replace("attention.q_proj", "attn.qkv"), torch.cat(parts)
-        name = name.replace("embeddings.cls_token", "embeddings.class_embedding")
-        name = name.replace("patch_embeddings.projection", "patch_embedding")
-        name = name.replace("position_embeddings", "position_embedding")
-        name = name.replace("encoder.layer.", "encoder.layers.").replace("attention.", "attn.")
-        name = name.replace("projection_layer", "proj").replace("layernorm_before", "norm1")
-        out[name.replace("layernorm_after", "norm2").replace("lambda_", "ls")] = value.clone()
-    return out
-
-
 def test_internvit_6b_tower(write, reference, picture, tmp_path):
     from transformers import AutoModel, InternVLVisionConfig
 
@@ -247,7 +218,7 @@ def test_internvit_6b_tower(write, reference, picture, tmp_path):
 def test_position_embeddings_of_another_resolution_are_resized():
     from transformers import InternVLVisionConfig
 
-    from grounding.conversion import convert_intern_vit
+    from grounding.conversion_intern import convert_intern_vit
 
     config = InternVLVisionConfig(image_size=[48, 48], patch_size=[8, 8])
     ramp = torch.linspace(0, 1, 4)[None, :, None].expand(4, 4, 1).reshape(1, 16, 1)

@@ -254,8 +254,8 @@ def test_settings_are_checked(family, make_llava, make_tokenizer, make_processor
     with pytest.raises(GroundingError, match="query='noun'; expected one of expression, prompt"):
         family(query="noun")
     config = make_llava().config
-    config.vision_config.patch_size = 7
-    with pytest.raises(GroundingError, match="whole number of patches"):
+    config.vision_config.patch_size = 40  # larger than the picture
+    with pytest.raises(GroundingError, match="whole number of tokens"):
         LlavaFamily(config, make_tokenizer(), make_processor())
     with pytest.raises(GroundingError, match="fast tokenizer"):
         LlavaFamily(make_llava().config, object(), make_processor())
@@ -274,8 +274,13 @@ def test_image_tokens_are_checked():
     tokens = ImageTokens(5, (2, 4), (0.0, -50.0, 200.0, 150.0))
     assert tokens.positions.tolist() == list(range(5, 13))
     assert tokens.span == slice(5, 13)
+    tiles = ImageTokens(3, (2, 2), (0.0, 0.0, 8.0, 8.0), places=(3, 4, 7, 8))
+    assert tiles.span is None and tiles.positions.tolist() == [3, 4, 7, 8]
     with pytest.raises(GroundingError, match="grid of at least 1 x 1"):
         ImageTokens(0, (0, 4), (0, 0, 1, 1))
+    for places in [(3, 4, 7), (3, 4, 4, 7), (2, 4, 7, 8), ()]:
+        with pytest.raises(GroundingError, match="one for each of 2 x 2 cells"):
+            ImageTokens(3, (2, 2), (0, 0, 8, 8), places)
     for region in [(0, 0, 0, 1), (0, 0, float("nan"), 1)]:
         with pytest.raises(GroundingError, match="x0 < x1"):
             ImageTokens(0, (1, 1), region)

@@ -13,20 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grounding.errors import GroundingError
 from grounding.families import FAMILIES, family_class
-from grounding.families.geometry import resized_pad_region
-from grounding.families.llava_next import tile_tokens
+from grounding.families.geometry import resized_pad_region, tiled_region
+from grounding.families.llava_next import tile_grid, tile_region
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))
 
-CASES = [(name, how) for name, cls in FAMILIES.items() for how in cls.paddings]
+from family_checks import block_comes_back, make_local
+
+CASES = [(name, how, tiles) for name, cls in FAMILIES.items() for how in cls.paddings
+         for tiles in cls.tilings]  # fmt: skip
+ODD = [(f"{name}_odd", how, tiles) for name in ("llava_onevision", "smolvlm")
+       for how in FAMILIES[name].paddings for tiles in FAMILIES[name].tilings]  # fmt: skip
 SIZES = [(90, 200), (187, 90), (120, 120)]
-OUTPUTS = ("out_proj", "attn.proj", "attention.projection_layer")
 
 
 @pytest.fixture(scope="module")
@@ -39,79 +43,21 @@ def parts():
     def get(name: str):
         if name not in made:
             model = build_model(name, seed=1)
-            language = {id(m) for m in language_model(model).modules()}
-            zeroed = 0
-            for key, module in model.model.named_modules():
-                if id(module) not in language and key.endswith(OUTPUTS):
-                    torch.nn.init.zeros_(module.weight)
-                    torch.nn.init.zeros_(module.bias)
-                    zeroed += 1
-            assert zeroed >= 2, "no attention outputs found in the tower"
-            if name == "deepseek_vl_hybrid":  # its second tower ends in wide convolutions
-                for weight in model.model.high_res_vision_proj.parameters():
-                    torch.nn.init.zeros_(weight)
+            make_local(model)
             made[name] = model, build_tokenizer(name), build_processor(name)
         return made[name]
 
     return get
 
 
-def language_model(model):
-    return getattr(model.model, "language_model", None) or model.model.text_model
-
-
-def image_embeddings(model, family, prepared) -> np.ndarray:
-    """What the language model is given at the grid's tokens, (P, Q, width)."""
-    caught = []
-
-    def catch(_module, _args, kwargs):
-        caught.append(kwargs["inputs_embeds"])
-        raise StopIteration
-
-    hook = language_model(model).register_forward_pre_hook(catch, with_kwargs=True)
-    ids = torch.tensor([prepared.prefix_ids or family.prefix_ids])
-    inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items()}
-    try:
-        with torch.inference_mode(), pytest.raises(StopIteration):
-            model.model(input_ids=ids, **inputs)
-    finally:
-        hook.remove()
-    grid = caught[0][0, prepared.tokens.span].numpy()
-    return grid.reshape(*prepared.tokens.grid_hw, -1)
-
-
-@pytest.mark.parametrize(("name", "padding"), CASES)
+@pytest.mark.parametrize(("name", "padding", "tiles"), CASES + ODD)
 @pytest.mark.parametrize("size", SIZES)
-def test_a_block_comes_back_at_its_pixels(parts, name, padding, size):
+def test_a_block_comes_back_at_its_pixels(parts, name, padding, tiles, size):
     model, tokenizer, processor = parts(name)
-    family = family_class(name)(model.config, tokenizer, processor, padding=padding)
-    height, width = size
-    plain = np.full((height, width, 3), 90, np.uint8)
-    prepared = family.prepare(plain)
-    ground = image_embeddings(model, family, prepared)
-    rows, columns = prepared.tokens.grid_hw
-    rx0, ry0, rx1, ry1 = prepared.tokens.region_xyxy
-    cell_w, cell_h = (rx1 - rx0) / columns, (ry1 - ry0) / rows
-    # At most a cell wide: inside a larger block the features need not be the strongest.
-    side = min(14, 2 * int(min(cell_w, cell_h) / 2))
-    for cy, cx in [(0.42, 0.62), (0.6, 0.38)]:
-        image = plain.copy()
-        y, x = int(cy * height), int(cx * width)
-        half = side // 2
-        image[y - half : y + half, x - half : x + half] = 255
-        change = np.abs(image_embeddings(model, family, family.prepare(image)) - ground).mean(-1)
-        ys, xs = np.mgrid[:rows, :columns] + 0.5
-        # Resampling leaves faint rings around the block, and a convolution mixes neighbours.
-        weight = np.where(change > 0.3 * change.max(), change, 0)
-        found_x = rx0 + (weight * xs).sum() / weight.sum() * cell_w
-        found_y = ry0 + (weight * ys).sum() / weight.sum() * cell_h
-        assert abs(found_x - x) < 0.5 * cell_w, (found_x, x, cell_w)
-        assert abs(found_y - y) < 0.5 * cell_h, (found_y, y, cell_h)
-        # Far from the block nothing changes: the tower is local and the order is right.
-        near = (abs(rx0 + xs * cell_w - x) < half + 3 * cell_w) & (
-            abs(ry0 + ys * cell_h - y) < half + 3 * cell_h
-        )
-        assert change[~near].max(initial=0) < 0.25 * change.max()
+    family = family_class(name.removesuffix("_odd"))(
+        model.config, tokenizer, processor, padding=padding, tiles=tiles
+    )
+    block_comes_back(model, family, size)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -182,8 +128,9 @@ def test_qwen_bounds_the_tokens_of_large_pictures(parts):
 
 
 @pytest.mark.parametrize("name", ["llava_next", "llava_onevision"])
+@settings(deadline=None)  # the first one imports
 @given(size=st.tuples(st.integers(5, 900), st.integers(5, 900)))
-def test_tile_tokens_are_as_many_as_the_processor_counts(name, size):
+def test_tiles_take_as_many_tokens_as_the_processor_counts(name, size):
     """The processor classes themselves count, on pictures of any shape."""
     from tiny_families import IMAGE, PINPOINTS, build_processor
     from transformers import LlavaNextProcessor, LlavaOnevisionProcessor
@@ -199,16 +146,112 @@ def test_tile_tokens_are_as_many_as_the_processor_counts(name, size):
     best_h, best_w = select_best_resolution((height, width), PINPOINTS)
     canvas = (best_w // IMAGE * 4, best_h // IMAGE * 4, 4)
     most = 2 if name == "llava_onevision" else None
-    assert tile_tokens((width, height), canvas, most) == expected
+    rows, columns = tile_grid((width, height), canvas, most)
+    assert rows * columns + rows == expected  # each row with a line break
 
 
-def test_tile_tokens_by_hand():
-    # 400 x 200 on 48 x 48 tokens: 24 rows are left of 48, each with a line break.
-    assert tile_tokens((400, 200), (48, 48, 24)) == 24 * 48 + 24
-    assert tile_tokens((200, 400), (48, 48, 24)) == 48 * 24 + 48
-    assert tile_tokens((300, 300), (48, 48, 24)) == 48 * 48 + 48
+def test_tile_grids_by_hand():
+    # 400 x 200 on 48 x 48 tokens: 24 rows are left of 48.
+    assert tile_grid((400, 200), (48, 48, 24)) == (24, 48)
+    assert tile_grid((200, 400), (48, 48, 24)) == (48, 24)
+    assert tile_grid((300, 300), (48, 48, 24)) == (48, 48)
     # Above 1.1 times the root of most_tiles tiles' tokens they are pooled: ratio sqrt(4 / 1) = 2.
-    assert tile_tokens((300, 300), (48, 48, 24), most_tiles=1) == 24 * 24 + 24
+    assert tile_grid((300, 300), (48, 48, 24), most_tiles=1) == (24, 24)
+
+
+@given(
+    size=st.tuples(st.integers(30, 900), st.integers(30, 900)),
+    tiles=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+)
+def test_tile_regions_are_the_picture_but_for_a_cell(size, tiles):
+    """Rows or columns of padding are dropped in pairs, so at most a cell is over or lost."""
+    canvas = (24 * tiles[0], 24 * tiles[1], 24)
+    rows, columns = tile_grid(size, canvas)
+    if not (rows and columns):
+        return
+    x0, y0, x1, y1 = tile_region(size, canvas, 336)
+    cell_w, cell_h = (x1 - x0) / columns, (y1 - y0) / rows
+    resized = min(size) * min(336 * t / s for t, s in zip(tiles, size, strict=True))
+    assert cell_w == pytest.approx(cell_h, rel=1.1 / resized)  # its shorter side is rounded up
+    for low, high, side, cell in [(x0, x1, size[0], cell_w), (y0, y1, size[1], cell_h)]:
+        assert abs(low) < 1.1 * cell and abs(high - side) < 1.1 * cell
+
+
+def test_tiled_regions_spread_the_gaps_between_tiles():
+    """Cells of 3 tiles of 27 patches of 14 in 384 pixels, against where the patches are."""
+    x0, y0, x1, y1 = tiled_region((0, 0, 3 * 384, 384), (1, 3), 378 / 384)
+    cells = x0 + (np.arange(81) + 0.5) * (x1 - x0) / 81
+    patches = np.concatenate([384 * t + 14 * (np.arange(27) + 0.5) for t in range(3)])
+    assert np.abs(cells - patches).max() < 3 and abs((cells - patches).mean()) < 1e-9
+    assert (y0, y1) == (-3, 381)
+
+
+def test_tiles_that_a_family_lacks_are_refused(parts):
+    for name, tiles in [("llava", "fine"), ("llava_next", "off"), ("internvl", "coarse")]:
+        model, tokenizer, processor = parts(name)
+        with pytest.raises(GroundingError, match=f"tiles='{tiles}'; expected one of"):
+            family_class(name)(model.config, tokenizer, processor, tiles=tiles)
+
+
+@pytest.mark.parametrize("name", ["internvl", "idefics3", "smolvlm"])
+def test_tiled_prompts_are_the_processors_own(parts, name):
+    """The tokens that transformers' processor classes write for a picture in tiles."""
+    import transformers as t
+
+    model, tokenizer, processor = parts(name)
+    family = family_class(name)(model.config, tokenizer, processor, tiles="fine")
+    image = np.random.default_rng(0).integers(0, 256, (90, 200, 3), dtype=np.uint8)
+    prepared = family.prepare(image)
+    cls = {"internvl": t.InternVLProcessor, "idefics3": t.Idefics3Processor,
+           "smolvlm": t.SmolVLMProcessor}[name]  # fmt: skip
+    theirs = cls.__new__(cls)  # their constructors want video processors and more tokens
+    theirs.image_token, theirs.fake_image_token = family.image_token, "<fake_token_around_image>"
+    theirs.global_image_tag = theirs.global_image_token = "<global-img>"
+    theirs.start_image_token, theirs.end_image_token = "<img>", "</img>"
+    theirs.image_seq_len = theirs.image_seq_length = 16
+    own = {"crop_to_patches": True} if name == "internvl" else {"return_row_col_info": True}
+    out = processor(images=[image], return_tensors="np", **own)
+    np.testing.assert_array_equal(out["pixel_values"], prepared.inputs["pixel_values"])
+    picture = theirs.replace_image_token(out, 0)
+    opening = family.default_prompt.partition("<image>")[0]
+    ids = tokenizer(opening + picture)["input_ids"]
+    n = len(prepared.prefix_ids)
+    assert tuple(ids[:n]) == prepared.prefix_ids and family.image_token not in picture[-5:]
+    assert len(ids) == n + 1  # what closes the picture
+    views = prepared.inputs["pixel_values"].reshape(-1, 3, 32, 32)
+    assert ids.count(model.config.image_token_id) == 16 * len(views)
+    assert prepared.tokens.count == 16 * (len(views) - 1)
+
+
+def test_prompts_without_a_picture_token_cannot_be_tiled(parts):
+    model, _, processor = parts("idefics3")
+    other = parts("qwen2_vl")[1]  # knows no <image>, so the pieces around it are tokenised
+    family = family_class("idefics3")(model.config, other, processor, tiles="fine")
+    with pytest.raises(GroundingError, match="expected one each: .*tiles='off'"):
+        family.prepare(np.zeros((90, 200, 3), np.uint8))
+
+
+def test_small_square_pictures_are_one_view(parts):
+    model, tokenizer, processor = parts("internvl")
+    family = family_class("internvl")(model.config, tokenizer, processor, tiles="fine")
+    prepared = family.prepare(np.zeros((20, 20, 3), np.uint8))
+    assert prepared.inputs["pixel_values"].shape == (1, 3, 32, 32)
+    assert prepared.prefix_ids is None and prepared.tokens.grid_hw == (4, 4)
+
+
+def test_mini_gemini_mines_each_region_where_it_lies(parts):
+    """With the first tower blind, only the second shows the block: at the same cell."""
+    model, tokenizer, processor = parts("mini_gemini")
+    weight = model.model.vision_tower.embeddings.patch_embedding.weight
+    kept = weight.detach().clone()
+    try:
+        torch.nn.init.zeros_(weight)
+        for size in SIZES:
+            block_comes_back(
+                model, family_class("mini_gemini")(model.config, tokenizer, processor), size
+            )
+    finally:
+        weight.data.copy_(kept)
 
 
 def test_resized_pad_regions_by_hand():

@@ -16,7 +16,10 @@ from grounding.lvlm import LVLM, load_lvlm
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from family_checks import eager_rows
+
 NAMES = [*FAMILIES, "paligemma2"]
+TILED = [(name, tiles) for name, cls in FAMILIES.items() for tiles in cls.tilings[1:]]
 PHRASES = ["red cup", "the blue dog left of the big chair", "dog ."]
 HEADS = [(1, 3), (0, 1), (1, 0)]
 
@@ -50,33 +53,6 @@ def load(folder):
     return get
 
 
-def whole_prompt(lvlm: LVLM, prepared, phrase: str) -> tuple[tuple[int, ...], int]:
-    """Ids with as many image tokens as the picture takes, and the query's position."""
-    prompt, usual = lvlm.family.prompt(phrase), len(lvlm.family.prefix_ids)
-    prefix = prepared.prefix_ids or lvlm.family.prefix_ids
-    return prefix + prompt.ids[usual:], prompt.query - usual + len(prefix)
-
-
-def eager_rows(lvlm: LVLM, image: np.ndarray, phrase: str) -> np.ndarray:
-    """(L, H, P, Q) of one plain uncached forward; the model counts its own positions."""
-    prepared = lvlm.family.prepare(image)
-    ids, query = whole_prompt(lvlm, prepared, phrase)
-    inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
-    inputs["input_ids"] = torch.tensor([ids])
-    kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
-    if "image_grid_thw" in inputs:
-        inputs["mm_token_type_ids"] = kinds
-    if "gemma" in lvlm.family.name:
-        inputs["token_type_ids"] = kinds if lvlm.family.shares_prefix else torch.zeros_like(kinds)
-    model = lvlm._model
-    model.set_attn_implementation({"text_config": "eager"})
-    with torch.inference_mode():
-        out = model(**inputs, output_attentions=True, use_cache=False)
-    model.set_attn_implementation({"text_config": ATTENTION_NAME})
-    rows = torch.stack(out.attentions)[:, 0, :, query, prepared.tokens.span]
-    return rows.reshape(*rows.shape[:2], *prepared.tokens.grid_hw).numpy()
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(40, 60), (96, 50)])
 def test_rows_equal_eager_attention(load, name, size):
@@ -90,6 +66,20 @@ def test_rows_equal_eager_attention(load, name, size):
         # Peaked and different from phrase to phrase, so that the comparison means something.
         assert rows.max() > 2 * rows.mean()
     assert np.abs(got[0] - got[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "tiles"), TILED)
+def test_rows_of_tiles_equal_eager_attention(load, name, tiles):
+    lvlm = load(name, tiles=tiles)
+    image = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    encoded = lvlm.encode(image)
+    got = lvlm.head_rows(encoded, PHRASES)
+    finer = lvlm.grid_hw != encoded.tokens.grid_hw
+    assert finer == (tiles == "fine")
+    for phrase, rows in zip(PHRASES, got, strict=True):
+        np.testing.assert_allclose(rows, eager_rows(lvlm, image, phrase), atol=1e-5, rtol=0)
+    chosen = lvlm.head_rows(encoded, PHRASES, HEADS)[1]
+    np.testing.assert_allclose(chosen, [got[1][i] for i in HEADS], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import ndimage
 
 from grounding.criteria import phrase_contrast
 from grounding.errors import GroundingError
@@ -220,8 +220,10 @@ def test_public_code_mode_weighs_mass_above_its_floor():
 
 def test_entropy_labels_all_heads_in_one_call(monkeypatch):
     calls = []
-    real = ndimage.label
-    monkeypatch.setattr(ndimage, "label", lambda *a, **k: calls.append(1) or real(*a, **k))
+    real = cv2.connectedComponentsWithStats
+    monkeypatch.setattr(
+        cv2, "connectedComponentsWithStats", lambda *a, **k: calls.append(1) or real(*a, **k)
+    )
     spatial_entropy(np.random.default_rng(0).random((4, 5, 6, 6)))
     assert calls == [1]
 

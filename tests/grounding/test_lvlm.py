@@ -14,7 +14,7 @@ from grounding.capture import ATTENTION_NAME
 from grounding.errors import GroundingError
 from grounding.families import LlavaFamily
 from grounding.lvlm import LVLM, Presence, load_lvlm
-from grounding.suffixes import Suffix, chunks
+from grounding.suffixes import Suffix, chunks, span_tokens
 
 PROMPT = "a picture : <image> {phrase} ."
 PHRASES = ["red cup", "the blue dog left of the big chair", "dog", "a dog is nothing"]
@@ -177,6 +177,34 @@ def test_read_gives_rows_and_presence_in_one_forward(build, picture, presence):
     assert lengths == [once if presence is NAME else once + asked]
 
 
+def test_rows_of_a_texts_tokens_equal_eager_attention(build, picture):
+    lvlm = build()
+    text = "the  blue dog\nleft of the chair"
+    dog, chair, whole = (5, 13), (22, 31), (0, len(text))
+    prompt, out = eager_forward(lvlm, picture, text)
+    span = lvlm.family.prepare(picture).tokens.span
+    every = torch.stack(out.attentions)[:, 0, :, slice(*prompt.expression), span]
+    every = every.movedim(2, 0).reshape(-1, 4, 4, *lvlm.grid_hw).numpy()  # (T, L, H, P, Q)
+    rows = lvlm.token_rows(lvlm.encode(picture), text, [dog, chair, whole])
+    assert [len(r) for r in rows] == [2, 2, 7]
+    for got, expected in zip(rows, (every[1:3], every[5:7], every), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5, rtol=0)
+    named = lvlm.token_rows(lvlm.encode(picture), text, [dog], HEADS)[0]
+    picked = np.stack([every[1:3, layer, head] for layer, head in HEADS], axis=1)
+    np.testing.assert_allclose(named, picked, atol=1e-5, rtol=0)
+    assert lvlm.token_rows(lvlm.encode(picture), text, []) == []
+
+
+def test_spans_that_stand_for_no_token_are_refused(build, picture):
+    lvlm = build()
+    encoded = lvlm.encode(picture)
+    for span in ((3, 3), (-1, 2), (0, 40), (5, 2)):
+        with pytest.raises(GroundingError, match="half-open offsets in a text of 12 characters"):
+            lvlm.token_rows(encoded, "the blue dog", [span])
+    with pytest.raises(GroundingError, match=r"no token for ' '"):
+        lvlm.token_rows(encoded, "the blue dog", [(3, 4)])
+
+
 def test_without_presence_read_gives_rows_only(build, picture):
     lvlm = build(heads=HEADS)
     encoded = lvlm.encode(picture)
@@ -211,6 +239,12 @@ def test_chunks_keep_order_and_limit():
     parts = list(chunks([Suffix(tuple(range(n))) for n in sizes], 7))
     assert [[len(s.ids) for s in part] for part in parts] == [[4, 3], [2], [9], [1, 1]]
     assert list(chunks([], 7)) == []
+
+
+def test_tokens_of_a_span_are_those_that_share_a_character():
+    offsets = [(0, 1), (2, 5), (6, 9), (9, 10)]  # of "a red dog."
+    spans = [(1, 5), (4, 8), (8, 12), (11, 12)]
+    assert span_tokens(" a  red dog.", offsets, spans) == [[0, 1], [1], [2, 3], [3]]
 
 
 # Bad input

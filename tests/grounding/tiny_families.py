@@ -9,6 +9,7 @@ WORDS = (
     "a picture : . red blue cup dog left of the is there ? yes no big chair user assistant".split()
 )
 IMAGE = 32  # side of a view
+ODD = 38  # 4 patches of 8 and a rest
 TEXT = dict(
     hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, head_dim=8, max_position_embeddings=4096, pad_token_id=0,
@@ -20,12 +21,14 @@ TOWER = dict(
 )  # fmt: skip
 TOKENS = {
     "llava": ["<image>"],
+    "mini_gemini": ["<image>", "<start_of_turn>", "<end_of_turn>"],
     "llava_next": ["<image>"],
     "llava_onevision": ["<image>", "<|im_start|>", "<|im_end|>"],
     "qwen": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>"],
     "internvl": ["<IMG_CONTEXT>", "<img>", "</img>", "<|im_start|>", "<|im_end|>"],
     "deepseek_vl": ["<image_placeholder>"],
-    "idefics3": ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"],
+    "idefics3": ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>",
+                 *(f"<row_{r}_col_{c}>" for r in range(1, 5) for c in range(1, 5))],
     "paligemma": ["<image>"],
     "gemma3": ["<image_soft_token>", "<start_of_image>", "<end_of_image>", "<start_of_turn>",
                "<end_of_turn>"],
@@ -37,6 +40,7 @@ SAME_TOKENS = {
 
 
 def tokens_of(name: str) -> list[str]:
+    name = name.removesuffix("_odd")
     own = TOKENS[SAME_TOKENS.get(name, name)]
     return [*own, "<|im_start|>"] if name == "smolvlm" else own
 
@@ -61,11 +65,12 @@ def build_tokenizer(name: str) -> Any:
 
 
 def build_processor(name: str) -> Any:
+    name = name.removesuffix("_odd")
     import transformers.models as m
     from transformers import AutoImageProcessor  # noqa: F401  (initialises the lazy module)
 
     square = {"height": IMAGE, "width": IMAGE}
-    if name == "llava":
+    if name in ("llava", "mini_gemini"):
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
         return CLIPImageProcessorPil(size={"shortest_edge": IMAGE}, crop_size=square)
@@ -112,6 +117,9 @@ PINPOINTS = [[IMAGE, 2 * IMAGE], [2 * IMAGE, IMAGE], [2 * IMAGE, 2 * IMAGE], [IM
 
 
 def build_config(name: str) -> Any:
+    """Config of a tiny model; `odd` towers' sides are no whole number of patches, as SigLIP's."""
+    if name.endswith("_odd"):
+        return build_odd_config(name)
     import transformers as t
 
     image_token = 4
@@ -124,6 +132,15 @@ def build_config(name: str) -> Any:
         cls = t.LlavaConfig if name == "llava" else t.LlavaNextConfig
         return cls(vision_config=tower, text_config=t.LlamaConfig(**text),
                    image_token_index=image_token, image_seq_length=16, **more)  # fmt: skip
+    if name == "mini_gemini":
+        from grounding.families.mini_gemini_model import MiniGeminiConfig
+
+        fine = t.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1],
+                                layer_scale_init_value=0.5)  # fmt: skip
+        return MiniGeminiConfig(
+            vision_config=t.CLIPVisionConfig(**TOWER), text_config=t.GemmaConfig(**text),
+            high_res_config=fine, high_res_size=2 * IMAGE, image_token_index=image_token,
+        )  # fmt: skip
     if name == "llava_onevision":
         return t.LlavaOnevisionConfig(
             vision_config=siglip, text_config=t.Qwen2Config(**text), image_token_index=image_token,
@@ -182,6 +199,16 @@ def build_config(name: str) -> Any:
     raise KeyError(name)
 
 
+def build_odd_config(name: str) -> Any:
+    config = build_config(name.removesuffix("_odd"))
+    if name == "smolvlm_odd":  # 9 of 4 pixels, 3 x 3 of them a token
+        config.vision_config.image_size, config.scale_factor = ODD, 3
+    else:
+        config.vision_config.image_size = ODD
+        config.image_grid_pinpoints = [[h // IMAGE * ODD, w // IMAGE * ODD] for h, w in PINPOINTS]
+    return config
+
+
 def build_qwen(name: str, text: dict, common: dict) -> Any:
     import transformers as t
 
@@ -205,6 +232,10 @@ def build_model(name: str, seed: int = 0) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
+    from grounding.families import FAMILIES
+
+    if name in FAMILIES:
+        FAMILIES[name].register()
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_config(build_config(name)).eval()
     with torch.no_grad():

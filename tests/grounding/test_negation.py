@@ -1,0 +1,111 @@
+"""What a phrase excludes: the words, the maps, and the chain on the miniature."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from grounding.ground import Grounder
+from grounding.metrics import mask_iou
+from grounding.negation import read_negation, read_phrases, without
+from grounding.reading import Reading
+
+
+@pytest.mark.parametrize(
+    ("phrase", "whole", "excluded"),
+    [
+        ("the apple that is not green", "the apple that is not green", "the green apple"),
+        ("The apple that isn't green.", "The apple that is not green", "The green apple"),
+        ("the apple that’s not green", "the apple that is not green", "the green apple"),
+        ("apple which is not green", "apple that is not green", "the green apple"),
+        ("the cups that aren't blue", "the cups that are not blue", "the blue cups"),
+        ("the non-green apple", "the apple that is not green", "the green apple"),
+        ("the big non-green apple", "the big apple that is not green", "the green big apple"),
+        ("the dog not on the sofa", "the dog that is not on the sofa", "the dog on the sofa"),
+        ("the man who is not wearing a hat", "the man that is not wearing a hat",
+         "the man wearing a hat"),
+        ("the cup, not the blue one", "the cup that is not the blue one", "the blue cup"),
+        ("the cup but not the blue one", "the cup that is not the blue one", "the blue cup"),
+        ("the animal that is not a dog", "the animal that is not a dog", "the dog"),
+        ("the apple that is not green on the left", "the apple that is not green on the left",
+         "the green apple on the left"),
+    ],
+)  # fmt: skip
+def test_a_negation_names_what_it_excludes(phrase, whole, excluded):
+    found = read_negation(phrase)
+    assert found is not None
+    assert (found.phrase, found.excluded) == (whole, excluded)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["the apple", "the knot", "the notebook that is red", "a forget-me-not", "nothing", "", "not",
+     "the apple that is not", "the cannon"],
+)  # fmt: skip
+def test_other_phrases_are_left_alone(phrase):
+    assert read_negation(phrase) is None
+
+
+def test_the_excluded_cells_are_taken_out_head_by_head():
+    rows = np.zeros((2, 6, 6), np.float32)
+    rows[:, 1, 1] = rows[:, 4, 4] = 1.0  # both apples
+    excluded = np.zeros((2, 6, 6), np.float32)
+    excluded[0, 1, 1] = excluded[1, 4, 4] = 1.0
+    left = without(rows, excluded)
+    assert left[0, 1, 1] == 0 and left[0, 4, 4] == 1
+    assert left[1, 4, 4] == 0 and left[1, 1, 1] == 1
+    assert rows[0, 1, 1] == 1, "the rows given are not changed"
+
+
+def test_a_head_with_nothing_left_keeps_its_map():
+    rows = np.zeros((1, 5, 5), np.float32)
+    rows[0, 2, 2] = 1.0
+    np.testing.assert_array_equal(without(rows, rows), rows)
+
+
+class _Answers:
+    """An LVLM that was asked already: fixed readings by phrase."""
+
+    def __init__(self, readings):
+        self.readings, self.asked = readings, []
+
+    def read(self, encoded, phrases, heads):
+        self.asked.append(list(phrases))
+        return [self.readings[phrase] for phrase in phrases]
+
+
+@pytest.mark.parametrize(("presence", "kept"), [(0.9, 0.0), (0.1, 1.0), (None, 0.0)])
+def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
+    rows = np.zeros((1, 6, 6), np.float32)
+    rows[0, 1, 1] = rows[0, 4, 4] = 1.0
+    green = np.zeros_like(rows)
+    green[0, 1, 1] = 1.0
+    lvlm = _Answers({
+        "the cup": Reading(rows, 1.0),
+        "the apple that is not green": Reading(rows, 1.0),
+        "the green apple": Reading(green, presence),
+    })  # fmt: skip
+    found = read_phrases(lvlm, None, ["the cup", "the non-green apple"], None, 0.5)
+    assert lvlm.asked == [["the cup", "the apple that is not green", "the green apple"]]
+    assert found[0].rows[0, 1, 1] == 1.0
+    assert found[1].rows[0, 1, 1] == kept
+
+
+def test_the_miniature_finds_more_with_it_than_without():
+    from editor import Editor
+    from miniature.calibration import balanced_expressions
+
+    grounder = Editor.load("miniature", offline=True, device="cpu").models.grounder()
+    plain = Grounder(
+        grounder.lvlm, grounder.segmenter, dataclasses.replace(grounder.settings, negation=False)
+    )
+    ours = theirs = 0
+    for drawn in balanced_expressions("validation", 10, kinds=("negated",)):
+        view, phrase = grounder.look(drawn.scene.image), drawn.expression.text
+        truth = drawn.scene.mask(drawn.expression.target)
+        ours += mask_iou(grounder.ground(view, phrase).mask, truth) > 0.5
+        theirs += mask_iou(plain.ground(view, phrase).mask, truth) > 0.5
+    assert ours > theirs
+    assert ours >= 6
