@@ -1,4 +1,7 @@
-"""Why a phrase was found where it was: what each localization head looks at, and what to try."""
+"""Why a phrase was found where it was: what each localization head looks at, and what to try.
+
+A find backend has no heads; its map of scores is shown.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,12 @@ _TRY = {
     "a candidate if one is right, or mark the place by a click or a box.",
     "ambiguous": "Add what sets it apart: a colour, a side (“on the left”), a neighbour (“next to "
     "the dog”); or take the candidate that is meant.",
-    "uncertain": "Compare the heads' maps below: where they look at different places, use other "
-    "words; where they agree, check the mask's border and correct it.",
+    "uncertain": "Compare the heads' maps under “Why here?”: where they look at different places, "
+    "use other words; where they agree, check the mask's border and correct it.",
+}
+_TRY_BACKEND = {
+    "uncertain": "Look at the map of scores under “Why here?”: where other places are nearly as "
+    "bright, use other words; where one is, check the mask's border and correct it.",
 }
 
 
@@ -62,9 +69,10 @@ class Why:
     reason, advice
         One sentence on the status; what to try.
     heads
-        Each head that was read.
+        Each head that was read; none where a find backend looked.
     combined
-        ``(h, w, 3)`` uint8: the smoothed sum of their maps over the picture.
+        ``(h, w, 3)`` uint8: the smoothed sum of their maps over the picture, or a backend's map of
+        scores.
     presence
         As `Grounding.presence`.
     """
@@ -85,9 +93,12 @@ def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
         When the model fails.
     """
     small = shrink(picture.pixels, LONGEST)
+    combined = _over(small, found.token_map, found.region, picture.size)
+    if not found.heads:
+        return Why(_with_rivals(found), advise(found), (), combined, found.presence)
     view = editor.look(picture)
     with translate(GroundingError):
-        reading = editor.models.grounder().lvlm.read(view.encoded, [found.phrase], found.heads)[0]
+        reading = editor.models.grounder().read(view, [found.phrase], found.heads)[0]
     rows = np.asarray(reading.rows)
     region = tuple(v * view.scale for v in view.encoded.tokens.region_xyxy)
     sums, entropies = attention_sums(rows[None])[0], spatial_entropy(rows)
@@ -95,8 +106,19 @@ def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
         HeadView(head, float(total), float(entropy), _over(small, row, region, picture.size))
         for head, total, entropy, row in zip(found.heads, sums, entropies, rows, strict=True)
     )
-    combined = _over(small, found.token_map, found.region, picture.size)
-    return Why(found.reason, _TRY[found.status], heads, combined, found.presence)
+    return Why(found.reason, advise(found), heads, combined, found.presence)
+
+
+def advise(found: Grounding) -> str:
+    """What to try, in words."""
+    own = {} if found.heads else _TRY_BACKEND
+    return own.get(found.status, _TRY[found.status])
+
+
+def _with_rivals(found: Grounding) -> str:
+    """The reason, with what a backend gave to the other places."""
+    others = ", ".join(f"{one.score:.2f}" for one in found.candidates)
+    return f"{found.reason} (other places: {others})" if others else found.reason
 
 
 def _over(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from editor.errors import GroundbrushError, one_line
 
-MODULE = "miniature.calibration"
+MODULE, NARRATIVES = "miniature.calibration", "miniature.narratives"
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 400
 
@@ -51,11 +51,35 @@ def bundled_scenes(
         Where the scenes are not installed or cannot be written.
     """
     folder = cache_folder() / f"scenes-{split}-{count}"
+    return _composed(folder, MODULE, "examples.jsonl", count, split, on_compose)
+
+
+def bundled_narratives(
+    count: int, *, split: str = "heldout", on_compose: Callable[[str], None] | None = None
+) -> Path:
+    """Composed scenes with captions in the layout of Panoptic Narrative Grounding, kept likewise.
+
+    Parameters and errors as for `bundled_scenes`.
+    """
+    folder = cache_folder() / f"narratives-{split}-{count}"
+    page = f"annotations/png_coco_{split}.json"
+    return _composed(folder, NARRATIVES, page, count, split, on_compose)
+
+
+def _composed(
+    folder: Path,
+    module: str,
+    page: str,
+    count: int,
+    split: str,
+    on_compose: Callable[[str], None] | None,
+) -> Path:
+    """The folder, written by one of miniature's programs where it is not there yet."""
     if (folder / "complete").is_file():
         return folder
     if on_compose:
         on_compose(f"composing {count} scenes in {folder} (once)")
-    command = [sys.executable, "-m", MODULE, str(folder), "--count", str(count), "--split", split]
+    command = [sys.executable, "-m", module, str(folder), "--count", str(count), "--split", split]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
@@ -66,11 +90,12 @@ def bundled_scenes(
             f"the scenes cannot be written to {folder} ({one_line(error)}); name a writable "
             "folder in GROUNDBRUSH_CACHE"
         ) from error
-    if done.returncode or not (folder / "examples.jsonl").is_file():
-        last = (done.stderr.strip().splitlines() or ["no examples.jsonl was written"])[-1]
+    if done.returncode or not (folder / page).is_file():
+        last = (done.stderr.strip().splitlines() or [f"no {page} was written"])[-1]
+        own = "FILE.jsonl" if module == MODULE else "ROOT"
         raise GroundbrushError(
             f"the bundled scenes could not be composed ({last}); give pictures of your own with "
-            "--data FILE.jsonl"
+            f"--data {own}"
         )
     (folder / "complete").touch()
     return folder

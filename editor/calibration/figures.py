@@ -32,12 +32,11 @@ def attention_sum_curve(found: Calibration) -> Figure:
     axes.annotate(f"τ = {found.ranking.threshold:.3f}", (0, found.ranking.threshold),
                   xytext=(4, 4), textcoords="offset points")  # fmt: skip
     place = {int(flat): at for at, flat in enumerate(order)}
-    for number, (layer, head) in enumerate(found.heads):
-        at = place[(layer - skip) * sums.shape[1] + head]
-        axes.plot(at, curve[at], "o", color=CHOSEN)
-        # neighbours on the curve would overlap
-        axes.annotate(_name(layer, head), (at, curve[at]), xytext=(-8, 6 - 14 * number),
-                      textcoords="offset points", ha="right", color=CHOSEN)  # fmt: skip
+    chosen = [place[(layer - skip) * sums.shape[1] + head] for layer, head in found.heads]
+    # names beside the points would overlap: the chosen heads are neighbours on the curve
+    names = ", ".join(_name(layer, head) for layer, head in found.heads)
+    axes.plot(chosen, curve[chosen], "o", color=CHOSEN, label=f"chosen: {names}")
+    axes.legend(loc="upper left", frameon=False)
     axes.set(xlabel="heads, by attention sum", ylabel="attention sum")
     return figure
 
@@ -92,8 +91,9 @@ def robustness_to_tau(found: Calibration, points: int = 15) -> Figure:
     rows = found.over_tau(np.linspace(0, 0.98 * top, points).tolist())
     axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
     axes.axvline(found.ranking.threshold, color=OTHER, linestyle="--")
-    axes.set(xlabel="τ", ylabel=f"of the {len(found.heads)} chosen heads",
-             ylim=(-0.1, len(found.heads) + 0.1))  # fmt: skip
+    axes.set(xlabel="τ", ylabel=f"of the {len(found.heads)} heads, still chosen",
+             ylim=(-0.1, len(found.heads) + 0.1),
+             yticks=range(len(found.heads) + 1))  # fmt: skip
     _second_axis(axes, [(r[0], r[2]) for r in rows])
     return figure
 
@@ -106,8 +106,9 @@ def robustness_to_samples(found: Calibration, points: int = 8) -> Figure:
     rows = found.over_samples(counts)
     axes.errorbar([r[0] for r in rows], [r[1] for r in rows], yerr=[r[2] for r in rows],
                   fmt="o-", color=LINE, capsize=2)  # fmt: skip
-    axes.set(xlabel="pairs", ylabel=f"of the {len(found.heads)} chosen heads",
-             ylim=(-0.1, len(found.heads) + 0.3))  # fmt: skip
+    axes.set(xlabel="pairs", ylabel=f"of the {len(found.heads)} heads, still chosen",
+             ylim=(-0.1, len(found.heads) + 0.3),
+             yticks=range(len(found.heads) + 1))  # fmt: skip
     return figure
 
 

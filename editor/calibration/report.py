@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from editor.calibration.result import Calibration
 from editor.files import atomic_write
+from editor.machine import measured_on
 from editor.presets import Preset
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _page(
     choices = "\n".join(f"- {name}: {value}" for name, value in vars(found.settings).items())
     shown = "\n\n".join(f"{_CAPTIONS[name]}\n\n![{name}]({name}.png)" for name in figures)
     return (
-        f"# Localization heads of {preset.name}\n\n{provenance(found, data)}\n\n{told}\n\n"
+        f"# Localization heads of {preset.name}\n\n{provenance(found, data)}.\n"
+        f"Ranked {measured_on()}.\n\n{told}\n\n"
         f"{found.table(15)}\n\n## Figures\n\n{shown}\n\n## Settings\n\n{choices}\n"
     )

@@ -6,15 +6,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from editor.commands.common import Bar, add_model_options, teller
+from editor.commands.evaluate_png import run_png_command
 
 if TYPE_CHECKING:
     from editor.evaluation.arms import Arm
     from editor.presets import Preset
 
-NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes")
+HELD_OUT = 500  # composed scenes
+COMPARE = "compare"
+PNG = "png"
+NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
 
 
 def add_parsers(commands: Any) -> None:
@@ -24,10 +28,17 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument(
         "benchmark",
-        choices=NAMES,
+        choices=(*NAMES, COMPARE),
         metavar="BENCHMARK",
         help=f"one of {', '.join(NAMES)}; scenes: your own examples.jsonl, or the "
-        "composed scenes without --data",
+        f"composed scenes without --data; {PNG}: Panoptic Narrative Grounding, or captions of "
+        f"composed scenes without --data; or `{COMPARE} FILE FILE ...` of earlier results",
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help=f"for {COMPARE}: the .json scores of two or more presets on one benchmark",
     )
     parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
     parser.add_argument("--split", help="one split (default: all that are reported)")
@@ -40,6 +51,12 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
     parser.add_argument(
         "--ablate", action="store_true", help="measure every ablation too, in one table"
+    )
+    parser.add_argument(
+        "--arm",
+        action="append",
+        metavar="NAME",
+        help="only this ablation beside the preset, say --arm 'SAM: one box'; may be repeated",
     )
     parser.add_argument(
         "--calibration",
@@ -74,7 +91,13 @@ def add_parsers(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; 0 where something was scored."""
+    """Evaluate, or compare evaluations; 0 where something was scored."""
+    if (args.benchmark == COMPARE) != bool(args.files):
+        _wrong(f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
+    if args.files:
+        return _compare(args)
+    if args.benchmark == PNG:
+        return run_png_command(args)
     from editor.evaluation.job import EvaluationJob, run_evaluation
     from editor.presets import load_preset
 
@@ -117,19 +140,33 @@ def run(args: argparse.Namespace) -> int:
     return 0 if any(row.count for row in found.by_group.values()) else 1
 
 
+def _compare(args: argparse.Namespace) -> int:
+    from editor.evaluation.compare import compare, write_comparison
+
+    found = compare(args.files)
+    files = write_comparison(found, Path(args.out))
+    if args.json:
+        print(json.dumps({**found.as_dict(), "files": {k: str(v) for k, v in files.items()}}))
+    else:
+        print("\n\n".join(f"{title}\n{table}" for title, table in found.tables))
+        print("\n".join([*found.notes, *(f"{name}: {path}" for name, path in files.items())]))
+    return 0
+
+
+def _wrong(words: str) -> NoReturn:
+    """Wrong usage: say so and leave with status 2."""
+    print(f"groundbrush evaluate: {words}", file=sys.stderr)
+    raise SystemExit(2)
+
+
 def _data(args: argparse.Namespace) -> Path:
     if args.data is not None:
         return Path(args.data).expanduser()
     if args.benchmark != "scenes":
-        print(
-            "groundbrush evaluate: --data ROOT is missing; name the folder that holds "
-            f"{args.benchmark}",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
+        _wrong(f"--data ROOT is missing; name the folder that holds {args.benchmark}")
     from editor.calibration.bundled import bundled_scenes
 
-    return bundled_scenes(split="heldout", on_compose=teller(args))
+    return bundled_scenes(HELD_OUT, split="heldout", on_compose=teller(args))
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
@@ -139,8 +176,17 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
         return [PAPER]
     if args.like_reference:
         return [like_reference(preset.lvlm.get("prompt"))]
-    if not args.ablate:
-        return [PRESET]
+    if args.arm:
+        from editor.evaluation.ablations import ablation_arms, chosen_arms
+
+        plain = ablation_arms(preset.lvlm)
+        if {arm.name for arm in plain} >= set(args.arm):  # none of them needs a calibration
+            return chosen_arms(plain, args.arm)
+        return chosen_arms(_ablations(args, preset), args.arm)
+    return _ablations(args, preset) if args.ablate else [PRESET]
+
+
+def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
     from editor.calibration.job import ablations_of
 
     on_refcoco = args.data and (Path(args.data).expanduser() / "refcoco").is_dir()

@@ -6,9 +6,10 @@ Kang et al., CVPR 2025: Tab. 4 (k), Tab. 5 (fixed against greedy), Tab. 8 (sigma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from editor.errors import GroundbrushError
 from editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
 from grounding.errors import GroundingError
 from grounding.families import family_class
@@ -48,6 +49,24 @@ def ablation_arms(
     arms.append(Arm("greedy", "3 heads chosen on each sample (Tab. 5)",
                     heads=Greedy(3, skip_layers=skip_layers), against=fixed))  # fmt: skip
     return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
+
+
+def chosen_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
+    """The first arm, the named ones, and what those are compared with, in the arms' order.
+
+    Raises
+    ------
+    GroundbrushError
+        For a name that no arm has.
+    """
+    known = {arm.name: arm for arm in arms}
+    for name in names:
+        if name not in known:
+            raise GroundbrushError(
+                f"there is no ablation {name!r}; expected some of {'; '.join(known)}"
+            )
+    wanted = {arms[0].name, *names, *(known[name].against for name in names)}
+    return [arm for arm in arms if arm.name in wanted]
 
 
 def _head_arms(
@@ -122,5 +141,7 @@ def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
         Arm("SAM: everything", "every prompt, ranked by the map",
             grounding=sam("box", "peak", "box+peak", "component")),
         Arm("no SAM", "the pseudo-mask is the answer", segment=False),
+        Arm("negation as it stands", "what a phrase excludes is left in its map",
+            grounding={"negation": False}),
         Arm("edges as SAM gives them", "no GrabCut", grounding={"refine": False}),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editor import __version__
-from editor.errors import GroundbrushError
+from editor.errors import GroundbrushError, translate
 from editor.evaluation.arms import PRESET, Arm
 from editor.evaluation.items import Item
 from editor.evaluation.readers import benchmark, read_items
@@ -19,8 +19,10 @@ from editor.evaluation.run import Journal, Load, Record, evaluate
 from editor.evaluation.sheet import failure_sheet, failures
 from editor.evaluation.summary import Scores, groups, scores
 from editor.files import atomic_write
+from editor.machine import measured_on
 from editor.models import Models
 from editor.presets import Preset
+from grounding.errors import GroundingError
 
 if TYPE_CHECKING:
     from grounding.ground import Grounder
@@ -121,6 +123,7 @@ def run_evaluation(
     GroundbrushError
         For data that cannot be read, a journal of another measurement, or a model that fails.
     """
+    _check_arms(job, preset)
     items = job_items(job)
     journal_file = job.out / f"{job.stem}.jsonl"
     if job.fresh:
@@ -137,7 +140,7 @@ def run_evaluation(
 
     load = _loader(job, preset, device, offline, on_load)
     records = evaluate(load, items, job.arms, journal, on_records=on_records)
-    return _concluded(job, preset, items, records, journal)
+    return _concluded(job, preset, device, items, records, journal)
 
 
 def job_items(job: EvaluationJob) -> list[Item]:
@@ -163,14 +166,26 @@ def weights_mark(path: str) -> list[Any]:
     ]
 
 
+def _check_arms(job: EvaluationJob, preset: Preset) -> None:
+    """Refuse to switch what a find backend does not have."""
+    switched = [arm.name for arm in job.arms if arm != PRESET]
+    if preset.find and switched:
+        raise GroundbrushError(
+            f"preset {preset.name!r} finds with {preset.find['backend']!r}, which has no heads or "
+            f"maps to switch, and {switched[0]!r} was asked for; leave out --ablate, --paper and "
+            "--like-reference, or use a preset with an lvlm"
+        )
+
+
 def _header(job: EvaluationJob, preset: Preset) -> dict[str, Any]:
+    part = preset.finder
     return {
         "what": "groundbrush evaluation",
         "version": __version__,
         "benchmark": f"{job.benchmark} {job.partition or ''}".strip(),
         "data": str(job.data.resolve()),
-        "models": {"lvlm": dict(preset.lvlm), "segmenter": dict(preset.segmenter),
-                   "weights": [weights_mark(preset.path(p)) for p in ("lvlm", "segmenter")]},
+        "models": {part: dict(getattr(preset, part)), "segmenter": dict(preset.segmenter),
+                   "weights": [weights_mark(preset.path(p)) for p in (part, "segmenter")]},
         "settings": dict(preset.grounding),
         "arms": [arm.as_dict() for arm in job.arms],
     }  # fmt: skip
@@ -184,6 +199,8 @@ def _loader(
     every_layer = any(arm.heads is not None for arm in job.arms)
 
     def load(changes: Mapping[str, Any]) -> Grounder:
+        if preset.find:
+            return Models(preset, device=device, offline=offline, on_load=on_load).grounder()
         spec = {**preset.lvlm, **changes, "full": every_layer or bool(preset.lvlm.get("full"))}
         changed = dataclasses.replace(preset, lvlm=spec)
         return Models(changed, device=device, offline=offline, on_load=on_load).grounder()
@@ -192,8 +209,8 @@ def _loader(
 
 
 def _concluded(
-    job: EvaluationJob, preset: Preset, items: Sequence[Item], records: Sequence[Record],
-    journal: Journal,
+    job: EvaluationJob, preset: Preset, device: str, items: Sequence[Item],
+    records: Sequence[Record], journal: Journal,
 ) -> Evaluation:  # fmt: skip
     """Count, and write the page, the numbers and the sheet."""
     threshold = _threshold(preset)
@@ -209,7 +226,7 @@ def _concluded(
     if sheet is not None:
         files["failures"] = job.out / f"{job.stem}.failures.png"
         atomic_write(files["failures"], lambda file: sheet.save(file, "PNG"))
-    facts = _facts(job, preset, len(items), first)
+    facts = _facts(job, preset, device, len(items), first)
     tables = [
         (f"Scores ({job.arms[0].name})", scores_table(by_group)),
         ("Beside the paper", paper_table(job.benchmark, preset.name, by_group)),
@@ -218,31 +235,45 @@ def _concluded(
     ]
     text = page(f"{job.stem} with {preset.name}", facts, tables, notes)
     atomic_write(files["page"], text.encode())
-    numbers = {"facts": facts, "groups": {k: v.as_dict() for k, v in by_group.items()},
+    numbers = {"evaluation": job.stem, "preset": preset.name, "facts": facts,
+               "groups": {k: v.as_dict() for k, v in by_group.items()},
                "arms": {k: v.as_dict() for k, v in by_arm.items()}, "notes": notes}  # fmt: skip
     atomic_write(files["scores"], json.dumps(numbers, indent=1).encode())
     return Evaluation(by_group, by_arm, records, files, notes)
 
 
 def _threshold(preset: Preset) -> float | None:
+    if preset.find:
+        from grounding import backend_class
+
+        with translate(GroundingError):
+            kind = backend_class(preset.find["backend"])
+            return kind.settings_from(preset.grounding).absent_below
     if not preset.lvlm.get("presence"):
         return None
     return float(preset.grounding.get("absent_below", 0.5))
 
 
 def _facts(
-    job: EvaluationJob, preset: Preset, count: int, records: Sequence[Record]
+    job: EvaluationJob, preset: Preset, device: str, count: int, records: Sequence[Record]
 ) -> dict[str, Any]:
-    used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
-    heads = ", ".join(f"L{a}H{b}" for a, b in used)
     return {
-        "LVLM": preset.lvlm["path"],
-        "heads": f"{heads} ({preset.lvlm.get('provenance', 'found on first use')})",
+        **_found_with(preset, records),
         "segmenter": preset.segmenter["path"],
         "items": f"{count}" + (f" drawn with seed {job.seed}" if job.limit else ""),
+        "measured": measured_on(device),
         "intervals": "95%, bootstrap over items; values in percent",
         "refusal": "off: every phrase is answered; what the preset would refuse is counted apart",
     }
+
+
+def _found_with(preset: Preset, records: Sequence[Record]) -> dict[str, str]:
+    if preset.find:
+        return {"backend": f"{preset.find['backend']} ({preset.find['path']}), no LVLM"}
+    used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
+    heads = ", ".join(f"L{a}H{b}" for a, b in used)
+    told = preset.lvlm.get("provenance", "found on first use")
+    return {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({told})"}
 
 
 def _notes(records: Sequence[Record]) -> list[str]:

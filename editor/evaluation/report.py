@@ -12,17 +12,19 @@ from editor.evaluation.summary import Score, Scores
 SAME_MODEL = {"llava-1.5-7b": "LLaVA-1.5-7B", "llava-1.5-13b": "LLaVA-1.5-13B"}
 """Preset -> the paper's name of its LVLM."""
 
+COLUMNS = (
+    ("Acc@0.5", "accuracy"),
+    ("Acc@0.5 before SAM", "map_accuracy"),
+    ("cIoU", "ciou"),
+    ("gIoU", "giou"),
+    ("called absent", "refused"),
+)
+"""(title, field of `Scores`)."""
+
 
 def scores_table(rows: Mapping[str, Scores], first: str = "items") -> str:
     """Scores as a Markdown table, in percent with 95% intervals; empty columns are left out."""
-    columns: list[tuple[str, str]] = [
-        ("Acc@0.5", "accuracy"),
-        ("of the map's box", "map_accuracy"),
-        ("cIoU", "ciou"),
-        ("gIoU", "giou"),
-        ("called absent", "refused"),
-    ]
-    used = [(t, name) for t, name in columns
+    used = [(t, name) for t, name in COLUMNS
             if any(getattr(row, name) is not None for row in rows.values())]  # fmt: skip
     lines = [
         "| " + " | ".join([first, "n", *(title for title, _ in used)]) + " |",

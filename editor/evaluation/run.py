@@ -18,9 +18,11 @@ from editor.evaluation.arms import Arm, Greedy, Head
 from editor.evaluation.items import Item
 from editor.evaluation.masks import encode_rle
 from editor.images import open_picture
-from grounding import box_iou, mask_overlap, pseudo_mask, token_map_to_image
+from grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_to_image
 from grounding.boxes import map_boxes
 from grounding.errors import GroundingError
+from grounding.ground import GroundingSettings
+from grounding.negation import read_negation
 
 if TYPE_CHECKING:
     from grounding.ground import Grounder, View
@@ -127,6 +129,7 @@ class _Seen:
     rows: Sequence[np.ndarray]
     presence: Sequence[float | None]
     heads: tuple[Head, ...] | None
+    plain: Sequence[np.ndarray] = ()  # rows without regard to negation
 
 
 def evaluate(
@@ -139,8 +142,9 @@ def evaluate(
 ) -> list[Record]:
     """Ground every item with every arm, skipping what the journal has.
 
-    Arms that need the same LVLM share each picture's and each phrase's one forward pass. Memory
-    does not grow with the number of items, but for the records.
+    Arms that need the same LVLM share each picture's and each phrase's one forward pass; a find
+    backend is asked phrase by phrase. Memory does not grow with the number of items, but for the
+    records.
 
     Parameters
     ----------
@@ -233,6 +237,8 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
             f"{str(image)!r} is {size[0]} by {size[1]} pixels and the annotations say {known[0]} "
             f"by {known[1]}; expected the benchmark's own pictures"
         )
+    if isinstance(grounder, Backend):  # a phrase is asked when it is measured
+        return _Seen(pixels, grounder.look(pixels), items, (), (), ())
     lvlm = grounder.lvlm
     fixed = {h for arm in arms if not isinstance(arm.heads, Greedy)
              for h in arm.heads or lvlm.heads or ()}  # fmt: skip
@@ -243,31 +249,28 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     if view.encoded.layers is not None and view.encoded.layers < needed:
         encoded = lvlm.encode(view.proxy, all_layers=True)
         view = dataclasses.replace(view, encoded=encoded)
-    readings = lvlm.read(view.encoded, [item.phrase for item in items], heads)
-    rows = [r.rows for r in readings if r.rows is not None]
-    return _Seen(pixels, view, items, rows, [r.presence for r in readings], heads)
+    phrases = [item.phrase for item in items]
+    readings = grounder.read(view, phrases, heads)
+    rows = plain = [r.rows for r in readings if r.rows is not None]
+    if any(read_negation(phrase) for phrase in phrases):
+        plain = lvlm.head_rows(view.encoded, phrases, heads)
+    return _Seen(pixels, view, items, rows, [r.presence for r in readings], heads, plain)
 
 
 def _measure(
     grounder: Grounder, seen: _Seen, number: int, arm: Arm, truths: dict[int, np.ndarray]
 ) -> Record:
-    from grounding.ground import Grounder
-
     item, started = seen.items[number], time.perf_counter()
     settings = arm.settings(grounder.settings)
     record: Record = {**_facts(item), "arm": arm.name}
     try:
         with translate(GroundingError):
-            heads = _heads(arm, grounder, seen.rows[number])
-            rows = _rows(seen, number, heads)
-            found = Grounder(grounder.lvlm, grounder.segmenter, settings).place(
-                seen.view, item.phrase, rows, seen.presence[number]
-            )
-            map_box = _map_box(found, settings)
+            found = _found(grounder, seen, number, arm, settings)
+            map_box = found.detection or _map_box(found, settings)
             mask = found.mask if arm.segment else _pseudo(found, settings, map_box)
             box = found.box if arm.segment else map_box
             record |= {
-                "heads": [list(h) for h in heads],
+                "heads": [list(h) for h in found.heads],
                 "status": found.status,
                 "presence": None if found.presence is None else round(found.presence, 4),
                 "score": round(found.score, 4),
@@ -280,15 +283,30 @@ def _measure(
     return {**record, "seconds": round(time.perf_counter() - started, 4)}
 
 
+def _found(grounder: Grounder, seen: _Seen, number: int, arm: Arm, settings: Any) -> Grounding:
+    from grounding.ground import Grounder
+
+    phrase = seen.items[number].phrase
+    if isinstance(grounder, Backend):
+        return grounder.using(settings).ground(seen.view, phrase)
+    heads = _heads(arm, grounder, seen.rows[number])
+    placed = Grounder(grounder.lvlm, grounder.segmenter, settings).place(
+        seen.view, phrase, _rows(seen, number, heads, settings), seen.presence[number]
+    )
+    return dataclasses.replace(placed, heads=heads)
+
+
 def _heads(arm: Arm, grounder: Grounder, rows: np.ndarray) -> tuple[Head, ...]:
     if isinstance(arm.heads, Greedy):
         return arm.heads.choose(rows)
     return tuple(arm.heads or grounder.lvlm.heads or ())
 
 
-def _rows(seen: _Seen, number: int, heads: tuple[Head, ...]) -> np.ndarray:
+def _rows(
+    seen: _Seen, number: int, heads: tuple[Head, ...], settings: GroundingSettings
+) -> np.ndarray:
     """Maps (k, P, Q) of some heads out of those that were read."""
-    rows = seen.rows[number]
+    rows = (seen.rows if settings.negation else seen.plain)[number]
     if seen.heads is None:
         layers, columns = np.array(heads).T
         return rows[layers, columns]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Scores:
     accuracy
         Acc@0.5 of the answer's box.
     map_accuracy
-        Acc@0.5 of the pseudo-mask's box, before SAM.
+        Acc@0.5 of the box before SAM: the pseudo-mask's, or a find backend's own.
     ciou, giou
         Cumulative IoU, and the mean of IoUs.
     refused
@@ -56,6 +56,13 @@ class Scores:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Scores:
+        """From what :meth:`as_dict` gave; KeyError or TypeError for anything else."""
+        metrics = {f.name for f in fields(cls)} - {"count", "failed"}
+        known = {k: Score(**v) for k, v in values.items() if k in metrics and v is not None}
+        return cls(count=int(values["count"]), failed=int(values["failed"]), **known)
 
 
 def scores(records: Sequence[Record], absent_below: float | None = None) -> Scores:
