@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
 _MODIFIER_DEPS = frozenset("det predet poss amod nummod compound nmod quantmod".split())
-_NOUN_DEPS = frozenset("ROOT nsubj nsubjpass dobj pobj attr appos conj dative oprd dep".split())
+# "punct" of a noun is a slip of the parser
+_NOUN_DEPS = frozenset(
+    "ROOT nsubj nsubjpass dobj pobj attr appos conj dative oprd dep punct".split()
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def _base(doc: Doc) -> list[Chunk]:
     taken = {i for start, end in spans.values() for i in range(start, end)}
     for token in doc:
         noun = token.pos_ in ("NOUN", "PROPN") and (
-            token.dep_ in _NOUN_DEPS or measures_preposition(token)
+            token.dep_ in _NOUN_DEPS or measures_preposition(token) or _does_something(token)
         )
         one = token.lower_ == "one" and token.i > 0 and token.nbor(-1).pos_ == "ADJ"
         if token.i in taken or not (noun or one):
@@ -100,12 +103,19 @@ def measures_preposition(noun: Token) -> bool:
     return noun.dep_ == "npadvmod" and noun.head.pos_ == "ADP" and noun.head.i == noun.i + 1
 
 
+def _does_something(noun: Token) -> bool:
+    """Whether the parser joined a subject and its verb: "two white sheep graze"."""
+    return noun.dep_ == "compound" and noun.head.pos_ == "VERB"
+
+
 def _modifies(token: Token, noun: Token) -> bool:
     return token.head == noun and token.dep_ in _MODIFIER_DEPS
 
 
 def _separated(chunk: Chunk) -> list[Chunk]:
     """Undo frequent misreadings: "a sink and white cupboards", "car, bus, rocket"."""
+    if _ends_in_verb(chunk):
+        return [Chunk(chunk.tokens[:-1])]
     for k, token in enumerate(chunk.tokens[:-1]):
         before = chunk.tokens[:k]
         noun_before = k and before[-1].pos_ in ("NOUN", "PROPN")
@@ -121,6 +131,18 @@ def _separated(chunk: Chunk) -> list[Chunk]:
         ):
             return [Chunk(before), *_separated(Chunk(chunk.tokens[k + 1 :]))]
     return [chunk]
+
+
+def _ends_in_verb(chunk: Chunk) -> bool:
+    """Whether "A kitten sleeps" was taken for one noun: a plural does not follow "a"."""
+    first, last = chunk.tokens[0], chunk.tokens[-1]
+    return (
+        len(chunk.tokens) > 2
+        and first.lower_ in ("a", "an")
+        and last.tag_ == "NNS"
+        and last.lemma_.lower() != last.lower_
+        and chunk.tokens[-2].tag_ == "NN"
+    )
 
 
 def _merged(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
@@ -148,7 +170,8 @@ def _of_between(doc: Doc, end: int, start: int) -> bool:
 
 def _quantifies(token: Token) -> bool:
     is_last = token.i + 1 >= len(token.doc)
-    picks = token.lower_ in words.QUANTIFIERS or token.tag_ == "JJS"
+    compares = token.tag_ == "JJR" and token.i > 0 and token.nbor(-1).lower_ == "the"
+    picks = token.lower_ in words.QUANTIFIERS or token.tag_ == "JJS" or compares
     return picks and not is_last and token.nbor().lower_ == "of"
 
 
@@ -163,7 +186,7 @@ def _with_quantifier(doc: Doc, chunk: Chunk) -> Chunk:
     start = chunk.start - 2
     if chunk.quantifier or start < 0 or not _quantifies(doc[start]):
         return chunk
-    if doc[start].tag_ == "JJS" and start and doc[start - 1].lower_ == "the":
+    if doc[start].tag_ in ("JJS", "JJR") and start and doc[start - 1].lower_ == "the":
         start -= 1  # "the smallest of the bears"
     return _quantified(doc, chunk, start)
 
@@ -202,8 +225,10 @@ def _split(chunk: Chunk) -> list[Chunk]:
     counted = any(t.pos_ == "NUM" for t in segments[0])
     plural = chunk.head.tag_ in ("NNS", "NNPS")
     # zebras are black and white, each of them; "three red and green balls" leaves open which
+    pattern = any(t.lower_ in words.PATTERNS for t in last[at + 1 : -1])  # each has all colours
     if (
         not same_kind
+        or pattern
         or set(contrasted) == {"black", "white"}
         or not (own or (plural and not counted))
     ):

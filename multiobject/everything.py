@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grounding import Backend
 from grounding.ground import Grounder, View
-from multiobject.asking import Asked, how_to_ask
-from multiobject.batching import BatchingSegmenter
+from multiobject.asking import Asked, how_to_ask, one_by_one
 from multiobject.caption_rows import caption_rows
 from multiobject.errors import MultiObjectError
+from multiobject.finding import Found, Read, Wanted, find_wanted
 from multiobject.id_map import resolve_overlaps
 from multiobject.instances import Place, split_places, tight_box
 from multiobject.panoptic import Instance, PanopticGrounding, Segment
@@ -28,12 +29,8 @@ from multiobject.phrases import NounPhrase, noun_phrases
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from grounding.result import Grounding
-
 MODES = ("phrases", "caption")
 TOKENS = ("phrase", "noun")
-_PEAKS, _KEEP = 12, 24
-"""Of proposals for a phrase that may have many places."""
 
 
 def ground_all(
@@ -93,9 +90,10 @@ def ground_all(
     asked = [how_to_ask(phrase, grounder.lvlm.unknown_words) for phrase in phrases]
     known = [one for one in asked if not one.unknown]
     parsed = time.perf_counter()
-    rows, presence = _read(grounder, view, caption, known, mode, tokens)
+    wanted = [_wanted(grounder, one) for one in known]
+    given = _caption_read(grounder, view, caption, known, tokens) if mode == "caption" else None
     read = time.perf_counter()
-    places = _place(grounder, view, [(a.words, a.single) for a in known], rows, presence)
+    places = find_wanted(grounder, view, wanted, given)
     found = dict(zip(map(id, known), places, strict=True))
     drafts = [_draft(view, grounder, one, found.get(id(one)), refusal) for one in asked]
     segments, ids = _painted(drafts, view.image.shape[:2])
@@ -121,65 +119,44 @@ def find_places(
     list of list of Place
         For each phrase its places, best first, at most as many as are meant; none where absent.
     """
-    if not asked:
-        return []
-    lvlm = grounder.lvlm
-    readings = lvlm.read(view.encoded, [words for words, _ in asked], lvlm.heads)
-    found = _place(
-        grounder, view, [(words, count == 1) for words, count in asked],
-        [r.rows for r in readings if r.rows is not None], [r.presence for r in readings],
-    )  # fmt: skip
+    unknown = grounder.lvlm.unknown_words
+    wanted = [
+        Wanted(words, count == 1, () if count == 1 else one_by_one(words, count, unknown))
+        for words, count in asked
+    ]
     return [
         split_places(view.image, one, at_most=count, refine=grounder.settings.refine)
-        for one, (_, count) in zip(found, asked, strict=True)
+        for one, (_, count) in zip(find_wanted(grounder, view, wanted), asked, strict=True)
     ]
 
 
-def _read(
-    grounder: Grounder, view: View, caption: str, asked: Sequence[Asked], mode: str, tokens: str
-) -> tuple[list[np.ndarray], list[float | None]]:
-    """Each phrase's rows (k, P, Q) and whether the model says that it is there."""
-    if not asked:
-        return [], []
-    lvlm, words = grounder.lvlm, [one.words for one in asked]
-    if mode == "phrases":
-        readings = lvlm.read(view.encoded, words, lvlm.heads)
-        return [r.rows for r in readings if r.rows is not None], [r.presence for r in readings]
+def _wanted(grounder: Grounder, asked: Asked) -> Wanted:
+    """The words to look for; of things that are several also those for each one."""
+    if asked.single or not asked.is_thing:
+        return Wanted(asked.words, asked.single)
+    others = one_by_one(asked.one, asked.number, grounder.lvlm.unknown_words) if asked.one else ()
+    return Wanted(asked.words, False, others)
+
+
+def _caption_read(
+    grounder: Grounder, view: View, caption: str, asked: Sequence[Asked], tokens: str
+) -> list[Read]:
+    """Each phrase's rows out of the whole caption, and whether the model says that it is there."""
+    lvlm = grounder.lvlm
+    if isinstance(grounder, Backend):
+        raise MultiObjectError(
+            f"mode='caption' reads attention heads and {grounder.title} has none; use "
+            "mode='phrases'"
+        )
     spans = [one.phrase.span for one in asked]
     if tokens == "noun":
         spans = [(stop - len(one.phrase.head), stop)
                  for one, (_, stop) in zip(asked, spans, strict=True)]  # fmt: skip
     rows = caption_rows(lvlm, view.encoded, caption, spans)
     if lvlm.presence_settings is None:
-        return rows, [None] * len(asked)
-    return rows, list(lvlm.presence(view.encoded, words))
-
-
-def _place(
-    grounder: Grounder,
-    view: View,
-    asked: Sequence[tuple[str, bool]],
-    rows: Sequence[np.ndarray],
-    presence: Sequence[float | None],
-) -> list[Grounding]:
-    """The place of every (words, whether one place is meant), SAM's prompts decoded together."""
-    batch = BatchingSegmenter(grounder.segmenter)
-    settings = grounder.settings
-    proposals = dataclasses.replace(
-        settings.proposals, mode="map", keep=max(_KEEP, settings.proposals.keep),
-        peaks=max(_PEAKS, settings.proposals.peaks),
-    )  # fmt: skip
-    several = dataclasses.replace(settings, proposals=proposals)
-    one = Grounder(grounder.lvlm, batch, settings)  # type: ignore[arg-type]
-    many = Grounder(grounder.lvlm, batch, several)  # type: ignore[arg-type]
-
-    def place() -> list[Grounding]:
-        return [
-            (one if single else many).place(view, words, row, there)
-            for (words, single), row, there in zip(asked, rows, presence, strict=True)
-        ]
-
-    return batch.run(view.embedding, place) if asked else []
+        return [(row, None) for row in rows]
+    answers = lvlm.presence(view.encoded, [one.words for one in asked])
+    return list(zip(rows, answers, strict=True))
 
 
 @dataclasses.dataclass(eq=False)
@@ -188,27 +165,28 @@ class _Draft:
 
     segment: Segment
     places: list[Place]
-    found: Grounding | None
+    found: Found | None
 
 
 def _draft(
-    view: View, grounder: Grounder, asked: Asked, found: Grounding | None,
+    view: View, grounder: Grounder, asked: Asked, looked: Found | None,
     refusal: Callable[[Sequence[str]], str] | None,
 ) -> _Draft:  # fmt: skip
     phrase = asked.phrase
     common: dict[str, Any] = {"phrase": asked.words, "span": phrase.span, "name": phrase.lemma,
               "is_thing": asked.is_thing, "plural": phrase.plural}  # fmt: skip
     nothing = np.zeros(view.image.shape[:2], bool)
-    if found is None:
+    if looked is None:
         reason = f"the model does not know {', '.join(map(repr, asked.unknown))}; use other words"
         reason = refusal(asked.unknown) if refusal else reason
         return _Draft(Segment(**common, mask=nothing, score=0.0, status="unknown",
                               reason=reason), [], None)  # fmt: skip
+    found = looked.grounding
     if asked.single:
         places = [Place(found.mask, found.score)] if found.found else []
     else:
         places = split_places(
-            view.image, found, at_most=asked.number, refine=grounder.settings.refine
+            view.image, looked, at_most=asked.number, refine=grounder.settings.refine
         )
     status, reason = found.status, found.reason
     if not asked.single and found.found:
@@ -218,8 +196,9 @@ def _draft(
             status, reason = "uncertain", f"{reason}; the words say {asked.number}"
     reason += f" ({asked.note})" if asked.note else ""
     mask = np.any([p.mask for p in places], axis=0) if places else nothing
-    return _Draft(Segment(**common, mask=mask, score=found.score, status=status, reason=reason),
-                  places, found)  # fmt: skip
+    segment = Segment(**common, mask=mask, score=found.score, status=status, reason=reason,
+                      presence=found.presence)  # fmt: skip
+    return _Draft(segment, places, looked)
 
 
 def _painted(drafts: Sequence[_Draft], shape: tuple[int, int]) -> tuple[list[Segment], np.ndarray]:
@@ -253,6 +232,6 @@ def _painted(drafts: Sequence[_Draft], shape: tuple[int, int]) -> tuple[list[Seg
     return segments, numbers[raw]
 
 
-def _heat(found: Grounding | None) -> np.ndarray:
+def _heat(found: Found | None) -> np.ndarray:
     assert found is not None  # only what was found is painted
-    return found.map
+    return found.grounding.map

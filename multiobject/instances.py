@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from grounding.edges import refine_edges
+from grounding.metrics import mask_iou
 
 if TYPE_CHECKING:
-    from grounding.result import Box, Grounding
+    from grounding.result import Box
+    from multiobject.finding import Found
 
 LEVEL, COUNTED_LEVEL = 0.5, 0.1
 """A place counts where the map is on average at least this share of what it is at the best one;
@@ -20,6 +24,12 @@ APART = 0.3
 """Two places share less than this of the smaller one."""
 WEAK, COUNTED_WEAK = 0.5, 0.3
 """A place counts whose score is at least this share of the best one's; again for counted ones."""
+ALIKE = 0.85
+"""The same for a place found by other words ("the left car") where the words do not count."""
+SAME = 0.7
+"""Masks with at least this IoU are one place."""
+MOST_COUNTED = 4
+"""Up to here every choice of places is weighed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +41,7 @@ class Place:
 
 
 def split_places(
-    image: np.ndarray, found: Grounding, *, at_most: int | None = None, refine: bool = True
+    image: np.ndarray, looked: Found, *, at_most: int | None = None, refine: bool = True
 ) -> list[Place]:
     """The places of a phrase that names several, best first.
 
@@ -39,17 +49,18 @@ def split_places(
     ----------
     image
         (H, W, 3) uint8 RGB, for the masks' edges.
-    found
+    looked
         A grounding with candidates, placed with more peaks and proposals than a single thing
-        needs.
+        needs, and the groundings of the things one by one. Where words count, these come first.
     at_most
         How many the phrase says there are ("two dogs"); None = it does not say.
     refine
         Let GrabCut settle the borders.
     """
+    found = looked.grounding
     if not found.found:
         return []
-    places = [Place(found.mask, found.score)]
+    places = _one_by_one(looked, at_most)
     heat = found.map
     heat = np.clip(heat - heat.mean(), 0, None)
     counted = at_most is not None
@@ -64,6 +75,44 @@ def split_places(
             refined = refine_edges(image, mask) if refine else mask
             places.append(Place(refined if refined.any() else mask, candidate.score))
     return places
+
+
+def _one_by_one(looked: Found, at_most: int | None) -> list[Place]:
+    """The places of a phrase and of its other words, each once, best first."""
+    every = sorted(
+        (Place(g.mask, g.score) for g in (looked.grounding, *looked.others) if g.found),
+        key=lambda place: -place.score,
+    )
+    weakest = (ALIKE if at_most is None else WEAK) * every[0].score
+    distinct: list[Place] = []
+    for place in every:
+        if place.score >= weakest and all(
+            mask_iou(place.mask, other.mask) < SAME for other in distinct
+        ):
+            distinct.append(place)
+    if at_most is not None and at_most <= MOST_COUNTED:
+        return _separate(distinct, at_most)
+    places: list[Place] = []
+    for place in distinct:
+        if len(places) != at_most and all(_apart(place.mask, p.mask) for p in places):
+            places.append(place)
+    return places
+
+
+def _separate(distinct: Sequence[Place], number: int) -> list[Place]:
+    """As many places apart from each other as there should be, or nearly, with the best scores.
+
+    The best one may lie over two things; then the two are taken.
+    """
+    for count in range(min(number, len(distinct)), 1, -1):
+        sets = [
+            chosen
+            for chosen in combinations(distinct, count)
+            if all(_apart(a.mask, b.mask) for a, b in combinations(chosen, 2))
+        ]
+        if sets:
+            return list(max(sets, key=lambda chosen: sum(place.score for place in chosen)))
+    return list(distinct[:1])
 
 
 def tight_box(mask: np.ndarray) -> Box:

@@ -71,6 +71,8 @@ class Segment:
         Of a plural thing each one, best first; of a single thing itself; of stuff none.
     ids
         Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
+    presence
+        Probability that it is there, by the language model's answer; None where it is not asked.
     """
 
     phrase: str
@@ -84,6 +86,7 @@ class Segment:
     reason: str
     instances: tuple[Instance, ...] = ()
     ids: tuple[int, ...] = ()
+    presence: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

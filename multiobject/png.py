@@ -1,7 +1,8 @@
 """Panoptic Narrative Grounding: its files and its measure (Gonzalez et al., ICCV 2021).
 
 Average recall is the area under recall(IoU >= t) for t from 0 to 1, over all phrases, which is
-their mean IoU. A phrase's truth is the union of its segments.
+their mean IoU; the benchmark's own code (BCV-Uniandes/PNG, baseline/utils/meters.py) sums it in
+steps of 0.00001. A phrase's truth is the union of its segments.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from grounding.ground import Grounder, View
+    from multiobject.panoptic import PanopticGrounding
 
 GROUPS = ("all", "things", "stuff", "singulars", "plurals")
-CAPTIONS, PANOPTIC, MASKS = "png_coco_{}.json", "panoptic_{}.json", "panoptic_{}"
+CAPTIONS, PANOPTIC, MASKS = "png_coco_{}.json", "panoptic_{}.json", "panoptic_segmentation/{}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class PngPhrase:
     segment_ids
         Its segments in the panoptic PNG.
     plural, is_thing
-        As the data says; a phrase is a thing where its segments are.
+        As the benchmark's own code counts: plural where it has more than one segment, a thing
+        where the last of them is one.
     """
 
     text: str
@@ -60,7 +63,7 @@ class Narrative:
     image_id
         COCO's number.
     image_file
-        The picture's name in COCO's ``val2017`` or ``train2017``.
+        The picture, where COCO's pictures are expected.
     mask_file
         Its panoptic PNG.
     caption
@@ -70,7 +73,7 @@ class Narrative:
     """
 
     image_id: int
-    image_file: str
+    image_file: Path
     mask_file: Path
     caption: str
     phrases: tuple[PngPhrase, ...]
@@ -106,8 +109,10 @@ def read_png(root: str | Path, split: str = "val2017") -> Iterator[Narrative]:
     Parameters
     ----------
     root
-        Folder with ``png_coco_val2017.json``, ``panoptic_val2017.json`` and the folder
-        ``panoptic_val2017`` of PNGs, beside each other or in ``annotations``.
+        Folder with ``images/val2017`` and ``annotations``, which holds ``png_coco_val2017.json``,
+        ``panoptic_val2017.json`` and the PNGs in ``panoptic_segmentation/val2017``. As COCO
+        unpacks them the PNGs may also be in ``panoptic_val2017`` and the pictures in ``val2017``;
+        everything may lie in the folder itself.
     split
         ``val2017`` or ``train2017``.
 
@@ -119,11 +124,13 @@ def read_png(root: str | Path, split: str = "val2017") -> Iterator[Narrative]:
     root = Path(root)
     narratives = _json(_find(root, CAPTIONS.format(split)))
     panoptic = _json(_find(root, PANOPTIC.format(split)))
-    folder = _find(root, MASKS.format(split))
+    folder = _find(root, MASKS.format(split), f"panoptic_{split}")
+    pictures = root / "images" / split
+    pictures = pictures if pictures.is_dir() else root / split
     try:
         things = {c["id"]: bool(c["isthing"]) for c in panoptic["categories"]}
         annotated = {a["image_id"]: a for a in panoptic["annotations"]}
-        images = {i["id"]: i["file_name"] for i in panoptic["images"]}
+        images = {i["id"]: pictures / i["file_name"] for i in panoptic["images"]}
     except (KeyError, TypeError) as error:
         raise MultiObjectError(
             f"{PANOPTIC.format(split)} lacks {error}; expected COCO's panoptic annotations"
@@ -136,14 +143,14 @@ def read_png(root: str | Path, split: str = "val2017") -> Iterator[Narrative]:
         except (KeyError, TypeError, ValueError) as error:
             raise MultiObjectError(
                 f"{CAPTIONS.format(split)}, narrative {k}: {type(error).__name__} {error}; "
-                "expected image_id, caption and segments with utterance, noun, plural, segment_ids"
+                "expected image_id, caption and segments with utterance, noun, segment_ids"
             ) from error
 
 
 def _narrative(
     given: Mapping[str, Any],
     annotated: Mapping[int, Mapping[str, Any]],
-    images: Mapping[int, str],
+    images: Mapping[int, Path],
     things: Mapping[int, bool],
     folder: Path,
 ) -> Narrative:
@@ -155,8 +162,7 @@ def _narrative(
     for part, span in zip(given["segments"], spans, strict=True):
         ids = tuple(int(i) for i in part["segment_ids"])  # text in the public file
         if part["noun"] and ids:
-            is_thing = all(kinds.get(i, True) for i in ids)
-            phrases.append(PngPhrase(part["utterance"], span, ids, bool(part["plural"]), is_thing))
+            phrases.append(PngPhrase(part["utterance"], span, ids, len(ids) > 1, kinds[ids[-1]]))
     return Narrative(number, images[number], folder / annotation["file_name"], caption,
                      tuple(phrases))  # fmt: skip
 
@@ -210,12 +216,17 @@ def score_png(ious: Sequence[float], phrases: Sequence[PngPhrase]) -> PngScore:
         raise MultiObjectError(
             f"{values.size} IoUs for {len(phrases)} phrases; expected one in [0, 1] for each"
         )
-    things = np.array([p.is_thing for p in phrases], bool)
-    plural = np.array([p.plural for p in phrases], bool)
-    chosen = {"all": np.ones(len(phrases), bool), "things": things, "stuff": ~things,
-              "singulars": ~plural, "plurals": plural}  # fmt: skip
+    chosen = png_groups(phrases)
     recall = {g: float(values[c].mean()) if c.any() else float("nan") for g, c in chosen.items()}
     return PngScore(recall, {g: int(c.sum()) for g, c in chosen.items()})
+
+
+def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
+    """Which phrases belong to each of :data:`GROUPS`, (n,) bool."""
+    things = np.array([p.is_thing for p in phrases], bool)
+    plural = np.array([p.plural for p in phrases], bool)
+    return {"all": np.ones(len(phrases), bool), "things": things, "stuff": ~things,
+            "singulars": ~plural, "plurals": plural}  # fmt: skip
 
 
 def recall_curve(ious: Sequence[float], thresholds: Iterable[float]) -> np.ndarray:
@@ -228,7 +239,7 @@ def recall_curve(ious: Sequence[float], thresholds: Iterable[float]) -> np.ndarr
     return np.array([(values >= t).mean() for t in thresholds])
 
 
-def narrative_ious(
+def ground_narrative(
     grounder: Grounder,
     view: View,
     narrative: Narrative,
@@ -236,11 +247,11 @@ def narrative_ious(
     mode: str = "caption",
     tokens: str = "phrase",
     pipeline: str | Path | Language | None = None,
-) -> list[float]:
-    """How well each phrase of a narrative is found: its IoU, 0 where it is not.
+) -> PanopticGrounding:
+    """Find a narrative's phrases: a segment for each of them.
 
     The data's phrases are asked for, not the parser's; whether one is plural or stuff is told by
-    its words alone. `score_png` takes the IoUs of many narratives.
+    its words alone.
 
     Parameters
     ----------
@@ -252,7 +263,19 @@ def narrative_ious(
     from multiobject.everything import ground_all
 
     asked = [_noun_phrase(phrase, pipeline) for phrase in narrative.phrases]
-    found = ground_all(grounder, view, narrative.caption, mode=mode, tokens=tokens, phrases=asked)
+    return ground_all(grounder, view, narrative.caption, mode=mode, tokens=tokens, phrases=asked)
+
+
+def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float]:
+    """How well each phrase of a narrative is found: its IoU, 0 where it is not.
+
+    `score_png` takes the IoUs of many narratives.
+
+    Raises
+    ------
+    MultiObjectError
+        When the panoptic PNG has another size than the picture, or is damaged.
+    """
     ids = narrative.ids()
     if ids.shape != found.id_map.shape:
         raise MultiObjectError(
@@ -278,15 +301,17 @@ def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> N
     return NounPhrase(phrase.text, (start, stop), head, head.lower(), False, (), phrase.text)
 
 
-def _find(root: Path, name: str) -> Path:
-    for place in (root / name, root / "annotations" / name, root / "annotations" / name / name):
-        if place.exists():
-            if place.is_dir() and (place / name).is_dir():
-                return place / name
-            return place
+def _find(root: Path, *names: str) -> Path:
+    """The first place that is there, of some names in the folder and in its annotations."""
+    for name in names:
+        for place in (root / "annotations" / name, root / name):
+            if place.exists():
+                inside = place / place.name  # as COCO's archive of PNGs unpacks
+                return inside if inside.is_dir() else place
     raise MultiObjectError(
-        f"{name} is not in {root} nor in its 'annotations'; expected the public layout: "
-        "png_coco_val2017.json, panoptic_val2017.json and the folder panoptic_val2017"
+        f"{names[0]} is not in {root} nor in its 'annotations'; expected the public layout: "
+        "annotations/png_coco_val2017.json, annotations/panoptic_val2017.json and the folder "
+        "annotations/panoptic_segmentation/val2017"
     )
 
 

@@ -42,6 +42,8 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
         for token in picture.head.rights:
             if token.left_edge.i == chunk.end and token.dep_ in _RELATION_DEPS:
                 kept |= _kept(token)
+    for token in (*_shown(chunk, pictures), *_compared(doc, chunk)):
+        kept |= _kept(token)
     if measures_preposition(chunk.head):
         kept |= _kept(chunk.head.head)
     end = _run(chunk.end, kept)
@@ -52,6 +54,22 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
     opened = sum(t.text == '"' for t in doc[chunk.end : end]) % 2 == 1
     end += opened and end < len(doc) and doc[end].text == '"'
     return end if end - chunk.start <= MAX_WORDS else chunk.end
+
+
+def _shown(chunk: Chunk, pictures: list[Chunk]) -> list[Token]:
+    """Relations of what a picture shows, given to "shows": pictures do nothing anywhere."""
+    verb = chunk.head.head
+    shows = chunk.head.dep_ == "dobj" and lemma(verb) in words.SHOWING
+    if not shows or not any(p.head.head.i == verb.i for p in pictures):
+        return []
+    return [t for t in verb.rights if t.dep_ == "prep" and t.left_edge.i == chunk.end]
+
+
+def _compared(doc: Doc, chunk: Chunk) -> list[Token]:
+    """The "nearest" of "the boat nearest to the shore", which parsers give to the verb."""
+    following = doc[chunk.end : chunk.end + 1]
+    return [t for t in following if t.tag_ in ("JJS", "RBS", "JJR", "RBR")
+            and any(c.dep_ == "prep" and c.i == t.i + 1 for c in t.rights)]  # fmt: skip
 
 
 def _run(start: int, kept: set[int]) -> int:
@@ -110,7 +128,8 @@ def _in_front_of_noun(token: Token) -> bool:
     """Whether a word stands before the noun it describes: "white" of "a black and white cat"."""
     while token.dep_ == "conj":
         token = token.head
-    return token.dep_ in ("amod", "compound", "nmod", "nummod", "poss")
+    before = token.i < token.head.i
+    return before and token.dep_ in ("amod", "compound", "nmod", "nummod", "poss")
 
 
 def _trimmed(doc: Doc, start: int, end: int) -> int:

@@ -112,6 +112,7 @@ _CONTRASTS = (
 # adjective -> its family: "red and green apples" are two kinds, "big and red apples" are one.
 CONTRAST = {word: i for i, words in reversed([*enumerate(_CONTRASTS)]) for word in words.split()}
 COLOURS = frozenset(_CONTRASTS[0].split())
+PATTERNS = frozenset("striped spotted checkered checked dotted patterned".split())
 SHADES = frozenset("dark light bright pale deep pastel neon dull".split())
 
 # Words that put letters, not things, between the quotation marks after them.

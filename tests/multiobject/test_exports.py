@@ -79,6 +79,17 @@ def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
     json.dumps(made.document)
 
 
+def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> None:
+    tools = pytest.importorskip("pycocotools.mask")
+    made = found.to_coco_panoptic(file_name="photo.jpg")
+    ids = rgb_to_id(np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")))
+    (annotation,) = made.document["annotations"]
+    for one in annotation["segments_info"]:
+        theirs = tools.encode(np.asfortranarray((ids == one["id"]).astype(np.uint8)))
+        assert tools.area(theirs) == one["area"]
+        assert tools.toBbox(theirs).tolist() == one["bbox"]
+
+
 def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
     (annotation,) = found.to_coco_panoptic().document["annotations"]
     (missing,) = annotation["not_found"]

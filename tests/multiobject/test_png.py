@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from multiobject import MultiObjectError
 from multiobject.exports.coco import id_to_rgb
 from multiobject.png import (
     PngPhrase,
+    ground_narrative,
     narrative_ious,
     read_png,
     recall_curve,
@@ -69,7 +71,7 @@ def data(tmp_path):
     """The public layout with one narrative."""
     ids = np.zeros((8, 10), np.int32)
     ids[:3], ids[3:6, 2:4], ids[3:6, 6:9], ids[6:] = 70_000, 11, 12, 5
-    folder = tmp_path / "annotations" / "panoptic_val2017"
+    folder = tmp_path / "annotations" / "panoptic_segmentation" / "val2017"
     folder.mkdir(parents=True)
     Image.fromarray(id_to_rgb(ids)).save(folder / "000000000139.png")
     panoptic = {
@@ -101,7 +103,8 @@ def data(tmp_path):
 def test_the_public_layout_is_read(data) -> None:
     root, ids = data
     (narrative,) = read_png(root)
-    assert (narrative.image_id, narrative.image_file) == (139, "000000000139.jpg")
+    assert narrative.image_id == 139
+    assert narrative.image_file == root / "val2017" / "000000000139.jpg"
     assert [(p.text, p.plural, p.is_thing) for p in narrative.phrases] == [
         ("people", True, True),
         ("the sky", False, False),
@@ -111,6 +114,28 @@ def test_the_public_layout_is_read(data) -> None:
     assert (narrative.ids() == ids).all()
     people = truth(narrative.ids(), narrative.phrases[0])
     assert (people == np.isin(ids, [11, 12])).all()
+
+
+@pytest.mark.parametrize("folder", ["panoptic_val2017", "panoptic_val2017/panoptic_val2017"])
+def test_files_where_cocos_archives_put_them_are_found_too(data, folder) -> None:
+    root, ids = data
+    (root / folder).parent.mkdir(exist_ok=True)
+    (root / "annotations" / "panoptic_segmentation" / "val2017").rename(root / folder)
+    (root / "images" / "val2017").mkdir(parents=True)
+    (narrative,) = read_png(root)
+    assert (narrative.ids() == ids).all()
+    assert narrative.image_file == root / "images" / "val2017" / "000000000139.jpg"
+
+
+def test_plurals_are_told_from_segments_and_things_from_the_last_one(data) -> None:
+    root, _ = data
+    path = root / "png_coco_val2017.json"
+    (given,) = json.loads(path.read_text())
+    given["segments"][1] |= {"segment_ids": ["70000", "11"], "plural": False}
+    given["segments"][3] |= {"segment_ids": ["12"], "plural": True}
+    path.write_text(json.dumps([given]))
+    (narrative,) = read_png(root)
+    assert [(p.plural, p.is_thing) for p in narrative.phrases] == [(True, True), (False, True)]
 
 
 def test_utterances_that_are_not_in_the_caption_are_put_together(data) -> None:
@@ -127,7 +152,8 @@ def test_what_is_missing_or_damaged_is_named(data) -> None:
     root, _ = data
     with pytest.raises(MultiObjectError, match=r"png_coco_train2017.json is not in"):
         list(read_png(root, "train2017"))
-    (root / "annotations" / "panoptic_val2017" / "000000000139.png").write_bytes(b"no")
+    folder = root / "annotations" / "panoptic_segmentation" / "val2017"
+    (folder / "000000000139.png").write_bytes(b"no")
     with pytest.raises(MultiObjectError, match=r"000000000139.png cannot be read"):
         next(read_png(root)).ids()
     (root / "png_coco_val2017.json").write_text('[{"image_id": "140"}]')
@@ -153,10 +179,10 @@ def test_a_narrative_of_a_scene_is_scored(miniature: Editor, tmp_path) -> None:
         span = (len(caption), len(caption) + len(text))
         caption += text
         phrases.append(PngPhrase(text, span, (k + 1,), False, True))
-    narrative = Narrative(1, "scene.png", tmp_path / "scene.png", caption, tuple(phrases))
+    narrative = Narrative(1, Path("scene.png"), tmp_path / "scene.png", caption, tuple(phrases))
     grounder = miniature.models.grounder()
     view = grounder.look(scene.image)
-    ious = narrative_ious(grounder, view, narrative, mode="phrases")
+    ious = narrative_ious(ground_narrative(grounder, view, narrative, mode="phrases"), narrative)
     alone = [grounder.ground(view, phrase.text) for phrase in phrases]
     wanted = [mask_iou(a.mask, ids == k) for k, a in enumerate(alone, 1)]
     assert ious == pytest.approx(wanted, abs=0.02)
