@@ -18,9 +18,9 @@ from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
 from grounding.maps import combine_maps, peaks, token_map_to_image
-from grounding.negation import read_phrases
 from grounding.proposals import Proposal, ProposalSettings, propose_masks
 from grounding.result import Box, Candidate, Grounding
+from grounding.wording import read_phrases
 
 if TYPE_CHECKING:
     from grounding.lvlm import LVLM, EncodedImage
@@ -48,8 +48,9 @@ class GroundingSettings:
         A rival whose rank value exceeds this share of the best one's makes it ambiguous.
     uncertain_below
         A score below this is uncertain.
-    negation
-        Take what a phrase excludes ("the apple that is not green") out of its map.
+    reword
+        Ask in the words that models answer best, "a dog" as "the dog", and take what a phrase
+        excludes ("the apple that is not green") out of its map; see `grounding.wording`.
     proxy
         Longest side, in pixels, of the copy that is searched; larger pictures are shrunk.
     """
@@ -62,7 +63,7 @@ class GroundingSettings:
     absent_below: float = 0.5
     ambiguous_above: float = 0.85
     uncertain_below: float = 0.35
-    negation: bool = True
+    reword: bool = True
     proxy: int = 1536
 
     def __post_init__(self) -> None:
@@ -183,9 +184,9 @@ class Grounder:
     ) -> list[Reading]:
         """What the LVLM's heads bring back for each phrase; None = all heads.
 
-        As :meth:`LVLM.read`, but that negations are understood where the settings say so.
+        As :meth:`LVLM.read`, but for `reword` in the settings.
         """
-        if not self.settings.negation:
+        if not self.settings.reword:
             return self.lvlm.read(view.encoded, phrases, heads)
         absent_below = self.settings.absent_below
         return read_phrases(self.lvlm, view.encoded, phrases, heads, absent_below)

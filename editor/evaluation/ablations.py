@@ -141,7 +141,7 @@ def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
         Arm("SAM: everything", "every prompt, ranked by the map",
             grounding=sam("box", "peak", "box+peak", "component")),
         Arm("no SAM", "the pseudo-mask is the answer", segment=False),
-        Arm("negation as it stands", "what a phrase excludes is left in its map",
-            grounding={"negation": False}),
+        Arm("words as they stand", "what a phrase excludes is left in its map",
+            grounding={"reword": False}),
         Arm("edges as SAM gives them", "no GrabCut", grounding={"refine": False}),
     ]  # fmt: skip

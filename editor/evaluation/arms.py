@@ -95,7 +95,7 @@ PAPER = Arm(
     "the paper's steps: one box of the largest hull, SAM's single mask, no edge refinement",
     grounding={"boxes": dataclasses.asdict(BoxSettings(component="hull")),
                "proposals": dataclasses.asdict(ProposalSettings(mode="paper")),
-               "sigma": 1.0, "kernel": 7, "refine": False, "negation": False},
+               "sigma": 1.0, "kernel": 7, "refine": False, "reword": False},
 )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def like_reference(prompt: str | None) -> Arm:
         "like-reference",
         "the public code: greedy heads, box of everything, padding not undone, no SAM",
         heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05),
-        grounding={"kernel": 9, "sigma": 1.0, "negation": False,
+        grounding={"kernel": 9, "sigma": 1.0, "reword": False,
                    "boxes": {"component": "all", "cells": "all", "undo_padding": False,
                              "threshold": "picture"}},
         lvlm={**ending, "query": "prompt"},

@@ -22,7 +22,7 @@ from grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_to_
 from grounding.boxes import map_boxes
 from grounding.errors import GroundingError
 from grounding.ground import GroundingSettings
-from grounding.negation import read_negation
+from grounding.wording import definite, read_negation
 
 if TYPE_CHECKING:
     from grounding.ground import Grounder, View
@@ -129,7 +129,7 @@ class _Seen:
     rows: Sequence[np.ndarray]
     presence: Sequence[float | None]
     heads: tuple[Head, ...] | None
-    plain: Sequence[np.ndarray] = ()  # rows without regard to negation
+    plain: Sequence[np.ndarray] = ()  # rows of the words as they stand
 
 
 def evaluate(
@@ -252,7 +252,7 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     phrases = [item.phrase for item in items]
     readings = grounder.read(view, phrases, heads)
     rows = plain = [r.rows for r in readings if r.rows is not None]
-    if any(read_negation(phrase) for phrase in phrases):
+    if any(read_negation(text) or definite(text) != text for text in phrases):
         plain = lvlm.head_rows(view.encoded, phrases, heads)
     return _Seen(pixels, view, items, rows, [r.presence for r in readings], heads, plain)
 
@@ -306,7 +306,7 @@ def _rows(
     seen: _Seen, number: int, heads: tuple[Head, ...], settings: GroundingSettings
 ) -> np.ndarray:
     """Maps (k, P, Q) of some heads out of those that were read."""
-    rows = (seen.rows if settings.negation else seen.plain)[number]
+    rows = (seen.rows if settings.reword else seen.plain)[number]
     if seen.heads is None:
         layers, columns = np.array(heads).T
         return rows[layers, columns]

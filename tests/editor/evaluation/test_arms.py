@@ -23,10 +23,10 @@ def test_an_unknown_arm_is_told_which_there_are():
         chosen_arms(ARMS, ["k=9"])
 
 
-def test_the_papers_arms_leave_negation_as_it_stands():
+def test_the_papers_arms_leave_the_words_as_they_stand():
     by_name = {arm.name: arm for arm in ARMS}
-    for name in ("paper", "paper, sigma=2", "like-reference", "negation as it stands"):
-        assert by_name[name].grounding["negation"] is False, name
+    for name in ("paper", "paper, sigma=2", "like-reference", "words as they stand"):
+        assert by_name[name].grounding["reword"] is False, name
 
 
 def test_heads_by_calibration_are_compared_with_three():

@@ -9,8 +9,8 @@ import pytest
 
 from grounding.ground import Grounder
 from grounding.metrics import mask_iou
-from grounding.negation import read_negation, read_phrases, without
 from grounding.reading import Reading
+from grounding.wording import definite, read_negation, read_phrases, without
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,12 @@ def test_a_negation_names_what_it_excludes(phrase, whole, excluded):
 )  # fmt: skip
 def test_other_phrases_are_left_alone(phrase):
     assert read_negation(phrase) is None
+
+
+def test_a_thing_is_asked_for_as_the_thing():
+    assert definite("A dog") == "the dog"
+    assert definite("an apple on a table") == "the apple on a table"
+    assert definite("animal") == "animal"
 
 
 def test_the_excluded_cells_are_taken_out_head_by_head():
@@ -99,7 +105,7 @@ def test_the_miniature_finds_more_with_it_than_without():
 
     grounder = Editor.load("miniature", offline=True, device="cpu").models.grounder()
     plain = Grounder(
-        grounder.lvlm, grounder.segmenter, dataclasses.replace(grounder.settings, negation=False)
+        grounder.lvlm, grounder.segmenter, dataclasses.replace(grounder.settings, reword=False)
     )
     ours = theirs = 0
     for drawn in balanced_expressions("validation", 10, kinds=("negated",)):
