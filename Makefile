@@ -6,7 +6,8 @@ DEMO_PAINT = a frog
 
 PYTHON       ?=
 PIP_ARGS     ?=
-PYTEST_FLAGS ?= -q -n 2
+# loadgroup: the tests of the page share one server
+PYTEST_FLAGS ?= -q -n 2 --dist loadgroup
 VENV  = .venv
 PY    = $(VENV)/bin/python
 READY = $(VENV)/.ready
@@ -15,7 +16,7 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test app lint docs miniature scores clean
+.PHONY: help demo test app lint docs audit miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
@@ -23,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Models are small: more threads than cores only get in each other's way.
 test: export OMP_NUM_THREADS = 1
-demo test docs scores: export HF_HUB_OFFLINE = 1
+demo test docs scores bench: export HF_HUB_OFFLINE = 1
 
 # pip, one line for each large file instead of hundreds; compiling every module of torch and
 # transformers would take a minute, Python compiles the few that are used when it meets them
@@ -37,8 +38,10 @@ help:
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format and types"
 	@echo "make docs       write docs/cli.md from the commands' own help"
+	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
+	@echo "make bench      measure speed and memory, and write docs/performance.md (ten minutes)"
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
@@ -58,11 +61,20 @@ lint: $(DEV)
 docs: $(READY)
 	@$(PY) docs/build.py
 
+# Without the network pip-audit lists what it could not ask about, and passes.
+audit: $(DEV)
+	@$(PY) docs/licences.py
+	@$(INSTALL) --quiet --editable '.[audit]'
+	@$(PY) -m pip_audit --skip-editable --progress-spinner off
+
 miniature: $(READY)
 	@$(PY) -m miniature.train all
 
 scores: $(READY)
 	@$(PY) -m miniature.scores
+
+bench: $(READY)
+	@$(PY) -m benchmarks
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,11 +16,13 @@ export default function (component) {
     show();
   };
   pair.onpointerdown = (event) => { pair.setPointerCapture(event.pointerId); drag(event); };
+  pair.ondragstart = (event) => event.preventDefault();
   pair.onpointermove = (event) => { if (event.buttons) drag(event); };
   pair.style.touchAction = 'pan-y';
   after.src = data.after;
   before.src = data.before;
-  after.style.width = `${data.width}px`;
+  root.style.width = `min(100%, ${70 * data.aspect}vh)`;
+  pair.style.aspectRatio = data.aspect;
   after.alt = data.after_label;
   before.alt = data.before_label;
   slider.oninput = show;

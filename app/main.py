@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import more, one, several, start, state
 
+STYLE = Path(__file__).with_name("page.css")
+
 
 def page() -> None:
     """The whole page, top to bottom."""
-    st.set_page_config(page_title="Groundbrush", layout="wide", initial_sidebar_state="collapsed")
+    st.set_page_config(page_title="Groundbrush", layout="wide")
+    st.html(STYLE)
     state.begin()
-    preset, options = more.settings()
+    s = st.session_state
+    choosing = s.session is None or s.choosing
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="left", key="top"
+    ):
+        st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
+        if not choosing and st.button("Another picture", key="another"):
+            s.choosing = True
+            st.rerun()
+        preset, options = more.settings()
+        state.line_of_news()
     with state.told():
         editor = state.load_editor(preset)
-        if st.session_state.session is None:
-            st.title("Groundbrush")
-            state.line_of_news()
-            st.write(
-                "Say what to find and what to paint instead. Nothing else in the picture changes."
-            )
+        if choosing:
             start.screen(editor)
             return
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("#### Groundbrush")
-            if st.button("Another picture", key="another"):
-                close()
-            state.line_of_news()
-        first, second = st.tabs(["One thing", "Several things"])
-        with first:
-            one.tab(editor, options)
-        with second:
-            several.tab(editor, options)
+        work(editor, options)
         more.history()
         more.downloads(preset, options)
 
 
-def close() -> None:
-    """Back to the first screen; a painting under way is stopped."""
-    if st.session_state.job is not None:
-        st.session_state.job.cancel()
-    for name in (*state.EMPTY, "upload", "saved"):
-        st.session_state.pop(name, None)
-    st.rerun()
+def work(editor: state.Editor, options: more.Options) -> None:
+    """What is under way or waits to be kept; else the two ways to begin."""
+    s = st.session_state
+    if s.job is not None and s.job.over:
+        state.take()
+    if s.job is not None:
+        one.progress()
+    elif s.edits:
+        one.result()
+    else:
+        first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
+        with first:
+            one.tab(editor, options)
+        with second:
+            several.tab(editor, options)
 
 
 page()

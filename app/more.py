@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
+import zipfile
 from typing import Any
 
 import streamlit as st
@@ -10,29 +13,28 @@ import streamlit as st
 from app import state
 from editor import preset_names
 from editor.recipe import MAX_VARIANTS
+from editor.session import variant_request
 from editor.session_file import picture_bytes, session_bytes
-from editor.wording import as_command, as_python, recipe_name
+from editor.wording import command_of, literal, python_of, recipe_files
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
+Options = dict[str, Any]
 
 
-def settings() -> tuple[str, dict[str, Any]]:
-    """The sidebar: nothing in it needs touching. The preset, and options for painting."""
-    side = st.sidebar
-    side.header("Settings")
-    preset = side.selectbox(
-        "Models",
-        preset_names(),
-        key="preset",
-        help="miniature is bundled and small; others load theirs first",
-    )
-    variants = side.slider(
-        "Variants", 1, min(8, MAX_VARIANTS), 1, key="variants", help="paintings to choose from"
-    )
-    seed = int(side.number_input("Seed", 0, 2**31, 0, key="seed", help="same seed, same picture"))
-    draft = side.toggle("Draft", key="draft", help="few steps: a quick look")
-    given: dict[str, Any] = {}
-    with side.expander("Painting"):
+def settings() -> tuple[str, Options]:
+    """Behind one button, and nothing in it needs touching. The preset, and options for painting."""
+    with st.popover("Settings", key="settings"):
+        preset = st.selectbox(
+            "Models",
+            preset_names(),
+            key="preset",
+            help="miniature is bundled and small; others load theirs first",
+        )
+        variants = st.slider(
+            "Variants", 1, min(8, MAX_VARIANTS), 1, key="variants", help="paintings to choose from"
+        )
+        seed = int(st.number_input("Seed", 0, 2**31, 0, key="seed", help="same seed, same picture"))
+        draft = st.toggle("Draft", key="draft", help="few steps: a quick look")
         steps = int(st.number_input("Steps", 0, 200, 0, key="steps", help="0: the preset's"))
         guidance = st.number_input(
             "Guidance",
@@ -49,6 +51,7 @@ def settings() -> tuple[str, dict[str, Any]]:
             key="size",
             help="smaller needs less memory and shows less detail",
         )
+    given: dict[str, Any] = {}
     given |= {"steps": steps} if steps else {}
     given |= {"guidance": guidance} if guidance else {}
     given |= {"size": size} if isinstance(size, int) else {}
@@ -62,11 +65,12 @@ def history() -> None:
     if session.changes or session.undone:
         st.subheader("History")
         words = ["as opened", *(c.words for c in (*session.changes, *session.undone))]
+        parts = session.original, session.changes, session.undone
+        small = state.kept("history", parts, lambda: session.thumbnails(256))
         with st.container(horizontal=True):
-            small = session.thumbnails(256)
             for k, (picture, name) in enumerate(zip(small, words, strict=True)):
-                with st.container(width=150, border=True):
-                    st.image(picture, caption=name)
+                with st.container(width=158, border=True):
+                    st.image(picture, caption=literal(name), alt=name)
                     here = k == len(session.changes)
                     if st.button(
                         "✓ here" if here else "Go here",
@@ -76,99 +80,124 @@ def history() -> None:
                     ):
                         state.fresh(session.at(k))
                         st.rerun()
+        if session.changes and not state.finished():
+            download()
 
 
-def downloads(preset: str, options: dict[str, Any]) -> None:
-    """The picture with its recipe, the same edit as code, the session."""
-    s = st.session_state
-    with st.expander(
-        "Download, and the same edit as Python or as a command", expanded=bool(state.finished())
-    ):
-        edits, changes = state.finished(), s.session.changes
-        source = s.session.original.source
-        name = source.name if source else "picture.png"
-        stem = name.rsplit(".", 1)[0]
-        if edits or changes:
-            download(stem)
-        request = current(options)
-        if request is None:
-            st.info("The code appears when something is marked and there are words to paint.")
-        else:
-            code(request, name, preset)
-        if st.button(
-            "Make a session file",
-            key="make-session",
-            help="picture, mask and history in one file, to open again",
-        ):
-            with st.spinner("writing"), state.told():
-                st.download_button(
-                    "Save the session",
-                    session_bytes(s.session),
-                    f"{stem}.groundbrush",
-                    "application/zip",
-                    on_click="ignore",
-                    key="save-session",
-                )
+def source_name() -> str:
+    """The opened file's name."""
+    source = st.session_state.session.original.source
+    return source.name if source else "picture.png"
 
 
-def download(stem: str) -> None:
-    """The result in a format of choice."""
+def download() -> None:
+    """The result in a format of choice, its recipe inside."""
     s = st.session_state
     kind = st.segmented_control(
         "Format",
         list(MIMES),
         default="png",
         key="format",
+        label_visibility="collapsed",
         help="PNG and WebP keep every pixel; JPEG is lossy",
     )
     kind = kind or "png"
+    done = chain()
     edits = state.finished()
+    pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
+    like, recipe = state.present(), done[-1]
+    # written once, when first asked for
+    write = state.kept(
+        f"file-{kind}",
+        (s.edits, s.variant, s.session.changes),
+        lambda: functools.cache(lambda: picture_bytes(pixels, kind, like, recipe)),
+    )
     with state.told():
-        if edits:
-            variant = edits[-1].variants[s.variant]
-            # of a plan the last step's recipe alone would not give this picture from the first
-            recipe = {**edits[-1].recipe(), "seed": variant.seed, "variants": 1}
-            recipe.pop("retries", None)
-            data, notes = picture_bytes(variant.image, kind, state.present(), recipe)
-        else:
-            recipe = dict(s.session.changes[-1].request)
-            data, notes = picture_bytes(state.present().pixels, kind, state.present(), recipe)
-        for note in notes:
-            st.caption(note)
-        file = f"{stem}.edited.{kind}"
+        notes: list[str] = []
+        if kind == "jpg":  # the one that is quick to write and has things to say, or to refuse
+            notes += write()[1]
         st.download_button(
             f"Download {kind.upper()} with its recipe",
-            data,
-            file,
+            lambda: write()[0],
+            f"{source_name().rsplit('.', 1)[0]}.edited.{kind}",
             MIMES[kind],
             on_click="ignore",
             key="download",
         )
+        if len(done) > 1:
+            notes.append(f"The recipe in it is the last one's of {len(done)}; all are below.")
+        for note in notes:
+            st.caption(literal(note))
 
 
-def current(options: dict[str, Any]) -> dict[str, Any] | None:
-    """The recipe of what was painted, or of what would be."""
+def downloads(preset: str, options: Options) -> None:
+    """The same edits as code, and the session."""
     s = st.session_state
-    if state.finished():
-        return dict(state.finished()[-1].recipe())
-    if s.session.mask is None or not s.session.mask.mask.any():
-        return dict(s.session.changes[-1].request) if s.session.changes else None
-    words = s.get(state.key("paint"), "")
-    return s.session.request(words, **options)
-
-
-def code(request: dict[str, Any], name: str, preset: str) -> None:
-    """Python, a command and the recipe."""
-    python, command, recipe = st.tabs(["Python", "Command", "Recipe"])
-    python.code(as_python(request, name, preset), language="python")
-    command.code(as_command(request, name, preset), language="bash", wrap_lines=True)
-    recipe.download_button(
-        "Download the recipe",
-        json.dumps(request, indent=1),
-        recipe_name(name),
-        "application/json",
+    with st.expander("The same edit as Python, as a command, as a recipe"):
+        requests = chain() or planned(options)
+        if requests:
+            code(requests, source_name(), preset)
+        else:
+            st.info("This appears when something is marked and there are words to paint.")
+    session = s.session
+    st.download_button(
+        "Save the session",
+        state.kept("session-file", (session,), lambda: functools.cache(
+            lambda: session_bytes(session))),
+        f"{source_name().rsplit('.', 1)[0]}.groundbrush",
+        "application/zip",
         on_click="ignore",
-        key="recipe",
-    )
-    shown = {k: "…" if k == "mask" else v for k, v in request.items()}
-    recipe.code(json.dumps(shown, indent=1), language="json")
+        key="save-session",
+        help="picture, mask and history in one file, to open again on the first screen",
+    )  # fmt: skip
+
+
+def chain() -> list[dict[str, Any]]:
+    """Recipes of what leads from the opened picture to the one shown, in order."""
+    s = st.session_state
+    done = [dict(change.request) for change in s.session.changes]
+    edits = state.finished()
+    for edit in edits:
+        done.append(variant_request(edit, s.variant if edit is edits[-1] else 0))
+    return done
+
+
+def planned(options: Options) -> list[dict[str, Any]]:
+    """The recipe of what would be painted, where that is known."""
+    s = st.session_state
+    words = s.get(state.key("paint"), "")
+    if s.session.mask is None or not s.session.mask.mask.any() or not words.strip():
+        return []
+    return [s.session.request(words, **options)]
+
+
+def code(requests: list[dict[str, Any]], name: str, preset: str) -> None:
+    """Python, commands and recipes."""
+    python, command, recipe = st.tabs(["Python", "Command", "Recipe"])
+    python.code(python_of(requests, name, preset), language="python")
+    command.code(command_of(requests, name, preset), language="bash", wrap_lines=True)
+    files = recipe_files(requests, name)
+    with recipe:
+        if len(files) == 1:
+            ((file, text),) = files.items()
+            save("Download the recipe", text, file, "application/json")
+        else:
+            packed = f"{name.rsplit('.', 1)[0]}.recipes.zip"
+            save("Download the recipes", zipped(files), packed, "application/zip")
+        for request in requests:
+            shown = {k: "…" if k == "mask" else v for k, v in request.items()}
+            st.code(json.dumps(shown, indent=1), language="json")
+
+
+def save(label: str, data: str | bytes, file: str, mime: str) -> None:
+    """A button that saves a small file."""
+    st.download_button(label, data, file, mime, on_click="ignore", key="recipe")
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """Some texts as one file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
-from app import state
+from app import more, state
 from app.surface import canvas, compare
 from editor import Editor, Grounding
-from editor.canvas import read_mark
 from editor.masks import Dilate, Erode, Feather, FillHoles, Invert, Level, Operation, Shadow
 from editor.session import scene_of, shrink
-from editor.why import explain
+from editor.why import advise, explain
+from editor.wording import literal
 
 SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncertain": "warning"}
 
 
 def tab(editor: Editor, options: dict[str, Any]) -> None:
-    """The whole tab; while something is painted or waits to be kept, only that."""
+    """The whole tab."""
     s = st.session_state
-    if s.job is not None:
-        if s.job.over:
-            state.take()
-        else:
-            progress()
-            return
-    if s.edits:
-        result(editor)
-        return
     left, right = st.columns([3, 2], gap="large")
+    state.do_marks(editor)
     with right:
         find(editor)
     with left:
         surface(editor)
     with right:
-        correct(editor)
+        correct()
         prompt(editor, options)
     if s.found is not None:
         why(editor, s.found)
@@ -48,19 +41,21 @@ def find(editor: Editor) -> None:
     words = st.text_input(
         "What to find",
         key=state.key("find"),
-        placeholder="the red apple on the left",
+        placeholder=s.hint.get("find", "the red apple on the left"),
         help="One thing in the picture, with its colour, side or neighbour if there are several",
     )
+    spot = st.empty()  # what waiting says stands where the answer will
     if words.strip() and words != s.asked:
-        state.look(editor, words)
+        state.look(editor, words, spot)
     if s.trouble:
-        st.error(s.trouble)
+        spot.error(literal(s.trouble))
     elif s.found is not None:
         found: Grounding = s.found
-        getattr(st, SHOWN[found.status])(f"**{found.status}**, {found.reason}")
+        tried = "" if found.found else f"  \n{literal(advise(found))}"
+        getattr(spot, SHOWN[found.status])(f"**{found.status}**, {literal(found.reason)}{tried}")
         choose(editor, found)
     elif s.session.mask is None:
-        st.info("Name one thing in the picture and press Enter, or mark it on the picture.")
+        spot.info("Name one thing in the picture and press Enter, or mark it on the picture.")
 
 
 def choose(editor: Editor, found: Grounding) -> None:
@@ -99,42 +94,28 @@ def s_hash(found: Grounding) -> str:
     return str(abs(hash((found.phrase, found.box, found.score))))
 
 
-def mark(editor: Editor, operation: Operation) -> None:
-    """Do one operation on the mask."""
-    s = st.session_state
-    session, scene = s.session, scene_of(editor, s.session.picture)
-    s.session = state.call(lambda: session.mark(operation, scene), "marking")
-
-
 def surface(editor: Editor) -> None:
     """The picture, to be looked at and marked."""
     s = st.session_state
     mask = None if s.session.mask is None else s.session.mask.mask
     label = f"The picture. {s.found.reason if s.found else 'Nothing is looked for yet.'}"
-    given = canvas(state.present().pixels, mask, s.found, label)
-    if given is None:
-        return
-    with state.told():
-        if given.get("kind") == "undo":
-            s.session = s.session.undo()
-        elif given.get("kind") == "redo":
-            s.session = s.session.redo()
-        else:
-            mark(editor, read_mark(given, state.present().size))
-        st.rerun()
+    canvas(state.present().pixels, mask, s.found, label)
+    if s.wrong:
+        st.error(literal(s.wrong))
 
 
-def correct(editor: Editor) -> None:
+def correct() -> None:
     """Operations on the mask as buttons."""
     s = st.session_state
     mask = s.session.mask
     if mask is None:
         return
     some = bool(mask.mask.any())
-    st.caption(
-        f"The mask covers {100 * mask.mask.mean():.1f}% of the picture. Click, box, brush "
-        "and eraser are above the picture."
-    )
+    if some:
+        covers = f"The mask covers {100 * mask.mask.mean():.1f}% of the picture."
+        st.caption(f"{covers} Correct it with the tools above the picture, or with these:")
+    else:
+        st.caption("The mask covers 0.0% of the picture: mark the place on the picture.")
     step = max(1, round(0.01 * max(s.session.original.size)))
     buttons: dict[str, tuple[Operation, str]] = {
         "Grow": (Dilate(step), f"by {step} pixels"),
@@ -146,99 +127,135 @@ def correct(editor: Editor) -> None:
         "Soft edge": (Feather(2 * step), f"blend over {2 * step} pixels inside the edge"),
         "Invert": (Invert(), "everything else"),
     }
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         for name, (operation, help_) in buttons.items():
-            if st.button(name, key=f"op-{name}", help=help_, disabled=not some):
-                with state.told():
-                    mark(editor, operation)
-                    st.rerun()
-        if st.button("↶ Undo", key="op-undo", help="U", disabled=not mask.operations):
-            s.session = s.session.undo()
-            st.rerun()
-        if st.button("↷ Redo", key="op-redo", help="R", disabled=not mask.undone):
-            s.session = s.session.redo()
-            st.rerun()
+            st.button(
+                name,
+                key=f"op-{name}",
+                help=help_,
+                disabled=not some,
+                on_click=s.todo.append,
+                args=(operation,),
+            )
+        for name, key, possible in (("Undo", "U", mask.operations), ("Redo", "R", mask.undone)):
+            st.button(
+                name,
+                key=f"op-{name.lower()}",
+                help=key,
+                disabled=not possible,
+                on_click=s.todo.append,
+                args=({"kind": name.lower()},),
+            )
 
 
 def prompt(editor: Editor, options: dict[str, Any]) -> None:
     """What to paint, and the two buttons."""
+    s = st.session_state
     st.subheader("3. Say what to paint")
-    words = st.text_input(
-        "What to paint instead", key=state.key("paint"), placeholder="a green pear"
-    )
-    if st.session_state.news:
-        st.info(st.session_state.news)
-    ready = st.session_state.session.mask is not None
-    with st.container(horizontal=True):
-        painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
-        removing = st.button("Remove it", key="go-remove", disabled=not ready)
-    if not (painting or removing):
-        return
-    if painting and not words.strip():
+    ready = s.session.mask is not None and bool(s.session.mask.mask.any())
+    with st.form("paint-form", border=False):
+        words = st.text_input(
+            "What to paint instead",
+            key=state.key("paint"),
+            placeholder=s.hint.get("paint", "a green pear"),
+        )
+        with st.container(horizontal=True):
+            painting = st.form_submit_button(
+                "Paint", key="go-paint", type="primary", disabled=not ready
+            )
+            removing = st.form_submit_button(
+                "Remove it",
+                key="go-remove",
+                disabled=not ready,
+                help="paint what is behind it, and look whether it is gone",
+            )
+    if s.news:
+        st.info(literal(s.news))
+    if not ready:
+        st.caption("First something must be found or marked.")
+    elif painting and not words.strip():
         st.warning("Say what to paint, or press Remove it.")
-        return
-    with state.told():
-        state.paint(editor, words if painting else None, options)
-        st.rerun()
+    elif painting or removing:
+        with state.told():
+            state.paint(editor, words if painting else None, options)
+            st.rerun()
 
 
 @st.fragment(run_every=0.5)
 def progress() -> None:
     """The bar, the preview and Cancel; when the painting is over the whole page runs again."""
-    job = st.session_state.job
+    s = st.session_state
+    job = s.job
     if job is None or job.over:
         st.rerun()
-    ahead = state.jobs().place(job)
-    if job.state == "waiting":
-        st.info(f"In line: {ahead} before you" if ahead else "You are next")
-    else:
-        words = f"painting: step {job.step} of {job.total}" if job.total else "preparing"
-        st.progress(job.step / job.total if job.total else 0.0, words)
-    if st.button("Cancel", key="cancel"):
-        job.cancel()
-    if job.preview is not None:
-        st.image(shrink(job.preview, 640), caption="so far")
-    else:
-        st.image(shrink(state.present().pixels, 640), caption="before the first preview")
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        st.subheader("Painting")
+        st.write(literal(s.doing))
+        ahead = state.jobs().place(job)
+        if job.state == "waiting":
+            st.info(f"In line: {ahead} before you" if ahead else "You are next")
+        else:
+            number = f" of painting {job.painting}" if job.painting > 1 else ""
+            words = f"step {job.step} of {job.total}{number}" if job.total else "preparing …"
+            st.progress(job.step / job.total if job.total else 0.0, words)
+        if st.button("Cancel", key="cancel", disabled=job.stopping):
+            job.cancel()
+        st.caption("stopping after this step …" if job.stopping else state.IDLE)
+    with left:
+        preview = job.preview
+        if preview is not None:
+            state.picture(preview, "preview", "the picture so far", "so far")
+        else:
+            pixels = state.present().pixels
+            state.picture(pixels, "present", "the picture", "before the first preview")
 
 
-def result(editor: Editor) -> None:
+def result() -> None:
     """Variants, before and after, and what to do with them."""
     s = st.session_state
     done = state.finished()
     if not done:
-        st.warning(s.edits[-1].notes[-1])
-        st.button("Back to the mask", on_click=drop, key="drop")
+        for note in s.edits[-1].notes:
+            st.warning(literal(note))
+        st.button("Back", on_click=drop, key="drop")
         return
     edit = done[-1]
     s.variant = min(s.variant, len(edit.variants) - 1)
-    st.subheader("4. Compare and keep")
     left, right = st.columns([3, 2], gap="large")
     with left:
         compare(state.present().pixels, edit.variants[s.variant].image)
     with right:
+        st.subheader("4. Compare and keep")
         with st.container(horizontal=True):
             st.button("Keep and continue", on_click=keep, type="primary", key="keep")
-            st.button("Back to the mask", on_click=drop, key="drop")
-        changed = 100 * edit.support.mean()
+            back = "Back to the mask" if s.tab == state.ONE else "Back to the plan"
+            st.button(back, on_click=drop, key="drop")
+        support = np.logical_or.reduce([e.support for e in done])
         st.caption(
-            f"{changed:.1f}% of the pixels were open to change; every other one is untouched."
+            f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
+            "untouched."
         )
         for note in dict.fromkeys(n for e in s.edits for n in e.notes):
-            st.info(note)
+            st.info(literal(note))
         if len(edit.variants) > 1:
             variants(edit)
+        more.download()
 
 
 def variants(edit: Any) -> None:
     """All paintings, to choose one."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         for k, variant in enumerate(edit.variants):
-            with st.container(width=150, border=True):
-                st.image(shrink(variant.image, 256))
+            with st.container(width=118, gap="xxsmall"):
+                st.image(
+                    state.kept(f"v{k}", (variant.image,), lambda v=variant: shrink(v.image, 256)),
+                    width="stretch",
+                    alt=f"variant {k + 1}",
+                )
                 chosen = k == st.session_state.variant
                 if st.button(
-                    "✓ shown" if chosen else "Show",
+                    f"✓ {k + 1}" if chosen else f"Show {k + 1}",
                     key=f"variant-{k}",
                     width="stretch",
                     help=f"seed {variant.seed}",
@@ -254,7 +271,7 @@ def keep() -> None:
 
 
 def drop() -> None:
-    """Back to the picture as it was, the mask still there."""
+    """Back to the picture as it was, mask and plan still there."""
     st.session_state.edits = []
 
 
@@ -262,7 +279,7 @@ def why(editor: Editor, found: Grounding) -> None:
     """What the heads looked at, when asked for."""
     s = st.session_state
     with st.expander("Why here?"):
-        st.write(f"**{found.status}** because {found.reason}.")
+        st.write(f"**{found.status}**: {literal(found.reason)}.")
         if s.why is None:
             st.write("The maps take a moment to read again.")
             if st.button("Show what the model looked at", key="show-why"):
@@ -271,12 +288,12 @@ def why(editor: Editor, found: Grounding) -> None:
                     s.why = state.call(lambda: explain(editor, picture, found), "reading")
                     st.rerun()
             return
-        st.write(f"**What to try:** {s.why.advice}")
+        st.write(f"**What to try:** {literal(s.why.advice)}")
         if s.why.presence is not None:
             st.write(f"Asked whether it is there, the model says yes with {s.why.presence:.2f}.")
         with st.container(horizontal=True):
             with st.container(width=230):
-                st.image(s.why.combined, caption="all heads together")
+                st.image(s.why.combined, caption="all heads together" if s.why.heads else "scores")
             for head in s.why.heads:
                 layer, number = head.head
                 with st.container(width=230):

@@ -11,38 +11,28 @@ from app import state
 from editor import Editor, Plan, Step, read_plan
 from editor.canvas import segments_view
 from editor.overlay_all import colour_of
+from editor.wording import literal
 
 
 def tab(editor: Editor, options: dict[str, Any]) -> None:
     """Both halves."""
     s = st.session_state
-    if s.job is not None or s.edits:
-        st.info("A painting is under way or waits to be kept: see “One thing”.")
-        return
     left, right = st.columns([3, 2], gap="large")
     with right:
         ask(editor)
         on = switches()
     with left:
-        if s.everything is None:
-            st.image(
-                segments(None),
-                width="stretch",
-                caption="say what to look for beside or below the picture",
-            )
+        found, pixels = s.everything, state.present().pixels
+        if found is None:
+            state.picture(pixels, "plain", "the picture")
         else:
-            st.image(segments(on), width="stretch")
+            shown = state.kept(
+                "segments", (pixels, found, repr(on)), lambda: segments_view(pixels, found, on)
+            )
+            st.image(shown, width="stretch", alt=f"the parts found: {found.caption}")
             exports()
     st.divider()
     plan(editor, options)
-
-
-def segments(on: list[bool] | None) -> Any:
-    """The picture with the segments that are switched on."""
-    from editor.session import shrink
-
-    found, pixels = st.session_state.everything, state.present().pixels
-    return shrink(pixels, 1024) if found is None else segments_view(pixels, found, on)
 
 
 def ask(editor: Editor) -> None:
@@ -57,7 +47,7 @@ def ask(editor: Editor) -> None:
         picture = state.present()
         with state.told():
             st.session_state.everything = state.call(
-                lambda: editor.ground_all(picture, words), "looking"
+                lambda: editor.ground_all(picture, words), "looking", st.empty()
             )
     elif st.session_state.everything is None:
         st.info("Each thing and each ground (sky, grass) of the sentence gets its own mask.")
@@ -69,27 +59,32 @@ def switches() -> list[bool]:
     if found is None:
         return []
     on = []
-    for k, segment in enumerate(found.segments):
-        if segment.found and segment.ids:
-            swatches = "".join(
-                f"<span style='background:rgb{colour_of(i)};border-radius:3px;display:inline-block;"
-                "width:1.1em;height:1.1em;vertical-align:-.15em;margin-right:.25em'></span>"
-                for i in segment.ids
-            )
-            name, colour = st.columns([4, 1], vertical_alignment="center")
-            on.append(
-                name.checkbox(
-                    f"{segment.phrase} ({segment.status}, {segment.score:.2f})",
-                    value=True,
-                    key=f"{state.key('on')}-{k}",
-                    help=segment.reason,
-                )
-            )
-            colour.html(swatches)
-        else:
-            on.append(False)
-            st.caption(f"not drawn: {segment.phrase} ({segment.status}; {segment.reason})")
+    with st.container(key="legend", gap="xsmall"):
+        for k, segment in enumerate(found.segments):
+            if segment.found and segment.ids:
+                on.append(switch(segment, f"{state.key('on')}-{k}"))
+            else:
+                on.append(False)
+                said = f"not drawn: {segment.phrase} ({segment.status}; {segment.reason})"
+                st.caption(literal(said))
     return on
+
+
+def switch(segment: Any, key: str) -> bool:
+    """One phrase with its colours."""
+    swatches = "".join(
+        f"<span style='background:rgb{colour_of(i)};border-radius:3px;display:inline-block;"
+        "width:1.1em;height:1.1em;margin-right:.2em'></span>"
+        for i in segment.ids
+    )
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.html(swatches, width="content")
+        return st.checkbox(
+            f"{literal(segment.phrase)} ({segment.status}, {segment.score:.2f})",
+            value=True,
+            key=key,
+            help=literal(segment.reason),
+        )
 
 
 def exports() -> None:
@@ -126,9 +121,9 @@ def plan(editor: Editor, options: dict[str, Any]) -> None:
         st.info("The plan appears here as rows to change before anything is painted.")
         return
     for part in s.plan.unread:
-        st.warning(f"Not understood: {part}. Write it as a row, or change the sentence.")
+        st.warning(f"Not understood: {literal(part)}. Write it as a row, or change the sentence.")
     for note in s.plan.notes:
-        st.caption(note)
+        st.caption(literal(note))
     rows = [row(step) for step in s.plan.steps] or [row(None)]
     edited = st.data_editor(
         rows,
@@ -139,10 +134,17 @@ def plan(editor: Editor, options: dict[str, Any]) -> None:
         column_config={
             "do": st.column_config.SelectboxColumn(options=["edit", "remove"], required=True),
             "find": st.column_config.TextColumn(required=True),
+            "paint": st.column_config.TextColumn(help="empty where the row removes"),
             "how many": st.column_config.SelectboxColumn(options=["all", *map(str, range(1, 17))]),
-            "result of row": st.column_config.NumberColumn(min_value=1, step=1),
+            "at row": st.column_config.TextColumn(
+                help="paint where this earlier row has painted; empty: where the thing is found",
+                validate=r"^\d{0,2}$",
+            ),
         },
     )
+    st.caption("Change any cell; the last line adds a row. Nothing is painted before Run all.")
+    if s.news:
+        st.info(literal(s.news))
     if st.button("Run all", type="primary", key="run-all"):
         with state.told():
             run(editor, edited, options)
@@ -152,13 +154,13 @@ def plan(editor: Editor, options: dict[str, Any]) -> None:
 def row(step: Step | None) -> dict[str, Any]:
     """One step as a row of the table."""
     if step is None:
-        return {"do": "edit", "find": "", "paint": "", "how many": "1", "result of row": None}
+        return {"do": "edit", "find": "", "paint": "", "how many": "1", "at row": ""}
     return {
         "do": step.action,
         "find": step.find,
         "paint": step.paint or "",
         "how many": "all" if step.count is None else str(step.count),
-        "result of row": None if step.at is None else step.at + 1,
+        "at row": "" if step.at is None else str(step.at + 1),
     }
 
 
@@ -169,8 +171,7 @@ def steps(rows: list[dict[str, Any]]) -> Plan:
         if r.get("find"):
             paint = None if r["do"] == "remove" else r["paint"] or None
             count = None if r["how many"] == "all" else int(r["how many"] or 1)
-            after = r["result of row"]
-            at = None if after is None or after != after else int(after) - 1  # empty may be NaN
+            at = int(r["at row"]) - 1 if r.get("at row") else None
             made.append(Step(r["do"] or "edit", r["find"], paint, count, at))
     return Plan(steps=tuple(made))
 
@@ -179,8 +180,7 @@ def run(editor: Editor, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
     """Put the plan in line."""
     wanted, picture = steps(rows), state.present()
     usual = {"seed": options["seed"], "settings": options["settings"]}
-    st.session_state.variant, st.session_state.news = 0, ""
-    st.session_state.job = state.submit(
+    state.begin_job(
         lambda cb: editor.apply(
             picture,
             wanted,
@@ -188,5 +188,9 @@ def run(editor: Editor, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
             cancelled=cb.cancelled,
             on_preview=cb.on_preview,
             **usual,
-        )
+        ),
+        state.SEVERAL,
     )
+    s = st.session_state
+    s.plan, s.plan_turn = wanted, s.plan_turn + 1  # as changed, where it is returned to
+    s.doing = "; ".join(map(str, wanted.steps))

@@ -14,7 +14,7 @@ from editor.session import Session, scene_of, shrink
 from editor.session_file import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_session, read_upload
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"]
+UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
 
 
 @st.cache_data(show_spinner=False)
@@ -38,7 +38,10 @@ def examples() -> list[dict[str, Any]]:
 
 
 def screen(editor: Editor) -> None:
-    """Choose what to begin with."""
+    """Choose what to begin with; the picture that is open stays until another one is."""
+    st.write("Say what to find and what to paint instead. Nothing else in the picture changes.")
+    if st.session_state.session is not None:
+        st.button("Back to the open picture", on_click=back, key="back")
     st.subheader("1. Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
@@ -47,21 +50,21 @@ def screen(editor: Editor) -> None:
         key="upload",
     )
     if given is not None:
-        with state.told():
+        with state.told(), st.spinner("reading the picture"):
             state.open_session(Session(read_upload(given.getvalue(), given.name)))
             st.rerun()
     st.write("or begin with an example:")
     with st.container(horizontal=True):
         for item in examples():
-            with st.container(width=150, border=True):
-                st.image(item["small"])
+            with st.container(width=158, border=True):
+                st.image(item["small"], alt=f"the example {item['name']}")
                 if st.button(
                     item["name"],
                     key=f"example-{item['name']}",
                     width="stretch",
                     help=f"such as {item['find']} → {item['paint']}",
                 ):
-                    state.open_session(Session(open_picture(item["file"])))
+                    state.open_session(Session(open_picture(item["file"])), hint=item)
                     st.rerun()
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
@@ -73,3 +76,8 @@ def screen(editor: Editor) -> None:
                 )
                 state.open_session(session)
                 st.rerun()
+
+
+def back() -> None:
+    """Return to the picture that is open."""
+    st.session_state.choosing = False

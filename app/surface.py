@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from editor.canvas import canvas_view, data_uri
-from editor.session import shrink
+from app import state
+from editor.canvas import canvas_view, data_uri, fit_screen, new_marks
 
 _HERE = Path(__file__).parent
 
@@ -30,30 +30,43 @@ _CANVAS = _component("canvas")
 _COMPARE = _component("compare")
 
 
-def canvas(pixels: np.ndarray, mask: np.ndarray | None, found: Any, label: str) -> dict | None:
-    """Show a picture to mark; a new mark, once, or None."""
-    image = data_uri(canvas_view(pixels, mask, found))
-    stamp = hashlib.sha256(image.encode()).hexdigest()[:12]
-    result = _CANVAS(
-        data={"image": image, "label": label, "stamp": stamp},
+def canvas(pixels: np.ndarray, mask: np.ndarray | None, found: Any, label: str) -> None:
+    """Show a picture to mark; the marks come into the session's ``todo``."""
+    parts = (pixels, mask, found)
+    image = state.kept("canvas", parts, lambda: data_uri(canvas_view(*parts)))
+    s = st.session_state
+    _CANVAS(
+        data={
+            "image": image,
+            "label": label,
+            "stamp": hashlib.sha256(image.encode()).hexdigest()[:12],
+            "turn": s.turn,
+            "done": s.done,
+        },
         key="canvas",
-        on_mark_change=lambda: None,
+        on_mark_change=take_marks,
     )
-    mark = result.mark
-    if not mark or mark.get("id") == st.session_state.get("last_mark"):
-        return None
-    st.session_state.last_mark = mark.get("id")
-    return {name: value for name, value in mark.items() if name != "id"}
+
+
+def take_marks() -> None:
+    """Put new marks in the list of what is to be done."""
+    s = st.session_state
+    for number, mark in new_marks(s.canvas.get("mark"), s.done):
+        s.todo.append(mark)
+        s.done = number
 
 
 def compare(before: np.ndarray, after: np.ndarray) -> None:
     """Show two pictures under a slider."""
-    first, second = shrink(before, 1024), shrink(after, 1024)
+    first, second = (
+        state.kept(name, (pixels,), lambda pixels=pixels: data_uri(fit_screen(pixels), 92))
+        for name, pixels in (("before", before), ("after", after))
+    )
     _COMPARE(
         data={
-            "before": data_uri(first, 92),
-            "after": data_uri(second, 92),
-            "width": max(520, first.shape[1]),
+            "before": first,
+            "after": second,
+            "aspect": before.shape[1] / before.shape[0],
             "before_label": "the picture before the edit",
             "after_label": "the picture after the edit",
         },

@@ -1,4 +1,4 @@
-"""What a drawing surface shows, and what its marks mean. It draws on a small copy only.
+"""What a drawing surface shows, and what its marks mean. It draws on a copy only.
 
 Marks come from a browser and are checked like any other input. Their coordinates are shares of the
 picture's width and height, so that they fit it whatever the size of the copy.
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 PROXY = 1024
 """Longest side, in pixels, of what is shown."""
+LEAST = 768
+"""Smaller pictures are shown this large: the outline of a mask would be a staircase otherwise."""
 KINDS = ("point", "box", "stroke")
 _MOST_POINTS = 20_000
+_MOST_MARKS = 100
 
 
 def canvas_view(
@@ -38,7 +41,7 @@ def canvas_view(
     found: Grounding | None = None,
     longest: int = PROXY,
 ) -> np.ndarray:
-    """A small copy of a picture with the mask tinted and outlined and the boxes drawn.
+    """A copy of a picture to look at, with the mask tinted and outlined and the boxes drawn.
 
     Parameters
     ----------
@@ -56,13 +59,11 @@ def canvas_view(
     numpy.ndarray
         ``(h, w, 3)`` uint8.
     """
-    out = shrink(pixels, longest).copy()
+    out = fit_screen(pixels, longest)
     height, width = out.shape[:2]
-    line = max(1, round(max(height, width) / 320))
+    line = max(1, round(max(height, width) / 400))
     if mask is not None and mask.any():
-        # by area: a mask thinner than a pixel of the copy must not vanish
-        small = cv2.resize(mask.astype(np.uint8) * 255, (width, height),
-                           interpolation=cv2.INTER_AREA) > 0  # fmt: skip
+        small = _fit_mask(mask, (width, height))
         tinted = 0.62 * out[small] + 0.38 * np.array(ACCENT, np.float32)
         out[~small] = (0.72 * out[~small]).astype(np.uint8)
         out[small] = tinted.astype(np.uint8)
@@ -78,6 +79,27 @@ def canvas_view(
                 if found.candidates:
                     _number_tag(out, str(number), (x0, y0), colour)
     return out
+
+
+def fit_screen(pixels: np.ndarray, longest: int = PROXY) -> np.ndarray:
+    """A copy of a picture of at most `longest` pixels a side; of at least `LEAST`, if that is less.
+
+    ``(H, W, 3)`` uint8 in and out.
+    """
+    side, least = max(pixels.shape[:2]), min(LEAST, longest)
+    if side >= least:
+        return shrink(pixels, longest).copy()
+    size = tuple(max(1, round(n * least / side)) for n in pixels.shape[1::-1])
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+
+
+def _fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at the size of a picture from `fit_screen`."""
+    grey = mask.astype(np.uint8) * 255
+    if size[0] > mask.shape[1]:
+        return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) > 127
+    # by area: a mask thinner than a pixel of the copy must not vanish
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA) > 0
 
 
 def _number_tag(out: np.ndarray, words: str, corner: tuple[int, int], colour: Any) -> None:
@@ -96,30 +118,55 @@ def segments_view(
     shown: Sequence[bool] | None = None,
     longest: int = PROXY,
 ) -> np.ndarray:
-    """A small copy of a picture with some of a sentence's segments in their colours.
+    """A copy of a picture to look at, with some of a sentence's segments in their colours.
 
     `shown` says of each segment whether it is drawn; None draws all.
     """
     from editor.overlay_all import draw_segments
 
-    small = shrink(pixels, longest)
-    size = small.shape[1], small.shape[0]
-    ids = cv2.resize(found.id_map, size, interpolation=cv2.INTER_NEAREST)
+    out = fit_screen(pixels, longest)
+    ids = np.zeros(out.shape[:2], found.id_map.dtype)
     switched = [True] * len(found.segments) if shown is None else shown
+    for segment, on in zip(found.segments, switched, strict=True):
+        for number in segment.ids if on else ():
+            ids[_fit_mask(found.id_map == number, ids.shape[::-1])] = number
     segments = []
     for segment, on in zip(found.segments, switched, strict=True):
         kept = tuple(i for i in segment.ids if on and (ids == i).any())
         mask = np.isin(ids, kept)
         segments.append(dataclasses.replace(segment, mask=mask, ids=kept, instances=()))
-    ids[~np.isin(ids, [i for s in segments for i in s.ids])] = 0
-    return draw_segments(small, dataclasses.replace(found, segments=tuple(segments), id_map=ids))
+    return draw_segments(out, dataclasses.replace(found, segments=tuple(segments), id_map=ids))
+
+
+def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+    """A picture as a JPEG to look at."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def data_uri(pixels: np.ndarray, quality: int = 88) -> str:
-    """A picture as a JPEG in a ``data:`` address, so that a page needs no further request."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    """The same in a ``data:`` address, so that a page needs no further request."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels, quality)).decode()
+
+
+def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """The marks a surface sent that come after the one numbered `done`, with their numbers.
+
+    A surface sends every mark until it is told that it was taken, so that none is lost where the
+    page was busy. What is no mark is left out: `read_mark` checks the rest.
+
+    Examples
+    --------
+    >>> new_marks({"marks": [{"id": 1, "kind": "undo"}, {"id": 2, "kind": "redo"}]}, 1)
+    [(2, {'id': 2, 'kind': 'redo'})]
+    """
+    marks = given.get("marks") if isinstance(given, Mapping) else None
+    if not isinstance(marks, Sequence) or isinstance(marks, str):
+        return []
+    numbered = [m for m in marks if isinstance(m, Mapping) and type(m.get("id")) is int]
+    new = [(m["id"], m) for m in numbered if m["id"] > done]
+    return sorted(new, key=lambda pair: pair[0])[:_MOST_MARKS]
 
 
 def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:

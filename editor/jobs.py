@@ -48,6 +48,8 @@ class Job:
         One of `STATES`.
     step, total
         Denoising steps done and to do; 0, 0 before the first.
+    painting
+        Which painting that is, from 1: variants, retries and a plan's steps are one each.
     preview
         ``(H, W, 3)`` uint8 of the picture as it would be now, or None.
     """
@@ -56,7 +58,7 @@ class Job:
         self, owner: str, work: Work, alive: Alive | None, clock: Callable[[], float]
     ) -> None:
         self.owner, self.state = owner, "waiting"
-        self.step = self.total = 0
+        self.step = self.total = self.painting = 0
         self.preview: np.ndarray | None = None
         self._work, self._alive, self._clock = work, alive, clock
         self._seen: float = clock()
@@ -68,6 +70,11 @@ class Job:
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
         return self._over.is_set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is to stop and has not yet."""
+        return self._stop.is_set() and not self.over
 
     def cancel(self) -> None:
         """Stop it: at once where it waits, after the present step where it runs."""
@@ -128,6 +135,7 @@ class Job:
         self._over.set()
 
     def _on_step(self, step: int, total: int) -> None:
+        self.painting += step <= self.step or not self.painting
         self.step, self.total = step, total
 
     def _on_preview(self, step: int, total: int, image: np.ndarray) -> None:

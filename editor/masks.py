@@ -1,13 +1,8 @@
-"""Masks one can trust: small operations that never change a mask in place, with undo.
+"""Masks one can trust: small operations that never change a mask in place.
 
 Every operation is a frozen dataclass of plain values, so that it travels in recipes and sessions:
 ``as_dict`` writes it and `read_operation` reads it. It paints nothing and loads nothing; what asks
-the segmenter gets it in a `MaskScene`.
-
->>> mask = np.zeros((9, 9), bool)
->>> history = MaskHistory.start(mask).do(Boxes(((3, 3, 6, 6),))).do(Dilate(1))
->>> int(history.mask.sum()), int(history.undo().mask.sum())
-(21, 9)
+the segmenter gets it in a `MaskScene`. Undo is in `editor.mask_history`.
 """
 
 from __future__ import annotations
@@ -16,14 +11,14 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from editor.errors import GroundbrushError
-from editor.mask_source import Box, decode_mask, encode_mask, fit_box, read_boxes
+from editor.mask_source import Box, fit_box, read_boxes
 from editor.shadow import find_shadow
 from editor.values import check_choice, check_flag, check_number, check_whole
 from inpaint.masks import dilate, fill_holes
@@ -309,88 +304,9 @@ def read_operation(given: Operation | Mapping[str, Any]) -> Operation:
     try:
         return kind(**values)
     except TypeError as error:
-        raise GroundbrushError(f"mask operation {name!r}: {error}") from error
-
-
-@dataclass(frozen=True, eq=False)
-class MaskHistory:
-    """A mask, how it was made, and what was undone. Every method gives a new history.
-
-    Attributes
-    ----------
-    states
-        The mask before the first operation, then after each; each ``(H, W)`` bool.
-    operations
-        What was done, one fewer than `states`.
-    undone
-        What `redo` would do, the next first.
-    """
-
-    states: tuple[np.ndarray, ...]
-    operations: tuple[Operation, ...] = ()
-    undone: tuple[Operation, ...] = ()
-    scene: MaskScene = field(default_factory=MaskScene)
-
-    @classmethod
-    def start(cls, mask: np.ndarray, scene: MaskScene | None = None) -> MaskHistory:
-        """A history of one mask, ``(H, W)`` bool."""
-        if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
-            raise GroundbrushError(f"a mask of {type(mask).__name__} given; expected (H, W) bool")
-        return cls((mask.copy(),), scene=scene or MaskScene())
-
-    @property
-    def mask(self) -> np.ndarray:
-        """The mask as it now is, ``(H, W)`` bool."""
-        return self.states[-1]
-
-    @property
-    def feather(self) -> int | None:
-        """Pixels of the last `Feather`, or None."""
-        return next((o.pixels for o in reversed(self.operations) if isinstance(o, Feather)), None)
-
-    def do(self, operation: Operation | Mapping[str, Any]) -> MaskHistory:
-        """The history with one more operation; what was undone is forgotten."""
-        return dataclasses.replace(self._done(read_operation(operation)), undone=())
-
-    def undo(self) -> MaskHistory:
-        """The history without its last operation; itself where there is none."""
-        if not self.operations:
-            return self
-        return dataclasses.replace(
-            self,
-            states=self.states[:-1],
-            operations=self.operations[:-1],
-            undone=(self.operations[-1], *self.undone),
-        )
-
-    def redo(self) -> MaskHistory:
-        """The history with the last undone operation again; itself where there is none."""
-        if not self.undone:
-            return self
-        return dataclasses.replace(self._done(self.undone[0]), undone=self.undone[1:])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for a session or recipe."""
-        return {
-            "base": encode_mask(self.states[0]),
-            "operations": [o.as_dict() for o in self.operations],
-            "undone": [o.as_dict() for o in self.undone],
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], scene: MaskScene | None = None) -> MaskHistory:
-        """The history that `as_dict` wrote, every operation done again."""
-        history = cls.start(decode_mask(values.get("base", {})), scene)
-        for operation in values.get("operations", ()):
-            history = history.do(operation)
-        undone = tuple(read_operation(o) for o in values.get("undone", ()))
-        return dataclasses.replace(history, undone=undone)
-
-    def _done(self, operation: Operation) -> MaskHistory:
-        mask = operation.apply(self.mask, self.scene)
-        return dataclasses.replace(
-            self, states=(*self.states, mask), operations=(*self.operations, operation)
-        )
+        raise GroundbrushError(
+            f"mask operation {name!r}: {error}; expected its {', '.join(known) or 'name alone'}"
+        ) from error
 
 
 def innermost(mask: np.ndarray) -> Point:
@@ -415,7 +331,7 @@ def _combine(mask: np.ndarray, part: np.ndarray, how: str) -> np.ndarray:
 def _read_points(given: Any, least: int) -> tuple[Point, ...]:
     try:
         points = tuple((float(x), float(y)) for x, y in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = ()
         least = 1
     if len(points) < least or not all(math.isfinite(v) for p in points for v in p):

@@ -10,8 +10,9 @@ import numpy as np
 
 from editor.errors import GroundbrushError, translate
 from editor.images import MAX_PIXELS, Picture
+from editor.mask_history import MaskHistory
 from editor.mask_source import read_boxes, read_mask
-from editor.masks import Boxes, MaskHistory, MaskScene
+from editor.masks import Boxes, MaskScene
 from editor.recipe import extra
 from grounding.errors import GroundingError
 
@@ -44,7 +45,12 @@ class Place:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the painting that follow from the place."""
-        changes: dict[str, Any] = {"dilate": 0, "fill_holes": 0} if self.exact else {}
+        changes: dict[str, Any] = {}
+        if self.exact:
+            changes |= {"dilate": 0, "fill_holes": 0}
+        if self.exact or self.history.operations:
+            # Whoever drew or changed it meant it so; the hull of an inverted mask is everything.
+            changes["shape"] = "outline"
         if self.history.feather is not None:
             changes["feather"] = self.history.feather
         return changes

@@ -19,8 +19,9 @@ from editor.apply import REMOVAL
 from editor.edit import Edit
 from editor.errors import GroundbrushError
 from editor.images import Picture
+from editor.mask_history import MaskHistory
 from editor.mask_source import encode_mask
-from editor.masks import Feather, MaskHistory, MaskScene, Operation
+from editor.masks import Feather, MaskScene, Operation
 from editor.painting import Callbacks
 from editor.place import chosen_mask, segment_on
 from editor.recipe import make_request
@@ -74,10 +75,8 @@ class Change:
             )
         ys, xs = np.flatnonzero(edit.support.any(1)), np.flatnonzero(edit.support.any(0))
         x0, y0, x1, y1 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
-        chosen = edit.variants[variant]
-        request = {**edit.recipe(), "seed": chosen.seed, "variants": 1}
-        request.pop("retries", None)
-        return cls((x0, y0, x1, y1), chosen.image[y0:y1, x0:x1].copy(), request)
+        patch = edit.variants[variant].image[y0:y1, x0:x1].copy()
+        return cls((x0, y0, x1, y1), patch, variant_request(edit, variant))
 
     @property
     def words(self) -> str:
@@ -91,7 +90,7 @@ class Change:
         if x1 > pixels.shape[1] or y1 > pixels.shape[0]:
             raise GroundbrushError(
                 f"a change at {list(self.window)} lies outside the picture of "
-                f"{pixels.shape[1]}x{pixels.shape[0]}"
+                f"{pixels.shape[1]}x{pixels.shape[0]}; expected a place in it"
             )
         changed = pixels.copy()
         changed[y0:y1, x0:x1] = self.patch
@@ -259,6 +258,13 @@ class Session:
             pixels = change.apply(pixels)
             small.append(shrink(pixels, longest))
         return small
+
+
+def variant_request(edit: Edit, variant: int = 0) -> dict[str, Any]:
+    """The recipe that gives one of a finished edit's variants, and only that."""
+    request = {**edit.recipe(), "seed": edit.variants[variant].seed, "variants": 1}
+    request.pop("retries", None)  # this seed it was
+    return request
 
 
 def scene_of(editor: Editor, picture: Picture) -> MaskScene:

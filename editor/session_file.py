@@ -19,7 +19,8 @@ import numpy as np
 from editor.errors import GroundbrushError, one_line
 from editor.files import safe_name
 from editor.images import Picture, open_picture, save_picture
-from editor.masks import MaskHistory, MaskScene
+from editor.mask_history import MaskHistory
+from editor.masks import MaskScene
 from editor.recipe import read_request
 from editor.session import MAX_CHANGES, Change, Session
 
@@ -27,6 +28,8 @@ VERSION = 1
 MAX_UPLOAD_BYTES = 100_000_000
 MAX_UPLOAD_PIXELS = 60_000_000
 MAX_SESSION_BYTES = 400_000_000
+MOST_CHANGED = 10
+"""How many times the largest picture all changes of a session may have together in pixels."""
 _MAX_JSON = 64_000_000
 _MAX_OPERATIONS = 200
 _FIELDS = {"groundbrush_session", "name", "find", "candidate", "drawn", "mask", "changes", "kept"}
@@ -210,7 +213,8 @@ def _changes(listed: list[Any], parts: dict[str, bytes], max_pixels: int) -> tup
     if set(parts) != set(names):
         odd = sorted(set(parts) ^ set(names))[0]
         raise _damaged(f"{odd!r} is missing or does not belong there")
-    changes = []
+    changes: list[Change] = []
+    left = MOST_CHANGED * max_pixels
     for name, told in zip(names, listed, strict=True):
         if not isinstance(told, dict) or set(told) != {"window", "request"}:
             raise _damaged(f"{name}: expected a window and a request")
@@ -221,6 +225,9 @@ def _changes(listed: list[Any], parts: dict[str, bytes], max_pixels: int) -> tup
             raise _damaged(f"{name}: its request is no mapping")
         x0, y0, x1, y1 = window
         patch = _picture(parts[name], name, max_pixels).pixels
+        left -= patch.shape[0] * patch.shape[1]
+        if left < 0:  # black pictures are small in a file and not in memory
+            raise _damaged(f"its changes have more than {MOST_CHANGED * max_pixels:,} pixels")
         changes.append(Change((x0, y0, x1, y1), patch, read_request(told["request"])))
     return tuple(changes)
 

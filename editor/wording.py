@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,22 @@ from editor.recipe import extra
 
 _CHECKED = {"remove": REMOVAL, "edit": {"check": False, "retries": 0}}
 _FLAGS = {"steps": "--steps", "guidance": "--guidance", "negative_prompt": "--negative"}
+_MARKUP = re.compile(r"([\\\[\]<`*_$~#])")
+OUT = "out"
+"""Where commands put results unless told otherwise."""
 _FLAG_ORDER = ("level", "shadow", "dilate", "erode", "invert")
+
+
+def literal(words: str) -> str:
+    """Words that a page's Markdown shows as they are.
+
+    They may come from a session that a stranger saved: a picture or a link among them would make
+    the browser fetch it.
+
+    >>> literal("![x](https://example.org)")
+    '!\\\\[x\\\\](https://example.org)'
+    """
+    return _MARKUP.sub(r"\\\1", words)
 
 
 def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
@@ -33,10 +49,40 @@ def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
     str
         A whole program. Where the mask was drawn it reads the recipe's file, beside the picture.
     """
-    head = f"from editor import Editor\n\neditor = Editor.load({preset!r})\n"
-    tail = f"edit.save({_result(image)!r})\n"
+    return python_of([request], image, preset)
+
+
+def python_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+    """As `as_python`, for edits that follow one another: each starts from the last one's file."""
+    lines = ["from editor import Editor\n", f"editor = Editor.load({preset!r})"]
+    for request in requests:
+        lines += [_call(request, image), f"edit.save({_result(image)!r})"]
+        image = _result(image)
+    return "\n".join(lines) + "\n"
+
+
+def command_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+    """As `as_command`, for edits that follow one another: each starts from the last one's file."""
+    lines = []
+    for request in requests:
+        lines.append(as_command(request, image, preset))
+        image = f"{OUT}/{_result(image)}"
+    return " &&\n".join(lines)
+
+
+def recipe_files(requests: Sequence[Mapping[str, Any]], image: str) -> dict[str, str]:
+    """Name and text of each edit's recipe file, as `python_of` and `command_of` read them."""
+    files = {}
+    for request in requests:
+        files[recipe_name(image)] = json.dumps(request, indent=1)
+        image = _result(image)
+    return files
+
+
+def _call(request: Mapping[str, Any], image: str) -> str:
+    """One edit as a statement."""
     if extra(request, "mask") is not None:
-        return f"{head}edit = editor.run({recipe_name(image)!r}, {image!r})\n{tail}"
+        return f"edit = editor.run({recipe_name(image)!r}, {image!r})"
     action = request["action"]
     words = [repr(image), repr(request["find"])]
     words += [repr(request["paint"])] if action == "edit" else []
@@ -51,7 +97,7 @@ def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
              "variants": 1, "settings": {}, **_CHECKED[action]}  # fmt: skip
     words += [f"{k}={v!r}" for k, v in given.items() if k not in usual or v != usual[k]]
     lines = ",\n    ".join(words)
-    return f"{head}edit = editor.{action}(\n    {lines},\n)\n{tail}"
+    return f"edit = editor.{action}(\n    {lines},\n)"
 
 
 def as_command(request: Mapping[str, Any], image: str, preset: str) -> str:

@@ -44,7 +44,7 @@ def find(page: AppTest, words: str) -> AppTest:
 
 
 def painted(page: AppTest, button: str) -> AppTest:
-    page.sidebar.number_input(key="steps").set_value(2)
+    page.number_input(key="steps").set_value(2)
     page.button(key=button).click().run()
     deadline = time.monotonic() + 100
     while page.session_state["job"] is not None and time.monotonic() < deadline:
@@ -69,16 +69,30 @@ def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
     opened(page)
     assert any("Name one thing" in info.value for info in page.info)
     assert page.button(key="go-paint").disabled
+    assert any("First something must be found" in c.value for c in page.caption)
+
+
+def test_another_picture_keeps_the_open_one_until_it_is_chosen(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    mask = page.session_state["session"].mask.mask
     page.button(key="another").click().run()
     assert "example-fruit" in keys(page)
+    page.button(key="back").click().run()
+    assert not page.exception
+    assert page.session_state["session"].mask.mask is mask
+    assert widget(page.text_input, "find-").value == "the red apple"
+    page.button(key="another").click().run()
+    opened(page, "penguin")
+    assert page.session_state["session"].original.source.name == "penguin.png"
+    assert page.session_state["session"].mask is None
 
 
 def test_find_paint_keep_and_go_back(page: AppTest, tmp_path: Path) -> None:
     find(opened(page), "the red apple")
     assert page.session_state["session"].mask.mask.any()
-    widget(page.text_input, "paint-").set_value("a green pear").run()
-    assert any('"the red apple"' in c.value or "'the red apple'" in c.value for c in page.code)
+    widget(page.text_input, "paint-").set_value("a green pear")
     painted(page, "go-paint")
+    assert any("'the red apple'" in c.value and "seed=0" in c.value for c in page.code)
     assert any("every other one is untouched" in c.value for c in page.caption)
     page.button(key="keep").click().run()
     session = page.session_state["session"]
@@ -93,10 +107,39 @@ def test_find_paint_keep_and_go_back(page: AppTest, tmp_path: Path) -> None:
     assert len(page.session_state["session"].changes) == 1
 
 
+def test_edits_in_a_row_are_said_as_a_row(page: AppTest) -> None:
+    for thing in ("the red apple", "the banana"):
+        find(opened(page) if thing == "the red apple" else page, thing)
+        widget(page.text_input, "paint-").set_value("a frog")
+        painted(page, "go-paint")
+        page.button(key="keep").click().run()
+        assert not page.exception
+    python, command = page.code[0].value, page.code[1].value
+    assert python.index("'the red apple'") < python.index("'fruit.edited.png'")
+    assert python.index("'fruit.edited.png'") < python.index("'the banana'")
+    assert command.count("groundbrush edit") == 2
+    assert any("the last one's of 2" in c.value for c in page.caption)
+    assert page.session_state["tab"] == "One thing"
+
+
+def test_a_file_is_written_once_and_only_when_asked_for(page: AppTest, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr("app.more.picture_bytes", lambda *a: made.append(a[1]) or (b"x", ("note",)))
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a frog")
+    painted(page, "go-paint")
+    page.run()
+    assert made == []
+    for _ in range(2):  # what a JPEG loses is told, so it is written; at the next run it is there
+        widget(page.segmented_control, "format").set_value("jpg").run()
+        assert any("note" in c.value for c in page.caption)
+    assert made == ["jpg"]
+
+
 def test_a_cancelled_painting_leaves_the_words_and_the_mask(page: AppTest) -> None:
     find(opened(page), "the red apple")
-    widget(page.text_input, "paint-").set_value("a green pear").run()
-    page.sidebar.number_input(key="steps").set_value(200)
+    widget(page.text_input, "paint-").set_value("a green pear")
+    page.number_input(key="steps").set_value(200)
     page.button(key="go-paint").click().run()
     job = page.session_state["job"]
     job.cancel()
@@ -127,7 +170,8 @@ def test_an_absent_thing_is_explained_and_a_candidate_can_be_taken(page: AppTest
     found = page.session_state["found"]
     if found.status != "absent":
         pytest.skip("these weights see an umbrella")
-    assert any("absent" in w.value for w in page.warning)
+    (told,) = [w.value for w in page.warning if "absent" in w.value]
+    assert "Check the words" in told  # what to try stands beside it
     assert not page.session_state["session"].mask.mask.any()
     page.button(key="show-why").click().run()
     assert not page.exception
@@ -145,8 +189,8 @@ def test_unknown_words_are_an_error_in_words(page: AppTest) -> None:
 
 def test_variants_are_shown_and_the_chosen_one_is_kept(page: AppTest) -> None:
     find(opened(page), "the red apple")
-    page.sidebar.slider(key="variants").set_value(2)
-    widget(page.text_input, "paint-").set_value("a frog").run()
+    page.slider(key="variants").set_value(2)
+    widget(page.text_input, "paint-").set_value("a frog")
     painted(page, "go-paint")
     page.button(key="variant-1").click().run()
     page.button(key="keep").click().run()

@@ -14,18 +14,20 @@ from miniature.scores.page import Measured, page
 from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
 
 MINIATURE = Path(__file__).parents[1]
+ROOT = MINIATURE.parent
 
 
 def versions(editor: Editor) -> dict[str, str]:
-    """What records of finding and of painting depend on; painting is judged by finding."""
+    """What records of finding and of painting depend on, code and all; finding judges painting."""
     preset = editor.preset
     words = (MINIATURE / "vocabulary.json").read_text(encoding="utf-8")
     finding = fingerprint(
-        MINIATURE.glob("weights/[ls]*/*.safetensors"),
+        [*MINIATURE.glob("weights/[ls]*/*.safetensors"), *ROOT.glob("grounding/**/*.py")],
         repr((words, preset.lvlm["heads"], preset.lvlm["query"], preset.grounding)),
     )
     painting = fingerprint(
-        MINIATURE.glob("weights/inpainter/**/*.safetensors"), finding + repr(preset.inpainter)
+        [*MINIATURE.glob("weights/inpainter/**/*.safetensors"), *ROOT.glob("inpaint/*.py")],
+        finding + repr(preset.inpainter),
     )
     return {"finding": finding, "painting": painting}
 

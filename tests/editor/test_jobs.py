@@ -62,11 +62,28 @@ def test_progress_and_value(jobs):
     assert (gate.job.step, gate.job.total, gate.job.value()) == (3, 3, "painted")
 
 
+def test_paintings_are_counted():
+    seen = []
+
+    def work(callbacks):
+        for step in (1, 2, 1, 2, 1):
+            callbacks.on_step(step, 2)
+            seen.append((job.painting, job.step))
+
+    job = Job("ann", work, None, lambda: 0.0)
+    assert job.painting == 0
+    job.run()
+    assert seen == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
+
+
 def test_running_work_is_stopped_before_its_next_step(jobs):
     gate = Gate(jobs)
+    assert not gate.job.stopping
     gate.job.cancel()
+    assert gate.job.stopping
     gate.open.set()
     assert gate.job.wait(10)
+    assert not gate.job.stopping
     assert (gate.job.state, gate.job.step) == ("cancelled", 0)
     with pytest.raises(JobCancelled, match="the picture is unchanged"):
         gate.job.value()

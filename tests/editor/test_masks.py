@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editor.errors import GroundbrushError
+from editor.mask_history import MaskHistory
 from editor.mask_source import decode_mask, encode_mask
 from editor.masks import (
     OPERATIONS,
@@ -21,7 +22,6 @@ from editor.masks import (
     FillHoles,
     Invert,
     Level,
-    MaskHistory,
     MaskScene,
     Points,
     Shadow,

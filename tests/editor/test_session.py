@@ -17,17 +17,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editor import GroundbrushError
-from editor.canvas import PROXY, canvas_view, data_uri, read_mark
+from editor.canvas import LEAST, PROXY, canvas_view, data_uri, fit_screen, new_marks, read_mark
 from editor.cli import build_parser
 from editor.commands.edit import _boxes, _operations, _settings
 from editor.edit import Edit, Variant
 from editor.images import Picture, open_picture
 from editor.masks import Boxes, Brush, Dilate, FillHoles, Points
 from editor.recipe import make_request
-from editor.session import Change, Session, paint_session, scene_of, shrink
+from editor.session import Change, Session, paint_session, scene_of, shrink, variant_request
 from editor.session_file import picture_bytes, read_session, read_upload, session_bytes
 from editor.why import explain
-from editor.wording import as_command, as_python, recipe_name
+from editor.wording import (
+    as_command,
+    as_python,
+    command_of,
+    python_of,
+    recipe_files,
+    recipe_name,
+)
 from grounding.result import Candidate, Grounding
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -287,6 +294,20 @@ def test_bad_marks_are_refused(changes, words):
         read_mark(mark, (20, 10))
 
 
+def test_marks_come_once_each_and_in_order():
+    first, second = {"id": 5, "kind": "undo"}, {"id": 7, "kind": "redo"}
+    sent = {"marks": [second, first, "x", {"kind": "undo"}, {"id": "9"}, {"id": True}]}
+    assert new_marks(sent, 0) == [(5, first), (7, second)]
+    assert new_marks(sent, 5) == [(7, second)]
+    assert new_marks(sent, 7) == []
+    assert len(new_marks({"marks": [{"id": k} for k in range(1, 999)]}, 0)) == 100
+
+
+@pytest.mark.parametrize("sent", [None, "x", {}, {"marks": None}, {"marks": "ab"}, [], 3])
+def test_what_is_no_list_of_marks_marks_nothing(sent):
+    assert new_marks(sent, 0) == []
+
+
 @given(st.integers(1, 5000), st.integers(1, 5000), st.floats(-1, 2), st.floats(-1, 2))
 def test_a_click_always_lies_in_the_picture(width, height, x, y):
     ((px, py),) = read_mark(
@@ -306,6 +327,19 @@ def test_the_view_is_small_and_shows_thin_masks():
     assert (canvas_view(wide) == 0).all()
     assert data_uri(view).startswith("data:image/jpeg;base64,")
     assert shrink(mask[..., None].repeat(3, 2).astype(np.uint8), 9999).shape == (300, 4000, 3)
+
+
+def test_a_small_picture_is_enlarged_so_that_its_outline_is_smooth():
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert fit_screen(small).shape == (LEAST * 3 // 4, LEAST, 3)
+    assert fit_screen(small, 20).shape == (15, 20, 3)
+    assert fit_screen(np.zeros((900, 800, 3), np.uint8)).shape == (900, 800, 3)
+    assert fit_screen(np.zeros((3000, 4096, 3), np.uint8)).shape == (750, PROXY, 3)
+    mask = np.zeros((30, 40), bool)
+    mask[10:20, 10:20] = True
+    view = canvas_view(small, mask)
+    tinted = (view != 0).any(2).mean()
+    assert 100 / 1200 - 0.01 < tinted < 100 / 1200 + 0.03  # the outline lies outside it
 
 
 # ---------------------------------------------------------------- the edit said again
@@ -384,14 +418,57 @@ def test_the_python_means_the_same_edit(data):
     assert run_python(as_python(request, "my photo.png", "miniature")) == request
 
 
-def run_python(text: str) -> dict | None:
-    recorder, real = Recorder(), sys.modules["editor"]
+def run_python(text: str, recorder: Recorder | None = None) -> dict | None:
+    recorder, real = recorder or Recorder(), sys.modules["editor"]
     sys.modules["editor"] = types.SimpleNamespace(Editor=recorder)
     try:
         exec(text, {})
     finally:
         sys.modules["editor"] = real
     return recorder.request
+
+
+def test_edits_that_follow_one_another_start_from_the_last_ones_file(tmp_path):
+    first = make_request("edit", find="the cup", paint="a cat", seed=3)
+    mask = Session(picture()).mark(Boxes(((1, 1, 4, 4),)))
+    requests = [first, mask.request("a dog"), make_request("remove", find="the cat", paint=None)]
+    seen = []
+
+    class Follows(Recorder):
+        def edit(self, image, find, paint, **options):
+            seen.append(("edit", image, find))
+            return self
+
+        def run(self, recipe, image):
+            seen.append(("run", image, recipe))
+            return self
+
+        def remove(self, image, find, **options):
+            seen.append(("remove", image, find))
+            return self
+
+        def save(self, path):
+            seen.append(("save", path))
+
+    run_python(python_of(requests, "a b.png", "miniature"), Follows())
+    assert seen == [
+        ("edit", "a b.png", "the cup"), ("save", "a b.edited.png"),
+        ("run", "a b.edited.png", "a b.edited.recipe.json"), ("save", "a b.edited.edited.png"),
+        ("remove", "a b.edited.edited.png", "the cat"), ("save", "a b.edited.edited.edited.png"),
+    ]  # fmt: skip
+    lines = command_of(requests, "a b.png", "miniature").split(" &&\n")
+    images = [build_parser().parse_args(shlex.split(line)[1:]).image for line in lines]
+    assert images == ["a b.png", "out/a b.edited.png", "out/a b.edited.edited.png"]
+    files = recipe_files(requests, "a b.png")
+    assert list(files) == [recipe_name(name) for name in ("a b.png", *images[1:])]
+    assert [json.loads(text) for text in files.values()] == requests
+
+
+def test_a_variant_has_a_recipe_of_its_own():
+    session = Session(picture()).looked(grounding())
+    edit = painted(session, 10)
+    assert variant_request(edit, 1)["seed"] == 1
+    assert Change.of(edit, 1).request == variant_request(edit, 1)
 
 
 def test_a_drawn_mask_is_said_by_its_recipe_file():
