@@ -18,8 +18,9 @@ import numpy as np
 from editor.edit import Edit
 from editor.errors import GroundbrushError, translate
 from editor.images import Picture, Source, open_picture
+from editor.mask_history import MaskHistory
 from editor.mask_source import MaskSource, encode_mask, read_mask
-from editor.masks import Feather, MaskHistory, Operation
+from editor.masks import Feather, Operation
 from editor.models import Models, OnLoad
 from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, paint
 from editor.place import find_place
@@ -57,6 +58,7 @@ class Editor:
         *,
         device: str = "auto",
         offline: bool = False,
+        memory: str | None = None,
         on_load: OnLoad | None = None,
     ) -> Editor:
         """An editor with a preset's models, each loaded when first needed.
@@ -69,15 +71,20 @@ class Editor:
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         offline
             Never ask the network; models must then be folders or in the local cache.
+        memory
+            Where the models stay: ``resident`` on the accelerator, in turns (``swap``), their parts
+            in turns (``offload``) or layer by layer (``sequential``); ``auto`` takes the first that
+            fits. None: as the preset says.
         on_load
             Called with one line of words before each model is loaded.
 
         Raises
         ------
         GroundbrushError
-            For an unknown preset or device.
+            For an unknown preset, device or memory mode.
         """
-        return cls(Models(load_preset(preset), device=device, offline=offline, on_load=on_load))
+        return cls(Models(load_preset(preset), device=device, offline=offline, on_load=on_load,
+                          memory=memory))  # fmt: skip
 
     @property
     def preset(self) -> Preset:
@@ -474,5 +481,6 @@ def _placed(
 def _digest(picture: Picture) -> str:
     import hashlib
 
-    shape = "x".join(map(str, picture.pixels.shape)).encode()
-    return hashlib.sha256(shape + picture.pixels.tobytes()).hexdigest()
+    made = hashlib.sha256("x".join(map(str, picture.pixels.shape)).encode())
+    made.update(np.ascontiguousarray(picture.pixels).data)
+    return made.hexdigest()

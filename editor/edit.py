@@ -115,6 +115,9 @@ class Edit:
             )
         recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
         recipe.pop("retries", None)  # this seed it was
+        together = [b for b in recipe.pop("batches", ()) if 0 <= chosen.seed - b[0] < b[1]]
+        if together:
+            recipe["batches"] = together
         return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
 
     def show(self) -> Image.Image:

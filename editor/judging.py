@@ -14,14 +14,23 @@ import numpy as np
 
 from editor.errors import translate
 from grounding.errors import GroundingError
+from inpaint.canvas import prefill
 from inpaint.geometry import mask_box
+from inpaint.masks import dilate, dilation_radius
 from inpaint.quality import ring_colour_error, seam_error
 
 if TYPE_CHECKING:
     from editor.api import Editor
     from editor.images import Picture
+    from editor.place import Place
+    from grounding.ground import View
     from grounding.result import Grounding
 
+GROUNDS = ("grass", "sky", "water", "sand", "snow", "trees", "rocks", "a road", "a wall", "a floor",
+           "a table", "a carpet", "a curtain", "bare ground")  # fmt: skip
+"""What may lie behind a thing, asked for where a preset does not say."""
+MOST_GROUNDS = 2
+_SURE, _AROUND = 0.5, 1.5
 INSIDE_MASK, INSIDE_BOX = 0.5, 0.8
 """Least shares of a found thing's mask and box that must lie in the hole."""
 _VISIBLE = 64.0  # grey levels of seam and colour error that weigh as much as a sure grounding
@@ -41,6 +50,8 @@ class Verdict:
         See `inpaint.quality`; grey levels.
     words
         One sentence.
+    replaced
+        The old thing is no longer found in the hole; None where nobody asked.
     """
 
     passed: bool | None
@@ -48,11 +59,13 @@ class Verdict:
     seam: float
     ring_colour: float
     words: str = ""
+    replaced: bool | None = None
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """Larger is better: first what passed, then the surer and the less visible."""
-        return bool(self.passed), self.score - (self.seam + self.ring_colour) / _VISIBLE
+    def rank(self) -> tuple[bool, bool, float]:
+        """Larger is better: what passed, what shows no old thing, the surer and less visible."""
+        visible = (self.seam + self.ring_colour) / _VISIBLE
+        return bool(self.passed), self.replaced is not False, self.score - visible
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `Variant.checks`."""
@@ -72,11 +85,26 @@ class Judge:
     phrase
         The new thing (`gone` False) or the removed one (`gone` True); None to look only at how
         visible the painting is.
+    old
+        What was there before a new thing: of paintings that pass, one that still looks like it is
+        a worse one. "the apple" may well be found in "a rotten apple", so it only ranks.
+
+    Attributes
+    ----------
+    note
+        Why nothing is checked, or "".
+    around
+        What `surroundings` found, where it was asked.
     """
 
-    def __init__(self, editor: Editor, picture: Picture, phrase: str | None, gone: bool) -> None:
+    def __init__(
+        self, editor: Editor, picture: Picture, phrase: str | None, gone: bool,
+        old: str | None = None,
+    ) -> None:  # fmt: skip
         self._editor, self._picture, self._gone = editor, picture, gone
+        self._old = old
         self.phrase, self.note = phrase, ""
+        self.around: tuple[str, ...] = ()
         if phrase is not None and editor.models.words:
             unknown = editor.models.grounder().lvlm.unknown_words(phrase)
             if unknown:
@@ -89,35 +117,68 @@ class Judge:
         ring = ring_colour_error(image, self._picture.pixels, support)
         if self.phrase is None:
             return Verdict(None, 0.5, seam, ring)
-        found = self._ground(image)
+        view = self._view(image)
+        found = self._ground(view, self.phrase)
         share, score = _in_hole(found, support)
         if self._gone:
             if not share:
                 return Verdict(True, 1.0, seam, ring, f"{self.phrase!r} is no longer found there")
             words = f"{self.phrase!r} is still found there ({found.reason})"
             return Verdict(False, 1 - score, seam, ring, words)
+        replaced = None
+        if self._old is not None:
+            replaced = not _in_hole(self._ground(view, self._old), support)[0]
         if not share and found.found and self._before.found:
             # Another one was in the picture already: the new one may be the second choice.
             share, score = _best_candidate(found, support)
         if share:
-            return Verdict(True, share * score, seam, ring, f"{self.phrase!r} is found in the hole")
+            words = f"{self.phrase!r} is found in the hole"
+            return Verdict(True, share * score, seam, ring, words, replaced)
         where = "found elsewhere" if found.found else "not found"
-        return Verdict(False, 0.0, seam, ring, f"{self.phrase!r} is {where} ({found.reason})")
+        words = f"{self.phrase!r} is {where} ({found.reason})"
+        return Verdict(False, 0.0, seam, ring, words, replaced)
 
-    def _ground(self, pixels: np.ndarray) -> Grounding:
-        assert self.phrase is not None
-        grounder = self._editor.models.grounder()
+    def _view(self, pixels: np.ndarray) -> View:
+        # Not through the editor's kept view: the picture itself is asked about again later.
+        return self._editor.models.grounder().look(pixels)
+
+    def _ground(self, view: View, phrase: str) -> Grounding:
         with translate(GroundingError):
-            # Not through the editor's kept view: the picture itself is asked about again later.
-            return grounder.ground(grounder.look(pixels), self.phrase)
+            return self._editor.models.grounder().ground(view, phrase)
 
     @cached_property
     def _before(self) -> Grounding:
         assert self.phrase is not None
-        with translate(GroundingError):
-            return self._editor.models.grounder().ground(
-                self._editor.look(self._picture), self.phrase
-            )
+        return self._ground(self._editor.look(self._picture), self.phrase)
+
+
+def surroundings(editor: Editor, place: Place) -> tuple[str, ...]:
+    """What lies around a place, the surest first, as the vision-language model answers.
+
+    It is shown a crop in which the thing itself is covered with its surroundings' colours, and
+    asked for each of the preset's ``removal.surroundings`` (`GROUNDS` where there are none).
+
+    Returns
+    -------
+    tuple of str
+        At most `MOST_GROUNDS`; none where the model knows few words, or answers no such questions.
+    """
+    asked = tuple(editor.models.preset.inpainter.get("removal", {}).get("surroundings", GROUNDS))
+    lvlm: Any = getattr(editor.models.grounder(), "lvlm", None)
+    if editor.models.words or not asked or getattr(lvlm, "presence_settings", None) is None:
+        return ()
+    mask = place.history.mask
+    left, top, right, bottom = mask_box(mask)
+    reach = round(_AROUND * max(right - left, bottom - top) / 2)
+    window = np.s_[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
+    crop, hole = place.picture.pixels[window], mask[window]
+    if hole.all():
+        return ()
+    covered = prefill(crop, dilate(hole, dilation_radius(hole, 0.1)), "blur")
+    with translate(GroundingError):
+        answers = lvlm.presence(lvlm.encode(covered), asked)
+    ranked = sorted(zip(answers, asked, strict=True), key=lambda pair: -pair[0])
+    return tuple(words for answer, words in ranked[:MOST_GROUNDS] if answer >= _SURE)
 
 
 def spoken(prompt: str) -> str:

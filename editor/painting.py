@@ -13,9 +13,10 @@ import numpy as np
 from editor.edit import Edit, Variant
 from editor.errors import translate
 from editor.images import Picture
-from editor.judging import Judge, Verdict, spoken
+from editor.judging import Judge, Verdict, spoken, surroundings
 from editor.place import Place, find_place
 from editor.recipe import extra
+from inpaint.composite import is_preserved
 from inpaint.errors import InpaintError
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def settings_for(
         given = models.preset.inpainter.get("draft", {}).get("settings")
         draft = given or {"steps": max(4, usual.steps // 3)}
     changes = {**draft, **(place.settings if place else {})}
+    if request["action"] != "edit":
+        # What a ControlNet saw in the hole it would paint again.
+        changes["control"] = "surroundings"
     if request["action"] == "extend":
-        changes |= {"dilate": 8, "prefill": "blur"}
+        changes |= {"dilate": 8, "prefill": "blur", "shape": "outline"}
     changes |= dict(request["settings"])
     return models.inpaint_settings(removing=removing, changes=changes)
 
@@ -103,7 +107,7 @@ def _judge(editor: Editor, picture: Picture, request: Mapping[str, Any]) -> Judg
     words = check if isinstance(check, str) else None
     if check and words is None:
         words = request["find"] if gone else request["paint"] and spoken(request["paint"])
-    return Judge(editor, picture, words, gone)
+    return Judge(editor, picture, words, gone, None if gone else request["find"])
 
 
 def _tries(
@@ -115,22 +119,70 @@ def _tries(
     callbacks: Callbacks,
 ) -> Iterator[tuple[Fill, Verdict]]:
     """Paint and judge every variant; then, while none passes, so many more as may be retried."""
-    from inpaint.fill import fill
+    from inpaint.fill import fill_many
 
-    inpainter, picture = editor.models.inpainter(), place.picture
-    prompt = request["paint"] or editor.models.removal_prompt
-    wanted, passed = request["variants"], False
-    for number in range(wanted + extra(request, "retries")):
-        if number >= wanted and (passed or judge.phrase is None):
-            return
-        with translate(InpaintError):
-            filled = fill(inpainter, picture.pixels, place.history.mask, prompt,
-                          seed=request["seed"] + number, settings=settings,
-                          on_step=callbacks.on_step, cancelled=callbacks.cancelled,
-                          on_preview=callbacks.on_preview)  # fmt: skip
-            verdict = judge.look(filled.image, filled.support)
-        passed = passed or bool(verdict.passed)
-        yield filled, verdict
+    with translate(InpaintError):
+        inpainter, picture = editor.models.inpainter(), place.picture
+        prompt = _prompt(editor, place, request, judge)
+        seeds = range(request["seed"], request["seed"] + request["variants"])
+        more = range(seeds.stop, seeds.stop + extra(request, "retries"))
+        passed = False
+        for group in (*_groups(inpainter, seeds, settings, request), *([s] for s in more)):
+            if group[0] in more and (passed or judge.phrase is None):
+                return
+            for filled in fill_many(inpainter, picture.pixels, place.history.mask, prompt,
+                                    seeds=group, settings=settings, on_step=callbacks.on_step,
+                                    cancelled=callbacks.cancelled,
+                                    on_preview=callbacks.on_preview):  # fmt: skip
+                if filled.seed in seeds or filled.seed in more:
+                    verdict = judge.look(filled.image, filled.support)
+                    passed = passed or bool(verdict.passed)
+                    yield filled, verdict
+
+
+def _prompt(editor: Editor, place: Place, request: Mapping[str, Any], judge: Judge) -> str:
+    """What to paint: what was asked for, or the surroundings and the preset's words for background.
+
+    Nobody looks around where nobody is asked to look: a given mask loads no model that sees.
+    """
+    if request["paint"]:
+        return str(request["paint"])
+    if request["action"] == "remove" and judge.phrase is not None:
+        judge.around = surroundings(editor, place)
+    return ", ".join((*judge.around, editor.models.removal_prompt))
+
+
+def _groups(
+    inpainter: Any, seeds: range, settings: InpaintSettings, request: Mapping[str, Any]
+) -> list[list[int]]:
+    """Which seeds to paint together: as the recipe says, else as many as memory allows."""
+    given = extra(request, "batches")
+    if given is None:
+        at_once = getattr(inpainter, "at_once", lambda *_: 1)
+        each = at_once((settings.size, settings.size), len(seeds)) if len(seeds) > 1 else 1
+        return [list(seeds[k : k + each]) for k in range(0, len(seeds), each)]
+    groups: list[list[int]] = []
+    for seed in seeds:
+        first, count = next(((a, n) for a, n in given if a <= seed < a + n), (seed, 1))
+        group = list(range(first, first + count))
+        if group not in groups:
+            groups.append(group)
+    return groups
+
+
+def _painted(
+    request: Mapping[str, Any], settings: InpaintSettings, fills: list[Fill]
+) -> dict[str, Any]:
+    """The request with what else the same bytes depend on: what was painted together, and at
+    which size where memory ran out."""
+    together = dict.fromkeys(f.together for f in fills)
+    batches = [[seeds[0], len(seeds)] for seeds in together if len(seeds) > 1]
+    done = {k: v for k, v in request.items() if k != "batches"}
+    if batches or request["variants"] > 1:
+        done["batches"] = batches
+    if fills[0].settings != settings:
+        done["settings"] = {**request["settings"], "size": fills[0].settings.size}
+    return done
 
 
 def _choose(
@@ -165,13 +217,13 @@ def _edit(
         picture=place.picture,
         grounding=place.grounding,
         support=best.support,
-        settings=settings.as_dict(),
+        settings=best.settings.as_dict(),
         seed=request["seed"],
         variants=tuple(Variant(f.image, f.seed, v.as_dict()) for f, v in chosen),
         checks=checks,
         notes=tuple(_notes(place, best, verdict, len(tries), request, judge)),
         timings=timings,
-        request=request,
+        request=_painted(request, settings, [f for f, _ in chosen]),
     )
 
 
@@ -189,6 +241,8 @@ def _notes(
     if grounding is not None and grounding.status != "found":
         yield f"{grounding.status}: {grounding.reason}"
     yield from best.notes
+    if judge.around:
+        yield f"around it there seems to be {' and '.join(judge.around)}: painted so"
     if extra(request, "draft"):
         yield DRAFT_NOTE
     if judge.note:
@@ -202,7 +256,7 @@ def _notes(
 
 
 def _preserved(picture: Picture, filled: Fill) -> bool:
-    return bool((filled.image == picture.pixels)[~filled.support].all())
+    return is_preserved(picture.pixels, filled.image, filled.support)
 
 
 def _undone(place: Place, settings: InpaintSettings, request: Mapping[str, Any]) -> Edit:

@@ -21,7 +21,7 @@ _BASIC = ("groundbrush", "action", "find", "paint", "seed", "variants", "candida
 # Written only where they differ from this, so that a plain edit has a plain recipe.
 _EXTRAS: dict[str, Any] = {
     "mask": None, "boxes": None, "snap": False, "operations": [], "check": False, "retries": 0,
-    "draft": False, "extend": None,
+    "draft": False, "extend": None, "batches": None,
 }  # fmt: skip
 _FIELDS = {*_BASIC, *_EXTRAS, "preset", "image"}
 
@@ -45,7 +45,8 @@ def make_request(
         One of `RECIPE_ACTIONS`.
     **extras
         ``mask`` (as `editor.mask_source.encode_mask` wrote it), ``boxes``, ``snap``,
-        ``operations`` on the mask, ``check``, ``retries``, ``draft``, ``extend`` (pixels by side).
+        ``operations`` on the mask, ``check``, ``retries``, ``draft``, ``extend`` (pixels by side),
+        ``batches`` (first seed and count of what was painted together; None: as memory allows).
 
     Raises
     ------
@@ -106,7 +107,9 @@ def _checked(more: dict[str, Any], action: str, candidate: int | None) -> dict[s
     if not isinstance(more["check"], bool):
         more["check"] = check_words("check", more["check"])
     check_whole("retries", more["retries"], 0, MAX_RETRIES)
-    if isinstance(more["operations"], str | Mapping):
+    if more["batches"] is not None:
+        more["batches"] = _batches(more["batches"])
+    if not isinstance(more["operations"], list | tuple):
         raise GroundbrushError(f"operations is {more['operations']!r}; expected a list of them")
     more["operations"] = [read_operation(o).as_dict() for o in more["operations"]]
     if action == "extend":
@@ -114,6 +117,19 @@ def _checked(more: dict[str, Any], action: str, candidate: int | None) -> dict[s
     elif more["extend"] is not None:
         raise GroundbrushError(f"extend given for the action {action!r}; expected none")
     return more
+
+
+def _batches(given: Any) -> list[list[int]]:
+    """Which seeds were painted together, as pairs of the first one and their number."""
+    pairs: list[Any] = given if isinstance(given, list) else [None]
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise GroundbrushError(
+                f"the recipe's batches are {given!r}; expected pairs of a first seed and a number"
+            )
+        check_whole("the first seed of a batch", pair[0], 0, _MAX_SEED)
+        check_whole("the number of a batch", pair[1], 2, MAX_VARIANTS)
+    return [list(pair) for pair in pairs]
 
 
 def _sides(given: Any) -> dict[str, int]:

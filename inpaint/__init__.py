@@ -15,8 +15,9 @@ from __future__ import annotations
 
 # Imported eagerly: with a lazy attribute, `inpaint.fill` would name the module once it is loaded.
 from inpaint.errors import Cancelled, InpaintError
-from inpaint.fill import Fill, fill
-from inpaint.pipeline import Inpainter, load_inpainter
+from inpaint.fill import Fill, fill, fill_many
+from inpaint.inpainter import Inpainter
+from inpaint.pipeline import load_inpainter
 from inpaint.settings import InpaintSettings
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "InpaintSettings",
     "Inpainter",
     "fill",
+    "fill_many",
     "load_inpainter",
 ]

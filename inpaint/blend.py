@@ -12,12 +12,14 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from inpaint.canvas import resize_mask
+from inpaint.geometry import grow_box, mask_box
 
 _POISSON_SIDE = 160
 """The correction is smooth: solving it on at most so many pixels a side loses nothing one sees."""
 _LIMIT = 48.0
 """Largest correction in grey levels: more is an object cut by the border, and would bleed."""
 _LEVELS = 5
+_COARSE_SIDE = 512
 
 
 def poisson(painted: np.ndarray, original: np.ndarray, support: np.ndarray) -> np.ndarray:
@@ -86,9 +88,15 @@ def _membrane(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 def _levels(alpha: np.ndarray) -> int:
     """How many bands: the widest must fit between the hole's edge and its middle twice."""
-    padded = np.pad((alpha > 0).astype(np.uint8), 1)
-    radius = float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
-    return int(np.clip(np.log2(max(radius, 1.0) / 2), 0, _LEVELS))
+    within = (alpha > 0).view(np.uint8)
+    # A hole so wide that a coarse look tells it takes all bands.
+    step = max(1, max(alpha.shape) // _COARSE_SIDE)
+    for spacing in (step, 1) if step > 1 else (1,):
+        padded = np.pad(within[::spacing, ::spacing], 1)
+        radius = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max()
+        if spacing * (radius - 2) > 2 << _LEVELS:
+            return _LEVELS
+    return int(np.clip(np.log2(max(float(radius), 1.0) / 2), 0, _LEVELS))
 
 
 def laplacian(painted: np.ndarray, original: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -108,19 +116,38 @@ def laplacian(painted: np.ndarray, original: np.ndarray, alpha: np.ndarray) -> n
         Far inside, where `alpha` is 1, it is `painted`.
     """
     levels = _levels(alpha)
+    # What lies farther from the hole than the widest band reaches is not used: leave it out.
+    left, top, right, bottom = grow_box(mask_box(alpha > 0), 8 << levels, alpha.shape[::-1])
+    part = slice(top, bottom), slice(left, right)
+    result = original.copy()
+    result[part] = _blended(painted[part], original[part], alpha[part], levels)
+    return result
+
+
+def _blended(
+    painted: np.ndarray, original: np.ndarray, alpha: np.ndarray, levels: int
+) -> np.ndarray:
+    """Both blended in so many bands and a rest."""
     # The old object lies where alpha is 1: there the painting is blended with itself, or its low
     # frequencies would shine through.
-    original = np.where((alpha >= 1)[..., None], painted, original)
-    difference = painted.astype(np.float32) - original
+    base = original.copy()
+    cv2.copyTo(np.ascontiguousarray(painted), (alpha >= 1).view(np.uint8), base)
+    difference = cv2.subtract(painted, base, dtype=cv2.CV_32F)
     weights: list[np.ndarray] = [alpha.astype(np.float32)]
     bands: list[np.ndarray] = []
     for _ in range(levels):
         smaller = cv2.pyrDown(difference)
         back = cv2.pyrUp(smaller, dstsize=difference.shape[1::-1])
-        bands.append(difference - back)
+        bands.append(cv2.subtract(difference, back, dst=back))
         difference = smaller
         weights.append(cv2.pyrDown(weights[-1]))
-    result = difference * weights[-1][..., None]
+    result = _weighted(difference, weights[-1])
     for band, weight in zip(bands[::-1], weights[-2::-1], strict=True):
-        result = cv2.pyrUp(result, dstsize=band.shape[1::-1]) + band * weight[..., None]
-    return np.clip(np.rint(original + result), 0, 255).astype(np.uint8)
+        wide = cv2.pyrUp(result, dstsize=band.shape[1::-1])
+        result = cv2.add(wide, _weighted(band, weight), dst=wide)
+    return np.asarray(cv2.add(base, result, dtype=cv2.CV_8U))
+
+
+def _weighted(band: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """``band * weight[..., None]``, which numpy takes three times as long for."""
+    return np.asarray(cv2.multiply(band, cv2.merge([weight] * 3)))

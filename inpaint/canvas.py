@@ -28,7 +28,7 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     >>> resize_mask(np.array([[0, 1, 0, 0]], bool), (2, 1)).astype(int)
     array([[1, 0]])
     """
-    return _cover(_cover(mask, size[1], 0), size[0], 1)
+    return np.ascontiguousarray(_cover(_cover(mask, size[1]).T, size[0]).T)
 
 
 def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
@@ -57,13 +57,12 @@ def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
     return result
 
 
-def _cover(mask: np.ndarray, length: int, axis: int) -> np.ndarray:
-    size = mask.shape[axis]
-    first = np.arange(length) * size // length
-    last = -(-(np.arange(length) + 1) * size // length)
-    total = np.cumsum(mask, axis=axis, dtype=np.int64)
-    total = np.insert(total, 0, 0, axis=axis)
-    return np.take(total, last, axis=axis) > np.take(total, first, axis=axis)
+def _cover(mask: np.ndarray, length: int) -> np.ndarray:
+    """The first axis at another length: each entry says whether any of those it covers is True."""
+    size = len(mask)
+    starts = np.arange(length) * size // length
+    stops = -(-(np.arange(length) + 1) * size // length)
+    return np.stack([mask[a:b].any(0) for a, b in zip(starts, stops, strict=True)])
 
 
 def _blur(image: np.ndarray, hole: np.ndarray) -> np.ndarray:

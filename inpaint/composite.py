@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from inpaint.errors import InpaintError
-from inpaint.geometry import Box
+from inpaint.geometry import Box, mask_box
+
+_BAND = 64
+"""Rows compared at a time: what is compared then stays in the processor's cache."""
 
 
 def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window: Box) -> np.ndarray:
@@ -29,12 +33,42 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
     left, top, right, bottom = window
     part = result[top:bottom, left:right]
     weight = alpha[top:bottom, left:right]
-    inside = weight > 0
-    share = weight[inside][:, None]
     # old + share * (new - old) leaves old exactly where both agree.
-    old = part[inside].astype(np.float32)
-    part[inside] = np.rint(old + share * (painted[inside] - old)).astype(np.uint8)
+    change = cv2.subtract(painted, part, dtype=cv2.CV_32F)
+    change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
+    blended = cv2.add(part, change, dtype=cv2.CV_8U)
+    np.copyto(part, blended, where=(weight > 0)[..., None])
     return result
+
+
+def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> bool:
+    """Tell whether every pixel outside `support` is equal in two ``(H, W, 3)`` images of one dtype.
+
+    Each pixel is looked at, those around the support's box without any mask.
+    """
+    left, top, right, bottom = mask_box(support)
+    strips = (
+        (slice(0, top), slice(None)),
+        (slice(bottom, None), slice(None)),
+        (slice(top, bottom), slice(0, left)),
+        (slice(top, bottom), slice(right, None)),
+    )
+    if not all(_equal(original[part], result[part]) for part in strips):
+        return False
+    box = slice(top, bottom), slice(left, right)
+    if not support[box].size:
+        return True
+    outside = (~support[box]).view(np.uint8)
+    changed = (original[box] != result[box]).view(np.uint8)
+    return not cv2.bitwise_and(changed, changed, mask=outside).any()
+
+
+def _equal(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two arrays of one shape are equal, a band of rows at a time."""
+    return all(
+        np.array_equal(first[row : row + _BAND], second[row : row + _BAND])
+        for row in range(0, len(first), _BAND)
+    )
 
 
 def assert_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> None:
@@ -56,6 +90,8 @@ def assert_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarr
             f"assert_preserved: got dtypes {original.dtype} and {result.dtype}; "
             "expected the same. Compare before converting."
         )
+    if is_preserved(original, result, support):
+        return
     changed = (original != result).any(-1) & ~support
     count = np.count_nonzero(changed)
     if count:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ from inpaint.colour import fit_colour
 from inpaint.composite import assert_preserved, composite
 from inpaint.errors import InpaintError, OutOfMemoryError
 from inpaint.geometry import Box, Crop, mask_box, plan_crop
-from inpaint.masks import dilate, dilation_radius, fill_holes, inward_feather
+from inpaint.masks import fill_holes, inward_feather
+from inpaint.masks import support as declared_support
 from inpaint.progress import CancelledBy, OnPreview, OnStep
 from inpaint.settings import InpaintSettings
 
@@ -28,7 +29,8 @@ MOST_SHRINKS = 3
 class Painter(Protocol):
     """What `fill` needs of a model; `Inpainter` is one, a test's fake another.
 
-    Where previews are asked for, `paint` also gets ``on_preview``.
+    Where previews are asked for, `paint` also gets ``on_preview``; where the model has a `follows`
+    (a ControlNet), ``original``. `fill_many` needs a `paint_many` as well.
     """
 
     def paint(
@@ -69,7 +71,9 @@ class Fill:
     notes : tuple of str
         What the user should know, such as words that the model did not read.
     timings : mapping of str to float
-        Seconds: "prepare", "paint", "finish".
+        Seconds: "prepare", "paint", "finish"; of a batch, this picture's share.
+    together : tuple of int
+        The seeds that were painted in one batch, this one's included.
     """
 
     image: np.ndarray
@@ -81,6 +85,7 @@ class Fill:
     settings: InpaintSettings
     notes: tuple[str, ...]
     timings: Mapping[str, float]
+    together: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_image(self.image)
@@ -144,43 +149,133 @@ def fill(
     >>> bool((result.image == image)[~result.support].all())             # doctest: +SKIP
     True
     """
+    (result,) = fill_many(
+        inpainter, image, mask, prompt, seeds=(seed,), settings=settings, on_step=on_step,
+        cancelled=cancelled, on_preview=on_preview,
+    )  # fmt: skip
+    return result
+
+
+def fill_many(
+    inpainter: Painter,
+    image: np.ndarray,
+    mask: np.ndarray,
+    prompt: str,
+    *,
+    seeds: Sequence[int],
+    settings: InpaintSettings | None = None,
+    on_step: OnStep | None = None,
+    cancelled: CancelledBy | None = None,
+    on_preview: OnPreview | None = None,
+) -> list[Fill]:
+    """Paint several variants of one place as one batch, each with the noise of its own seed.
+
+    Where memory does not hold the batch they are painted one by one, and the notes say so.
+    `Fill.together` tells which seeds a picture was painted with: the same ones give the same bytes
+    again. Steps count the whole batch's; previews show the first variant. Other arguments, and
+    errors, as for `fill`.
+
+    Returns
+    -------
+    list of Fill
+        In the order of the seeds.
+    """
     image, mask = check_pair(image, mask)
-    prompt, seed = check_prompt(prompt), check_seed(seed)
+    prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    start = time.perf_counter()
-
-    core = fill_holes(mask, settings.fill_holes)
-    support = dilate(core, dilation_radius(mask, settings.dilate))
-    place = _Place(image, core, support)
-    more: dict[str, Any] = {"on_step": on_step, "cancelled": cancelled}
-    notes: list[str] = []
-    while True:
-        crop = plan_crop(mask_box(support), (image.shape[1], image.shape[0]), settings)
-        hole = resize_mask(support[crop.slices], crop.canvas)
-        canvas = prefill(resize_image(image[crop.slices], crop.canvas), hole, settings.prefill)
-        if on_preview is not None:
-            more["on_preview"] = _previewer(on_preview, place, crop, settings)
-        prepared = time.perf_counter()
+    work = _Work(inpainter, image, mask, prompt, settings, on_step, cancelled, on_preview)
+    if len(seeds) > 1:
         try:
-            painted = inpainter.paint(canvas, hole, prompt, seed=seed, settings=settings, **more)
-            break
+            return work.paint(seeds)
         except OutOfMemoryError:
-            smaller = _smaller(settings)
-            if len(notes) == MOST_SHRINKS or smaller is None:
-                raise
-            notes.append(f"Memory ran out at size {settings.size}: painted at {smaller.size}.")
-            settings = smaller
-    painted_at = time.perf_counter()
+            note = f"Memory ran out painting {len(seeds)} variants at once: painted one by one."
+            work.notes.append(note)
+    return [work.paint((seed,))[0] for seed in seeds]
 
-    result = place.put_back(painted, crop, settings)
-    assert_preserved(image, result, support)
-    timings = {
-        "prepare": prepared - start,
-        "paint": painted_at - prepared,
-        "finish": time.perf_counter() - painted_at,
-    }
-    said = (*_notes(inpainter, prompt), *notes, *getattr(inpainter, "stepped_down", ()))
-    return Fill(result, support, crop.window, crop.canvas, prompt, seed, settings, said, timings)
+
+@dataclass(eq=False)
+class _Work:
+    """One place to paint, with whatever was given up so far."""
+
+    inpainter: Any
+    image: np.ndarray
+    mask: np.ndarray
+    prompt: str
+    settings: InpaintSettings
+    on_step: OnStep | None
+    cancelled: CancelledBy | None
+    on_preview: OnPreview | None
+    notes: list[str] = field(default_factory=list)
+    shrinks: int = 0
+
+    def paint(self, seeds: tuple[int, ...]) -> list[Fill]:
+        """One batch; a single picture steps down until it fits."""
+        start = time.perf_counter()
+        core = fill_holes(self.mask, self.settings.fill_holes)
+        support = declared_support(self.mask, self.settings)
+        place = _Place(self.image, core, support)
+        while True:
+            crop = plan_crop(mask_box(support), self.image.shape[1::-1], self.settings)
+            fits = getattr(self.inpainter, "fits", None)
+            if fits is not None and not fits(crop.canvas) and self._shrink("would run out"):
+                continue
+            canvas, hole, more = self._prepared(place, crop)
+            prepared = time.perf_counter()
+            try:
+                painted = self._paint(canvas, hole, seeds, more)
+                break
+            except OutOfMemoryError:
+                if len(seeds) > 1 or not self._shrink("ran out"):
+                    raise
+        painted_at = time.perf_counter()
+        images = [place.put_back(one, crop, self.settings) for one in painted]
+        for result in images:
+            assert_preserved(self.image, result, support)
+        share = 1 / len(seeds)
+        timings = {
+            "prepare": (prepared - start) * share,
+            "paint": (painted_at - prepared) * share,
+            "finish": (time.perf_counter() - painted_at) * share,
+        }
+        notes = (*_notes(self.inpainter, self.prompt), *self.notes,
+                 *getattr(self.inpainter, "stepped_down", ()))  # fmt: skip
+        return [
+            Fill(one, support, crop.window, crop.canvas, self.prompt, seed, self.settings, notes,
+                 timings, seeds)
+            for one, seed in zip(images, seeds, strict=True)
+        ]  # fmt: skip
+
+    def _prepared(self, place: _Place, crop: Crop) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """The canvas with its hole prefilled, the hole, and what else the painter wants."""
+        more: dict[str, Any] = {"on_step": self.on_step, "cancelled": self.cancelled}
+        hole = resize_mask(place.support[crop.slices], crop.canvas)
+        original = resize_image(self.image[crop.slices], crop.canvas)
+        if self.on_preview is not None:
+            more["on_preview"] = _previewer(self.on_preview, place, crop, self.settings)
+        if getattr(self.inpainter, "follows", None):
+            more["original"] = original
+        return prefill(original, hole, self.settings.prefill), hole, more
+
+    def _paint(
+        self, canvas: np.ndarray, hole: np.ndarray, seeds: tuple[int, ...], more: dict[str, Any]
+    ) -> list[np.ndarray]:
+        common = {"settings": self.settings, **more}
+        if len(seeds) == 1:
+            return [self.inpainter.paint(canvas, hole, self.prompt, seed=seeds[0], **common)]
+        many: list[np.ndarray] = self.inpainter.paint_many(
+            canvas, hole, self.prompt, seeds=seeds, **common
+        )
+        return many
+
+    def _shrink(self, why: str) -> bool:
+        """Go on with a smaller canvas; False where it has been made smaller often enough."""
+        smaller = _smaller(self.settings)
+        if self.shrinks == MOST_SHRINKS or smaller is None:
+            return False
+        self.shrinks += 1
+        self.notes.append(f"Memory {why} at size {self.settings.size}: painted at {smaller.size}.")
+        self.settings = smaller
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +297,8 @@ class _Place:
         painted = resize_image(painted, (window.shape[1], window.shape[0]))
         if settings.colour_match:
             painted = fit_colour(painted, window, ~support).apply(painted)
-        # Undilated, the mask itself is the support: only then may the ramp lie on the old object.
-        core = self.core if settings.dilate > 0 else None
+        # Where the mask itself is the support, and only there, the ramp may lie on the old object.
+        core = self.core if (self.support & ~self.core).any() else None
         alpha = inward_feather(self.support, settings.feather, core)
         if settings.blend == "poisson":
             painted = poisson(painted, window, support)

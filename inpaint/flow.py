@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,7 @@ import numpy as np
 
 from inpaint.canvas import resize_image
 from inpaint.errors import InpaintError
-from inpaint.loading import quiet_libraries
-from inpaint.pipeline import Inpainter
-from inpaint.progress import Watch
+from inpaint.inpainter import Inpainter, Job
 from inpaint.settings import InpaintSettings
 
 
@@ -22,7 +21,8 @@ class FlowInpainter(Inpainter):
 
     Its settings differ from SDXL's: guidance about 30 for FLUX Fill, 3.5 for the other FLUX, 4 for
     Qwen-Image; strength 1.0 for FLUX Fill; no scheduler by name; the negative prompt only counts
-    for Qwen-Image.
+    for Qwen-Image. Variants are painted one by one: of several pictures in a call, the editing ones
+    among these pipelines make one.
 
     Raises
     ------
@@ -30,66 +30,42 @@ class FlowInpainter(Inpainter):
         For a pipeline without a transformer or a mask.
     """
 
-    def __post_init__(self) -> None:
-        call = inspect.signature(type(self.pipe).__call__).parameters
-        if not hasattr(self.pipe, "transformer") or "mask_image" not in call:
+    @property
+    def channels(self) -> int:
+        """Input channels of the transformer."""
+        return int(self.pipe.transformer.config.in_channels)
+
+    def at_once(self, canvas: tuple[int, int], wanted: int) -> int:
+        """One; see the class."""
+        return 1
+
+    def _check(self) -> None:
+        if not hasattr(self.pipe, "transformer") or "mask_image" not in self._call:
             raise InpaintError(
                 f"inpainter: got {type(self.pipe).__name__}; expected an inpainting pipeline with "
                 "a transformer, such as FluxFillPipeline."
             )
 
     @property
-    def channels(self) -> int:
-        """Input channels of the transformer."""
-        return int(self.pipe.transformer.config.in_channels)
+    def _call(self) -> Any:
+        """The arguments that this pipeline takes."""
+        return inspect.signature(type(self.pipe).__call__).parameters
 
-    def cut_off(self, prompt: str) -> str:
-        """Return the end of `prompt` that the text encoder will not read, or ""."""
+    def _multiple(self) -> int:
+        return 2 * int(self.pipe.vae_scale_factor)  # latents are packed two by two
+
+    def _reader(self) -> tuple[Any, int]:
         tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
-        call = inspect.signature(type(self.pipe).__call__).parameters
-        limit = int(call["max_sequence_length"].default) - 1  # the end mark
-        with quiet_libraries():
-            whole = tokenizer(prompt, add_special_tokens=False).input_ids
-        return tokenizer.decode(whole[limit:]).strip() if len(whole) > limit else ""
+        return tokenizer, int(self._call["max_sequence_length"].default) - 1  # the end mark
 
-    def _check_size(self, image: np.ndarray) -> None:
-        step = 2 * self.pipe.vae_scale_factor  # latents are packed two by two
-        if image.shape[0] % step or image.shape[1] % step:
-            raise InpaintError(
-                f"canvas: got {image.shape[1]}x{image.shape[0]} pixels; expected sides that are "
-                f"multiples of {step}. Use inpaint.fill, which chooses the size."
-            )
+    def _paint(self, job: Job) -> list[np.ndarray]:
+        return [self._one(dataclasses.replace(job, seeds=(seed,))) for seed in job.seeds]
 
-    def _paint(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        prompt: str,
-        seed: int,
-        settings: InpaintSettings,
-        watch: Watch,
-    ) -> np.ndarray:
-        import torch
-        from PIL import Image
-
-        watch.check()
-        height, width = mask.shape
-        wanted = {
-            **self._guided(settings),
-            "prompt": prompt,
-            "image": Image.fromarray(image),
-            "mask_image": Image.fromarray(mask.astype(np.uint8) * 255),
-            "height": height,
-            "width": width,
-            "strength": float(settings.strength),
-            "num_inference_steps": settings.steps,
-            "generator": torch.Generator("cpu").manual_seed(seed),
-            "output_type": "np",
-            "callback_on_step_end": watch.on_step_end,
-            "_auto_resize": False,
-        }
-        known = inspect.signature(type(self.pipe).__call__).parameters
-        arguments = {name: value for name, value in wanted.items() if name in known}
+    def _one(self, job: Job) -> np.ndarray:
+        job.watch.check()
+        wanted = {**job.inputs(), **self._guided(job.settings), "prompt": job.prompt,
+                  "output_type": "np", "_auto_resize": False}  # fmt: skip
+        arguments = {name: value for name, value in wanted.items() if name in self._call}
         painted = self.pipe(**arguments).images[0]
         if not np.isfinite(painted).all():
             raise InpaintError(
@@ -98,7 +74,7 @@ class FlowInpainter(Inpainter):
             )
         pixels = np.rint(np.clip(painted, 0, 1) * 255).astype(np.uint8)
         # Editing pipelines paint at a size of their own.
-        return resize_image(pixels, (width, height))
+        return resize_image(pixels, (job.mask.shape[1], job.mask.shape[0]))
 
     def _guided(self, settings: InpaintSettings) -> dict[str, Any]:
         """Guidance as this family means it."""

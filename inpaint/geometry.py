@@ -1,4 +1,4 @@
-"""Where to crop and at which size to paint. Pure numpy; boxes are xyxy, half-open pixels."""
+"""Where to crop and at which size to paint. Pure numpy/OpenCV; boxes are xyxy, half-open pixels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from inpaint.settings import InpaintSettings
@@ -46,10 +47,11 @@ def mask_box(mask: np.ndarray) -> Box:
     >>> mask_box(np.eye(3, dtype=bool)[:2])
     (0, 0, 2, 2)
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not rows.size:
+    if not mask.size:
         return 0, 0, 0, 0
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    # Asked several times an edit: numpy's `any` of 48 megapixels takes ten times as long.
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return left, top, left + width, top + height
 
 
 def grow_box(box: Box, margin: int, image_wh: Size) -> Box:

@@ -35,6 +35,11 @@ _PIPELINES = {
     "QwenImageEditPipeline": "QwenImageEditInpaintPipeline",
 }
 
+_CONTROLLED = {
+    _XL: "StableDiffusionXLControlNetInpaintPipeline",
+    _SD: "StableDiffusionControlNetInpaintPipeline",
+}
+
 _QUIET_LOCK = threading.Lock()
 _quiet = SimpleNamespace(scopes=0, before=[])
 
@@ -43,27 +48,35 @@ def load_pipeline(
     path_or_repo: str | os.PathLike[str],
     *,
     revision: str | None,
-    device: str,
+    device: Any,
     dtype: Any,
     offline: bool,
     variant: str | None,
     scheduler: str | None,
     vae: str | None,
     vae_revision: str | None,
-    offload: bool,
     tiling: bool,
     loras: Sequence[Mapping[str, Any]] = (),
+    controlnet: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return a ready pipeline; see `inpaint.pipeline.load_inpainter`."""
+    """Return a ready pipeline, still on the CPU; see `inpaint.pipeline.load_inpainter`.
+
+    `device` is the torch.device it is meant for: the usual precision depends on it.
+    """
     source = _check_source(path_or_repo)
     if scheduler is not None:
         check_choice("scheduler", scheduler, tuple(SCHEDULERS))
-    place = resolve_device(device)
-    options = {"local_files_only": offline, "dtype": _resolve_dtype(dtype, place.type)}
+    options = {"local_files_only": offline, "dtype": _resolve_dtype(dtype, device.type)}
     try:
         parts = {}
         if vae is not None:
             parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
+        if controlnet is not None:
+            from inpaint.control import load_controlnet
+
+            parts["controlnet"] = load_controlnet(
+                controlnet, offline=offline, dtype=options["dtype"]
+            )
         pipe = _load(source, revision=revision, variant=variant, **options, **parts)
     except InpaintError:
         raise
@@ -80,7 +93,6 @@ def load_pipeline(
     if tiling:
         pipe.vae.enable_slicing()
         pipe.vae.enable_tiling()
-    _place(pipe, place, offload)
     return pipe
 
 
@@ -195,10 +207,18 @@ def _load(source: str, **options: Any) -> Any:
             f"inpainter: {source!r} is a {saved}; expected one of {', '.join(_PIPELINES)}. "
             "Use one of these, such as an SDXL inpainting model."
         )
-    if _PIPELINES[saved] == _XL:
+    name = _PIPELINES[saved]
+    if name == _XL:
         # With invisible-watermark installed, SDXL would stamp its pictures.
         options["add_watermarker"] = False
-    pipeline = getattr(diffusers, _PIPELINES[saved])
+    if "controlnet" in options:
+        if name not in _CONTROLLED:
+            raise InpaintError(
+                f"controlnet: got one for {source!r}, which is a {saved}; expected a Stable "
+                "Diffusion or SDXL model. Leave controlnet out."
+            )
+        name = _CONTROLLED[name]
+    pipeline = getattr(diffusers, name)
     return pipeline.from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, **options
     )
@@ -214,19 +234,6 @@ def _load_vae(source: str, **options: Any) -> Any:
             f"vae: {source!r} could not be loaded ({_first_line(error)}); expected a folder or "
             "repository of an AutoencoderKL in safetensors. Check the name, or leave it out."
         ) from error
-
-
-def _place(pipe: Any, place: Any, offload: bool) -> None:
-    """Move the pipeline to its device, whole or part by part."""
-    if not offload:
-        pipe.to(place)
-        return
-    if place.type == "cpu":
-        raise InpaintError(
-            "offload: got True with device 'cpu'; expected an accelerator to offload from. "
-            "Leave offload out, or use device='cuda'."
-        )
-    pipe.enable_model_cpu_offload(device=place)
 
 
 def _explain(error: Exception, source: str, offline: bool) -> InpaintError:

@@ -70,9 +70,39 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     return result
 
 
+def widen(mask: np.ndarray, shape: str) -> np.ndarray:
+    """Return a mask in a shape that tells less of the thing: see `InpaintSettings.shape`.
+
+    Parts that are connected (8 neighbours) are widened each for itself.
+
+    Examples
+    --------
+    >>> widen(np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1]], bool), "hull").astype(int)
+    array([[1, 0, 0],
+           [1, 1, 0],
+           [1, 1, 1]])
+    >>> bool(widen(np.array([[1, 0], [1, 1]], bool), "box").all())
+    True
+    """
+    if shape == "outline" or not mask.any():
+        return mask.copy()
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    wide = mask.astype(np.uint8)
+    for outline in outlines:
+        if shape == "hull":
+            cv2.fillConvexPoly(wide, cv2.convexHull(outline), 1)
+        else:
+            left, top, width, height = cv2.boundingRect(outline)
+            wide[top : top + height, left : left + width] = 1
+    return wide.astype(bool)
+
+
 def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
-    """Return the declared support: holes closed, then dilated. It always contains `mask`."""
-    return dilate(fill_holes(mask, settings.fill_holes), dilation_radius(mask, settings.dilate))
+    """Return the declared support: holes closed, widened, dilated. It always contains `mask`."""
+    whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
+    return dilate(whole, dilation_radius(mask, settings.dilate))
 
 
 def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = None) -> np.ndarray:
@@ -115,6 +145,47 @@ def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = 
         ramp[core[top:bottom, left:right]] = 1
     alpha[top:bottom, left:right] = np.where(part, np.minimum(ramp, 1), 0)
     return alpha
+
+
+def change_map(hole: np.ndarray, width: int, cell: int) -> np.ndarray:
+    """Return how early each latent cell may change, for differential diffusion.
+
+    Levin and Fried, "Differential diffusion: giving each pixel its strength" (2023): a cell is free
+    once one less its value is below the share of the steps. Inside, the value ramps from the hole's
+    edge to 1 over `width` pixels; a hole too narrow for that is stretched, so that some cell always
+    starts free.
+
+    Parameters
+    ----------
+    hole : (h, w) bool
+        On the model's canvas, whose sides are multiples of `cell`.
+    width, cell : int
+        Pixels.
+
+    Returns
+    -------
+    (h // cell, w // cell) float32 in [0, 1], positive exactly where a cell touches the hole.
+
+    Examples
+    --------
+    >>> change_map(np.array([[0, 1, 1, 1, 1, 1, 0]], bool), 3, 1).round(2)
+    array([[0.  , 0.33, 0.67, 1.  , 0.67, 0.33, 0.  ]], dtype=float32)
+    """
+    ramp = np.minimum(_distance_to(~hole) / np.float32(max(1, width)), 1)
+    height, breadth = hole.shape
+    cells = ramp.reshape(height // cell, cell, breadth // cell, cell).max((1, 3))
+    return np.asarray(cells / max(float(cells.max()), 1e-6), np.float32)
+
+
+def free_cells(change: np.ndarray, step: int, total: int) -> np.ndarray:
+    """Return which cells of a `change_map` are painted in a step (0-based) of so many.
+
+    Examples
+    --------
+    >>> [int(free_cells(np.array([0, 0.4, 1]), step, 4).sum()) for step in range(4)]
+    [1, 1, 2, 2]
+    """
+    return change > 1 - (step + 1) / total
 
 
 def _distance_to(target: np.ndarray) -> np.ndarray:

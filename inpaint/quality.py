@@ -13,6 +13,9 @@ from inpaint.checks import check_pair
 from inpaint.errors import InpaintError
 from inpaint.geometry import grow_box, mask_box
 
+_FINEST_RING = 8
+"""Rings at least twice as wide are looked at on a smaller copy, where they are about so wide."""
+
 
 def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     """Return how much larger the step across the support's border is than the steps beside it.
@@ -106,10 +109,13 @@ def ring_colour_error(
         return 0.0
     depth, height = _distance(inside), _distance(~inside)
     near_in, near_out = inside & (depth <= ring), ~inside & (height <= ring)
-    painted = _local_mean(image[top:bottom, left:right], near_in, ring)
-    truth = _local_mean(original[top:bottom, left:right], near_out, ring)
-    border = near_in & (depth <= 1.5)
-    return float(np.abs(painted - truth)[border].mean())
+    # Wide means of a large picture are the same on a smaller copy, at a hundredth of the time.
+    step = max(1, ring // _FINEST_RING)
+    painted = _local_mean(image[top:bottom, left:right], near_in, ring, step)
+    truth = _local_mean(original[top:bottom, left:right], near_out, ring, step)
+    border = _smaller((near_in & (depth <= 1.5)).astype(np.float32), step)
+    apart = np.abs(painted - truth).mean(-1)
+    return float((apart * border).sum() / border.sum())
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
@@ -117,10 +123,21 @@ def _distance(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _local_mean(image: np.ndarray, where: np.ndarray, ring: int) -> np.ndarray:
-    """Gaussian mean of the pixels `where` around each pixel, (H, W, 3) float32."""
+def _local_mean(image: np.ndarray, where: np.ndarray, ring: int, step: int) -> np.ndarray:
+    """Gaussian mean of the pixels `where` around each block of `step` pixels, float32."""
     weight = where.astype(np.float32)
-    size = (4 * ring + 1, 4 * ring + 1)
-    total = cv2.GaussianBlur(image * weight[..., None], size, ring)
-    share = cv2.GaussianBlur(weight, size, ring)
+    shown = _smaller(cv2.multiply(image, cv2.merge([weight] * 3), dtype=cv2.CV_32F), step)
+    sigma = ring / step
+    size = (4 * round(sigma) + 1, 4 * round(sigma) + 1)
+    total = cv2.GaussianBlur(shown, size, sigma)
+    share = cv2.GaussianBlur(_smaller(weight, step), size, sigma)
     return total / np.maximum(share, 1e-6)[..., None]
+
+
+def _smaller(values: np.ndarray, step: int) -> np.ndarray:
+    """Means of blocks of `step` by `step` pixels, or nearly; the values themselves for 1."""
+    if step == 1:
+        return values
+    height, width = values.shape[:2]
+    size = max(1, round(width / step)), max(1, round(height / step))
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)

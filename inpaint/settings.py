@@ -23,6 +23,8 @@ SCHEDULERS = {
 BUCKETS = ("sdxl", "square")
 PREFILLS = ("blur", "telea", "grey", "none")
 BLENDS = ("feather", "poisson", "laplacian")
+CONTROLS = ("picture", "surroundings")
+SHAPES = ("outline", "hull", "box")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class InpaintSettings:
     dilate : float
         How far the mask grows into the support: below 1 a fraction of the square root of the
         mask's area, from 1 on whole pixels, up to 512.
+    shape : {"outline", "hull", "box"}
+        What the support keeps of the mask's outline: all of it, the convex hull of each part, or
+        its box. A model tends to fill the hole it is given, so a new thing in the old one's outline
+        still looks like the old one; a wider hole covers more of what stands beside it.
     feather : int
         Width in pixels of the inward ramp, 0 to 512.
     fill_holes : float
@@ -66,6 +72,15 @@ class InpaintSettings:
         ramp (on eight miniature edits the seam error fell from 2.2 to 0.4 grey levels and the ring
         colour error from 14 to 8); Poisson bends the colours until they meet at the border, which
         bleeds into the thing (0.6 and 10); both end in the ramp.
+    differential : int
+        Width in pixels of the model's canvas over which the hole opens step by step, from its
+        middle to its edge, 0 to 1024 (differential diffusion; Levin and Fried, 2023); 0: all of it
+        is painted from the first step on. Only for 4-channel UNets without a ControlNet.
+    control : {"picture", "surroundings"}
+        What a ControlNet follows: the picture as it was, whose shapes are then kept, or only what
+        lies around the hole. It counts only where the model has one.
+    control_scale : float
+        How strictly, 0 to 2.
 
     Raises
     ------
@@ -90,11 +105,15 @@ class InpaintSettings:
     context: float = 1.4
     min_context: int = 32
     dilate: float = 0.06
+    shape: str = "outline"
     feather: int = 8
     fill_holes: float = 0.05
     prefill: str = "blur"
     colour_match: bool = True
     blend: str = "laplacian"
+    differential: int = 0
+    control: str = "picture"
+    control_scale: float = 0.5
 
     def __post_init__(self) -> None:
         _whole("steps", self.steps, 1, 1000)
@@ -112,6 +131,8 @@ class InpaintSettings:
         check_choice("buckets", self.buckets, BUCKETS)
         check_choice("prefill", self.prefill, PREFILLS)
         check_choice("blend", self.blend, BLENDS)
+        check_choice("control", self.control, CONTROLS)
+        check_choice("shape", self.shape, SHAPES)
         _whole("size", self.size, 64, 2048, multiple=64 if self.buckets == "sdxl" else 8)
         _number("context", self.context, 1, 8)
         _whole("min_context", self.min_context, 0, 4096)
@@ -121,6 +142,8 @@ class InpaintSettings:
                 f"dilate: got {self.dilate}; expected a fraction below 1 or whole pixels."
             )
         _whole("feather", self.feather, 0, 512)
+        _whole("differential", self.differential, 0, 1024)
+        _number("control_scale", self.control_scale, 0, 2)
         _number("fill_holes", self.fill_holes, 0, 1)
         if not isinstance(self.colour_match, bool):
             raise InpaintError(f"colour_match: got {self.colour_match!r}; expected true or false.")

@@ -201,7 +201,7 @@ def tune(scenes: int, head_scenes: int) -> tuple[Choice, list[Option], str]:
 
 
 PAINTING: dict[str, tuple[float, ...]] = {
-    "guidance": (3.0, 2.0, 4.0), "dilate": (0.08, 0.05, 0.12), "context": (1.5, 1.25, 2.0),
+    "guidance": (3.0, 2.0, 4.0), "dilate": (0.12, 0.08, 0.16), "context": (1.5, 1.25, 2.0),
 }  # fmt: skip
 
 

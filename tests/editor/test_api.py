@@ -100,7 +100,8 @@ def test_variants_differ_and_count_their_seeds(
     assert [v.seed for v in edit.variants] == [3, 4]
     assert (edit.variants[0].image != edit.variants[1].image).any()
     alone = miniature.edit(path, asked.text, "a book", seed=4, settings=QUICK)
-    assert (alone.image == edit.variants[1].image).all()
+    # painted together, a batch's sums differ in their last bits
+    assert np.abs(alone.image.astype(int) - edit.variants[1].image).max() <= 2
 
 
 def test_remove_paints_background_with_a_wider_support(

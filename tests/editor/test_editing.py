@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,14 @@ from PIL import Image
 
 from editor import Editor, GroundbrushError
 from editor.judging import spoken
-from editor.masks import Dilate, Feather, Invert, MaskHistory
+from editor.mask_history import MaskHistory
+from editor.masks import Dilate, Feather, Invert
 from editor.models import Models
 from editor.presets import load_preset
 from grounding.result import Candidate, Grounding
 
 RED, GREEN, GREY = (220, 20, 30), (20, 200, 40), (128, 128, 128)
+UNBENT = {"blend": "laplacian"}  # Poisson would bend a flat red away from RED
 
 
 class FlatPainter:
@@ -178,6 +181,27 @@ def test_a_history_brings_its_feather(picture, box_mask):
     assert again.settings["feather"] == 11
 
 
+def test_what_was_drawn_or_changed_keeps_its_outline(picture, box_mask):
+    """A hull is for what was found: of an inverted mask it would be everything."""
+    ell = box_mask.copy()
+    ell[10:20, 24:] = False
+    preset = load_preset("miniature")
+    hull = {"shape": "hull", "dilate": 0, "fill_holes": 0}
+    settings = {**preset.inpainter["settings"], **hull}
+    hulled = dataclasses.replace(preset, inpainter={**preset.inpainter, "settings": settings})
+    editor = editor_with()
+    editor.models.preset = hulled
+    picture[14:20, 28:36] = 90  # an L of red
+    found = editor.edit(picture, "the red thing", "a green thing")
+    assert found.support[16, 28] and not editor.mask(picture, "the red thing").mask[16, 28]
+    changed = editor.edit(picture, "the red thing", "a green thing", operations=[Invert()])
+    np.testing.assert_array_equal(changed.support, ~editor.mask(picture, "the red thing").mask)
+    drawn = editor.edit(picture, paint="a green thing", mask=ell)
+    np.testing.assert_array_equal(drawn.support, ell)
+    wider = editor.extend(picture, right=9, bottom=9)
+    assert not wider.support[:30, :50].any()
+
+
 def test_operations_that_leave_nothing_are_an_answer(picture):
     gone = editor_with().edit(picture, "the red thing", "a green thing",
                               operations=[{"op": "erode", "pixels": 50}])  # fmt: skip
@@ -238,6 +262,26 @@ def test_check_puts_the_variant_that_shows_the_new_thing_first(picture):
     assert not any("passed the check" in note for note in edit.notes)
 
 
+def test_of_those_that_pass_one_without_the_old_thing_is_better(picture, monkeypatch):
+    """Seed 0 leaves a red corner in the hole, seed 1 none; both show the new thing."""
+    editor = editor_with()
+    plain = editor.models.painter.paint
+
+    def paint(image, mask, prompt, *, seed, **more):
+        painted = plain(image, mask, prompt, seed=seed, **more)
+        rows, columns = np.nonzero(mask)
+        if seed == 0:
+            middle = (columns.min() + columns.max()) // 2
+            part = np.s_[rows.min() + 12 : rows.max() - 12, columns.min() + 12 : middle]
+            painted[part] = RED
+        return painted
+
+    monkeypatch.setattr(editor.models.painter, "paint", paint)
+    edit = editor.edit(picture, "the red thing", "a green thing", variants=2, check=True)
+    assert [v.checks["passed"] for v in edit.variants] == [True, True]
+    assert [v.seed for v in edit.variants] == [1, 0]
+
+
 def test_when_no_variant_passes_the_result_says_so(picture):
     edit = editor_with(fails={0, 1}).edit(
         picture, "the red thing", "a green thing", variants=2, check=True
@@ -265,7 +309,7 @@ def test_without_check_nobody_looks_and_seeds_keep_their_order(picture):
 
 def test_removal_tries_new_seeds_until_it_is_gone(picture):
     editor = editor_with(fails={7, 8})
-    edit = editor.remove(picture, "the red thing", seed=7)
+    edit = editor.remove(picture, "the red thing", seed=7, settings=UNBENT)
     assert editor.models.painter.seeds == [7, 8, 9]
     assert edit.checks["gone"] is True and edit.checks["tries"] == 3
     assert [v.seed for v in edit.variants] == [9]
@@ -274,13 +318,13 @@ def test_removal_tries_new_seeds_until_it_is_gone(picture):
 
 def test_removal_gives_up_after_its_retries_and_says_so(picture):
     editor = editor_with(fails=set(range(99)))
-    edit = editor.remove(picture, "the red thing")
+    edit = editor.remove(picture, "the red thing", settings=UNBENT)
     assert editor.models.painter.seeds == [0, 1, 2, 3]
     assert edit.done and edit.checks["gone"] is False
     assert "none of 4 paintings passed" in edit.notes[-1]
     assert "still found there" in edit.notes[-1]
     once = editor_with(fails=set(range(99)))
-    assert len(once.remove(picture, "the red thing", retries=0).variants) == 1
+    assert len(once.remove(picture, "the red thing", retries=0, settings=UNBENT).variants) == 1
     assert once.models.painter.seeds == [0]
 
 
@@ -311,6 +355,55 @@ def test_removal_without_words_is_not_checked(picture, box_mask):
     edit = editor.remove(picture, mask=box_mask)
     assert "gone" not in edit.checks and editor.models.painter.seeds == [0]
     assert not editor.models.grounder_was_loaded
+
+
+class Answers:
+    """A language model that is shown pictures and says how sure it is of a few words."""
+
+    presence_settings = object()
+
+    def __init__(self, sure: dict[str, float]) -> None:
+        self.sure, self.shown = sure, []
+        self.unknown_words = lambda phrase: []
+
+    def encode(self, pixels):
+        self.shown.append(pixels)
+        return pixels
+
+    def presence(self, encoded, phrases):
+        return [self.sure.get(phrase, 0.1) for phrase in phrases]
+
+
+def test_removal_describes_what_lies_around(picture):
+    editor = editor_with()
+    answers = Answers({"grass": 0.7, "sky": 0.9, "water": 0.6})
+    editor.models.finder.lvlm = answers
+    edit = editor.remove(picture, "the red thing")
+    (prompt,) = editor.models.painter.prompts
+    assert prompt == f"sky, grass, {editor.models.removal_prompt}"
+    assert "around it there seems to be sky and grass: painted so" in edit.notes
+    (shown,) = answers.shown
+    assert shown.shape[0] < 48 and (np.abs(shown.astype(int) - RED).sum(2) > 100).all()
+    again = editor.run(edit.recipe(), picture)
+    assert again.image.tobytes() == edit.image.tobytes()
+
+
+def test_nobody_looks_around_where_nobody_is_asked(picture, box_mask):
+    editor = editor_with()
+    editor.models.finder.lvlm = Answers({"sky": 0.9})
+    editor.remove(picture, mask=box_mask)
+    editor.remove(picture, "the red thing", check=False)
+    editor.extend(picture, right=9)
+    assert set(editor.models.painter.prompts) == {editor.models.removal_prompt}
+    assert editor.models.finder.lvlm.shown == []
+
+
+def test_a_model_of_few_words_is_not_asked_for_others(picture, monkeypatch):
+    editor = editor_with()
+    editor.models.finder.lvlm = Answers({"sky": 0.9})
+    monkeypatch.setattr(FakeModels, "words", SimpleNamespace())
+    editor.remove(picture, "the red thing")
+    assert editor.models.painter.prompts == [editor.models.removal_prompt]
 
 
 def test_draft_takes_fewer_steps_and_says_so(picture):
@@ -567,14 +660,12 @@ def test_no_place_is_wrong_usage(command, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"controlnet": {"path": "x"}}, "names a controlnet, which is not supported"),
+        ({"controlnet": {"net": "x"}}, "controlnet: got .*expected a mapping with path"),
         ({"lora": "x"}, "unknown name 'lora'; expected some of .*loras"),
         ({"loras": [{"file": "x"}]}, "loras: got .*expected a mapping with path"),
     ],
 )
 def test_a_preset_that_asks_for_more_than_there_is_is_explained(changes, words):
-    import dataclasses
-
     preset = load_preset("miniature")
     preset = dataclasses.replace(preset, inpainter={**preset.inpainter, **changes})
     with pytest.raises(GroundbrushError, match=words):

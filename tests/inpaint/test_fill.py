@@ -207,6 +207,7 @@ def test_public_names():
         "InpaintSettings",
         "Inpainter",
         "fill",
+        "fill_many",
         "load_inpainter",
     ]
     assert callable(inpaint.fill)

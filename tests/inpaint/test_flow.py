@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inpaint import Inpainter, InpaintError, InpaintSettings, fill, load_inpainter
+from inpaint import InpaintError, InpaintSettings, fill, fill_many, load_inpainter
 from inpaint.flow import FlowInpainter
+from inpaint.unet import UNetInpainter
 
 SETTINGS = InpaintSettings(
     steps=2, guidance=30.0, strength=1.0, size=64, buckets="square", min_context=4, dilate=2
@@ -46,6 +47,16 @@ def test_one_seed_one_picture_and_nothing_else_changes(folders, kind, picture, h
     assert (first.image != picture)[first.support].mean() > 0.3
     np.testing.assert_array_equal(first.image[~first.support], picture[~first.support])
     assert steps == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variants_are_painted_one_by_one(folders, kind, picture, hole):
+    inpainter = load_inpainter(folders[kind], offline=True)
+    assert inpainter.at_once((1024, 1024), 4) == 1
+    together = fill_many(inpainter, picture, hole, "red", seeds=(3, 4), settings=SETTINGS)
+    for found in together:
+        alone = fill(inpainter, picture, hole, "red", seed=found.seed, settings=SETTINGS)
+        assert found.image.tobytes() == alone.image.tobytes()
 
 
 def test_channels_tell_what_the_transformer_reads(flux):
@@ -95,4 +106,4 @@ def test_other_pipelines_are_refused(nine):
 
 def test_a_flow_pipeline_is_no_unet_pipeline(flux):
     with pytest.raises(InpaintError, match="UNet of None input channels"):
-        Inpainter(flux.pipe)
+        UNetInpainter(flux.pipe)

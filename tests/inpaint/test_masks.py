@@ -8,7 +8,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from inpaint import InpaintSettings
-from inpaint.masks import dilate, dilation_radius, fill_holes, inward_feather, support
+from inpaint.geometry import mask_box
+from inpaint.masks import (
+    dilate,
+    dilation_radius,
+    fill_holes,
+    inward_feather,
+    support,
+    widen,
+)
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 
@@ -72,6 +80,29 @@ def test_support_contains_the_mask(mask):
     declared = support(mask, InpaintSettings(dilate=0.2))
     assert (declared >= mask).all()
     assert declared.any() == mask.any()
+
+
+@given(mask=MASKS, shape=st.sampled_from(["outline", "hull", "box"]))
+def test_widening_laws(mask, shape):
+    """It contains the mask and lies in the box of all of it; a hull lies in its part's box."""
+    wide = widen(mask, shape)
+    assert (wide >= mask).all()
+    left, top, right, bottom = mask_box(mask)
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = True
+    assert (wide <= inside).all()
+    assert (wide >= widen(mask, "hull")).all() or shape != "box"
+    if shape == "outline":
+        np.testing.assert_array_equal(wide, mask)
+
+
+def test_parts_are_widened_each_for_itself():
+    mask = np.zeros((9, 20), bool)
+    mask[1:8, 2] = mask[7, 2:8] = True  # an L
+    mask[4, 15] = True
+    hull, box = widen(mask, "hull"), widen(mask, "box")
+    assert hull[7, 2:8].all() and hull[4, 3] and not hull[1, 6]
+    assert box[1:8, 2:8].all() and box[:, 9:].sum() == 1 == hull[:, 9:].sum()
 
 
 def test_feather_ramps_inward_by_hand():

@@ -17,6 +17,7 @@ import transformers
 from inpaint import Cancelled, Inpainter, InpaintError, InpaintSettings, fill, load_inpainter
 from inpaint.errors import OutOfMemoryError
 from inpaint.settings import SCHEDULERS
+from inpaint.unet import UNetInpainter
 
 MINIATURE = InpaintSettings(
     steps=4, guidance=3, strength=1.0, size=128, buckets="square", context=1.6, min_context=8
@@ -282,7 +283,7 @@ def test_out_of_memory_is_explained(tiny_folder, picture, hole, quick, monkeypat
         raise torch.OutOfMemoryError("no")
 
     monkeypatch.setattr(inpainter.pipe.unet, "forward", full)
-    with pytest.raises(OutOfMemoryError, match=r"out of memory .*offload=True"):
+    with pytest.raises(OutOfMemoryError, match=r"out of memory .*memory='sequential'"):
         fill(inpainter, picture, hole, "red", settings=replace(quick, size=128))
     # tiles first, then three smaller canvases
     assert sizes == [128, 128, 96, 72]
@@ -438,7 +439,7 @@ def test_other_channel_counts_are_refused(nine):
     parts = {**nine.pipe.components, "unet": unet(8)}
     pipe = diffusers.StableDiffusionXLInpaintPipeline(**parts, add_watermarker=False)
     with pytest.raises(InpaintError, match=r"UNet of 8 input channels; expected .* 4 or 9"):
-        Inpainter(pipe)
+        UNetInpainter(pipe)
 
 
 def test_pickled_weights_are_refused(tiny_folder, tmp_path):
@@ -472,7 +473,8 @@ def test_a_truncated_file_is_explained(tiny_folder, tmp_path):
         ("tiny", {"device": "gpu"}, "device: got 'gpu'; expected 'auto', 'cpu'"),
         ("tiny", {"scheduler": "dimm"}, "did you mean 'ddim'"),
         ("tiny", {"vae": "/no/vae"}, "vae: '/no/vae' could not be loaded"),
-        ("tiny", {"offload": True}, "offload: got True with device 'cpu'"),
+        ("tiny", {"memory": "offload"}, "memory: got 'offload' with device 'cpu'"),
+        ("tiny", {"memory": "ofload"}, "memory: got 'ofload' .did you mean 'offload'"),
         ("tiny", {"variant": "fp8"}, "could not be loaded .*fp8"),
     ],
 )

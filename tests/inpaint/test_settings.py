@@ -49,6 +49,10 @@ def test_survives_json():
         ({"dilate": "big"}, "dilate: got 'big'"),
         ({"feather": -1}, "feather: got -1"),
         ({"fill_holes": 2}, "fill_holes: got 2"),
+        ({"differential": -1}, "differential: got -1; expected a whole number from 0 to 1024"),
+        ({"shape": "circle"}, "shape: got 'circle'; expected one of outline, hull, box"),
+        ({"control": "edges"}, "control: got 'edges'; expected one of picture, surroundings"),
+        ({"control_scale": 3}, "control_scale: got 3; expected a number from 0 to 2"),
         ({"colour_match": 1}, "colour_match: got 1; expected true or false"),
     ],
 )

@@ -1,0 +1,327 @@
+"""SDXL inpainting, LLaVA-1.5-7B and SAM ViT-H at their real sizes, with random weights.
+
+On any machine: every part is built on the meta device, which has shapes and no memory. Parameters
+are counted, the UNet and the autoencoder are run for every canvas that a crop may get, and what
+their layers hold at once is added up. From these follow the memory modes that graphics cards of
+several sizes would be given. Where there is a CUDA device, the pipeline is filled with random
+numbers as well and paints in every mode, with its peak of memory and seconds per step.
+
+    python -m benchmarks.full_size
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks import common
+from inpaint import InpaintSettings, fill
+from inpaint.geometry import plan_crop
+from inpaint.loading import quiet_libraries
+from inpaint.memory import MODES, choose_mode, decode_bytes, denoise_bytes, place
+
+CELL = 8
+UNET = {
+    "sample_size": 128, "in_channels": 9, "out_channels": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280), "layers_per_block": 2, "cross_attention_dim": 2048,
+    "transformer_layers_per_block": (1, 2, 10), "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True, "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
+}  # fmt: skip
+VAE = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4,
+    "sample_size": 1024, "scaling_factor": 0.13025,
+}  # fmt: skip
+CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+          "num_attention_heads": 12, "projection_dim": 768}  # fmt: skip
+CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+          "num_attention_heads": 20, "projection_dim": 1280, "hidden_act": "gelu"}  # fmt: skip
+EXPECTED = {
+    "unet": 2_567_478_084, "vae": 83_653_863, "text_encoder": 123_060_480,
+    "text_encoder_2": 694_659_840, "llava-1.5-7b": 7_063_427_072,
+}  # fmt: skip
+"""As published; SAM ViT-H is given as 641 million."""
+PICTURES = {
+    "a face in a photo": ((4032, 3024), (1800, 900, 2300, 1500)),
+    "a speck in a large scan": ((6720, 4480), (40, 4400, 64, 4430)),
+    "a wide banner": ((3000, 800), (100, 300, 2900, 500)),
+    "a tall door": ((1000, 3000), (400, 200, 640, 2900)),
+    "all of a thumbnail": ((320, 240), (0, 0, 320, 240)),
+}
+CARDS_GB = (80, 40, 24, 16, 12, 8, 6)
+
+
+def sdxl_parts(device: str = "meta", dtype: torch.dtype = torch.float16) -> dict[str, Any]:
+    """The four networks of SDXL inpainting."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    with torch.device(device):
+        made = {
+            "unet": UNet2DConditionModel(**UNET),
+            "vae": AutoencoderKL(**VAE),
+            "text_encoder": CLIPTextModel(CLIPTextConfig(**CLIP_L)),
+            "text_encoder_2": CLIPTextModelWithProjection(CLIPTextConfig(**CLIP_G)),
+        }
+    return {name: part.to(dtype).eval().requires_grad_(False) for name, part in made.items()}
+
+
+def finders() -> dict[str, Any]:
+    """The models that look, on the meta device: LLaVA-1.5-7B and SAM ViT-H."""
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        SamConfig,
+        SamModel,
+    )
+
+    vision = CLIPVisionConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+        image_size=336, patch_size=14, projection_dim=768,
+    )  # fmt: skip
+    text = LlamaConfig(vocab_size=32064, max_position_embeddings=4096)
+    huge = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16,
+            "mlp_dim": 5120, "global_attn_indexes": [7, 15, 23, 31]}  # fmt: skip
+    with torch.device("meta"):
+        return {
+            "llava-1.5-7b": LlavaForConditionalGeneration(
+                LlavaConfig(vision_config=vision, text_config=text)
+            ),
+            "sam-vit-huge": SamModel(SamConfig(vision_config=huge)),
+        }
+
+
+def count(network: Any) -> int:
+    """Parameters, each once."""
+    return sum(p.numel() for p in {id(p): p for p in network.parameters()}.values())
+
+
+class Held(TorchDispatchMode):
+    """Adds up the bytes of all tensors that are alive at once, weights not counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs))
+                 if isinstance(t, torch.Tensor)}  # fmt: skip
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._hold(tensor.untyped_storage(), given)
+        return out
+
+    def _hold(self, storage: Any, given: set[int]) -> None:
+        key = id(storage)
+        if key in self._seen or key in given:
+            return
+        size = storage.nbytes()
+        self._seen.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.now -= size
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """On the meta device attention is spelled out, scores and all; a GPU's kernels keep none."""
+    before = F.scaled_dot_product_attention
+
+    def fused(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return query.new_empty((*query.shape[:-1], value.shape[-1]))
+
+    F.scaled_dot_product_attention = fused
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = before
+
+
+def held_by(run: Callable[[], Any]) -> tuple[int, tuple[int, ...]]:
+    """Most bytes held at once, and the shape of what comes out."""
+    with torch.no_grad(), fused_attention(), Held() as held:
+        out = run()
+    return held.peak, tuple(out.shape)
+
+
+def denoise(unet: Any, canvas: tuple[int, int], pictures: int = 1) -> tuple[int, tuple[int, ...]]:
+    """One guided step on a canvas (width, height)."""
+    width, height = canvas
+    n, dtype = 2 * pictures, unet.dtype
+    with torch.device("meta"):
+        latents = torch.empty(n, 9, height // CELL, width // CELL, dtype=dtype)
+        words = torch.empty(n, 77, 2048, dtype=dtype)
+        more = {"text_embeds": torch.empty(n, 1280, dtype=dtype),
+                "time_ids": torch.empty(n, 6, dtype=dtype)}  # fmt: skip
+        time_step = torch.empty(n)
+        return held_by(lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample)
+
+
+def decode(vae: Any, canvas: tuple[int, int]) -> tuple[int, tuple[int, ...]]:
+    """Decoding one picture."""
+    with torch.device("meta"):
+        latents = torch.empty(1, 4, canvas[1] // CELL, canvas[0] // CELL, dtype=vae.dtype)
+        return held_by(lambda: vae.decode(latents).sample)
+
+
+def crops(settings: InpaintSettings) -> list[dict[str, Any]]:
+    """Which crop and canvas pictures of odd sizes get."""
+    rows = []
+    for name, (size, box) in PICTURES.items():
+        crop = plan_crop(box, size, settings)
+        rows.append({"picture": name, "size": f"{size[0]}x{size[1]}", "window": list(crop.window),
+                     "canvas": list(crop.canvas),
+                     "latents": [crop.canvas[0] // CELL, crop.canvas[1] // CELL]})  # fmt: skip
+    return rows
+
+
+def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """For each canvas: shapes in and out, and what is held at most."""
+    rows = []
+    for canvas in canvases:
+        step, latents = denoise(parts["unet"], canvas)
+        picture, pixels = decode(parts["vae"], canvas)
+        area = canvas[0] * canvas[1]
+        rows.append({
+            "canvas": f"{canvas[0]}x{canvas[1]}", "latents_out": list(latents),
+            "pixels_out": list(pixels), "step_gb": step / 1e9, "decode_gb": picture / 1e9,
+            "step_per_pixel": step / 2 / area, "decode_per_pixel": picture / 2 / area,
+            "step_guess_gb": denoise_bytes(area, 2) / 1e9,
+            "decode_guess_gb": decode_bytes(area, 2) / 1e9,
+        })  # fmt: skip
+    return rows
+
+
+def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str, Any]]:
+    """The mode that "auto" would take on cards of several sizes, by what looks beside."""
+    work, rows = (denoise_bytes(1024**2, 2), decode_bytes(1024**2, 2)), []
+    for gigabytes in CARDS_GB:
+        free = int(gigabytes * 0.95e9)  # the system and the kernels take some
+        row: dict[str, Any] = {"card_gb": gigabytes}
+        for name, others in finders_bytes.items():
+            row[name] = "-" if others > free else choose_mode(free - others, sizes, others, *work)
+        rows.append(row)
+    return rows
+
+
+def on_gpu(mode: str, steps: int) -> dict[str, Any]:
+    """Paint once in a mode with random weights, on the CUDA device that is there."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
+    from transformers import CLIPTokenizer
+
+    from inpaint.unet import UNetInpainter
+
+    torch.manual_seed(0)
+    parts = {name: part.to_empty(device="cpu") for name, part in sdxl_parts().items()}
+    for part in parts.values():
+        for weights in part.parameters():
+            torch.nn.init.normal_(weights, std=0.02)
+    folder = common.ROOT / "miniature" / "weights" / "inpainter" / "tokenizer"
+    words = CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+    pipe = StableDiffusionXLInpaintPipeline(
+        **parts, tokenizer=words, tokenizer_2=words, scheduler=EulerDiscreteScheduler(),
+        force_zeros_for_empty_prompt=True, add_watermarker=False,
+    )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    device = torch.device("cuda", 0)
+    started = time.perf_counter()
+    inpainter = UNetInpainter(pipe, place(pipe, device, mode))
+    image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    mask = np.zeros((1200, 1600), bool)
+    mask[500:700, 700:1000] = True
+    placed = time.perf_counter() - started
+    times: list[float] = []
+    torch.cuda.reset_peak_memory_stats()
+    result = fill(inpainter, image, mask, "pear", settings=InpaintSettings(steps=steps),
+                  on_step=lambda *_: times.append(time.perf_counter()))  # fmt: skip
+    return {
+        "mode": mode, "peak_gb": torch.cuda.max_memory_allocated() / 1e9, "place_s": placed,
+        "step_s": float(np.median(np.diff(times))), "canvas": list(result.canvas),
+        "preserved": bool((result.image == image)[~result.support].all()),
+        "notes": list(result.notes),
+    }  # fmt: skip
+
+
+def measure(steps: int, tiny: bool) -> dict[str, Any]:
+    """Everything, as one record."""
+    settings = InpaintSettings()
+    parts, looking = sdxl_parts(), finders()
+    counts = {name: count(n) for name, n in {**parts, **looking}.items()}
+    for name, expected in EXPECTED.items():
+        if counts[name] != expected:
+            raise SystemExit(f"{name} has {counts[name]:,} parameters; {expected:,} are published")
+    found_crops = crops(settings)
+    canvases = {tuple(row["canvas"]) for row in found_crops} | {(1024, 1024)}
+    chosen = [(1024, 1024)] if tiny else sorted(canvases)
+    sizes = {name: 2 * counts[name] for name in parts}
+    language = count(looking["llava-1.5-7b"].model.language_model.layers)
+    halves = sum(2 * counts[name] for name in looking)
+    beside = {"nothing beside": 0, "finders": halves,
+              "LVLM in 4 bits": halves - round((2 - 0.52) * language)}  # fmt: skip
+    return {
+        "parameters": counts,
+        "crops": found_crops,
+        "activations": activations(parts, chosen),
+        "cards": cards(sizes, beside),
+        "modes": [on_gpu(mode, steps) for mode in MODES[1:]] if torch.cuda.is_available() else None,
+    }
+
+
+def report(found: dict[str, Any]) -> None:
+    """The record as tables."""
+    for name, parameters in found["parameters"].items():
+        print(f"{name:>16}  {parameters / 1e6:9,.1f} M parameters  {parameters * 2e-9:6.2f} GB")
+    print("\nGB held at once in half precision, weights not counted; values per pixel of canvas")
+    common.show(found["activations"], {"canvas": "s", "step_gb": ".2f", "decode_gb": ".2f",
+                "step_per_pixel": ".0f", "decode_per_pixel": ".0f",
+                "step_guess_gb": ".2f", "decode_guess_gb": ".2f"})  # fmt: skip
+    print()
+    for row in found["crops"]:
+        print(f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}, latents "
+              f"{row['latents']}")  # fmt: skip
+    print()
+    print("memory mode that auto takes, by what looks beside the painter; -: that does not fit")
+    common.show(found["cards"], dict.fromkeys(found["cards"][0], ""))
+    if found["modes"] is None:
+        print("\nnot measured: painting in every memory mode (no CUDA device here)")
+    else:
+        common.show(found["modes"], {"mode": "s", "peak_gb": ".1f", "place_s": ".1f",
+                                     "step_s": ".2f", "preserved": ""})  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print and write ``benchmarks/results/full_size.json``."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--steps", type=int, default=6, help="denoising steps on a GPU")
+    args = parser.parse_args(argv)
+    with quiet_libraries():
+        found = measure(args.steps, args.tiny)
+    report(found)
+    common.write("full_size", found, Path(args.out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

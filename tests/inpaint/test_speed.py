@@ -1,0 +1,44 @@
+"""Faster networks paint what the plain one paints; compiling is left to machines with a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from inpaint import InpaintError, fill, load_inpainter
+from inpaint.speed import hasten
+
+
+def test_fused_paints_the_same(tiny_folder, nine, quick, picture, hole):
+    fast = load_inpainter(tiny_folder, offline=True, speed="fused")
+    plain = fill(nine, picture, hole, "a pear", seed=3, settings=quick).image
+    fused = fill(fast, picture, hole, "a pear", seed=3, settings=quick).image
+    assert np.abs(plain.astype(int) - fused).max() <= 2
+    weight = fast.pipe.unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert any(getattr(m, "fused_projections", False) for m in fast.pipe.unet.modules())
+
+
+def test_plain_touches_nothing():
+    network = nn.Linear(2, 2)
+    assert hasten(network, "plain") is network
+
+
+def test_refuses():
+    with pytest.raises(InpaintError, match=r"speed: got 'fusd' \(did you mean 'fused'\?\)"):
+        hasten(nn.Linear(2, 2), "fusd")
+    with pytest.raises(InpaintError, match="for a Linear, whose projections cannot be joined"):
+        hasten(nn.Linear(2, 2), "fused")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="compiles for a CUDA device")
+def test_compiled_paints_the_same(tiny_folder, quick, picture, hole):
+    paintings = [
+        fill(load_inpainter(tiny_folder, offline=True, device="cuda", speed=speed), picture, hole,
+             "a pear", seed=3, settings=quick).image.astype(int)
+        for speed in ("plain", "compiled")
+    ]  # fmt: skip
+    assert np.abs(paintings[0] - paintings[1]).mean() < 2
