@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from editor import __version__
-from editor.commands import batch, calibrate, edit, evaluate, several
+from editor.commands import batch, calibrate, edit, evaluate, serve, several
 from editor.commands.common import (
     add_common_options,
     add_model_options,
@@ -63,7 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     app = commands.add_parser("app", help="open the editor in a browser")
     app.add_argument("--port", type=int, default=8501)
+    app.add_argument("--host", default="localhost", metavar="ADDRESS",
+                     help="who may open it (default: this machine only; 0.0.0.0: everyone who "
+                          "reaches it, without a password)")  # fmt: skip
     app.set_defaults(run=_app)
+
+    serve.add_parsers(commands)
     return parser
 
 
@@ -117,7 +122,8 @@ def _presets(args: argparse.Namespace) -> int:
         words = load_words(resolve(preset.vocabulary, f"preset {preset.name!r}"))
         known = {"nouns": words.nouns, "colours": words.colours}
     facts = {"name": preset.name, "about": preset.about, "licence": preset.licence,
-             "lvlm": dict(preset.lvlm), "segmenter": dict(preset.segmenter),
+             preset.finder: dict(preset.find or preset.lvlm),
+             "segmenter": dict(preset.segmenter),
              "inpainter": dict(preset.inpainter), "grounding": dict(preset.grounding),
              "knows": known}  # fmt: skip
     print(json.dumps(facts, indent=None if args.json else 1))
@@ -146,12 +152,17 @@ def _app(args: argparse.Namespace) -> int:
 
     from editor.session_file import MAX_UPLOAD_BYTES
 
-    flags = ["--server.port", str(args.port), "--server.fileWatcherType", "none",
+    flags = ["--server.address", args.host, "--server.port", str(args.port),
+             "--server.fileWatcherType", "none", "--server.showEmailPrompt", "false",
              "--server.maxUploadSize", str(MAX_UPLOAD_BYTES // 1_000_000),
-             "--client.toolbarMode", "minimal", "--browser.gatherUsageStats", "false"]  # fmt: skip
+             "--client.toolbarMode", "minimal", "--browser.gatherUsageStats", "false",
+             # collecting garbage after every run takes half a second with the models in memory,
+             # and painting waits for it
+             "--runner.postScriptGC", "false"]  # fmt: skip
     # streamlit adds only the script's own folder to the path
     paths = [str(script.parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    return subprocess.call(
-        [sys.executable, "-m", "streamlit", "run", str(script), *flags], env=environment
-    )
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *flags]
+    if os.name == "posix":  # in this process's place: a signal to it must reach the server
+        os.execve(sys.executable, command, environment)
+    return subprocess.call(command, env=environment)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_LONGEST = 2_000  # characters of a message; what was given may be a book
+
 
 class GroundbrushError(Exception):
     """A request that cannot be met, said in one line.
@@ -19,6 +21,14 @@ class GroundbrushError(Exception):
     ...
     editor.errors.GroundbrushError: seed -1 given; expected a whole number from 0; try seed=0
     """
+
+    def __str__(self) -> str:
+        """The message; a very long one without its middle, for its end has the mend."""
+        words = super().__str__()
+        if len(words) <= _LONGEST:
+            return words
+        half = _LONGEST // 2
+        return f"{words[:half]} ... {words[-half:]}"
 
 
 @contextmanager

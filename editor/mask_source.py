@@ -116,7 +116,7 @@ def decode_mask(values: Mapping[str, Any]) -> np.ndarray:
         raw = zlib.decompressobj().decompress(packed, length + 1)
         if len(raw) != length:
             raise ValueError("its data is not of its size")
-    except (KeyError, TypeError, ValueError, binascii.Error, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, binascii.Error, zlib.error) as error:
         raise GroundbrushError(
             f"the recipe's mask cannot be read ({error}); expected the size and bits that "
             "groundbrush wrote"
@@ -146,7 +146,7 @@ def read_boxes(given: Any) -> tuple[Box, ...]:
 def _read_box(box: Any) -> Box:
     try:
         x0, y0, x1, y1 = (float(v) for v in box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         x0 = y0 = x1 = y1 = 0.0
     if not np.isfinite([x0, y0, x1, y1]).all() or x0 >= x1 or y0 >= y1:
         raise GroundbrushError(

@@ -74,8 +74,22 @@ def panoptic_sheet(image: np.ndarray, found: PanopticGrounding) -> Image.Image:
     pen.text((tile.width + 16, 14), _cut(pen, f"“{found.caption}”", LEGEND - 32, _SMALL),
              fill=_FAINT, font=ImageFont.load_default(_SMALL))  # fmt: skip
     for row, segment in enumerate(found.segments, 1):
-        _legend_row(pen, tile.width + 16, row * _LINE, segment)
+        _legend_row(pen, tile.width + 16, row * _LINE, segment, said_words(found, segment))
     return sheet
+
+
+def said_words(found: PanopticGrounding, segment: Segment) -> str:
+    """A segment's words as the sentence has them, or as they were asked for where it says more.
+
+    "Two cats" are asked for as "the cat" where a model knows no plurals; "the dog next to the
+    sofa" is more than its noun phrase, and "red and green apples" are two segments.
+    """
+    start, stop = segment.span
+    shared = any(s is not segment and s.span[0] < stop and start < s.span[1]
+                 for s in found.segments)  # fmt: skip
+    said = found.caption[start:stop]
+    more = len(segment.phrase.split()) > len(said.split())
+    return segment.phrase if shared or more else said
 
 
 def steps_strip(images: Sequence[np.ndarray], height: int = 512) -> np.ndarray:
@@ -86,7 +100,7 @@ def steps_strip(images: Sequence[np.ndarray], height: int = 512) -> np.ndarray:
     return np.hstack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in images])
 
 
-def _legend_row(pen: ImageDraw.ImageDraw, x: int, y: int, segment: Segment) -> None:
+def _legend_row(pen: ImageDraw.ImageDraw, x: int, y: int, segment: Segment, words: str) -> None:
     swatches = segment.ids[:4]
     for k, number in enumerate(swatches):
         pen.rectangle((x + 26 * k, y, x + 26 * k + 22, y + 22), fill=colour_of(number))
@@ -97,12 +111,14 @@ def _legend_row(pen: ImageDraw.ImageDraw, x: int, y: int, segment: Segment) -> N
     left = x + 26 * max(1, len(swatches)) + 6
     room = x + LEGEND - 32 - left
     ink = _INK if segment.found else _FAINT
-    pen.text((left, y - 2), _cut(pen, segment.phrase, room, _TEXT), fill=ink,
+    pen.text((left, y - 2), _cut(pen, words, room, _TEXT), fill=ink,
              font=ImageFont.load_default(_TEXT))  # fmt: skip
     kind = "thing" if segment.is_thing else "stuff"
     several = f", {len(segment.instances)} of them" if len(segment.instances) > 1 else ""
     detail = f"{segment.status} {segment.score:.2f}" if segment.found else segment.status
-    pen.text((left, y + 22), _cut(pen, f"{detail}, {kind}{several}", room, _SMALL), fill=_FAINT,
+    lost = segment.found and not segment.ids
+    told = f"{detail}, {kind}{several}" + (", in another's place" if lost else "")
+    pen.text((left, y + 22), _cut(pen, told, room, _SMALL), fill=_FAINT,
              font=ImageFont.load_default(_SMALL))  # fmt: skip
 
 

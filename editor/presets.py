@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError
+from editor.errors import GroundbrushError, one_line
+from editor.files import as_path, open_regular
 
 FOLDER = Path(__file__).parent / "presets"
 BUNDLED = "bundled:"
+_LARGEST = 1_000_000  # bytes of a file
 _PARTS = ("lvlm", "segmenter", "inpainter")
 
 
@@ -55,6 +58,7 @@ class Preset:
     find: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.find and self.lvlm:
             raise GroundbrushError(
                 f"preset {self.name!r} holds both lvlm and find; expected one: heads of an lvlm, "
@@ -70,6 +74,19 @@ class Preset:
                 raise GroundbrushError(
                     f"preset {self.name!r}: {part} is {value!r}; expected an object with a "
                     f'"path", e.g. {{"path": "folder or repository"}}'
+                )
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise GroundbrushError(f"the preset's name is {self.name!r}; expected a short text")
+        for name, kind, words in (("about", str, "a text"), ("licence", str, "a text"),
+                                  ("vocabulary", str | None, "a file's path, or null"),
+                                  ("size_gb", int | float | None, "a number, or null"),
+                                  ("grounding", Mapping, "an object of settings"),
+                                  ("find", Mapping, "an object")):  # fmt: skip
+            if not isinstance(getattr(self, name), kind):
+                raise GroundbrushError(
+                    f"preset {self.name!r}: {name} is {getattr(self, name)!r}; expected {words}"
                 )
 
     def _check_find(self) -> None:
@@ -143,7 +160,10 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
     if isinstance(name_or_file, Preset):
         return name_or_file
     given = os.fspath(name_or_file)
-    path = Path(given).expanduser() if given.endswith(".json") else FOLDER / f"{given}.json"
+    path = FOLDER / f"{given}.json"
+    if given.endswith(".json"):
+        with contextlib.suppress(RuntimeError):  # of a user that is not there
+            path = as_path(given).expanduser()
     if given.endswith(".json") or given in preset_names():
         return _read(path, given)
     near = difflib.get_close_matches(given, preset_names(), n=2, cutoff=0.4)
@@ -155,16 +175,21 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
 
 
 def _read(path: Path, given: str) -> Preset:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.exists(path):
         raise GroundbrushError(
             f"preset file {given} is not there; expected a JSON file or one of the names "
             f"{', '.join(preset_names())}"
-        ) from None
-    except (OSError, ValueError) as error:
+        )
+    with open_regular(path, "preset") as file:
+        content = file.read(_LARGEST + 1)
+    try:
+        if len(content) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST:,} bytes")
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise GroundbrushError(
-            f"preset file {given} cannot be read as JSON ({error}); copy a shipped one and edit it"
+            f"preset file {given} cannot be read as JSON ({one_line(error)}); copy a shipped one "
+            "and edit it"
         ) from error
     if not isinstance(raw, dict):
         raise GroundbrushError(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from editor.errors import GroundbrushError
+from editor.errors import GroundbrushError, one_line
+from editor.files import open_regular
 
+_LARGEST = 10_000_000  # bytes of a file
 _GLUE = frozenset(["a", "an", "the", "and", "with", "of", "background"])
 
 
@@ -54,5 +56,14 @@ class WordList:
 @cache
 def load_words(path: str) -> WordList:
     """Read the nouns and colours of a vocabulary file."""
-    raw = json.loads(Path(path).read_text(encoding="utf-8"))
-    return WordList(tuple(o["noun"] for o in raw["objects"]), tuple(raw["colours"]))
+    with open_regular(Path(path), "vocabulary") as file:
+        content = file.read(_LARGEST)
+    try:
+        raw = json.loads(content)
+        nouns, colours = (o["noun"] for o in raw["objects"]), raw["colours"]
+        return WordList(tuple(map(str, nouns)), tuple(map(str, colours)))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise GroundbrushError(
+            f"{path!r} is no vocabulary ({one_line(error)}); expected JSON with objects, each with "
+            "a noun, and colours; correct the preset"
+        ) from error

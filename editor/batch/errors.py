@@ -56,6 +56,10 @@ class ManifestError(GroundbrushError):
         count = f"{len(self.problems):,} problem{'s' * (len(self.problems) != 1)}"
         super().__init__("\n".join([f"{name}: {count}, and nothing was done", *shown]))
 
+    def __str__(self) -> str:
+        """A line for each problem; each is short enough by itself."""
+        return str(self.args[0])
+
 
 class BatchStopped(GroundbrushError):
     """The batch cannot go on (such as for a full disk); what is finished is kept."""

@@ -104,7 +104,7 @@ class FolderLock:
         os.lseek(self._file, 0, os.SEEK_SET)
         try:
             owner = json.loads(os.read(self._file, 4096) or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {"pid": "?"}  # it died while writing
         return owner if isinstance(owner, dict) else {"pid": "?"}
 

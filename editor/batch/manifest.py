@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -55,6 +57,10 @@ class Manifest:
     def picture(self, row: Row) -> Path:
         """The row's picture, looked up again: it must still lie in the root."""
         return inside(self.root, row.image)
+
+    def mask(self, row: Row) -> Path:
+        """The same of a row's mask."""
+        return inside(self.root, row.mask or "", "mask")
 
 
 def read_manifest(
@@ -167,8 +173,8 @@ def _folder_names(files: list[Path]) -> Iterator[str]:
         yield name if times[fold] == 1 else f"{name}-{digest(file.as_posix())[:8]}"
 
 
-def inside(root: Path, given: str) -> Path:
-    """A path under a root, links followed.
+def inside(root: Path, given: str, what: str = "image") -> Path:
+    """A path under a root, links followed; `what` names it in errors.
 
     Raises
     ------
@@ -176,15 +182,15 @@ def inside(root: Path, given: str) -> Path:
         When it leads outside, or cannot be a path.
     """
     if "://" in given:
-        raise GroundbrushError(f"image {given!r} is an address; download the picture first")
+        raise GroundbrushError(f"{what} {given!r} is an address; download the picture first")
     try:
         full = Path(os.path.realpath(root / as_path(given)))
     except (OSError, ValueError) as error:
-        raise GroundbrushError(f"image {given!r} cannot be a path ({one_line(error)})") from error
+        raise GroundbrushError(f"{what} {given!r} cannot be a path ({one_line(error)})") from error
     if not full.is_relative_to(root):
         raise GroundbrushError(
-            f"image {given!r} lies outside {str(root)!r}; expected a path in that folder; move the "
-            "picture, or name a folder above both with --root"
+            f"{what} {given!r} lies outside {str(root)!r}; expected a path in that folder; move "
+            "the picture, or name a folder above both with --root"
         )
     return full
 
@@ -199,6 +205,7 @@ def _collect(
     rows: list[Row] = []
     problems: list[Problem] = []
     names: dict[str, int] = {}
+    masks: dict[str, str] = {}
     number = 0
     for line, values in lines:
         if isinstance(values, Problem):
@@ -209,10 +216,13 @@ def _collect(
             row, wrong = read_row(values, number, text=text, defaults=defaults, line=line)
             if row is not None:
                 wrong = _check_place(root, row, names)
+                if row.mask is not None and not wrong:
+                    row, wrong = _with_mask(root, row, masks)
                 rows.append(row)
             problems += [Problem(words, number, line) for words in wrong]
         if len(problems) > _MANY or number > MAX_ROWS:
-            problems.append(Problem(f"the rest, from row {number + 1}, was not read"))
+            rest = f"the rest, from row {number + 1}, was not read; mend these first"
+            problems.append(Problem(rest))
             break
     if not number and not problems:
         problems.append(Problem("there are no rows; expected at least one"))
@@ -235,6 +245,18 @@ def _check_place(root: Path, row: Row, names: dict[str, int]) -> list[str]:
         wrong.append(f"its files would be called {row.name!r} as those of row {earlier}; give "
                      "another id")  # fmt: skip
     return wrong
+
+
+def _with_mask(root: Path, row: Row, known: dict[str, str]) -> tuple[Row, list[str]]:
+    """The row with its mask's digest, by which a later run sees that it was changed."""
+    assert row.mask is not None
+    try:
+        if row.mask not in known:
+            with open_regular(inside(root, row.mask, "mask"), "mask") as file:
+                known[row.mask] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (GroundbrushError, OSError) as error:
+        return row, [one_line(error)]
+    return dataclasses.replace(row, mask_digest=known[row.mask]), []
 
 
 def _read_jsonl(raw: bytes) -> Lines:

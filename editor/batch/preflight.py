@@ -43,6 +43,8 @@ def check_rows(editor: Editor, manifest: Manifest, rows: Iterable[Row], out: Pat
         if key not in seen:
             seen[key] = _wrong(editor, row)
         words = seen[key]
+        if words is None and row.mask is not None and is_own(manifest.mask(row), folder):
+            words = f"mask {row.mask!r} is a result in the output folder; choose another --out"
         if words is None and is_own(manifest.picture(row), folder):
             words = (
                 f"image {row.image!r} is a result in the output folder; choose another --out, for "

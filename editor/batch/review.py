@@ -6,7 +6,6 @@ word of the manifest is escaped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -18,25 +17,30 @@ from editor.files import atomic_write
 
 _STYLE = """
 :root{color-scheme:light dark;font:15px/1.45 system-ui,sans-serif;--line:#8884}
-body{margin:0 auto;max-width:1400px;padding:1rem}
+body{margin:0 auto;max-width:1600px;padding:1rem}
 h1{font-size:1.3rem;margin:.2rem 0}
 nav{position:sticky;top:0;background:Canvas;padding:.6rem 0;border-bottom:1px solid var(--line);
  display:flex;gap:.5rem;flex-wrap:wrap;align-items:center;z-index:1}
 nav button,nav input{font:inherit;padding:.25rem .7rem;border:1px solid var(--line);
  border-radius:1rem;background:transparent;color:inherit}
+nav button{cursor:pointer}
 nav button[aria-pressed=true]{background:CanvasText;color:Canvas}
+#shown{opacity:.75;font-size:.85rem}
 article{border-bottom:1px solid var(--line);padding:.9rem 0;content-visibility:auto;
- contain-intrinsic-size:auto 320px}
-h2{font-size:1rem;margin:0 0 .4rem;overflow-wrap:anywhere}
+ contain-intrinsic-size:auto 320px;display:flex;flex-wrap:wrap;gap:.4rem 1.4rem}
+h2{font-size:1rem;margin:0;flex:0 0 100%;overflow-wrap:anywhere}
 .status{display:inline-block;min-width:4.2rem;text-align:center;border-radius:.3rem;
  padding:0 .4rem;margin-right:.4rem;color:#fff;background:#666}
 .done{background:#1b7f3b}.failed{background:#b3261e}.held{background:#a15c00}
 .skipped,.absent{background:#4a5a78}
 .panels{display:flex;gap:.6rem;flex-wrap:wrap}
 figure{margin:0}figcaption{font-size:.8rem;opacity:.75}
-img{display:block;max-width:min(384px,90vw);height:auto;background:#8882}
-p,ul{margin:.3rem 0;overflow-wrap:anywhere}ul{padding-left:1.2rem}
+img{display:block;max-width:min(384px,29vw);height:auto;background:#8882;border-radius:.3rem}
+p,ul{margin:0;overflow-wrap:anywhere}ul{padding-left:1.2rem;flex:1 1 22rem}
+p{flex:0 0 100%;font-size:.85rem}
 [hidden]{display:none!important}
+@media(max-width:48rem){img{max-width:42vw}ul{flex-basis:100%}}
+@media print{nav{display:none}article{content-visibility:visible;break-inside:avoid}}
 """
 _SCRIPT = """
 "use strict";
@@ -49,6 +53,9 @@ function show(){const words=box.value.toLowerCase();let n=0;
   row.hidden=!on;n+=on}
  shown.textContent=n+" shown";
  for(const b of buttons)b.setAttribute("aria-pressed",b.dataset.filter===status)}
+const doubts=rows.filter(row=>row.dataset.doubt==="1").length,
+ doubt=buttons.find(b=>b.dataset.filter==="doubt");
+doubt.textContent+=" "+doubts;doubt.hidden=!doubts;
 for(const b of buttons)b.addEventListener("click",()=>{status=b.dataset.filter;show()});
 box.addEventListener("input",show);show();
 """
@@ -104,12 +111,11 @@ def article(result: Result) -> str:
         if kind in files
     )
     links = " · ".join(
-        f'<a href="{_link(files, kind)}">{escape(kind)}</a>'
+        f'<a href="{_link(files, kind)}">{escape(kind.replace("_", " "))}</a>'
         for kind in files
         if not kind.startswith("review_")
     )
-    checks = result["checks"]
-    doubt = any(checks.get(name) is False for name in ("gone", "grounded", "preserved"))
+    doubt = doubtful(result)
     facts = "".join(f"<li>{escape(str(words))}</li>" for words in _facts(result))
     return (
         f'<article data-status="{status}" data-doubt="{int(doubt)}">'
@@ -117,6 +123,11 @@ def article(result: Result) -> str:
         f"{escape(str(result['image']))}: {escape(_asked(result))}</h2>"
         f'<div class="panels">{panels}</div><ul>{facts}</ul><p>{links}</p></article>\n'
     )
+
+
+def doubtful(result: Result) -> bool:
+    """Whether a check of the painting was not passed."""
+    return any(result["checks"].get(name) is False for name in ("gone", "grounded", "preserved"))
 
 
 def _head(title: str, counts: Mapping[str, int]) -> str:
@@ -139,21 +150,22 @@ def _head(title: str, counts: Mapping[str, int]) -> str:
 
 
 def _asked(result: Result) -> str:
-    words = f"{result['action']} “{result['words']}”"
+    what = f"“{result['words']}”" if result["words"] else "the marked place"
+    words = f"{result['action']} {what}"
     return words if result["paint"] is None else f"{words} → “{result['paint']}”"
 
 
 def _facts(result: Result) -> list[str]:
     """What the row came to, in words."""
-    told = []
-    if result["score"] is not None:
-        told.append(f"{result['found']}, score {result['score']:.2f}")
-    if result["reason"]:
-        told.append(result["reason"])
-    told += [f"candidate {k}: box {c['box']}, score {c['score']:.2f}"
+    score = "" if result["score"] is None else f"{result['found']}, score {result['score']:.2f}"
+    reason = str(result["reason"] or "")
+    if reason.startswith("score "):  # it names the score itself
+        score = str(result["found"])
+    told = [": ".join(filter(None, (score, reason)))] if score or reason else []
+    told += [f"candidate {k}: box {', '.join(f'{v:g}' for v in c['box'])}, score {c['score']:.2f}"
              for k, c in enumerate(result["candidates"])]  # fmt: skip
     if result["checks"]:
-        told.append("checks: " + json.dumps(result["checks"], ensure_ascii=False))
+        told.append("checks: " + " · ".join(map(_check, result["checks"].items())))
     told += result["notes"]
     if result["status"] == "held":
         told.append(
@@ -161,6 +173,13 @@ def _facts(result: Result) -> list[str]:
             "and run it again with --resume"
         )
     return told
+
+
+def _check(named: tuple[str, Any]) -> str:
+    name, value = named
+    words = {True: "yes", False: "no", None: "not asked"}
+    plain = words[value] if value is None or isinstance(value, bool) else str(value)
+    return f"{name.replace('_', ' ')} {plain}"
 
 
 def _link(files: Mapping[str, str], kind: str) -> str:

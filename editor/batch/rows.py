@@ -22,12 +22,20 @@ GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
 GATES = ("skip", "hold", "paint")
 WORDS = ("find", "paint", "remove", "apply", "ground_all")
 """Columns that say what to do."""
+PLACES = ("box", "mask", "snap", "operations")
+"""Columns that say where, instead of words or beside them; for ``edit`` and ``remove``."""
 OPTIONS = ("seed", "variants", "candidate", "check", "retries", "draft", "settings", "gate")
 """Columns that say how; for rows that paint."""
-COLUMNS = ("image", "id", "action", *WORDS, *OPTIONS)
+COLUMNS = ("image", "id", "action", *WORDS, *PLACES, *OPTIONS)
 _OF_APPLY = ("seed", "settings", "gate")
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 _LONGEST = 2_000  # characters of a phrase, prompt or sentence
+_JSON = {
+    "settings": 'JSON, such as {"steps": 30}',
+    "operations": 'JSON, such as [{"op": "dilate", "pixels": 4}]',
+    "box": "x0,y0,x1,y1, several with ; between them",
+}
+"""What is not plain text in a CSV."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,17 @@ class Row:
     action
         One of `ACTIONS`.
     words
-        What to find, or the sentence of ``apply`` and ``ground-all``.
+        What to find, or the sentence of ``apply`` and ``ground-all``; empty where a box or a mask
+        says where and no words say what is there.
     paint
         What to paint instead, for ``edit``.
     options
-        Those of `OPTIONS` that were given, without the gate.
+        Those of `OPTIONS` that were given, without the gate; ``boxes``, ``snap`` and
+        ``operations`` as in a recipe.
+    mask
+        A picture that is white where to paint, relative to the root.
+    mask_digest
+        Of its content, when the manifest was read.
     gate
         What becomes of a row whose phrase is not plainly found; None: the batch's.
     line
@@ -63,6 +77,8 @@ class Row:
     words: str
     paint: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    mask: str | None = None
+    mask_digest: str | None = None
     gate: str | None = None
     line: int | None = None
 
@@ -72,27 +88,40 @@ class Row:
         return self.action in (EDIT, REMOVE, APPLY)
 
     @property
+    def placed(self) -> bool:
+        """Whether a box or a mask says where, so that nothing is looked for."""
+        return self.mask is not None or "boxes" in self.options
+
+    @property
     def grounds(self) -> bool:
         """Whether it has one phrase, found before anything is painted."""
-        return self.action in (GROUND, EDIT, REMOVE)
+        return self.action in (GROUND, EDIT, REMOVE) and not self.placed
 
     @property
     def checked(self) -> bool:
         """Whether the vision-language model looks at what was painted."""
         return bool(self.options.get("check", self.action == REMOVE))
 
-    def request(self) -> dict[str, Any]:
-        """The checked recipe of an ``edit`` or ``remove``, with the defaults of `Editor`'s."""
+    def request(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The checked recipe of an ``edit`` or ``remove``, with the defaults of `Editor`'s.
+
+        `mask` is the content of the row's, encoded; without it, one pixel stands for it.
+        """
         removing = self.action == REMOVE
         given = {"check": removing, "retries": 3 if removing and self.checked else 0,
                  **self.options}  # fmt: skip
-        return make_request(self.action, find=self.words, paint=self.paint, **given)
+        if self.mask is not None:
+            given["mask"] = mask or {"size": [1, 1], "bits": "eNprAAAAgQCB"}
+        return make_request(self.action, find=self.words or None, paint=self.paint, **given)
 
     def fingerprint(self, *more: str) -> str:
         """What a result depends on: two rows with the same one give the same files."""
         parts = asdict(self)
         for name in ("number", "name", "line", "gate"):
             parts.pop(name)
+        for name in ("mask", "mask_digest"):
+            if parts[name] is None:  # rows without one are what they were before there were masks
+                parts.pop(name)
         return digest(parts, *more)
 
 
@@ -150,7 +179,7 @@ def read_row(
     parts: dict[str, Any] = {"image": values.get("image")}
     if not isinstance(parts["image"], str) or not parts["image"].strip():
         wrong.append(f"image is {parts['image']!r}; expected a picture's path")
-    for read in (_read_action, _read_name):
+    for read in (_read_action, _read_name, _read_place):
         try:
             parts |= read(values, number)
         except GroundbrushError as error:
@@ -176,7 +205,13 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
     """What the words ask for."""
     said = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
     told = " and ".join(said) or "nothing"
-    if set(said) == {"find", "paint"}:
+    placed = any(values.get(name) is not None for name in ("box", "mask"))
+    words: Any
+    if placed and set(said) == {"paint"}:
+        action, words = EDIT, None
+    elif placed and set(said) == {"remove"} and said["remove"] is True:
+        action, words = REMOVE, None
+    elif set(said) == {"find", "paint"}:
         action, words = EDIT, said["find"]
     elif set(said) == {"find"}:
         action, words = GROUND, said["find"]
@@ -188,9 +223,10 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
     else:
         raise GroundbrushError(
             f"{told} given; expected find and paint (to replace), remove (words, or true beside "
-            "find), find alone (to look), ground_all or apply (a sentence)"
+            "find), find alone (to look), ground_all or apply (a sentence); a box or a mask may "
+            "stand for find"
         )
-    column = next(n for n in ("find", *WORDS) if said.get(n) == words)
+    column = next((n for n in ("find", *WORDS) if said.get(n) == words), "find")
     asked = values.get("action")
     if asked is not None and asked != action:
         near = difflib.get_close_matches(str(asked), ACTIONS, n=1)
@@ -200,7 +236,16 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
             "leave the action out, or give its columns"
         )
     paint = check_words("paint", said["paint"]) if action == EDIT else None
-    return {"action": action, "words": check_words(column, words), "paint": paint}
+    given = "" if words is None else check_words(column, words)
+    return {"action": action, "words": given, "paint": paint}
+
+
+def _read_place(values: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The mask's path."""
+    mask = values.get("mask")
+    if mask is not None and not isinstance(mask, str):
+        raise GroundbrushError(f"mask is {mask!r}; expected a picture's path")
+    return {"mask": mask}
 
 
 def _read_name(values: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -229,8 +274,9 @@ def _with_options(
 ) -> tuple[Row | None, list[str]]:
     """The row with its options, checked as one request."""
     action = parts["action"]
-    allowed = {EDIT: OPTIONS, REMOVE: OPTIONS, APPLY: _OF_APPLY}.get(action, ())
-    given = {name: values[name] for name in OPTIONS if name in values}
+    every = (*PLACES, *OPTIONS)
+    allowed = {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(action, ())
+    given = {name: values[name] for name in every if name in values}
     out_of_place = [name for name in given if name not in allowed]
     wrong = [
         f"{name} is given for {action}, which has no use for it; leave it empty"
@@ -240,6 +286,9 @@ def _with_options(
     if "settings" in options and isinstance(given.get("settings"), Mapping):
         given["settings"] = {**options["settings"], **given["settings"]}
     options |= given
+    options.pop("mask", None)
+    if "box" in options:
+        options["boxes"] = options.pop("box")
     gate = options.pop("gate", None)
     if gate is not None and gate not in GATES:
         wrong.append(f"gate is {gate!r}; expected one of {', '.join(GATES)}")
@@ -260,7 +309,7 @@ def _bad_text(name: str, value: Any) -> str | None:
     """What is wrong with a text as such."""
     if not isinstance(value, str):
         return None
-    if len(value) > _LONGEST and name != "settings":
+    if len(value) > _LONGEST and name not in _JSON:
         return f"{name} has {len(value):,} characters; expected at most {_LONGEST:,}"
     try:
         value.encode()
@@ -281,15 +330,17 @@ def _from_text(name: str, value: Any) -> Any:
         return int(plain)
     if name in ("remove", "check") and plain.lower() not in (*_TRUE, *_FALSE):
         return value  # some words
-    if name in ("remove", "check", "draft"):
+    if name in ("remove", "check", "draft", "snap"):
         if plain.lower() not in (*_TRUE, *_FALSE):
             raise GroundbrushError(f"{name} is {value!r}; expected true or false")
         return plain.lower() in _TRUE
-    if name == "settings":
+    if name == "box" and not plain.startswith("["):
+        plain = f"[[{plain.replace(';', '],[')}]]"
+    if name in _JSON:
         try:
             return json.loads(plain)
         except (ValueError, RecursionError) as error:
             raise GroundbrushError(
-                f'settings is {value[:60]!r}; expected JSON, such as {{"steps": 30}} ({error})'
+                f"{name} is {value[:60]!r}; expected {_JSON[name]} ({error})"
             ) from error
     return plain

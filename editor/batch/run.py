@@ -173,16 +173,18 @@ def run_batch(
         check_rows(editor, job.manifest, left, job.out)
         journal.append({"event": "run", "version": 1, "preset": editor.preset.name,
                         "rows": len(job.manifest.rows), "left": len(left)})  # fmt: skip
-        run = _Run(job, state, journal, engine(load, place), on_progress, existing)
+        crew = engine(load, place)
+        run = _Run(job, state, journal, crew, on_progress, existing)
         try:
-            run.work(left)
+            with contextlib.closing(crew):
+                run.work(left)
         except BaseException:
             # What went wrong is told, not that the sheet of what was done cannot be written then.
             with contextlib.suppress(GroundbrushError, OSError):
                 _publish(job, state)
             raise
         return BatchReport(_publish(job, state), len(left), job.out / RESULTS,
-                           job.out / REVIEW_SHEET, tuple(notes),
+                           job.out / REVIEW_SHEET, (*notes, *crew.notes),
                            time.perf_counter() - started)  # fmt: skip
 
 
@@ -243,7 +245,11 @@ class _Run:
             key = str(done.task.key)
             if done.facts is not None:
                 self.journal.append({"event": "found", "key": key, "facts": dict(done.facts)})
-                tasks += self._found(by_key[key], key, done.facts)
+                rows = by_key[key]
+                if done.result is not None:
+                    self._commit(done.task.row, done.result, done.picture)
+                    rows = [row for row in rows if row.number != done.task.row.number]
+                tasks += self._found(rows, key, done.facts)
             else:
                 assert done.result is not None
                 why = {name: done.result[name] for name in ("error", "reason")}

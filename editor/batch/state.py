@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -58,12 +59,16 @@ class State:
     def take(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Learn from the journal; of several records of one thing the last one counts."""
         for record in records:
-            if record.get("event") == "row":
-                fields = {f.name: record[f.name] for f in dataclasses.fields(Kept)}
-                fields["result"] = json.dumps(fields["result"])
-                self.rows[record["name"]] = Kept(**fields)
-            elif record.get("event") == "found":
-                self.found[record["key"]] = record["facts"]
+            with contextlib.suppress(KeyError, TypeError):  # of another version: done again
+                self._take(record)
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        if record.get("event") == "row":
+            fields = {f.name: record[f.name] for f in dataclasses.fields(Kept)}
+            fields["result"] = json.dumps(fields["result"])
+            self.rows[record["name"]] = Kept(**fields)
+        elif record.get("event") == "found":
+            self.found[record["key"]] = record["facts"]
 
     def fingerprint(self, row: Row) -> str:
         """What a row's result depends on."""

@@ -154,6 +154,8 @@ def paint_row(
             result = _ground_all(editor, files, picture)
         elif row.action == APPLY:
             result = _apply(editor, files, picture)
+        elif row.placed:
+            result = _edit_placed(editor, files, picture)
         else:
             assert key is not None
             assert facts is not None
@@ -173,7 +175,40 @@ def _edit(
     row = files.row
     edit = editor._paint(picture, row.request(), Callbacks(), found)
     _show_found(files, picture, found, row.options.get("candidate"))
-    told = {**_of(facts), "seconds": {"find": facts["seconds"]}, "recipe": edit.recipe()}
+    told = {**_of(facts), "seconds": {"find": facts["seconds"]}}
+    return _edited(files, edit, told)
+
+
+def _edit_placed(editor: Editor, files: RowFiles, picture: Picture) -> Result:
+    """An edit whose place a box or a mask says."""
+    from editor.painting import Callbacks
+
+    row = files.row
+    edit = editor._paint(picture, row.request(_row_mask(files.place, row, picture)), Callbacks())
+    files.mask(edit.support)
+    files.thumb("before", picture.pixels)
+    files.thumb("found", _tinted(picture.pixels, edit.support))
+    return _edited(files, edit, {"reason": "the place was given", "seconds": {}})
+
+
+def _row_mask(place: Place, row: Row, picture: Picture) -> dict[str, Any] | None:
+    """A row's mask as recipes have it."""
+    from editor.mask_source import encode_mask, read_mask
+
+    if row.mask is None:
+        return None
+    path = inside(place.root, row.mask, "mask")
+    if picture_facts(path)["sha256"] != row.mask_digest:
+        raise GroundbrushError(
+            f"the mask {row.mask!r} was changed while the batch ran; run it again with "
+            "--retry-failed"
+        )
+    return encode_mask(read_mask(path, picture.size))
+
+
+def _edited(files: RowFiles, edit: Edit, told: dict[str, Any]) -> Result:
+    """Save every variant; the result."""
+    row, told = files.row, {**told, "recipe": edit.recipe()}
     if not edit.done:
         return result_of(row, "absent", **{**told, "reason": edit.notes[-1]}, files=files.names,
                          notes=list(edit.notes))  # fmt: skip

@@ -23,6 +23,7 @@ from editor.evaluation.job import weights_mark
 from editor.files import safe_name
 from editor.images import open_picture
 from editor.models import Models
+from editor.pools import Pool
 from editor.presets import Preset, load_preset, preset_names
 from grounding.errors import GroundingError
 from grounding.families import FAMILIES
@@ -81,7 +82,7 @@ def preset_for(given: str, *, family: str | None = None, like: str = LIKE) -> Pr
 def _family_of(folder: Path) -> str:
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         if folder.is_dir():
             raise GroundbrushError(
                 f"{str(folder)!r} has no config.json that names a model type; expected a folder "
@@ -109,6 +110,7 @@ def run_calibration(
     figures: bool = True,
     on_load: Callable[[str], None] | None = None,
     on_pair: Callable[[int, int], None] | None = None,
+    pool: Pool | None = None,
 ) -> Calibrated:
     """Find a preset's heads and write its report; an interrupted run goes on where it was.
 
@@ -130,6 +132,8 @@ def run_calibration(
         Draw them.
     on_pair
         Called with (pairs measured, pairs in all).
+    pool
+        Who measures (`editor.pools.open_pool`); None: this process, which has the LVLM anyway.
 
     Raises
     ------
@@ -141,7 +145,11 @@ def run_calibration(
     pairs = draw_pairs(read_data(source), settings)
     changes = {k: v for k in ("query", "padding") if (v := getattr(settings, k)) is not None}
     changed = dataclasses.replace(preset, lvlm={**preset.lvlm, **changes})
-    lvlm = Models(changed, device=device, offline=offline, on_load=on_load).lvlm()
+
+    def load() -> LVLM:
+        return Models(changed, device=device, offline=offline, on_load=on_load).lvlm()
+
+    lvlm = load()
     if fresh:
         for name in ("measurements.bin", "measurements.json"):
             (out / name).unlink(missing_ok=True)
@@ -149,7 +157,9 @@ def run_calibration(
               "lvlm": _spec(changed), **settings.measuring,
               "weights": weights_mark(preset.path("lvlm"))}  # fmt: skip
     store = Store(out, header, lvlm.n_layers, lvlm.n_heads)
-    found = Calibration(measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair), settings)
+    measured = measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair, pool=pool,
+                             load=None if pool is None else load)  # fmt: skip
+    found = Calibration(measured, settings)
     drawn = _figures(found, lvlm, pairs) if figures else {}
     return Calibrated(found, write_report(found, preset, told, out, drawn))
 
@@ -185,7 +195,8 @@ def load_measured(folder: Path) -> Measured:
         header = json.loads(said.read_text(encoding="utf-8"))
         store = Store(folder, {k: v for k, v in header.items() if k not in ("layers", "heads")},
                       int(header["layers"]), int(header["heads"]))  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError,
+            RecursionError) as error:  # fmt: skip
         raise GroundbrushError(
             f"{str(folder)!r} holds no measurements; expected the --out folder of `groundbrush "
             "calibrate`"

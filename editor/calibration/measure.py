@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from editor.calibration.samples import Pair
 from editor.calibration.settings import CalibrationSettings
 from editor.errors import GroundbrushError, one_line, translate
 from editor.files import atomic_write
 from editor.images import open_picture
+from editor.pools import Here, Pool, Unit, Work
 from grounding import HeadMeasurements, attention_sums, phrase_contrast, spatial_entropy
 from grounding.errors import GroundingError
 
@@ -103,7 +105,7 @@ class Store:
         rows = rows[np.argsort(rows["number"], kind="stable")]
         return Measured(rows["sums"], rows["entropies"], rows["ious"], skipped)
 
-    def add(self, number: int, values: Mapping[str, np.ndarray] | None) -> None:
+    def add(self, number: int, values: Mapping[str, ArrayLike] | None) -> None:
         """Append one record; None for a pair that could not be measured."""
         row = np.zeros(1, self.dtype)
         row["number"], row["good"] = number, values is not None
@@ -121,8 +123,8 @@ class Store:
     @staticmethod
     def _check(said: Path, full: Mapping[str, Any]) -> None:
         try:
-            there = json.loads(said.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            there = dict(json.loads(said.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise GroundbrushError(
                 f"{str(said)!r} cannot be read ({one_line(error)}); give another --out, or --fresh"
             ) from error
@@ -141,6 +143,8 @@ def measure_pairs(
     store: Store,
     *,
     on_pair: OnPair | None = None,
+    pool: Pool | None = None,
+    load: Callable[[], LVLM] | None = None,
 ) -> Measured:
     """Read every pair once, all heads of all layers, and keep what ranks them.
 
@@ -156,6 +160,8 @@ def measure_pairs(
         Keeps the records; pairs it has are not read again.
     on_pair
         Called with (measured, in all).
+    pool, load
+        Who measures instead of this process, and what loads the same LVLM there.
 
     Raises
     ------
@@ -165,12 +171,17 @@ def measure_pairs(
     done = set(store.rows()["number"].tolist())
     reasons: list[str] = []
     count = sum(pair.number in done for pair in pairs)
+    units = []
     for image, group in groupby(pairs, key=lambda pair: pair.item.image):
         left = [pair for pair in group if pair.number not in done]
-        if not left:
-            continue
-        for pair, values in _measure_picture(lvlm, image, left, settings, reasons):
-            store.add(pair.number, values)
+        units += [Unit(f"the picture {image}", left)] if left else []
+    make = partial(_measurer, load or (lambda: lvlm), settings)
+    for answer in (pool or Here()).map(make, [[unit] for unit in units]):
+        left = answer.unit.value
+        values, why = answer.value or ([None] * len(left), [str(answer.gave_up)])
+        reasons += why
+        for pair, one in zip(left, values, strict=True):
+            store.add(pair.number, one)
             count += 1
             if on_pair:
                 on_pair(count, len(pairs))
@@ -179,6 +190,19 @@ def measure_pairs(
         why = f": {reasons[0]}" if reasons else ""
         raise GroundbrushError(f"none of the {len(pairs)} pairs could be measured{why}")
     return found
+
+
+def _measurer(load: Callable[[], LVLM], settings: CalibrationSettings) -> Work:
+    """What measures one picture's pairs: numbers as JSON has them, and why some have none."""
+    lvlm = load()
+
+    def work(pairs: Sequence[Pair]) -> tuple[list[Any], list[str]]:
+        reasons: list[str] = []
+        found = _measure_picture(lvlm, pairs[0].item.image, pairs, settings, reasons)
+        return [None if values is None else {k: v.tolist() for k, v in values.items()}
+                for _, values in found], reasons  # fmt: skip
+
+    return work
 
 
 def _measure_picture(

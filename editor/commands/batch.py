@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.commands.common import add_model_options, teller
+from editor.commands.common import (
+    add_engine_options,
+    add_memory_option,
+    add_model_options,
+    check_engine_options,
+    teller,
+)
 from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
     from editor.batch.engine import Load
     from editor.batch.manifest import Manifest
-    from editor.batch.run import Job
+    from editor.batch.run import Job, MakeEngine
 
 DONE, UNMET, USAGE, STOPPED = 0, 1, 2, 130
 _WORDS = ("find", "paint", "remove", "apply", "ground_all")
@@ -45,8 +53,10 @@ def add_parsers(commands: Any) -> None:
     run.add_argument("--dry-run", action="store_true",
                      help="check everything and say what would be done; load no model, write "
                           "nothing")  # fmt: skip
+    add_engine_options(run)
     _defaults(parser)
     add_model_options(parser)
+    add_memory_option(parser)
     parser.add_argument("--out", default="out/batch", metavar="DIR",
                         help="folder for results (default: %(default)s)")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
@@ -86,19 +96,20 @@ def run_command(args: argparse.Namespace) -> int:
     from editor.batch.progress import Ticker
     from editor.batch.run import Job, run_batch
 
+    check_engine_options(args)
     manifest = _manifest(args)
     job = Job(manifest, Path(args.out), gate=args.gate, suffix=args.format, resume=args.resume,
               retry_failed=args.retry_failed)  # fmt: skip
 
     def load() -> Editor:
         return Editor.load(args.preset, device=args.device, offline=args.offline,
-                           on_load=teller(args))  # fmt: skip
+                           memory=args.memory, on_load=teller(args))  # fmt: skip
 
     if args.dry_run:
         return _dry_run(args, job, load)
     ticker = None if args.quiet or args.json else Ticker()
     try:
-        report = run_batch(job, load, on_progress=ticker)
+        report = run_batch(job, load, on_progress=ticker, engine=_engine(args))
     except KeyboardInterrupt:
         print("groundbrush: stopped; what is finished is kept, --resume goes on", file=sys.stderr)
         return STOPPED
@@ -117,12 +128,22 @@ def run_command(args: argparse.Namespace) -> int:
     return UNMET if counts.get("failed") else DONE
 
 
+def _engine(args: argparse.Namespace) -> MakeEngine:
+    from editor.batch.engine import LocalEngine
+
+    if args.engine == "local":
+        return LocalEngine
+    from editor.batch.ray_engine import RayEngine
+
+    return partial(RayEngine, workers=args.workers, device=args.device)
+
+
 def _manifest(args: argparse.Namespace) -> Manifest:
     from editor.batch.manifest import read_folder, read_manifest
 
     words = {name: value for name in _WORDS if (value := getattr(args, name)) is not None}
     defaults = _given_defaults(args)
-    if Path(args.manifest).is_dir():
+    if os.path.isdir(args.manifest):
         if not words:
             _wrong_usage("a folder needs --find, --find and --paint, --remove, --apply or "
                          "--ground-all")  # fmt: skip

@@ -8,7 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from editor.commands.common import Bar, add_model_options, teller
+from editor.commands.common import (
+    Bar,
+    add_engine_options,
+    add_model_options,
+    engine_pool,
+    teller,
+)
 from editor.errors import GroundbrushError
 
 _ELBOW, _PER_SAMPLE = "elbow", "per-sample"
@@ -75,6 +81,7 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
     parser.add_argument("--no-figures", action="store_true", help="only numbers")
+    add_engine_options(parser)
     add_model_options(parser, preset=False)
     parser.add_argument(
         "--out", metavar="DIR", help="folder for the report (default: out/calibrate/NAME)"
@@ -100,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         given["threshold"] = _tau(args.tau)
     settings = CalibrationSettings.from_dict({**own, **given})
     out = Path(args.out) if args.out else Path("out/calibrate") / preset.name
-    with Bar(args, "calibrating", "pair") as bar:
+    with Bar(args, "calibrating", "pair") as bar, engine_pool(args, out) as pool:
         done = run_calibration(
             preset,
             out,
@@ -112,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
             figures=not args.no_figures,
             on_load=teller(args),
             on_pair=bar,
+            pool=pool,
         )
     if args.json:
         files = {name: str(path) for name, path in done.files.items()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from editor.api import Editor
+    from editor.pools import Pool
     from grounding.result import Grounding
 
 
@@ -27,9 +29,51 @@ def add_model_options(parser: argparse.ArgumentParser, *, preset: bool = True) -
     parser.add_argument("--offline", action="store_true", help="never ask the network")
 
 
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """``--memory``, of the commands that paint or find."""
+    parser.add_argument("--memory", metavar="MODE",
+                        help="where the models stay: resident, swap, offload, sequential, or auto "
+                             "(default: as the preset says)")  # fmt: skip
+
+
+def add_engine_options(parser: Any) -> None:
+    """``--engine`` and ``--workers``."""
+    parser.add_argument("--engine", default="local", choices=("local", "ray"),
+                        help="who works: this process, or workers of Ray, on this machine or on "
+                             "the cluster RAY_ADDRESS names (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="of Ray (default: one a GPU, or one for 4 CPUs)")  # fmt: skip
+
+
+def check_engine_options(args: argparse.Namespace) -> None:
+    """Refuse workers that nobody would start."""
+    if args.engine == "local" and args.workers is not None:
+        print(f"groundbrush {args.command}: --workers is for --engine ray", file=sys.stderr)
+        raise SystemExit(2)
+
+
+@contextmanager
+def engine_pool(args: argparse.Namespace, out: Path) -> Iterator[Pool | None]:
+    """Who the engine options say works; None: this process. What befell workers is told."""
+    check_engine_options(args)
+    if args.engine == "local":
+        yield None
+        return
+    from editor.pools import open_pool
+
+    pool = open_pool(args.engine, out / ".ray", workers=args.workers, device=args.device)
+    try:
+        yield pool
+    finally:
+        pool.close()
+        for note in pool.notes:
+            print(note, file=sys.stderr)
+
+
 def add_common_options(parser: argparse.ArgumentParser, shown: str = "what was found") -> None:
     """Those of every command that makes a picture: models, ``--out``, and how it tells."""
     add_model_options(parser)
+    add_memory_option(parser)
     parser.add_argument("--out", default="out", metavar="DIR",
                         help="folder for results (default: %(default)s)")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
@@ -41,7 +85,8 @@ def load_editor(args: argparse.Namespace) -> Editor:
     """The editor that the options describe."""
     from editor.api import Editor
 
-    return Editor.load(args.preset, device=args.device, offline=args.offline, on_load=teller(args))
+    return Editor.load(args.preset, device=args.device, offline=args.offline, memory=args.memory,
+                       on_load=teller(args))  # fmt: skip
 
 
 def report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:

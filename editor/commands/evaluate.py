@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from editor.commands.common import Bar, add_model_options, teller
+from editor.commands.common import (
+    Bar,
+    add_engine_options,
+    add_model_options,
+    engine_pool,
+    teller,
+)
 from editor.commands.evaluate_png import run_png_command
 
 if TYPE_CHECKING:
@@ -78,6 +84,7 @@ def add_parsers(commands: Any) -> None:
         help="show the N worst in a picture (default: %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
+    add_engine_options(parser)
     add_model_options(parser)
     parser.add_argument(
         "--out",
@@ -96,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         _wrong(f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
     if args.files:
         return _compare(args)
+    if args.benchmark == PNG and args.engine != "local":
+        _wrong(f"{PNG} is measured in this process only; leave --engine {args.engine} out")
     if args.benchmark == PNG:
         return run_png_command(args)
     from editor.evaluation.job import EvaluationJob, run_evaluation
@@ -114,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         fresh=args.fresh,
         sheet=args.failures,
     )
-    with Bar(args, "evaluating", "answer") as bar:
+    with Bar(args, "evaluating", "answer") as bar, engine_pool(args, job.out) as pool:
         found = run_evaluation(
             job,
             preset,
@@ -122,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
             offline=args.offline,
             on_load=teller(args),
             on_progress=bar,
+            pool=pool,
         )
     if args.json:
         print(

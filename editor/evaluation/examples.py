@@ -8,6 +8,7 @@ public code of the paper writes ``{"id", "prompt", "image"}``. Truth is optional
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
     GroundbrushError
         For a missing file, or a line that is not as described; the line's number is named.
     """
-    file = root / FILE if root.is_dir() else root
+    file = root / FILE if os.path.isdir(root) else root
     with open_regular(file, "JSON lines") as opened:
         lines = opened.read().decode("utf-8", "replace").splitlines()
     items: list[Item] = []
@@ -51,7 +52,8 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
             if not isinstance(raw, Mapping):
                 raise ValueError(f"a {type(raw).__name__} and not an object")
             items.append(_item(raw, number, file.parent, split))
-        except (GroundbrushError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (GroundbrushError, ValueError, TypeError, KeyError, OverflowError,
+                RecursionError, OSError) as error:  # fmt: skip
             raise GroundbrushError(
                 f"line {number} of {str(file)!r}: {one_line(error)}; expected "
                 '{"image": FILE, "phrase": WORDS} and, where known, "box", "mask" and "kind"'
@@ -97,10 +99,10 @@ def _inside(folder: Path, given: str) -> Path:
     """A file beside the JSONL or beside its folder; a path out of there is refused."""
     bases = (folder.resolve(), folder.resolve().parent)
     for base in bases:
-        path = (base / given).resolve()
-        if path.is_relative_to(base) and path.is_file():
+        path = Path(os.path.realpath(base / given))
+        if path.is_relative_to(base) and os.path.isfile(path):
             return path
-    if not any((base / given).resolve().is_relative_to(base) for base in bases):
+    if not any(Path(os.path.realpath(b / given)).is_relative_to(b) for b in bases):
         raise ValueError(f"{given!r} lies outside the folder of the file; copy it inside")
     raise ValueError(f"{given!r} is not there")
 

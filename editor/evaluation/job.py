@@ -21,6 +21,7 @@ from editor.evaluation.summary import Scores, groups, scores
 from editor.files import atomic_write
 from editor.machine import measured_on
 from editor.models import Models
+from editor.pools import Pool
 from editor.presets import Preset
 from grounding.errors import GroundingError
 
@@ -106,6 +107,7 @@ def run_evaluation(
     offline: bool = False,
     on_load: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
+    pool: Pool | None = None,
 ) -> Evaluation:
     """Evaluate a preset on a benchmark; an interrupted run goes on where it was.
 
@@ -117,6 +119,8 @@ def run_evaluation(
         As for :class:`editor.models.Models`.
     on_progress
         Called with (answers journalled, answers in all) after each picture.
+    pool
+        Who measures (`editor.pools.open_pool`); None: this process.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def run_evaluation(
             on_progress(count, total)
 
     load = _loader(job, preset, device, offline, on_load)
-    records = evaluate(load, items, job.arms, journal, on_records=on_records)
+    records = evaluate(load, items, job.arms, journal, on_records=on_records, pool=pool)
     return _concluded(job, preset, device, items, records, journal)
 
 

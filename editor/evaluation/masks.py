@@ -20,6 +20,8 @@ from editor.errors import GroundbrushError
 IGNORE = 255
 _FINE = 5  # COCO draws polygons on a grid five times as fine
 _MOST_PIXELS = 200_000_000
+_FURTHEST = 1_000_000  # pixels from the corner; an outline is walked pixel by pixel
+_LONGEST_RUN = 60  # bits
 
 Labels = NDArray[np.uint8]
 
@@ -40,10 +42,10 @@ class Polygons:
 
     def __post_init__(self) -> None:
         for part in self.parts:
-            if len(part) < 6 or len(part) % 2 or not np.isfinite(part).all():
+            if len(part) < 6 or len(part) % 2 or not _near(part):
                 raise GroundbrushError(
                     f"a polygon of {len(part)} numbers given; expected x, y pairs of at least "
-                    "three points, all finite"
+                    f"three points, all within {_FURTHEST:,} pixels"
                 )
 
     def draw(self, size_wh: tuple[int, int]) -> Labels:
@@ -78,6 +80,14 @@ class Shapes:
     """
 
     shapes: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+
+    def __post_init__(self) -> None:
+        for label, points in self.shapes:
+            if not points or not _near([v for point in points for v in point]):
+                raise GroundbrushError(
+                    f"a shape {label!r} of {len(points)} points given; expected at least one, all "
+                    f"within {_FURTHEST:,} pixels"
+                )
 
     def draw(self, size_wh: tuple[int, int]) -> Labels:
         """See :class:`Truth`."""
@@ -119,6 +129,11 @@ def coco_truth(segmentation: Any) -> Truth:
     # two points enclose no pixel
     parts = (tuple(float(v) for v in part) for part in segmentation)
     return Polygons(tuple(part for part in parts if len(part) >= 6))
+
+
+def _near(values: Sequence[float]) -> bool:
+    """Whether all are numbers that a picture's pixels may have."""
+    return bool((np.abs(np.asarray(values, np.float64)) <= _FURTHEST).all())
 
 
 def polygon_mask(outline: Sequence[float], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
@@ -192,7 +207,8 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
         ) from error
     if not 0 < height * width <= _MOST_PIXELS or min(height, width) < 1:
         raise GroundbrushError(f"run lengths of size {height} by {width}; expected a picture's")
-    if (runs < 0).any() or runs.sum() != height * width:
+    # a sum of huge runs may overflow to the right one
+    if (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
         raise GroundbrushError(
             f"run lengths that sum to {int(runs.sum())} given; expected {height * width} for a "
             f"mask of {height} by {width}, none negative"
@@ -219,6 +235,8 @@ def _counts(text: str) -> list[int]:
             raise ValueError(f"the character {character!r} is not of COCO's alphabet")
         value |= (code & 0x1F) << shift
         shift += 5
+        if shift > _LONGEST_RUN:
+            raise ValueError("a run has no end")
         if code & 0x20:
             continue
         if code & 0x10:

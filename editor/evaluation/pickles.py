@@ -7,8 +7,9 @@ dangerous is that it may name functions to call, so every name is refused.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from editor.errors import GroundbrushError, one_line
 from editor.files import open_regular
@@ -18,12 +19,43 @@ LARGEST = 2**30
 """Largest file in bytes that is read; RefCOCO's have about 50 million."""
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _PlainUnpickler(pickle._Unpickler):
+    """The one written in Python: C's makes room for as many objects as a pickle says it has."""
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
     def persistent_load(self, pid: object) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for the outside object {pid!r}")
+        raise pickle.UnpicklingError("it asks for an outside object")
+
+    def _check_keys(self, keys: Iterable[Any]) -> None:
+        """Refuse tuples and the like: to hash nested ones may take for ever."""
+        if not all(isinstance(key, PLAIN) for key in keys):
+            raise pickle.UnpicklingError("a name in it is no plain text or number")
+
+    def load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        pickle._Unpickler.load_setitem(self)  # type: ignore[attr-defined]
+
+    def load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        pickle._Unpickler.load_setitems(self)  # type: ignore[attr-defined]
+
+    def load_dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        pickle._Unpickler.load_dict(self)  # type: ignore[attr-defined]
+
+    def refuse_sets(self) -> NoReturn:
+        raise pickle.UnpicklingError("it holds a set")
+
+    dispatch |= {
+        pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict, pickle.ADDITEMS[0]: refuse_sets,
+        pickle.FROZENSET[0]: refuse_sets,
+    }  # fmt: skip
 
 
 def load_plain_pickle(path: Path) -> Any:

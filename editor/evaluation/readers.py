@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_items(chosen: Benchmark, root: Path, split: str | None = None) -> list[
     GroundbrushError
         For a missing folder or file, a damaged one, or a split without items.
     """
-    if not root.exists():
+    if not os.path.exists(root):
         raise GroundbrushError(
             f"{str(root)!r} does not exist; expected the folder that holds {chosen.name.split()[0]}"
         )

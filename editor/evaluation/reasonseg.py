@@ -41,7 +41,7 @@ def _item(file: Path, split: str) -> Item:
             for s in raw["shapes"]
         )
         group = "long" if raw["is_sentence"] else "short"
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise GroundbrushError(
             f"{str(file)!r} is not a ReasonSeg file ({error!r}); expected text, is_sentence and "
             "shapes; get it again"
@@ -59,6 +59,6 @@ def _read(file: Path) -> Any:
     for encoding in ("utf-8", "cp1252"):
         try:
             return json.loads(data.decode(encoding))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     raise GroundbrushError(f"{str(file)!r} is not JSON in UTF-8 or cp1252; get it again")

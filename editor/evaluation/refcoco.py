@@ -56,9 +56,9 @@ def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item
         raise GroundbrushError(
             f"refs({partition}).p in {str(folder)!r} holds no list of references; get it again"
         )
-    chosen = [ref for ref in refs if _in_split(str(ref.get("split", "")), split)]
+    chosen = [ref for ref in refs if _in_split(_word(ref.get("split", "")), split)]
     if not chosen:
-        there = ", ".join(sorted({str(ref.get("split")) for ref in refs})) or "none"
+        there = ", ".join(sorted({_word(ref.get("split")) for ref in refs})) or "none"
         raise GroundbrushError(
             f"{name} ({partition}) has no split {split!r}; expected one of those in the file: "
             f"{there}"
@@ -67,11 +67,16 @@ def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item
         return [
             item for ref in chosen for item in _items(ref, annotations, images, pictures, split)
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GroundbrushError(
             f"the files in {str(folder)!r} do not fit together ({error!r}); expected refs(...).p "
             "and instances.json of one publication; get both again"
         ) from error
+
+
+def _word(value: Any) -> str:
+    """A text or number as text; a list of a hostile file may be endless as text."""
+    return str(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 def _in_split(of_ref: str, wanted: str) -> bool:
@@ -89,7 +94,7 @@ def _instances(path: Path) -> tuple[dict[int, Mapping[str, Any]], dict[int, Mapp
             {int(a["id"]): a for a in raw["annotations"]},
             {int(i["id"]): i for i in raw["images"]},
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise GroundbrushError(
             f"{str(path)!r} cannot be read as COCO instances ({error!r}); get it again"
         ) from error
@@ -119,11 +124,11 @@ def _items(
     file = pictures / Path(str(image["file_name"])).name
     segmentation = coco_truth(truth["segmentation"])
     for sentence in ref["sentences"]:
-        phrase = str(sentence["sent"])
+        phrase = _word(sentence["sent"])
         if not phrase.strip():  # one of RefCOCO's is blank
             continue
         yield Item(
-            id=f"{split}-{sentence['sent_id']}",
+            id=f"{split}-{_word(sentence['sent_id'])}",
             image=file,
             phrase=phrase,
             split=split,
@@ -131,5 +136,5 @@ def _items(
             box=(x, y, x + width, y + height),
             truth=segmentation,
             size_wh=size,
-            target=str(ref["ann_id"]),
+            target=_word(ref["ann_id"]),
         )

@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from editor.evaluation.arms import Arm, Greedy, Head
 from editor.evaluation.items import Item
 from editor.evaluation.masks import encode_rle
 from editor.images import open_picture
+from editor.pools import Here, Pool, Unit, Work
 from grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_to_image
 from grounding.boxes import map_boxes
 from grounding.errors import GroundingError
@@ -88,7 +90,10 @@ class Journal:
                         lines.append(_light(json.loads(line)))
                         end += len(line)
             header, *records = lines
-        except (ValueError, AttributeError) as error:
+            for record in records:
+                if not {"arm", "item"} <= set(record):
+                    raise ValueError("a record without arm or item")
+        except (ValueError, AttributeError, RecursionError, OSError) as error:
             raise GroundbrushError(
                 f"{str(self.path)!r} is not a journal of measurements ({one_line(error)}); move it "
                 "away or give another --out"
@@ -139,6 +144,7 @@ def evaluate(
     journal: Journal,
     *,
     on_records: OnRecords | None = None,
+    pool: Pool | None = None,
 ) -> list[Record]:
     """Ground every item with every arm, skipping what the journal has.
 
@@ -158,6 +164,8 @@ def evaluate(
         Keeps the records.
     on_records
         Called with the number of new records after each picture.
+    pool
+        Who measures; None: this process. `load` is then called in every process of it.
 
     Returns
     -------
@@ -167,17 +175,49 @@ def evaluate(
         lengths) is in the journal.
     """
     for changes, group in _by_lvlm(arms):
-        pictures = _open_pictures(items, group, journal)
-        if not pictures:
-            continue
-        grounder = load(changes)
-        for image, asked in pictures.items():
-            records = _measure_picture(grounder, image, asked, group, journal)
+        units = [
+            Unit(f"the picture {image}", _Asked(image, asked, group, _open(asked, group, journal)))
+            for image, asked in _open_pictures(items, group, journal).items()
+        ]
+        make = partial(_measurer, load, changes)
+        for answer in (pool or Here()).map(make, [[unit] for unit in units]):
+            records = answer.value
+            if answer.gave_up is not None:
+                records = answer.unit.value.failed(answer.gave_up)
             journal.add(records)
             if on_records:
                 on_records(len(records))
     latest = {(r["arm"], r["item"]): r for r in journal.records}
     return [latest[arm.name, item.id] for arm in arms for item in items]
+
+
+class _Asked(NamedTuple):
+    """What is asked about one picture: items, arms, and the (arm, item) that are still open."""
+
+    image: Path
+    items: Sequence[Item]
+    arms: Sequence[Arm]
+    open: frozenset[tuple[str, str]]
+
+    def failed(self, why: str) -> list[Record]:
+        """Records that say why there are none."""
+        return [{**_facts(item), "arm": arm.name, "error": why}
+                for item in self.items for arm in self.arms
+                if (arm.name, item.id) in self.open]  # fmt: skip
+
+
+def _open(
+    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (arm.name, item.id) for arm in arms for item in items if not journal.done(arm.name, item.id)
+    )
+
+
+def _measurer(load: Load, changes: Mapping[str, Any]) -> Work:
+    """What measures pictures, with its models loaded."""
+    grounder = load(changes)
+    return lambda asked: _measure_picture(grounder, asked)
 
 
 def _by_lvlm(arms: Sequence[Arm]) -> list[tuple[Mapping[str, Any], list[Arm]]]:
@@ -203,28 +243,22 @@ def _open_pictures(
     return pictures
 
 
-def _measure_picture(
-    grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence[Arm], journal: Journal
-) -> list[Record]:
+def _measure_picture(grounder: Grounder, asked: _Asked) -> list[Record]:
     """Records of one picture; an item that fails gets a record that says why."""
     try:
-        seen = _look(grounder, image, items, arms)
+        seen = _look(grounder, asked.image, asked.items, asked.arms)
     except (GroundbrushError, GroundingError) as error:
-        if len(items) > 1:  # one overlong phrase must not take the others along
-            return [r for item in items
-                    for r in _measure_picture(grounder, image, [item], arms, journal)]  # fmt: skip
-        return [
-            {**_facts(items[0]), "arm": arm.name, "error": one_line(error)}
-            for arm in arms
-            if not journal.done(arm.name, items[0].id)
-        ]
+        if len(asked.items) > 1:  # one overlong phrase must not take the others along
+            return [r for item in asked.items
+                    for r in _measure_picture(grounder, asked._replace(items=[item]))]  # fmt: skip
+        return asked.failed(one_line(error))
     truths: dict[int, np.ndarray] = {}
-    records = []
-    for number, item in enumerate(items):
-        for arm in arms:
-            if not journal.done(arm.name, item.id):
-                records.append(_measure(grounder, seen, number, arm, truths))
-    return records
+    return [
+        _measure(grounder, seen, number, arm, truths)
+        for number, item in enumerate(asked.items)
+        for arm in asked.arms
+        if (arm.name, item.id) in asked.open
+    ]
 
 
 def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence[Arm]) -> _Seen:

@@ -144,5 +144,7 @@ def _command(tokens: Sequence[Token]) -> tuple[str, tuple[Token, ...]]:
         for k, token in enumerate(tokens):
             if k and token.lower_ in particles:
                 verb = "swap" if first == "swap" else "remove"
-                return verb, (*tokens[1:k], *tokens[k + 1 :])
+                # "off the wall" says what it leaves, not which one is meant
+                rest = () if token.lower_ == "off" else tokens[k + 1 :]
+                return verb, (*tokens[1:k], *rest)
     return (first if first in words.COMMANDS else ""), tuple(tokens[1:])

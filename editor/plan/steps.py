@@ -123,7 +123,9 @@ class Unread:
     def __post_init__(self) -> None:
         object.__setattr__(self, "span", _span(self.span))
         if not (isinstance(self.words, str) and isinstance(self.reason, str) and self.reason):
-            raise GroundbrushError("an unread part needs words and a reason, both text")
+            raise GroundbrushError(
+                "an unread part lacks something; expected words and a reason, both text"
+            )
 
     def __str__(self) -> str:
         """One line for people."""

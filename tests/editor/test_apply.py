@@ -17,6 +17,7 @@ from editor.images import Picture, open_picture
 from editor.mask_source import decode_mask
 from grounding.result import Candidate, Grounding
 from miniature.scenes import compose
+from multiobject.finding import Found
 from multiobject.instances import Place, split_places, tight_box
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0)}
@@ -76,7 +77,7 @@ def painter(monkeypatch) -> SquarePainter:
     def find_places(_, picture, asked):
         found = [made.ground(picture, words) for words, _ in asked]
         return [
-            [Place(p.mask, p.score) for p in split_places(picture.pixels, one, at_most=count,
+            [Place(p.mask, p.score) for p in split_places(picture.pixels, Found(one), at_most=count,
                                                            refine=False)]
             for one, (_, count) in zip(found, asked, strict=True)
         ]  # fmt: skip

@@ -113,7 +113,7 @@ def test_a_plan_can_be_changed_by_hand() -> None:
         ({"steps": [3]}, r"step 0 \(from 0\): a step is 3; expected a mapping"),
         ({"steps": [{"find": "x"}]}, "a step has no 'action'"),
         ({"steps": [{"action": "remove", "find": "x", "where": 1}]}, "unknown name 'where'"),
-        ({"unread": [{"span": [0, 1], "words": "x"}]}, "needs words and a reason"),
+        ({"unread": [{"span": [0, 1], "words": "x"}]}, "expected words and a reason"),
         ({"notes": [1]}, "notes are"),
         ({"sentence": 3}, "sentence is 3; expected text"),
     ],

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from editor.batch import BatchReport, BatchStopped, Job, ManifestError, read_manifest, run_batch
 from editor.batch import run as run_module
-from editor.batch.journal import decode
+from editor.batch.journal import decode, encode
 from editor.batch.store import load_grounding, save_grounding
 from editor.errors import GroundbrushError
 from editor.images import read_recipe
@@ -568,3 +568,76 @@ def test_what_is_no_kept_grounding_is_refused(tmp_path: Path, content: bytes) ->
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(GroundbrushError, match="the kept grounding .* cannot be read"):
         load_grounding(tmp_path / "x.npz")
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """Sets the system's own limit on the length of files, and takes it back."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(length: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_the_systems_limit_on_files_stops_at_the_journal_and_fails_rows_before(
+    memory: Path, small_files: Callable[[int], None]
+) -> None:
+    manifest = read_manifest(mixed_manifest(memory, 20))
+    calm, limited = memory / "calm", memory / "limited"
+    run_batch(Job(manifest, calm), FakeEditor)
+    small_files(6_000)  # a few of the journal's lines
+    with pytest.raises(BatchStopped, match=r"cannot write the journal .*File too large"):
+        run_batch(Job(manifest, limited), FakeEditor)
+    small_files(-1)
+    report = run_batch(Job(manifest, limited, retry_failed=True), FakeEditor)
+    assert outputs(limited) == outputs(calm)
+    assert report.notes == ()  # the line that did not fit was taken back at once
+
+
+def test_a_result_beyond_the_systems_limit_fails_its_row_only(
+    memory: Path, small_files: Callable[[int], None]
+) -> None:
+    picture_file(memory / "small.png")
+    picture_file(memory / "large.png", size=(200, 200))
+    lines = [json.dumps({"image": f"{name}.png", **EDIT}) for name in ("small", "large", "small")]
+    (memory / "m.jsonl").write_text("\n".join(lines))
+    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    small_files(60_000)
+    report = run_batch(job, FakeEditor)
+    small_files(-1)
+    assert report.counts == {"done": 2, "failed": 1}
+    failed = results(memory / "out")[1]
+    assert "cannot write" in failed["error"]["message"]
+    assert "file too large" in failed["error"]["message"]
+    assert not list((memory / "out").glob("00002-large.*"))
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "proc"])
+def test_a_place_where_no_folder_can_be_is_refused_before_anything(
+    bench: Bench, place: str
+) -> None:
+    (bench.folder / "file").write_text("mine")
+    bench.out = {"file": bench.folder / "file", "below a file": bench.folder / "file/out",
+                 "proc": Path("/proc/groundbrush/out")}[place]  # fmt: skip
+    if place == "proc" and not Path("/proc").is_dir():
+        pytest.skip("no /proc here")
+    with pytest.raises(GroundbrushError, match=r"cannot (lock|write) .*; choose another --out"):
+        bench.run(EDIT)
+    assert bench.calls == []
+    assert (bench.folder / "file").read_text() == "mine"
+
+
+def test_a_journal_of_another_version_is_passed_over(bench: Bench) -> None:
+    bench.run(EDIT)
+    before = outputs(bench.out)
+    journal = bench.out / ".batch/journal"
+    odd = [{"event": "row", "name": "00001-a"}, {"event": "row", "name": []}, {"event": "found"},
+           {"event": "row", "files": 3}, {"event": {}}, {}]  # fmt: skip
+    journal.write_bytes(b"".join(map(encode, odd)) + journal.read_bytes()
+                        + b"".join(map(encode, odd)))  # fmt: skip
+    assert bench.run(EDIT, resume=True).worked == 0
+    assert outputs(bench.out) == before

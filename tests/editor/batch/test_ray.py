@@ -1,0 +1,336 @@
+"""The same batch on two workers of Ray: the same files, whatever happens to the workers.
+
+Ray takes half a minute to start: GROUNDBRUSH_RAY=1 asks for these tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fake_editor
+import pytest
+from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
+
+from editor.batch import BatchStopped, Job, read_manifest, run_batch
+from editor.batch.engine import LocalEngine
+from editor.batch.journal import decode
+from editor.batch.ray_engine import RayEngine
+from editor.cli import main
+from editor.errors import GroundbrushError
+from editor.pools import Unit, open_pool
+from editor.ray_pool import Notebook, Share, share
+
+needs_ray = pytest.mark.skipif(
+    not os.environ.get("GROUNDBRUSH_RAY"),
+    reason="Ray takes half a minute to start; GROUNDBRUSH_RAY=1 asks for it",
+)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Any:
+    """A cluster of two CPUs in this machine, for all of the tests here."""
+    pytest.importorskip("ray.data", reason="pip install 'groundbrush[ray]'")
+    from editor.ray_pool import import_ray
+
+    module = import_ray()
+    for ours in (fake_editor, sys.modules[__name__]):  # no worker could import them
+        module.cloudpickle.register_pickle_by_value(ours)
+    module.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                object_store_memory=100_000_000, logging_level="error")  # fmt: skip
+    yield module
+    module.shutdown()
+
+
+two_workers = partial(RayEngine, workers=2, device="cpu")
+
+
+class Mortal(FakeEditor):
+    """Dies with its process where the words say so: once, or every time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def ground(self, image: Any, phrase: str) -> Any:
+        self._live(phrase)
+        return super().ground(image, phrase)
+
+    def _paint(self, image: Any, request: dict, callbacks: Any, found: Any) -> Any:
+        self._live(request["paint"] or "")
+        return super()._paint(image, request, callbacks, found)
+
+    def _live(self, words: str) -> None:
+        with (self.folder / "calls").open("a") as file:
+            file.write(f"{words}\n")
+        died = self.folder / f"died-{words.replace(' ', '-')}"
+        if "mortal" in words or ("once" in words and not died.exists()):
+            died.touch()
+            os._exit(1)
+
+
+@needs_ray
+def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> None:
+    manifest = read_manifest(mixed_manifest(memory))
+    here, there = memory / "here", memory / "there"
+    run_batch(Job(manifest, here), FakeEditor)
+    seen: list[Any] = []
+    report = run_batch(Job(manifest, there), FakeEditor, engine=two_workers,
+                       on_progress=seen.append)  # fmt: skip
+    assert outputs(there) == outputs(here)
+    assert report.notes == ()
+    assert (seen[-1].stage, seen[-1].done) == ("painting", seen[-1].total)
+    rows = Counter(r["name"] for r in decode((there / ".batch/journal").read_bytes())[0]
+                   if r["event"] == "row")  # fmt: skip
+    assert set(rows.values()) == {1}
+    assert not (there / ".batch/ray").exists()
+    again = run_batch(Job(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
+    assert again.worked == 0  # what one engine began, the other one knows
+
+
+@needs_ray
+def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
+    memory: Path, ray: Any
+) -> None:
+    picture_file(memory / "a.png")
+    rows = [{"find": f"thing {k}", "paint": f"a hat {k}"} for k in range(6)]
+    rows[1]["find"], rows[3]["paint"] = "the once lost", "a once torn hat"
+    rows[2]["find"], rows[4]["paint"] = "the mortal", "a mortal hat"
+    path = memory / "m.jsonl"
+    path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in rows))
+    manifest = read_manifest(path)
+    report = run_batch(Job(manifest, memory / "out"), partial(Mortal, memory), engine=two_workers)
+    made = results(memory / "out")
+    assert [row["status"] for row in made] == ["done", "done", "failed", "done", "failed", "done"]
+    assert [made[k]["error"]["stage"] for k in (2, 4)] == ["find", "paint"]
+    for k in (2, 4):
+        assert made[k]["error"]["kind"] == "WorkerDied"
+        assert "its worker died 3 times (process" in made[k]["error"]["message"]
+        assert not made[k]["files"]
+        assert not list((memory / "out").glob(f"{made[k]['id']}.*"))
+    calls = Counter((memory / "calls").read_text().splitlines())
+    deadly = {"the once lost": 2, "a once torn hat": 2, "the mortal": 3, "a mortal hat": 3}
+    assert calls == {word: deadly.get(word, 1)
+                     for row in rows for word in row.values()
+                     if (row["find"], word) != ("the mortal", "a hat 2")}  # fmt: skip
+    assert sum("row 2 (00002-a): its worker died (process" in note for note in report.notes) == 1
+    assert sum("given up" in note for note in report.notes) == 6
+    calm = memory / "calm"
+    run_batch(Job(read_manifest(path), calm), FakeEditor)
+    there, here = outputs(memory / "out"), outputs(calm)
+    left = {n: c for n, c in here.items() if not n.startswith(("results", "review.html"))
+            and "00003" not in n and "00005" not in n}  # fmt: skip
+    assert {name: there.get(name) for name in left} == left
+
+
+class Unloadable(FakeEditor):
+    """An editor without its models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.models.grounder = self._missing  # type: ignore[method-assign]
+
+    def _missing(self) -> None:
+        raise GroundbrushError("the model folder is not there")
+
+
+class Deadly(FakeEditor):
+    """An editor whose models are too large."""
+
+    def __init__(self, driver: int) -> None:
+        super().__init__()
+        self.models.grounder = partial(os._exit, 1)  # type: ignore[method-assign]
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [(Unloadable, "the model folder is not there"),
+     (partial(Deadly, 0), "workers die while they load the models .process")],
+)  # fmt: skip
+def test_models_that_cannot_be_loaded_are_no_rows_fault(
+    memory: Path, ray: Any, load: Any, words: str
+) -> None:
+    picture_file(memory / "a.png")
+    (memory / "m.jsonl").write_text('{"image": "a.png", "find": "the cup"}')
+    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    with pytest.raises(BatchStopped, match=words):
+        run_batch(job, load, engine=two_workers)
+    assert [row["status"] for row in results(memory / "out")] == ["waiting"]
+
+
+@needs_ray
+def test_a_full_disk_in_a_worker_stops_the_batch(memory: Path, ray: Any) -> None:
+    picture_file(memory / "a.png")
+    lines = [json.dumps({"image": "a.png", "find": f"the {word}", "paint": "a hat"})
+             for word in ("cup", "full")]  # fmt: skip
+    (memory / "m.jsonl").write_text("\n".join(lines))
+    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    with pytest.raises(BatchStopped, match=r"stopped at row 2 \(00002-a\): .*no space left"):
+        run_batch(job, Full, engine=two_workers)
+    job = Job(read_manifest(memory / "m.jsonl"), memory / "out", resume=True)
+    assert run_batch(job, FakeEditor).counts == {"done": 2}
+
+
+class Full(FakeEditor):
+    """An editor that meets a full disk."""
+
+    def ground(self, image: Any, phrase: str) -> Any:
+        if "full" in phrase:
+            raise OSError(28, "no space left on device")
+        return super().ground(image, phrase)
+
+
+@needs_ray
+def test_the_real_models_on_two_workers(
+    scene_file: tuple, tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture
+) -> None:
+    import shutil
+
+    shutil.copy(scene_file[0], tmp_path / "scene.png")
+    words = scene_file[2].text
+    rows = [{"find": words, "paint": "a red balloon", "seed": 3}, {"find": words},
+            {"remove": words, "retries": 0}]  # fmt: skip
+    lines = [json.dumps({"image": "scene.png", **row}) for row in rows]
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    command = ["batch", str(tmp_path / "m.jsonl"), "--steps", "2", "--gate", "paint", "--offline",
+               "--device", "cpu", "--quiet"]  # fmt: skip
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert main([*command, "--out", str(here)]) == 0
+    assert main([*command, "--out", str(there), "--engine", "ray", "--workers", "2"]) == 0
+    assert outputs(there) == outputs(here)
+
+
+# --------------------------------------------------------------------------- without a cluster
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "device", "wanted"),
+    [
+        ([{"CPU": 2.0}], None, "auto", Share(1, 1, 2, 0)),
+        ([{"CPU": 2.0}], 2, "auto", Share(2, 2, 1, 0)),
+        ([{"CPU": 2.0}], 5, "auto", Share(5, 2, 1, 0)),  # the cluster may grow
+        ([{"CPU": 16.0}, {"CPU": 10.0}], None, "cpu", Share(6, 6, 4, 0)),
+        ([{"CPU": 16.0}, {"CPU": 10.0}], 3, "cpu", Share(3, 3, 8, 0)),
+        ([{"CPU": 16.0, "GPU": 2.0}, {"CPU": 4.0}], None, "auto", Share(2, 2, 8, 1)),
+        ([{"CPU": 16.0, "GPU": 2.0}], 4, "cuda", Share(4, 2, 8, 1)),
+        ([{"CPU": 16.0, "GPU": 2.0}], None, "cpu", Share(4, 4, 4, 0)),
+        ([{"memory": 1.0}], None, "auto", Share(1, 1, 1, 0)),
+    ],
+)
+def test_a_cluster_is_shared_out(
+    nodes: list[dict], workers: int | None, device: str, wanted: Share
+) -> None:
+    assert share(nodes, workers, device) == wanted
+
+
+@pytest.mark.parametrize(
+    ("workers", "device", "words"),
+    [(0, "auto", "workers 0 given"), (None, "cuda", "has no GPU; try --device cpu")],
+)
+def test_a_share_that_cannot_be_is_refused(workers: int | None, device: str, words: str) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        share([{"CPU": 2.0}], workers, device)
+
+
+def test_a_notebook_knows_who_tried_and_what_came_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    (folder / "old").mkdir(parents=True)
+    notebook = Notebook.new(folder)
+    assert notebook.seen()
+    assert not Notebook(folder, "other").seen()
+    assert not Notebook(tmp_path / "elsewhere", notebook.token).seen()
+    assert not (folder / "old").exists()
+    name = "row 1 (../../a/b)"
+    assert (notebook.tries(name), notebook.kept(name)) == ([], None)
+    notebook.try_(name)
+    notebook.try_(name)
+    assert len(notebook.tries(name)) == 2
+    assert f"process {os.getpid()} on" in notebook.tries(name)[0]
+    notebook.keep(name, [1, None])
+    assert notebook.kept(name) == {"value": [1, None]}
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {folder}
+    notebook.forget(name)
+    notebook.forget(name)
+    assert (notebook.tries(name), notebook.kept(name)) == ([], None)
+
+
+def test_without_ray_the_command_that_installs_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    picture_file(tmp_path / "a.png")
+    (tmp_path / "m.jsonl").write_text('{"image": "a.png", "find": "the apple"}')
+    command = ["batch", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--engine", "ray"]) == 1
+    said = capsys.readouterr().err
+    assert "--engine ray needs Ray, which is not installed" in said
+    assert "pip install 'groundbrush[ray]'" in said
+
+
+def test_workers_without_ray_are_wrong_usage(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", "m.jsonl", "--workers", "2"])
+    assert stop.value.code == 2
+    assert "--workers is for --engine ray" in capsys.readouterr().err
+
+
+def test_this_process_does_units_in_order_with_one_load(tmp_path: Path) -> None:
+    loads = []
+
+    def make() -> Any:
+        loads.append(1)
+        return lambda value: value * 2
+
+    pool = open_pool("local", tmp_path)
+    groups = [[Unit("a", 1), Unit("b", 2)], [Unit("c", 3)]]
+    answers = [(a.unit.name, a.value) for a in pool.map(make, groups)]
+    assert answers == [("a", 2), ("b", 4), ("c", 6)]
+    assert list(pool.map(make, [])) == []
+    assert (loads, pool.notes) == ([1], [])
+
+
+@needs_ray
+def test_evaluating_on_two_workers_gives_the_same_scores(
+    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path
+) -> None:
+    command = ["evaluate", "scenes", "--data", str(few_scenes), "--device", "cpu", "--quiet",
+               "--failures", "0"]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "here")]) == 0
+    there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
+    assert main(there) == 0
+    here, made = ((tmp_path / name / "miniature" / "scenes.json") for name in ("here", "there"))
+    assert json.loads(made.read_text())["groups"] == json.loads(here.read_text())["groups"]
+    assert not list((tmp_path / "there").rglob(".ray"))
+
+
+@needs_ray
+def test_calibrating_on_two_workers_gives_the_same_measurements(
+    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path
+) -> None:
+    from editor.calibration.job import load_measured
+
+    command = ["calibrate", "miniature", "--data", str(few_scenes), "--samples", "6", "--trials",
+               "1", "--device", "cpu", "--quiet", "--no-figures"]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "here")]) == 0
+    there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
+    assert main(there) == 0
+    here, made = load_measured(tmp_path / "here"), load_measured(tmp_path / "there")
+    assert (here.sums == made.sums).all()
+    assert (here.entropies == made.entropies).all()
+
+
+@pytest.fixture(scope="module")
+def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight composed scenes with phrases."""
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("scenes")
+    subprocess.run([sys.executable, "-m", "miniature.calibration", str(folder), "--count", "8"],
+                   cwd=Path(__file__).resolve().parents[3], check=True)  # fmt: skip
+    return folder
