@@ -1,0 +1,218 @@
+"""Finding a model's localization heads: ours beside the public code's way, a loop over heads.
+
+    python -m benchmarks.discovery [--samples 1000]
+
+The criteria alone, on attention rows in LLaVA-1.5-7B's shape (1,024 heads of 24 by 24 cells): one
+labelling call for all heads, and one for each. Then the whole of it with the miniature's language
+model: every pair from the picture's file to two numbers a head, with one phrase a picture and with
+four, against an eager forward keeping all attentions for each pair, then the loop. Last, memory
+while 1,000 pairs are measured, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import common
+from benchmarks.common import ROOT
+
+HEADS_SHAPE = (32, 32, 24, 24)
+WEIGHTS = ROOT / "miniature" / "weights" / "lvlm"
+PROMPT = "a picture : <image> {phrase} ."
+PHRASES = ("the red apple", "the dog", "the blue car on the left", "the penguin")
+_EIGHT = np.ones((3, 3), int)
+
+
+def rows_like(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Attention rows such as heads give: a few soft blobs over noise, in sum below one."""
+    from scipy import ndimage
+
+    rng = np.random.default_rng(seed)
+    soft = ndimage.gaussian_filter(rng.random(shape) ** 8, (0, 0, 1, 1))
+    rows = soft + rng.random(shape) * soft.mean()
+    return (rows / rows.sum((-2, -1), keepdims=True) * rng.random(shape[:2])[..., None, None]
+            ).astype(np.float32)  # fmt: skip
+
+
+def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Attention sum and spatial entropy, head after head and component after component."""
+    from scipy import ndimage
+
+    sums, entropies = np.zeros(rows.shape[:2]), np.zeros(rows.shape[:2])
+    for layer in range(rows.shape[0]):
+        for head in range(rows.shape[1]):
+            one = rows[layer, head]
+            sums[layer, head] = one.sum()
+            above = np.maximum(one - one.mean(), 0)
+            labels, count = ndimage.label(above > 0, structure=_EIGHT)
+            sizes = [(labels == k).sum() for k in range(1, count + 1)]
+            shares = np.array(sizes) / max(1, sum(sizes))
+            entropies[layer, head] = -np.sum(shares * np.log(shares)) if count else np.inf
+    return sums, entropies
+
+
+def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the product."""
+    from grounding import attention_sums, spatial_entropy
+
+    return attention_sums(rows), spatial_entropy(rows)
+
+
+def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
+    """Seconds of the criteria for one sample, and how far the two ways are apart."""
+    rows = rows_like(shape)
+    timed = common.in_turn(
+        {"ours": lambda: our_criteria(rows), "loop": lambda: loop_criteria(rows)}, rounds
+    )
+    apart = max(float(np.abs(a - b).max())
+                for a, b in zip(our_criteria(rows), loop_criteria(rows), strict=True))  # fmt: skip
+    return {"shape": list(shape), **{k: v["least"] for k, v in timed.items()}, "times": timed,
+            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+            "largest difference": apart}  # fmt: skip
+
+
+def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
+    """Composed scenes as files, with so many phrases each."""
+    from PIL import Image
+
+    from editor.calibration.samples import Pair
+    from editor.evaluation.items import Item
+    from miniature.scenes import compose
+
+    pairs: list[Any] = []
+    for number in range(pictures):
+        path = folder / f"{number:05}.png"
+        if not path.exists():
+            Image.fromarray(compose("validation", number).image).save(path, compress_level=1)
+        for phrase in PHRASES[:each]:
+            item = Item(f"{number}-{phrase}", path, phrase, "validation", "name")
+            pairs.append(Pair(len(pairs), item, None))
+    return pairs
+
+
+def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
+    """The product's: everything to disk, rows let go."""
+    from editor.calibration.measure import Store, measure_pairs
+    from editor.calibration.settings import CalibrationSettings
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
+        settings = CalibrationSettings(samples=len(pairs), trials=1)
+        return measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair).heads
+
+
+def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
+    """The public code's: every pair alone, all attentions of an eager forward, head after head."""
+    import torch
+    from PIL import Image
+
+    found = []
+    for pair in pairs:
+        image = np.asarray(Image.open(pair.item.image).convert("RGB"))
+        prepared, prompt = family.prepare(image), family.prompt(pair.item.phrase)
+        pixels = torch.from_numpy(prepared.inputs["pixel_values"])
+        with torch.inference_mode():
+            out = model(input_ids=torch.tensor([prompt.ids]), pixel_values=pixels,
+                        output_attentions=True, use_cache=False)  # fmt: skip
+        rows = np.stack([a[0, :, prompt.query, prepared.tokens.span] for a in out.attentions])
+        found.append(loop_criteria(rows.reshape(*rows.shape[:2], *prepared.tokens.grid_hw)))
+    return found
+
+
+def load(attention: str | None = None) -> tuple[Any, Any]:
+    """The miniature's language model: the product's reader, or the plain model and its family."""
+    from grounding import load_lvlm
+
+    lvlm = load_lvlm(WEIGHTS, prompt=PROMPT, query="prompt", offline=True)
+    if attention is None:
+        return lvlm, None
+    from grounding.loading import load_parts
+
+    parts = load_parts(WEIGHTS, "llava", revision=None, device="cpu", dtype="float32", offline=True)
+    parts.model.set_attn_implementation({"text_config": attention})
+    return parts.model.eval(), lvlm.family
+
+
+def whole(pictures: int, each: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Seconds of discovery over some pictures, ours and the loop's, and whether they agree."""
+    pairs = pairs_in(folder, pictures, each)
+    (lvlm, _), (model, family) = load(), load("eager")
+    ways: dict[str, Callable[[], Any]] = {
+        "ours": lambda: our_way(lvlm, pairs), "loop": lambda: loop_way(model, family, pairs),
+    }  # fmt: skip
+    timed = common.in_turn(ways, rounds)
+    ours, theirs = our_way(lvlm, pairs), loop_way(model, family, pairs)
+    apart = float(np.abs(ours.sums - np.stack([sums for sums, _ in theirs])).max())
+    return {"pictures": pictures, "phrases a picture": each,
+            "ours": round(pictures / timed["ours"]["least"], 3),
+            "loop": round(pictures / timed["loop"]["least"], 3),
+            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+            "largest difference": apart, "times": timed}  # fmt: skip
+
+
+def case(given: dict[str, Any]) -> dict[str, Any]:
+    """Memory of this process while pairs are measured."""
+    common.one_thread()
+    lvlm, _ = load()
+    seen: list[tuple[int, int]] = []
+
+    def on_pair(count: int, total: int) -> None:
+        if count % max(1, total // 20) == 0:
+            seen.append((count, common.resident()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = pairs_in(Path(folder), given["pictures"], given["each"])
+        our_way(lvlm, pairs[: 2 * given["each"]])
+        start = common.resident()
+        taken = common.seconds(lambda: our_way(lvlm, pairs, on_pair))
+    return {"pairs": len(pairs), "seconds": taken, "start": start, "memory": seen}
+
+
+def growth(memory: Sequence[tuple[int, int]]) -> float | None:
+    """Memory at the end over that after a quarter."""
+    if len(memory) < 4:
+        return None
+    return memory[-1][1] / memory[len(memory) // 4][1]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write discovery.json."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--samples", type=int, default=1000, help="pairs for the memory's curve")
+    args = parser.parse_args(argv)
+    common.one_thread()
+    if args.case:
+        print(json.dumps(case(args.case)))
+        return 0
+    shape, pictures, samples = HEADS_SHAPE, 8, args.samples
+    if args.tiny:
+        shape, pictures, samples = (2, 3, 8, 8), 1, 16
+    entropy = criteria(shape, args.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [whole(pictures, each, args.rounds, Path(folder)) for each in (1, 4)]
+    memory = common.fresh("benchmarks.discovery", {"pictures": samples // 4, "each": 4})
+    common.show([entropy], {"ours": ".5f", "loop": ".5f", "loop/ours": ".1f"})
+    common.show(runs, {"phrases a picture": "d", "ours": ".2f", "loop": ".2f", "loop/ours": ".2f"})
+    grown = growth(memory.get("memory", ()))
+    print(f"memory at the end over that after a quarter: {grown}")
+    goals = [
+        common.target("criteria of every head: loop over ours", entropy["loop/ours"], 5,
+                      most=False),
+        common.target("whole discovery, four phrases a picture: loop over ours",
+                      runs[1]["loop/ours"], 5, most=False),
+        common.target("memory over the pairs: end over a quarter", grown, 1.05),
+    ]  # fmt: skip
+    common.write("discovery", {"criteria": entropy, "whole": runs, "memory": memory,
+                               "targets": goals}, args.out)  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

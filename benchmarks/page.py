@@ -1,0 +1,318 @@
+"""Write docs/performance.md and its plots from the JSON of the benchmarks.
+
+    python -m benchmarks.page
+
+Every number on the page comes from ``benchmarks/results``; what was not measured is said so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import common, plots
+
+DOCS = common.ROOT / "docs"
+WHY = {
+    "an edit of 48 megapixels over one of 1: by words, on": (
+        "the pixels of the thing itself are blended at the picture's own resolution"
+    ),
+    "an edit of 48 megapixels over one of 1: in a box": (
+        "what is left grows with the picture alone: a copy of it, its digest for the recipe and "
+        "the proof that nothing outside the support changed; the miniature paints in about a second"
+    ),
+    "an edit of 48 megapixels over one of 1: by words": (
+        "the miniature paints in about a second; a thing of the same share of 48 megapixels has 48 "
+        "times the pixels to mask, blend and compare with the original, which is done at the "
+        "picture's own resolution. The seconds are in the table below; on a larger canvas they are "
+        "a smaller part of the whole"
+    ),
+    "whole discovery": (
+        "the miniature has 72 heads, so the loop over heads is a small part of it, and a forward "
+        "pass of each picture is left; in LLaVA-1.5-7B the loop has 1,024"
+    ),
+    "memory over": "see the curve",
+}
+NOT_HERE = (
+    "Not measured here, for want of a GPU: LLaVA-1.5-7B and -13B and Qwen2.5-VL-7B at full size, "
+    "phrase-to-map against its floor, SAM ViT-H, SDXL's step under each setting. "
+    "`python -m benchmarks --device cuda` measures them with random weights and adds them here."
+)
+
+
+def load(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every result there is, by topic."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            found[path.stem] = values
+    return found
+
+
+def table(rows: Iterable[Sequence[Any]], heads: Sequence[str]) -> list[str]:
+    """Markdown lines."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+
+
+def seconds(value: float | None, computed: bool = False) -> str:
+    """Seconds as text; those that were computed in brackets."""
+    if value is None:
+        return "–"
+    text = f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+    return f"({text})" if computed else text
+
+
+def megabytes(value: float | None) -> str:
+    """Bytes as text."""
+    return "–" if value is None else f"{value / 1e6:,.0f}"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio as text."""
+    return "–" if value is None else f"{value:.2f}×" if value < 10 else f"{value:.0f}×"
+
+
+def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every target, and for a missed one by how much and why."""
+    rows, notes = [], []
+    for topic, result in found.items():
+        for one in result.get("targets", ()):
+            limit = f"{'≤' if one['most'] else '≥'} {one['limit']:g}"
+            state = {True: "met", False: "**missed**", None: "not measured"}[one["met"]]
+            value = "–" if one["value"] is None else f"{one['value']:g}"
+            rows.append((one["what"], value, limit, state))
+            if one["met"] is False:
+                why = next((w for k, w in WHY.items() if one["what"].startswith(k)), None)
+                by = one["value"] / one["limit"] if one["most"] else one["limit"] / one["value"]
+                notes.append(f"- {one['what']}: missed by a factor of {by:.2f}"
+                             + (f": {why}." if why else f" ({topic})."))  # fmt: skip
+    return [*table(rows, ("target", "measured", "wanted", "")), *notes, *([""] if notes else [])]
+
+
+def about(machine: Mapping[str, Any]) -> str:
+    """A line on where something was measured."""
+    versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
+    where = machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
+    return (f"{machine['date']}, {where}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
+            f"{machine['threads']} thread, {machine['system']}, Python {machine['python']}, "
+            f"{versions}")  # fmt: skip
+
+
+def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
+    """Attention rows."""
+    by = {(r["model"], r["tokens"], r["way"]): r for r in result["rows"]}
+    lines = []
+    for one in result["ratios"]:
+        cells = [by.get((one["model"], one["tokens"], way), {}) for way in plots.ROW_WAYS]
+        lines.append((
+            one["model"], f"{one['tokens']:,}",
+            *(f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}" for c in cells),
+            ratio(one["eager/three time"]), ratio(one["eager/three memory"]),
+            ratio(one["every/sdpa time"]),
+        ))  # fmt: skip
+    heads = ("model", "tokens", *plots.ROW_WAYS, "eager / three, time", "memory",
+             "every / sdpa, time")  # fmt: skip
+    return [f"## {title}", "", *_doc("rows"), *_shown(picture, "time and memory against tokens"),
+            "Seconds / megabytes beyond the model.", "", *table(lines, heads)]  # fmt: skip
+
+
+def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
+    """Phrases, and pictures in batches."""
+    counts = sorted({r["phrases"] for r in result["rows"]})
+    by = {(r["phrases"], r["way"]): r for r in result["rows"]}
+    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    lines = [
+        (way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
+                if (n, way) in by else "–" for n in counts))
+        for way in ways
+    ]  # fmt: skip
+    batches = [(r["pictures"], seconds(r["one by one"]), seconds(r["batch"]),
+                ratio(r["one by one/batch"])) for r in result["pictures"]]  # fmt: skip
+    return [f"## {title}", "", *_doc("phrases"),
+            *_shown(picture, "time against phrases, with the floor"),
+            "Seconds from the picture's pixels to all maps; in brackets: so many times one.", "",
+            *table(lines, ("", *(f"{n} phrase{'s' if n > 1 else ''}" for n in counts))),
+            "Several pictures with a phrase each, one forward after the other or in one batch:", "",
+            *table(batches, ("pictures", "one by one", "batch", "gain"))]  # fmt: skip
+
+
+def several_section(result: Mapping[str, Any]) -> list[str]:
+    """The miniature's own phrases."""
+    lines = [(r["phrases"], seconds(r["anew"]), seconds(r["one by one"]), seconds(r["packed"]),
+              ratio(r["anew/packed"]), ratio(r["against one"]))
+             for r in result["rows"]]  # fmt: skip
+    heads = ("phrases", "read anew for each", "read once, one by one", "packed", "anew / packed",
+             "packed / one phrase")  # fmt: skip
+    return ["### With the miniature's language model", "", *table(lines, heads)]
+
+
+def discovery_section(result: Mapping[str, Any]) -> list[str]:
+    """Head discovery."""
+    one = result["criteria"]
+    runs = [(r["phrases a picture"], r["ours"], r["loop"], ratio(r["loop/ours"]))
+            for r in result["whole"]]  # fmt: skip
+    memory = result["memory"]
+    return ["## Finding localization heads", "", *_doc("discovery"),
+            f"The criteria of {one['shape'][0] * one['shape'][1]:,} heads in one sample: "
+            f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
+            f"({ratio(one['loop/ours'])}); they differ by at most "
+            f"{one['largest difference']:.0e}.", "",
+            *table(runs, ("phrases a picture", "pictures a second, ours", "loop", "gain")),
+            f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
+            f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
+            f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
+            "(the curve is below, with the batch's).", ""]  # fmt: skip
+
+
+def masks_section(result: Mapping[str, Any], title: str) -> list[str]:
+    """SAM."""
+    counts = sorted({r["boxes"] for r in result["rows"]})
+    by = {(r["boxes"], r["way"]): r for r in result["rows"]}
+    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    lines = [(way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
+                     for n in counts)) for way in ways]  # fmt: skip
+    return [f"## {title}", "", *_doc("masks"),
+            *table(lines, ("", *(f"{n} box{'es' if n > 1 else ''}" for n in counts)))]  # fmt: skip
+
+
+def painting_section(result: Mapping[str, Any]) -> list[str]:
+    """Painting on the CPU."""
+    sizes = sorted({r["megapixels"] for r in result["rows"]})
+    by = {(r["way"], r["megapixels"]): r for r in result["rows"]}
+    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    lines = [(way, *(seconds(by[way, s]["seconds"], by[way, s].get("computed", False))
+                     if (way, s) in by else "–" for s in sizes)) for way in ways]  # fmt: skip
+    many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
+    return ["## Painting", "", *_doc("painting"),
+            *_shown("performance_megapixels.png", "time against megapixels"),
+            "Seconds of a whole edit; in brackets: computed from a few steps.", "",
+            *table(lines, ("", *(f"{s:g} MP" for s in sizes))),
+            "Paintings a minute on a picture of 256 by 256, finding included:", "",
+            *table(many, ("", "a minute"))]  # fmt: skip
+
+
+def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
+    """SDXL's step."""
+    lines = [(r["way"], r["pictures"], seconds(r["step"]), seconds(r["a picture"]))
+             for r in result["rows"]]  # fmt: skip
+    return ["## SDXL on a GPU", "", about(result["machine"]), "",
+            *table(lines, ("", "pictures at once", "a step, s", "a picture, s"))]  # fmt: skip
+
+
+def startup_section(result: Mapping[str, Any]) -> list[str]:
+    """Start-up."""
+    lines = [(r["what"], seconds(r["seconds"])) for r in result["rows"]]
+    return ["## Start-up", "", *_doc("startup"), *table(lines, ("", "CPU seconds"))]
+
+
+def scaling_section(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Long batches and workers."""
+    lines = ["## Long batches", ""]
+    if "scaling" in found:
+        one = found["scaling"]
+        lines += [*_doc("scaling"),
+                  f"{one['rows']:,} rows in {one['seconds']:.0f} s "
+                  f"({60 * one['rows'] / one['seconds']:.0f} a minute).", "",
+                  *_shown("performance_memory.png", "memory over a long batch")]  # fmt: skip
+    if "batch_scaling" in found:
+        lines += ["Throughput with workers (`python -m benchmarks.batch_scaling`), "
+                  + about(found["batch_scaling"]["machine"]) + ":", ""]  # fmt: skip
+        for name, rows in _tables(found["batch_scaling"]).items():
+            heads = list(dict.fromkeys(k for r in rows for k in r))
+            lines += [f"{name[:1].upper()}{name[1:]}:", "",
+                      *table([[_plain(r.get(h)) for h in heads] for r in rows], heads)]  # fmt: skip
+    return lines
+
+
+def _tables(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What a result holds as lists of rows, by name, without the targets; rows' plain values."""
+    return {
+        name: [{k: v for k, v in row.items() if isinstance(v, (int, float, str))} for row in rows]
+        for name, rows in result.items()
+        if name != "targets" and isinstance(rows, list) and rows
+        and all(isinstance(row, dict) for row in rows)
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _doc(topic: str) -> list[str]:
+    """What a script says of itself, without its first line and commands."""
+    from importlib import import_module
+
+    text = (import_module(f"benchmarks.{topic}").__doc__ or "").strip()
+    parts = [p.strip() for p in text.split("\n\n")[1:] if not p.lstrip().startswith("python -m")]
+    return [line for part in parts for line in (" ".join(part.split()), "")]
+
+
+def _shown(picture: str, words: str) -> list[str]:
+    return [f"![{words}]({picture})", ""]
+
+
+def page(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page."""
+    first = next(iter(found.values()))
+    lines = [
+        "# Performance", "",
+        "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`; every "
+        "number comes from one run of a script there, ways taken in turn, the least of their "
+        "times. On a CPU these are CPU seconds of one thread: read the ratios, not the seconds, "
+        "and no difference below some 5% where few runs were taken.",
+        "", about(found.get("rows", first)["machine"]), "",
+        "## Targets", "", *standing(found),
+    ]  # fmt: skip
+    if not any(name.endswith("_cuda") for name in found):
+        lines += [NOT_HERE, ""]
+    sections = {
+        "rows": lambda r: rows_section(r, "Attention rows", "performance_rows.png"),
+        "rows_cuda": lambda r: rows_section(r, "Attention rows on a GPU",
+                                            "performance_rows_cuda.png"),
+        "phrases": lambda r: phrases_section(r, "Finding phrases", "performance_phrases.png"),
+        "several_phrases": several_section,
+        "phrases_cuda": lambda r: phrases_section(r, "Finding phrases on a GPU",
+                                                  "performance_phrases_cuda.png"),
+        "discovery": discovery_section,
+        "masks": lambda r: masks_section(r, "Masks from boxes"),
+        "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
+        "painting": painting_section,
+        "painting_cuda": gpu_painting_section,
+        "startup": startup_section,
+    }  # fmt: skip
+    for name, section in sections.items():
+        if name in found:
+            lines += section(found[name])
+    if {"scaling", "batch_scaling"} & set(found):
+        lines += scaling_section(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
+    """Write the page and its plots; the page's path."""
+    found = load(results)
+    if not found:
+        raise SystemExit(f"{results} holds no results; run python -m benchmarks first")
+    docs.mkdir(parents=True, exist_ok=True)
+    plots.draw_all(found, docs)
+    path = docs / "performance.md"
+    path.write_text(page(found), encoding="utf-8")
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write them."""
+    parser = common.parser(__doc__ or "")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
+    args = parser.parse_args(argv)
+    print(write_page(args.out, args.docs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

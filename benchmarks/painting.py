@@ -1,0 +1,248 @@
+"""Painting: our crop beside the whole picture, from 1 to 48 megapixels; variants and few steps.
+
+    python -m benchmarks.painting [--device cuda]
+
+On the CPU with the miniature models, from an open picture to the edited one. "by words" finds a
+thing of the same share of the picture at every size and paints it; "in a box" paints 240 by 240
+pixels. "on SDXL's canvas" is "by words" painted at 1024 by 1024 in eight steps, still by the
+miniature's networks of ten million weights. Blending stays on the CPU where a GPU paints, so there
+the picture's size may count for more: that is not measured. "the whole picture" is diffusers'
+plain call at the picture's own size, two steps of it measured and scaled to all.
+
+With --device cuda: SDXL's networks at full size in random weights, seconds of one guided step at
+1024 by 1024 under the settings that diffusers documents, and pictures a minute.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import common
+
+MEGAPIXELS = (1, 4, 12, 24, 48)
+WORDS, BOX, HEAVY, WHOLE = "by words", "in a box", "by words, on SDXL's canvas", "the whole picture"
+HEAVIER = {"size": 1024, "steps": 8, "strength": 1.0}
+_WHOLE_UP_TO = 1.0  # megapixels; four take minutes and need tens of gigabytes for attention
+_WHOLE_STEPS = 2
+_BOX_SIDE = 240
+_PAINT = "a frog"
+QUICK = {"steps": 1, "strength": 1.0}
+
+
+def scene() -> tuple[np.ndarray, str]:
+    """A held-out scene, and the name of one of its things that has no twin."""
+    from miniature.phrases import expressions
+    from miniature.scenes import compose
+
+    seed = 4
+    while True:
+        found = compose("heldout", seed)
+        names = [e.text for i in range(len(found.objects)) for e in expressions(found, i)
+                 if e.kind == "name"]  # fmt: skip
+        if names:
+            return found.image, names[0]
+        seed += 1
+
+
+def picture(image: np.ndarray, megapixels: float) -> np.ndarray:
+    """A square of so many million pixels."""
+    import cv2
+
+    side = round((megapixels * 1e6) ** 0.5)
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC))
+
+
+def edits(
+    editor: Any, sizes: Sequence[float], heavy: Mapping[str, Any], usual: Mapping[str, Any]
+) -> dict[Any, Any]:
+    """What is timed, by way and megapixels; `heavy` and `usual` are settings."""
+    image, phrase = scene()
+    pictures = {size: picture(image, size) for size in sizes}
+
+    def by_words(size: float, settings: Mapping[str, Any]) -> Callable[[], Any]:
+        return lambda: editor.edit(pictures[size], phrase, _PAINT, seed=1, settings=settings)
+
+    def in_box(size: float) -> Callable[[], Any]:
+        side = pictures[size].shape[0]
+        start = max(0, side // 2 - _BOX_SIDE // 2)
+        box = (start, start, min(side, start + _BOX_SIDE), min(side, start + _BOX_SIDE))
+        return lambda: editor.edit(pictures[size], paint=_PAINT, box=box, seed=1, settings=usual)
+
+    # Sizes follow each other, so that no edit finds its picture read by the one before.
+    ways: dict[Any, Any] = {(WORDS, size): by_words(size, usual) for size in sizes}
+    ways |= {(BOX, size): in_box(size) for size in sizes}
+    ends = (sizes[0], sizes[-1])
+    return ways | {(HEAVY, size): by_words(size, heavy) for size in ends}
+
+
+def measure(
+    sizes: Sequence[float],
+    rounds: int,
+    heavy: Mapping[str, Any] = HEAVIER,
+    usual: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each way and size, on the CPU."""
+    from editor import Editor
+
+    editor = Editor.load("miniature", device="cpu", offline=True)
+    ways = edits(editor, sizes, heavy, usual or {})
+    ways[WORDS, sizes[0]]()
+    timed = common.in_turn(ways, rounds, warm=False)
+    rows = [{"way": way, "megapixels": size, "seconds": t["least"], "times": t}
+            for (way, size), t in timed.items()]  # fmt: skip
+    return rows + [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
+                   if size <= _WHOLE_UP_TO]  # fmt: skip
+
+
+def whole(editor: Any, megapixels: float) -> dict[str, Any]:
+    """diffusers' plain call at the picture's own size: setting up, and all steps from two."""
+    import torch
+    from PIL import Image
+
+    settings = editor.models.inpaint_settings(removing=False, changes={})
+    pipe = editor.models.inpainter().pipe
+    image = picture(scene()[0], megapixels)
+    side = image.shape[0] // 8 * 8
+    mask = np.zeros((side, side), np.uint8)
+    mask[side // 3 : side // 2, side // 3 : side // 2] = 255
+
+    def paint(steps: int) -> None:
+        pipe(prompt=_PAINT, image=Image.fromarray(image[:side, :side]), height=side, width=side,
+             mask_image=Image.fromarray(mask), num_inference_steps=steps, strength=1.0,
+             guidance_scale=settings.guidance,
+             generator=torch.Generator("cpu").manual_seed(1))  # fmt: skip
+
+    with common.Peak() as peak:
+        one = common.seconds(lambda: paint(1))
+        more = common.seconds(lambda: paint(1 + _WHOLE_STEPS))
+    step = max(0.0, more - one) / _WHOLE_STEPS
+    total = one + (int(settings.steps * settings.strength) - 1) * step
+    return {"way": WHOLE, "megapixels": megapixels, "seconds": round(total, 3), "computed": True,
+            "step": round(step, 4), "bytes": peak.bytes}  # fmt: skip
+
+
+def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Edits a minute on a small picture: one by one, four variants, and few steps."""
+    from editor import Editor
+
+    editor = Editor.load("miniature", device="cpu", offline=True)
+    image, phrase = scene()
+    other = image[:, ::-1].copy()  # two in turn, so that the picture is read anew each time
+
+    def run(settings: Mapping[str, Any] | None = None, **more: Any) -> None:
+        for one in (image, other):
+            editor.edit(one, phrase, _PAINT, seed=1, settings=settings or usual, **more)
+
+    ways: dict[str, tuple[int, Callable[[], Any]]] = {
+        "one by one": (1, run),
+        "four variants": (4, lambda: run(variants=4)),
+        "draft": (1, lambda: run(draft=True)),
+        "lcm, 4 steps": (1, lambda: run({"scheduler": "lcm", "steps": 4, "strength": 1.0})),
+    }
+    if usual:
+        ways = {"one by one": ways["one by one"]}
+    timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, warm=not usual)
+    return [{"way": name, "pictures a minute": round(60 * 2 * many / timed[name]["least"], 1),
+             "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
+
+
+def on_gpu(rounds: int) -> list[dict[str, Any]]:
+    """Seconds of a guided SDXL step under each setting, and of our whole painting."""
+    import torch
+
+    from benchmarks.full_size import sdxl_parts
+
+    unet = sdxl_parts("cuda")["unet"]
+    for weights in unet.parameters():
+        torch.nn.init.normal_(weights, std=0.02)
+    rows: list[dict[str, Any]] = []
+    for name, prepare in _settings().items():
+        prepare(unet)
+        for pictures in (1, 4):
+            step = _step(unet, pictures)
+            with torch.inference_mode():
+                for _ in range(3):  # compiles
+                    step()
+                timed = common.in_turn({name: step}, 3 * rounds, "cuda", warm=False)[name]
+            rows.append({"way": name, "pictures": pictures, "step": timed["least"],
+                         "a picture": timed["least"] / pictures, "times": timed})  # fmt: skip
+    return rows
+
+
+def _settings() -> dict[str, Callable[[Any], Any]]:
+    """Each adds to those before it, in the order that diffusers documents them."""
+    import torch
+
+    from inpaint.speed import hasten
+
+    def channels_last(unet: Any) -> None:
+        unet.to(memory_format=torch.channels_last)
+
+    return {
+        "half precision, SDPA": lambda unet: None,
+        "and channels last": channels_last,
+        "and fused projections": lambda unet: unet.fuse_qkv_projections(),
+        "and compiled whole (diffusers' best)": lambda unet: unet.compile(
+            mode="max-autotune", fullgraph=True
+        ),
+        "ours, speed='compiled'": lambda unet: hasten(unet, "compiled"),
+    }
+
+
+def _step(unet: Any, pictures: int) -> Callable[[], Any]:
+    import torch
+
+    made = {"device": "cuda", "dtype": unet.dtype}
+    n = 2 * pictures
+    latents = torch.randn(n, 9, 128, 128, **made).to(memory_format=torch.channels_last)
+    words, time_step = torch.randn(n, 77, 2048, **made), torch.full((n,), 500, device="cuda")
+    more = {"text_embeds": torch.randn(n, 1280, **made), "time_ids": torch.zeros(n, 6, **made)}
+    return lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample
+
+
+def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The issue's: what the largest picture costs over the smallest."""
+    by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
+    return [
+        common.target(f"an edit of 48 megapixels over one of 1: {way}",
+                      by[way, 48] / by[way, 1] if (way, 48) in by else None, 1.3)
+        for way in (HEAVY, BOX, WORDS)
+    ]  # fmt: skip
+
+
+def gpu_targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Ours over diffusers' best."""
+    by = {r["way"]: r["step"] for r in rows if r["pictures"] == 1}
+    ours = next(v for k, v in by.items() if k.startswith("ours"))
+    best = min(v for k, v in by.items() if not k.startswith("ours"))
+    return [common.target("SDXL step: ours over diffusers' best", ours / best, 1.0)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write painting.json."""
+    parser = common.parser(__doc__ or "")
+    parser.set_defaults(rounds=2)
+    args = parser.parse_args(argv)
+    common.one_thread()
+    if args.device == "cuda":
+        rows = on_gpu(args.rounds)
+        common.show(rows, {"way": "s", "pictures": "d", "step": ".4f"})
+        common.write("painting_cuda", {"rows": rows, "targets": gpu_targets(rows)}, args.out)
+        return 0
+    if args.tiny:
+        rows, ways = measure((0.02, 0.05), 1, QUICK, QUICK), measure_ways(1, QUICK)
+    else:
+        few = max(1, args.rounds - 1)  # the large pictures take long
+        rows, ways = measure(MEGAPIXELS, few), measure_ways(few)
+    common.show(rows, {"megapixels": "g", "seconds": ".3f", "way": "s"})
+    common.show(ways, {"pictures a minute": ".1f", "way": "s"})
+    common.write("painting", {"rows": rows, "ways": ways, "targets": targets(rows)}, args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

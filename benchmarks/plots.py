@@ -1,0 +1,143 @@
+"""Plots of the benchmarks' results: each takes a result and returns a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROW_WAYS = ("eager", "sdpa", "ours, every head", "ours, three heads")
+_COLOURS = ("#b3432b", "#8a8a8a", "#2f7fb8", "#1b9e77", "#7a5195", "#d9a404")
+_DPI = 80
+
+
+def rows(result: Mapping[str, Any]) -> Any:
+    """Time and memory against tokens, of the first model."""
+    figure, axes = _figure(2)
+    model = result["rows"][0]["model"]
+    for way, colour in zip(ROW_WAYS, _COLOURS, strict=False):
+        own = [r for r in result["rows"] if (r["model"], r["way"]) == (model, way)]
+        for axis, name, scale in zip(axes, ("seconds", "bytes"), (1, 1e6), strict=True):
+            points = [(r["tokens"], r[name] / scale) for r in own if r.get(name)]
+            _line(axis, points, way, colour)
+    for axis, title in zip(axes, ("seconds of a forward", "megabytes beyond the model"),
+                           strict=True):  # fmt: skip
+        _logarithmic(axis, "tokens", title, sorted({r["tokens"] for r in result["rows"]}))
+    axes[0].legend(frameon=False)
+    figure.suptitle(f"Attention rows: {model}", fontsize=11)
+    return figure
+
+
+def phrases(result: Mapping[str, Any]) -> Any:
+    """Time against phrases, and the floor."""
+    figure, (axis,) = _figure(1)
+    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    order = sorted(ways, key=lambda w: (not w.startswith("eager"), not w.startswith("full")))
+    colours = dict(zip(order, _COLOURS, strict=False))
+    for way in ways:
+        own = [r for r in result["rows"] if r["way"] == way]
+        if way == "floor":
+            axis.plot(*_columns([(r["phrases"], r["seconds"]) for r in own]), "k--", label="floor")
+            continue
+        measured = [(r["phrases"], r["seconds"]) for r in own if not r.get("computed")]
+        guessed = [(r["phrases"], r["seconds"]) for r in own if r.get("computed")]
+        _line(axis, measured, way, colours[way])
+        if guessed:
+            _line(axis, [measured[-1], *guessed], None, colours[way], hollow=True)
+    _logarithmic(axis, "phrases", "seconds, picture to maps",
+                 sorted({r["phrases"] for r in result["rows"]}))  # fmt: skip
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title(f"Finding phrases: {result['shapes'][0]['name']} (hollow: so many times one)",
+                   fontsize=10)  # fmt: skip
+    return figure
+
+
+def megapixels(result: Mapping[str, Any]) -> Any:
+    """Time of an edit against the picture's size."""
+    figure, (axis,) = _figure(1)
+    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    for way, colour in zip(ways, ("#1b9e77", "#2f7fb8", "#7a5195", "#b3432b"), strict=False):
+        own = sorted((r["megapixels"], r["seconds"]) for r in result["rows"] if r["way"] == way)
+        guessed = any(r.get("computed") for r in result["rows"] if r["way"] == way)
+        _line(axis, own, way, colour, hollow=guessed)
+    _logarithmic(axis, "megapixels", "seconds of an edit",
+                 sorted({r["megapixels"] for r in result["rows"]}))  # fmt: skip
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title("Painting: the crop, and the whole picture (hollow: computed from two steps)",
+                   fontsize=10)  # fmt: skip
+    return figure
+
+
+def memory(found: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Memory over the rows of a batch and the pairs of a calibration."""
+    figure, (axis,) = _figure(1)
+    curves = {
+        "batch of edits, rows": found.get("scaling", {}).get("memory", ()),
+        "calibration, pairs": found.get("discovery", {}).get("memory", {}).get("memory", ()),
+    }
+    for (name, points), colour in zip(curves.items(), _COLOURS[2:], strict=False):
+        if points:
+            _line(axis, [(n, b / 1e6) for n, b in points], name, colour)
+    axis.set_xlabel("done")
+    axis.set_ylabel("megabytes of the process")
+    axis.set_ylim(0, 1.25 * max(axis.get_ylim()[1], 1))
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False)
+    return figure
+
+
+def draw_all(found: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Write every plot whose results are there; their paths."""
+    drawn: list[Path] = []
+    kinds: dict[str, tuple[str, Callable[[Any], Any]]] = {
+        "rows": ("performance_rows.png", rows),
+        "rows_cuda": ("performance_rows_cuda.png", rows),
+        "phrases": ("performance_phrases.png", phrases),
+        "phrases_cuda": ("performance_phrases_cuda.png", phrases),
+        "painting": ("performance_megapixels.png", megapixels),
+    }
+    for topic, (name, draw) in kinds.items():
+        if topic in found:
+            drawn.append(_save(draw(found[topic]), folder / name))
+    if "scaling" in found or "discovery" in found:
+        drawn.append(_save(memory(found), folder / "performance_memory.png"))
+    return drawn
+
+
+def _figure(columns: int) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * columns if columns > 1 else 6.4, 3.7), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> Path:
+    # Without the date and version that matplotlib writes, the same numbers give the same file.
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+    return path
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _line(
+    axis: Any, points: Sequence[tuple[float, float]], label: str | None, colour: str, *,
+    hollow: bool = False,
+) -> None:  # fmt: skip
+    if points:
+        axis.plot(*_columns(points), marker="o", ms=4, color=colour, label=label, lw=1.5,
+                  ls=":" if hollow else "-", mfc="white" if hollow else colour)  # fmt: skip
+
+
+def _logarithmic(axis: Any, below: str, beside: str, ticks: Sequence[float]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xticks(list(ticks), [f"{t:g}" for t in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel(below)
+    axis.set_ylabel(beside)
+    axis.grid(alpha=0.25, which="both")

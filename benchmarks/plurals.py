@@ -1,0 +1,83 @@
+"""Counted things: found from the plural's own map, or asked for one by one.
+
+    python -m benchmarks.plurals
+
+On held-out composed scenes with two or three alike ("three cupcakes") and others beside them.
+Right number: scenes with as many places as the words say. Things found: share of the things that
+some place has with an IoU of at least 0.5. Average recall: the mean IoU of all places together.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import common
+
+COUNT, FIRST = 40, 800_000
+
+
+def scenes(count: int) -> Iterator[tuple[Any, str, list]]:
+    """Scenes with the noun that is there two or three times, and the masks of its things."""
+    from miniature.scenes import SceneSettings, compose
+
+    settings = SceneSettings(objects=(3, 4), twins=1.0, triples=0.5)
+    seed = FIRST
+    while count:
+        seed += 1
+        scene = compose("heldout", seed, settings)
+        nouns = Counter(thing.noun for thing in scene.objects)
+        noun, number = nouns.most_common(1)[0] if nouns else ("", 0)
+        if 2 <= number <= 3 and len(nouns) > 1:
+            count -= 1
+            alike = [k for k, thing in enumerate(scene.objects) if thing.noun == noun]
+            yield scene, noun, [scene.mask(k) for k in alike]
+
+
+def measure(count: int) -> list[dict]:
+    """One row a way: right number, things found, average recall."""
+    import numpy as np
+
+    from editor import Editor
+    from grounding.metrics import mask_iou
+    from multiobject.asking import one_by_one
+    from multiobject.finding import Wanted, find_wanted
+    from multiobject.instances import split_places
+
+    grounder = Editor.load("miniature", device="cpu", offline=True).models.grounder()
+    found: dict[str, list] = {"the plural's map": [], "one by one": []}
+    for scene, noun, masks in scenes(count):
+        view, words = grounder.look(scene.image), f"the {noun}"
+        others = one_by_one(words, len(masks), grounder.lvlm.unknown_words)
+        wanted = [Wanted(words, False), Wanted(words, False, others)]
+        for way, looked in zip(found, find_wanted(grounder, view, wanted), strict=True):
+            places = split_places(scene.image, looked, at_most=len(masks))
+            union = np.any([p.mask for p in places], axis=0) if places else np.zeros_like(masks[0])
+            hit = [any(mask_iou(p.mask, mask) >= 0.5 for p in places) for mask in masks]
+            whole = mask_iou(union, np.any(masks, axis=0))
+            found[way].append((len(places) == len(masks), float(np.mean(hit)), whole))
+    return [
+        {"way": way, "scenes": len(rows),
+         **dict(zip(("right number", "things found", "average recall"),
+                    np.mean(np.array(rows, float), axis=0).round(3).tolist(), strict=True))}
+        for way, rows in found.items()
+    ]  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print and write JSON."""
+    args = common.parser(__doc__ or "").parse_args(argv)
+    common.one_thread()
+    rows = measure(3 if args.tiny else COUNT)
+    for row in rows:
+        print("  ".join(f"{name}: {value}" for name, value in row.items()))
+    common.write("plurals", {"rows": rows}, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Models to measure on: random weights in the shapes of the real ones, or scaled for a CPU.
+
+Random weights cost what trained ones cost, and nothing has to be downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import ROOT
+
+WORDS = ROOT / "miniature" / "weights" / "lvlm"
+"""Whose tokenizer the stand-ins use: its words are enough for phrases to be of the usual length."""
+TEMPLATE = "a picture : <image> {phrase} ."
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A LLaVA's measures; `vision` holds layers, width, heads, side and patch of its tower."""
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    vocabulary: int = 4000
+    vision: tuple[int, int, int, int, int] = (6, 192, 3, 336, 14)
+    longest: int = 8192
+
+    @property
+    def deepest(self) -> int:
+        """The layer at 45% of the depth, counted from 0: where localization heads usually end."""
+        return max(0, round(0.45 * self.layers) - 1)
+
+
+CLIP_LARGE = (24, 1024, 16, 336, 14)
+SCALED = Shape("scaled LLaVA", 20, 512, 1376, 8)
+SCALED_ROWS = Shape("scaled language model", 8, 512, 1376, 8)
+TINY = Shape("tiny LLaVA", 4, 32, 64, 4, 200, (2, 16, 2, 56, 14))
+LLAVA_7B = Shape("LLaVA-1.5-7B", 32, 4096, 11008, 32, 32064, CLIP_LARGE)
+LLAVA_13B = Shape("LLaVA-1.5-13B", 40, 5120, 13824, 40, 32064, CLIP_LARGE)
+QWEN_7B = "Qwen2.5-VL-7B"
+SHAPES = {s.name: s for s in (SCALED, SCALED_ROWS, TINY, LLAVA_7B, LLAVA_13B)}
+
+
+def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:
+    """A `LlavaForConditionalGeneration` of that shape with random weights, in eval mode.
+
+    On a GPU it is made there in half precision. Without `vision` its tower is the smallest.
+    """
+    import torch
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    layers, width, heads, side, patch = shape.vision if vision else (1, 16, 1, 28, 14)
+    tower = CLIPVisionConfig(
+        hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+        num_attention_heads=heads, image_size=side, patch_size=patch, projection_dim=width,
+    )  # fmt: skip
+    text = LlamaConfig(
+        vocab_size=shape.vocabulary, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
+        intermediate_size=shape.intermediate, num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads, max_position_embeddings=shape.longest, pad_token_id=0,
+    )  # fmt: skip
+    config = LlavaConfig(
+        vision_config=tower, text_config=text, image_token_index=4,
+        image_seq_length=(side // patch) ** 2, vision_feature_layer=-1,
+    )  # fmt: skip
+    return _made(LlavaForConditionalGeneration, config, device, torch)
+
+
+def qwen(device: str) -> Any:
+    """A Qwen2.5-VL-7B with random weights."""
+    import torch
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    text = dict(
+        hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
+        num_key_value_heads=4, vocab_size=152064, max_position_embeddings=32768,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+    )  # fmt: skip
+    vision = dict(depth=32, hidden_size=1280, intermediate_size=3420, num_heads=16,
+                  out_hidden_size=3584)  # fmt: skip
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    return _made(Qwen2_5_VLForConditionalGeneration, config, device, torch)
+
+
+def _made(kind: Any, config: Any, device: str, torch: Any) -> Any:
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32 if device == "cpu" else torch.float16)
+    try:
+        with torch.device(device):
+            return kind(config).eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def model_of(name: str, device: str, *, vision: bool = True) -> Any:
+    """A stand-in by its name."""
+    return qwen(device) if name == QWEN_7B else llava(SHAPES[name], device, vision=vision)
+
+
+def reader(shape: Shape, device: str = "cpu", model: Any = None) -> Any:
+    """An `LVLM` around a stand-in, its three heads at 45% of the depth and above it."""
+    from transformers import AutoTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    from grounding.families import family_class
+    from grounding.lvlm import LVLM
+
+    made = llava(shape, device) if model is None else model
+    side = shape.vision[3]
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
+    words = AutoTokenizer.from_pretrained(WORDS, local_files_only=True)
+    family = family_class("llava")(made.config, words, processor, prompt=TEMPLATE)
+    deep = shape.deepest
+    heads = [(deep, 0), (deep, shape.heads - 1), (max(0, deep - 1), 1)]
+    return LVLM(made, family, heads=heads)
+
+
+def picture(width: int = 640, height: int = 480, seed: int = 0) -> np.ndarray:
+    """A picture of random soft colours, (H, W, 3) uint8."""
+    import cv2
+
+    rough = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def phrases(count: int) -> list[str]:
+    """Different phrases of usual length."""
+    colours = "red green blue yellow orange purple white black".split()
+    nouns = "apple dog car house penguin book banana bus".split()
+    made = [f"the {c} {n} on the left of the dog" for n in nouns for c in colours]
+    return (made * (1 + count // len(made)))[:count]

@@ -1,0 +1,114 @@
+"""Start-up: importing, asking for help, the first edit from cold and the second one.
+
+    python -m benchmarks.startup
+
+Each in a process of its own; seconds are CPU time of the whole process, Python's own start
+included. Models are the miniature's.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import common
+from benchmarks.common import ROOT
+
+PICTURE, FIND, PAINT = "examples/demo.png", "the red apple", "a frog"
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """What is run, by name."""
+    python = sys.executable
+    edit = ["edit", PICTURE, "--find", FIND, "--paint", PAINT, "--seed", "7", "--out", str(folder)]
+    return {
+        "python alone": [python, "-c", "pass"],
+        "import editor": [python, "-c", "import editor"],
+        "groundbrush --help": [python, "-m", "editor", "--help"],
+        "groundbrush edit, from cold": [python, "-m", "editor", *edit],
+    }
+
+
+def cpu_seconds(command: Sequence[str]) -> float:
+    """CPU time of a process and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=ROOT, env=common.quiet_environment(), check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()[-400:]}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def case(given: dict[str, Any]) -> dict[str, Any]:
+    """Two edits of two pictures in this process, the first with all that loads for it."""
+    common.one_thread()
+
+    def load() -> Any:
+        from editor import Editor
+
+        return Editor.load("miniature", device="cpu", offline=True)
+
+    found: dict[str, Any] = {}
+    editor: list[Any] = []
+    found["editor loaded"] = common.seconds(lambda: editor.append(load()))
+    import numpy as np
+    from PIL import Image
+
+    picture = np.asarray(Image.open(ROOT / PICTURE).convert("RGB"))
+    from benchmarks.painting import QUICK
+
+    settings = QUICK if given["quick"] else None
+    for name, image in (("first edit", picture), ("second edit", picture[:, ::-1].copy()),
+                        ("second edit of one picture", None)):  # fmt: skip
+        again = picture[:, ::-1].copy() if image is None else image
+        found[name] = common.seconds(
+            lambda again=again: editor[0].edit(again, FIND, PAINT, seed=1, settings=settings)
+        )
+    return found
+
+
+def measure(rounds: int, tiny: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Seconds of each command, and of edits in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = commands(Path(folder))
+        if tiny:
+            del told["groundbrush edit, from cold"]
+        for name in ("import editor", "groundbrush --help"):
+            cpu_seconds(told[name])  # so that what Python compiles is kept
+        taken: dict[str, list[float]] = {name: [] for name in told}
+        for _ in range(rounds):
+            for name, command in told.items():
+                taken[name].append(cpu_seconds(command))
+    rows = [{"what": name, "seconds": min(v), "times": common.timing(v)}
+            for name, v in taken.items()]  # fmt: skip
+    return rows, common.fresh("benchmarks.startup", {"quick": tiny})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write startup.json."""
+    parser = common.parser(__doc__ or "")
+    parser.set_defaults(rounds=2)
+    args = parser.parse_args(argv)
+    if args.case is not None:
+        print(json.dumps(case(args.case)))
+        return 0
+    rows, edits = measure(args.rounds, args.tiny)
+    rows += [{"what": name, "seconds": taken} for name, taken in edits.items()
+             if isinstance(taken, float)]  # fmt: skip
+    common.show(rows, {"seconds": ".3f", "what": "s"})
+    by = {r["what"]: r["seconds"] for r in rows}
+    goals = [common.target("groundbrush --help, seconds", by["groundbrush --help"], 0.5),
+             common.target("import editor, seconds", by["import editor"], 0.5)]  # fmt: skip
+    common.write("startup", {"rows": rows, "targets": goals}, args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
