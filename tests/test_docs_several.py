@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -34,11 +35,12 @@ def test_the_commands_of_the_page_parse() -> None:
     commands = re.findall(r"^groundbrush (.*)$", PAGE, re.M)
     assert len(commands) >= 3
     for command in commands:
-        build_parser().parse_args(shlex.split(command))
+        build_parser().parse_args(shlex.split(command, comments=True))
 
 
 def test_the_table_is_true() -> None:
-    rows = re.findall(r"^\| (?!words|---)(.*?) \|", PAGE, re.M)
+    table = PAGE[PAGE.index("| words | step |") :].split("\n\n")[0]
+    rows = re.findall(r"^\| (?!words|---)(.*?) \|", table, re.M)
     assert len(rows) == 8
     fill = {" X's": " the dog's", " X": " the dog", " Y": " a cat", "a a": "a"}
     for row in rows:
@@ -48,3 +50,26 @@ def test_the_table_is_true() -> None:
                 said = said.replace(short, long)
             plan = read_plan(said)
             assert (plan.steps or plan.notes) and not plan.unread, said
+
+
+def test_the_pictures_and_the_headings_that_the_page_points_to_are_there() -> None:
+    for picture in re.findall(r"!\[[^]]*\]\((\S+)\)", PAGE):
+        assert (ROOT / "docs" / picture).is_file(), picture
+    headings = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-")
+                for h in re.findall(r"^#+ (.*)$", PAGE, re.M)}  # fmt: skip
+    links = re.findall(r"\(#([^)]+)\)", PAGE)
+    assert len(links) >= 3
+    assert set(links) <= headings
+
+
+def test_the_first_figures_of_unseen_sentences_are_those_of_the_data() -> None:
+    data = ROOT / "tests" / "multiobject" / "data"
+    captions = json.loads((data / "captions_unseen.json").read_text("utf-8"))["captions"]
+    edits = json.loads((data / "edit_sentences_unseen.json").read_text("utf-8"))["sentences"]
+    told = " ".join(PAGE.split())
+    right = sum(one.get("first", True) for one in captions)
+    assert f"On {len(captions)} captions written" in told
+    assert f"{right} came out exactly" in told
+    right = sum(one.get("first", True) for one in edits)
+    assert f"Of {len(edits)} sentences written" in told
+    assert f"{right} became exactly these steps" in told

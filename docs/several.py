@@ -1,0 +1,101 @@
+"""Make what docs/several.md shows: the picture of one sentence, and the measured tables.
+
+    python docs/several.py picture    # docs/several.png
+    python docs/several.py tables     # from out/evaluate and benchmarks/results into the page
+
+`tables` writes what was measured last, with machine and date, between the page's marks; measure
+with ``groundbrush evaluate png``, ``python -m benchmarks.several_phrases`` and
+``python -m benchmarks.plurals``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+PAGE, PICTURE = ROOT / "docs" / "several.md", ROOT / "docs" / "several.png"
+RECALL = ROOT / "out" / "evaluate" / "miniature" / "png-heldout.json"
+PHRASES = ROOT / "benchmarks" / "results" / "several_phrases.json"
+PLURALS = ROOT / "benchmarks" / "results" / "plurals.json"
+EXAMPLE = ROOT / "examples" / "cupcakes.png"
+SENTENCE = "Three cupcakes, a house, the dog and a red balloon."
+
+
+def picture() -> None:
+    """One sentence, everything it names in the picture, and the legend."""
+    from editor import Editor
+    from editor.images import open_picture
+    from editor.overlay_all import panoptic_sheet
+
+    image = open_picture(EXAMPLE)
+    found = Editor.load("miniature", device="cpu", offline=True).ground_all(image, SENTENCE)
+    sheet = panoptic_sheet(image.pixels, found)
+    sheet.quantize(256, dither=0).save(PICTURE, optimize=True)
+    for segment in found.segments:
+        print(f"{segment.phrase}: {segment.status} {segment.ids}; {segment.reason}")
+    print(PICTURE)
+
+
+def tables() -> None:
+    """Write the measured tables into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = {"recall": recall_block(), "phrases": phrases_block(), "plurals": plurals_block()}
+    for name, made in blocks.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(pattern, lambda m, made=made: m[1] + made + m[2], text, flags=re.S)
+        if count != 1:
+            raise SystemExit(f"{PAGE} has {count} places marked {name!r}; expected one")
+    PAGE.write_text(text, encoding="utf-8")
+    print(PAGE)
+
+
+def recall_block() -> str:
+    """Average recall on composed scenes, as ``groundbrush evaluate png`` measured it."""
+    found = json.loads(RECALL.read_text(encoding="utf-8"))
+    facts = found["facts"]
+    told = f"{facts['pictures']}; {facts['intervals']}; measured {facts['measured']}."
+    return f"{found['table']}\n\n{told[0].upper()}{told[1:]}\nRefusal is {facts['refusal']}.\n"
+
+
+def phrases_block() -> str:
+    """What several phrases cost, as ``python -m benchmarks.several_phrases`` measured it."""
+    found = json.loads(PHRASES.read_text(encoding="utf-8"))
+    about = found["machine"]
+    lines = ["| phrases | anew each | packed | anew / packed | against one phrase | target |",
+             "|---" * 6 + "|"]  # fmt: skip
+    for row in found["rows"]:
+        seconds = f"{1000 * row['anew']:.0f} ms | {1000 * row['packed']:.0f} ms"
+        lines.append(
+            f"| {row['phrases']} | {seconds} | {row['anew/packed']:.1f}x | "
+            f"{row['against one']:.2f}x | at most {row['at most']:.1f}x |"
+        )
+    table = "\n".join(lines)
+    return f"{table}\n\nCPU time on one thread, {about['date']}, {about['cpu']}.\n"
+
+
+def plurals_block() -> str:
+    """How counted things are found, as ``python -m benchmarks.plurals`` measured it."""
+    found = json.loads(PLURALS.read_text(encoding="utf-8"))
+    names = ("right number", "things found", "average recall")
+    lines = [
+        f"| {found['rows'][0]['scenes']} scenes | " + " | ".join(names) + " |",
+        "|---" * 4 + "|",
+    ]
+    for row in found["rows"]:
+        cells = [f"{100 * row[name]:.0f}%" for name in names]
+        lines.append(f"| {row['way']} | " + " | ".join(cells) + " |")
+    table = "\n".join(lines)
+    return f"{table}\n\nHeld-out composed scenes, {found['machine']['date']}.\n"
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    if not wanted or set(wanted) - {"picture", "tables"}:
+        raise SystemExit((__doc__ or "").strip())
+    for what in wanted:
+        {"picture": picture, "tables": tables}[what]()
