@@ -221,3 +221,15 @@ def test_text_named_jpg_is_refused_by_name(page: AppTest) -> None:
     uploaded(page, "upload", "diary.jpg", b"dear diary")
     assert "'diary.jpg'" in page.error[0].value
     assert not page.exception
+
+
+def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
+    find(opened(page, "demo"), "the penguin")
+    found = page.session_state["found"]
+    assert found.status == "absent"
+    assert found.candidates
+    chips = widget(page.button_group, "candidate-")
+    assert len(chips.options) == len(found.candidates)
+    chips.set_value("0").run()
+    assert not page.exception
+    assert (page.session_state["session"].mask.mask == found.candidates[0].mask).all()
