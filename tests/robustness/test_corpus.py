@@ -22,7 +22,10 @@ from editor.errors import GroundbrushError
 
 SECONDS = 20  # of one case on a busy machine; most take a hundredth of one
 MEGABYTES = 1_000  # of one case; the largest picture that is read has 600
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs SIGALRM")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs SIGALRM"),
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # about damaged metadata
+]
 
 
 def read_picture(path: Path) -> None:
