@@ -25,8 +25,17 @@ if TYPE_CHECKING:
     from grounding.reading import Reading
 
 _CLAUSE = re.compile(
-    r"^(?P<thing>.+?),?\s+(?:but\s+)?(?:(?:that|which|who)\s*(?P<verb>is|are|['’]s|['’]re)?\s*)?"
-    r"(?:(?<=is)n['’]t|(?<=are)n['’]t|\bnot)\s+(?P<rest>.+)$",
+    r"^(?P<thing>.+?),?\s+(?:but\s+)?(?:that|which|who)\s*(?P<verb>is|are|['’]s|['’]re)\s*"
+    r"(?:(?<=is)n['’]t|(?<=are)n['’]t|not)\s+(?P<rest>.+)$",
+    re.IGNORECASE,
+)
+# A bare "not" may stand in a name or after another verb ("the sign that says do not enter"):
+# only before a thing or a place does it exclude one.
+_BARE = re.compile(
+    r"^(?P<thing>(?!.*\b(?:that|which|who|says?|do|does|did|can|will|would|should|must|may|has|have|"
+    r"had|was|were|is|are|and|or|if)\b.*\snot\s).+?),?\s+(?:but\s+)?not\s+"
+    r"(?P<rest>(?:the|on|in|at|near|next|under|beneath|below|above|over|behind|beside|inside|by|with|"
+    r"wearing|holding)\s.+)$",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"^(?P<before>(?:.*\s)?)non-(?P<rest>\w+)\s+(?P<noun>.+)$", re.IGNORECASE)
@@ -73,7 +82,9 @@ def read_negation(phrase: str) -> Negation | None:
     if found := _PREFIX.match(text):
         thing, verb, rest = f"{found['before']}{found['noun']}", "is", found["rest"]
     elif found := _CLAUSE.match(text):
-        thing, verb, rest = found["thing"], found["verb"] or "is", found["rest"]
+        thing, verb, rest = found["thing"], found["verb"], found["rest"]
+    elif found := _BARE.match(text):
+        thing, verb, rest = found["thing"], "is", found["rest"]
     else:
         return None
     verb, rest = "are" if verb[-2:] in ("re", "RE") else "is", rest.rstrip(" .!?")

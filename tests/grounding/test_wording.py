@@ -42,7 +42,9 @@ def test_a_negation_names_what_it_excludes(phrase, whole, excluded):
 @pytest.mark.parametrize(
     "phrase",
     ["the apple", "the knot", "the notebook that is red", "a forget-me-not", "nothing", "", "not",
-     "the apple that is not", "the cannon"],
+     "the apple that is not", "the cannon", "the sign that says do not enter",
+     "the man who does not wear a hat", "the forget me not flowers", "the apple and not the pear",
+     "the sign with do not enter on it", "the dog that is small but not brown"],
 )  # fmt: skip
 def test_other_phrases_are_left_alone(phrase):
     assert read_negation(phrase) is None
