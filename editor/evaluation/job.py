@@ -13,9 +13,10 @@ from editor import __version__
 from editor.errors import GroundbrushError, translate
 from editor.evaluation.arms import PRESET, Arm
 from editor.evaluation.items import Item
+from editor.evaluation.journal import Journal, Record
 from editor.evaluation.readers import benchmark, read_items
 from editor.evaluation.report import arms_table, page, paper_table, scores_table
-from editor.evaluation.run import Journal, Load, Record, evaluate
+from editor.evaluation.run import Load, evaluate
 from editor.evaluation.sheet import failure_sheet, failures
 from editor.evaluation.summary import Scores, groups, scores
 from editor.files import atomic_write

@@ -17,10 +17,10 @@ import numpy as np
 from editor import __version__
 from editor.errors import GroundbrushError
 from editor.evaluation.job import OnProgress, weights_mark
+from editor.evaluation.journal import Journal, Record
 from editor.evaluation.png_items import Told, read_told
 from editor.evaluation.png_measure import ARMS, measure_told
 from editor.evaluation.report import page
-from editor.evaluation.run import Journal, Record
 from editor.evaluation.sheet import failure_sheet, failures
 from editor.evaluation.summary import Score
 from editor.files import atomic_write

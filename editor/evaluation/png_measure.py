@@ -11,9 +11,9 @@ import numpy as np
 
 from editor.errors import GroundbrushError, one_line
 from editor.evaluation.items import Item
+from editor.evaluation.journal import Journal, Record
 from editor.evaluation.masks import encode_rle
 from editor.evaluation.png_items import Told
-from editor.evaluation.run import Journal, Record
 from editor.images import open_picture
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError

@@ -82,7 +82,7 @@ def read_benchmark(name: str) -> Callable[[Path], None]:
 
 
 def read_journal(path: Path) -> None:
-    from editor.evaluation.run import Journal
+    from editor.evaluation.journal import Journal
 
     Journal(path, {"what": "a test"})
 

@@ -381,7 +381,7 @@ def test_any_mask_of_a_recipe(bits: bytes, width: Any, height: Any) -> None:
 @given(data=st.data())
 def test_spoiled_journals_of_evaluations_and_locks(data: st.DataObject) -> None:
     from editor.batch.lock import FolderLock
-    from editor.evaluation.run import Journal
+    from editor.evaluation.journal import Journal
 
     head = b'{"what": "a test"}\n'
     content = data.draw(spoiled(head + b'{"arm": "a", "item": "b", "error": "c"}\n'))

@@ -13,11 +13,11 @@ from PIL import Image
 from editor.cli import main
 from editor.commands import evaluate_png
 from editor.errors import GroundbrushError
+from editor.evaluation.journal import Journal
 from editor.evaluation.masks import decode_rle
 from editor.evaluation.png import PngJob, average_recall, recall_table, run_png
 from editor.evaluation.png_items import read_told
 from editor.evaluation.png_measure import ARMS, measure_told
-from editor.evaluation.run import Journal
 from editor.presets import load_preset
 from grounding import GroundingSettings, ProposalSettings
 from grounding.families import ImageTokens

@@ -12,10 +12,11 @@ from PIL import Image
 
 from editor.errors import GroundbrushError
 from editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
+from editor.evaluation.journal import Journal
 from editor.evaluation.masks import decode_rle
 from editor.evaluation.readers import benchmark, read_items
 from editor.evaluation.report import arms_table, paper_table, scores_table
-from editor.evaluation.run import Journal, evaluate
+from editor.evaluation.run import evaluate
 from editor.evaluation.sheet import failure_sheet, failures
 from editor.evaluation.summary import groups, scores
 

@@ -215,6 +215,22 @@ def test_a_wrong_value_is_named(client: Client, ask: dict, code: str, words: str
     assert client.desk.counts()["done"] == 0
 
 
+@pytest.mark.parametrize(
+    ("action", "ask"),
+    [
+        ("ground", {"find": "the cup"}),
+        ("ground-all", {"sentence": "a cup and a dog"}),
+        ("edit", {"find": "the cup", "paint": "a dog"}),
+        ("remove", {"find": "the cup"}),
+        ("extend", {"right": 16}),
+        ("apply", {"sentence": "remove the cup"}),
+    ],
+)
+def test_every_address_takes_a_right_request(client: Client, action: str, ask: dict) -> None:
+    answer = client.post(action, ask)
+    assert answer.status_code == 202, answer.text
+
+
 def test_a_secret_that_lands_in_a_wrong_place_is_not_repeated(client: Client) -> None:
     answer = client.post("edit", {"find": "c", "paint": "a", "seed": "my password"})
     assert "password" not in answer.text
