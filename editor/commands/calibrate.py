@@ -36,6 +36,28 @@ def add_parsers(commands: Any) -> None:
         help="pictures with phrases: a .jsonl, a folder with examples.jsonl, or "
         "the folder that holds refcoco/ (default: the composed scenes)",
     )
+    _add_ranking_options(parser)
+    parser.add_argument("--family", help="of a MODEL (default: by its config)")
+    parser.add_argument(
+        "--like",
+        default="llava-1.5-7b",
+        metavar="PRESET",
+        help="whose segmenter and inpainter a MODEL gets (default: %(default)s)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
+    parser.add_argument("--no-figures", action="store_true", help="only numbers")
+    add_engine_options(parser)
+    add_model_options(parser, preset=False)
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the report (default: out/calibrate/NAME)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the ranking as JSON")
+    parser.set_defaults(run=run)
+
+
+def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
+    """How heads are measured and chosen; None = the preset's own, else the paper's."""
     parser.add_argument("--samples", type=int, metavar="N", help="pairs a trial (default: 1000)")
     parser.add_argument("--trials", type=int, metavar="T", help="trials (default: 5)")
     parser.add_argument(
@@ -72,23 +94,6 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--padding", help="how the picture meets the square: pad, crop, squash")
     parser.add_argument("--seed", type=int, help="of the draw of pairs (default: 0)")
-    parser.add_argument("--family", help="of a MODEL (default: by its config)")
-    parser.add_argument(
-        "--like",
-        default="llava-1.5-7b",
-        metavar="PRESET",
-        help="whose segmenter and inpainter a MODEL gets (default: %(default)s)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
-    parser.add_argument("--no-figures", action="store_true", help="only numbers")
-    add_engine_options(parser)
-    add_model_options(parser, preset=False)
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for the report (default: out/calibrate/NAME)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the ranking as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from editor.commands.evaluate_png import run_png_command
 
 if TYPE_CHECKING:
     from editor.evaluation.arms import Arm
+    from editor.evaluation.job import Evaluation
     from editor.presets import Preset
 
 HELD_OUT = 500  # composed scenes
@@ -55,6 +56,30 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    _add_arm_options(parser)
+    parser.add_argument(
+        "--failures",
+        type=int,
+        default=24,
+        metavar="N",
+        help="show the N worst in a picture (default: %(default)s)",
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
+    add_engine_options(parser)
+    add_model_options(parser)
+    parser.add_argument(
+        "--out",
+        default="out/evaluate",
+        metavar="DIR",
+        help="folder for results (default: %(default)s)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
+    parser.set_defaults(run=run)
+
+
+def _add_arm_options(parser: argparse.ArgumentParser) -> None:
+    """Which ways of grounding are measured."""
     parser.add_argument(
         "--ablate", action="store_true", help="measure every ablation too, in one table"
     )
@@ -76,25 +101,6 @@ def add_parsers(commands: Any) -> None:
         action="store_true",
         help="the public code's choices instead, its slips included",
     )
-    parser.add_argument(
-        "--failures",
-        type=int,
-        default=24,
-        metavar="N",
-        help="show the N worst in a picture (default: %(default)s)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
-    add_engine_options(parser)
-    add_model_options(parser)
-    parser.add_argument(
-        "--out",
-        default="out/evaluate",
-        metavar="DIR",
-        help="folder for results (default: %(default)s)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,6 +139,11 @@ def run(args: argparse.Namespace) -> int:
             on_progress=bar,
             pool=pool,
         )
+    _print(args, found)
+    return 0 if any(row.count for row in found.by_group.values()) else 1
+
+
+def _print(args: argparse.Namespace, found: Evaluation) -> None:
     if args.json:
         print(
             json.dumps(
@@ -147,7 +158,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(found.table)
         print("\n".join([*found.notes, *(f"{name}: {path}" for name, path in found.files.items())]))
-    return 0 if any(row.count for row in found.by_group.values()) else 1
 
 
 def _compare(args: argparse.Namespace) -> int:
