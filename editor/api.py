@@ -27,6 +27,7 @@ from editor.place import find_place
 from editor.presets import Preset, load_preset
 from editor.recipe import check_words, make_request, read_request
 from grounding.errors import GroundingError
+from inpaint.composite import same_pixels
 
 if TYPE_CHECKING:
     from editor.apply import OnEdit
@@ -414,7 +415,7 @@ class Editor:
             raise GroundbrushError("the recipe names no picture file; give the picture as well")
         picture = open_picture(source)
         told = request["image"].get("sha256")
-        if told not in (None, _digest(picture)):
+        if told not in (None, picture.digest):
             raise GroundbrushError(
                 f"{picture.source or 'the picture'} has other pixels than the recipe was made "
                 "from; give the original picture"
@@ -424,7 +425,7 @@ class Editor:
     def look(self, picture: Picture) -> View:
         """The picture as the models read it; kept until another one comes."""
         with self._lock:
-            if self._seen is None or not np.array_equal(self._seen[0], picture.pixels):
+            if self._seen is None or not same_pixels(self._seen[0], picture.pixels):
                 self._seen = (picture.pixels, self.models.grounder().look(picture.pixels))
             return self._seen[1]
 
@@ -452,11 +453,9 @@ class Editor:
         """Complete a request with its picture and preset, and do it."""
         if self.models.words and request["paint"] is not None:
             self.models.words.check_prompt(request["paint"])
-        picture = open_picture(image)
-        request = {**request, "preset": self.preset.name,
-                   "image": {"path": str(picture.source) if picture.source else None,
-                             "sha256": _digest(picture)}}  # fmt: skip
-        return paint(self, picture, request, callbacks, grounding)
+        request = {**request, "preset": self.preset.name}
+        request.pop("image", None)  # of a recipe; this picture's is told when a recipe is asked for
+        return paint(self, open_picture(image), request, callbacks, grounding)
 
 
 def _placed(
@@ -476,11 +475,3 @@ def _placed(
     if mask is not None and picture is not None:
         encoded = encode_mask(read_mask(mask, picture.size))
     return {"mask": encoded, "boxes": box, "snap": snap, "operations": operations}
-
-
-def _digest(picture: Picture) -> str:
-    import hashlib
-
-    made = hashlib.sha256("x".join(map(str, picture.pixels.shape)).encode())
-    made.update(np.ascontiguousarray(picture.pixels).data)
-    return made.hexdigest()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from editor.errors import GroundbrushError
 from editor.images import Picture, save_picture
+from inpaint.composite import is_preserved
 
 if TYPE_CHECKING:
     from grounding.result import Grounding
@@ -69,6 +70,10 @@ class Edit:
         What the user should know.
     timings
         Seconds by stage.
+    request
+        What was asked for: the recipe but for the picture.
+    given
+        The picture as it came, without new sides; None: it is `picture`.
     """
 
     done: bool
@@ -83,10 +88,13 @@ class Edit:
     notes: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
+    given: Picture | None = None
 
     def recipe(self) -> dict[str, Any]:
         """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
-        return dict(self.request)
+        source = self.picture if self.given is None else self.given
+        path = None if source.source is None else str(source.source)
+        return {**self.request, "image": {"path": path, "sha256": source.digest}}
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
         """Write a variant with the input's EXIF, ICC and alpha and the recipe inside.
@@ -107,8 +115,8 @@ class Edit:
                 f"variant {variant} asked for; there are {len(self.variants)}, counted from 0"
             )
         chosen = self.variants[variant]
-        changed = (chosen.image != self.picture.pixels).any(2) & ~self.support
-        if changed.any():
+        if not is_preserved(self.picture.pixels, chosen.image, self.support):
+            changed = (chosen.image != self.picture.pixels).any(2) & ~self.support
             raise GroundbrushError(
                 f"{int(changed.sum())} pixels outside the support differ from the input's; the "
                 "picture was not saved: please report this"

@@ -7,12 +7,14 @@ saved edit differs from its input only where it was edited. Only profiles that d
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,13 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the size and the pixels, in hexadecimal: whether it is the same picture."""
+        made = hashlib.sha256("x".join(map(str, self.pixels.shape)).encode())
+        made.update(np.ascontiguousarray(self.pixels).data)
+        return made.hexdigest()
 
 
 Source = Picture | str | os.PathLike[str] | Image.Image | np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,13 +72,14 @@ def paint(
     settings = settings_for(editor, request, place)
     found = time.perf_counter()
     if not place.history.mask.any():
-        return _undone(place, settings, request)
+        return replace(_undone(place, settings, request), given=picture)
     judge = _judge(editor, place.picture, request)
     tries = list(_tries(editor, place, request, settings, judge, callbacks))
     chosen = _choose(tries, request)
     timings = {"find": found - start, "paint": sum(sum(f.timings.values()) for f, _ in tries)}
     timings["check"] = max(0.0, time.perf_counter() - found - timings["paint"])
-    return _edit(place, chosen, tries, settings, request, judge, timings)
+    edit = _edit(place, chosen, tries, settings, request, judge, timings)
+    return replace(edit, given=picture)
 
 
 def settings_for(
@@ -238,7 +239,8 @@ def _notes(
     """What the user should know, in the order of the work."""
     yield from place.picture.notes
     grounding = place.grounding
-    if grounding is not None and grounding.status != "found":
+    chosen = request["candidate"] is not None and grounding and grounding.status == "ambiguous"
+    if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"
     yield from best.notes
     if judge.around:

@@ -20,7 +20,7 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
     image : (H, W, 3) uint8
     painted : (h, w, 3) uint8
         The window, repainted.
-    alpha : (H, W) float32 in [0, 1]
+    alpha : (h, w) float32 in [0, 1]
         Weight of the painted pixel; where it is 0, or outside the window, the input stays.
     window : tuple of int
         xyxy.
@@ -32,12 +32,8 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
     result = image.copy()
     left, top, right, bottom = window
     part = result[top:bottom, left:right]
-    weight = alpha[top:bottom, left:right]
-    # old + share * (new - old) leaves old exactly where both agree.
-    change = cv2.subtract(painted, part, dtype=cv2.CV_32F)
-    change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
-    blended = cv2.add(part, change, dtype=cv2.CV_8U)
-    np.copyto(part, blended, where=(weight > 0)[..., None])
+    # OpenCV divides by the sum of both weights and a hundred-thousandth, which no grey level shows.
+    part[...] = cv2.blendLinear(np.ascontiguousarray(part), painted, 1 - alpha, alpha)
     return result
 
 
@@ -53,7 +49,7 @@ def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) 
         (slice(top, bottom), slice(0, left)),
         (slice(top, bottom), slice(right, None)),
     )
-    if not all(_equal(original[part], result[part]) for part in strips):
+    if not all(same_pixels(original[part], result[part]) for part in strips):
         return False
     box = slice(top, bottom), slice(left, right)
     if not support[box].size:
@@ -63,9 +59,9 @@ def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) 
     return not cv2.bitwise_and(changed, changed, mask=outside).any()
 
 
-def _equal(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two arrays of one shape are equal, a band of rows at a time."""
-    return all(
+def same_pixels(first: np.ndarray, second: np.ndarray) -> bool:
+    """Tell whether two arrays are equal, a band of rows at a time."""
+    return first.shape == second.shape and all(
         np.array_equal(first[row : row + _BAND], second[row : row + _BAND])
         for row in range(0, len(first), _BAND)
     )

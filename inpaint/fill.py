@@ -10,14 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inpaint.blend import laplacian, poisson
 from inpaint.canvas import prefill, resize_image, resize_mask
 from inpaint.checks import check_image, check_mask, check_pair, check_prompt, check_seed
-from inpaint.colour import fit_colour
-from inpaint.composite import assert_preserved, composite
+from inpaint.composite import assert_preserved
 from inpaint.errors import InpaintError, OutOfMemoryError
+from inpaint.finish import Target
 from inpaint.geometry import Box, Crop, mask_box, plan_crop
-from inpaint.masks import fill_holes, inward_feather
 from inpaint.masks import support as declared_support
 from inpaint.progress import CancelledBy, OnPreview, OnStep
 from inpaint.settings import InpaintSettings
@@ -211,15 +209,14 @@ class _Work:
     def paint(self, seeds: tuple[int, ...]) -> list[Fill]:
         """One batch; a single picture steps down until it fits."""
         start = time.perf_counter()
-        core = fill_holes(self.mask, self.settings.fill_holes)
         support = declared_support(self.mask, self.settings)
-        place = _Place(self.image, core, support)
+        target = Target(self.image, self.mask, support)
         while True:
             crop = plan_crop(mask_box(support), self.image.shape[1::-1], self.settings)
             fits = getattr(self.inpainter, "fits", None)
             if fits is not None and not fits(crop.canvas) and self._shrink("would run out"):
                 continue
-            canvas, hole, more = self._prepared(place, crop)
+            canvas, hole, more = self._prepared(target, crop)
             prepared = time.perf_counter()
             try:
                 painted = self._paint(canvas, hole, seeds, more)
@@ -228,7 +225,7 @@ class _Work:
                 if len(seeds) > 1 or not self._shrink("ran out"):
                     raise
         painted_at = time.perf_counter()
-        images = [place.put_back(one, crop, self.settings) for one in painted]
+        images = [target.put_back(one, crop, self.settings) for one in painted]
         for result in images:
             assert_preserved(self.image, result, support)
         share = 1 / len(seeds)
@@ -245,13 +242,15 @@ class _Work:
             for one, seed in zip(images, seeds, strict=True)
         ]  # fmt: skip
 
-    def _prepared(self, place: _Place, crop: Crop) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    def _prepared(
+        self, target: Target, crop: Crop
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """The canvas with its hole prefilled, the hole, and what else the painter wants."""
         more: dict[str, Any] = {"on_step": self.on_step, "cancelled": self.cancelled}
-        hole = resize_mask(place.support[crop.slices], crop.canvas)
+        hole = resize_mask(target.support[crop.slices], crop.canvas)
         original = resize_image(self.image[crop.slices], crop.canvas)
         if self.on_preview is not None:
-            more["on_preview"] = _previewer(self.on_preview, place, crop, self.settings)
+            more["on_preview"] = _previewer(self.on_preview, target, crop, self.settings)
         if getattr(self.inpainter, "follows", None):
             more["original"] = original
         return prefill(original, hole, self.settings.prefill), hole, more
@@ -278,40 +277,11 @@ class _Work:
         return True
 
 
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """The picture, what must go, and what may change."""
-
-    image: np.ndarray
-    core: np.ndarray
-    support: np.ndarray
-
-    def put_back(self, painted: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """Resize the canvas back, correct its colours and blend it in."""
-        if check_image(painted).shape[1::-1] != crop.canvas:
-            raise InpaintError(
-                f"painted canvas: got {painted.shape[1::-1]} (width, height); expected "
-                f"{crop.canvas}. A painter must return the size it was given."
-            )
-        window, support = self.image[crop.slices], self.support[crop.slices]
-        painted = resize_image(painted, (window.shape[1], window.shape[0]))
-        if settings.colour_match:
-            painted = fit_colour(painted, window, ~support).apply(painted)
-        # Where the mask itself is the support, and only there, the ramp may lie on the old object.
-        core = self.core if (self.support & ~self.core).any() else None
-        alpha = inward_feather(self.support, settings.feather, core)
-        if settings.blend == "poisson":
-            painted = poisson(painted, window, support)
-        elif settings.blend == "laplacian":
-            painted = laplacian(painted, window, alpha[crop.slices])
-        return composite(self.image, painted, alpha, crop.window)
-
-
 def _previewer(
-    on_preview: OnPreview, place: _Place, crop: Crop, settings: InpaintSettings
+    on_preview: OnPreview, target: Target, crop: Crop, settings: InpaintSettings
 ) -> OnPreview:
     def show(step: int, total: int, canvas: np.ndarray) -> None:
-        on_preview(step, total, place.put_back(canvas, crop, settings))
+        on_preview(step, total, target.put_back(canvas, crop, settings))
 
     return show
 

@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from inpaint.canvas import resize_mask
 from inpaint.geometry import grow_box, mask_box
 from inpaint.settings import InpaintSettings
+
+_WORK_SIDE = 1024
+"""Longest side on which a support is worked out."""
 
 
 def dilation_radius(mask: np.ndarray, dilate: float) -> int:
@@ -28,13 +32,13 @@ def dilation_radius(mask: np.ndarray, dilate: float) -> int:
     return math.ceil(round(dilate * math.sqrt(np.count_nonzero(mask)), 9))
 
 
-def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     """Return every pixel at most `radius` (Euclidean) from a True pixel.
 
     Parameters
     ----------
     mask : (H, W) bool
-    radius : int
+    radius : float
         Pixels; 0 returns a copy.
 
     Examples
@@ -46,7 +50,7 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     box = mask_box(mask)
     if not any(box) or radius <= 0:
         return result
-    left, top, right, bottom = grow_box(box, radius, mask.shape[::-1])
+    left, top, right, bottom = grow_box(box, math.ceil(radius), mask.shape[::-1])
     part = mask[top:bottom, left:right]
     result[top:bottom, left:right] = _distance_to(part) <= radius
     return result
@@ -100,9 +104,25 @@ def widen(mask: np.ndarray, shape: str) -> np.ndarray:
 
 
 def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
-    """Return the declared support: holes closed, widened, dilated. It always contains `mask`."""
-    whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
-    return dilate(whole, dilation_radius(mask, settings.dilate))
+    """Return the declared support: holes closed, widened, dilated. It always contains `mask`.
+
+    A large mask grows on a smaller copy, where it grows by a pixel or more there: distances of
+    ten million pixels would take as long as painting.
+    """
+    radius = dilation_radius(mask, settings.dilate)
+    left, top, right, bottom = grow_box(mask_box(mask), radius + 1, mask.shape[::-1])
+    part = mask[top:bottom, left:right]
+    scale = _WORK_SIDE / max(part.shape)
+    if scale >= 1 or radius * scale < 1:
+        whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
+        return dilate(whole, radius)
+    size = round(part.shape[1] * scale), round(part.shape[0] * scale)
+    small = widen(fill_holes(resize_mask(part, size), settings.fill_holes), settings.shape)
+    small = dilate(small, radius * scale)
+    grown = cv2.resize(small.view(np.uint8) * 255, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    result = mask.copy()
+    result[top:bottom, left:right] |= grown >= 128
+    return result
 
 
 def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = None) -> np.ndarray:

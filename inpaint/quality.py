@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from inpaint.canvas import resize_image, resize_mask
 from inpaint.checks import check_pair
 from inpaint.errors import InpaintError
 from inpaint.geometry import grow_box, mask_box
@@ -46,7 +47,7 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     """
     image, support = check_pair(image, support)
     left, top, right, bottom = grow_box(mask_box(support), 3, support.shape[::-1])
-    part = image[top:bottom, left:right].astype(np.int16)
+    part = image[top:bottom, left:right]
     inside = support[top:bottom, left:right]
     sides = [_steps(part, inside), _steps(part.swapaxes(0, 1), inside.T)]
     across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
@@ -58,12 +59,18 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
 
 def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Steps along axis 1 across the border, and those of the pairs next to them."""
-    step = np.abs(np.diff(image, axis=1)).mean(-1)
     cross = inside[:, 1:] != inside[:, :-1]
     next_to = np.zeros_like(cross)
     next_to[:, 1:] |= cross[:, :-1]
     next_to[:, :-1] |= cross[:, 1:]
-    return step[cross], step[next_to & ~cross]
+    return _step(image, cross), _step(image, next_to & ~cross)
+
+
+def _step(image: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """How far the marked pixels, (n,), are from those to their right: a border's are few."""
+    rows, columns = np.divmod(np.flatnonzero(where), where.shape[1])
+    apart = image[rows, columns + 1].astype(np.int16) - image[rows, columns]
+    return np.asarray(np.abs(apart).mean(-1))
 
 
 def ring_colour_error(
@@ -104,18 +111,25 @@ def ring_colour_error(
         )
     ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
     left, top, right, bottom = grow_box(mask_box(support), 3 * ring, support.shape[::-1])
-    inside = support[top:bottom, left:right]
+    part = slice(top, bottom), slice(left, right)
+    image, original, inside, outside = image[part], original[part], support[part], ~support[part]
     if inside.all():
         return 0.0
-    depth, height = _distance(inside), _distance(~inside)
-    near_in, near_out = inside & (depth <= ring), ~inside & (height <= ring)
-    # Wide means of a large picture are the same on a smaller copy, at a hundredth of the time.
-    step = max(1, ring // _FINEST_RING)
-    painted = _local_mean(image[top:bottom, left:right], near_in, ring, step)
-    truth = _local_mean(original[top:bottom, left:right], near_out, ring, step)
-    border = _smaller((near_in & (depth <= 1.5)).astype(np.float32), step)
-    apart = np.abs(painted - truth).mean(-1)
-    return float((apart * border).sum() / border.sum())
+    step = ring // _FINEST_RING
+    if step > 1:
+        # Wide means are the same on a smaller copy; a pixel of it that lies on both sides is left
+        # out of either.
+        size = max(1, inside.shape[1] // step), max(1, inside.shape[0] // step)
+        image, original = resize_image(image, size), resize_image(original, size)
+        inside, outside = ~resize_mask(outside, size), ~resize_mask(inside, size)
+        ring //= step
+    depth, height = _distance(inside), _distance(outside)
+    near_in, near_out = inside & (depth <= ring), outside & (height <= ring)
+    painted, truth = _local_mean(image, near_in, ring), _local_mean(original, near_out, ring)
+    border = near_in & (depth <= 1.5)
+    if not border.any() or not near_out.any():
+        return 0.0
+    return float(np.abs(painted - truth).mean(-1)[border].mean())
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
@@ -123,21 +137,10 @@ def _distance(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _local_mean(image: np.ndarray, where: np.ndarray, ring: int, step: int) -> np.ndarray:
-    """Gaussian mean of the pixels `where` around each block of `step` pixels, float32."""
+def _local_mean(image: np.ndarray, where: np.ndarray, ring: int) -> np.ndarray:
+    """Gaussian mean of the pixels `where` around each pixel, float32."""
     weight = where.astype(np.float32)
-    shown = _smaller(cv2.multiply(image, cv2.merge([weight] * 3), dtype=cv2.CV_32F), step)
-    sigma = ring / step
-    size = (4 * round(sigma) + 1, 4 * round(sigma) + 1)
-    total = cv2.GaussianBlur(shown, size, sigma)
-    share = cv2.GaussianBlur(_smaller(weight, step), size, sigma)
+    size = (4 * ring + 1, 4 * ring + 1)
+    shown = cv2.multiply(image, cv2.merge([weight] * 3), dtype=cv2.CV_32F)
+    total, share = cv2.GaussianBlur(shown, size, ring), cv2.GaussianBlur(weight, size, ring)
     return total / np.maximum(share, 1e-6)[..., None]
-
-
-def _smaller(values: np.ndarray, step: int) -> np.ndarray:
-    """Means of blocks of `step` by `step` pixels, or nearly; the values themselves for 1."""
-    if step == 1:
-        return values
-    height, width = values.shape[:2]
-    size = max(1, round(width / step)), max(1, round(height / step))
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)

@@ -13,6 +13,14 @@ from inpaint.settings import check_choice
 
 SPEEDS = ("plain", "fused", "compiled")
 """How fast to denoise; see `hasten`."""
+_COMPILER = {
+    "conv_1x1_as_mm": True,
+    "epilogue_fusion": False,
+    "coordinate_descent_tuning": True,
+    "coordinate_descent_check_all_directions": True,
+}
+"""Inductor's settings that diffusers documents for "maximum speed"; given with each compilation,
+since set globally they would change what else a process compiles."""
 
 
 def hasten(network: Any, speed: str) -> Any:
@@ -24,8 +32,9 @@ def hasten(network: Any, speed: str) -> Any:
     speed : {"plain", "fused", "compiled"}
         "plain" changes nothing. "fused" lays a UNet out channels last and joins the projections of
         its attentions; numbers then differ from plain in their last bits. "compiled" compiles it
-        as well: minutes for the first picture of every canvas, and a picture's bits may differ
-        between two processes, since the fastest kernels are chosen by measuring.
+        as well: minutes for the first picture, and again for the next canvases and numbers of
+        variants of another size, until the code takes any size. A picture's bits may differ between
+        two processes, since the fastest kernels are chosen by measuring.
 
     Returns
     -------
@@ -56,7 +65,10 @@ def hasten(network: Any, speed: str) -> Any:
             "out."
         ) from error
     if speed == "compiled":
-        network.compile(mode="max-autotune-no-cudagraphs" if _hooked(network) else "max-autotune")
+        from torch._inductor import list_mode_options
+
+        mode = "max-autotune-no-cudagraphs" if _hooked(network) else "max-autotune"
+        network.compile(options={**list_mode_options(mode), **_COMPILER})
     return network
 
 

@@ -12,7 +12,7 @@ from inpaint.composite import assert_preserved, composite
 def test_blend_by_hand():
     image = np.full((1, 4, 3), 100, np.uint8)
     painted = np.full((1, 3, 3), 200, np.uint8)
-    alpha = np.array([[0, 0.25, 1, 0]], np.float32)
+    alpha = np.array([[0.25, 1, 0]], np.float32)
     result = composite(image, painted, alpha, (1, 0, 4, 1))
     np.testing.assert_array_equal(result[0, :, 0], [100, 125, 200, 100])
     np.testing.assert_array_equal(image, 100)
@@ -25,7 +25,7 @@ def test_only_positive_alpha_changes(seed, share):
     painted = draw.integers(0, 256, (8, 9, 3), dtype=np.uint8)
     support = draw.random((12, 15)) < share
     alpha = np.where(support, draw.random((12, 15)), 0).astype(np.float32)
-    result = composite(image, painted, alpha, (3, 2, 12, 10))
+    result = composite(image, painted, alpha[2:10, 3:12], (3, 2, 12, 10))
     assert_preserved(image, result, support)
     window = np.zeros_like(support)
     window[2:10, 3:12] = True
