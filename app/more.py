@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import state
 from editor import preset_names
-from editor.recipe import MAX_VARIANTS
+from editor.recipe import MAX_VARIANTS, carried
 from editor.session import variant_request
 from editor.session_file import picture_bytes, session_bytes
 from editor.wording import command_of, literal, python_of, recipe_files
@@ -102,10 +102,9 @@ def download() -> None:
         help="PNG and WebP keep every pixel; JPEG is lossy",
     )
     kind = kind or "png"
-    done = chain()
     edits = state.finished()
     pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
-    like, recipe = state.present(), done[-1]
+    like, (recipe, told) = state.present(), carried(chain())
     # written once, when first asked for
     write = state.kept(
         f"file-{kind}",
@@ -113,7 +112,7 @@ def download() -> None:
         lambda: functools.cache(lambda: picture_bytes(pixels, kind, like, recipe)),
     )
     with state.told():
-        notes: list[str] = []
+        notes = list(told)
         if kind == "jpg":  # the one that is quick to write and has things to say, or to refuse
             notes += write()[1]
         st.download_button(
@@ -124,8 +123,6 @@ def download() -> None:
             on_click="ignore",
             key="download",
         )
-        if len(done) > 1:
-            notes.append(f"The recipe in it is the last one's of {len(done)}; all are below.")
         for note in notes:
             st.caption(literal(note))
 

@@ -388,14 +388,15 @@ class Editor:
         cancelled: Cancelled | None = None,
         on_preview: OnPreview | None = None,
     ) -> Edit:
-        """Do an edit again from its recipe.
+        """Do an edit again from its recipe, with those before it where it names some.
 
         Parameters
         ----------
         recipe
             From :meth:`Edit.recipe`, or a file saved by :meth:`Edit.save`.
         image
-            The picture; by default the one the recipe names, which must still be the same.
+            The picture; by default the one that the (first) recipe names, which must still be the
+            same.
         on_step, cancelled, on_preview
             As for :meth:`edit`.
 
@@ -404,23 +405,10 @@ class Editor:
         GroundbrushError
             When the recipe is not one, is of another preset, or its picture has changed.
         """
+        from editor.rerun import rerun
+
         request = read_request(recipe)
-        if request.get("preset") not in (None, self.preset.name):
-            raise GroundbrushError(
-                f"the recipe is of preset {request['preset']!r} and this editor uses "
-                f"{self.preset.name!r}; Editor.load({request['preset']!r}) runs it"
-            )
-        source = request["image"].get("path") if image is None else image
-        if source is None:
-            raise GroundbrushError("the recipe names no picture file; give the picture as well")
-        picture = open_picture(source)
-        told = request["image"].get("sha256")
-        if told not in (None, picture.digest):
-            raise GroundbrushError(
-                f"{picture.source or 'the picture'} has other pixels than the recipe was made "
-                "from; give the original picture"
-            )
-        return self._paint(picture, request, Callbacks(on_step, cancelled, on_preview))
+        return rerun(self, request, image, Callbacks(on_step, cancelled, on_preview))
 
     def look(self, picture: Picture) -> View:
         """The picture as the models read it; kept until another one comes."""

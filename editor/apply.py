@@ -21,7 +21,7 @@ from editor.mask_source import encode_mask
 from editor.masks import Dilate
 from editor.painting import Callbacks, settings_for
 from editor.plan import Plan, Step
-from editor.recipe import make_request
+from editor.recipe import carried, make_request
 from grounding.errors import GroundingError
 from grounding.metrics import mask_iou
 from multiobject.errors import MultiObjectError
@@ -198,6 +198,9 @@ class _Run:
         step = self.plan.steps[k]
         found: Grounding | None = self.editor.ground(self.picture, step.find)
         assert found is not None  # grounding always answers
+        if found.status == "ambiguous" and (step.count != 1 or step.at is not None):
+            # Several are meant, or it is known which one: nothing to choose.
+            found = dataclasses.replace(found, status="found", reason="one of several that fit")
         place: dict[str, Any] = {}
         if target is not None:
             touched = bool((self._painted() & target).any())
@@ -305,7 +308,9 @@ def save_applied(
         )
     files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
     notes = [note for edit in done for note in edit.notes]
-    notes += save_picture(files["result"], done[-1].image, like=picture)
+    recipe, told = carried([edit.recipe() for edit in done])
+    notes += told
+    notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
     strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))
     atomic_write(files["strip"], lambda file: strip.save(file, "PNG"))
     return files, list(dict.fromkeys(notes))

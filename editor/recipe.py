@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from editor.errors import GroundbrushError
+from editor.files import RECIPE_LIMIT
 from editor.values import check_flag, check_whole
 
 VERSION = 1
@@ -23,7 +25,9 @@ _EXTRAS: dict[str, Any] = {
     "mask": None, "boxes": None, "snap": False, "operations": [], "check": False, "retries": 0,
     "draft": False, "extend": None, "batches": None,
 }  # fmt: skip
-_FIELDS = {*_BASIC, *_EXTRAS, "preset", "image"}
+_FIELDS = {*_BASIC, *_EXTRAS, "preset", "image", "before"}
+MAX_CHAIN = 100
+"""Most edits in one recipe."""
 
 
 def make_request(
@@ -180,7 +184,51 @@ def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str
         settings=recipe.get("settings"),
         **{name: recipe[name] for name in _EXTRAS if name in recipe},
     )  # fmt: skip
-    return {**request, "preset": recipe.get("preset"), "image": dict(image)}
+    before = {"before": earlier} if (earlier := _before(recipe)) else {}
+    return {**request, "preset": recipe.get("preset"), **before, "image": dict(image)}
+
+
+def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One recipe of edits that follow one another: the last one's, and what came before it.
+
+    Its ``before`` holds the earlier ones in order; the first of all names the picture to begin
+    with, every other the one that the edit before it left.
+    """
+    flat = [
+        {name: value for name, value in one.items() if name != "before"}
+        for recipe in recipes
+        for one in (*recipe.get("before", ()), recipe)
+    ]
+    return {**flat[-1], "before": flat[:-1]} if len(flat) > 1 else flat[0]
+
+
+def carried(recipes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a picture's file carries of the edits that led to it, and notes.
+
+    All of them, `chained`; where that is longer than a file may hold, the last one alone.
+    """
+    every = chained(recipes)
+    if len(json.dumps(every).encode()) <= RECIPE_LIMIT:
+        return every, ()
+    note = f"The {len(recipes)} recipes together are too long for the file: it carries the last one"
+    return dict(recipes[-1]), (note,)
+
+
+def _before(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The recipes of the edits before this one, checked."""
+    given = recipe.get("before", [])
+    if not isinstance(given, list) or len(given) >= MAX_CHAIN:
+        raise GroundbrushError(
+            f"the recipe's before is {str(given)[:60]!r}; expected a list of fewer than "
+            f"{MAX_CHAIN} recipes"
+        )
+    for one in given:
+        if not isinstance(one, Mapping) or one.get("before"):
+            raise GroundbrushError(
+                "the recipe's before holds something that is not the recipe of one edit; expected "
+                "a list of recipes, each as Edit.recipe() gives it"
+            )
+    return [read_request(one) for one in given]
 
 
 def check_words(name: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,19 +68,16 @@ class Order:
         """
         order = cls(action, values, masked, {n: values[n] for n in _OF_API if n in values})
         if action == "run":
-            _check_mask(values["recipe"], max_pixels)
-            request = read_request(values["recipe"])
-            if request["preset"] not in (None, editor.preset.name):
-                raise GroundbrushError(
-                    f"the recipe is of preset {request['preset']!r}; this server has "
-                    f"{editor.preset.name!r}"
-                )
+            requests = _chain(editor, values["recipe"], max_pixels)
         elif action in (*PLACED, "extend"):
-            request = order.request()
+            requests = [order.request()]
         else:
             return order
-        _check(editor, request)
-        return dataclasses.replace(order, sides=extra(request, "extend") or {})
+        sides: Counter[str] = Counter()
+        for request in requests:
+            _check(editor, request)
+            sides.update(extra(request, "extend") or {})
+        return dataclasses.replace(order, sides=dict(sides))
 
     def check_size(self, size: tuple[int, int], max_pixels: int) -> None:
         """Refuse a picture that new sides would make too large."""
@@ -105,6 +103,22 @@ class Order:
         return make_request(self.action, find=v.get("find"), paint=v.get("paint"), boxes=boxes,
                             candidate=v.get("candidate"), snap=v["snap"],
                             operations=v["operations"], **self.options)  # fmt: skip
+
+
+def _chain(editor: Editor, recipe: Mapping[str, Any], max_pixels: int) -> list[dict[str, Any]]:
+    """A recipe's edits in order, checked."""
+    before = recipe.get("before")
+    for one in (recipe, *(before if isinstance(before, list) else ())):
+        if isinstance(one, Mapping):
+            _check_mask(one, max_pixels)
+    request = read_request(recipe)
+    requests = [*request.get("before", ()), request]
+    for one in requests:
+        if one["preset"] not in (None, editor.preset.name):
+            raise GroundbrushError(
+                f"the recipe is of preset {one['preset']!r}; this server has {editor.preset.name!r}"
+            )
+    return requests
 
 
 def _check_mask(recipe: Mapping[str, Any], max_pixels: int) -> None:

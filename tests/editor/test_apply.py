@@ -13,7 +13,7 @@ from editor import Editor, GroundbrushError, Plan, Step, read_plan
 from editor import apply as module
 from editor.apply import apply_plan, save_applied
 from editor.edit import Edit, Variant
-from editor.images import Picture, open_picture
+from editor.images import Picture, open_picture, read_recipe
 from editor.mask_source import decode_mask
 from grounding.result import Candidate, Grounding
 from miniature.scenes import compose
@@ -47,7 +47,8 @@ class SquarePainter:
         first = masks[0] if masks else nothing
         others = tuple(Candidate(tight_box(m), 0.8, m) for m in masks[1:])
         height, width = labels.shape
-        return Grounding(phrase, "found" if masks else "absent", "no such square",
+        status = "ambiguous" if len(masks) > 1 else "found" if masks else "absent"
+        return Grounding(phrase, status, "no such square" if not masks else "squares",
                          tight_box(first) if masks else None, first, 0.9, others, ((0, 0),),
                          (labels > 0).astype(np.float32), (0, 0, width, height))  # fmt: skip
 
@@ -143,6 +144,17 @@ def test_every_one_is_done_one_by_one(painter) -> None:
     assert len(edits) == 2
 
 
+def test_one_of_several_is_told_unless_several_are_meant(painter) -> None:
+    (edit,) = run(painter, "remove the red square", "red", "red")
+    assert edit.grounding.status == "ambiguous"
+    for sentence in ("remove all the red squares", "remove two red squares"):
+        edits = run(painter, sentence, "red", "red")
+        assert [edit.grounding.status for edit in edits] == ["found", "found"]
+    edits = run(painter, "replace the red square with a green square and make it blue",
+                "green", "red")  # fmt: skip
+    assert [edit.grounding.status for edit in edits] == ["found", "found"]
+
+
 def test_so_many_are_done_as_the_words_say(painter) -> None:
     edits = run(painter, "remove two red squares", "red", "red", "red")
     assert sum(c == "red" for c in row(edits[-1].image)) == 1
@@ -205,6 +217,9 @@ def test_files_hold_the_result_the_strip_and_the_plan(painter, tmp_path) -> None
     assert Plan.load(files["plan"]) == plan
     with Image.open(files["result"]) as result:
         assert row(np.asarray(result.convert("RGB"))) == ["blue", "black"]
+    recipe = read_recipe(files["result"])
+    assert [one["find"] for one in (*recipe["before"], recipe)] == [
+        "the red square", "the green square"]  # fmt: skip
     with Image.open(files["strip"]) as strip:
         assert strip.size == (3 * 20, 10)
 
@@ -243,7 +258,7 @@ def test_what_is_no_plan_is_refused(painter) -> None:
 QUICK = {"steps": 2}
 
 
-def test_two_edits_of_a_scene(miniature: Editor, monkeypatch) -> None:
+def test_two_edits_of_a_scene(miniature: Editor, monkeypatch, tmp_path) -> None:
     scene = compose("heldout", 6)
     looks, grounder = [], miniature.models.grounder()
     real = grounder.look
@@ -258,6 +273,10 @@ def test_two_edits_of_a_scene(miniature: Editor, monkeypatch) -> None:
     assert (edits[1].picture.pixels == edits[0].image).all()
     again = miniature.run(edits[1].recipe(), edits[0].image)
     assert (again.image == edits[1].image).all()
+    picture = open_picture(scene.image)
+    files, _ = save_applied(picture, read_plan(sentence), edits, tmp_path, "scene")
+    both = miniature.run(files["result"], picture)
+    assert (both.image == edits[1].image).all()
 
 
 def test_unknown_words_are_refused_before_anything_is_painted(miniature: Editor) -> None:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editor import Editor, GroundbrushError
+from editor.images import read_recipe, save_picture
 from editor.judging import spoken
 from editor.mask_history import MaskHistory
 from editor.masks import Dilate, Feather, Invert
 from editor.models import Models
 from editor.presets import load_preset
+from editor.recipe import chained
 from grounding.result import Candidate, Grounding
 
 RED, GREEN, GREY = (220, 20, 30), (20, 200, 40), (128, 128, 128)
@@ -244,6 +246,33 @@ def test_recipes_cover_every_way_of_editing(picture, box_mask, name, tmp_path):
     saved = editor_with(fails).run(tmp_path / "a.png", picture)
     saved.save(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_edits_in_a_row_are_done_again_from_one_recipe(picture, tmp_path):
+    editor = editor_with()
+    first = editor.edit(picture, "the red thing", "a green thing", seed=3)
+    second = editor.extend(first.image, "grass", right=8, seed=4)
+    third = editor.remove(second.image, "the green thing", seed=5)
+    chain = chained([one.recipe() for one in (first, second, third)])
+    save_picture(tmp_path / "all.png", third.image, recipe=chain)
+    again = editor_with().run(tmp_path / "all.png", picture)
+    np.testing.assert_array_equal(again.image, third.image)
+    assert again.notes == third.notes
+    assert again.recipe() == read_recipe(tmp_path / "all.png")
+    np.testing.assert_array_equal(again.picture.pixels, second.image)
+
+
+def test_a_chain_tells_where_it_drifted(picture):
+    editor = editor_with()
+    first = editor.edit(picture, "the red thing", "a green thing")
+    second = editor.remove(first.image, "the green thing")
+    chain = chained([first.recipe(), second.recipe()])
+    chain["image"]["sha256"] = "0" * 64
+    assert "edit 2 of 2 starts from other pixels" in editor_with().run(chain, picture).notes[-1]
+    with pytest.raises(GroundbrushError, match="other pixels than the recipe was made from"):
+        editor_with().run(chain, first.image)
+    with pytest.raises(GroundbrushError, match="the recipe is of preset 'another'"):
+        editor_with().run({**chain, "before": [{**first.recipe(), "preset": "another"}]}, picture)
 
 
 def test_a_plain_edit_has_a_plain_recipe(picture):

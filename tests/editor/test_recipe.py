@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from editor.errors import GroundbrushError
-from editor.recipe import make_request, read_request
+from editor.recipe import carried, chained, make_request, read_request
 
 WORDS = {"find": "the red apple", "paint": "a green pear", "seed": 7, "variants": 2,
          "candidate": None, "settings": {"steps": 4}}  # fmt: skip
@@ -52,3 +52,39 @@ def test_bad_values_are_named(changes: dict, words: str) -> None:
 def test_what_is_no_recipe(changes: dict, words: str) -> None:
     with pytest.raises(GroundbrushError, match=words):
         read_request({**make_request("edit", **WORDS), **changes})
+
+
+def test_a_chain_is_flat_and_in_order() -> None:
+    first, second, third = ({**make_request("edit", **WORDS), "seed": k} for k in range(3))
+    both = chained([first, second])
+    assert [one["seed"] for one in (*both["before"], both)] == [0, 1]
+    every = chained([both, third])
+    assert [one["seed"] for one in (*every["before"], every)] == [0, 1, 2]
+    assert all("before" not in one for one in every["before"])
+    assert chained([first]) == first
+    assert [one["seed"] for one in read_request(every)["before"]] == [0, 1]
+
+
+def test_a_file_carries_the_last_one_where_all_are_too_long(monkeypatch) -> None:
+    recipes = [make_request("edit", **WORDS) for _ in range(3)]
+    assert carried(recipes) == (chained(recipes), ())
+    monkeypatch.setattr("editor.recipe.RECIPE_LIMIT", 400)
+    recipe, notes = carried(recipes)
+    assert recipe == recipes[-1]
+    assert "3 recipes" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ("edit", "expected a list of fewer than 100 recipes"),
+        ([{}] * 100, "expected a list of fewer than 100 recipes"),
+        ([3], "not the recipe of one edit"),
+        ([{"groundbrush": 1, "before": [{}]}], "not the recipe of one edit"),
+        ([{"groundbrush": 1, "action": "edit", "find": "", "paint": "a"}], "find is ''"),
+        ([{"groundbrush": 9}], "recipe version 9 given"),
+    ],
+)
+def test_what_cannot_come_before(before, words: str) -> None:
+    with pytest.raises(GroundbrushError, match=words):
+        read_request({**make_request("edit", **WORDS), "before": before})

@@ -1,0 +1,81 @@
+"""Do again what a recipe says: one edit, or several that follow one another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from editor.errors import GroundbrushError
+from editor.images import Picture, Source, open_picture
+from editor.painting import Callbacks
+
+if TYPE_CHECKING:
+    from editor.api import Editor
+    from editor.edit import Edit
+
+DRIFTED = (
+    "edit {k} of {n} starts from other pixels than when the recipe was made: another machine or "
+    "version paints a little differently"
+)
+
+
+def rerun(
+    editor: Editor, request: Mapping[str, Any], image: Source | None, callbacks: Callbacks
+) -> Edit:
+    """Do the edits of a checked recipe, see `editor.recipe.read_request`, in order.
+
+    Parameters
+    ----------
+    editor
+        Whose preset is the recipe's.
+    request
+        From `read_request`.
+    image
+        The picture to begin with; None: the one that the first edit's recipe names.
+    callbacks
+        Whom to tell while painting.
+
+    Returns
+    -------
+    Edit
+        The last one. What came before it stays in its recipe.
+
+    Raises
+    ------
+    GroundbrushError
+        When the recipe is of another preset, or its picture is missing or another one.
+    """
+    steps = [*request.get("before", ()), request]
+    for step in steps:
+        _check_preset(editor, step)
+    picture = _beginning(steps[0], image)
+    notes: list[str] = []
+    for k, step in enumerate(steps, 1):
+        if k > 1 and step["image"].get("sha256") not in (None, picture.digest):
+            notes.append(DRIFTED.format(k=k, n=len(steps)))
+        edit = editor._paint(picture, step, callbacks)
+        picture = dataclasses.replace(edit.picture, pixels=edit.image, notes=())
+    return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
+
+
+def _check_preset(editor: Editor, request: Mapping[str, Any]) -> None:
+    if request.get("preset") not in (None, editor.preset.name):
+        raise GroundbrushError(
+            f"the recipe is of preset {request['preset']!r} and this editor uses "
+            f"{editor.preset.name!r}; Editor.load({request['preset']!r}) runs it"
+        )
+
+
+def _beginning(request: Mapping[str, Any], image: Source | None) -> Picture:
+    """The picture that a recipe begins with."""
+    source = request["image"].get("path") if image is None else image
+    if source is None:
+        raise GroundbrushError("the recipe names no picture file; give the picture as well")
+    picture = open_picture(source)
+    if request["image"].get("sha256") not in (None, picture.digest):
+        raise GroundbrushError(
+            f"{picture.source or 'the picture'} has other pixels than the recipe was made "
+            "from; give the original picture"
+        )
+    return picture
