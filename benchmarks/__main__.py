@@ -1,11 +1,12 @@
 """All benchmarks one after the other, then the page: ``python -m benchmarks``.
 
-On the CPU they take less than ten minutes. Where there is a CUDA device, ``--device cuda`` runs
-those that have something to measure there, at the models' full size.
+Where there is a CUDA device, ``--device cuda`` runs those that have something to measure there, at
+the models' full size; ``--only NAME ...`` runs some of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -15,34 +16,24 @@ from pathlib import Path
 from benchmarks import common
 
 CPU = ("rows", "phrases", "several_phrases", "discovery", "masks", "painting", "startup", "scaling")
-CUDA = ("rows", "phrases", "masks", "painting")
+CUDA = ("rows", "phrases", "masks", "sdxl_edits", "full_size", "sdxl_steps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run each in a process of its own, so that none sees another's memory."""
-    parser = common.parser(__doc__ or "")
-    parser.add_argument("--only", nargs="+", choices=CPU, help="run these alone")
+    parser = common.parser(__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(CPU + CUDA)),
+                        help="run these alone")  # fmt: skip
     parser.set_defaults(rounds=None)  # each has its own
     args = parser.parse_args(argv)
-    names = CUDA if args.device == "cuda" else CPU
-    failed = []
-    for name in (n for n in names if not args.only or n in args.only):
-        started, began = time.perf_counter(), time.time() - 1
-        print(f"== {name}", flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--out", str(args.out)]
-        if args.rounds is not None:
-            command += ["--rounds", str(args.rounds)]
-        if args.tiny:
-            command.append("--tiny")
-        if args.device == "cuda":
-            command += ["--device", "cuda"]
-        subprocess.run(command, cwd=common.ROOT, env=common.quiet_environment(), check=False)
-        # A script may tell a missed target by its status: what counts is that it wrote its result.
-        ending = "_cuda" if args.device == "cuda" else ""
-        written = Path(args.out) / f"{name}{ending}.json"
-        if not written.is_file() or written.stat().st_mtime < began:
-            failed.append(name)
-        print(f"   {time.perf_counter() - started:.0f} s", flush=True)
+    there = CUDA if args.device == "cuda" else CPU
+    names = args.only or there
+    if not set(names) <= set(there):
+        parser.error(f"--device {args.device} measures {', '.join(there)}")
+    options = ["--out", str(args.out), "--device", args.device]
+    options += [] if args.rounds is None else ["--rounds", str(args.rounds)]
+    options += ["--tiny"] if args.tiny else []
+    failed = [name for name in names if not run(name, options, args)]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
         return 1
@@ -51,6 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(write_page(common.RESULTS))
     return 0
+
+
+def run(name: str, options: Sequence[str], args: argparse.Namespace) -> bool:
+    """Run one; whether it wrote its result. Its status may only tell of a missed target."""
+    started, began = time.perf_counter(), time.time() - 1
+    print(f"== {name}", flush=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], cwd=common.ROOT,
+                   env=common.quiet_environment(args.device), check=False)  # fmt: skip
+    print(f"   {time.perf_counter() - started:.0f} s", flush=True)
+    written = Path(args.out) / f"{common.topic(name, args.device)}.json"
+    return written.is_file() and written.stat().st_mtime >= began
 
 
 if __name__ == "__main__":

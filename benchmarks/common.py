@@ -2,7 +2,8 @@
 
 Ratios are of one run on one machine, the ways measured in turn, so that what else goes on there
 falls on all of them alike. On the CPU one thread is used and its CPU time is taken, which other
-work on the machine disturbs least; on a GPU the clock runs until the device is done.
+work on the machine disturbs least; on a GPU the clock runs until the device is done, and what runs
+on the CPU beside it may use all threads.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+GPU_ROUNDS = 10
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
+EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"}
+"""Lets glibc hand every large block back at once, so that the peak of a process is of what it held;
+without it the same forward was seen to take 84 MB once and 139 another time."""
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-python", "pillow")
 
 
@@ -82,6 +88,25 @@ def free_memory() -> int:
     return _meminfo("MemAvailable") or 1 << 60
 
 
+def begin(args: argparse.Namespace, rounds: int = 3) -> None:
+    """Set this process up for its device; `rounds` are those on a CPU, where `args` has None."""
+    if args.device == "cpu":
+        one_thread()
+    else:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise SystemExit("--device cuda: torch sees no CUDA device here; leave it out")
+    if args.rounds is None:
+        args.rounds = rounds if args.device == "cpu" else GPU_ROUNDS
+
+
+def needs_gpu(args: argparse.Namespace) -> None:
+    """Refuse a CPU, but to try a script out."""
+    if args.device == "cpu" and not args.tiny:
+        raise SystemExit("measures models at full size: add --device cuda, or --tiny to try it out")
+
+
 def one_thread() -> None:
     """Use one thread everywhere, so that CPU time is the time of the work."""
     import cv2
@@ -107,12 +132,13 @@ def seconds(work: Callable[[], Any], device: str = "cpu") -> float:
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], Any]],
+    ways: Mapping[Any, Callable[[], Any]],
     rounds: int,
     device: str = "cpu",
     *,
     warm: bool = True,
-) -> dict[str, dict[str, Any]]:
+    before: Callable[[str], Any] = lambda name: None,
+) -> dict[Any, dict[str, Any]]:
     """Time some ways, one after the other in each round.
 
     Parameters
@@ -125,6 +151,8 @@ def in_turn(
         As for `seconds`.
     warm
         Call each once before: the first calls of a process are slower.
+    before
+        Called with a way's name before each of its calls, and not timed.
 
     Returns
     -------
@@ -132,11 +160,13 @@ def in_turn(
         For each way its least and median seconds, and all of them in order.
     """
     if warm:
-        for way in ways.values():
+        for name, way in ways.items():
+            before(name)
             way()
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[Any, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
+            before(name)
             taken[name].append(seconds(way, device))
     return {name: timing(values) for name, values in taken.items()}
 
@@ -205,6 +235,18 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
+def keep_freed() -> None:
+    """Let memory that was freed stay with this process, where the C library is GNU's.
+
+    What the kernel gives anew is cleared page by page, and in a virtual machine first fetched from
+    its host: up to three seconds a gigabyte, which says nothing about the work that is timed.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def _return_freed() -> None:
     """Give freed memory back to the system, so that it is not counted as held."""
     with contextlib.suppress(OSError, AttributeError):
@@ -222,25 +264,35 @@ def let_go(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def fresh(module: str, case: Mapping[str, Any], limit: int = 900) -> dict[str, Any]:
+def fresh(
+    module: str,
+    case: Mapping[str, Any],
+    limit: int = 900,
+    environment: Mapping[str, str] | None = None,
+) -> Any:
     """What ``python -m module --case JSON`` prints as its last line, from a new process."""
     done = subprocess.run(
         [sys.executable, "-m", module, "--case", json.dumps(case)],
-        cwd=ROOT, env=quiet_environment(), capture_output=True, text=True, timeout=limit,
-        check=False,
+        cwd=ROOT, env={**quiet_environment(), **(environment or {})}, capture_output=True,
+        text=True, timeout=limit, check=False,
     )  # fmt: skip
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         tail = " / ".join(done.stderr.strip().splitlines()[-3:])
         return {"failed": f"exit {done.returncode}: {tail}"[:400]}
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+    return json.loads(lines[-1])
 
 
-def quiet_environment() -> dict[str, str]:
-    """This process' environment with one thread, no network and kept bytecode."""
+def quiet_environment(device: str = "cpu") -> dict[str, str]:
+    """This process' environment with no network, kept bytecode and, on a CPU, one thread."""
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    threads = {"OMP_NUM_THREADS": "1"} if device == "cpu" else {}
+    return {**kept, **threads, "HF_HUB_OFFLINE": "1"}
+
+
+def topic(name: str, device: str) -> str:
+    """What a result's file is called."""
+    return name if device == "cpu" else f"{name}_cuda"
 
 
 def target(what: str, value: float | None, limit: float, *, most: bool = True) -> dict[str, Any]:
@@ -288,9 +340,9 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
         print("  ".join(f"{cell:>14}" for cell in cells))
 
 
-def parser(about: str) -> argparse.ArgumentParser:
+def parser(about: str | None) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
-    made = argparse.ArgumentParser(description=about.splitlines()[0])
+    made = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
     made.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON")
     made.add_argument("--rounds", type=int, default=3, help="how often each way is timed")
     made.add_argument("--tiny", action="store_true", help="a second's worth, to try the script")

@@ -44,13 +44,12 @@ class Floor:
         }
 
 
-def measure_rates(shape: Shape, device: str) -> Floor:
-    """The machine's rates at a model's own sizes."""
+def measure_rates(inner: int, outer: int, device: str) -> Floor:
+    """The machine's rates, its products those of a model of that width and inner width."""
     import torch
 
     kind = torch.float32 if device == "cpu" else torch.float16
     rows = 600 if device == "cpu" else 4096
-    inner, outer = shape.hidden, shape.intermediate
     left = torch.randn(rows, inner, device=device, dtype=kind)
     right = torch.randn(inner, outer, device=device, dtype=kind)
     size = 64_000_000 if device == "cpu" else 1_000_000_000
@@ -69,6 +68,24 @@ def measure_rates(shape: Shape, device: str) -> Floor:
         bandwidth=2 * size / timed["copy"]["least"],
         width=4 if device == "cpu" else 2,
     )
+
+
+def forward(weights: int, layers: int, width: int, tokens: int, size: int) -> tuple[float, float]:
+    """Operations and bytes of one causal forward of a language model's layers.
+
+    Parameters
+    ----------
+    weights
+        Numbers in the layers' weights.
+    layers, width
+        How many, and the width of all their heads together.
+    tokens
+        Of the prompt.
+    size
+        Bytes of a number.
+    """
+    operations = 2 * tokens * weights + layers * 2 * width * tokens**2
+    return float(operations), float(weights * size)
 
 
 def needed(shape: Shape, prefix: int, asked: int, width: int) -> tuple[float, float]:

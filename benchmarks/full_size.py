@@ -3,10 +3,10 @@
 On any machine: every part is built on the meta device, which has shapes and no memory. Parameters
 are counted, the UNet and the autoencoder are run for every canvas that a crop may get, and what
 their layers hold at once is added up. From these follow the memory modes that graphics cards of
-several sizes would be given. Where there is a CUDA device, the pipeline is filled with random
-numbers as well and paints in every mode, with its peak of memory and seconds per step.
+several sizes would be given. With --device cuda the pipeline paints in every mode as well, with its
+peak of memory and seconds per step.
 
-    python -m benchmarks.full_size
+    python -m benchmarks.full_size [--device cuda]
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from inpaint.loading import quiet_libraries
 from inpaint.memory import MODES, choose_mode, decode_bytes, denoise_bytes, place
 
 CELL = 8
+MINIATURE = common.ROOT / "miniature" / "weights" / "inpainter"
 UNET = {
     "sample_size": 128, "in_channels": 9, "out_channels": 4,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -226,36 +227,49 @@ def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str
     return rows
 
 
-def on_gpu(mode: str, steps: int) -> dict[str, Any]:
-    """Paint once in a mode with random weights, on the CUDA device that is there."""
+def random_pipe(device: str) -> tuple[Any, int]:
+    """SDXL inpainting in random weights on a GPU, and its side; on a CPU the miniature's."""
+    if device == "cpu":
+        from inpaint import load_inpainter
+
+        pipe = load_inpainter(MINIATURE, offline=True).pipe
+        return pipe, pipe.unet.config.sample_size * pipe.vae_scale_factor
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline
     from transformers import CLIPTokenizer
 
-    from inpaint.unet import UNetInpainter
-
     torch.manual_seed(0)
-    parts = {name: part.to_empty(device="cpu") for name, part in sdxl_parts().items()}
-    for part in parts.values():
-        for weights in part.parameters():
-            torch.nn.init.normal_(weights, std=0.02)
-    folder = common.ROOT / "miniature" / "weights" / "inpainter" / "tokenizer"
-    words = CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+    # As torch draws them: no layer then gives values beyond 7, so half precision holds them all.
+    parts = sdxl_parts(device)
+    words = CLIPTokenizer.from_pretrained(MINIATURE / "tokenizer", model_max_length=77)
     pipe = StableDiffusionXLInpaintPipeline(
         **parts, tokenizer=words, tokenizer_2=words, scheduler=EulerDiscreteScheduler(),
         force_zeros_for_empty_prompt=True, add_watermarker=False,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
-    device = torch.device("cuda", 0)
+    return pipe, UNET["sample_size"] * CELL
+
+
+def on_gpu(mode: str, steps: int) -> dict[str, Any]:
+    """Paint once in a mode with random weights, on the CUDA device that is there."""
+    from inpaint.unet import UNetInpainter
+
+    pipe = random_pipe("cuda")[0].to("cpu")
+    common.let_go("cuda")
     started = time.perf_counter()
-    inpainter = UNetInpainter(pipe, place(pipe, device, mode))
+    inpainter = UNetInpainter(pipe, place(pipe, torch.device("cuda", 0), mode))
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     mask = np.zeros((1200, 1600), bool)
     mask[500:700, 700:1000] = True
     placed = time.perf_counter() - started
     times: list[float] = []
+
+    def on_step(*_: Any) -> None:
+        torch.cuda.synchronize()  # else the steps would only be handed out, not done
+        times.append(time.perf_counter())
+
     torch.cuda.reset_peak_memory_stats()
     result = fill(inpainter, image, mask, "pear", settings=InpaintSettings(steps=steps),
-                  on_step=lambda *_: times.append(time.perf_counter()))  # fmt: skip
+                  on_step=on_step)  # fmt: skip
     return {
         "mode": mode, "peak_gb": torch.cuda.max_memory_allocated() / 1e9, "place_s": placed,
         "step_s": float(np.median(np.diff(times))), "canvas": list(result.canvas),
@@ -264,8 +278,8 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(steps: int, tiny: bool) -> dict[str, Any]:
-    """Everything, as one record."""
+def measure(steps: int, tiny: bool, device: str = "cpu") -> dict[str, Any]:
+    """Everything, as one record; painting only where the device is a GPU."""
     settings = InpaintSettings()
     parts, looking = sdxl_parts(), finders()
     counts = {name: count(n) for name, n in {**parts, **looking}.items()}
@@ -285,7 +299,7 @@ def measure(steps: int, tiny: bool) -> dict[str, Any]:
         "crops": found_crops,
         "activations": activations(parts, chosen),
         "cards": cards(sizes, beside),
-        "modes": [on_gpu(mode, steps) for mode in MODES[1:]] if torch.cuda.is_available() else None,
+        "modes": [on_gpu(mode, steps) for mode in MODES[1:]] if device == "cuda" else None,
     }
 
 
@@ -312,14 +326,14 @@ def report(found: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print and write ``benchmarks/results/full_size.json``."""
-    parser = common.parser(__doc__ or "")
+    """Measure, print and write full_size.json."""
+    parser = common.parser(__doc__)
     parser.add_argument("--steps", type=int, default=6, help="denoising steps on a GPU")
     args = parser.parse_args(argv)
     with quiet_libraries():
-        found = measure(args.steps, args.tiny)
+        found = measure(args.steps, args.tiny, args.device)
     report(found)
-    common.write("full_size", found, Path(args.out))
+    common.write(common.topic("full_size", args.device), found, Path(args.out))
     return 0
 
 

@@ -94,8 +94,10 @@ def measure(counts: Sequence[int], rounds: int, device: str) -> tuple[list[dict[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write masks.json."""
-    args = common.parser(__doc__).parse_args(argv)
-    common.one_thread()
+    parser = common.parser(__doc__)
+    parser.set_defaults(rounds=None)
+    args = parser.parse_args(argv)
+    common.begin(args, rounds=3)
     counts = (1, 2) if args.tiny else COUNTS
     rows, apart = measure(counts, args.rounds, args.device)
     common.show(rows, {"boxes": "d", "seconds": ".4f", "way": "s"})
@@ -103,8 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     by = {(r["boxes"], r["way"]): r["seconds"] for r in rows}
     ratio = by[16, EACH] / by[16, TOGETHER] if 16 in counts else None
     goals = [common.target("16 boxes: a whole call for each over ours", ratio, 5, most=False)]
-    name = "masks" if args.device == "cpu" else "masks_cuda"
-    common.write(name, {"rows": rows, "largest difference": apart, "targets": goals}, args.out)
+    common.write(common.topic("masks", args.device),
+                 {"device": args.device, "rows": rows, "largest difference": apart,
+                  "targets": goals}, args.out)  # fmt: skip
     return 0
 
 

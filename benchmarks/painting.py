@@ -1,16 +1,14 @@
 """Painting: our crop beside the whole picture, from 1 to 48 megapixels; variants and few steps.
 
-    python -m benchmarks.painting [--device cuda]
+    python -m benchmarks.painting
 
-On the CPU with the miniature models, from an open picture to the edited one. "by words" finds a
-thing of the same share of the picture at every size and paints it; "in a box" paints 240 by 240
-pixels. "on SDXL's canvas" is "by words" painted at 1024 by 1024 in eight steps, still by the
-miniature's networks of ten million weights. Blending stays on the CPU where a GPU paints, so there
-the picture's size may count for more: that is not measured. "the whole picture" is diffusers'
-plain call at the picture's own size, two steps of it measured and scaled to all.
-
-With --device cuda: SDXL's networks at full size in random weights, seconds of one guided step at
-1024 by 1024 under the settings that diffusers documents, and pictures a minute.
+On the CPU with the miniature models, from an open picture to the edited one: no file is read or
+written, and freed memory stays with the process. "by words" finds a thing of the same share of the
+picture at every size and paints it; "in a box" paints 240 by 240 pixels. "on SDXL's canvas" is "by
+words" painted at 1024 by 1024 in eight steps, still by the miniature's networks of ten million
+weights. What grows with the picture stays on the CPU where a GPU paints: it is the difference
+between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, two steps
+of it measured and scaled to all.
 """
 
 from __future__ import annotations
@@ -58,8 +56,8 @@ def picture(image: np.ndarray, megapixels: float) -> np.ndarray:
 
 def edits(
     editor: Any, sizes: Sequence[float], heavy: Mapping[str, Any], usual: Mapping[str, Any]
-) -> dict[Any, Any]:
-    """What is timed, by way and megapixels; `heavy` and `usual` are settings."""
+) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """What is timed, by way and megapixels: the usual, and apart what takes long."""
     image, phrase = scene()
     pictures = {size: picture(image, size) for size in sizes}
 
@@ -76,7 +74,7 @@ def edits(
     ways: dict[Any, Any] = {(WORDS, size): by_words(size, usual) for size in sizes}
     ways |= {(BOX, size): in_box(size) for size in sizes}
     ends = (sizes[0], sizes[-1])
-    return ways | {(HEAVY, size): by_words(size, heavy) for size in ends}
+    return ways, {(HEAVY, size): by_words(size, heavy) for size in ends}
 
 
 def measure(
@@ -89,13 +87,15 @@ def measure(
     from editor import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
-    ways = edits(editor, sizes, heavy, usual or {})
-    ways[WORDS, sizes[0]]()
-    timed = common.in_turn(ways, rounds, warm=False)
+    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
+                   if size <= _WHOLE_UP_TO]  # fmt: skip
+    common.keep_freed()
+    light, heavier = edits(editor, sizes, heavy, usual or {})
+    timed = common.in_turn(light, rounds)
+    timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
     rows = [{"way": way, "megapixels": size, "seconds": t["least"], "times": t}
             for (way, size), t in timed.items()]  # fmt: skip
-    return rows + [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
-                   if size <= _WHOLE_UP_TO]  # fmt: skip
+    return rows + at_own_size
 
 
 def whole(editor: Any, megapixels: float) -> dict[str, Any]:
@@ -150,60 +150,6 @@ def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[di
              "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
 
 
-def on_gpu(rounds: int) -> list[dict[str, Any]]:
-    """Seconds of a guided SDXL step under each setting, and of our whole painting."""
-    import torch
-
-    from benchmarks.full_size import sdxl_parts
-
-    unet = sdxl_parts("cuda")["unet"]
-    for weights in unet.parameters():
-        torch.nn.init.normal_(weights, std=0.02)
-    rows: list[dict[str, Any]] = []
-    for name, prepare in _settings().items():
-        prepare(unet)
-        for pictures in (1, 4):
-            step = _step(unet, pictures)
-            with torch.inference_mode():
-                for _ in range(3):  # compiles
-                    step()
-                timed = common.in_turn({name: step}, 3 * rounds, "cuda", warm=False)[name]
-            rows.append({"way": name, "pictures": pictures, "step": timed["least"],
-                         "a picture": timed["least"] / pictures, "times": timed})  # fmt: skip
-    return rows
-
-
-def _settings() -> dict[str, Callable[[Any], Any]]:
-    """Each adds to those before it, in the order that diffusers documents them."""
-    import torch
-
-    from inpaint.speed import hasten
-
-    def channels_last(unet: Any) -> None:
-        unet.to(memory_format=torch.channels_last)
-
-    return {
-        "half precision, SDPA": lambda unet: None,
-        "and channels last": channels_last,
-        "and fused projections": lambda unet: unet.fuse_qkv_projections(),
-        "and compiled whole (diffusers' best)": lambda unet: unet.compile(
-            mode="max-autotune", fullgraph=True
-        ),
-        "ours, speed='compiled'": lambda unet: hasten(unet, "compiled"),
-    }
-
-
-def _step(unet: Any, pictures: int) -> Callable[[], Any]:
-    import torch
-
-    made = {"device": "cuda", "dtype": unet.dtype}
-    n = 2 * pictures
-    latents = torch.randn(n, 9, 128, 128, **made).to(memory_format=torch.channels_last)
-    words, time_step = torch.randn(n, 77, 2048, **made), torch.full((n,), 500, device="cuda")
-    more = {"text_embeds": torch.randn(n, 1280, **made), "time_ids": torch.zeros(n, 6, **made)}
-    return lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample
-
-
 def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The issue's: what the largest picture costs over the smallest."""
     by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
@@ -214,30 +160,16 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def gpu_targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Ours over diffusers' best."""
-    by = {r["way"]: r["step"] for r in rows if r["pictures"] == 1}
-    ours = next(v for k, v in by.items() if k.startswith("ours"))
-    best = min(v for k, v in by.items() if not k.startswith("ours"))
-    return [common.target("SDXL step: ours over diffusers' best", ours / best, 1.0)]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write painting.json."""
     parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=3)
     args = parser.parse_args(argv)
     common.one_thread()
-    if args.device == "cuda":
-        rows = on_gpu(args.rounds)
-        common.show(rows, {"way": "s", "pictures": "d", "step": ".4f"})
-        common.write("painting_cuda", {"rows": rows, "targets": gpu_targets(rows)}, args.out)
-        return 0
     if args.tiny:
         rows, ways = measure((0.02, 0.05), 1, QUICK, QUICK), measure_ways(1, QUICK)
     else:
-        few = max(1, args.rounds - 1)  # the large pictures take long
-        rows, ways = measure(MEGAPIXELS, few), measure_ways(few)
+        rows, ways = measure(MEGAPIXELS, args.rounds), measure_ways(max(1, args.rounds // 3))
     common.show(rows, {"megapixels": "g", "seconds": ".3f", "way": "s"})
     common.show(ways, {"pictures a minute": ".1f", "way": "s"})
     common.write("painting", {"rows": rows, "ways": ways, "targets": targets(rows)}, args.out)

@@ -5,13 +5,16 @@
 A LLaVA with random weights, 576 image tokens, its heads at 45% of the depth; from the picture's
 pixels to the heads' maps. "full forward" is the whole model under SDPA, with its language head,
 once a phrase; "eager" the same keeping every attention. Ours stops at the deepest head, reads the
-picture once and asks all phrases in one row; "read before" is what further phrases cost. The floor
-is the larger of operations over the measured rate of matrix products and weights over the measured
-bandwidth, for the layers that ours needs.
+picture once and asks all phrases in one row; "picture read before" is what further phrases cost,
+"picture resized before" leaves out resizing and normalising it, which a CPU does. The floor is the
+larger of operations over the measured rate of matrix products and weights over the measured
+bandwidth, for the layers that ours needs; resizing is not in it.
 """
 
 from __future__ import annotations
 
+import copy
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,25 +24,34 @@ from benchmarks.floor import Floor, measure_rates, needed
 
 COUNTS = (1, 4, 16, 64)
 _EACH_UP_TO = 4  # more phrases asked one by one take so many times one
-PICTURES = (1, 4)
+PICTURES = (1, 4, 16)
 FULL, EAGER = "full forward for each", "eager with attentions for each"
 ANEW, TOGETHER, SEEN = "ours, anew for each", "ours, together", "ours, picture read before"
+RESIZED = "ours, picture resized before"
+
+
+def attend(model: Any, way: str) -> None:
+    """Give the language model the attention function of a way."""
+    from grounding.capture import attach
+
+    if way in (FULL, EAGER):
+        model.set_attn_implementation({"text_config": "eager" if way == EAGER else "sdpa"})
+    else:
+        attach(model)
 
 
 def whole(model: Any, family: Any, image: Any, phrases: Sequence[str], way: str) -> None:
     """One forward of the whole model for each phrase, with or without every attention kept."""
     import torch
 
-    eager = way == EAGER
-    model.set_attn_implementation({"text_config": "eager" if eager else "sdpa"})
     for phrase in phrases:
-        given = _tensors(family.prepare(image).inputs, model)
-        prompt = family.prompt(phrase)
+        prepared, prompt = family.prepare(image), family.prompt(phrase)
         ids = torch.tensor([prompt.ids], device=model.device)
         with torch.inference_mode():
-            out = model(input_ids=ids, **given, use_cache=False, output_attentions=eager)
-        if eager:
-            span = slice(len(family.prefix_ids) - 1 - 576, len(family.prefix_ids) - 1)
+            out = model(input_ids=ids, **_tensors(prepared.inputs, model), use_cache=False,
+                        output_attentions=way == EAGER)  # fmt: skip
+        if way == EAGER:
+            span = prepared.tokens.span
             [a[0, :, prompt.query, span].float().cpu() for a in out.attentions]
 
 
@@ -52,48 +64,71 @@ def _tensors(inputs: Any, model: Any) -> dict[str, Any]:
 
 def ways_for(lvlm: Any, model: Any, image: Any, count: int) -> dict[str, Callable[[], Any]]:
     """What is timed for so many phrases."""
-    from grounding.capture import attach
-
     asked = stand_ins.phrases(count)
-
-    def ours(work: Callable[[], Any]) -> Callable[[], Any]:
-        def run() -> Any:
-            attach(model)
-            return work()
-
-        return run
 
     def anew() -> list:
         return [lvlm.read(lvlm.encode(image), [p], lvlm.heads) for p in asked]
 
-    attach(model)
+    attend(model, SEEN)
     seen = lvlm.encode(image)
-    ways = {
-        TOGETHER: ours(lambda: lvlm.read(lvlm.encode(image), asked, lvlm.heads)),
-        SEEN: ours(lambda: lvlm.read(seen, asked, lvlm.heads)),
+    ways: dict[str, Callable[[], Any]] = {
+        TOGETHER: lambda: lvlm.read(lvlm.encode(image), asked, lvlm.heads),
+        SEEN: lambda: lvlm.read(seen, asked, lvlm.heads),
     }
     if count <= _EACH_UP_TO:
         ways[FULL] = lambda: whole(model, lvlm.family, image, asked, FULL)
-        ways[ANEW] = ours(anew)
+        ways[ANEW] = anew
     if count == 1:
+        resized = already_resized(lvlm, image)
+        ways[RESIZED] = lambda: resized.read(resized.encode(image), asked, lvlm.heads)
         ways[EAGER] = lambda: whole(model, lvlm.family, image, asked, EAGER)
     return ways
 
 
-def measure(
-    shape: stand_ins.Shape, counts: Sequence[int], rounds: int, device: str
+def memory(
+    shape: stand_ins.Shape, model: Any, counts: Sequence[int], device: str
 ) -> list[dict[str, Any]]:
-    """A row for each number of phrases and way; more than four one by one are four times so."""
-    model = stand_ins.llava(shape, device)
+    """Most bytes beyond the model: of ours for so many phrases, and of eager for one."""
+    lvlm, image = stand_ins.reader(shape, device, model), stand_ins.picture()
+    rows = []
+    for count, name in [*((n, TOGETHER) for n in counts), (1, EAGER)]:
+        way = ways_for(lvlm, model, image, count)[name]
+        attend(model, name)
+        way()
+        with common.Peak(device) as peak:
+            way()
+        rows.append({"phrases": count, "way": name, "bytes": peak.bytes})
+    return rows
+
+
+def case(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """`memory` in this process, which does nothing else, on the CPU."""
+    shape = stand_ins.SHAPES[given["model"]]
+    return memory(shape, stand_ins.llava(shape), given["counts"], "cpu")
+
+
+def already_resized(lvlm: Any, image: Any) -> Any:
+    """The same reader, to whom a picture comes as the vision tower takes it."""
+    made, prepared = copy.copy(lvlm), lvlm.family.prepare(image)
+    made.family = copy.copy(lvlm.family)
+    made.family.prepare = lambda image: prepared
+    return made
+
+
+def measure(
+    shape: stand_ins.Shape, model: Any, counts: Sequence[int], rounds: int, device: str
+) -> list[dict[str, Any]]:
+    """A row for each number of phrases and way; more than four one by one are so many times one."""
     lvlm = stand_ins.reader(shape, device, model)
     image = stand_ins.picture()
-    rates = measure_rates(shape, device)
+    rates = measure_rates(shape.hidden, shape.intermediate, device)
     rows: list[dict[str, Any]] = []
     timed: dict[int, dict[str, Any]] = {}
     # Every count in each round: what the machine does meanwhile falls on all of them.
     every = {(n, name): way for n in counts for name, way in
              ways_for(lvlm, model, image, n).items()}  # fmt: skip
-    for (count, name), found in common.in_turn(every, rounds, device).items():
+    timings = common.in_turn(every, rounds, device, before=lambda key: attend(model, key[1]))
+    for (count, name), found in timings.items():
         timed.setdefault(count, {})[name] = found
         rows.append({"model": shape.name, "phrases": count, "way": name,
                      "seconds": found["least"], "times": found})  # fmt: skip
@@ -116,16 +151,15 @@ def floor_of(lvlm: Any, shape: stand_ins.Shape, count: int, rates: Floor) -> dic
 
 
 def measure_pictures(
-    shape: stand_ins.Shape, counts: Sequence[int], rounds: int, device: str
+    shape: stand_ins.Shape, model: Any, counts: Sequence[int], rounds: int, device: str
 ) -> list[dict[str, Any]]:
     """Several pictures with one phrase each: in one batch, and one after the other."""
     import torch
 
-    from grounding.capture import RowRequest, attach, capture
+    from grounding.capture import RowRequest, capture
 
-    model = stand_ins.llava(shape, device)
     lvlm = stand_ins.reader(shape, device, model)
-    attach(model)
+    attend(model, TOGETHER)
     prepared = lvlm.family.prepare(stand_ins.picture())
     prompt = lvlm.family.prompt(stand_ins.phrases(1)[0])
     heads: dict[int, list[int]] = {}
@@ -154,9 +188,8 @@ def measure_pictures(
 
 
 def targets(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
-    """The issue's."""
+    """The issue's; that of the floor is for a GPU, where resizing is not the model's work."""
     by = {(r["phrases"], r["way"]): r["seconds"] for r in rows}
-    one = by.get((1, TOGETHER))
 
     def over(top: Any, bottom: Any) -> float | None:
         return by[top] / by[bottom] if top in by and bottom in by else None
@@ -166,31 +199,43 @@ def targets(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
                       over((1, TOGETHER), (1, FULL)), 0.55),
         common.target("16 phrases over one", over((16, TOGETHER), (1, TOGETHER)), 1.7),
     ]  # fmt: skip
-    if device == "cuda" and one:
-        found.append(common.target("phrase to map over its floor",
-                                   over((1, TOGETHER), (1, "floor")), 1.5))  # fmt: skip
+    if device == "cuda":
+        found.append(common.target("phrase to map over its floor, the picture resized before",
+                                   over((1, RESIZED), (1, "floor")), 1.5))  # fmt: skip
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write phrases.json."""
     parser = common.parser(__doc__)
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=None)
     args = parser.parse_args(argv)
-    common.one_thread()
-    shapes = [stand_ins.SCALED] if args.device == "cpu" else [stand_ins.LLAVA_7B]
+    common.begin(args, rounds=2)
+    if args.case:
+        common.one_thread()
+        print(json.dumps(case(args.case)))
+        return 0
+    shape = stand_ins.SCALED if args.device == "cpu" else stand_ins.LLAVA_7B
     counts: Sequence[int] = COUNTS
-    pictures: Sequence[int] = PICTURES
+    pictures: Sequence[int] = PICTURES[:2] if args.device == "cpu" else PICTURES
     if args.tiny:
-        shapes, counts, pictures = [stand_ins.TINY], (1, 2, 8), (1, 2)
-    rows = [r for s in shapes for r in measure(s, counts, args.rounds, args.device)]
-    batches = measure_pictures(shapes[0], pictures, max(1, args.rounds - 1), args.device)
+        shape, counts, pictures = stand_ins.TINY, (1, 2, 8), (1, 2)
+    model = stand_ins.llava(shape, args.device)
+    rows = measure(shape, model, counts, args.rounds, args.device)
+    batches = measure_pictures(shape, model, pictures, max(1, args.rounds - 1), args.device)
     common.show(rows, {"phrases": "d", "seconds": ".4f", "way": "s"})
     common.show(batches, {"pictures": "d", "batch": ".4f", "one by one": ".4f",
                           "one by one/batch": ".2f"})  # fmt: skip
-    name = "phrases" if args.device == "cpu" else "phrases_cuda"
-    common.write(name, {"device": args.device, "shapes": [vars(s) for s in shapes], "rows": rows,
-                        "pictures": batches, "targets": targets(rows, args.device)},
+    if args.device == "cpu":
+        held = common.fresh("benchmarks.phrases", {"model": shape.name, "counts": list(counts)},
+                            environment=common.EXACT_MEMORY)  # fmt: skip
+        if "failed" in held:
+            raise SystemExit(held["failed"])
+    else:
+        held = memory(shape, model, counts, args.device)
+    common.write(common.topic("phrases", args.device),
+                 {"device": args.device, "shape": vars(shape), "rows": rows, "memory": held,
+                  "pictures": batches, "targets": targets(rows, args.device)},
                  args.out)  # fmt: skip
     return 0
 

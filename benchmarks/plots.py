@@ -7,19 +7,25 @@ from pathlib import Path
 from typing import Any
 
 ROW_WAYS = ("eager", "sdpa", "ours, every head", "ours, three heads")
+ROW_FLOOR = "floor of a forward"
 _COLOURS = ("#b3432b", "#8a8a8a", "#2f7fb8", "#1b9e77", "#7a5195", "#d9a404")
 _DPI = 80
 
 
 def rows(result: Mapping[str, Any]) -> Any:
-    """Time and memory against tokens, of the first model."""
+    """Time and memory against tokens, and the floor, of the first model."""
     figure, axes = _figure(2)
     model = result["rows"][0]["model"]
+    least = [(r["tokens"], r["seconds"]) for r in result["rows"]
+             if (r["model"], r["way"]) == (model, ROW_FLOOR)]  # fmt: skip
+    if least:
+        axes[0].plot(*_columns(least), "k--", label=ROW_FLOOR)
     for way, colour in zip(ROW_WAYS, _COLOURS, strict=False):
         own = [r for r in result["rows"] if (r["model"], r["way"]) == (model, way)]
         for axis, name, scale in zip(axes, ("seconds", "bytes"), (1, 1e6), strict=True):
             points = [(r["tokens"], r[name] / scale) for r in own if r.get(name)]
-            _line(axis, points, way, colour)
+            # SDPA's line lies under ours: it is drawn wide.
+            _line(axis, points, way, colour, wide=way == "sdpa")
     for axis, title in zip(axes, ("seconds of a forward", "megabytes beyond the model"),
                            strict=True):  # fmt: skip
         _logarithmic(axis, "tokens", title, sorted({r["tokens"] for r in result["rows"]}))
@@ -29,15 +35,19 @@ def rows(result: Mapping[str, Any]) -> Any:
 
 
 def phrases(result: Mapping[str, Any]) -> Any:
-    """Time against phrases, and the floor."""
-    figure, (axis,) = _figure(1)
+    """Time against phrases, and the floor; memory beside it."""
+    figure, (axis, *more) = _figure(2 if result.get("memory") else 1)
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
     order = sorted(ways, key=lambda w: (not w.startswith("eager"), not w.startswith("full")))
     colours = dict(zip(order, _COLOURS, strict=False))
     for way in ways:
         own = [r for r in result["rows"] if r["way"] == way]
         if way == "floor":
-            axis.plot(*_columns([(r["phrases"], r["seconds"]) for r in own]), "k--", label="floor")
+            axis.plot(
+                *_columns([(r["phrases"], r["seconds"]) for r in own]),
+                "k--",
+                label='floor of "together"',
+            )
             continue
         measured = [(r["phrases"], r["seconds"]) for r in own if not r.get("computed")]
         guessed = [(r["phrases"], r["seconds"]) for r in own if r.get("computed")]
@@ -46,25 +56,39 @@ def phrases(result: Mapping[str, Any]) -> Any:
             _line(axis, [measured[-1], *guessed], None, colours[way], hollow=True)
     _logarithmic(axis, "phrases", "seconds, picture to maps",
                  sorted({r["phrases"] for r in result["rows"]}))  # fmt: skip
-    axis.legend(frameon=False, fontsize=8)
-    axis.set_title(f"Finding phrases: {result['shapes'][0]['name']} (hollow: so many times one)",
-                   fontsize=10)  # fmt: skip
+    axis.legend(frameon=False, fontsize=7)
+    for beside in more:
+        for way in dict.fromkeys(r["way"] for r in result["memory"]):
+            points = [(r["phrases"], r["bytes"] / 1e6) for r in result["memory"] if r["way"] == way]
+            _line(beside, points, way, colours[way])
+        _logarithmic(beside, "phrases", "megabytes beyond the model",
+                     sorted({r["phrases"] for r in result["memory"]}))  # fmt: skip
+    figure.suptitle(f"Finding phrases: {result['rows'][0]['model']} (hollow: so many times one)",
+                    fontsize=10)  # fmt: skip
     return figure
 
 
 def megapixels(result: Mapping[str, Any]) -> Any:
-    """Time of an edit against the picture's size."""
-    figure, (axis,) = _figure(1)
+    """Time of an edit against the picture's size, and memory where it was measured."""
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
+    held = [r for r in result["rows"] if r.get("bytes") and r["megapixels"] >= 1]
+    figure, (axis, *more) = _figure(2 if held else 1)
     for way, colour in zip(ways, ("#1b9e77", "#2f7fb8", "#7a5195", "#b3432b"), strict=False):
+        for beside in more:
+            points = sorted((r["megapixels"], r["bytes"] / 1e6) for r in held if r["way"] == way)
+            _line(beside, points, way, colour)
         own = sorted((r["megapixels"], r["seconds"]) for r in result["rows"] if r["way"] == way)
         guessed = any(r.get("computed") for r in result["rows"] if r["way"] == way)
         _line(axis, own, way, colour, hollow=guessed)
     _logarithmic(axis, "megapixels", "seconds of an edit",
                  sorted({r["megapixels"] for r in result["rows"]}))  # fmt: skip
+    for beside in more:
+        _logarithmic(beside, "megapixels", "megabytes of an edit",
+                     sorted({r["megapixels"] for r in held}))  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
-    axis.set_title("Painting: the crop, and the whole picture (hollow: computed from two steps)",
-                   fontsize=10)  # fmt: skip
+    computed = any(r.get("computed") for r in result["rows"])
+    title = "Painting: the crop, and the whole picture (hollow: computed from two steps)"
+    figure.suptitle(title if computed else "Painting: the crop", fontsize=10)
     return figure
 
 
@@ -95,6 +119,7 @@ def draw_all(found: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]
         "phrases": ("performance_phrases.png", phrases),
         "phrases_cuda": ("performance_phrases_cuda.png", phrases),
         "painting": ("performance_megapixels.png", megapixels),
+        "sdxl_edits_cuda": ("performance_megapixels_cuda.png", megapixels),
     }
     for topic, (name, draw) in kinds.items():
         if topic in found:
@@ -124,10 +149,11 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 def _line(
     axis: Any, points: Sequence[tuple[float, float]], label: str | None, colour: str, *,
-    hollow: bool = False,
+    hollow: bool = False, wide: bool = False,
 ) -> None:  # fmt: skip
     if points:
-        axis.plot(*_columns(points), marker="o", ms=4, color=colour, label=label, lw=1.5,
+        axis.plot(*_columns(points), marker="o", ms=4, color=colour, label=label,
+                  lw=6 if wide else 1.5, alpha=0.5 if wide else 1,
                   ls=":" if hollow else "-", mfc="white" if hollow else colour)  # fmt: skip
 
 

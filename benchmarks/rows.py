@@ -3,11 +3,13 @@
     python -m benchmarks.rows [--device cuda]
 
 The same prompt through the same random weights, of 600 to 6,000 tokens. "eager" is what the
-paper's public code does: every layer's whole attention kept. "sdpa" keeps nothing. "ours, every
-head" reads one row of every head and runs to the end, as calibration does; "ours, three heads"
-stops in the deepest of three heads' layers, as finding does. Memory: each in a process of its own,
-the most beyond the model. Time: the ways in turn in one process, but on a CPU eager from 3,000
-tokens on, and everything beyond them, once in the process of its own.
+paper's public code does: every layer's whole attention kept, until the last token's row is taken
+out of it. "sdpa" keeps nothing. "ours, every head" gives the same rows as eager, as calibration
+needs them; "ours, three heads" stops in the deepest of three heads' layers, at 45% of the depth, as
+finding does. The floor is of a whole forward: the larger of its operations over the measured rate
+of matrix products and its weights over the measured bandwidth. Memory is the most beyond the model:
+on a CPU of a process that does nothing else, on a GPU as torch counts it. Times are taken in turn;
+on a CPU those of more than 3,000 tokens once, in the processes that memory is measured in.
 """
 
 from __future__ import annotations
@@ -18,20 +20,33 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import common, stand_ins
+from benchmarks.floor import forward, measure_rates
 
 TOKENS = (600, 1500, 3000, 6000)
-WAYS = ("eager", "sdpa", "ours, every head", "ours, three heads")
-ON_GPU = ("LLaVA-1.5-7B", "LLaVA-1.5-13B", stand_ins.QWEN_7B)
+EAGER, SDPA, EVERY, THREE = "eager", "sdpa", "ours, every head", "ours, three heads"
+FLOOR = "floor of a forward"
+WAYS = (EAGER, SDPA, EVERY, THREE)
+ON_GPU = (stand_ins.LLAVA_7B.name, stand_ins.LLAVA_13B.name, stand_ins.QWEN_7B)
 KEYS = 576
-_IN_TURN_UP_TO = 3000  # on a CPU eager takes half a minute and ten gigabytes for the longest
-_EAGER_UP_TO = 1500
+_IN_TURN_UP_TO = 3000  # on a CPU eager takes a minute and ten gigabytes for the longest
+_WARM_UP_TO = 1000
 
 
-def way_of(model: Any, name: str, tokens: int) -> Callable[[], Any]:
-    """One forward of `tokens` tokens; call it to run it."""
+def attend(model: Any, way: str) -> None:
+    """Give the language model the attention function of a way."""
+    from grounding.capture import attach
+
+    if way in (EVERY, THREE):
+        attach(model)
+    else:
+        model.set_attn_implementation({"text_config": way})
+
+
+def way_of(model: Any, way: str, tokens: int) -> Callable[[], Any]:
+    """One forward of `tokens` tokens of a model that attends so; call it to run it."""
     import torch
 
-    from grounding.capture import RowRequest, attach, capture
+    from grounding.capture import RowRequest, capture
 
     text = model.model.language_model
     ids = torch.arange(tokens, device=model.device)[None] % 1000 + 10
@@ -39,22 +54,20 @@ def way_of(model: Any, name: str, tokens: int) -> Callable[[], Any]:
     deepest = max(0, round(0.45 * layers) - 1)
     keys = slice(1, 1 + min(KEYS, tokens - 2))
     chosen = {
-        "ours, every head": RowRequest(dict.fromkeys(range(layers)), keys, stop=False),
-        "ours, three heads": RowRequest({max(0, deepest - 1): [1], deepest: [0, heads - 1]}, keys),
+        EVERY: RowRequest(dict.fromkeys(range(layers)), keys, stop=False),
+        THREE: RowRequest({max(0, deepest - 1): [1], deepest: [0, heads - 1]}, keys),
     }
 
     def run() -> Any:
-        if name in chosen:
-            attach(model)
-            with torch.inference_mode(), capture(chosen[name]) as rows:
-                text(input_ids=ids, use_cache=False)
-            return rows
-        model.set_attn_implementation({"text_config": name})
         with torch.inference_mode():
-            found = text(input_ids=ids, use_cache=False, output_attentions=name == "eager")
-        if name == "sdpa":
-            return found.last_hidden_state
-        return [a[:, :, -1, keys].float().cpu() for a in found.attentions]
+            if way in chosen:
+                with capture(chosen[way]) as rows:
+                    text(input_ids=ids, use_cache=False)
+                return {layer: row.cpu() for layer, row in rows.items()}
+            found = text(input_ids=ids, use_cache=False, output_attentions=way == EAGER)
+            if way == SDPA:
+                return found.last_hidden_state
+            return [a[:, :, -1, keys].float().cpu() for a in found.attentions]
 
     return run
 
@@ -65,122 +78,139 @@ def needed(shape: stand_ins.Shape, tokens: int) -> int:
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
-    """Memory and time of one way in this process, which does nothing else."""
-    import torch
-
-    device = given["device"]
-    common.one_thread()
-    model = stand_ins.model_of(given["model"], device, vision=False)
-    run = way_of(model, given["way"], given["tokens"])
+    """Memory and time of one way in this process, which does nothing else, on the CPU."""
+    model = stand_ins.model_of(given["model"], "cpu", vision=False)
+    attend(model, given["way"])
     way_of(model, given["way"], 16)()
-    try:
-        with common.Peak(device) as peak:
-            taken = common.seconds(run, device)
-    except torch.OutOfMemoryError:
-        return {"failed": "out of memory"}
+    with common.Peak() as peak:
+        taken = common.seconds(way_of(model, given["way"], given["tokens"]))
     return {"bytes": peak.bytes, "seconds": taken}
 
 
+def alone(model: str, way: str, tokens: int) -> dict[str, Any]:
+    """`case` in a new process, where there is memory for it."""
+    shape = stand_ins.SHAPES[model]
+    if way == EAGER and needed(shape, tokens) > common.free_memory() * 2 / 3:
+        return {"failed": "more than two thirds of the free memory"}
+    told = {"model": model, "way": way, "tokens": tokens}
+    return common.fresh("benchmarks.rows", told, environment=common.EXACT_MEMORY)
+
+
+def beside(model: Any, way: str, tokens: int) -> dict[str, Any]:
+    """Memory of one way on the GPU; torch counts it exactly, so no process of its own is needed."""
+    import torch
+
+    run = way_of(model, way, tokens)
+    attend(model, way)
+    common.let_go("cuda")
+    try:
+        run()
+        with common.Peak("cuda") as peak:
+            run()
+    except torch.OutOfMemoryError:
+        return {"failed": "out of memory"}
+    return {"bytes": peak.bytes}
+
+
 def measure(
-    model: str, tokens: Sequence[int], rounds: int, device: str, say: Callable[[str], None]
+    name: str, tokens: Sequence[int], rounds: int, device: str, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """A row for each number of tokens and way."""
     rows: list[dict[str, Any]] = []
+    loaded = stand_ins.model_of(name, device, vision=False)
+    least = floors(loaded, tokens, device)
     for count in tokens:
+        own = {}
         for way in WAYS:
-            if way == "eager" and _too_large(model, count, device):
-                rows.append({"model": model, "tokens": count, "way": way,
-                             "failed": "more than two thirds of the free memory"})  # fmt: skip
-                continue
-            told = {"model": model, "way": way, "tokens": count, "device": device}
-            found = common.fresh("benchmarks.rows", told)
-            rows.append({"model": model, "tokens": count, "way": way, **found})
-            say(f"{count} tokens, {way}: {found}")
-    longest = _IN_TURN_UP_TO if device == "cpu" else 1 << 30
-    loaded = stand_ins.model_of(model, device, vision=False)
-    for count in (n for n in tokens if n <= longest):
-        long = device == "cpu" and count > _EAGER_UP_TO
-        own = {r["way"]: r for r in rows if r["tokens"] == count and "failed" not in r
-               and not (long and r["way"] == "eager")}  # fmt: skip
-        timed = common.in_turn({w: way_of(loaded, w, count) for w in own}, rounds, device,
-                               warm=device != "cpu" or count < 1000)  # fmt: skip
-        for way, row in own.items():
-            row["seconds"], row["times"] = timed[way]["least"], timed[way]
-    del loaded
-    common.let_go(device)
+            found = alone(name, way, count) if device == "cpu" else beside(loaded, way, count)
+            say(f"{name}, {count} tokens, {way}: {found}")
+            own[way] = {"model": name, "tokens": count, "way": way, **found}
+        floor = {"model": name, "tokens": count, "way": FLOOR, "seconds": least[count]}
+        rows += [*own.values(), floor]
+        if device == "cpu" and count > _IN_TURN_UP_TO:
+            continue
+        ways = {w: way_of(loaded, w, count) for w, r in own.items() if "failed" not in r}
+        timed = common.in_turn(ways, rounds, device, warm=device != "cpu" or count < _WARM_UP_TO,
+                               before=lambda way: attend(loaded, way))  # fmt: skip
+        for way, times in timed.items():
+            own[way] |= {"seconds": times["least"], "times": times}
     return rows
 
 
-def _too_large(model: str, tokens: int, device: str) -> bool:
-    shape = stand_ins.SHAPES.get(model)
-    if device != "cpu" or shape is None:
-        return False  # a GPU says so itself
-    return needed(shape, tokens) > common.free_memory() * 2 / 3
+def floors(model: Any, tokens: Sequence[int], device: str) -> dict[int, float]:
+    """Least seconds of a whole forward, by tokens."""
+    text = model.model.language_model
+    weights, width = sum(p.numel() for p in text.layers.parameters()), text.config.hidden_size
+    rates = measure_rates(width, text.config.intermediate_size, device)
+    return {
+        n: rates.least(*forward(weights, len(text.layers), width, n, rates.width))["seconds"]
+        for n in tokens
+    }
 
 
 def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each model and length: eager and SDPA over ours."""
+    """For each model and length: eager over ours, and ours over SDPA."""
     found = []
     for model, count in dict.fromkeys((r["model"], r["tokens"]) for r in rows):
         by = {r["way"]: r for r in rows if (r["model"], r["tokens"]) == (model, count)}
-        ours = by["ours, every head"], by["ours, three heads"]
 
-        def over(top: str, bottom: dict[str, Any], name: str, by: dict = by) -> float | None:
-            if not by[top].get(name) or not bottom.get(name):
+        def over(top: str, bottom: str, name: str, by: dict = by) -> float | None:
+            if not by[top].get(name) or not by[bottom].get(name):
                 return None
-            return round(by[top][name] / bottom[name], 3)
+            return round(by[top][name] / by[bottom][name], 3)
 
         found.append({
             "model": model, "tokens": count,
-            "eager/every time": over("eager", ours[0], "seconds"),
-            "eager/three time": over("eager", ours[1], "seconds"),
-            "eager/every memory": over("eager", ours[0], "bytes"),
-            "eager/three memory": over("eager", ours[1], "bytes"),
-            "every/sdpa time": _inverse(over("sdpa", ours[0], "seconds")),
-            "every/sdpa memory": _inverse(over("sdpa", ours[0], "bytes")),
+            "eager/every time": over(EAGER, EVERY, "seconds"),
+            "eager/three time": over(EAGER, THREE, "seconds"),
+            "eager/every memory": over(EAGER, EVERY, "bytes"),
+            "eager/three memory": over(EAGER, THREE, "bytes"),
+            "every/sdpa time": over(EVERY, SDPA, "seconds"),
+            "every/sdpa memory": over(EVERY, SDPA, "bytes"),
         })  # fmt: skip
     return found
 
 
-def _inverse(value: float | None) -> float | None:
-    return round(1 / value, 3) if value else None
-
-
 def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The issue's, at 3,000 tokens of the first model."""
-    at = next((r for r in found if r["tokens"] == 3000), {})
-    told = "rows at 3,000 tokens: "
-    return [
-        common.target(told + "eager over ours (three heads), time", at.get("eager/three time"), 3,
-                      most=False),
-        common.target(told + "eager over ours (three heads), memory",
-                      at.get("eager/three memory"), 20, most=False),
-        common.target(told + "every head's row over plain SDPA, time", at.get("every/sdpa time"),
-                      1.05),
-    ]  # fmt: skip
+    """The issue's, at 3,000 tokens of each model."""
+    goals = []
+    for one in (r for r in found if r["tokens"] == 3000):
+        told = f"rows at 3,000 tokens, {one['model']}: "
+        for ours, words in (("every", "every head"), ("three", "three heads")):
+            for what, limit in (("time", 3), ("memory", 20)):
+                goals.append(common.target(f"{told}eager over ours ({words}), {what}",
+                                           one[f"eager/{ours} {what}"], limit,
+                                           most=False))  # fmt: skip
+        goals.append(common.target(told + "every head's row over plain SDPA, time",
+                                   one["every/sdpa time"], 1.05))  # fmt: skip
+    return goals
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write rows.json."""
+    """Measure and write rows.json, anew after each model."""
     parser = common.parser(__doc__)
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=None)
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
+    parser.add_argument("--models", nargs="+", choices=ON_GPU, default=ON_GPU, help="on a GPU")
     args = parser.parse_args(argv)
-    common.one_thread()
     if args.case:
+        common.one_thread()
         print(json.dumps(case(args.case)))
         return 0
-    models = ON_GPU if args.device == "cuda" else (stand_ins.SCALED_ROWS.name,)
+    common.begin(args, rounds=2)
+    models = args.models if args.device == "cuda" else (stand_ins.SCALED_ROWS.name,)
     tokens: Sequence[int] = args.tokens
     if args.tiny:
         models, tokens = (stand_ins.TINY.name,), (40,)
-    rows = [r for m in models for r in measure(m, tokens, args.rounds, args.device, print)]
-    found = ratios(rows)
-    common.show(rows, {"tokens": "d", "way": "s", "seconds": ".4f", "bytes": ",d"})
-    common.show(found, dict.fromkeys(found[0], ""))
-    name = "rows" if args.device == "cpu" else "rows_cuda"
-    common.write(name, {"device": args.device, "rows": rows, "ratios": found,
-                        "targets": targets(found)}, args.out)  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for model in models:
+        rows += measure(model, tokens, args.rounds, args.device, print)
+        common.let_go(args.device)
+        found = ratios(rows)
+        common.write(common.topic("rows", args.device),
+                     {"device": args.device, "rows": rows, "ratios": found,
+                      "targets": targets(found)}, args.out)  # fmt: skip
+    common.show(rows, {"tokens": "d", "seconds": ".4f", "bytes": ",d", "way": "s"})
     return 0
 
 

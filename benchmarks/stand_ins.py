@@ -39,11 +39,12 @@ class Shape:
 CLIP_LARGE = (24, 1024, 16, 336, 14)
 SCALED = Shape("scaled LLaVA", 20, 512, 1376, 8)
 SCALED_ROWS = Shape("scaled language model", 8, 512, 1376, 8)
+MANY_HEADS = Shape("LLaVA-1.5-7B's heads, an eighth as wide", 32, 512, 1376, 32)
 TINY = Shape("tiny LLaVA", 4, 32, 64, 4, 200, (2, 16, 2, 56, 14))
 LLAVA_7B = Shape("LLaVA-1.5-7B", 32, 4096, 11008, 32, 32064, CLIP_LARGE)
 LLAVA_13B = Shape("LLaVA-1.5-13B", 40, 5120, 13824, 40, 32064, CLIP_LARGE)
 QWEN_7B = "Qwen2.5-VL-7B"
-SHAPES = {s.name: s for s in (SCALED, SCALED_ROWS, TINY, LLAVA_7B, LLAVA_13B)}
+SHAPES = {s.name: s for s in (SCALED, SCALED_ROWS, MANY_HEADS, TINY, LLAVA_7B, LLAVA_13B)}
 
 
 def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:

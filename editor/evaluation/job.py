@@ -241,6 +241,7 @@ def _concluded(
     text = page(f"{job.stem} with {preset.name}", facts, tables, notes)
     atomic_write(files["page"], text.encode())
     numbers = {"evaluation": job.stem, "preset": preset.name, "facts": facts,
+               "absent_below": threshold,
                "groups": {k: v.as_dict() for k, v in by_group.items()},
                "arms": {k: v.as_dict() for k, v in by_arm.items()}, "notes": notes}  # fmt: skip
     atomic_write(files["scores"], json.dumps(numbers, indent=1).encode())

@@ -33,6 +33,20 @@ def test_refuses():
         hasten(nn.Linear(2, 2), "fused")
 
 
+def test_compiled_as_diffusers_documents(tiny_folder, monkeypatch):
+    """Without recorded graphs where the weights come and go; with every setting known to torch."""
+    asked: list[dict] = []
+    monkeypatch.setattr(torch, "compile", lambda call, **told: asked.append(told) or call)
+    unet = load_inpainter(tiny_folder, offline=True).pipe.unet
+    hasten(unet, "compiled")
+    unet._hf_hook = object()
+    hasten(unet, "compiled")
+    graphs, none = (told["options"] for told in asked)
+    assert graphs["max_autotune"] and graphs["triton.cudagraphs"] and graphs["conv_1x1_as_mm"]
+    assert none == {k: v for k, v in graphs.items() if k != "triton.cudagraphs"}
+    assert set(graphs) <= set(torch._inductor.list_options())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="compiles for a CUDA device")
 def test_compiled_paints_the_same(tiny_folder, quick, picture, hole):

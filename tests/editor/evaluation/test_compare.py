@@ -11,7 +11,8 @@ import pytest
 from editor.cli import main
 from editor.errors import GroundbrushError
 from editor.evaluation.compare import compare, write_comparison
-from editor.evaluation.summary import Score, Scores
+from editor.evaluation.paired import counted, differences
+from editor.evaluation.summary import Score, Scores, scores
 
 
 def result(folder: Path, preset: str, groups: dict[str, Scores], **changes: Any) -> Path:
@@ -50,11 +51,92 @@ def test_by_query_type_in_the_order_given(tmp_path: Path) -> None:
         "| val: name | 5 / 0 | 60.0 [50.0, 70.0] |  |",
         "| val: ordinal | 4 | 30.0 [20.0, 40.0] | 20.0 [10.0, 30.0] |",
     ]
-    assert found.notes == ["not the same items were measured in val: name: compare with care"]
+    assert found.notes == [
+        "not the same items were measured in val: name: compare with care",
+        "no answers (.jsonl) lie beside the scores of llava, dino: no differences by item",
+    ]
     files = write_comparison(found, tmp_path / "out")
     page = files["page"].read_text()
     assert page.startswith("# refcoco-val, side by side") and "dino: LVLM model of dino" in page
     assert json.loads(files["scores"].read_text())["groups"]["val"]["dino"]["count"] == 9
+
+
+IOUS = {"llava": (0.7, 0.6, 0.2, 0.1), "dino": (0.9, 0.4, 0.8, 0.8)}
+SHARED = {"llava": (30, 10, 0, 0), "dino": (40, 10, 5, 5)}
+KINDS = ("name", "name", "ordinal", "ordinal")
+
+
+def answers(preset: str) -> list[dict[str, Any]]:
+    """Four answers, whose unions are 40, 20, 10 and 10 pixels; the last fails for llava."""
+    made = [
+        {"arm": "preset", "item": str(k), "phrase": f"thing {k}", "split": "val", "group": "",
+         "kind": kind, "box_iou": iou, "map_box_iou": None, "shared": shared, "union": union,
+         "presence": 0.2 if k == 0 and preset == "dino" else 0.9, "mask": {"size": [1, 1]}}
+        for k, (kind, iou, shared, union) in enumerate(
+            zip(KINDS, IOUS[preset], SHARED[preset], (40, 20, 10, 10), strict=True))
+    ]  # fmt: skip
+    if preset == "llava":
+        made[3] |= {"error": "no such picture"}
+    return [*made, {**made[0], "arm": "another", "box_iou": 0.0}]
+
+
+def measured(folder: Path, preset: str) -> Path:
+    file = result(folder, preset, {"val": scored(4, 0.5)}, arms={"preset": {}, "another": {}},
+                  absent_below=0.5)  # fmt: skip
+    lines = [{"what": "header"}, *answers(preset)]
+    file.with_suffix(".jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines) + "{cut")
+    return file
+
+
+def test_differences_by_hand(tmp_path: Path) -> None:
+    found = compare([measured(tmp_path, "llava"), measured(tmp_path, "dino")])
+    gaps = found.differences["val"]["dino"]
+    # both answered three items: hits 1, 1, 0 against 1, 0, 1
+    assert (gaps["accuracy"].value, gaps["accuracy"].count) == (0.0, 3)
+    assert gaps["accuracy"].low == -gaps["accuracy"].high == -1
+    # IoUs .75, .5, 0 against 1, .5, .5: no resample loses, or gains more than a half
+    assert gaps["giou"].value == pytest.approx(0.25)
+    assert 0 <= gaps["giou"].low < 0.25 < gaps["giou"].high <= 0.5
+    assert gaps["ciou"].value == pytest.approx(55 / 70 - 40 / 70)
+    assert gaps["refused"].value == pytest.approx(1 / 3)  # one of three below .5, none before
+    assert "map_accuracy" not in gaps
+    ordinal = found.differences["val: ordinal"]["dino"]["giou"]
+    assert (ordinal.value, ordinal.low, ordinal.high, ordinal.count) == (0.5, 0.5, 0.5, 1)
+    table = dict(found.tables)["gIoU: minus llava, same items"]
+    assert "| items | n | dino |" in table
+    assert "| val: ordinal | 1 | +50.0 [+50.0, +50.0] |" in table
+    told = json.loads(json.dumps(found.as_dict()))
+    assert told["minus"] == "llava"
+    assert told["differences"]["val: ordinal"]["dino"]["giou"]["value"] == 0.5
+    assert not found.notes
+
+
+def test_pairs_are_surer_than_each_alone() -> None:
+    """The same gain on items of every hardness: each score is unsure, their difference is not."""
+    hard = [{"giou": (k / 100, 1.0)} for k in range(90)]
+    better = [{"giou": (k / 100 + 0.1, 1.0)} for k in range(90)]
+    gap = differences(better, hard)["giou"]
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
+    back = differences(hard, better)["giou"]
+    assert (back.value, back.low, back.high) == pytest.approx((-0.1, -0.1, -0.1))
+
+
+def test_scores_of_differences_are_those_of_summary() -> None:
+    """What one answer adds, summed up, is what the page says."""
+    records = answers("dino")[:4]
+    whole = scores(records, absent_below=0.5)
+    for metric in ("accuracy", "ciou", "giou", "refused"):
+        adds = [counted(r, 0.5)[metric] for r in records]
+        ratio = sum(top for top, _ in adds) / sum(bottom for _, bottom in adds)
+        assert ratio == pytest.approx(getattr(whole, metric).value), metric
+
+
+def test_answers_of_something_else_are_refused(tmp_path: Path) -> None:
+    one, other = measured(tmp_path, "llava"), measured(tmp_path, "dino")
+    for content in ('{}\n{"arm": "preset"}\n', "{}\n[]\n", "{}\n{\n"):
+        other.with_suffix(".jsonl").write_text(content)
+        with pytest.raises(GroundbrushError, match="does not hold the answers of an evaluation"):
+            compare([one, other])
 
 
 def test_one_preset_twice_keeps_both(tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""One guided step of SDXL inpainting: ours beside diffusers under the settings that it documents.
+
+    python -m benchmarks.sdxl_steps --device cuda
+
+At full size and 1024 by 1024 with random weights in half precision. Every way paints, from words
+and picture to latents, in a few steps and in many more, all of them in turn; a step is the
+difference over the steps between. Each setting is added to those before it; diffusers' best is the
+last of its own, with the compiler settings of its page on speed
+(https://huggingface.co/docs/diffusers/optimization/fp16). Ours is painted by the product, as
+`speed=` says. Quantised networks, which paint other pictures, are left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import common
+from benchmarks.full_size import random_pipe
+
+BEST = "and compiled (diffusers' best)"
+OURS = "ours, speed='compiled'"
+FEW, MANY = 4, 12
+MAX_AUTOTUNE = {"max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": True}
+DOCUMENTED = {
+    **MAX_AUTOTUNE, "conv_1x1_as_mm": True, "epilogue_fusion": False,
+    "coordinate_descent_check_all_directions": True,
+}  # fmt: skip
+
+
+def plain(unet: Any) -> None:
+    """Half precision and SDPA, as a pipeline is loaded."""
+
+
+def channels_last(unet: Any) -> None:
+    """Channels last."""
+    import torch
+
+    unet.to(memory_format=torch.channels_last)
+
+
+def fused(unet: Any) -> None:
+    """And the three projections of an attention as one."""
+    channels_last(unet)
+    unet.fuse_qkv_projections()
+
+
+def compiled(unet: Any) -> None:
+    """And compiled whole."""
+    fused(unet)
+    unet.compile(fullgraph=True, options=DOCUMENTED)
+
+
+def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
+    """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
+    from inpaint.speed import hasten
+
+    theirs = {"diffusers, as loaded": plain, "and channels last": channels_last,
+              "and fused projections": fused, BEST: compiled}  # fmt: skip
+    ours = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
+    if not compiling:
+        del theirs[BEST], ours[OURS]
+    made: dict[str, Callable[[int], Any]] = {}
+    for name, prepare in theirs.items():
+        own = with_unet(pipe)
+        prepare(own.unet)
+        made[name] = diffusers_way(own, side)
+    for name, speed in ours.items():
+        own = with_unet(pipe)
+        hasten(own.unet, speed)
+        made[name] = our_way(own, side)
+    return made
+
+
+def with_unet(pipe: Any) -> Any:
+    """The same pipeline around a copy of its UNet."""
+    made = type(pipe)(**{**pipe.components, "unet": copy.deepcopy(pipe.unet)})
+    made.register_to_config(force_zeros_for_empty_prompt=True)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of noise and a mask in its middle."""
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    mask = np.zeros((side, side), bool)
+    mask[side // 3 : side // 2, side // 3 : side // 2] = True
+    return image, mask
+
+
+def diffusers_way(pipe: Any, side: int) -> Callable[[int], Any]:
+    """diffusers' own call."""
+    import torch
+    from PIL import Image
+
+    image, mask = scene(side)
+    picture, hole = Image.fromarray(image), Image.fromarray(mask.astype(np.uint8) * 255)
+
+    def paint(steps: int) -> Any:
+        return pipe(prompt="a frog", image=picture, mask_image=hole, height=side, width=side,
+                    num_inference_steps=steps, strength=1.0, guidance_scale=8.0,
+                    generator=torch.Generator("cpu").manual_seed(1),
+                    output_type="latent")  # fmt: skip
+
+    return paint
+
+
+def our_way(pipe: Any, side: int) -> Callable[[int], Any]:
+    """The product's painting of one canvas."""
+    from inpaint import InpaintSettings
+    from inpaint.unet import UNetInpainter
+
+    inpainter, (image, mask) = UNetInpainter(pipe), scene(side)
+
+    def paint(steps: int) -> Any:
+        settings = InpaintSettings(steps=steps, strength=1.0, guidance=8.0)
+        return inpainter.paint(image, mask, "a frog", seed=1, settings=settings)
+
+    return paint
+
+
+def measure(
+    ways: dict[str, Callable[[int], Any]], rounds: int, device: str, counts: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Seconds of a step in each way."""
+    few, many = counts
+    cases = {(name, n): lambda way=way, n=n: way(n) for name, way in ways.items() for n in counts}
+    for name, way in ways.items():
+        print(f"{name}: first call {common.seconds(lambda way=way: way(few), device):.1f} s",
+              flush=True)  # fmt: skip
+    timed = common.in_turn(cases, rounds, device)
+    rows = []
+    for name in ways:
+        short, long = (timed[name, n]["median"] for n in counts)
+        rows.append({"way": name, "step": round((long - short) / (many - few), 5),
+                     "painting": long, "steps": many,
+                     "times": {n: timed[name, n]["all"] for n in counts}})  # fmt: skip
+    return rows
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The issue's: ours over diffusers' best."""
+    by = {r["way"]: r["step"] for r in rows}
+    ratio = by[OURS] / by[BEST] if {OURS, BEST} <= set(by) else None
+    return [common.target("SDXL step: ours over diffusers' best", ratio, 1.0)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write sdxl_steps_cuda.json: without compiled networks, then with them."""
+    parser = common.parser(__doc__)
+    args = parser.parse_args(argv)
+    common.needs_gpu(args)
+    common.begin(args)
+    pipe, side = random_pipe(args.device)
+    counts = (1, 2) if args.tiny else (FEW, MANY)
+    # Compiling takes minutes: what can be measured without is written before.
+    for compiling in (False,) if args.device == "cpu" else (False, True):
+        rows = measure(ways_of(pipe, side, compiling=compiling), args.rounds if compiling else 1,
+                       args.device, counts)  # fmt: skip
+        common.show(rows, {"step": ".4f", "painting": ".3f", "way": "s"})
+        common.let_go(args.device)
+        common.write(common.topic("sdxl_steps", args.device),
+                     {"side": side, "rows": rows, "targets": targets(rows)}, args.out)  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
