@@ -4,8 +4,8 @@
     python docs/several.py tables     # from out/evaluate and benchmarks/results into the page
 
 `tables` writes what was measured last, with machine and date, between the page's marks; measure
-with ``groundbrush evaluate png``, ``python -m benchmarks.several_phrases`` and
-``python -m benchmarks.plurals``.
+with ``groundbrush evaluate png``, ``python -m benchmarks.several_phrases``,
+``python -m benchmarks.plurals`` and ``python -m benchmarks.ambiguity``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PAGE, PICTURE = ROOT / "docs" / "several.md", ROOT / "docs" / "several.png"
 RECALL = ROOT / "out" / "evaluate" / "miniature" / "png-heldout.json"
 PHRASES = ROOT / "benchmarks" / "results" / "several_phrases.json"
 PLURALS = ROOT / "benchmarks" / "results" / "plurals.json"
+AMBIGUITY = ROOT / "benchmarks" / "results" / "ambiguity.json"
 EXAMPLE = ROOT / "examples" / "cupcakes.png"
 SENTENCE = "Three cupcakes, a house, the dog and a red balloon."
 
@@ -44,7 +45,8 @@ def picture() -> None:
 def tables() -> None:
     """Write the measured tables into the page."""
     text = PAGE.read_text(encoding="utf-8")
-    blocks = {"recall": recall_block(), "phrases": phrases_block(), "plurals": plurals_block()}
+    blocks = {"recall": recall_block(), "phrases": phrases_block(), "plurals": plurals_block(),
+              "ambiguity": ambiguity_block()}  # fmt: skip
     for name, made in blocks.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, count = re.subn(pattern, lambda m, made=made: m[1] + made + m[2], text, flags=re.S)
@@ -91,6 +93,34 @@ def plurals_block() -> str:
         lines.append(f"| {row['way']} | " + " | ".join(cells) + " |")
     table = "\n".join(lines)
     return f"{table}\n\nHeld-out composed scenes, {found['machine']['date']}.\n"
+
+
+def ambiguity_block() -> str:
+    """What is said of phrases that fit several, as ``python -m benchmarks.ambiguity`` measured."""
+    found = json.loads(AMBIGUITY.read_text(encoding="utf-8"))
+    by = {(row["way"], row["fits"]): row for row in found["rows"]}
+    several, one = (by["second look", f"{fits}"] for fits in ("several things", "one thing"))
+    lines = [
+        f"| {several['phrases']} phrases fit several, {one['phrases']} one | told that several fit "
+        "| all of them named | wrongly told | seconds |",
+        "|---" * 5 + "|",
+    ]
+    for way in ("one look", "second look"):
+        many, single = by[way, "several things"], by[way, "one thing"]
+        cells = [f"{100 * v:.0f}%" for v in (many["told"], many["all places"])]
+        cells += [f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    kinds = sorted((row for (way, _), row in by.items() if way == "second look"
+                    and row is not one and "several" not in row["fits"]),
+                   key=lambda row: -row["told"])  # fmt: skip
+    wrong = ", ".join(f"{row['fits']} {100 * row['told']:.0f}%" for row in kinds)
+    table = "\n".join(lines)
+    return (
+        f"{table}\n\nWrongly told, by kind of phrase: {wrong}. The mask of a phrase that fits "
+        f"several is one whole thing in {100 * several['one whole']:.0f}%, and lies over two in "
+        f"{100 * several['join']:.0f}%.\nHeld-out composed scenes; CPU seconds of a phrase that "
+        f"fits one thing, on one thread; {found['machine']['date']}, {found['machine']['cpu']}.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import numpy as np
 
 from editor.errors import GroundbrushError, translate
 from editor.mask_source import encode_mask
-from editor.masks import Dilate
 from editor.painting import Callbacks, settings_for
 from editor.plan import Plan, Step
 from editor.recipe import carried, make_request
@@ -217,19 +216,15 @@ class _Run:
         removing = step.paint is None
         return make_request(
             "remove" if removing else "edit", find=step.find, paint=step.paint,
-            seed=self.seed + len(self.edits), settings=self.settings,
-            **(REMOVAL if removing else {}), **place,
+            seed=self.seed + len(self.edits),
+            **{"settings": self.settings, **(REMOVAL if removing else {}), **place},
         )  # fmt: skip
 
     def _as_given(self, step: Step, target: np.ndarray) -> dict[str, Any]:
         """The place found in the picture as given, as a mask that grows like a found one."""
-        from inpaint.masks import dilation_radius
-
-        mask = {"mask": encode_mask(target)}
-        if "dilate" in self.settings:
-            return mask
-        usual = settings_for(self.editor, self._request(step)).dilate
-        return {**mask, "operations": [Dilate(dilation_radius(target, usual))]}
+        usual = settings_for(self.editor, self._request(step))
+        grows = {"dilate": usual.dilate, "spare": usual.spare}
+        return {"mask": encode_mask(target), "settings": {**grows, **self.settings}}
 
     def _keep(self, k: int, edit: Edit) -> None:
         self.edits.append(edit)

@@ -17,9 +17,11 @@ import numpy as np
 from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
-from grounding.maps import combine_maps, peaks, token_map_to_image
+from grounding.judging import apart, judge, score_of
+from grounding.maps import combine_maps, token_map_to_image
 from grounding.proposals import Proposal, ProposalSettings, propose_masks
 from grounding.result import Box, Candidate, Grounding
+from grounding.second_look import SecondLook, cover, names_only, overlap
 from grounding.wording import read_phrases
 
 if TYPE_CHECKING:
@@ -45,7 +47,15 @@ class GroundingSettings:
     absent_below
         A presence answer below this means absent.
     ambiguous_above
-        A rival whose rank value exceeds this share of the best one's makes it ambiguous.
+        A rival whose rank value exceeds this share of the best one's makes it ambiguous, where
+        there is no second look.
+    looks
+        How often at most the picture is read again with what was found covered, to see whether a
+        phrase that only names a thing fits another one; 0 = never, as long as it is not known
+        whether a model's answers are to be trusted there. Each costs a reading of the picture, and
+        the first that finds nothing is the last. See `grounding.second_look`.
+    again_above
+        A presence answer above this, with what was found covered, means that there is another one.
     uncertain_below
         A score below this is uncertain.
     reword
@@ -62,14 +72,18 @@ class GroundingSettings:
     refine: bool = True
     absent_below: float = 0.5
     ambiguous_above: float = 0.85
+    looks: int = 0
+    again_above: float = 0.95
     uncertain_below: float = 0.35
     reword: bool = True
     proxy: int = 1536
 
     def __post_init__(self) -> None:
-        for name in ("absent_below", "ambiguous_above", "uncertain_below"):
+        for name in ("absent_below", "ambiguous_above", "again_above", "uncertain_below"):
             if not 0 <= getattr(self, name) <= 1:
                 raise GroundingError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if not 0 <= self.looks <= 9:
+            raise GroundingError(f"looks is {self.looks}; expected 0 (never) to 9")
         if self.proxy < 64:
             raise GroundingError(f"proxy is {self.proxy}; expected at least 64 pixels")
 
@@ -115,6 +129,18 @@ class View:
     encoded: EncodedImage
     embedding: ImageEmbedding
     timings: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighed:
+    """A phrase's maps and the masks that SAM made of them, best first."""
+
+    rows: np.ndarray
+    presence: float | None
+    combined: np.ndarray
+    grid: Box
+    ranked: tuple[Proposal, ...]
+    scores: tuple[float, ...]
 
 
 class Grounder:
@@ -174,8 +200,13 @@ class Grounder:
         for phrase, reading in zip(phrases, readings, strict=True):
             assert reading.rows is not None  # read() always gives rows
             before = time.perf_counter()
-            result = self.place(view, phrase, reading.rows, reading.presence)
-            seconds = {**view.timings, "phrase": each, "mask": time.perf_counter() - before}
+            weighed = self._weigh(view, reading.rows, reading.presence)
+            between = time.perf_counter()
+            again = self._look_again(view, phrase, weighed)
+            looked = time.perf_counter() - between
+            result = self._settle(view, phrase, weighed, again)
+            taken = time.perf_counter() - before - looked
+            seconds = {**view.timings, "phrase": each, "again": looked, "mask": taken}
             found.append(dataclasses.replace(result, timings=seconds))
         return found
 
@@ -194,11 +225,15 @@ class Grounder:
     def place(
         self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None
     ) -> Grounding:
-        """From head maps (k, P, Q) and the presence answer to a place.
+        """From head maps (k, P, Q) and the presence answer to a place, without a second look.
 
         :meth:`ground_many` reads both from the LVLM; measurements give maps of their own, such as
         an ideal one.
         """
+        return self._settle(view, phrase, self._weigh(view, rows, presence))
+
+    def _weigh(self, view: View, rows: np.ndarray, presence: float | None) -> _Weighed:
+        """Maps to masks."""
         settings, size = self.settings, view.encoded.size_wh
         grid = settings.boxes.region(view.encoded.tokens.region_xyxy, size)
         combined = combine_maps(rows, settings.sigma, settings.kernel)
@@ -208,18 +243,62 @@ class Grounder:
         ranked: tuple[Proposal, ...] = ()
         if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
             ranked = propose_masks(self.segmenter, view.embedding, heat, boxes, settings.proposals)
-        scores = [_score(p, heat, presence) for p in ranked]
-        region = _scaled(grid, view.scale)
-        status, reason = self._judge(ranked, scores, presence, rows)
+        scores = tuple(score_of(p, heat, presence) for p in ranked)
+        return _Weighed(rows, presence, combined, grid, ranked, scores)
+
+    def _look_again(self, view: View, phrase: str, first: _Weighed) -> SecondLook | None:
+        """What a phrase names with the place that was found covered; None where none is asked."""
+        settings, presence = self.settings, first.presence
+        there = presence is not None and presence >= settings.absent_below
+        if not (settings.looks and there and first.ranked and names_only(phrase)):
+            return None
+        known, others = [first.ranked[0]], list[tuple[Proposal, float]]()
+        beside = complete = False
+        for _ in range(settings.looks):
+            seen = self._ask_covered(view, phrase, known)
+            if seen is None:
+                complete = True
+                break
+            where = overlap(seen.ranked[0], known) if seen.ranked else "covered"
+            if where == "covered":
+                break
+            if where == "apart":
+                others.append((seen.ranked[0], seen.scores[0]))
+            beside = beside or where == "beside"
+            known.append(seen.ranked[0])
+        return SecondLook(tuple(others), beside, complete)
+
+    def _ask_covered(self, view: View, phrase: str, places: Sequence[Proposal]) -> _Weighed | None:
+        """Where a phrase is with places covered; None where the model says that it is not."""
+        covered = cover(view.proxy, [place.mask for place in places])
+        again = dataclasses.replace(view, encoded=self.lvlm.encode(covered))
+        reading = self.read(again, [phrase], self.lvlm.heads)[0]
+        assert reading.rows is not None  # read() always gives rows
+        if (reading.presence or 0.0) <= self.settings.again_above:
+            return None
+        # The masks are those of the picture itself, of what the covered one's map points at.
+        return self._weigh(again, reading.rows, reading.presence)
+
+    def _settle(
+        self, view: View, phrase: str, weighed: _Weighed,
+        again: SecondLook | None = None,
+    ) -> Grounding:  # fmt: skip
+        """Masks to the answer."""
+        ranked, scores = weighed.ranked, weighed.scores
+        presence = weighed.presence
+        status, reason = judge(self.settings, ranked, scores, presence, weighed.rows, again)
         common: dict[str, Any] = {
             "phrase": phrase, "status": status, "reason": reason, "presence": presence,
-            "heads": self.lvlm.heads, "token_map": combined, "region": region,
+            "heads": self.lvlm.heads, "token_map": weighed.combined,
+            "region": _scaled(weighed.grid, view.scale),
         }  # fmt: skip
-        rivals = tuple(
-            Candidate(_scaled(p.box, view.scale), s, p.mask)
-            for p, s in zip(ranked, scores, strict=True)
-            if p is not ranked[0] and _apart(p, ranked[0])
-        )
+        surer = sorted(again.others if again else (), key=lambda other: -other[1])
+        rest = [
+            (p, s)
+            for p, s in zip(ranked[1:], scores[1:], strict=True)
+            if all(apart(p, place) for place in (ranked[0], *(other for other, _ in surer)))
+        ]
+        rivals = tuple(Candidate(_scaled(p.box, view.scale), s, p.mask) for p, s in surer + rest)
         if status == "absent":
             guess = tuple(Candidate(_scaled(p.box, view.scale), s, p.mask)
                           for p, s in zip(ranked[:1], scores[:1], strict=True))  # fmt: skip
@@ -232,42 +311,13 @@ class Grounder:
         return Grounding(box=_tight(mask), mask=mask, score=scores[0], candidates=rivals, **common)
 
     def _full_mask(self, view: View, proposal: Proposal) -> np.ndarray:
-        height, width = view.image.shape[:2]
-        mask = self.segmenter.full_mask(view.embedding, proposal.logits, (width, height))
+        """The mask at the picture's size, from what was settled on the searched copy."""
+        mask = self.segmenter.full_mask(view.embedding, proposal.logits)
         if not mask.any():  # a speck lost between pixels: its box is still known
-            x0, y0, x1, y1 = (round(v) for v in _scaled(proposal.box, view.scale))
+            x0, y0, x1, y1 = (round(v) for v in proposal.box)
             mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
-        refined = refine_edges(view.image, mask) if self.settings.refine else mask
-        return refined if refined.any() else mask
-
-    def _judge(
-        self,
-        ranked: Sequence[Proposal],
-        scores: Sequence[float],
-        presence: float | None,
-        rows: np.ndarray,
-    ) -> tuple[str, str]:
-        """Status and the sentence that explains it."""
-        if presence is not None and presence < self.settings.absent_below:
-            return "absent", (
-                f"the model answers that it is not there (presence {presence:.2f}, needed "
-                f"{self.settings.absent_below:.2f}); check the words, or take a candidate"
-            )
-        if not ranked:
-            return "absent", (
-                "no mask agrees with where the model looks; name the thing in other words"
-            )
-        rivals = [p for p in ranked[1:] if _apart(p, ranked[0])]
-        if rivals and rivals[0].rank_value > self.settings.ambiguous_above * ranked[0].rank_value:
-            return "ambiguous", (
-                f"{1 + len(rivals)} places fit nearly as well; add a colour, side or neighbour, "
-                "or take a candidate"
-            )
-        if scores[0] < self.settings.uncertain_below:
-            spread = _spread(rows)
-            why = "its heads look at different places" if spread > 0.25 else "the map is diffuse"
-            return "uncertain", f"score {scores[0]:.2f}: {why}; check the mask before painting"
-        return "found", f"score {scores[0]:.2f}: its heads and the segmenter agree"
+        refined = refine_edges(view.proxy, mask) if self.settings.refine else mask
+        return _enlarged(refined if refined.any() else mask, view.image.shape[1::-1])
 
 
 def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
@@ -277,7 +327,18 @@ def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
     if scale <= 1:
         return image, 1.0
     size = max(1, round(width / scale)), max(1, round(height / scale))
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        # Means of four pixels, ten times as fast as an area mean at another ratio.
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = cv2.resize(image, half, interpolation=cv2.INTER_LINEAR)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _enlarged(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """A mask of the searched copy at the picture's size, its border drawn straight in between."""
+    if mask.shape[::-1] == size_wh:
+        return mask
+    return cv2.resize(mask.view(np.uint8) * 255, size_wh, interpolation=cv2.INTER_LINEAR) >= 128
 
 
 def _scaled(box: Box, scale: float) -> Box:
@@ -288,27 +349,3 @@ def _scaled(box: Box, scale: float) -> Box:
 def _tight(mask: np.ndarray) -> Box:
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return float(x), float(y), float(x + width), float(y + height)
-
-
-def _score(proposal: Proposal, heat: np.ndarray, presence: float | None) -> float:
-    """Geometric mean of presence, the map's weight on the mask, and SAM's score."""
-    mask = proposal.mask
-    if mask.shape != heat.shape:
-        heat = cv2.resize(heat, mask.shape[::-1], interpolation=cv2.INTER_AREA)
-    above = np.clip(heat - heat.mean(), 0, None)
-    share = float(above[mask].sum() / max(float(above.sum()), 1e-12))
-    parts = [min(1.0, 2 * share), float(np.clip(proposal.score, 0, 1))]
-    parts += [] if presence is None else [presence]
-    return float(np.prod(parts) ** (1 / len(parts)))
-
-
-def _apart(a: Proposal, b: Proposal) -> bool:
-    """Whether two masks are different places: little of the smaller one lies in the other."""
-    common = (a.mask & b.mask).sum()
-    return bool(common < 0.3 * max(1, min(a.mask.sum(), b.mask.sum())))
-
-
-def _spread(rows: np.ndarray) -> float:
-    """Mean distance of the heads' peaks from their middle, as a share of the grid's side."""
-    tops = np.array([(peaks(row, 1).tolist() or [[0, 0]])[0] for row in rows], float)
-    return float(np.linalg.norm(tops - tops.mean(0), axis=1).mean() / max(rows.shape[-2:]))

@@ -42,8 +42,8 @@ class Grounding:
     phrase
         The referring expression.
     status
-        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: another
-        place fits nearly as well; ``uncertain``: the evidence is weak.
+        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other places
+        fit as well, and are candidates; ``uncertain``: the evidence is weak.
     reason
         One sentence on the status, and what to try.
     box

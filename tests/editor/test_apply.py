@@ -28,7 +28,7 @@ class SquarePainter:
 
     def __init__(self) -> None:
         preset = SimpleNamespace(inpainter={})
-        usual = SimpleNamespace(dilate=1 / 6)
+        usual = SimpleNamespace(dilate=1 / 6, spare=True)
         self.models = SimpleNamespace(words=None, grounder=lambda: None, preset=preset,
                                       inpaint_settings=lambda **_: usual)  # fmt: skip
         self.painted: list[tuple[str, str | None, int, int | None]] = []
@@ -194,9 +194,10 @@ def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
     assert row(second.image) == ["black", "black", "blue"]
     assert second.notes == (module.AS_GIVEN,)
     # the mask grows as a found one would: a sixth of the square's side
-    assert second.request["operations"] == [{"op": "dilate", "pixels": 1}]
+    assert second.request["settings"] == {"dilate": 1 / 6, "spare": True}
+    painter.painted.clear()
     mine = apply_plan(painter, picture, plan, settings={"dilate": 3})
-    assert "operations" not in mine[1].request
+    assert mine[1].request["settings"] == {"dilate": 3, "spare": True}
 
 
 def test_edits_are_told_as_they_are_done(painter) -> None:

@@ -1,0 +1,97 @@
+"""Status and reason from hand-made proposals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grounding import GroundingSettings
+from grounding.judging import apart, judge, score_of
+from grounding.proposals import Proposal
+from grounding.second_look import SecondLook, overlap
+
+SETTINGS = GroundingSettings()
+ROWS = np.eye(8)[None].repeat(3, 0).astype(np.float32)
+
+
+def proposal(x0: int, x1: int, value: float = 0.5, score: float = 0.9) -> Proposal:
+    """A mask of whole columns of a 20 x 20 picture."""
+    mask = np.zeros((20, 20), bool)
+    mask[:, x0:x1] = True
+    box = (float(x0), 0.0, float(x1), 20.0)
+    return Proposal(mask, box, score, 0.7, value, "peak", np.zeros((4, 4), np.float32))
+
+
+def said(ranked: list[Proposal], presence: float | None = 0.9, score: float = 0.8,
+         others: int | None = None, **seen: bool) -> tuple[str, str]:  # fmt: skip
+    again = None if others is None else SecondLook(((proposal(9, 11), 0.5),) * others, **seen)
+    return judge(SETTINGS, ranked, [score] * len(ranked), presence, ROWS, again)
+
+
+def test_apart_is_little_of_the_smaller_one() -> None:
+    assert apart(proposal(0, 10), proposal(10, 20))
+    assert apart(proposal(0, 10), proposal(9, 19))
+    assert not apart(proposal(0, 20), proposal(3, 5))  # a part is no other place
+    assert not apart(proposal(0, 10), proposal(6, 16))
+
+
+def test_one_place_is_found() -> None:
+    status, reason = said([proposal(0, 5), proposal(1, 6, value=0.49)])
+    assert status == "found"
+    assert "0.80" in reason
+
+
+def test_the_model_goes_before_the_map() -> None:
+    status, reason = said([proposal(0, 5)], presence=0.1)
+    assert status == "absent"
+    assert "presence 0.10, needed 0.50" in reason
+    assert said([])[0] == "absent"
+
+
+def test_rivals_on_the_map_count_once_each() -> None:
+    near = [proposal(0, 5), proposal(8, 12, 0.48), proposal(8, 13, 0.47), proposal(15, 20, 0.46)]
+    status, reason = said(near)
+    assert status == "ambiguous"
+    assert reason.startswith("3 places fit nearly as well; add a colour, side or neighbour")
+    far = [proposal(0, 5), proposal(8, 12, 0.2), proposal(15, 20, 0.1)]
+    assert said(far)[0] == "found"
+
+
+def test_a_second_look_decides_where_there_was_one() -> None:
+    near = [proposal(0, 5), proposal(8, 12, 0.49)]
+    assert said(near, others=0)[0] == "found"
+    status, reason = said([proposal(0, 5)], others=1)
+    assert status == "ambiguous"
+    assert reason == "2 places fit; add a colour, side or neighbour, or take a candidate"
+    assert said([proposal(0, 5)], others=1, complete=False)[1].startswith("at least 2 places fit")
+    assert said([proposal(0, 5)], presence=0.2, others=2)[0] == "absent"
+
+
+def test_what_is_seen_beside_its_mask_is_uncertain() -> None:
+    status, reason = said([proposal(0, 5)], others=0, beside=True)
+    assert status == "uncertain"
+    assert reason.startswith("it is still seen beside its mask")
+    assert said([proposal(0, 5)], others=1, beside=True)[0] == "ambiguous"
+
+
+def test_how_a_new_place_lies_to_the_covered_ones() -> None:
+    known = [proposal(0, 5), proposal(5, 10)]
+    assert overlap(proposal(9, 19), known) == "apart"
+    assert overlap(proposal(6, 16), known) == "beside"
+    assert overlap(proposal(2, 9), known) == "covered"  # by both together
+    assert overlap(proposal(0, 20), [proposal(8, 12)]) == "beside"  # the whole of a part
+
+
+def test_several_places_are_told_before_a_weak_score() -> None:
+    assert said([proposal(0, 5)], score=0.1)[0] == "uncertain"
+    assert said([proposal(0, 5)], score=0.1, others=1)[0] == "ambiguous"
+
+
+def test_the_score_by_hand() -> None:
+    heat = np.zeros((20, 20), np.float32)
+    heat[:, 0:5] = 1.0
+    assert score_of(proposal(0, 5, score=0.81), heat, None) == pytest.approx(0.9)
+    assert score_of(proposal(0, 5, score=0.5), heat, 0.25) == pytest.approx(0.5)
+    assert score_of(proposal(10, 15), heat, 1.0) == 0
+    # the map at another resolution says the same
+    assert score_of(proposal(0, 5, score=0.81), heat[::2, ::2], None) == pytest.approx(0.9)
