@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,17 @@ from benchmarks import common, plots
 DOCS = common.ROOT / "docs"
 WHY = {
     "an edit of 48 megapixels over one of 1: by words, on": (
-        "the pixels of the thing itself are blended at the picture's own resolution"
+        "the thing's own pixels are put in at the picture's resolution"
     ),
     "an edit of 48 megapixels over one of 1: in a box": (
-        "what is left grows with the picture alone: a copy of it, its digest for the recipe and "
-        "the proof that nothing outside the support changed; the miniature paints in about a second"
+        "what is left grows with the picture alone: a copy of it and the proof that nothing "
+        "outside the support changed; the miniature paints in about a second"
     ),
     "an edit of 48 megapixels over one of 1: by words": (
-        "the miniature paints in about a second; a thing of the same share of 48 megapixels has 48 "
-        "times the pixels to mask, blend and compare with the original, which is done at the "
-        "picture's own resolution. The seconds are in the table below; on a larger canvas they are "
-        "a smaller part of the whole"
+        "the miniature paints in about a second, so that it shows what must be done at the "
+        "picture's own resolution: shrink it for the models, enlarge the mask, put the new pixels "
+        "in, and prove that no other changed. It is also searched on a copy of 1,536 pixels where "
+        "one of 1 megapixel has 1,000. On SDXL's canvas the same is a smaller part of the whole"
     ),
     "whole discovery": (
         "the miniature has 72 heads, so the loop over heads is a small part of it, and a forward "
@@ -36,11 +36,14 @@ WHY = {
     ),
     "memory over": "see the curve",
 }
-NOT_HERE = (
-    "Not measured here, for want of a GPU: LLaVA-1.5-7B and -13B and Qwen2.5-VL-7B at full size, "
-    "phrase-to-map against its floor, SAM ViT-H, SDXL's step under each setting. "
-    "`python -m benchmarks --device cuda` measures them with random weights and adds them here."
-)
+ON_GPU = {
+    "rows_cuda": "rows of LLaVA-1.5-7B and -13B and Qwen2.5-VL-7B",
+    "phrases_cuda": "phrase to map on LLaVA-1.5-7B against its floor",
+    "masks_cuda": "SAM ViT-H",
+    "sdxl_steps_cuda": "SDXL's step beside diffusers' best settings",
+    "sdxl_edits_cuda": "SDXL on large pictures, in batches and few steps",
+    "full_size_cuda": "SDXL in every memory mode",
+}
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
@@ -80,18 +83,32 @@ def ratio(value: float | None) -> str:
 def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every target, and for a missed one by how much and why."""
     rows, notes = [], []
-    for topic, result in found.items():
+    ranks = {name: number for number, name in enumerate(SECTIONS)}
+    order = sorted(found, key=lambda topic: ranks.get(topic, len(ranks)))
+    for topic, result in ((topic, found[topic]) for topic in order):
         for one in result.get("targets", ()):
             limit = f"{'≤' if one['most'] else '≥'} {one['limit']:g}"
             state = {True: "met", False: "**missed**", None: "not measured"}[one["met"]]
             value = "–" if one["value"] is None else f"{one['value']:g}"
-            rows.append((one["what"], value, limit, state))
+            where = "GPU" if topic.endswith("_cuda") else "CPU"
+            rows.append((one["what"], where, value, limit, state))
             if one["met"] is False:
                 why = next((w for k, w in WHY.items() if one["what"].startswith(k)), None)
                 by = one["value"] / one["limit"] if one["most"] else one["limit"] / one["value"]
                 notes.append(f"- {one['what']}: missed by a factor of {by:.2f}"
                              + (f": {why}." if why else f" ({topic})."))  # fmt: skip
-    return [*table(rows, ("target", "measured", "wanted", "")), *notes, *([""] if notes else [])]
+    heads = ("target", "on", "measured", "wanted", "")
+    return [*table(rows, heads), *notes, *([""] if notes else [])]
+
+
+def unmeasured(found: Mapping[str, Any]) -> list[str]:
+    """What needs a GPU and was not measured on one."""
+    missing = [words for topic, words in ON_GPU.items() if topic not in found]
+    if not missing:
+        return []
+    return [f"Not measured, for want of a GPU: {'; '.join(missing)}. "
+            "`python -m benchmarks --device cuda` measures them at full size with random weights "
+            "and adds them here.", ""]  # fmt: skip
 
 
 def about(machine: Mapping[str, Any]) -> str:
@@ -111,14 +128,19 @@ def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[st
         cells = [by.get((one["model"], one["tokens"], way), {}) for way in plots.ROW_WAYS]
         lines.append((
             one["model"], f"{one['tokens']:,}",
-            *(f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}" for c in cells),
-            ratio(one["eager/three time"]), ratio(one["eager/three memory"]),
+            *(c.get("failed") or f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}"
+              for c in cells),
+            seconds(by.get((one["model"], one["tokens"], plots.ROW_FLOOR), {}).get("seconds")),
+            *(f"{ratio(one[f'eager/{ours} time'])} / {ratio(one[f'eager/{ours} memory'])}"
+              for ours in ("every", "three")),
             ratio(one["every/sdpa time"]),
         ))  # fmt: skip
-    heads = ("model", "tokens", *plots.ROW_WAYS, "eager / three, time", "memory",
-             "every / sdpa, time")  # fmt: skip
-    return [f"## {title}", "", *_doc("rows"), *_shown(picture, "time and memory against tokens"),
-            "Seconds / megabytes beyond the model.", "", *table(lines, heads)]  # fmt: skip
+    heads = ("model", "tokens", *plots.ROW_WAYS, "floor", "eager over every head",
+             "eager over three heads", "every head over sdpa")  # fmt: skip
+    return [f"## {title}", "", *_about("rows", result),
+            *_shown(picture, "time and memory against tokens"),
+            "Seconds / megabytes beyond the model; ratios of both.", "",
+            *table(lines, heads)]  # fmt: skip
 
 
 def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
@@ -133,7 +155,7 @@ def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list
     ]  # fmt: skip
     batches = [(r["pictures"], seconds(r["one by one"]), seconds(r["batch"]),
                 ratio(r["one by one/batch"])) for r in result["pictures"]]  # fmt: skip
-    return [f"## {title}", "", *_doc("phrases"),
+    return [f"## {title}", "", *_about("phrases", result),
             *_shown(picture, "time against phrases, with the floor"),
             "Seconds from the picture's pixels to all maps; in brackets: so many times one.", "",
             *table(lines, ("", *(f"{n} phrase{'s' if n > 1 else ''}" for n in counts))),
@@ -148,13 +170,15 @@ def several_section(result: Mapping[str, Any]) -> list[str]:
              for r in result["rows"]]  # fmt: skip
     heads = ("phrases", "read anew for each", "read once, one by one", "packed", "anew / packed",
              "packed / one phrase")  # fmt: skip
-    return ["### With the miniature's language model", "", *table(lines, heads)]
+    return ["### With the miniature's language model", "", "Phrases of one scene, from its pixels "
+            "to all maps, in seconds.", "", *table(lines, heads)]  # fmt: skip
 
 
 def discovery_section(result: Mapping[str, Any]) -> list[str]:
     """Head discovery."""
     one = result["criteria"]
-    runs = [(r["phrases a picture"], r["ours"], r["loop"], ratio(r["loop/ours"]))
+    runs = [(r["model"], f"{r['heads']:,}", r["phrases a picture"], seconds(1 / r["ours"]),
+             seconds(1 / r["loop"]), ratio(r["loop/ours"]))
             for r in result["whole"]]  # fmt: skip
     memory = result["memory"]
     return ["## Finding localization heads", "", *_doc("discovery"),
@@ -162,7 +186,8 @@ def discovery_section(result: Mapping[str, Any]) -> list[str]:
             f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
             f"({ratio(one['loop/ours'])}); they differ by at most "
             f"{one['largest difference']:.0e}.", "",
-            *table(runs, ("phrases a picture", "pictures a second, ours", "loop", "gain")),
+            *table(runs, ("model", "heads", "phrases a picture", "seconds a picture, ours", "loop",
+                          "gain")),
             f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
             f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
             f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
@@ -176,7 +201,7 @@ def masks_section(result: Mapping[str, Any], title: str) -> list[str]:
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
     lines = [(way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
                      for n in counts)) for way in ways]  # fmt: skip
-    return [f"## {title}", "", *_doc("masks"),
+    return [f"## {title}", "", *_about("masks", result),
             *table(lines, ("", *(f"{n} box{'es' if n > 1 else ''}" for n in counts)))]  # fmt: skip
 
 
@@ -196,12 +221,30 @@ def painting_section(result: Mapping[str, Any]) -> list[str]:
             *table(many, ("", "a minute"))]  # fmt: skip
 
 
-def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
+def steps_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL's step."""
-    lines = [(r["way"], r["pictures"], seconds(r["step"]), seconds(r["a picture"]))
+    lines = [(r["way"], f"{1000 * r['step']:.1f}") for r in result["rows"]]
+    return ["## A step of SDXL on a GPU", "", about(result["machine"]), "", *_doc("sdxl_steps"),
+            *table(lines, ("", "milliseconds a step"))]  # fmt: skip
+
+
+def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
+    """SDXL on large pictures, in batches and few steps."""
+    lines = [(r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
              for r in result["rows"]]  # fmt: skip
-    return ["## SDXL on a GPU", "", about(result["machine"]), "",
-            *table(lines, ("", "pictures at once", "a step, s", "a picture, s"))]  # fmt: skip
+    many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
+    return ["## Painting with SDXL on a GPU", "", about(result["machine"]), "", *_doc("sdxl_edits"),
+            *_shown("performance_megapixels_cuda.png", "time and memory against megapixels"),
+            *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
+            *table(many, ("", "pictures of a megapixel a minute"))]  # fmt: skip
+
+
+def modes_section(result: Mapping[str, Any]) -> list[str]:
+    """SDXL in every memory mode."""
+    lines = [(r["mode"], f"{r['peak_gb']:.1f}", f"{r['place_s']:.1f}", seconds(r["step_s"]))
+             for r in result["modes"]]  # fmt: skip
+    return ["### SDXL in every memory mode", "", about(result["machine"]), "",
+            *table(lines, ("mode", "peak, GB", "placing, s", "a step, s"))]  # fmt: skip
 
 
 def startup_section(result: Mapping[str, Any]) -> list[str]:
@@ -210,37 +253,36 @@ def startup_section(result: Mapping[str, Any]) -> list[str]:
     return ["## Start-up", "", *_doc("startup"), *table(lines, ("", "CPU seconds"))]
 
 
-def scaling_section(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Long batches and workers."""
-    lines = ["## Long batches", ""]
-    if "scaling" in found:
-        one = found["scaling"]
-        lines += [*_doc("scaling"),
-                  f"{one['rows']:,} rows in {one['seconds']:.0f} s "
-                  f"({60 * one['rows'] / one['seconds']:.0f} a minute).", "",
-                  *_shown("performance_memory.png", "memory over a long batch")]  # fmt: skip
-    if "batch_scaling" in found:
-        lines += ["Throughput with workers (`python -m benchmarks.batch_scaling`), "
-                  + about(found["batch_scaling"]["machine"]) + ":", ""]  # fmt: skip
-        for name, rows in _tables(found["batch_scaling"]).items():
-            heads = list(dict.fromkeys(k for r in rows for k in r))
-            lines += [f"{name[:1].upper()}{name[1:]}:", "",
-                      *table([[_plain(r.get(h)) for h in heads] for r in rows], heads)]  # fmt: skip
-    return lines
+def scaling_section(result: Mapping[str, Any]) -> list[str]:
+    """A long batch."""
+    return ["## Long batches", "", *_doc("scaling"),
+            f"{result['rows']:,} rows in {result['seconds']:.0f} s "
+            f"({60 * result['rows'] / result['seconds']:.0f} a minute).", "",
+            *_shown("performance_memory.png", "memory over a long batch")]  # fmt: skip
 
 
-def _tables(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What a result holds as lists of rows, by name, without the targets; rows' plain values."""
-    return {
-        name: [{k: v for k, v in row.items() if isinstance(v, (int, float, str))} for row in rows]
-        for name, rows in result.items()
-        if name != "targets" and isinstance(rows, list) and rows
-        and all(isinstance(row, dict) for row in rows)
-    }  # fmt: skip
+def workers_section(result: Mapping[str, Any]) -> list[str]:
+    """A batch with workers."""
+    lines = [(w["way"], f"{w['rows a minute']:.0f}", ratio(w["gain"]), f"{w['start']:.0f}",
+              f"{w['pause']:.1f}", f"{w['not given']:.0f}") for w in result["ways"]]  # fmt: skip
+    heads = ("", "rows a minute", "gain", "start, s", "pause, s", "not given, s")
+    model = result["model"]
+    said = ", ".join(f"{m['workers']}: {m['gain']:.1f}×" for m in result["modelled"])
+    return ["## Batches with workers", "", about(result["machine"]), "", *_doc("batch_scaling"),
+            f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
+            "minutes, not part of `make bench`):", "", *table(lines, heads),
+            "Pictures of as many threads are the same "
+            f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
+            f"apart by at most {result['threads apart']} of 255.", "",
+            f"Computed: {model['fixed']:.0f} s to start, {model['alone']:.3f} s of a row that no "
+            f"worker shares, {model['shared']:.3f} s that they do; workers and gain over one in "
+            f"{result['modelled rows']:,} rows: {said}.", ""]  # fmt: skip
 
 
-def _plain(value: Any) -> str:
-    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def _about(topic: str, result: Mapping[str, Any]) -> list[str]:
+    """What a script says of itself; on a GPU, where its words stand further up, the machine."""
+    on_gpu = result.get("device") == "cuda"
+    return [about(result["machine"]), ""] if on_gpu else _doc(topic)
 
 
 def _doc(topic: str) -> list[str]:
@@ -256,6 +298,27 @@ def _shown(picture: str, words: str) -> list[str]:
     return [f"![{words}]({picture})", ""]
 
 
+SECTIONS: dict[str, Callable[[Any], list[str]]] = {
+    "rows": lambda r: rows_section(r, "Attention rows", "performance_rows.png"),
+    "rows_cuda": lambda r: rows_section(r, "Attention rows on a GPU", "performance_rows_cuda.png"),
+    "phrases": lambda r: phrases_section(r, "Finding phrases", "performance_phrases.png"),
+    "several_phrases": several_section,
+    "phrases_cuda": lambda r: phrases_section(r, "Finding phrases on a GPU",
+                                              "performance_phrases_cuda.png"),
+    "discovery": discovery_section,
+    "masks": lambda r: masks_section(r, "Masks from boxes"),
+    "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
+    "painting": painting_section,
+    "sdxl_edits_cuda": gpu_painting_section,
+    "sdxl_steps_cuda": steps_section,
+    "full_size_cuda": modes_section,
+    "startup": startup_section,
+    "scaling": scaling_section,
+    "batch_scaling": workers_section,
+}  # fmt: skip
+"""How each result is shown, in the page's order."""
+
+
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     first = next(iter(found.values()))
@@ -264,32 +327,14 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
         "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`; every "
         "number comes from one run of a script there, ways taken in turn, the least of their "
         "times. On a CPU these are CPU seconds of one thread: read the ratios, not the seconds, "
-        "and no difference below some 5% where few runs were taken.",
+        "and no difference below some 5%, since few runs were taken.",
         "", about(found.get("rows", first)["machine"]), "",
         "## Targets", "", *standing(found),
     ]  # fmt: skip
-    if not any(name.endswith("_cuda") for name in found):
-        lines += [NOT_HERE, ""]
-    sections = {
-        "rows": lambda r: rows_section(r, "Attention rows", "performance_rows.png"),
-        "rows_cuda": lambda r: rows_section(r, "Attention rows on a GPU",
-                                            "performance_rows_cuda.png"),
-        "phrases": lambda r: phrases_section(r, "Finding phrases", "performance_phrases.png"),
-        "several_phrases": several_section,
-        "phrases_cuda": lambda r: phrases_section(r, "Finding phrases on a GPU",
-                                                  "performance_phrases_cuda.png"),
-        "discovery": discovery_section,
-        "masks": lambda r: masks_section(r, "Masks from boxes"),
-        "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
-        "painting": painting_section,
-        "painting_cuda": gpu_painting_section,
-        "startup": startup_section,
-    }  # fmt: skip
-    for name, section in sections.items():
+    lines += unmeasured(found)
+    for name, section in SECTIONS.items():
         if name in found:
             lines += section(found[name])
-    if {"scaling", "batch_scaling"} & set(found):
-        lines += scaling_section(found)
     return "\n".join(lines).rstrip() + "\n"
 
 

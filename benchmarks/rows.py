@@ -8,8 +8,8 @@ out of it. "sdpa" keeps nothing. "ours, every head" gives the same rows as eager
 needs them; "ours, three heads" stops in the deepest of three heads' layers, at 45% of the depth, as
 finding does. The floor is of a whole forward: the larger of its operations over the measured rate
 of matrix products and its weights over the measured bandwidth. Memory is the most beyond the model:
-on a CPU of a process that does nothing else, on a GPU as torch counts it. Times are taken in turn;
-on a CPU those of more than 3,000 tokens once, in the processes that memory is measured in.
+on a CPU of a process for each way, on a GPU as torch counts it. Times are taken in turn; on a CPU
+those of more than 3,000 tokens once, in the processes that memory is measured in.
 """
 
 from __future__ import annotations
@@ -78,22 +78,30 @@ def needed(shape: stand_ins.Shape, tokens: int) -> int:
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
-    """Memory and time of one way in this process, which does nothing else, on the CPU."""
+    """Memory and time of one way in this process, which does nothing else, on the CPU.
+
+    By number of tokens, as words: JSON has no other keys.
+    """
     model = stand_ins.model_of(given["model"], "cpu", vision=False)
     attend(model, given["way"])
     way_of(model, given["way"], 16)()
-    with common.Peak() as peak:
-        taken = common.seconds(way_of(model, given["way"], given["tokens"]))
-    return {"bytes": peak.bytes, "seconds": taken}
+    found = {}
+    for count in given["tokens"]:
+        with common.Peak() as peak:
+            taken = common.seconds(way_of(model, given["way"], count))
+        found[str(count)] = {"bytes": peak.bytes, "seconds": taken}
+    return found
 
 
-def alone(model: str, way: str, tokens: int) -> dict[str, Any]:
-    """`case` in a new process, where there is memory for it."""
-    shape = stand_ins.SHAPES[model]
-    if way == EAGER and needed(shape, tokens) > common.free_memory() * 2 / 3:
-        return {"failed": "more than two thirds of the free memory"}
-    told = {"model": model, "way": way, "tokens": tokens}
-    return common.fresh("benchmarks.rows", told, environment=common.EXACT_MEMORY)
+def alone(model: str, way: str, tokens: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """`case` in a new process, of the lengths that there is memory for; by number of tokens."""
+    shape, free = stand_ins.SHAPES[model], common.free_memory()
+    fits = [n for n in tokens if way != EAGER or needed(shape, n) <= free * 2 / 3]
+    told = {"model": model, "way": way, "tokens": fits}
+    found = common.fresh("benchmarks.rows", told, environment=common.EXACT_MEMORY)
+    too_much = {"failed": "more than two thirds of the free memory"}
+    failed = found if "failed" in found else None
+    return {n: (failed or found[str(n)]) if n in fits else too_much for n in tokens}
 
 
 def beside(model: Any, way: str, tokens: int) -> dict[str, Any]:
@@ -119,10 +127,11 @@ def measure(
     rows: list[dict[str, Any]] = []
     loaded = stand_ins.model_of(name, device, vision=False)
     least = floors(loaded, tokens, device)
+    apart = {way: alone(name, way, tokens) for way in WAYS} if device == "cpu" else {}
     for count in tokens:
         own = {}
         for way in WAYS:
-            found = alone(name, way, count) if device == "cpu" else beside(loaded, way, count)
+            found = apart[way][count] if apart else beside(loaded, way, count)
             say(f"{name}, {count} tokens, {way}: {found}")
             own[way] = {"model": name, "tokens": count, "way": way, **found}
         floor = {"model": name, "tokens": count, "way": FLOOR, "seconds": least[count]}

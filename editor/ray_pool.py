@@ -25,9 +25,11 @@ from typing import Any, NoReturn
 from editor.errors import GroundbrushError, one_line
 from editor.files import atomic_write
 from editor.pools import Answer, Make, Unit
+from editor.threads import OneThread, keep_to
 
 TRIES = 3
 """A unit that has taken so many workers with it is given up."""
+NICENESS = "RAY_worker_niceness"  # so spelled by Ray
 INSTALL = "pip install 'groundbrush[ray]'"
 _WAVE = 5_000  # groups that Ray Data is given at once; its books grow with them
 _CPUS = 4  # of a worker where nothing is said
@@ -150,6 +152,10 @@ class RayPool:
             "address": "local", "include_dashboard": False, "object_store_memory": _OBJECTS,
             "num_cpus": max(os.cpu_count() or 1, self._workers or 1),
         }  # fmt: skip
+        if not address:
+            # Ray would put them behind every other program (niceness 15), where this process by
+            # itself would not be.
+            os.environ.setdefault(NICENESS, "0")
         try:
             self._ray.init(log_to_driver=False, logging_level="error", **options)
         except Exception as error:
@@ -173,7 +179,8 @@ class RayPool:
         # waits at each worker: between two, Ray takes a tenth of a second to hand one over.
         told = from_items(items, override_num_blocks=len(items)).map_batches(
             _Worker, batch_size=1, batch_format="pyarrow", num_cpus=part.cpus, num_gpus=part.gpus,
-            fn_constructor_args=(make, notebook, os.getcwd()),
+            fn_constructor_args=(self._ray.cloudpickle.dumps(make), part.cpus, notebook,
+                                 os.getcwd()),
             compute=ActorPoolStrategy(min_size=max(1, min(size, part.now)), max_size=size,
                                       max_tasks_in_flight_per_actor=2),
         )  # fmt: skip
@@ -203,10 +210,12 @@ class RayPool:
 class _Worker:
     """One process of a cluster with its models loaded; what it says goes to the driver as JSON."""
 
-    def __init__(self, make: Make, notebook: Notebook, folder: str) -> None:
+    def __init__(self, make: bytes, cpus: int, notebook: Notebook, folder: str) -> None:
         import ray
 
+        keep_to(cpus)  # before anything of ours is unpickled, which imports torch
         self._notebook = notebook
+        self._alone = OneThread()
         self._work: Callable[[Any], Any] = _nothing
         self._loading: list[str] = []
         self._troubles: dict[str, str | None] = {"refused": None, "broken": None}
@@ -226,9 +235,10 @@ class _Worker:
                 "want of memory; try fewer --workers, or smaller models"
             )
             return
+        load: Make = self._alone(pickle.loads, make)
         notebook.try_(name)
         try:
-            self._work = make()
+            self._work = self._alone(load)
         except Exception as error:  # noqa: BLE001 - it is told where it can be acted upon
             self._trouble(error)
         notebook.forget(name)
@@ -255,7 +265,7 @@ class _Worker:
                 return {**told, **self._troubles}
             self._notebook.try_(unit.name)
             try:
-                told["value"] = self._work(unit.value)
+                told["value"] = self._alone(self._work, unit.value)
                 self._notebook.keep(unit.name, told["value"])
             except Exception as error:  # noqa: BLE001 - as above
                 self._trouble(error)

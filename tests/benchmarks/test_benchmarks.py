@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from benchmarks import __main__ as everything
 from benchmarks import (
+    ambiguity,
+    batch_scaling,
     common,
     discovery,
     floor,
+    full_size,
     masks,
     page,
     painting,
     phrases,
     rows,
     scaling,
+    sdxl_edits,
+    sdxl_steps,
     stand_ins,
     startup,
 )
@@ -28,8 +36,8 @@ from benchmarks import (
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cases run in this process: a new one for each would take most of these tests' time."""
     modules = {f"benchmarks.{m.__name__.split('.')[-1]}": m
-               for m in (rows, discovery, scaling, startup)}  # fmt: skip
-    monkeypatch.setattr(common, "fresh", lambda name, case, limit=0: modules[name].case(case))
+               for m in (rows, phrases, discovery, scaling, startup)}  # fmt: skip
+    monkeypatch.setattr(common, "fresh", lambda name, case, **_: modules[name].case(case))
 
 
 def run(module: object, folder: Path) -> dict:
@@ -53,31 +61,63 @@ def _check_page(results: Path, picture: str) -> None:
 def test_rows_measure_every_way(here: None, tmp_path: Path):
     found = run(rows, tmp_path)
     _check_page(tmp_path, "performance_rows.png")
-    assert {r["way"] for r in found["rows"]} == set(rows.WAYS)
-    assert all(r["seconds"] > 0 and r["bytes"] >= 0 for r in found["rows"])
+    assert {r["way"] for r in found["rows"]} == {*rows.WAYS, rows.FLOOR}
+    assert all(r["seconds"] > 0 for r in found["rows"])
+    assert all(r["bytes"] >= 0 for r in found["rows"] if r["way"] != rows.FLOOR)
     assert found["ratios"][0]["eager/three time"] > 0
 
 
 def test_the_ways_give_the_same_rows(here: None):
     model = stand_ins.model_of("tiny LLaVA", "cpu", vision=False)
-    eager = rows.way_of(model, "eager", 40)()
-    ours = rows.way_of(model, "ours, every head", 40)()
+
+    def read(way: str) -> object:
+        rows.attend(model, way)
+        return rows.way_of(model, way, 40)()
+
+    eager, ours = read(rows.EAGER), read(rows.EVERY)
     assert len(eager) == len(ours) == 4
     for layer, theirs in enumerate(eager):
         np.testing.assert_allclose(ours[layer], theirs, atol=1e-6)
-    three = rows.way_of(model, "ours, three heads", 40)()
+    three = read(rows.THREE)
     np.testing.assert_allclose(three[1], eager[1][:, [0, 3]], atol=1e-6)
     assert sorted(three) == [0, 1]
 
 
 def test_a_case_runs_in_a_process_of_its_own():
-    told = {"model": "tiny LLaVA", "way": "sdpa", "tokens": 20, "device": "cpu"}
-    found = common.fresh("benchmarks.rows", told)
+    told = {"model": "tiny LLaVA", "way": "sdpa", "tokens": 20}
+    found = common.fresh("benchmarks.rows", told, environment=common.EXACT_MEMORY)
     assert found["seconds"] > 0
     assert "exit 1" in common.fresh("benchmarks.nothing_of_that_name", told)["failed"]
 
 
-def test_phrases_and_their_floor(tmp_path: Path):
+def test_a_model_that_does_not_fit_the_gpu_is_said_so(monkeypatch: pytest.MonkeyPatch):
+    def too_large(model: object, way: str, tokens: int) -> object:
+        def run() -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return run
+
+    monkeypatch.setattr(rows, "way_of", too_large)
+    monkeypatch.setattr(common, "let_go", lambda device: None)
+    model = stand_ins.model_of("tiny LLaVA", "cpu", vision=False)
+    assert rows.beside(model, rows.EAGER, 40) == {"failed": "out of memory"}
+    both = [{"model": "m", "tokens": 3000, "way": rows.EAGER, "failed": "out of memory"},
+            *({"model": "m", "tokens": 3000, "way": w, "seconds": 2, "bytes": 3}
+              for w in rows.WAYS[1:])]  # fmt: skip
+    goals = {t["what"].split(": ")[1]: t for t in rows.targets(rows.ratios(both))}
+    assert goals["eager over ours (three heads), time"]["met"] is None
+    assert goals["every head's row over plain SDPA, time"]["value"] == 1
+
+
+def test_rows_targets_by_hand():
+    made = [{"model": "m", "tokens": 3000, "way": way, "seconds": s, "bytes": b}
+            for way, s, b in ((rows.EAGER, 12, 90), (rows.SDPA, 4, 3), (rows.EVERY, 5, 3),
+                              (rows.THREE, 2, 5))]  # fmt: skip
+    goals = [(t["value"], t["met"]) for t in rows.targets(rows.ratios(made))]
+    assert goals == [(2.4, False), (30, True), (6, True), (18, False), (1.25, False)]
+
+
+def test_phrases_and_their_floor(here: None, tmp_path: Path):
     found = run(phrases, tmp_path)
     _check_page(tmp_path, "performance_phrases.png")
     by = {(r["phrases"], r["way"]): r for r in found["rows"]}
@@ -85,6 +125,18 @@ def test_phrases_and_their_floor(tmp_path: Path):
     one = by[1, phrases.FULL]["seconds"]
     assert by[8, phrases.FULL]["seconds"] == pytest.approx(8 * one, rel=1e-3)
     assert 0 < by[1, "floor"]["operations"] < by[8, "floor"]["operations"]
+    assert {(r["phrases"], r["way"]) for r in found["memory"]} == {
+        (1, phrases.TOGETHER), (2, phrases.TOGETHER), (8, phrases.TOGETHER), (1, phrases.EAGER)
+    }  # fmt: skip
+
+
+def test_a_picture_resized_before_gives_the_same_maps():
+    model = stand_ins.llava(stand_ins.TINY)
+    lvlm, image = stand_ins.reader(stand_ins.TINY, "cpu", model), stand_ins.picture()
+    other = phrases.already_resized(lvlm, image)
+    there = other.read(other.encode(np.zeros_like(image)), ["the red dog"], lvlm.heads)[0]
+    here = lvlm.read(lvlm.encode(image), ["the red dog"], lvlm.heads)[0]
+    np.testing.assert_array_equal(there.rows, here.rows)
 
 
 def test_operations_by_hand():
@@ -94,6 +146,8 @@ def test_operations_by_hand():
     operations, read = floor.needed(shape, prefix=3, asked=2, width=4)
     assert operations == 2 * 5 * 3 * 64 + 2 * 5 * (4 * 8 + 64)
     assert read == 4 * (3 * 64 + 4 * 8 + 64)
+    # two layers of 24 weights, five tokens: their products, and causal attention of width 8
+    assert floor.forward(24, 2, 8, 5, 2) == (2 * 5 * 24 + 2 * (4 * 8 * 5 * 5 / 2), 48)
     least = floor.Floor(operations=1000, bandwidth=100, width=4).least(2000, 100)
     assert (least["seconds"], least["compute"], least["memory"]) == (2, 2, 1)
 
@@ -109,6 +163,16 @@ def test_masks_together_are_the_masks_alone(tmp_path: Path):
     assert run(masks, tmp_path)["largest difference"] < 1e-3
 
 
+def test_ambiguity(tmp_path: Path):
+    rows = {(r["way"], r["fits"]): r for r in run(ambiguity, tmp_path)["rows"]}
+    once, again = (rows[way, "several things"] for way in ("one look", "second look"))
+    assert once["phrases"] == again["phrases"] > 0
+    assert again["told"] >= once["told"]
+    assert again["one whole"] == once["one whole"]  # a second look moves no mask
+    for row in rows.values():
+        assert row["one whole"] + row["join"] + row["other"] == pytest.approx(1, abs=0.002)
+
+
 def test_painting(tmp_path: Path):
     found = run(painting, tmp_path)
     _check_page(tmp_path, "performance_megapixels.png")
@@ -116,6 +180,33 @@ def test_painting(tmp_path: Path):
         painting.WORDS, painting.BOX, painting.HEAVY, painting.WHOLE
     }  # fmt: skip
     assert found["ways"][0]["pictures a minute"] > 0
+
+
+def test_sdxl_in_turn_and_in_every_size(tmp_path: Path):
+    found = run(sdxl_steps, tmp_path)
+    assert {r["way"] for r in found["rows"]} > {"diffusers, as loaded", "ours, speed='fused'"}
+    assert found["targets"][0]["met"] is None  # nothing is compiled on a CPU
+    found = run(sdxl_edits, tmp_path)
+    assert [(r["way"], r["megapixels"]) for r in found["rows"]] == [
+        (way, size) for way in (sdxl_edits.BOX, sdxl_edits.SHARE) for size in (0.1, 0.2)
+    ]
+    assert all(r["pictures a minute"] > 0 for r in found["ways"])
+    with pytest.raises(SystemExit, match="add --device cuda, or --tiny"):
+        sdxl_steps.main(["--out", str(tmp_path)])
+
+
+def test_diffusers_best_is_compiled_as_it_documents(monkeypatch: pytest.MonkeyPatch):
+    """Both are compiled, ours with the same settings, each a UNet of its own."""
+    asked: list[dict] = []
+    monkeypatch.setattr(torch, "compile", lambda call, **told: asked.append(told) or call)
+    pipe, side = full_size.random_pipe("cpu")
+    ways = sdxl_steps.ways_of(pipe, side)
+    assert list(ways)[-4:] == [sdxl_steps.BEST, "ours, speed='plain'", "ours, speed='fused'",
+                               sdxl_steps.OURS]  # fmt: skip
+    assert asked == [{"fullgraph": True, "options": sdxl_steps.DOCUMENTED},
+                     {"options": sdxl_steps.DOCUMENTED}]  # fmt: skip
+    assert set(sdxl_steps.DOCUMENTED) <= set(torch._inductor.list_options())
+    assert not any(getattr(m, "fused_projections", False) for m in pipe.unet.modules())
 
 
 def test_painting_targets_by_hand():
@@ -172,16 +263,68 @@ def test_page_says_what_was_missed_and_why(tmp_path: Path):
                              "targets": goals}, results, say=lambda _: None)  # fmt: skip
     text = page.write_page(results, docs).read_text(encoding="utf-8")
     assert "missed by a factor of 2.00: the miniature paints in about a second" in text
-    assert "| 16 phrases over one | – | ≤ 1.7 | not measured |" in text
-    assert "for want of a GPU" in text
+    assert "| 16 phrases over one | CPU | – | ≤ 1.7 | not measured |" in text
+    assert "for want of a GPU: rows of LLaVA-1.5-7B" in text
     assert "| python alone | 0.010 |" in text
 
 
+def test_page_shows_what_a_gpu_gave(here: None, tmp_path: Path):
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    run(rows, results)
+    made = json.loads((results / "rows.json").read_text(encoding="utf-8")) | {"device": "cuda"}
+    made["machine"]["gpu"] = {"name": "Some GPU"}
+    made["rows"][0] = {**{k: made["rows"][0][k] for k in ("model", "tokens", "way")},
+                       "failed": "out of memory"}  # fmt: skip
+    made["targets"] = [common.target("rows", 2, 1)]
+    (results / "rows_cuda.json").write_text(json.dumps(made))
+    step = {"rows": [{"way": "ours", "step": 0.1234}], "machine": made["machine"]}
+    (results / "sdxl_steps_cuda.json").write_text(json.dumps(step))
+    text = page.write_page(results, docs).read_text(encoding="utf-8")
+    assert text.count("every layer's whole attention kept") == 1  # told once, for both
+    assert "| tiny LLaVA | 40 | out of memory |" in text and "Some GPU" in text
+    assert "| rows | GPU | 2 | ≤ 1 | **missed** |" in text
+    assert "| ours | 123.4 |" in text
+    assert "rows of LLaVA-1.5-7B" not in text and "SAM ViT-H" in text  # what is missing still
+    assert (docs / "performance_rows_cuda.png").is_file()
+
+
+def test_benchmarks_are_run_where_they_measure(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        everything.main(["--only", "sdxl_steps"])
+    assert "--device cpu measures rows, phrases" in capsys.readouterr().err
+
+
 def test_page_shows_workers(tmp_path: Path):
-    made = {"measured": [{"workers": 1, "rows a minute": 60.0, "all": [1, 2]}], "rows": 48,
-            "targets": []}  # fmt: skip
+    way = {"way": "one worker, 2 threads", "rows a minute": 60.0, "gain": 1.25, "start": 20.0,
+           "pause": 0.5, "not given": 3.0}  # fmt: skip
+    made = {"ways": [way], "rows": 20, "equal": True, "threads apart": 1, "modelled rows": 10_000,
+            "model": {"fixed": 20.0, "alone": 0.1, "shared": 0.9},
+            "modelled": [{"workers": 4, "rows a minute": 180.0, "gain": 3.1}]}  # fmt: skip
     common.write("batch_scaling", made, tmp_path, say=lambda _: None)
     text = page.page(page.load(tmp_path))
-    assert "Measured:" in text
-    assert "| workers | rows a minute |" in text
-    assert "| 1 | 60 |" in text
+    assert "| one worker, 2 threads | 60 | 1.25× | 20 | 0.5 | 3 |" in text
+    assert "are the same bytes; of one thread and of two they are apart by at most 1 of" in text
+    assert "in 10,000 rows: 4: 3.1×." in text
+
+
+def test_a_rows_cost_is_taken_between_rows():
+    # two workers that begin at different times, each a row every two seconds
+    assert batch_scaling.each([9.0, 9.5, 11.0, 11.5, 13.0, 13.5], 2) == 1.0
+    assert batch_scaling.each([9.0, 11.0, 13.0], 1) == 2.0
+    assert batch_scaling.pause([9.0, 10.0, 70.0]) == 60.0
+    assert batch_scaling.Model.fit(10, 1.0, 0.6).seconds(100, 4) == pytest.approx(10 + 20 + 20)
+
+
+def test_every_way_has_the_threads_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked: list[tuple[int, str, str]] = []
+
+    def instead(command: list[str], *, env: dict, **_: object) -> SimpleNamespace:
+        told = json.loads(command[-1])
+        asked.append((told["workers"], env["OMP_NUM_THREADS"], env["OPENCV_FOR_THREADS_NUM"]))
+        stamps = {stage: [1.0, 2.0, 3.0, 4.0] for stage in ("finding", "painting")}
+        return SimpleNamespace(returncode=0, stdout=json.dumps({"stamps": stamps}))
+
+    monkeypatch.setattr(batch_scaling.subprocess, "run", instead)
+    taken = [batch_scaling.run(way, tmp_path, tmp_path, 2) for way in batch_scaling.WAYS]
+    assert asked == [(0, "1", "1"), (0, "2", "2"), (1, "1", "1"), (1, "2", "2"), (2, "1", "1")]
+    assert {one["row"] for one in taken} == {2.0}

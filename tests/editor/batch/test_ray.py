@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_editor
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
 
+from editor import ray_pool
 from editor.batch import BatchStopped, Job, read_manifest, run_batch
 from editor.batch.engine import LocalEngine
 from editor.batch.journal import decode
@@ -24,7 +29,7 @@ from editor.batch.ray_engine import RayEngine
 from editor.cli import main
 from editor.errors import GroundbrushError
 from editor.pools import Unit, open_pool
-from editor.ray_pool import Notebook, Share, share
+from editor.ray_pool import NICENESS, Notebook, RayPool, Share, share
 
 needs_ray = pytest.mark.skipif(
     not os.environ.get("GROUNDBRUSH_RAY"),
@@ -39,12 +44,24 @@ def ray() -> Any:
     from editor.ray_pool import import_ray
 
     module = import_ray()
+    os.environ.setdefault(NICENESS, "0")  # behind all else a start takes half a minute
     for ours in (fake_editor, sys.modules[__name__]):  # no worker could import them
         module.cloudpickle.register_pickle_by_value(ours)
     module.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
                 object_store_memory=100_000_000, logging_level="error")  # fmt: skip
     yield module
     module.shutdown()
+
+
+@pytest.fixture
+def threads_of_a_worker() -> Iterator[None]:
+    """This process with as many threads as each of two workers: the last bit depends on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    yield
+    torch.set_num_threads(before)
 
 
 two_workers = partial(RayEngine, workers=2, device="cpu")
@@ -61,9 +78,9 @@ class Mortal(FakeEditor):
         self._live(phrase)
         return super().ground(image, phrase)
 
-    def _paint(self, image: Any, request: dict, callbacks: Any, found: Any) -> Any:
+    def _paint(self, image: Any, request: dict, callbacks: Any, *found: Any) -> Any:
         self._live(request["paint"] or "")
-        return super()._paint(image, request, callbacks, found)
+        return super()._paint(image, request, callbacks, *found)
 
     def _live(self, words: str) -> None:
         with (self.folder / "calls").open("a") as file:
@@ -188,8 +205,9 @@ class Full(FakeEditor):
 
 @needs_ray
 def test_the_real_models_on_two_workers(
-    scene_file: tuple, tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture
-) -> None:
+    scene_file: tuple, tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture,
+    threads_of_a_worker: None,
+) -> None:  # fmt: skip
     import shutil
 
     shutil.copy(scene_file[0], tmp_path / "scene.png")
@@ -206,7 +224,85 @@ def test_the_real_models_on_two_workers(
     assert outputs(there) == outputs(here)
 
 
+def _threads_of_a_worker() -> Any:
+    """Work that tells of its process; its begin is told with it."""
+    import cv2
+    import torch
+
+    begun = threading.get_ident()
+    names = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+    return lambda _: [torch.get_num_threads(), cv2.getNumThreads(), os.nice(0),
+                      threading.get_ident() == begun, *map(os.environ.get, names)]  # fmt: skip
+
+
+@needs_ray
+@pytest.mark.parametrize(("workers", "threads"), [(1, 2), (2, 1)])
+def test_a_worker_has_as_many_threads_as_cpus_and_computes_in_one(
+    tmp_path: Path, ray: Any, workers: int, threads: int
+) -> None:
+    if "OMP_NUM_THREADS" in os.environ:
+        threads = int(os.environ["OMP_NUM_THREADS"])  # the workers have it as well
+    pool = RayPool(tmp_path / "ray", workers=workers, device="cpu")
+    groups = [[Unit(f"unit {k}", k)] for k in range(4)]
+    told = [answer.value for answer in pool.map(_threads_of_a_worker, groups)]
+    niceness = os.nice(0) + int(os.environ[NICENESS])
+    assert told == [[threads, threads, niceness, True, str(threads), "1000"]] * 4
+
+
 # --------------------------------------------------------------------------- without a cluster
+
+
+def _threads_told() -> Any:
+    """Work that tells which thread does it, and which one loaded."""
+    began = threading.get_ident()
+    return lambda _: [began, threading.get_ident()]
+
+
+def test_a_worker_loads_and_works_in_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray makes it in one thread and calls it in another; OpenMP would have a team in each."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    context = SimpleNamespace(get_actor_id=lambda: "actor")
+    monkeypatch.setitem(sys.modules, "ray",
+                        SimpleNamespace(get_runtime_context=lambda: context))  # fmt: skip
+    kept: list[int] = []
+    monkeypatch.setattr(ray_pool, "keep_to", kept.append)
+    worker = ray_pool._Worker(pickle.dumps(_threads_told), 3, Notebook.new(tmp_path / "notes"),
+                              os.getcwd())  # fmt: skip
+    groups = [SimpleNamespace(as_py=lambda k=k: pickle.dumps([Unit(f"unit {k}", k)]))
+              for k in range(2)]  # fmt: skip
+    with ThreadPoolExecutor(1) as other:
+        told = worker({"group": groups})["told"] + other.submit(
+            worker, {"group": [SimpleNamespace(as_py=lambda: pickle.dumps([Unit("last", 0)]))]}
+        ).result()["told"]  # fmt: skip
+    threads = {thread for line in told for thread in json.loads(line)["value"]}
+    assert len(told) == 3
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    assert kept == [3]
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "wanted"),
+    [(None, None, "0"), (None, "7", "7"), ("head:6379", None, None)],
+)
+def test_workers_of_this_machine_have_the_priority_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, said: str | None,
+    wanted: str | None,
+) -> None:  # fmt: skip
+    for name, value in (("RAY_ADDRESS", address), (NICENESS, said)):
+        monkeypatch.setenv(name, "what was there comes back after the test")
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    seen: list[str | None] = []
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **_: seen.append(os.environ.get(NICENESS)),
+    )
+    monkeypatch.setattr(ray_pool, "import_ray", lambda: fake)
+    RayPool(tmp_path / "ray")._start()
+    assert seen == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -311,8 +407,9 @@ def test_evaluating_on_two_workers_gives_the_same_scores(
 
 @needs_ray
 def test_calibrating_on_two_workers_gives_the_same_measurements(
-    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path
-) -> None:
+    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path,
+    threads_of_a_worker: None,
+) -> None:  # fmt: skip
     from editor.calibration.job import load_measured
 
     command = ["calibrate", "miniature", "--data", str(few_scenes), "--samples", "6", "--trials",
