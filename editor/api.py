@@ -22,7 +22,7 @@ from editor.mask_history import MaskHistory
 from editor.mask_source import MaskSource, encode_mask, read_mask
 from editor.masks import Feather, Operation
 from editor.models import Models, OnLoad
-from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, paint
+from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, Spares, find_spares, paint
 from editor.place import find_place
 from editor.presets import Preset, load_preset
 from editor.recipe import check_words, make_request, read_request
@@ -437,13 +437,20 @@ class Editor:
         request: dict[str, Any],
         callbacks: Callbacks,
         grounding: Grounding | None = None,
+        spares: Spares | None = None,
     ) -> Edit:
         """Complete a request with its picture and preset, and do it."""
         if self.models.words and request["paint"] is not None:
             self.models.words.check_prompt(request["paint"])
         request = {**request, "preset": self.preset.name}
         request.pop("image", None)  # of a recipe; this picture's is told when a recipe is asked for
-        return paint(self, open_picture(image), request, callbacks, grounding)
+        return paint(self, open_picture(image), request, callbacks, grounding, spares)
+
+    def _spares(
+        self, picture: Picture, request: Mapping[str, Any], grounding: Grounding
+    ) -> dict[str, np.ndarray | None]:
+        """What `_paint` will spare, found before it is called."""
+        return find_spares(self, picture, request, grounding)
 
 
 def _placed(

@@ -14,6 +14,7 @@ from editor.edit import Edit, Variant
 from editor.errors import translate
 from editor.images import Picture
 from editor.judging import Judge, Verdict, spoken, surroundings
+from editor.neighbours import find_spare, spare_key
 from editor.place import Place, find_place
 from editor.recipe import extra
 from inpaint.composite import is_preserved
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 OnStep = Callable[[int, int], None]
 OnPreview = Callable[[int, int, np.ndarray], None]
 Cancelled = Callable[[], bool] | threading.Event
+Spares = Mapping[str, np.ndarray | None]
 DRAFT_NOTE = "draft: few steps, so worse than it could be; paint it again without draft to keep it"
 
 
@@ -45,6 +47,7 @@ def paint(
     request: Mapping[str, Any],
     callbacks: Callbacks,
     grounding: Grounding | None = None,
+    spares: Spares | None = None,
 ) -> Edit:
     """Do what a request asks for.
 
@@ -60,6 +63,8 @@ def paint(
         Whom to tell.
     grounding
         Of the request's phrase in this picture, where it is known already.
+    spares
+        What `find_spares` gave for this picture and phrase.
 
     Raises
     ------
@@ -70,9 +75,12 @@ def paint(
     settings = settings_for(editor, request)  # a misspelt one is told before the models load
     place = find_place(editor, picture, request, grounding)
     settings = settings_for(editor, request, place)
-    found = time.perf_counter()
     if not place.history.mask.any():
         return replace(_undone(place, settings, request), given=picture)
+    key, spares = spare_key(request, settings), spares or {}
+    spare = spares[key] if key in spares else _spare(editor, place, settings)
+    place = replace(place, spare=spare)
+    found = time.perf_counter()
     judge = _judge(editor, place.picture, request)
     tries = list(_tries(editor, place, request, settings, judge, callbacks))
     chosen = _choose(tries, request)
@@ -80,6 +88,22 @@ def paint(
     timings["check"] = max(0.0, time.perf_counter() - found - timings["paint"])
     edit = _edit(place, chosen, tries, settings, request, judge, timings)
     return replace(edit, given=picture)
+
+
+def find_spares(
+    editor: Editor, picture: Picture, request: Mapping[str, Any], grounding: Grounding
+) -> dict[str, np.ndarray | None]:
+    """What painting a request will spare, found before: whoever paints then need not look.
+
+    Parameters are those of `paint`, which takes what this gives.
+    """
+    place = find_place(editor, picture, request, grounding)
+    settings = settings_for(editor, request, place)
+    return {spare_key(request, settings): _spare(editor, place, settings)}
+
+
+def _spare(editor: Editor, place: Place, settings: InpaintSettings) -> np.ndarray | None:
+    return find_spare(editor, place.picture, place.history.mask, settings)
 
 
 def settings_for(
@@ -98,7 +122,7 @@ def settings_for(
         # What a ControlNet saw in the hole it would paint again.
         changes["control"] = "surroundings"
     if request["action"] == "extend":
-        changes |= {"dilate": 8, "prefill": "blur", "shape": "outline"}
+        changes |= {"dilate": 8, "prefill": "blur", "shape": "outline", "spare": False}
     changes |= dict(request["settings"])
     return models.inpaint_settings(removing=removing, changes=changes)
 
@@ -132,7 +156,8 @@ def _tries(
             if group[0] in more and (passed or judge.phrase is None):
                 return
             for filled in fill_many(inpainter, picture.pixels, place.history.mask, prompt,
-                                    seeds=group, settings=settings, on_step=callbacks.on_step,
+                                    seeds=group, settings=settings, spare=place.spare,
+                                    on_step=callbacks.on_step,
                                     cancelled=callbacks.cancelled,
                                     on_preview=callbacks.on_preview):  # fmt: skip
                 if filled.seed in seeds or filled.seed in more:

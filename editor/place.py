@@ -35,19 +35,23 @@ class Place:
         Where the phrase is; None where a mask, boxes or sides were given.
     exact
         The mask was drawn, not found: it is the support as it stands.
+    spare
+        ``(H, W)`` bool: what the support leaves out; see `editor.neighbours`.
     """
 
     picture: Picture
     history: MaskHistory
     grounding: Grounding | None = None
     exact: bool = False
+    spare: np.ndarray | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the painting that follow from the place."""
         changes: dict[str, Any] = {}
         if self.exact:
-            changes |= {"dilate": 0, "fill_holes": 0}
+            # Nothing looks at the picture for a drawn mask, unless it is asked to.
+            changes |= {"dilate": 0, "fill_holes": 0, "spare": False}
         if self.exact or self.history.operations:
             # Whoever drew or changed it meant it so; the hull of an inverted mask is everything.
             changes["shape"] = "outline"

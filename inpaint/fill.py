@@ -16,9 +16,9 @@ from inpaint.composite import assert_preserved
 from inpaint.errors import InpaintError, OutOfMemoryError
 from inpaint.finish import Target
 from inpaint.geometry import Box, Crop, mask_box, plan_crop
-from inpaint.masks import support as declared_support
 from inpaint.progress import CancelledBy, OnPreview, OnStep
 from inpaint.settings import InpaintSettings
+from inpaint.sparing import check_spare, spared_support
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -102,6 +102,7 @@ def fill(
     *,
     seed: int = 0,
     settings: InpaintSettings | None = None,
+    spare: np.ndarray | None = None,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -121,6 +122,9 @@ def fill(
         0 to 2**63 - 1.
     settings : InpaintSettings, optional
         SDXL's by default.
+    spare : (H, W) bool, optional
+        What the growing mask must not grow over, such as things beside it; see
+        `inpaint.sparing`. What of it lies in the mask itself is painted all the same.
     on_step : callable, optional
         Called as ``on_step(step, total)`` after each denoising step, 1-based.
     cancelled : callable or threading.Event, optional
@@ -148,8 +152,8 @@ def fill(
     True
     """
     (result,) = fill_many(
-        inpainter, image, mask, prompt, seeds=(seed,), settings=settings, on_step=on_step,
-        cancelled=cancelled, on_preview=on_preview,
+        inpainter, image, mask, prompt, seeds=(seed,), settings=settings, spare=spare,
+        on_step=on_step, cancelled=cancelled, on_preview=on_preview,
     )  # fmt: skip
     return result
 
@@ -162,6 +166,7 @@ def fill_many(
     *,
     seeds: Sequence[int],
     settings: InpaintSettings | None = None,
+    spare: np.ndarray | None = None,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -181,7 +186,8 @@ def fill_many(
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    work = _Work(inpainter, image, mask, prompt, settings, on_step, cancelled, on_preview)
+    work = _Work(inpainter, image, mask, prompt, settings, check_spare(spare, image), on_step,
+                 cancelled, on_preview)  # fmt: skip
     if len(seeds) > 1:
         try:
             return work.paint(seeds)
@@ -200,6 +206,7 @@ class _Work:
     mask: np.ndarray
     prompt: str
     settings: InpaintSettings
+    spare: np.ndarray | None
     on_step: OnStep | None
     cancelled: CancelledBy | None
     on_preview: OnPreview | None
@@ -209,7 +216,7 @@ class _Work:
     def paint(self, seeds: tuple[int, ...]) -> list[Fill]:
         """One batch; a single picture steps down until it fits."""
         start = time.perf_counter()
-        support = declared_support(self.mask, self.settings)
+        support = spared_support(self.mask, self.settings, self.spare)
         target = Target(self.image, self.mask, support)
         while True:
             crop = plan_crop(mask_box(support), self.image.shape[1::-1], self.settings)

@@ -59,6 +59,9 @@ class InpaintSettings:
         What the support keeps of the mask's outline: all of it, the convex hull of each part, or
         its box. A model tends to fill the hole it is given, so a new thing in the old one's outline
         still looks like the old one; a wider hole covers more of what stands beside it.
+    spare : bool
+        Whether the support gives way to things beside the mask that the caller names (`fill`'s
+        `spare`).
     feather : int
         Width in pixels of the inward ramp, 0 to 512.
     fill_holes : float
@@ -106,6 +109,7 @@ class InpaintSettings:
     min_context: int = 32
     dilate: float = 0.06
     shape: str = "outline"
+    spare: bool = True
     feather: int = 8
     fill_holes: float = 0.05
     prefill: str = "blur"
@@ -145,8 +149,9 @@ class InpaintSettings:
         _whole("differential", self.differential, 0, 1024)
         _number("control_scale", self.control_scale, 0, 2)
         _number("fill_holes", self.fill_holes, 0, 1)
-        if not isinstance(self.colour_match, bool):
-            raise InpaintError(f"colour_match: got {self.colour_match!r}; expected true or false.")
+        for name in ("colour_match", "spare"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InpaintError(f"{name}: got {value!r}; expected true or false.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InpaintSettings:

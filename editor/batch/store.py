@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,24 @@ _LARGEST = 1 << 31  # bits of one mask
 _PLAIN = ("phrase", "status", "reason", "box", "score", "heads", "region", "presence", "timings")
 
 
-def save_grounding(path: Path, found: Grounding) -> None:
-    """Write a grounding so that :func:`load_grounding` gives back the same one."""
+def save_grounding(
+    path: Path, found: Grounding, spares: Mapping[str, np.ndarray | None] | None = None
+) -> None:
+    """Write a grounding so that :func:`load_grounding` gives back the same one.
+
+    `spares` are what `editor.painting.find_spares` found beside it, for :func:`load_spares`.
+    """
     facts = {name: _plain(getattr(found, name)) for name in _PLAIN}
     facts["size"] = list(found.mask.shape)
     facts["candidates"] = [
         {"box": list(map(float, c.box)), "score": float(c.score), "size": list(c.mask.shape)}
         for c in found.candidates
     ]
+    beside = {k: np.zeros((0, 0), bool) if v is None else v for k, v in (spares or {}).items()}
+    facts["spares"] = [{"key": key, "size": list(mask.shape)} for key, mask in beside.items()]
     arrays = {"mask": np.packbits(found.mask), "token_map": found.token_map}
     arrays |= {f"candidate{k}": np.packbits(c.mask) for k, c in enumerate(found.candidates)}
+    arrays |= {f"spare{k}": np.packbits(mask) for k, mask in enumerate(beside.values())}
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
@@ -55,6 +64,7 @@ def load_grounding(path: Path) -> Grounding:
                           _unpack(arrays[f"candidate{k}"], c["size"]))
                 for k, c in enumerate(facts.pop("candidates"))
             )  # fmt: skip
+            facts.pop("spares", None)
             heads = tuple(tuple(pair) for pair in facts.pop("heads"))
             box = None if (b := facts.pop("box")) is None else tuple(b)
             return Grounding(
@@ -62,10 +72,33 @@ def load_grounding(path: Path) -> Grounding:
                 region=tuple(facts.pop("region")), token_map=arrays["token_map"], **facts,
             )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
-        raise GroundbrushError(
-            f"the kept grounding {str(path)!r} cannot be read ({one_line(error)}); run the batch "
-            "again with --retry-failed, which finds it anew"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def load_spares(path: Path) -> dict[str, np.ndarray | None]:
+    """What was found beside a grounding, as it was given to :func:`save_grounding`.
+
+    Raises
+    ------
+    GroundbrushError
+        As :func:`load_grounding`.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            told = json.loads(arrays["facts"].tobytes()).get("spares", [])
+            return {
+                one["key"]: _unpack(arrays[f"spare{k}"], one["size"]) if all(one["size"]) else None
+                for k, one in enumerate(told)
+            }
+    except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> GroundbrushError:
+    return GroundbrushError(
+        f"the kept grounding {str(path)!r} cannot be read ({one_line(error)}); run the batch again "
+        "with --retry-failed, which finds it anew"
+    )
 
 
 def _unpack(bits: np.ndarray, size: list[int]) -> np.ndarray:

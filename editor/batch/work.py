@@ -6,6 +6,7 @@ may run it in any process that sees the output folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -22,7 +23,7 @@ from PIL import Image
 from editor.batch.manifest import inside
 from editor.batch.outcome import Result, gate, grounding_facts, result_of
 from editor.batch.rows import APPLY, GROUND, GROUND_ALL, Row
-from editor.batch.store import load_grounding, save_grounding
+from editor.batch.store import load_grounding, load_spares, save_grounding
 from editor.errors import GroundbrushError, one_line
 from editor.files import atomic_write
 from editor.images import Picture, open_picture
@@ -108,7 +109,13 @@ def find_phrase(editor: Editor, place: Place, row: Row, key: str) -> dict[str, A
     # other rows are still to be done. The editor keeps the picture's encoding, which is the cost.
     found = editor.ground(path, row.words)
     seconds = round(time.perf_counter() - started, 3)
-    save_grounding(place.grounding(key), found)
+    spares = None
+    if row.paints and found.found:
+        # Now, as whoever paints may have no model to look with. Other rows have the same phrase:
+        # what is wrong with the wishes of this one is told when it is painted.
+        with contextlib.suppress(GroundbrushError):
+            spares = editor._spares(open_picture(path), row.request(), found)
+    save_grounding(place.grounding(key), found, spares)
     return {**grounding_facts(found), "picture": about, "seconds": seconds}
 
 
@@ -159,7 +166,7 @@ def paint_row(
         else:
             assert key is not None
             assert facts is not None
-            result = _edit(editor, files, picture, load_grounding(place.grounding(key)), facts)
+            result = _edit(editor, files, picture, place.grounding(key), facts)
     except BaseException:
         files.remove()
         raise
@@ -168,12 +175,12 @@ def paint_row(
 
 
 def _edit(
-    editor: Editor, files: RowFiles, picture: Picture, found: Grounding, facts: Mapping[str, Any]
+    editor: Editor, files: RowFiles, picture: Picture, kept: Path, facts: Mapping[str, Any]
 ) -> Result:
     from editor.painting import Callbacks
 
-    row = files.row
-    edit = editor._paint(picture, row.request(), Callbacks(), found)
+    row, found = files.row, load_grounding(kept)
+    edit = editor._paint(picture, row.request(), Callbacks(), found, load_spares(kept))
     _show_found(files, picture, found, row.options.get("candidate"))
     told = {**_of(facts), "seconds": {"find": facts["seconds"]}}
     return _edited(files, edit, told)

@@ -150,6 +150,7 @@ class Settings(_Strict):
     colour_match: bool = _left_out()
     blend: Literal["feather", "poisson", "laplacian"] = _left_out()
     shape: Literal["outline", "hull", "box"] = _left_out()
+    spare: bool = _left_out()
     differential: Annotated[int, Field(ge=0, le=1024), WHOLE] = _left_out()
     control: Literal["picture", "surroundings"] = _left_out()
     control_scale: Annotated[float, Field(ge=0, le=2)] = _left_out()

@@ -58,10 +58,13 @@ class ColourGrounder:
     def __init__(self) -> None:
         self.lvlm = SimpleNamespace(unknown_words=lambda phrase: [])
         self.asked: list[str] = []
-        self.segmenter = SimpleNamespace(predict=self._predict)
+        self.segmenter = SimpleNamespace(predict=self._predict, prompt_logits=self._nothing)
 
     def look(self, pixels):
-        return SimpleNamespace(pixels=pixels, scale=1.0, embedding=pixels)
+        size = pixels.shape[1::-1]
+        frame = SimpleNamespace(grid_wh=size)
+        embedding = SimpleNamespace(pixels=pixels, size_wh=size, frame=frame)
+        return SimpleNamespace(pixels=pixels, proxy=pixels, scale=1.0, embedding=embedding)
 
     def ground(self, view, phrase):
         self.asked.append(phrase)
@@ -83,8 +86,13 @@ class ColourGrounder:
         )  # fmt: skip
 
     def _predict(self, embedding, *, size_wh, box=None, points=None, labels=None):
-        mask = (np.abs(embedding.astype(int) - RED) < 12).all(2)
+        mask = (np.abs(embedding.pixels.astype(int) - RED) < 12).all(2)
         return SimpleNamespace(masks=mask[None], scores=np.ones(1))
+
+    def _nothing(self, embedding, **prompt):
+        """No other thing is beside it."""
+        width, height = embedding.size_wh
+        return np.full((1, 1, height, width), -9, np.float32), np.zeros((1, 1), np.float32)
 
 
 class FakeModels(Models):

@@ -81,7 +81,11 @@ class FakeEditor:
             (0.0, 0.0, 16.0, 12.0), 0.5, {"rows": 0.1},
         )  # fmt: skip
 
-    def _paint(self, image: Picture, request: dict, callbacks: Any, found: Grounding) -> Edit:
+    def _spares(self, image: Picture, request: dict, found: Grounding) -> dict[str, Any]:
+        return {"spared": None}
+
+    def _paint(self, image: Picture, request: dict, callbacks: Any, found: Grounding,
+               spares: Any = None) -> Edit:  # fmt: skip
         from editor.place import chosen_mask
 
         words = request["paint"] or "background"

@@ -1,0 +1,229 @@
+"""What of the things beside a named one an edit paints over, with and without sparing them.
+
+    python -m benchmarks.sparing --neighbours 100 --edits 40
+
+On composed validation scenes in which another thing reaches into the support that the found mask
+would have: the share of that thing's true pixels that lie in the support, and what sparing it costs
+the edit: whether the new phrase is then found in the hole and the old one gone, judged over the
+same area both times. ``--sheet FILE`` draws the first scenes of another seed each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import one_thread
+from editor import Editor
+from editor.images import open_picture
+from editor.judging import Judge
+from editor.machine import measured_on
+from editor.neighbours import find_spare
+from grounding.metrics import mask_iou
+from inpaint import InpaintSettings, fill
+from inpaint.masks import dilate, dilation_radius, fill_holes, support
+from inpaint.sparing import RIM, spared_support
+from miniature.phrases import expressions
+from miniature.scenes import Scene, compose
+from miniature.scores.painting import edit_of
+
+SEEDS = 30_000  # the thresholds were chosen on scenes from 20,000 on
+LEAST = 15  # pixels of a thing in the support: fewer are its soft edge
+CHANGED = 8  # grey levels that are seen
+SAMPLES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A found thing with others in the area around it."""
+
+    scene: Scene
+    target: int
+    phrase: str
+    mask: np.ndarray
+    seed: int
+
+    def beside(self, area: np.ndarray) -> list[np.ndarray]:
+        """True masks of the other things that reach into an area."""
+        others = (self.scene.mask(k) for k in range(len(self.scene.objects)) if k != self.target)
+        return [other for other in others if (other & area).sum() >= LEAST]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Shares of one thing in the support: before, after, and of what must be painted anyway."""
+
+    before: float
+    after: float
+    needed: float
+    seconds: float
+
+
+def found_case(editor: Editor, scene: Scene, target: int, seed: int) -> Case | None:
+    """The thing as the product finds it, None where it is not found or is another one."""
+    said = expressions(scene, target)
+    if not said:
+        return None
+    found = editor.ground(scene.image, said[0].text)
+    right = found.found and mask_iou(found.mask, scene.mask(target)) >= 0.5
+    return Case(scene, target, said[0].text, found.mask, seed) if right else None
+
+
+def cases(editor: Editor, settings: InpaintSettings, first: int = SEEDS) -> Iterator[Case]:
+    """Every thing of scene after scene that has another one in its support."""
+    for seed in range(first, first + 10_000):
+        scene = compose("validation", seed)
+        for target in range(len(scene.objects)):
+            near = Case(scene, target, "", scene.mask(target), seed)
+            if near.beside(support(near.mask, settings)):
+                case = found_case(editor, scene, target, seed)
+                if case is not None and case.beside(support(case.mask, settings)):
+                    yield case
+
+
+def spare_of(editor: Editor, case: Case, settings: InpaintSettings) -> np.ndarray | None:
+    """What the product spares."""
+    return find_spare(editor, open_picture(case.scene.image), case.mask, settings)
+
+
+def rows(
+    editor: Editor, case: Case, settings: InpaintSettings
+) -> tuple[list[Row], tuple[float, float]]:
+    """A row for each thing beside; shares lost of the ring's ground and of the named thing."""
+    editor.look(open_picture(case.scene.image))
+    start = time.process_time()
+    spare = spare_of(editor, case, settings)
+    seconds = time.process_time() - start
+    before = support(case.mask, settings)
+    after = spared_support(case.mask, settings, spare)
+    core = fill_holes(case.mask, settings.fill_holes)
+    needed = before & dilate(core, dilation_radius(case.mask, RIM))
+    made = [Row(*(float((other & area).sum() / other.sum()) for area in (before, after, needed)),
+                seconds) for other in case.beside(before)]  # fmt: skip
+    ground = before & (case.scene.instances == 0)
+    thing = before & case.scene.mask(case.target)
+    lost = [float((area & ~after).sum() / max(1, area.sum())) for area in (ground, thing)]
+    return made, (lost[0], lost[1])
+
+
+def measure_masks(editor: Editor, count: int, removing: bool) -> str:
+    """The first line of the report, of at least so many things beside others."""
+    settings = editor.models.inpaint_settings(removing=removing, changes={})
+    all_rows: list[Row] = []
+    losses: list[tuple[float, float]] = []
+    for case in cases(editor, settings):
+        made, lost = rows(editor, case, settings)
+        all_rows += made
+        losses.append(lost)
+        if len(all_rows) >= count:
+            break
+    mean = {k: float(np.mean([getattr(r, k) for r in all_rows]))
+            for k in ("before", "after", "needed", "seconds")}  # fmt: skip
+    ground, thing = np.mean(losses, axis=0)
+    kind = "removal" if removing else "repainting"
+    return (
+        f"{kind}: of {len(all_rows)} things beside {len(losses)} named ones the support held "
+        f"{100 * mean['before']:.1f}% of their pixels, and holds {100 * mean['after']:.1f}% "
+        f"({100 * mean['needed']:.1f}% lie in the found mask and its rim, which stay); it gave up "
+        f"{100 * ground:.1f}% of its ground and {100 * thing:.1f}% of the named thing; "
+        f"{1000 * mean['seconds']:.0f} ms each"
+    )
+
+
+def edit_cases(editor: Editor, settings: InpaintSettings) -> Iterator[tuple[Case, str, str]]:
+    """Cases without a twin, with what is painted instead and what is then asked for."""
+    for seed in range(SEEDS, SEEDS + 10_000):
+        chosen = edit_of(seed, "validation")
+        if chosen is None:
+            continue
+        scene, target, noun, colour = chosen
+        case = found_case(editor, scene, target, seed)
+        if case is not None and case.beside(support(case.mask, settings)):
+            yield case, f"{colour} {noun}" if colour else noun, f"the {noun}"
+
+
+def measure_edits(editor: Editor, count: int) -> str:
+    """The second line: does the edit still succeed, and what became of what stood beside it?"""
+    settings = editor.models.inpaint_settings(removing=False, changes={})
+    seen: dict[bool, list[tuple[float, ...]]] = {False: [], True: []}
+    for number, (case, prompt, new) in enumerate(edit_cases(editor, settings), 1):
+        picture, whole = open_picture(case.scene.image), support(case.mask, settings)
+        old = f"the {case.scene.objects[case.target].noun}"
+        for spares in seen:
+            spare = spare_of(editor, case, settings) if spares else None
+            image = fill(editor.models.inpainter(), case.scene.image, case.mask, prompt,
+                         seed=case.seed, settings=settings, spare=spare).image  # fmt: skip
+            there = Judge(editor, picture, new, gone=False).look(image, whole).passed
+            gone = Judge(editor, picture, old, gone=True).look(image, whole).passed
+            change = np.abs(image.astype(int) - case.scene.image).max(2) > CHANGED
+            hurt = np.mean([change[other].mean() for other in case.beside(whole)])
+            seen[spares].append((float(bool(there)), float(bool(gone)), float(hurt)))
+        print(f"{number} of {count}", file=sys.stderr, flush=True)
+        if number == count:
+            break
+    words = []
+    for spares, name in ((False, "without sparing"), (True, "with it")):
+        there, gone, hurt = np.mean(seen[spares], axis=0)
+        words.append(f"{name}: new phrase found in the hole {there:.3f}, old phrase gone "
+                     f"{gone:.3f}, {100 * hurt:.1f}% of the things beside it changed")  # fmt: skip
+    return f"{len(seen[True])} edits, the same seeds; {'; '.join(words)}"
+
+
+def sheet(editor: Editor, path: Path) -> None:
+    """Before and after: supports outlined, and what is painted; one scene to a row of four."""
+    settings = editor.models.inpaint_settings(removing=False, changes={})
+    tiles: list[np.ndarray] = []
+    for case in cases(editor, settings, SEEDS + 200):
+        spare = spare_of(editor, case, settings)
+        if spare is None:
+            continue
+        for one in (None, spare):
+            area = spared_support(case.mask, settings, one)
+            painted = fill(editor.models.inpainter(), case.scene.image, case.mask, "frog", seed=1,
+                           settings=settings, spare=one).image  # fmt: skip
+            tiles += [_outlined(case.scene.image, area, case.mask), painted]
+        if len(tiles) == 4 * SAMPLES:
+            break
+    lines = [np.hstack(tiles[k : k + 8]) for k in range(0, len(tiles), 8)]
+    Image.fromarray(np.vstack(lines)).save(path)
+
+
+def _outlined(image: np.ndarray, area: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    drawn = image.copy()
+    for one, colour in ((area, (0, 255, 0)), (mask, (255, 255, 255))):
+        lines, _ = cv2.findContours(one.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, lines, -1, colour, 1)
+    return drawn
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser: Any = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--neighbours", type=int, default=100)
+    parser.add_argument("--edits", type=int, default=40)
+    parser.add_argument("--sheet", type=Path)
+    args = parser.parse_args(argv)
+    one_thread()
+    editor = Editor.load("miniature", device="cpu", offline=True)
+    if args.neighbours:
+        for removing in (False, True):
+            print(measure_masks(editor, args.neighbours, removing), flush=True)
+    if args.edits:
+        print(measure_edits(editor, args.edits), flush=True)
+    if args.sheet:
+        sheet(editor, args.sheet)
+    print(f"python -m benchmarks.sparing, {measured_on('cpu')}, composed validation scenes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

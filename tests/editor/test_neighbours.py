@@ -1,0 +1,158 @@
+"""An edit spares what touches the named thing: the real miniature, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from editor import Editor
+from editor.batch.store import load_grounding, load_spares, save_grounding
+from editor.images import open_picture
+from editor.mask_history import MaskHistory
+from editor.neighbours import _at_scale, _without_shadow, find_spare
+from editor.painting import Callbacks, find_spares, settings_for
+from editor.place import Place
+from editor.recipe import make_request
+from inpaint import InpaintSettings
+from inpaint.masks import support
+from miniature.scenes import Scene, compose
+
+FEW = {"steps": 2, "guidance": 1.0}
+BUS, CUPCAKE = 1, 0
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """A bus whose corner a cupcake touches."""
+    return compose("validation", 20_003)
+
+
+def share(support: np.ndarray, scene: Scene) -> float:
+    """Of the cupcake, in a support."""
+    thing = scene.mask(CUPCAKE)
+    return float((support & thing).sum() / thing.sum())
+
+
+def test_a_neighbour_is_left_alone(miniature, scene):
+    spared = miniature.edit(scene.image, "the bus", "a frog", settings=FEW)
+    plain = miniature.edit(scene.image, "the bus", "a frog", settings={**FEW, "spare": False})
+    assert spared.settings["spare"] and "spare" not in spared.recipe()["settings"]
+    assert share(plain.support, scene) > 0.15 and share(spared.support, scene) < 0.04
+    assert not (spared.support & ~plain.support).any()
+    assert not (spared.grounding.mask & ~spared.support).any()
+    ground = plain.support & (scene.instances == 0)
+    assert (ground & spared.support).sum() > 0.95 * ground.sum()
+    np.testing.assert_array_equal(spared.image[~spared.support], scene.image[~spared.support])
+
+
+def test_removal_wipes_no_neighbour_either(miniature, scene):
+    common = {"check": False, "retries": 0}
+    plain = miniature.remove(scene.image, "the bus", settings={**FEW, "spare": False}, **common)
+    spared = miniature.remove(scene.image, "the bus", settings=FEW, **common)
+    assert share(spared.support, scene) < 0.5 * share(plain.support, scene)
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_a_recipe_gives_the_same_bytes_again(miniature, scene, spare, tmp_path):
+    settings = FEW if spare else {**FEW, "spare": False}
+    edit = miniature.edit(scene.image, "the bus", "a frog", seed=3, settings=settings)
+    edit.save(tmp_path / "a.png")
+    fresh = Editor(miniature.models)  # the same models, nothing looked at
+    again = fresh.run(tmp_path / "a.png", scene.image)
+    assert again.image.tobytes() == edit.image.tobytes()
+    np.testing.assert_array_equal(again.support, edit.support)
+    again.save(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert json.loads(json.dumps(edit.recipe()))["settings"] == settings
+
+
+def test_a_large_picture_spares_the_same(miniature, scene):
+    """Found on the searched copy; the answer has the picture's size."""
+    large = cv2.resize(scene.image, (2048, 2048), interpolation=cv2.INTER_CUBIC)
+    settings = miniature.models.inpaint_settings(removing=False, changes={})
+    small = miniature.ground(scene.image, "the bus").mask
+    mask = np.kron(small, np.ones((8, 8), bool))
+    view = miniature.look(open_picture(large))
+    assert view.scale > 1.2
+    spare = find_spare(miniature, open_picture(large), mask, settings)
+    assert spare is not None and spare.shape == (2048, 2048)
+    cupcake = np.kron(scene.mask(CUPCAKE), np.ones((8, 8), bool))
+    wide = support(mask, settings)
+    beside = wide & cupcake & ~mask
+    assert (spare & beside).sum() > 0.8 * beside.sum()
+    assert (spare & wide & ~cupcake & ~mask).sum() < 0.05 * (wide & ~cupcake & ~mask).sum()
+
+
+def test_pixels_of_a_large_picture_are_fewer_on_its_copy():
+    assert _at_scale(InpaintSettings(dilate=40), 8).dilate == 5
+    assert _at_scale(InpaintSettings(dilate=2), 8).dilate == 1  # not a fraction
+    assert _at_scale(InpaintSettings(dilate=0.06), 8).dilate == 0.06
+
+
+def test_a_drawn_mask_is_meant_as_drawn_unless_asked(miniature, scene):
+    """Its own pixels are painted whatever they show; what it grows by spares, if that is asked."""
+    mask = scene.mask(BUS)
+    drawn = Place(open_picture(scene.image), MaskHistory.start(mask), exact=True)
+    request = {"action": "edit", "settings": {"dilate": 9}}
+    assert not settings_for(miniature, request, drawn).spare
+    edits = [
+        miniature.edit(scene.image, paint="a frog", mask=mask,
+                       settings={**FEW, "dilate": 9, "spare": spare})
+        for spare in (False, True)
+    ]  # fmt: skip
+    assert share(edits[1].support, scene) < 0.3 * share(edits[0].support, scene)
+    assert not (mask & ~edits[1].support).any()
+
+
+def test_new_sides_spare_nothing(miniature):
+    request = {"action": "extend", "settings": {}}
+    assert not settings_for(miniature, request).spare
+
+
+def test_nobody_looks_where_the_support_does_not_grow(scene):
+    settings = Editor.load("miniature").models.inpaint_settings(
+        removing=False, changes={"dilate": 0, "shape": "outline"}
+    )
+    nobody = SimpleNamespace()
+    assert find_spare(nobody, open_picture(scene.image), scene.mask(BUS), settings) is None
+    off = Editor.load("miniature").models.inpaint_settings(removing=True, changes={"spare": False})
+    assert find_spare(nobody, open_picture(scene.image), scene.mask(BUS), off) is None
+
+
+def test_a_shadow_goes_with_the_thing_that_casts_it():
+    pixels = np.full((120, 160, 3), 170, np.uint8)
+    thing = np.zeros((120, 160), bool)
+    thing[40:80, 60:100] = True
+    shadow, other = np.zeros_like(thing), np.zeros_like(thing)
+    shadow[80:92, 64:120] = True
+    other[40:80, 100:130] = True
+    pixels[shadow] = 110
+    pixels[thing], pixels[other] = (200, 30, 30), (30, 60, 200)
+    view = SimpleNamespace(proxy=pixels)
+    kept = _without_shadow(view, thing, np.stack([shadow, other]))
+    assert len(kept) == 1
+    np.testing.assert_array_equal(kept[0], other)
+
+
+def test_what_was_found_before_is_not_looked_for_again(miniature, scene, tmp_path):
+    """As in a batch: whoever paints has only what was kept with the grounding."""
+    request = make_request("edit", find="the bus", paint="a frog", settings=FEW)
+    picture = open_picture(scene.image)
+    found = miniature.ground(scene.image, "the bus")
+    spares = find_spares(miniature, picture, request, found)
+    save_grounding(tmp_path / "kept.npz", found, {**spares, "none": None})
+    kept = load_spares(tmp_path / "kept.npz")
+    assert kept.pop("none") is None and kept.keys() == spares.keys()
+    (key,) = kept
+    np.testing.assert_array_equal(kept[key], spares[key])
+    painter = Editor(miniature.models)
+    painter.look = lambda picture: pytest.fail("it looks")
+    again = load_grounding(tmp_path / "kept.npz")
+    edit = painter._paint(picture, request, Callbacks(), again, kept)
+    assert share(edit.support, scene) < 0.04
+    save_grounding(tmp_path / "plain.npz", found)
+    assert load_spares(tmp_path / "plain.npz") == {}
