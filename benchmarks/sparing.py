@@ -5,7 +5,7 @@
 On composed validation scenes in which another thing reaches into the support that the found mask
 would have: the share of that thing's true pixels that lie in the support, and what sparing it costs
 the edit: whether the new phrase is then found in the hole and the old one gone, judged over the
-same area both times. ``--sheet FILE`` draws the first scenes of another seed each.
+same area both times. ``--sheet FILE`` draws eight of them, before and after.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 The segmenter is asked about points in and just beyond the area that is to be painted, which names
 places; then about the box and the innermost point of each place, twice, which gives the thing its
-outline: of a point's own answers that passed a third was the right thing, of a box's nine in ten
-(90 composed scenes for validation with things close together). Everything is judged on the
-decoder's own grid, and only what passes is made a mask of the picture.
+outline: a single point near an edge rarely does. Everything is judged on the decoder's own grid,
+and only what passes is made a mask of the picture.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from editor import shadow
 from editor.errors import GroundbrushError
 from editor.mask_history import MaskHistory
 from editor.mask_source import decode_mask, encode_mask
@@ -282,3 +283,21 @@ def test_a_damaged_mask_is_explained(values):
     whole = encode_mask(BASE)
     with pytest.raises(GroundbrushError, match="cannot be read"):
         decode_mask({**whole, "size": [31, 20]})
+
+
+def test_a_shadow_is_the_same_in_a_large_picture(monkeypatch):
+    pixels = np.full((240, 240, 3), 180, np.uint8)
+    thing = np.zeros((240, 240), bool)
+    thing[60:140, 80:160] = True
+    pixels[thing] = (200, 40, 40)
+    pixels[140:160, 90:170] = 110
+    once = shadow.find_shadow(pixels, thing)
+    assert once[142:158, 95:165].mean() > 0.9
+    large = [np.repeat(np.repeat(a, 4, 0), 4, 1) for a in (pixels, thing)]
+    looked = []
+    real = shadow._light
+    monkeypatch.setattr(shadow, "_light", lambda *a: looked.append(a[0].shape) or real(*a))
+    wide = shadow.find_shadow(*large)
+    assert max(looked[0][:2]) <= 512  # at the picture's size this takes minutes on a photograph
+    assert (wide[::4, ::4] == once).mean() > 0.99
+    assert not (wide & large[1]).any()
