@@ -5,10 +5,10 @@
 On the CPU with the miniature models, from an open picture to the edited one: no file is read or
 written, and freed memory stays with the process. "by words" finds a thing of the same share of the
 picture at every size and paints it; "in a box" paints 240 by 240 pixels. "on SDXL's canvas" is "by
-words" painted at 1024 by 1024 in eight steps, still by the miniature's networks of ten million
+words" painted at 1024 by 1024 in four steps, still by the miniature's networks of ten million
 weights. What grows with the picture stays on the CPU where a GPU paints: it is the difference
-between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, two steps
-of it measured and scaled to all.
+between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, a step of
+it measured and scaled to all.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from benchmarks import common
 
 MEGAPIXELS = (1, 4, 12, 24, 48)
 WORDS, BOX, HEAVY, WHOLE = "by words", "in a box", "by words, on SDXL's canvas", "the whole picture"
-HEAVIER = {"size": 1024, "steps": 8, "strength": 1.0}
+HEAVIER = {"size": 1024, "steps": 4, "strength": 1.0}
 _WHOLE_UP_TO = 1.0  # megapixels; four take minutes and need tens of gigabytes for attention
-_WHOLE_STEPS = 2
+_WHOLE_STEPS = 1
 _BOX_SIDE = 240
 _PAINT = "a frog"
 QUICK = {"steps": 1, "strength": 1.0}

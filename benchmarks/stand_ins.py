@@ -38,7 +38,7 @@ class Shape:
 
 CLIP_LARGE = (24, 1024, 16, 336, 14)
 SCALED = Shape("scaled LLaVA", 20, 512, 1376, 8)
-SCALED_ROWS = Shape("scaled language model", 8, 512, 1376, 8)
+SCALED_ROWS = Shape("scaled language model", 6, 512, 1376, 8)
 MANY_HEADS = Shape("LLaVA-1.5-7B's heads, an eighth as wide", 32, 512, 1376, 32)
 TINY = Shape("tiny LLaVA", 4, 32, 64, 4, 200, (2, 16, 2, 56, 14))
 LLAVA_7B = Shape("LLaVA-1.5-7B", 32, 4096, 11008, 32, 32064, CLIP_LARGE)
