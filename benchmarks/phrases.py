@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__)
     parser.set_defaults(rounds=None)
     args = parser.parse_args(argv)
-    common.begin(args, rounds=2)
+    common.begin(args, rounds=1)
     if args.case:
         common.one_thread()
         print(json.dumps(case(args.case)))
