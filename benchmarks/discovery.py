@@ -197,6 +197,7 @@ def growth(memory: Sequence[tuple[int, int]]) -> float | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write discovery.json."""
     parser = common.parser(__doc__)
+    parser.set_defaults(rounds=2)
     parser.add_argument("--samples", type=int, default=1000, help="pairs for the memory's curve")
     args = parser.parse_args(argv)
     common.one_thread()

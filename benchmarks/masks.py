@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = common.parser(__doc__)
     parser.set_defaults(rounds=None)
     args = parser.parse_args(argv)
-    common.begin(args, rounds=3)
+    common.begin(args, rounds=2)
     counts = (1, 2) if args.tiny else COUNTS
     rows, apart = measure(counts, args.rounds, args.device)
     common.show(rows, {"boxes": "d", "seconds": ".4f", "way": "s"})

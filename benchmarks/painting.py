@@ -8,7 +8,7 @@ picture at every size and paints it; "in a box" paints 240 by 240 pixels. "on SD
 words" painted at 1024 by 1024 in four steps, still by the miniature's networks of ten million
 weights. What grows with the picture stays on the CPU where a GPU paints: it is the difference
 between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, a step of
-it measured and scaled to all.
+it measured and scaled to all. Memory (in the plot) is the most beyond the picture and the models.
 """
 
 from __future__ import annotations
@@ -89,12 +89,18 @@ def measure(
     editor = Editor.load("miniature", device="cpu", offline=True)
     at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
                    if size <= _WHOLE_UP_TO]  # fmt: skip
-    common.keep_freed()
     light, heavier = edits(editor, sizes, heavy, usual or {})
+    light[WORDS, sizes[0]]()
+    memory = {}
+    for key in [key for key in light if key[1] in sizes[::2]]:
+        with common.Peak() as peak:
+            light[key]()
+        memory[key] = {"bytes": peak.bytes}
+    common.keep_freed()
     timed = common.in_turn(light, rounds)
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
-    rows = [{"way": way, "megapixels": size, "seconds": t["least"], "times": t}
-            for (way, size), t in timed.items()]  # fmt: skip
+    rows = [{"way": key[0], "megapixels": key[1], "seconds": t["least"], "times": t,
+             **memory.get(key, {})} for key, t in timed.items()]  # fmt: skip
     return rows + at_own_size
 
 
@@ -163,7 +169,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write painting.json."""
     parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=3)
+    parser.set_defaults(rounds=2)
     args = parser.parse_args(argv)
     common.one_thread()
     if args.tiny:

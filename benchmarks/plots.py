@@ -56,6 +56,7 @@ def phrases(result: Mapping[str, Any]) -> Any:
             _line(axis, [measured[-1], *guessed], None, colours[way], hollow=True)
     _logarithmic(axis, "phrases", "seconds, picture to maps",
                  sorted({r["phrases"] for r in result["rows"]}))  # fmt: skip
+    axis.set_ylim(top=50 * axis.get_ylim()[1])  # room for the legend
     axis.legend(frameon=False, fontsize=7)
     for beside in more:
         for way in dict.fromkeys(r["way"] for r in result["memory"]):
@@ -87,7 +88,7 @@ def megapixels(result: Mapping[str, Any]) -> Any:
                      sorted({r["megapixels"] for r in held}))  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
     computed = any(r.get("computed") for r in result["rows"])
-    title = "Painting: the crop, and the whole picture (hollow: computed from two steps)"
+    title = "Painting: the crop, and the whole picture (hollow: computed from few steps)"
     figure.suptitle(title if computed else "Painting: the crop", fontsize=10)
     return figure
 

@@ -96,7 +96,7 @@ def measure(rounds: int, tiny: bool) -> tuple[list[dict[str, Any]], dict[str, An
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write startup.json."""
     parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=1)
     args = parser.parse_args(argv)
     if args.case is not None:
         print(json.dumps(case(args.case)))
