@@ -37,7 +37,7 @@ WHY = {
     "memory over": "see the curve",
     "rows at 3,000 tokens, scaled language model: eager over ours (every head), time": (
         "reading every head's row costs next to nothing beyond a whole forward under SDPA, as the "
-        "last target of rows shows; on this model eager's takes no longer than that beside SDPA's"
+        "last target of rows shows, and eager's own forward is no more than that slower than SDPA's"
     ),
 }
 ON_GPU = {
