@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,7 @@ def load_parts(
         "trust_remote_code": False,
     }
     with quiet_transformers(), explained(path):
-        from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
+        from transformers import AutoConfig, PreTrainedConfig
 
         raw, _ = PreTrainedConfig.get_config_dict(where, **common)
         if "mm_vision_tower" in raw:
@@ -121,17 +121,26 @@ def load_parts(
                 f"{path} holds a {config.model_type!r} model; family {family!r} reads "
                 f"{', '.join(kind.model_types)}: name another folder or family"
             )
-        elsewhere = {**common, "revision": None, "local_files_only": offline}
-        words = AutoTokenizer.from_pretrained(
-            tokenizer or where, **(elsewhere if tokenizer else common)
-        )
-        # PIL even where torchvision is installed: the two resize differently.
-        processor = AutoImageProcessor.from_pretrained(where, backend="pil", **common)
+        words, processor = _load_processors(where, tokenizer, common, offline)
         options = {**common, **fewer_bits}
         model, info = _load_model(where, config, torch_dtype, deepest_layer, options)
         model = model.to(target)
     _check_complete(path, info)
     return LoadedParts(model, words, processor, kind)
+
+
+def _load_processors(
+    where: str, tokenizer: str | None, common: Mapping[str, Any], offline: bool
+) -> tuple[Any, Any]:
+    """The tokenizer, which may lie elsewhere, and the image processor."""
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    elsewhere = {**common, "revision": None, "local_files_only": offline}
+    words = AutoTokenizer.from_pretrained(
+        tokenizer or where, **(elsewhere if tokenizer else common)
+    )
+    # PIL even where torchvision is installed: the two resize differently.
+    return words, AutoImageProcessor.from_pretrained(where, backend="pil", **common)
 
 
 def _check_original(where: str, raw: dict[str, Any], kind: type[Family]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +39,14 @@ def scene_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene, E
     path = tmp_path_factory.mktemp("scenes") / "scene.png"
     Image.fromarray(np.ascontiguousarray(scene.image)).save(path)
     return path, scene, asked
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: flushing to a busy disk takes seconds."""
+    disk = Path("/dev/shm")
+    if not disk.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=disk) as folder:
+        yield Path(folder)

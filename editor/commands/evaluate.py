@@ -47,15 +47,7 @@ def add_parsers(commands: Any) -> None:
         metavar="FILE",
         help=f"for {COMPARE}: the .json scores of two or more presets on one benchmark",
     )
-    parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
-    parser.add_argument("--split", help="one split (default: all that are reported)")
-    parser.add_argument(
-        "--partition",
-        choices=("unc", "google", "umd"),
-        help="another partition of RefCOCO or RefCOCOg than the usual",
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    _add_data_options(parser)
     _add_arm_options(parser)
     parser.add_argument(
         "--failures",
@@ -76,6 +68,19 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
     parser.set_defaults(run=run)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Which items are asked."""
+    parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
+    parser.add_argument("--split", help="one split (default: all that are reported)")
+    parser.add_argument(
+        "--partition",
+        choices=("unc", "google", "umd"),
+        help="another partition of RefCOCO or RefCOCOg than the usual",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of that draw")
 
 
 def _add_arm_options(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PLACED = ("edit", "remove")
 _OF_API = ("seed", "variants", "retries", "draft", "settings", "check")
+MOST_EDITS = 8
+"""Of one recipe."""
 Outcome = dict[str, Any]
 
 
@@ -113,6 +115,11 @@ def _chain(editor: Editor, recipe: Mapping[str, Any], max_pixels: int) -> list[d
             _check_mask(one, max_pixels)
     request = read_request(recipe)
     requests = [*request.get("before", ()), request]
+    if len(requests) > MOST_EDITS:
+        raise GroundbrushError(
+            f"a recipe of {len(requests)} edits given; expected at most {MOST_EDITS} in a request, "
+            "which others wait for; do the first ones, then the rest from their result"
+        )
     for one in requests:
         if one["preset"] not in (None, editor.preset.name):
             raise GroundbrushError(

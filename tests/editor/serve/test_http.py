@@ -125,6 +125,21 @@ def test_the_recipe_does_it_again(client: Client) -> None:
     assert client.file(again, "result.png") == client.file(first, "result.png")
 
 
+def test_a_recipe_of_several_edits_is_done_in_order_up_to_a_limit(client: Client) -> None:
+    asks = [{"find": "the red dog", "paint": words} for words in ("a cat", "a cup")]
+    one, two = (client.done(client.post("edit", ask))["result"]["edits"][0]["recipe"]
+                for ask in asks)  # fmt: skip
+    job = client.done(client.post("run", {"recipe": {**two, "before": [one]}}))
+    again = job["result"]["edits"][0]["recipe"]
+    assert [step["paint"] for step in (*again["before"], again)] == ["a cat", "a cup"]
+    answer = client.post("run", {"recipe": {**two, "before": [one] * 8}})
+    assert answer.status_code >= 400
+    assert "a recipe of 9 edits given; expected at most 8" in answer.text
+    masked = {**one, "mask": {"size": [100_000, 100_000], "bits": ""}}
+    answer = client.post("run", {"recipe": {**two, "before": [masked]}})
+    assert "the recipe's mask is 100000x100000 pixels" in answer.text
+
+
 def test_where_everything_else_is_told(client: Client) -> None:
     job = client.done(client.post("ground", {"find": "the ambiguous dog"}))
     assert job["result"]["found"]["status"] == "ambiguous"
