@@ -283,6 +283,19 @@ def workers_section(result: Mapping[str, Any]) -> list[str]:
             f"{result['modelled rows']:,} rows: {said}.", ""]  # fmt: skip
 
 
+def waiting_section(result: Mapping[str, Any]) -> list[str]:
+    """Threads beside other programs."""
+    by = {(r["way"], r["programs"]): r for r in result["rows"]}
+    counts = [one["programs"] for one in result["gains"]]
+    lines = [(way, *(seconds(by[way, n]["median"]) for n in counts))
+             for way in dict.fromkeys(r["way"] for r in result["rows"])]  # fmt: skip
+    lines.append(("libgomp's over ours", *(ratio(g["libgomp/ours"]) for g in result["gains"])))
+    heads = ("", *("alone" if not n else f"beside {n}" for n in counts))
+    return ["## Beside other programs", "", about(result["machine"]), "", *_doc("waiting"),
+            "Seconds by the clock, medians (`python -m benchmarks.waiting`, not part of "
+            "`make bench`):", "", *table(lines, heads)]  # fmt: skip
+
+
 def _about(topic: str, result: Mapping[str, Any]) -> list[str]:
     """What a script says of itself; on a GPU, where its words stand further up, the machine."""
     on_gpu = result.get("device") == "cuda"
@@ -319,6 +332,7 @@ SECTIONS: dict[str, Callable[[Any], list[str]]] = {
     "startup": startup_section,
     "scaling": scaling_section,
     "batch_scaling": workers_section,
+    "waiting": waiting_section,
 }  # fmt: skip
 """How each result is shown, in the page's order."""
 

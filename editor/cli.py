@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from editor import __version__
 from editor.commands import batch, calibrate, edit, evaluate, serve, several
@@ -20,9 +19,7 @@ from editor.commands.common import (
     show,
 )
 from editor.errors import GroundbrushError
-
-if TYPE_CHECKING:
-    pass
+from editor.threads import wait_briefly
 
 DONE, UNMET, USAGE = 0, 1, 2
 Command = Callable[[argparse.Namespace], int]
@@ -75,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     args = build_parser().parse_args(argv)
+    wait_briefly()
     try:
         return int(args.run(args))
     except GroundbrushError as error:

@@ -80,11 +80,12 @@ def spare_key(request: Mapping[str, Any], settings: InpaintSettings) -> str:
 
 def _shrunk(mask: np.ndarray, view: View) -> np.ndarray:
     """The mask on the searched copy."""
+    from inpaint.canvas import resize_image
+
     size = view.proxy.shape[1::-1]
     if mask.shape[::-1] == size:
         return mask
-    small = cv2.resize(mask.view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small >= 128)
+    return np.asarray(resize_image(mask.view(np.uint8) * 255, size) >= 128)
 
 
 def _at_scale(settings: InpaintSettings, scale: float) -> InpaintSettings:

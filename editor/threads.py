@@ -1,4 +1,4 @@
-"""Threads of a worker: how many, how long they wait for each other awake, and who begins them."""
+"""Threads: how many, how long they wait for each other awake, and who begins them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
-_SPIN = "1000"
+TURNS = 1000
 """Turns that a thread waits awake for the others of its team before it sleeps.
 
 A step of a model is hundreds of short pieces that all threads of a team must end together. libgomp
 lets those that are done first wait awake for milliseconds (300,000 turns). Where another program
-has the CPU of the last one, the others then hold the CPU that it could have, at every piece: a unit
-of 0.16 s on two threads took 0.8 s beside one busy program, and at a lower priority than its not a
-minute was enough. With so many turns it is 0.5 s at either priority, and alone still 0.16 s; with
-none at all (``OMP_WAIT_POLICY=passive``) 0.3 s, beside another or alone, as slow as one thread.
+has the CPU of the last one, the others then hold the CPU that it could have, at every piece. With
+none at all two threads are no faster than one. ``benchmarks.waiting`` measures it.
 """
+
+
+def wait_briefly() -> None:
+    """Let this process' threads wait for each other awake but for `TURNS` turns.
+
+    libgomp reads it when torch is imported, so it comes before that. What the environment says of
+    waiting already stays.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = str(TURNS)
 
 
 def keep_to(cpus: int) -> None:
@@ -33,8 +41,7 @@ def keep_to(cpus: int) -> None:
     """
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", threads.split(",")[0].strip())
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = _SPIN
+    wait_briefly()
 
 
 class OneThread:
@@ -42,8 +49,7 @@ class OneThread:
 
     libgomp keeps a team of threads for each thread that ever computed. Ray makes a worker in one
     thread and calls it in another: with models loaded in the one and used in the other there are
-    twice as many threads as CPUs, and libgomp then lets none wait awake (100 turns). Two threads
-    took 0.29 s for what takes them 0.15 s and one thread 0.25 s.
+    twice as many threads as CPUs, and libgomp then lets them wait awake for 100 turns only.
 
     Examples
     --------

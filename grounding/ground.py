@@ -17,7 +17,7 @@ import numpy as np
 from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
-from grounding.judging import apart, judge, score_of
+from grounding.judging import apart, judge, scores_of
 from grounding.maps import combine_maps, token_map_to_image
 from grounding.proposals import Proposal, ProposalSettings, propose_masks
 from grounding.result import Box, Candidate, Grounding
@@ -243,7 +243,7 @@ class Grounder:
         ranked: tuple[Proposal, ...] = ()
         if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
             ranked = propose_masks(self.segmenter, view.embedding, heat, boxes, settings.proposals)
-        scores = tuple(score_of(p, heat, presence) for p in ranked)
+        scores = scores_of(ranked, heat, presence)
         return _Weighed(rows, presence, combined, grid, ranked, scores)
 
     def _look_again(self, view: View, phrase: str, first: _Weighed) -> SecondLook | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from grounding.ground import GroundingSettings
     from grounding.second_look import SecondLook
 
-__all__ = ["apart", "judge", "score_of"]
+__all__ = ["apart", "judge", "scores_of"]
 
 _ASK = "add a colour, side or neighbour, or take a candidate"
 
@@ -35,7 +35,7 @@ def judge(
     settings
         Its thresholds.
     ranked, scores
-        The proposals, best first, and their :func:`score_of`.
+        The proposals, best first, and their :func:`scores_of`.
     presence
         The model's answer; None where it was not asked.
     rows
@@ -69,26 +69,35 @@ def judge(
     return "found", f"score {scores[0]:.2f}: its heads and the segmenter agree"
 
 
-def score_of(proposal: Proposal, heat: np.ndarray, presence: float | None) -> float:
-    """Geometric mean of presence, the map's weight on the mask, and SAM's score.
+def scores_of(
+    ranked: Sequence[Proposal], heat: np.ndarray, presence: float | None
+) -> tuple[float, ...]:
+    """Geometric mean of presence, the map's weight on the mask, and SAM's score; of each proposal.
 
     Parameters
     ----------
-    proposal
-        A mask.
+    ranked
+        Masks of one size, (h, w).
     heat
         (H, W) map over the picture.
     presence
         The model's answer; None leaves it out.
     """
-    mask = proposal.mask
-    if mask.shape != heat.shape:
-        heat = cv2.resize(heat, mask.shape[::-1], interpolation=cv2.INTER_AREA)
+    if not ranked:
+        return ()
+    size = ranked[0].mask.shape
+    if heat.shape != size:
+        heat = cv2.resize(heat, size[::-1], interpolation=cv2.INTER_AREA)
     above = np.clip(heat - heat.mean(), 0, None)
-    share = float(above[mask].sum() / max(float(above.sum()), 1e-12))
-    parts = [min(1.0, 2 * share), float(np.clip(proposal.score, 0, 1))]
-    parts += [] if presence is None else [presence]
-    return float(np.prod(parts) ** (1 / len(parts)))
+    total = max(float(above.sum()), 1e-12)
+    rest = [] if presence is None else [presence]
+
+    def score(proposal: Proposal) -> float:
+        share = float(above[proposal.mask].sum() / total)
+        parts = [min(1.0, 2 * share), float(np.clip(proposal.score, 0, 1)), *rest]
+        return float(np.prod(parts) ** (1 / len(parts)))
+
+    return tuple(map(score, ranked))
 
 
 def apart(a: Proposal, b: Proposal) -> bool:

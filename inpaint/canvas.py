@@ -10,7 +10,7 @@ _GREY = 128
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an ``(H, W, 3)`` uint8 image to `size` (width, height); area averages going down."""
+    """Resize ``(H, W, 3)`` or ``(H, W)`` uint8 to `size` (width, height); area means going down."""
     height, width = image.shape[:2]
     if (width, height) == size:
         return image.copy()
@@ -32,7 +32,8 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if mask.shape[::-1] == size:
         return mask.copy()
-    return np.ascontiguousarray(_cover(_cover(mask, size[1]).T, size[0]).T)
+    rows = np.ascontiguousarray(_cover(mask, size[1]).T)  # whole rows are gathered, which is fast
+    return np.ascontiguousarray(_cover(rows, size[0]).T)
 
 
 def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
@@ -70,9 +71,12 @@ def _half(image: np.ndarray) -> np.ndarray:
 def _cover(mask: np.ndarray, length: int) -> np.ndarray:
     """The first axis at another length: each entry says whether any of those it covers is True."""
     size = len(mask)
-    starts = np.arange(length) * size // length
-    stops = -(-(np.arange(length) + 1) * size // length)
-    return np.stack([mask[a:b].any(0) for a, b in zip(starts, stops, strict=True)])
+    first = np.arange(length) * size // length
+    last = -(-(np.arange(length) + 1) * size // length) - 1
+    covered = mask[first]
+    for further in range(1, int((last - first).max()) + 1):
+        covered |= mask[np.minimum(first + further, last)]
+    return covered
 
 
 def _blur(image: np.ndarray, hole: np.ndarray) -> np.ndarray:

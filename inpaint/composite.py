@@ -30,10 +30,15 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
     (H, W, 3) uint8
     """
     result = image.copy()
-    left, top, right, bottom = window
-    part = result[top:bottom, left:right]
+    box = mask_box(alpha > 0)
+    if not any(box):
+        return result
+    left, top = window[:2]
+    part = result[top + box[1] : top + box[3], left + box[0] : left + box[2]]
+    inner = slice(box[1], box[3]), slice(box[0], box[2])
+    new, weight = np.ascontiguousarray(painted[inner]), np.ascontiguousarray(alpha[inner])
     # OpenCV divides by the sum of both weights and a hundred-thousandth, which no grey level shows.
-    part[...] = cv2.blendLinear(np.ascontiguousarray(part), painted, 1 - alpha, alpha)
+    part[...] = cv2.blendLinear(np.ascontiguousarray(part), new, 1 - weight, weight)
     return result
 
 

@@ -49,7 +49,7 @@ def spared_support(
     area, given_up = whole[window], spare[window] & whole[window]
     if not given_up.any():
         return whole
-    core = fill_holes(mask, settings.fill_holes)[window]
+    core = fill_holes(mask[window], settings.fill_holes)
     radius = dilation_radius(mask, RIM)
     left, top, right, bottom = grow_box(mask_box(given_up), radius, (area.shape[1], area.shape[0]))
     beside = np.s_[top:bottom, left:right]  # a large picture's rim is only drawn where it matters

@@ -29,6 +29,7 @@ from benchmarks import (
     sdxl_steps,
     stand_ins,
     startup,
+    waiting,
 )
 
 
@@ -230,6 +231,17 @@ def test_scaling(here: None, tmp_path: Path):
     _check_page(tmp_path, "performance_memory.png")
     assert found["counts"] == {"done": 8}
     assert [n for n, _ in found["memory"]] == list(range(1, 9))
+
+
+def test_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waiting, "WAYS", dict(list(waiting.WAYS.items())[:2]))
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")  # what stands there must not be measured
+    assert waiting.main(["--tiny", "--rounds", "1", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "waiting.json").read_text(encoding="utf-8"))
+    assert [(r["way"], r["programs"], r["turns"]) for r in found["rows"]] == [
+        ("libgomp's turns", 0, None), ("libgomp's turns", 1, None), ("ours", 0, "1000"),
+        ("ours", 1, "1000")]  # fmt: skip
+    assert "gains" in found and "Beside other programs" in page.page({"waiting": found})
 
 
 def test_growth_compares_quarters():

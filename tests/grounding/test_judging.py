@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grounding import GroundingSettings
-from grounding.judging import apart, judge, score_of
+from grounding.judging import apart, judge, scores_of
 from grounding.proposals import Proposal
 from grounding.second_look import SecondLook, overlap
 
@@ -90,8 +90,9 @@ def test_several_places_are_told_before_a_weak_score() -> None:
 def test_the_score_by_hand() -> None:
     heat = np.zeros((20, 20), np.float32)
     heat[:, 0:5] = 1.0
-    assert score_of(proposal(0, 5, score=0.81), heat, None) == pytest.approx(0.9)
-    assert score_of(proposal(0, 5, score=0.5), heat, 0.25) == pytest.approx(0.5)
-    assert score_of(proposal(10, 15), heat, 1.0) == 0
+    assert scores_of([proposal(0, 5, score=0.81)], heat, None) == pytest.approx((0.9,))
+    both = [proposal(0, 5, score=0.5), proposal(10, 15)]
+    assert scores_of(both, heat, 0.25) == pytest.approx((0.5, 0))
     # the map at another resolution says the same
-    assert score_of(proposal(0, 5, score=0.81), heat[::2, ::2], None) == pytest.approx(0.9)
+    assert scores_of([proposal(0, 5, score=0.81)], heat[::2, ::2], None) == pytest.approx((0.9,))
+    assert scores_of([], heat, 1.0) == ()
