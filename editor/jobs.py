@@ -23,7 +23,8 @@ import numpy as np
 from editor.errors import GroundbrushError, one_line
 from editor.painting import Callbacks
 
-STATES = ("waiting", "running", "done", "failed", "cancelled")
+ENDS = ("done", "failed", "cancelled")
+STATES = ("waiting", "running", *ENDS)
 MAX_WAITING = 32
 MAX_EACH = 4
 PATIENCE = 10.0
@@ -69,7 +70,7 @@ class Job:
     @property
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
-        return self._over.is_set()
+        return self.state in ENDS  # not the event, which is set a moment later
 
     @property
     def stopping(self) -> bool:
@@ -131,7 +132,8 @@ class Job:
 
     def finish(self, state: str) -> None:
         """Set the last state and let those go who wait."""
-        self.state, self.preview = state, None
+        self.preview = None
+        self.state = state  # what value() gives is there by now: others look at any time
         self._over.set()
 
     def _on_step(self, step: int, total: int) -> None:

@@ -139,7 +139,7 @@ def test_what_the_app_puts_into_html_is_its_own() -> None:
 
 def test_an_uploads_name_is_no_html_in_the_app() -> None:
     testing = pytest.importorskip("streamlit.testing.v1")
-    page = testing.AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    page = testing.AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120).run()
     if not hasattr(page, "file_uploader"):
         pytest.skip("this Streamlit cannot upload")
     page.file_uploader(key="upload").upload("a<script>alert(1)</script>.jpg", b"text").run()

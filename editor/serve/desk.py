@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editor.errors import GroundbrushError
-from editor.jobs import Job, JobCancelled, Jobs
+from editor.jobs import ENDS, Job, JobCancelled, Jobs
 from editor.painting import Callbacks
 from editor.serve.metrics import Metrics
 from editor.serve.pictures import Kept
@@ -172,24 +172,24 @@ class Desk:
 
     def view(self, record: Record) -> dict[str, Any]:
         """As `editor.serve.models.Job`."""
-        self._settle(record)
         job = record.job
         assert job is not None
-        told: dict[str, Any] = {"error": None, "result": None}
-        if job.state == "done":
+        state = job.state  # looked at once: it may end between two looks
+        told: dict[str, Any] = {"error": None, "result": None, "finished": None}
+        if state in ENDS:
+            self._settle(record)
+            told["finished"], record.read = record.finished, True
+        if state == "done":
             told["result"] = {**job.value(), "files": [
                 {**file, "href": f"/v1/jobs/{record.id}/files/{file['name']}"}
                 for file in job.value()["files"]
             ]}  # fmt: skip
-        elif job.over:
+        elif state in ENDS:
             told["error"] = _error(job)
-        if job.over:
-            record.read = True
         return {
-            "id": record.id, "action": record.action, "state": job.state,
+            "id": record.id, "action": record.action, "state": state,
             "place": self._jobs.place(job), "step": job.step, "total": job.total,
-            "created": record.created, "started": record.started, "finished": record.finished,
-            **told,
+            "created": record.created, "started": record.started, **told,
         }  # fmt: skip
 
     def file(self, record: Record, name: str) -> tuple[Path, dict[str, Any]]:

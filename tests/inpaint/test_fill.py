@@ -42,7 +42,8 @@ def draw_mask(kind, shape, draw):
     dilate=st.sampled_from([0, 0.06, 3]),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_nothing_outside_the_support_changes(painter, kind, shape, seed, prefill, buckets, dilate):
     draw = np.random.default_rng(seed)

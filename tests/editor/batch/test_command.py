@@ -68,8 +68,10 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     journal, rows = killed / ".batch/journal", 0
-    while process.poll() is None and rows < 1:
+    ended = False
+    while not ended and rows < 1:
         time.sleep(0.02)
+        ended = process.poll() is not None  # asked before reading: it may end in between
         records = decode(journal.read_bytes())[0] if journal.exists() else []
         rows = sum(record["event"] == "row" for record in records)
     process.kill()

@@ -381,7 +381,7 @@ def test_any_columns_give_a_row_or_say_what_is_wrong(values: dict, text: bool) -
         json.dumps(row.fingerprint())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(raw=st.binary(max_size=200) | st.text(max_size=200).map(str.encode),
        suffix=st.sampled_from(["jsonl", "csv", "tsv"]))  # fmt: skip
 def test_any_bytes_are_read_or_refused_in_words(folder: Path, raw: bytes, suffix: str) -> None:
@@ -397,7 +397,7 @@ phrases = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]),
                   max_size=30).filter(str.strip)  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(phrases, phrases, st.integers(0, 2**40)), min_size=1, max_size=5))
 def test_jsonl_and_csv_of_the_same_rows_read_alike(
     folder: Path, given_rows: list[tuple[str, str, int]]

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no browser found; on Debian: apt install chromium"
 )
 EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+SLOW = 120_000  # milliseconds; a loaded machine takes its time
 ROWS = [
     {"id": "one", "find": "the cup", "paint": "a vase"},
     {"id": "two", "find": "the ambiguous cup", "paint": "a vase"},
@@ -40,8 +41,10 @@ def page(memory: Path) -> Iterator[Any]:
     (memory / "m.jsonl").write_text("\n".join(lines))
     run_batch(Job(read_manifest(memory / "m.jsonl"), memory / "out"), FakeEditor)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"],
+                                             timeout=SLOW)  # fmt: skip
         page = browser.new_page()
+        page.set_default_timeout(SLOW)
         page.asked, page.problems = [], []
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("console", lambda message: page.problems.append(message.text))

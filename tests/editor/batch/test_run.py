@@ -545,7 +545,8 @@ def test_a_grounding_comes_back_from_the_disk_as_it_was(bench: Bench, words: str
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data())
 def test_a_damaged_grounding_is_refused_or_the_same(bench: Bench, data: st.DataObject) -> None:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,27 +92,28 @@ def form(request: dict, image: bytes) -> tuple[bytes, str]:
     return b"".join(parts), "multipart/form-data; boundary=edge"
 
 
-def client(port: int, number: int, seen: Counter, lost: list[str]) -> None:
+def client(port: int, number: int, seen: list[int], lost: list[str]) -> None:
     """Two edits, each asked for until it is taken, waited for, fetched and compared."""
     for k in range(EACH):
         pixels, words = picture(number, (200, 150)), f"a vase of client {number} and {k}"
         body = form({"boxes": [[20, 30, 60, 70]], "paint": words}, png(pixels))
         status, headers, answer = ask(port, "POST", "/v1/edit", *body)
         while status == 429:
-            seen[429] += int(headers["Retry-After"]) >= 1
+            assert int(headers["Retry-After"]) >= 1
+            seen.append(status)
             time.sleep(0.05)
             status, headers, answer = ask(port, "POST", "/v1/edit", *body)
-        seen[status] += 1
+        seen.append(status)
         job = json.loads(answer)
         while job.get("state") in ("waiting", "running"):
             status, _, answer = ask(port, "GET", f"/v1/jobs/{job['id']}?wait=20")
-            seen[status] += 1
+            seen.append(status)
             job = json.loads(answer)
         if job.get("state") != "done":
             lost.append(str(job))
             continue
         status, _, answer = ask(port, "GET", f"/v1/jobs/{job['id']}/files/result.png")
-        seen[status] += 1
+        seen.append(status)
         expected = pixels.copy()
         expected[30:70, 20:60] = colour(words, 0)
         if not (np.asarray(Image.open(io.BytesIO(answer))) == expected).all():
@@ -123,7 +123,7 @@ def client(port: int, number: int, seen: Counter, lost: list[str]) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_fifty_clients_get_what_is_theirs_and_memory_stays() -> None:
     with running("0.002", "80", "12") as server:
-        seen, lost = Counter(), []
+        seen, lost = [], []
         before = server.memory()
         threads = [threading.Thread(target=client, args=(server.port, n, seen, lost))
                    for n in range(CLIENTS)]  # fmt: skip
@@ -133,7 +133,7 @@ def test_fifty_clients_get_what_is_theirs_and_memory_stays() -> None:
             thread.join(120)
         assert lost == []
         assert set(seen) == {200, 202, 429}
-        assert seen[202] == CLIENTS * EACH
+        assert seen.count(202) == CLIENTS * EACH
         metrics = ask(server.port, "GET", "/metrics")[2].decode()
         assert f'groundbrush_jobs_total{{action="edit",state="done"}} {CLIENTS * EACH}' in metrics
         assert int(re.search(r"results_kept (\d+)", metrics).group(1)) <= 80
@@ -142,7 +142,7 @@ def test_fifty_clients_get_what_is_theirs_and_memory_stays() -> None:
 
 
 def test_a_signal_lets_the_jobs_that_were_taken_end() -> None:
-    with running("0.15", "80", "12") as server:
+    with running("0.4", "80", "12") as server:  # three take 3.6 seconds
         body = form({"boxes": [[2, 3, 6, 7]], "paint": "a vase"}, png(picture()))
         taken = [json.loads(ask(server.port, "POST", "/v1/edit", *body)[2]) for _ in range(3)]
         server.process.send_signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ def test_a_signal_lets_the_jobs_that_were_taken_end() -> None:
 
 
 def test_a_second_signal_ends_it_within_a_step(tmp_path: Path) -> None:
-    with running("0.5", "80", "12") as server:
+    with running("1", "80", "12") as server:
         body = form({"boxes": [[2, 3, 6, 7]], "paint": "a vase"}, png(picture()))
         for _ in range(8):
             ask(server.port, "POST", "/v1/edit", *body)
@@ -169,7 +169,7 @@ def test_a_second_signal_ends_it_within_a_step(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGINT)
         started = time.monotonic()
         assert server.process.wait(20) == 0
-        assert time.monotonic() - started < 6  # eight jobs would take twelve seconds
+        assert time.monotonic() - started < 10  # eight jobs would take twenty-four seconds
 
 
 def test_a_real_edit_over_http_is_the_one_of_python(
