@@ -173,7 +173,9 @@ class Segmenter:
         _check_image(image)
         frame = SquareFrame(image.shape[1::-1], self.input_side, self.mask_side)
         small = Image.fromarray(image).resize(frame.input_wh, self._processor.resample)
-        inputs = self._processor(np.asarray(small), do_resize=False, return_tensors="pt")
+        # Of a strip three pixels high it could not tell which axis holds the colours.
+        inputs = self._processor(np.asarray(small), do_resize=False, return_tensors="pt",
+                                 input_data_format="channels_last")  # fmt: skip
         pixels = inputs["pixel_values"]
         with torch.inference_mode():
             features = self._model.get_image_embeddings(pixels.to(self.device, self.dtype))

@@ -116,7 +116,7 @@ def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
     if scale >= 1 or radius * scale < 1:
         whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
         return dilate(whole, radius)
-    size = round(part.shape[1] * scale), round(part.shape[0] * scale)
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
     small = widen(fill_holes(resize_mask(part, size), settings.fill_holes), settings.shape)
     small = dilate(small, radius * scale)
     grown = cv2.resize(small.view(np.uint8) * 255, part.shape[::-1], interpolation=cv2.INTER_LINEAR)

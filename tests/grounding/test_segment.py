@@ -121,6 +121,22 @@ def test_masks_equal_the_librarys_full_call(segmenter, shape):
     assert (found.masks == expected.numpy()).mean() > 0.999
 
 
+@pytest.mark.parametrize("thin", [1, 3])
+def test_a_strip_keeps_its_colours(segmenter, thin, monkeypatch):
+    """A processor that guesses takes three rows for three channels."""
+    seen = []
+    read = segmenter._model.get_image_embeddings
+    monkeypatch.setattr(segmenter._model, "get_image_embeddings",
+                        lambda pixels: seen.append(pixels) or read(pixels))  # fmt: skip
+    side = segmenter.input_side
+    red = np.full((thin, side, 3), (255, 0, 0), np.uint8)
+    segmenter.embed(red)
+    segmenter.embed(np.repeat(red, 20, axis=0))
+    strip, band = (pixels[0, :, 0, :] for pixels in seen)
+    assert torch.equal(strip, band)
+    assert not seen[0][0, :, thin:].any()  # nothing but padding below
+
+
 def test_boxes_at_once_equal_one_by_one(segmenter):
     embedding = segmenter.embed(random_image(50, 80))
     rng = np.random.default_rng(0)

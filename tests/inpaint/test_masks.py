@@ -82,6 +82,16 @@ def test_support_contains_the_mask(mask):
     assert declared.any() == mask.any()
 
 
+@pytest.mark.parametrize("shape", [(2, 6000), (9000, 3), (12, 30_000)])
+def test_support_of_a_strip(shape):
+    """Grown on a copy that is smaller, which keeps a pixel at least of the short side."""
+    mask = np.zeros(shape, bool)
+    mask[shape[0] // 4 :, shape[1] // 4 :] = True
+    declared = support(mask, InpaintSettings(dilate=0.2))
+    assert (declared >= mask).all()
+    assert declared.sum() > mask.sum()
+
+
 @given(mask=MASKS, shape=st.sampled_from(["outline", "hull", "box"]))
 def test_widening_laws(mask, shape):
     """It contains the mask and lies in the box of all of it; a hull lies in its part's box."""
