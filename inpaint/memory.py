@@ -135,8 +135,8 @@ def place(pipe: Any, device: Any, mode: str, turns: Turns | None = None) -> Plac
         pipe.to(device)
         return placement
     if mode == "auto":
-        pixels, itemsize = own_pixels(pipe), pipe.dtype.itemsize
-        work = denoise_bytes(pixels, itemsize), decode_bytes(pixels, itemsize)
+        pixels = own_pixels(pipe)
+        work = denoise_bytes(pixels, pipe.dtype.itemsize), decode_bytes(pixels, vae_itemsize(pipe))
         others = turns.weight(GROUP) if turns else 0
         mode = choose_mode(free_bytes(device), part_bytes(pipe), others, *work)
     placement.go(mode)
@@ -148,6 +148,14 @@ def own_pixels(pipe: Any) -> int:
     unet = getattr(pipe, "unet", None)
     side = getattr(getattr(unet, "config", None), "sample_size", None)
     return (side * pipe.vae_scale_factor) ** 2 if isinstance(side, int) else 1024**2
+
+
+def vae_itemsize(pipe: Any) -> int:
+    """Bytes of a number while decoding: diffusers does it in float32 where half overflows."""
+    import torch
+
+    upcast = pipe.dtype == torch.float16 and getattr(pipe.vae.config, "force_upcast", False)
+    return 4 if upcast else int(pipe.dtype.itemsize)
 
 
 @dataclass(eq=False)
@@ -165,6 +173,8 @@ class Placement:
         Shared with the models that look.
     words : tuple of str
         One sentence for each thing given up.
+    compile_for : callable, optional
+        What `inpaint.speed.hasten` gave.
     """
 
     pipe: Any
@@ -172,6 +182,7 @@ class Placement:
     mode: str = "resident"
     turns: Turns | None = None
     words: tuple[str, ...] = ()
+    compile_for: Callable[[bool], None] | None = None
     _done: set[str] = field(default_factory=set)
 
     def go(self, mode: str) -> None:
@@ -201,7 +212,7 @@ class Placement:
 
     def fits(self, pixels: int, variants: int = 1) -> bool:
         """Whether a canvas would fit the free memory, as far as one can tell before."""
-        free, itemsize = free_bytes(self.device), self.pipe.dtype.itemsize
+        free = free_bytes(self.device)
         if self.mode == "offload":
             # Between two paintings nothing of it is there; the largest part will be.
             free -= max(part_bytes(self.pipe).values(), default=0)
@@ -209,8 +220,9 @@ class Placement:
             free += self.turns.weight(GROUP)
         tiled = bool(getattr(self.pipe.vae, "use_tiling", False))
         # What can be tiled will be, when it must; a batch is not worth it.
-        decoding = decode_bytes(pixels, itemsize, tiled or variants == 1)
-        return max(denoise_bytes(pixels, itemsize, variants), decoding) <= free
+        decoding = decode_bytes(pixels, vae_itemsize(self.pipe), tiled or variants == 1)
+        denoising = denoise_bytes(pixels, self.pipe.dtype.itemsize, variants)
+        return max(denoising, decoding) <= free
 
     def at_once(self, pixels: int, wanted: int) -> int:
         """How many pictures of so many pixels fit in one batch, 1 to `wanted`."""
@@ -235,6 +247,9 @@ class Placement:
             When nothing more can be saved.
         """
         while True:
+            if self.compile_for is not None:
+                shared = self.turns is not None and self.turns.exclusive
+                self.compile_for(shared or self.mode != "resident")
             try:
                 return work()
             except RuntimeError as error:

@@ -97,8 +97,9 @@ def load_inpainter(
             loras=loras,
             controlnet=entry,
         )
+        compile_for = hasten(getattr(pipe, "transformer", None) or pipe.unet, speed)
         placement = place(pipe, where, memory, turns)
-        hasten(pipe.transformer if hasattr(pipe, "transformer") else pipe.unet, speed)
+        placement.compile_for = compile_for
     if hasattr(pipe, "transformer"):
         from inpaint.flow import FlowInpainter
 

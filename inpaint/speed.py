@@ -6,6 +6,7 @@ an attention as one product, and compilation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from inpaint.errors import InpaintError
@@ -23,8 +24,10 @@ _COMPILER = {
 since set globally they would change what else a process compiles."""
 
 
-def hasten(network: Any, speed: str) -> Any:
+def hasten(network: Any, speed: str) -> Callable[[bool], None] | None:
     """Make a denoising network faster, in place.
+
+    Before it is placed: weights that are joined later than that would not be moved with the rest.
 
     Parameters
     ----------
@@ -38,7 +41,9 @@ def hasten(network: Any, speed: str) -> Any:
 
     Returns
     -------
-    The network.
+    callable or None
+        For "compiled", what compiles it, to be called before each painting with whether its weights
+        come and go: see `inpaint.memory.Placement.compile_for`.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def hasten(network: Any, speed: str) -> Any:
 
     check_choice("speed", speed, SPEEDS)
     if speed == "plain":
-        return network
+        return None
     if hasattr(network, "conv_in"):
         network.to(memory_format=torch.channels_last)
     try:
@@ -64,14 +69,25 @@ def hasten(network: Any, speed: str) -> Any:
             f"joined ({error}); expected a UNet or a FLUX or Qwen-Image transformer. Leave speed "
             "out."
         ) from error
-    if speed == "compiled":
+    return _compiler(network) if speed == "compiled" else None
+
+
+def _compiler(network: Any) -> Callable[[bool], None]:
+    """Compiles a network, anew when it turns out that its weights come and go."""
+    said: bool | None = None
+
+    def compile_for(moves: bool) -> None:
+        nonlocal said
+        if moves == said:
+            return
+        import torch
         from torch._inductor import list_mode_options
 
-        mode = "max-autotune-no-cudagraphs" if _hooked(network) else "max-autotune"
+        if said is not None:
+            torch.compiler.reset()  # else the recorded graphs keep their memory
+        # A recorded graph reads weights where they lay: each move would have it recorded anew.
+        mode = "max-autotune-no-cudagraphs" if moves else "max-autotune"
         network.compile(options={**list_mode_options(mode), **_COMPILER})
-    return network
+        said = moves
 
-
-def _hooked(network: Any) -> bool:
-    """Whether weights come and go: recorded graphs would read where they no longer are."""
-    return getattr(network, "_hf_hook", None) is not None
+    return compile_for

@@ -25,6 +25,7 @@ from inpaint.memory import (
     is_out_of_memory,
     part_bytes,
     place,
+    vae_itemsize,
     weight_bytes,
 )
 from inpaint.turns import Turns
@@ -46,7 +47,8 @@ class FakePipe:
         self.dtype, self.vae_scale_factor = torch.float16, 1
         self.unet = SimpleNamespace(config=SimpleNamespace(sample_size=1))
         self.vae = SimpleNamespace(use_tiling=False, enable_slicing=lambda: None,
-                                   enable_tiling=self._tile)  # fmt: skip
+                                   enable_tiling=self._tile,
+                                   config=SimpleNamespace(force_upcast=False))  # fmt: skip
         self._exclude_from_cpu_offload = []
         self.log: list[str] = []
 
@@ -119,6 +121,15 @@ def test_a_mode_that_is_asked_for_is_taken(monkeypatch, mode):
     pipe = FakePipe()
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10**12)
     assert place(pipe, GPU, mode).mode == mode
+
+
+def test_an_autoencoder_that_overflows_in_half_precision_decodes_in_full():
+    pipe = FakePipe()
+    assert vae_itemsize(pipe) == 2
+    pipe.vae.config.force_upcast = True
+    assert vae_itemsize(pipe) == 4
+    pipe.dtype = torch.bfloat16  # holds all that float32 holds
+    assert vae_itemsize(pipe) == 2
 
 
 @pytest.mark.parametrize("kind", ["tiny_folder", "four_folder"])

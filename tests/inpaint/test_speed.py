@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from inpaint import InpaintError, fill, load_inpainter
+from inpaint.memory import place
 from inpaint.speed import hasten
 
 
@@ -21,9 +22,27 @@ def test_fused_paints_the_same(tiny_folder, nine, quick, picture, hole):
     assert any(getattr(m, "fused_projections", False) for m in fast.pipe.unet.modules())
 
 
+def test_joined_weights_move_with_the_rest(tiny_folder, nine, quick, picture, hole, monkeypatch):
+    """accelerate's real hooks, which leave what is made after them on the meta device."""
+    from accelerate import cpu_offload
+
+    from inpaint import pipeline
+
+    def layer_by_layer(pipe, device, *more):
+        placement = place(pipe, device, *more)
+        cpu_offload(pipe.unet, torch.device("cpu"))
+        return placement
+
+    monkeypatch.setattr(pipeline, "place", layer_by_layer)
+    moved = load_inpainter(tiny_folder, offline=True, speed="fused")
+    assert {p.device.type for p in moved.pipe.unet.parameters()} == {"meta"}
+    plain = fill(nine, picture, hole, "a pear", seed=3, settings=quick).image
+    fused = fill(moved, picture, hole, "a pear", seed=3, settings=quick).image
+    assert np.abs(plain.astype(int) - fused).max() <= 2
+
+
 def test_plain_touches_nothing():
-    network = nn.Linear(2, 2)
-    assert hasten(network, "plain") is network
+    assert hasten(nn.Linear(2, 2), "plain") is None
 
 
 def test_refuses():
@@ -33,14 +52,17 @@ def test_refuses():
         hasten(nn.Linear(2, 2), "fused")
 
 
-def test_compiled_as_diffusers_documents(tiny_folder, monkeypatch):
-    """Without recorded graphs where the weights come and go; with every setting known to torch."""
+def test_compiled_as_diffusers_documents(tiny_folder, quick, picture, hole, monkeypatch):
+    """Before a painting, once; anew without recorded graphs when weights begin to come and go."""
     asked: list[dict] = []
     monkeypatch.setattr(torch, "compile", lambda call, **told: asked.append(told) or call)
-    unet = load_inpainter(tiny_folder, offline=True).pipe.unet
-    hasten(unet, "compiled")
-    unet._hf_hook = object()
-    hasten(unet, "compiled")
+    fast = load_inpainter(tiny_folder, offline=True, speed="compiled")
+    assert not asked
+    for turn in range(3):
+        if turn == 2:
+            fast.placement.mode = "swap"
+        fast.paint(picture, hole, "a pear", seed=3, settings=quick)
+        assert len(asked) == (1, 1, 2)[turn]
     graphs, none = (told["options"] for told in asked)
     assert graphs["max_autotune"] and graphs["triton.cudagraphs"] and graphs["conv_1x1_as_mm"]
     assert none == {k: v for k, v in graphs.items() if k != "triton.cudagraphs"}
