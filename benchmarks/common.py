@@ -35,8 +35,8 @@ without it the same forward was seen to take 84 MB once and 139 another time."""
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-python", "pillow")
 
 
-def machine() -> dict[str, Any]:
-    """Where and with what a result was measured."""
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Where and with what a result was measured; of a GPU only where it was measured on one."""
     import torch
 
     about: dict[str, Any] = {
@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": None,
     }
-    if torch.cuda.is_available():
+    if device == "cuda" and torch.cuda.is_available():
         facts = torch.cuda.get_device_properties(0)
         about["gpu"] = {"name": facts.name, "memory_gb": round(facts.total_memory / 1e9, 1)}
         about["cuda"] = torch.version.cuda
@@ -114,6 +114,13 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+def clock_seconds(work: Callable[[], Any]) -> float:
+    """Seconds of one call by the clock, for what waits: for the disk, or for other threads."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def seconds(work: Callable[[], Any], device: str = "cpu") -> float:
@@ -270,17 +277,30 @@ def fresh(
     limit: int = 900,
     environment: Mapping[str, str] | None = None,
 ) -> Any:
-    """What ``python -m module --case JSON`` prints as its last line, from a new process."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, "--case", json.dumps(case)],
-        cwd=ROOT, env={**quiet_environment(), **(environment or {})}, capture_output=True,
-        text=True, timeout=limit, check=False,
-    )  # fmt: skip
+    """What ``python -m module --case JSON`` prints as its last line, from a new process.
+
+    Where that fails or takes longer than `limit` seconds: ``{"failed": why}``; see `whole`.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--case", json.dumps(case)],
+            cwd=ROOT, env={**quiet_environment(), **(environment or {})}, capture_output=True,
+            text=True, timeout=limit, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {limit} s"}
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         tail = " / ".join(done.stderr.strip().splitlines()[-3:])
         return {"failed": f"exit {done.returncode}: {tail}"[:400]}
     return json.loads(lines[-1])
+
+
+def whole(found: Any) -> Any:
+    """What `fresh` gave, where it did not fail; otherwise the benchmark ends with the reason."""
+    if isinstance(found, dict) and "failed" in found:
+        raise SystemExit(found["failed"])
+    return found
 
 
 def quiet_environment(device: str = "cpu") -> dict[str, str]:
@@ -312,8 +332,9 @@ def write(
     """Write a topic's JSON with the machine it was measured on, and say how the targets stand."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{topic}.json"
-    whole = {"topic": topic, "machine": machine(), **found}
-    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    device = "cuda" if topic.endswith("_cuda") else "cpu"
+    record = {"topic": topic, "machine": machine(device), **found}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for one in found.get("targets", ()):
         say(target_line(one))
     say(str(path))

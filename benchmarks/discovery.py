@@ -4,10 +4,11 @@
 
 The criteria alone, on attention rows in LLaVA-1.5-7B's shape (1,024 heads of 24 by 24 cells): one
 labelling call for all heads, and one for each. Then the whole of it, every pair from the picture's
-file to two numbers a head, with one phrase a picture (pairs drawn at random) and with four (RefCOCO
-has seven), against an eager forward keeping all attentions for each pair, then the loop: with the
-miniature's language model of 72 heads, and with random weights that have LLaVA-1.5-7B's 1,024 heads
-and an eighth of its width, where the forward counts for less, as on a GPU. Last, memory while 1,000
+file to two numbers a head, with one phrase a picture (few pairs drawn from many pictures) and with
+four, against an eager forward keeping all attentions for each pair, then the loop: with the
+miniature's language model of 72 heads, on eight pictures; and with random weights that have
+LLaVA-1.5-7B's 1,024 heads and an eighth of its width, where the forward counts for less, as on a
+GPU, on one picture, once. Last, memory while 1,000
 pairs are measured with the miniature, in a process of its own.
 """
 
@@ -212,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         runs = [whole(MINIATURE, pictures, each, args.rounds, Path(folder)) for each in (1, 4)]
         runs += [whole(many, 1, each, 1, Path(folder)) for each in (1, 4)]
-    memory = common.fresh("benchmarks.discovery", {"pictures": samples // 4, "each": 4})
+    memory = common.whole(common.fresh("benchmarks.discovery",
+                                       {"pictures": samples // 4, "each": 4}))  # fmt: skip
     common.show([entropy], {"ours": ".5f", "loop": ".5f", "loop/ours": ".1f"})
     common.show(runs, {"heads": "d", "phrases a picture": "d", "ours": ".3f", "loop": ".3f",
                        "loop/ours": ".2f", "model": "s"})  # fmt: skip
@@ -222,8 +224,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         common.target("criteria of every head: loop over ours", entropy["loop/ours"], 5,
                       most=False),
         *(common.target(f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
-                        "phrases a picture: loop over ours", run["loop/ours"], 5, most=False)
-          for run in runs if run["phrases a picture"] > 1),
+                        f"phrase{'s' if run['phrases a picture'] > 1 else ''} a picture: loop over "
+                        "ours", run["loop/ours"], 5, most=False)
+          for run in runs),
         common.target("memory over the pairs: end over a quarter", grown, 1.05),
     ]  # fmt: skip
     common.write("discovery", {"criteria": entropy, "whole": runs, "memory": memory,

@@ -16,6 +16,10 @@ from typing import Any
 from benchmarks import common, plots
 
 DOCS = common.ROOT / "docs"
+_ALONE = (
+    "phrases of one picture share its reading; with one phrase a picture both ways read it once, "
+    "and only the attentions that eager keeps and the loop over heads are saved"
+)
 WHY = {
     "an edit of 48 megapixels over one of 1: by words, on": (
         "the thing's own pixels are put in at the picture's resolution"
@@ -30,7 +34,9 @@ WHY = {
         "in, and prove that no other changed. It is also searched on a copy of 1,536 pixels where "
         "one of 1 megapixel has 1,000. On SDXL's canvas the same is a smaller part of the whole"
     ),
-    "whole discovery": (
+    "whole discovery, 72 heads, 1": _ALONE,
+    "whole discovery, 1,024 heads, 1": _ALONE,
+    "whole discovery, 72 heads, 4": (
         "the miniature has 72 heads, so the loop over heads is a small part of it, and a forward "
         "pass of each picture is left; in LLaVA-1.5-7B the loop has 1,024"
     ),
@@ -108,6 +114,7 @@ def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def unmeasured(found: Mapping[str, Any]) -> list[str]:
     """What needs a GPU and was not measured on one."""
     missing = [words for topic, words in ON_GPU.items() if topic not in found]
+    missing += [f"rows of {model}" for model in found.get("rows_cuda", {}).get("not yet", ())]
     if not missing:
         return []
     return [f"Not measured, for want of a GPU: {'; '.join(missing)}. "
@@ -130,20 +137,23 @@ def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[st
     lines = []
     for one in result["ratios"]:
         cells = [by.get((one["model"], one["tokens"], way), {}) for way in plots.ROW_WAYS]
+        fresh = not all("times" in cell for cell in cells if "seconds" in cell)
         lines.append((
             one["model"], f"{one['tokens']:,}",
-            *(c.get("failed") or f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}"
+            *(c.get("failed")
+              or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
               for c in cells),
             seconds(by.get((one["model"], one["tokens"], plots.ROW_FLOOR), {}).get("seconds")),
-            *(f"{ratio(one[f'eager/{ours} time'])} / {ratio(one[f'eager/{ours} memory'])}"
-              for ours in ("every", "three")),
-            ratio(one["every/sdpa time"]),
+            *(f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
+              f"{ratio(one[f'eager/{ours} memory'])}" for ours in ("every", "three")),
+            "–" if fresh else ratio(one["every/sdpa time"]),
         ))  # fmt: skip
     heads = ("model", "tokens", *plots.ROW_WAYS, "floor", "eager over every head",
              "eager over three heads", "every head over sdpa")  # fmt: skip
     return [f"## {title}", "", *_about("rows", result),
             *_shown(picture, "time and memory against tokens"),
-            "Seconds / megabytes beyond the model; ratios of both.", "",
+            "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
+            "in the plot, have fresh memory in them, so no ratio is taken.", "",
             *table(lines, heads)]  # fmt: skip
 
 
@@ -221,7 +231,7 @@ def painting_section(result: Mapping[str, Any]) -> list[str]:
             *_shown("performance_megapixels.png", "time against megapixels"),
             "Seconds of a whole edit; in brackets: computed from a few steps.", "",
             *table(lines, ("", *(f"{s:g} MP" for s in sizes))),
-            "Paintings a minute on a picture of 256 by 256, finding included:", "",
+            "Paintings a minute of CPU time on a picture of 256 by 256, finding included:", "",
             *table(many, ("", "a minute"))]  # fmt: skip
 
 
@@ -245,10 +255,11 @@ def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
 
 def modes_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL in every memory mode."""
-    lines = [(r["mode"], f"{r['peak_gb']:.1f}", f"{r['place_s']:.1f}", seconds(r["step_s"]))
-             for r in result["modes"]]  # fmt: skip
+    lines = [(r["mode"], f"{r['peak_gb']:.1f}", f"{r['place_s']:.1f}", seconds(r["step_s"]),
+              seconds(r["turn_s"])) for r in result["modes"]]  # fmt: skip
     return ["### SDXL in every memory mode", "", about(result["machine"]), "",
-            *table(lines, ("mode", "peak, GB", "placing, s", "a step, s"))]  # fmt: skip
+            *table(lines, ("mode", "peak, GB", "placing, s", "a step, s",
+                           "a turn, s"))]  # fmt: skip
 
 
 def startup_section(result: Mapping[str, Any]) -> list[str]:
@@ -267,14 +278,17 @@ def scaling_section(result: Mapping[str, Any]) -> list[str]:
 
 def workers_section(result: Mapping[str, Any]) -> list[str]:
     """A batch with workers."""
-    lines = [(w["way"], f"{w['rows a minute']:.0f}", ratio(w["gain"]), f"{w['start']:.0f}",
-              f"{w['pause']:.1f}", f"{w['not given']:.0f}") for w in result["ways"]]  # fmt: skip
+    slowest = {name: 60 / max(r["row"] for r in runs) for name, runs in result["rounds"].items()}
+    lines = [(w["way"], f"{w['rows a minute']:.0f} ({slowest[w['way']]:.0f})", ratio(w["gain"]),
+              f"{w['start']:.0f}", f"{w['pause']:.1f}", f"{w['not given']:.0f}")
+             for w in result["ways"]]  # fmt: skip
     heads = ("", "rows a minute", "gain", "start, s", "pause, s", "not given, s")
     model = result["model"]
     said = ", ".join(f"{m['workers']}: {m['gain']:.1f}×" for m in result["modelled"])
     return ["## Batches with workers", "", about(result["machine"]), "", *_doc("batch_scaling"),
             f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
-            "minutes, not part of `make bench`):", "", *table(lines, heads),
+            "minutes, not part of `make bench`), the faster of two rounds and the slower in "
+            "brackets:", "", *table(lines, heads),
             "Pictures of as many threads are the same "
             f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
             f"apart by at most {result['threads apart']} of 255.", "",

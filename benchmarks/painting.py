@@ -90,7 +90,7 @@ def measure(
     at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
                    if size <= _WHOLE_UP_TO]  # fmt: skip
     light, heavier = edits(editor, sizes, heavy, usual or {})
-    light[WORDS, sizes[0]]()
+    light[WORDS, sizes[-1]]()  # not the first: its picture would be read already
     memory = {}
     for key in [key for key in light if key[1] in sizes[::2]]:
         with common.Peak() as peak:

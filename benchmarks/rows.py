@@ -10,7 +10,8 @@ finding does. The floor is of a whole forward: the larger of its operations over
 of matrix products and its weights over the measured bandwidth. Memory is the most beyond the model:
 on a CPU of a process for each way, on a GPU as torch counts it. Times are taken in turn, and freed
 memory stays with the process: fresh gigabytes would count against eager alone. On a CPU those of
-more than 3,000 tokens are taken once, where memory is measured, and have it fresh.
+more than 3,000 tokens are taken once, where memory is measured, and have it fresh: they cannot be
+compared.
 """
 
 from __future__ import annotations
@@ -215,13 +216,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.tiny:
         models, tokens = (stand_ins.TINY.name,), (40,)
     rows: list[dict[str, Any]] = []
-    for model in models:
+    for number, model in enumerate(models, 1):
         rows += measure(model, tokens, args.rounds, args.device, print)
         common.let_go(args.device)
         found = ratios(rows)
         common.write(common.topic("rows", args.device),
                      {"device": args.device, "rows": rows, "ratios": found,
-                      "targets": targets(found)}, args.out)  # fmt: skip
+                      "not yet": models[number:], "targets": targets(found)}, args.out)  # fmt: skip
     common.show(rows, {"tokens": "d", "seconds": ".4f", "bytes": ",d", "way": "s"})
     return 0
 

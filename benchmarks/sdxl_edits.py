@@ -103,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from inpaint.unet import UNetInpainter
 
     parser = common.parser(__doc__)
+    parser.set_defaults(rounds=None)
     args = parser.parse_args(argv)
     common.needs_gpu(args)
     common.begin(args)

@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,16 +60,10 @@ def case(given: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for programs in given["beside"]:
         with busy(programs):
-            taken = [_clock(edit) for _ in range(given["rounds"])]
+            taken = [common.clock_seconds(edit) for _ in range(given["rounds"])]
         turns = os.environ.get("GOMP_SPINCOUNT")
         found.append({"programs": programs, "turns": turns, **common.timing(taken)})
     return found
-
-
-def _clock(work: Any) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def measure(rounds: int, beside: Sequence[int] = BESIDE, tiny: bool = False) -> list[dict]:
@@ -78,10 +71,8 @@ def measure(rounds: int, beside: Sequence[int] = BESIDE, tiny: bool = False) -> 
     told = {"rounds": rounds, "beside": list(beside), "tiny": tiny}
     rows = []
     for way, said in WAYS.items():
-        found = common.fresh("benchmarks.waiting", told,
-                             environment={"OMP_NUM_THREADS": str(THREADS), **said})  # fmt: skip
-        if "failed" in found:
-            raise SystemExit(f"{way}: {found['failed']}")
+        environment = {"OMP_NUM_THREADS": str(THREADS), **said}
+        found = common.whole(common.fresh("benchmarks.waiting", told, environment=environment))
         rows += [{"way": way, **one} for one in found]
         print(f"{way}: {found}", flush=True)
     return rows
