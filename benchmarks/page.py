@@ -301,13 +301,15 @@ def waiting_section(result: Mapping[str, Any]) -> list[str]:
     """Threads beside other programs."""
     by = {(r["way"], r["programs"]): r for r in result["rows"]}
     counts = [one["programs"] for one in result["gains"]]
-    lines = [(way, *(seconds(by[way, n]["median"]) for n in counts))
+    lines = [(way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}"
+                     for n in counts))
              for way in dict.fromkeys(r["way"] for r in result["rows"])]  # fmt: skip
-    lines.append(("libgomp's over ours", *(ratio(g["libgomp/ours"]) for g in result["gains"])))
+    lines.append(("libgomp's over a worker's", *(f"{ratio(g['median'])} / {ratio(g['most'])}"
+                                                 for g in result["gains"])))  # fmt: skip
     heads = ("", *("alone" if not n else f"beside {n}" for n in counts))
     return ["## Beside other programs", "", about(result["machine"]), "", *_doc("waiting"),
-            "Seconds by the clock, medians (`python -m benchmarks.waiting`, not part of "
-            "`make bench`):", "", *table(lines, heads)]  # fmt: skip
+            "Seconds by the clock, median and most of eight edits (`python -m benchmarks.waiting`, "
+            "not part of `make bench`):", "", *table(lines, heads)]  # fmt: skip
 
 
 def _about(topic: str, result: Mapping[str, Any]) -> list[str]:

@@ -97,7 +97,7 @@ def measure(
             light[key]()
         memory[key] = {"bytes": peak.bytes}
     common.keep_freed()
-    timed = common.in_turn(light, rounds)
+    timed = common.in_turn(light, rounds, warm=False)  # each way was, where memory was measured
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
     rows = [{"way": key[0], "megapixels": key[1], "seconds": t["least"], "times": t,
              **memory.get(key, {})} for key, t in timed.items()]  # fmt: skip

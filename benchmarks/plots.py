@@ -25,10 +25,10 @@ def rows(result: Mapping[str, Any]) -> Any:
         for axis, name, scale in zip(axes, ("seconds", "bytes"), (1, 1e6), strict=True):
             points = [(r["tokens"], r[name] / scale) for r in own if r.get(name)]
             in_turn = len(points) if name == "bytes" else sum("times" in r for r in own)
+            rest = points[max(0, in_turn - 1) :] if in_turn < len(points) else ()
+            _line(axis, rest, None, colour, hollow=True)
             # SDPA's line lies under ours: it is drawn wide.
             _line(axis, points[:in_turn], way, colour, wide=way == "sdpa")
-            _line(axis, points[max(0, in_turn - 1):] if in_turn < len(points) else (), None,
-                  colour, hollow=True)  # fmt: skip
     for axis, title in zip(axes, ("seconds of a forward", "megabytes beyond the model"),
                            strict=True):  # fmt: skip
         _logarithmic(axis, "tokens", title, sorted({r["tokens"] for r in result["rows"]}))

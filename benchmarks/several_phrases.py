@@ -70,7 +70,7 @@ def measure(rounds: int, device: str = "cpu", counts: Sequence[int] = COUNTS) ->
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write several_phrases.json."""
     parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=7)
+    parser.set_defaults(rounds=5)
     args = parser.parse_args(argv)
     common.one_thread()
     rows = measure(1 if args.tiny else args.rounds, args.device)

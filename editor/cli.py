@@ -19,7 +19,6 @@ from editor.commands.common import (
     show,
 )
 from editor.errors import GroundbrushError
-from editor.threads import wait_briefly
 
 DONE, UNMET, USAGE = 0, 1, 2
 Command = Callable[[argparse.Namespace], int]
@@ -72,7 +71,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     args = build_parser().parse_args(argv)
-    wait_briefly()
     try:
         return int(args.run(args))
     except GroundbrushError as error:

@@ -1,4 +1,4 @@
-"""Threads: how many, how long they wait for each other awake, and who begins them."""
+"""Threads of a worker: how many, how long they wait for each other awake, and who begins them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 TURNS = 1000
-"""Turns that a thread waits awake for the others of its team before it sleeps.
+"""Turns that a worker's thread waits awake for the others of its team before it sleeps.
 
 A step of a model is hundreds of short pieces that all threads of a team must end together. libgomp
 lets those that are done first wait awake for milliseconds (300,000 turns). Where another program
-has the CPU of the last one, the others then hold the CPU that it could have, at every piece. With
-none at all two threads are no faster than one. ``benchmarks.waiting`` measures it.
+has the CPU of the last one, the others then hold the CPU that it could have, at every piece: some
+edits then take many times as long as others, and workers, whom a cluster gives a low priority, may
+not come to an end. With few turns two threads lose a third where they are alone; a single one waits
+for nobody. ``benchmarks.waiting`` measures both, and docs/performance.md shows it.
 """
-
-
-def wait_briefly() -> None:
-    """Let this process' threads wait for each other awake but for `TURNS` turns.
-
-    libgomp reads it when torch is imported, so it comes before that. What the environment says of
-    waiting already stays.
-    """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = str(TURNS)
 
 
 def keep_to(cpus: int) -> None:
@@ -41,7 +33,8 @@ def keep_to(cpus: int) -> None:
     """
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", threads.split(",")[0].strip())
-    wait_briefly()
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = str(TURNS)
 
 
 class OneThread:

@@ -248,8 +248,8 @@ def test_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert waiting.main(["--tiny", "--rounds", "1", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "waiting.json").read_text(encoding="utf-8"))
     assert [(r["way"], r["programs"], r["turns"]) for r in found["rows"]] == [
-        ("libgomp's turns", 0, None), ("libgomp's turns", 1, None), ("ours", 0, "1000"),
-        ("ours", 1, "1000")]  # fmt: skip
+        ("libgomp's turns", 0, None), ("libgomp's turns", 1, None),
+        ("a worker's", 0, "1000"), ("a worker's", 1, "1000")]  # fmt: skip
     assert "gains" in found and "Beside other programs" in page.page({"waiting": found})
 
 

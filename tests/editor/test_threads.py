@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from editor.cli import main
 from editor.threads import OneThread, keep_to
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -60,16 +59,6 @@ def test_the_libraries_follow() -> None:
     assert done.stdout.split() == ["1", "1"]
     if "GOMP_SPINCOUNT" in done.stderr:  # libgomp, not another OpenMP
         assert "GOMP_SPINCOUNT = '1000'" in done.stderr
-
-
-def test_the_command_line_waits_briefly_and_leaves_the_threads(
-    unsaid: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["presets"]) == 0
-    assert said() == {"GOMP_SPINCOUNT": "1000"}
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert main(["presets"]) == 0
-    assert said() == {"GOMP_SPINCOUNT": "7"}
 
 
 def test_one_thread_does_everything_whoever_asks() -> None:
