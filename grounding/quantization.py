@@ -53,6 +53,7 @@ def loading_options(kind: str | None, dtype: torch.dtype, device: torch.device) 
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_use_double_quant=True,
-        llm_int8_skip_modules=list(_KEPT),
+        # Matched from the start of a layer's full name, which has "model." and more before these.
+        llm_int8_skip_modules=[f".*{name}" for name in _KEPT],
     )
     return {"quantization_config": config, "device_map": {"": device}}

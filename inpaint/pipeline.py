@@ -97,6 +97,8 @@ def load_inpainter(
             loras=loras,
             controlnet=entry,
         )
+        if loras and speed != "plain":
+            pipe.fuse_lora()  # joined projections are made of the weights beneath the adapters
         compile_for = hasten(getattr(pipe, "transformer", None) or pipe.unet, speed)
         placement = place(pipe, where, memory, turns)
         placement.compile_for = compile_for

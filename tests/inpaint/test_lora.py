@@ -53,6 +53,20 @@ def save_lora(inpainter, folder):
 
 
 @needs_peft
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_joined_projections_keep_the_adapter(
+    tiny_folder, nine, picture, hole, quick, tmp_path, scale
+):
+    loras = [{"path": str(save_lora(nine, tmp_path / "lora")), "scale": scale}]
+    plain, joined = (
+        fill(load_inpainter(tiny_folder, offline=True, loras=loras, speed=speed),
+             picture, hole, "red", settings=quick).image.astype(int)
+        for speed in ("plain", "fused")
+    )  # fmt: skip
+    assert np.abs(plain - joined).max() <= 2
+
+
+@needs_peft
 def test_an_adapter_changes_the_picture_by_its_scale(
     tiny_folder, nine, picture, hole, quick, tmp_path
 ):
