@@ -63,7 +63,18 @@ def check_prompt(prompt: Any) -> str:
             f"prompt: got {describe(prompt)}; expected words, such as 'a green pear', "
             'or exactly "" to paint without words (removal).'
         )
-    return prompt
+    return check_text("prompt", prompt)
+
+
+def check_text(name: str, value: Any) -> str:
+    """Return `value` if it is a string that can be written as UTF-8: no half a character."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InpaintError(
+            f"{name}: got {describe(value)}; expected a string of whole Unicode characters."
+        ) from None
+    return str(value)
 
 
 def check_seed(seed: Any) -> int:

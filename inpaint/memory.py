@@ -151,11 +151,9 @@ def own_pixels(pipe: Any) -> int:
 
 
 def vae_itemsize(pipe: Any) -> int:
-    """Bytes of a number while decoding: diffusers does it in float32 where half overflows."""
-    import torch
-
-    upcast = pipe.dtype == torch.float16 and getattr(pipe.vae.config, "force_upcast", False)
-    return 4 if upcast else int(pipe.dtype.itemsize)
+    """Bytes of a number while decoding: UNets' autoencoders that overflow do it in float32."""
+    upcast = hasattr(pipe, "unet") and getattr(pipe.vae.config, "force_upcast", False)
+    return max(4 if upcast else 0, int(pipe.dtype.itemsize))
 
 
 @dataclass(eq=False)
@@ -216,6 +214,8 @@ class Placement:
         if self.mode == "offload":
             # Between two paintings nothing of it is there; the largest part will be.
             free -= max(part_bytes(self.pipe).values(), default=0)
+        elif self.turns is not None and self.turns.away(GROUP):
+            free -= sum(part_bytes(self.pipe).values())
         if self.turns is not None and self.turns.exclusive:
             free += self.turns.weight(GROUP)
         tiled = bool(getattr(self.pipe.vae, "use_tiling", False))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inpaint.checks import check_text
 from inpaint.errors import InpaintError
 
 SCHEDULERS = {
@@ -128,8 +129,7 @@ class InpaintSettings:
                 f"strength: got {self.strength} with {self.steps} steps, which leaves none to "
                 f"execute; expected at least {1 / self.steps:.3g}, or more steps."
             )
-        if not isinstance(self.negative_prompt, str):
-            raise InpaintError(f"negative_prompt: got {self.negative_prompt!r}; expected a string.")
+        check_text("negative_prompt", self.negative_prompt)
         if self.scheduler is not None:
             check_choice("scheduler", self.scheduler, tuple(SCHEDULERS))
         check_choice("buckets", self.buckets, BUCKETS)

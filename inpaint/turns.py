@@ -53,6 +53,10 @@ class Turns:
         there = [g for name, g in self._groups.items() if name != besides and name in self._there]
         return sum(weight_bytes(network) for group in there for network in group)
 
+    def away(self, name: str) -> bool:
+        """Whether a group has left the accelerator for another."""
+        return bool(self._groups.get(name)) and name not in self._there
+
     def share(self) -> None:
         """From now on one group at a time is on the accelerator."""
         with self._free:
