@@ -414,7 +414,9 @@ class Editor:
         """The picture as the models read it; kept until another one comes."""
         with self._lock:
             if self._seen is None or not same_pixels(self._seen[0], picture.pixels):
-                self._seen = (picture.pixels, self.models.grounder().look(picture.pixels))
+                grounder = self.models.grounder()
+                view = self.models.looking(lambda: grounder.look(picture.pixels))
+                self._seen = (picture.pixels, view)
             return self._seen[1]
 
     def check_find(self, phrase: str) -> str:
@@ -428,8 +430,8 @@ class Editor:
 
     def _find(self, picture: Picture, phrase: str) -> Grounding:
         phrase = self.check_find(phrase)
-        with translate(GroundingError):
-            return self.models.grounder().ground(self.look(picture), phrase)
+        grounder, view = self.models.grounder(), self.look(picture)
+        return self.models.looking(lambda: grounder.ground(view, phrase))
 
     def _paint(
         self,

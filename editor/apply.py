@@ -21,7 +21,6 @@ from editor.mask_source import encode_mask
 from editor.painting import Callbacks, settings_for
 from editor.plan import Plan, Step
 from editor.recipe import carried, make_request
-from grounding.errors import GroundingError
 from grounding.metrics import mask_iou
 from multiobject.errors import MultiObjectError
 
@@ -109,9 +108,10 @@ def everything(
 
     known = editor.models.words
     refusal = partial(_refusal, known) if known else None
-    with translate(GroundingError, MultiObjectError):
-        return ground_all(
-            editor.models.grounder(), editor.look(picture), sentence, mode=mode, refusal=refusal
+    grounder, view = editor.models.grounder(), editor.look(picture)
+    with translate(MultiObjectError):
+        return editor.models.looking(
+            lambda: ground_all(grounder, view, sentence, mode=mode, refusal=refusal)
         )
 
 
@@ -152,11 +152,9 @@ def find_targets(
 
     grounder = editor.models.grounder()
     asked = [k for k, step in enumerate(steps) if step.at is None]
-    with translate(GroundingError, MultiObjectError):
-        found = find_places(
-            grounder, editor.look(picture),
-            [(steps[k].find, steps[k].count) for k in asked],
-        )  # fmt: skip
+    wanted, view = [(steps[k].find, steps[k].count) for k in asked], editor.look(picture)
+    with translate(MultiObjectError):
+        found = editor.models.looking(lambda: find_places(grounder, view, wanted))
     targets: list[list[np.ndarray] | None] = [None] * len(steps)
     for k, places in zip(asked, found, strict=True):
         targets[k] = [place.mask for place in places]

@@ -140,11 +140,12 @@ class Judge:
 
     def _view(self, pixels: np.ndarray) -> View:
         # Not through the editor's kept view: the picture itself is asked about again later.
-        return self._editor.models.grounder().look(pixels)
+        grounder = self._editor.models.grounder()
+        return self._editor.models.looking(lambda: grounder.look(pixels))
 
     def _ground(self, view: View, phrase: str) -> Grounding:
-        with translate(GroundingError):
-            return self._editor.models.grounder().ground(view, phrase)
+        grounder = self._editor.models.grounder()
+        return self._editor.models.looking(lambda: grounder.ground(view, phrase))
 
     @cached_property
     def _before(self) -> Grounding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from editor.errors import GroundbrushError, translate
 from editor.presets import Preset, resolve
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OnLoad = Callable[[str], None]
+T = TypeVar("T")
 _LOAD_NAMES = ("revision", "variant", "scheduler", "vae", "vae_revision", "memory", "tiling",
                "loras", "controlnet", "speed")  # fmt: skip
 _LOOKING = "looking"  # what the models that find share the accelerator as
@@ -110,6 +111,36 @@ class Models:
         with self._lock, translate(InpaintError):
             return self._inpainter
 
+    def looking(self, work: Callable[[], T]) -> T:
+        """What some work of the models that find gives; where memory runs out, the painter leaves.
+
+        Raises
+        ------
+        GroundbrushError
+            Where that does not suffice, and for what the models refuse.
+        """
+        for room in (self._make_room, lambda: False):
+            try:
+                with translate(GroundingError):
+                    return work()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                error.__traceback__ = None  # it holds what the failed try had made
+            if not room():
+                break
+        raise GroundbrushError(
+            "out of memory looking at the picture; expected it to fit. Close other programs, or "
+            "load the preset with memory='swap', or take one with a smaller model"
+        )
+
+    def _make_room(self) -> bool:
+        """Let the painter leave the accelerator, from now on whenever others look."""
+        if self._turns is None or not self._turns.make_room(_LOOKING):
+            return False
+        self._tell("memory ran out: the models now take turns on the accelerator")
+        return True
+
     @cached_property
     def _grounder(self) -> Grounder:
         turns = self._turns
@@ -121,9 +152,8 @@ class Models:
             try:
                 found = self._load_grounder()
             except GroundingError as error:
-                if not is_out_of_memory(error) or not turns.make_room(_LOOKING):
+                if not is_out_of_memory(error) or not self._make_room():
                     raise
-                self._tell("memory ran out: the models now take turns on the accelerator")
                 found = self._load_grounder()
         networks = networks_in(found)
         turns.add(_LOOKING, networks)

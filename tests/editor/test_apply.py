@@ -30,6 +30,7 @@ class SquarePainter:
         preset = SimpleNamespace(inpainter={})
         usual = SimpleNamespace(dilate=1 / 6, spare=True)
         self.models = SimpleNamespace(words=None, grounder=lambda: None, preset=preset,
+                                      looking=lambda work: work(),
                                       inpaint_settings=lambda **_: usual)  # fmt: skip
         self.painted: list[tuple[str, str | None, int, int | None]] = []
 

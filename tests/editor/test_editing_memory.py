@@ -225,3 +225,40 @@ def test_a_preset_may_name_a_controlnet(tmp_path):
     follows = {a: settings_for(editor, make_request(a, **k)).control for a, k in kinds.items()}
     assert follows == {"edit": "picture", "remove": "surroundings", "extend": "surroundings"}
     assert InpaintSettings().control == "picture"
+
+
+class NoRoom:
+    """Work that runs out of memory so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self) -> str:
+        self.times -= 1
+        if self.times >= 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "found"
+
+
+def test_where_looking_runs_out_of_memory_the_painter_leaves():
+    told = []
+    models = Models(load_preset("miniature"), device="cpu", on_load=told.append)
+    turns = Turns(torch.device("cpu"))
+    turns.add("inpainter", [torch.nn.Linear(2, 2)])
+    models.__dict__["_turns"] = turns
+    assert models.looking(NoRoom(1)) == "found"
+    assert told == ["memory ran out: the models now take turns on the accelerator"]
+    assert turns.exclusive and turns.away("inpainter")
+    with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
+        models.looking(NoRoom(1))  # nobody is left who could leave
+
+
+def test_running_out_of_memory_while_looking_is_an_error_of_ours(editor, picture, monkeypatch):
+    def encode(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(editor.models.grounder().lvlm, "encode", encode)
+    for ask in (lambda: editor.ground(picture[::-1].copy(), "the apple"),
+                lambda: editor.ground_all(picture[::-1].copy(), "the apple")):  # fmt: skip
+        with pytest.raises(GroundbrushError, match="out of memory looking at the picture"):
+            ask()
