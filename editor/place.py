@@ -112,8 +112,9 @@ def segment_on(editor: Editor, picture: Picture) -> Any:
 
     def segment(**prompt: Any) -> tuple[np.ndarray, np.ndarray]:
         view = editor.look(picture)
+        scales = {"box": np.tile(view.scale_xy, 2), "points": np.array(view.scale_xy)}
         scaled: dict[str, Any] = {
-            name: np.asarray(value, float) / view.scale if name in ("box", "points") else value
+            name: np.asarray(value, float) / scales[name] if name in scales else value
             for name, value in prompt.items()
         }
         with translate(GroundingError):

@@ -237,11 +237,28 @@ def check_words(name: str, value: Any) -> str:
     Raises
     ------
     GroundbrushError
-        For anything else, or blanks only.
+        For anything else, blanks only, or text that is none.
     """
     if not isinstance(value, str) or not value.strip():
         raise GroundbrushError(
             f"{name} is {value!r}; expected some words that say what to {name}, "
             "e.g. 'the red apple'"
         )
+    check_text(name, value)
     return " ".join(value.split())
+
+
+def check_text(name: str, value: str) -> None:
+    """Refuse text with half a character in it, as a terminal of another encoding gives.
+
+    Raises
+    ------
+    GroundbrushError
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise GroundbrushError(
+            f"{name} is {value!r}, which is not whole text at character {error.start + 1}; "
+            "expected Unicode: type the words again, or give them in UTF-8"
+        ) from None

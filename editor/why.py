@@ -100,7 +100,7 @@ def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
     with translate(GroundingError):
         reading = editor.models.grounder().read(view, [found.phrase], found.heads)[0]
     rows = np.asarray(reading.rows)
-    region = tuple(v * view.scale for v in view.encoded.tokens.region_xyxy)
+    region = view.enlarged(view.encoded.tokens.region_xyxy)
     sums, entropies = attention_sums(rows[None])[0], spatial_entropy(rows)
     heads = tuple(
         HeadView(head, float(total), float(entropy), _over(small, row, region, picture.size))

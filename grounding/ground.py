@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from grounding.boxes import BoxSettings, map_boxes, settled_map
 from grounding.edges import refine_edges
@@ -116,8 +117,26 @@ def _proposal_settings(values: Mapping[str, Any]) -> ProposalSettings:
     return ProposalSettings(**given)
 
 
+class Searched:
+    """A picture, and the smaller copy of it that is searched."""
+
+    image: np.ndarray
+    proxy: np.ndarray
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """The picture's pixels per pixel of the copy, by axis: in a strip, rounding parts them."""
+        (height, width), (rows, columns) = self.image.shape[:2], self.proxy.shape[:2]
+        return width / columns, height / rows
+
+    def enlarged(self, box: ArrayLike) -> Box:
+        """A box of the copy, (4,) xyxy, in the picture's own pixels."""
+        x0, y0, x1, y1 = (np.asarray(box, np.float64) * np.tile(self.scale_xy, 2)).tolist()
+        return x0, y0, x1, y1
+
+
 @dataclass(frozen=True, eq=False)
-class View:
+class View(Searched):
     """A picture both models have read, so that further phrases are cheap.
 
     `image` is the caller's array; `scale` is its pixels per pixel of the searched copy.
@@ -290,7 +309,7 @@ class Grounder:
         common: dict[str, Any] = {
             "phrase": phrase, "status": status, "reason": reason, "presence": presence,
             "heads": self.lvlm.heads, "token_map": weighed.combined,
-            "region": _scaled(weighed.grid, view.scale),
+            "region": view.enlarged(weighed.grid),
         }  # fmt: skip
         surer = sorted(again.others if again else (), key=lambda other: -other[1])
         rest = [
@@ -298,9 +317,9 @@ class Grounder:
             for p, s in zip(ranked[1:], scores[1:], strict=True)
             if all(apart(p, place) for place in (ranked[0], *(other for other, _ in surer)))
         ]
-        rivals = tuple(Candidate(_scaled(p.box, view.scale), s, p.mask) for p, s in surer + rest)
+        rivals = tuple(Candidate(view.enlarged(p.box), s, p.mask) for p, s in surer + rest)
         if status == "absent":
-            guess = tuple(Candidate(_scaled(p.box, view.scale), s, p.mask)
+            guess = tuple(Candidate(view.enlarged(p.box), s, p.mask)
                           for p, s in zip(ranked[:1], scores[:1], strict=True))  # fmt: skip
             nothing = np.zeros(view.image.shape[:2], bool)
             score = min(scores[:1], default=0.0)
@@ -339,11 +358,6 @@ def _enlarged(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     if mask.shape[::-1] == size_wh:
         return mask
     return cv2.resize(mask.view(np.uint8) * 255, size_wh, interpolation=cv2.INTER_LINEAR) >= 128
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    x0, y0, x1, y1 = (float(v) * scale for v in box)
-    return x0, y0, x1, y1
 
 
 def _tight(mask: np.ndarray) -> Box:

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from grounding.errors import GroundingError
 from grounding.maps import combine_maps, pseudo_mask
 
 if TYPE_CHECKING:
     from grounding.lvlm import LVLM, EncodedImage
     from grounding.reading import Reading
 
+_LONGEST = 1000
+"""Characters of a phrase that is read; the time it takes grows with their square."""
 _CLAUSE = re.compile(
     r"^(?P<thing>.+?),?\s+(?:but\s+)?(?:that|which|who)\s*(?P<verb>is|are|['’]s|['’]re)\s*"
     r"(?:(?<=is)n['’]t|(?<=are)n['’]t|not)\s+(?P<rest>.+)$",
@@ -63,6 +66,17 @@ class Negation:
     excluded: str
 
 
+def whole_text(phrase: str) -> str:
+    """A phrase with its white space tidied; GroundingError where it holds half a character."""
+    try:
+        phrase.encode()
+    except UnicodeEncodeError as error:
+        raise GroundingError(
+            f"phrase {phrase!r} is not whole text at character {error.start + 1}; expected Unicode"
+        ) from None
+    return " ".join(phrase.split())
+
+
 def read_negation(phrase: str) -> Negation | None:
     """Split a phrase into what is meant and what is not; None where nothing is negated.
 
@@ -79,6 +93,8 @@ def read_negation(phrase: str) -> Negation | None:
     >>> read_negation("the knot")
     """
     text = " ".join(phrase.split())
+    if len(text) > _LONGEST:
+        return None
     if found := _PREFIX.match(text):
         thing, verb, rest = f"{found['before']}{found['noun']}", "is", found["rest"]
     elif found := _CLAUSE.match(text):

@@ -64,7 +64,8 @@ class Asked:
     def number(self) -> int | None:
         """How many the phrase says there are."""
         said = [m.lower() for m in (*self.phrase.modifiers, self.phrase.text.split()[0])]
-        known = [int(w) if w.isdigit() else NUMBERS[w] for w in said if w.isdigit() or w in NUMBERS]
+        known = [int(w) if w.isdecimal() else NUMBERS[w] for w in said
+                 if w.isdecimal() or w in NUMBERS]  # fmt: skip
         return known[0] if known and known[0] > 0 and self.phrase.plural else None
 
 

@@ -142,7 +142,8 @@ def oracle_masks(grounder: Grounder, view: View, told: Told) -> list[np.ndarray]
     true = {i: mask for i, mask in true.items() if mask.any()}
     made: dict[int, np.ndarray] = {}
     if true:
-        boxes = np.array([tight_box(mask) for mask in true.values()]) / view.scale
+        boxes = np.array([tight_box(mask) for mask in true.values()])
+        boxes = boxes / np.tile(view.scale_xy, 2)
         logits, _ = grounder.segmenter.prompt_logits(view.embedding, boxes=boxes)
         for offered, (number, mask) in zip(logits, true.items(), strict=True):
             masks = [grounder.segmenter.full_mask(view.embedding, one, (width, height))

@@ -238,7 +238,7 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
 
 def _number(word: str) -> int | None:
     low = word.lower()
-    if low.isdigit():
+    if low.isdecimal():  # "²" is a digit, and no number to int()
         value = int(low)
     elif low in words.NUMBERS:
         value = words.NUMBERS[low]

@@ -21,9 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from grounding.edges import refine_edges
 from grounding.errors import GroundingError
-from grounding.ground import GroundingSettings, _shrink, _tight
+from grounding.ground import GroundingSettings, Searched, _shrink, _tight
 from grounding.metrics import box_iou, box_iou_pairwise
-from grounding.result import Box, Candidate, Grounding
+from grounding.result import Candidate, Grounding
+from grounding.wording import whole_text
 
 if TYPE_CHECKING:
     from grounding.segment import ImageEmbedding, Segmenter
@@ -100,7 +101,7 @@ class NoLVLM:
 
 
 @dataclass(eq=False)
-class Seen:
+class Seen(Searched):
     """A picture that a backend has read; as `grounding.ground.View`, the segmenter's part lazy."""
 
     image: NDArray[np.uint8]
@@ -123,12 +124,6 @@ class Seen:
     def size_wh(self) -> tuple[int, int]:
         """Width and height of the searched copy."""
         return self.proxy.shape[1], self.proxy.shape[0]
-
-    def enlarged(self, box: NDArray[np.float64]) -> Box:
-        """A box in the picture's own pixels; each axis by itself, as the copy was rounded."""
-        height, width = self.image.shape[:2]
-        x0, y0, x1, y1 = (box * np.tile((width, height), 2) / np.tile(self.size_wh, 2)).tolist()
-        return x0, y0, x1, y1
 
 
 class Backend(ABC):
@@ -231,7 +226,7 @@ class Backend(ABC):
         return [self._ground(view, phrase) for phrase in phrases]
 
     def _ground(self, seen: Seen, phrase: str) -> Grounding:
-        words = " ".join(phrase.split())
+        words = whole_text(phrase)
         if not words:
             raise GroundingError("the phrase is empty; name a thing, such as 'the red cup'")
         start = time.perf_counter()

@@ -58,6 +58,7 @@ class GroundingDino(Backend):
         self._model = model.eval().requires_grad_(False)
         self._tokenizer, self._processor = tokenizer, processor
         self._lock = threading.Lock()
+        self._backbone = model.model.backbone  # in `_detect` something else stands in its place
 
     @classmethod
     def load(
@@ -104,7 +105,7 @@ class GroundingDino(Backend):
         pixels = inputs["pixel_values"].to(weight.device, weight.dtype)
         valid = inputs["pixel_mask"].to(weight.device)
         with torch.inference_mode():
-            levels = self._model.model.backbone(pixels, valid)
+            levels = self._backbone(pixels, valid)
         return {"pixel_values": pixels, "pixel_mask": valid, "levels": levels}
 
     def _detect(self, seen: Seen, phrase: str) -> Detections:
@@ -161,7 +162,8 @@ def input_size(size_wh: tuple[int, int], shortest: int, longest: int) -> tuple[i
     short = float(shortest)
     if high / low * shortest > longest:
         short = longest * low / high
-    sides = {low: round(short), high: int(short * high / low)}
+    long = high if low == round(short) else int(short * high / low)  # it keeps what fits
+    sides = {low: round(short), high: long}
     width, height = (max(_LEAST, sides[side]) for side in size_wh)
     return width, height
 
@@ -177,6 +179,7 @@ class _Levels(nn.Module):
 
     def __init__(self, backbone: nn.Module, levels: Any) -> None:
         super().__init__()
+        self.backbone = backbone  # a model that is moved meanwhile must take it along
         self.position_embedding, self.levels = backbone.position_embedding, levels
 
     def forward(self, *_: Any, **__: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from grounding.errors import GroundingError
 from grounding.families.base import QUERY_MODES, Prompt
+from grounding.wording import whole_text
 
 __all__ = ["PromptBuilder"]
 
@@ -210,7 +211,7 @@ class PromptBuilder:
             raise GroundingError(
                 f"phrase is {phrase!r}; expected some words that name a thing in the picture"
             )
-        phrase = " ".join(phrase.split())
+        phrase = whole_text(phrase)
         for token in (_IMAGE, self.image_token, *self.tokenizer.all_special_tokens):
             if token in phrase:
                 raise GroundingError(

@@ -141,6 +141,19 @@ def test_clicks_and_levels_ask_the_real_segmenter(
     assert (clicked.undo().mask == start.mask).all()
 
 
+def test_the_last_pixel_of_a_strip_can_be_clicked(miniature: Editor) -> None:
+    """Its searched copy is rounded to a size that is not quite as many times smaller."""
+    from editor.images import open_picture
+    from editor.place import segment_on
+
+    pixels = np.full((60, 6000, 3), 90, np.uint8)
+    masks, _ = segment_on(miniature, open_picture(pixels))(points=[[3000, 59.5]], labels=[1])
+    assert masks.shape[1:] == (60, 6000)
+    view = miniature.look(open_picture(pixels))
+    height, width = view.proxy.shape[:2]
+    assert view.enlarged((0, 0, width, height)) == pytest.approx((0, 0, 6000, 60))
+
+
 def test_a_place_of_ones_own_needs_no_words(
     miniature: Editor, scene_file: tuple[Path, Scene, object], tmp_path: Path
 ) -> None:

@@ -225,6 +225,11 @@ def test_lettering_keeps_its_quotes() -> None:
     assert (step.find, step.paint) == ('the word "STOP"', "GO")
 
 
+def test_digits_that_are_no_numbers_do_no_harm() -> None:
+    for sentence in ("remove ² apples", "remove the ② dogs"):
+        assert read_plan(sentence).sentence == sentence
+
+
 def test_a_thousand_words() -> None:
     sentence = ", ".join(["remove the red car", "turn the dog into a cat"] * 32)
     assert len(read_plan(sentence).steps) == 64

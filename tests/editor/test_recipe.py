@@ -88,3 +88,10 @@ def test_a_file_carries_the_last_one_where_all_are_too_long(monkeypatch) -> None
 def test_what_cannot_come_before(before, words: str) -> None:
     with pytest.raises(GroundbrushError, match=words):
         read_request({**make_request("edit", **WORDS), "before": before})
+
+
+@pytest.mark.parametrize("name", ["find", "paint"])
+def test_half_a_character_is_refused(name: str) -> None:
+    words = {"find": "the cup", "paint": "a vase"} | {name: "the red apple \udce9"}
+    with pytest.raises(GroundbrushError, match=f"{name} is .*not whole text at character 15"):
+        make_request("edit", **words)

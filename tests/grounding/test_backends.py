@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grounding import Backend, GroundingError, backend_class
@@ -213,6 +213,7 @@ def test_the_resize_rule(size: Any, wanted: Any) -> None:
 
 
 @given(st.integers(30, 3000), st.integers(30, 3000))
+@example(32, 1313)
 @settings(max_examples=60, deadline=None)
 def test_the_resize_rule_is_transformers_own(width: int, height: int) -> None:
     from transformers.image_transforms import get_size_with_aspect_ratio
@@ -483,6 +484,23 @@ def test_bad_phrases_are_refused(dino: GroundingDino, sam3: Sam3) -> None:
             finder.ground(seen, "  ")
         with pytest.raises(GroundingError, match=r"is \d+ tokens long; .* takes (32|12): shorten"):
             finder.ground(seen, "the red cup " * 20)
+        with pytest.raises(GroundingError, match="is not whole text at character 6"):
+            finder.ground(seen, "a cup\udce9")
+
+
+def test_a_picture_read_while_another_thread_finds_is_its_own(dino: GroundingDino) -> None:
+    """While a phrase is found, something else stands in the backbone's place."""
+    from grounding.backends.grounding_dino import _read_before
+
+    first, second = noise(40, 70), noise(50, 60)
+    alone = dino._read(second)["levels"]
+    with _read_before(dino._model, dino._read(first)["levels"]):
+        beside = dino._read(second)["levels"]
+        # moved now, the backbone goes with the rest
+        inside = {id(p) for p in dino._model.parameters()}
+        assert {id(p) for p in dino._backbone.parameters()} <= inside
+    for (one, _), (other, _) in zip(alone[0], beside[0], strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_settings_without_effect_are_refused() -> None:

@@ -84,6 +84,11 @@ class _Answers:
         return [self.readings[phrase] for phrase in phrases]
 
 
+def test_endless_phrases_are_not_searched_for_negations():
+    assert read_negation("the cup that is not red" + " " * 2000) is not None  # tidied first
+    assert read_negation("the x " + "that is " * 200 + "not y") is None
+
+
 @pytest.mark.parametrize(("presence", "kept"), [(0.9, 0.0), (0.1, 1.0), (None, 0.0)])
 def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
     rows = np.zeros((1, 6, 6), np.float32)

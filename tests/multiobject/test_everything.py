@@ -62,8 +62,9 @@ def test_a_model_of_many_words_is_asked_as_written() -> None:
 
 @pytest.mark.parametrize(
     ("caption", "number"),
-    [("two dogs", 2), ("3 dogs", 3), ("the dogs", None), ("one dog", None), ("both dogs", 2)],
-)
+    [("two dogs", 2), ("3 dogs", 3), ("the dogs", None), ("one dog", None), ("both dogs", 2),
+     ("² dogs", None), ("the ② dogs", None)],
+)  # fmt: skip
 def test_how_many_are_meant(caption, number) -> None:
     assert how_to_ask(noun_phrases(caption)[0], lambda text: []).number == number
 
