@@ -64,7 +64,8 @@ class ColourGrounder:
         size = pixels.shape[1::-1]
         frame = SimpleNamespace(grid_wh=size)
         embedding = SimpleNamespace(pixels=pixels, size_wh=size, frame=frame)
-        return SimpleNamespace(pixels=pixels, proxy=pixels, scale=1.0, embedding=embedding)
+        return SimpleNamespace(pixels=pixels, proxy=pixels, scale=1.0, scale_xy=(1.0, 1.0),
+                               embedding=embedding)  # fmt: skip
 
     def ground(self, view, phrase):
         self.asked.append(phrase)
