@@ -43,6 +43,7 @@ WRITABLE = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 # A closed list: Pillow would otherwise also run Ghostscript on an EPS named .png.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+_HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 _JPEG_BLOCK = 65_400  # bytes one JPEG marker holds, less its label
 _LOSSY = (
@@ -267,9 +268,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with _own_pixel_limit():
                 image = Image.open(file, formats=_READABLE)
         except UnidentifiedImageError as error:
+            file.seek(0)
+            what = "a HEIC picture" if file.read(12)[4:] in _HEIC else "not a picture"
             raise GroundbrushError(
-                f"{str(path)!r} is not a picture; expected PNG, JPEG, WebP, TIFF, BMP, GIF or "
-                "AVIF content; export it again as one of these"
+                f"{str(path)!r} is {what}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF "
+                "content; export it again as one of these"
             ) from error
         except Exception as error:  # decoders of hostile files raise nearly everything
             raise _damaged(repr(str(path)), error) from error

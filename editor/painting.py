@@ -268,6 +268,10 @@ def _notes(
     if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"
     yield from best.notes
+    hidden = 0 if place.picture.alpha is None else (place.picture.alpha[best.support] == 0).sum()
+    if hidden:
+        yield (f"{hidden} of {best.support.sum()} painted pixels are wholly transparent in the "
+               "picture and stay so")  # fmt: skip
     if judge.around:
         yield f"around it there seems to be {' and '.join(judge.around)}: painted so"
     if extra(request, "draft"):

@@ -167,9 +167,9 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
     if given.endswith(".json") or given in preset_names():
         return _read(path, given)
     near = difflib.get_close_matches(given, preset_names(), n=2, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise GroundbrushError(
-        f"unknown preset {given!r}{hint} Expected one of {', '.join(preset_names())}, or a .json "
+        f"unknown preset {given!r}{hint}; expected one of {', '.join(preset_names())}, or a .json "
         "file of your own"
     )
 

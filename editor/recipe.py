@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ _EXTRAS: dict[str, Any] = {
     "mask": None, "boxes": None, "snap": False, "operations": [], "check": False, "retries": 0,
     "draft": False, "extend": None, "batches": None,
 }  # fmt: skip
+_EXCLUDING = re.compile(r"(?:not|(?:everything|anything|all) (?:but|except))\b", re.IGNORECASE)
 _FIELDS = {*_BASIC, *_EXTRAS, "preset", "image", "before"}
 MAX_CHAIN = 100
 """Most edits in one recipe."""
@@ -237,7 +239,7 @@ def check_words(name: str, value: Any) -> str:
     Raises
     ------
     GroundbrushError
-        For anything else, blanks only, or text that is none.
+        For anything else, blanks only, text that is none, or words for all but a thing.
     """
     if not isinstance(value, str) or not value.strip():
         raise GroundbrushError(
@@ -245,7 +247,13 @@ def check_words(name: str, value: Any) -> str:
             "e.g. 'the red apple'"
         )
     check_text(name, value)
-    return " ".join(value.split())
+    words = " ".join(value.split())
+    if name == "find" and _EXCLUDING.match(words):
+        raise GroundbrushError(
+            f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
+            "invert its mask (--invert, or operations=[{'op': 'invert'}])"
+        )
+    return words
 
 
 def check_text(name: str, value: str) -> None:

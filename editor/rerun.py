@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editor.errors import GroundbrushError
@@ -63,15 +64,23 @@ def _check_preset(editor: Editor, request: Mapping[str, Any]) -> None:
     if request.get("preset") not in (None, editor.preset.name):
         raise GroundbrushError(
             f"the recipe is of preset {request['preset']!r} and this editor uses "
-            f"{editor.preset.name!r}; Editor.load({request['preset']!r}) runs it"
+            f"{editor.preset.name!r}; Editor.load({request['preset']!r}) or --preset "
+            f"{request['preset']} runs it"
         )
 
 
 def _beginning(request: Mapping[str, Any], image: Source | None) -> Picture:
     """The picture that a recipe begins with."""
-    source = request["image"].get("path") if image is None else image
+    named = request["image"].get("path")
+    source: Source | None = named if image is None else image
     if source is None:
         raise GroundbrushError("the recipe names no picture file; give the picture as well")
+    if image is None and not Path(named).is_file():
+        raise GroundbrushError(
+            f"the recipe's picture {named!r} is not there, seen from {str(Path.cwd())!r}; "
+            "give the picture as well: `groundbrush edit PICTURE --recipe FILE`, or run(recipe, "
+            "picture)"
+        )
     picture = open_picture(source)
     if request["image"].get("sha256") not in (None, picture.digest):
         raise GroundbrushError(

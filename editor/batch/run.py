@@ -156,6 +156,8 @@ def run_batch(
     place = job.place
     with FolderLock(place.work / "lock") as lock, Journal(place.work / "journal") as journal:
         notes = [*filter(None, [lock.took_over]), *journal.notes]
+        if job.resume and not journal.records:
+            notes.append(f"there was no batch in {str(job.out)!r} to go on with: this is a new one")
         if journal.records and not (job.resume or job.retry_failed):
             raise GroundbrushError(
                 f"{str(job.out)!r} holds a batch that was begun; --resume goes on with it; choose "
@@ -303,7 +305,9 @@ class _Run:
 
 def _check_free(job: Job, existing: Mapping[str, set[str]]) -> None:
     """Refuse a folder where a new batch would overwrite files that are not its own."""
-    taken = next((n for row in job.manifest.rows for n in sorted(existing.get(row.name, ()))), None)
+    names = [n for row in job.manifest.rows for n in sorted(existing.get(row.name, ()))]
+    names += [name for name in (RESULTS, REVIEW_SHEET) if (job.out / name).exists()]
+    taken = next(iter(names), None)
     if taken is not None:
         raise GroundbrushError(
             f"{str(job.out)!r} holds {taken!r} already, which is not of this batch and would be "

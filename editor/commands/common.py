@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editor.errors import GroundbrushError
+
 if TYPE_CHECKING:
     from editor.api import Editor
     from editor.pools import Pool
@@ -87,6 +89,12 @@ def load_editor(args: argparse.Namespace) -> Editor:
 
     return Editor.load(args.preset, device=args.device, offline=args.offline, memory=args.memory,
                        on_load=teller(args))  # fmt: skip
+
+
+def check_folder(out: str) -> None:
+    """Refuse a file as the folder for results, before any model is loaded."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
 
 
 def report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:

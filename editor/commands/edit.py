@@ -6,11 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from glob import escape
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editor.commands.common import (
     add_common_options,
+    check_folder,
     grounding_facts,
     load_editor,
     report,
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from editor.edit import Edit
 
 DONE, UNMET, USAGE = 0, 1, 2
+_IN_RECIPE = ("find", "paint", "mask", "box", "snap", "candidate", "level", "shadow", "grow",
+              "invert", "seed", "variants", "retries", "draft", "steps", "guidance", "negative",
+              "set", "check")  # fmt: skip
 SIDES = ("left", "top", "right", "bottom")
 
 
@@ -101,16 +107,14 @@ def _painting_options(parser: argparse.ArgumentParser, retries: int) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do one edit and save it; 0 where something was painted."""
-    from editor.files import atomic_write
-
     _check_usage(args)
+    check_folder(args.out)
     with Steps(args) as on_step:
         edit = _edited(args, on_step)
     if not edit.done:
         report(args, {"done": False, "reason": edit.notes[-1]}, [edit.notes[-1]])
         return UNMET
     files, notes = save_edit(edit, Path(args.out), args.format)
-    atomic_write(files["recipe"], json.dumps(edit.recipe(), indent=1).encode())
     facts = edit_facts(edit, files, notes)
     report(args, facts, _lines(edit, facts, files))
     show(args, files["overlay"])
@@ -136,6 +140,8 @@ def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None
 
 
 def _check_usage(args: argparse.Namespace) -> None:
+    if args.recipe is not None:
+        _check_alone(args)
     if args.command == "extend" or args.recipe is not None:
         return
     placed = args.find or args.mask or args.box
@@ -150,6 +156,20 @@ def _check_usage(args: argparse.Namespace) -> None:
         return
     print(f"groundbrush {args.command}: {message}", file=sys.stderr)
     raise SystemExit(USAGE)
+
+
+def _check_alone(args: argparse.Namespace) -> None:
+    """Refuse what a recipe says already: it would have no effect."""
+    usual = {"seed": 0, "variants": 1, "retries": 0, "set": []}
+    told = [name for name in _IN_RECIPE
+            if (value := getattr(args, name)) is not None and value is not False
+            and value != usual.get(name)]  # fmt: skip
+    if told:
+        names = ", ".join("--" + name for name in told)
+        print(f"groundbrush {args.command}: {names} cannot be changed beside --recipe, which says "
+              "it already; change it in a copy of the recipe's .json file",
+              file=sys.stderr)  # fmt: skip
+        raise SystemExit(USAGE)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -213,11 +233,15 @@ def _sides(args: argparse.Namespace) -> dict[str, int]:
 
 
 def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
-    """Save every variant and the overlay; gives all files, the recipe's place too, and notes."""
+    """Save every variant, the overlay and the recipe; gives the files, and notes.
+
+    The same edit goes where it went before; another one of the same picture beside it.
+    """
     from editor.files import atomic_write
     from editor.overlay import contact_sheet
 
-    stem = edit.picture.source.stem if edit.picture.source else "picture"
+    recipe = json.dumps(edit.recipe(), indent=1).encode()
+    stem = _free_stem(out, edit.picture.source.stem if edit.picture.source else "picture", recipe)
     files = {"result": out / f"{stem}.edited.{suffix}"}
     notes: list[str] = []
     for k, variant in enumerate(edit.variants):
@@ -227,7 +251,20 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
     sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
+
+
+def _free_stem(out: Path, stem: str, recipe: bytes) -> str:
+    """The picture's name, or with a number where that holds another edit."""
+    for number in count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        there = out / f"{name}.recipe.json"
+        if there.is_file() and there.read_bytes() == recipe:
+            return name
+        if not any(out.glob(f"{escape(name)}.edited*")) and not there.exists():
+            return name
+    raise AssertionError("numbers do not end")
 
 
 def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str, Any]:

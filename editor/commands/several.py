@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editor.commands.common import Bar, add_common_options, load_editor, report, show
+from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
     from editor.edit import Edit
@@ -120,8 +121,24 @@ def _plan(args: argparse.Namespace) -> Plan:
         return Plan.load(args.plan)
     plan = read_plan(args.sentence)
     if args.plan is not None:
+        _check_target(args.plan)
         plan.save(args.plan)
     return plan
+
+
+def _check_target(file: str) -> None:
+    """Refuse to write a plan over anything but a plan: with SENTENCE, --plan is where it goes."""
+    from editor.plan import Plan
+
+    if not Path(file).exists():
+        return
+    try:
+        Plan.load(file)
+    except GroundbrushError:
+        raise GroundbrushError(
+            f"--plan {file!r} is there already and is no plan; with a SENTENCE its plan is written "
+            "there: give another name"
+        ) from None
 
 
 def _export(found: PanopticGrounding, kind: str, out: Path, image: Path) -> dict[str, Path]:

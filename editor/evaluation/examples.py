@@ -51,7 +51,7 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
             raw = json.loads(line)
             if not isinstance(raw, Mapping):
                 raise ValueError(f"a {type(raw).__name__} and not an object")
-            items.append(_item(raw, number, file.parent, split))
+            items.append(_item(raw, number, file.parent))
         except (GroundbrushError, ValueError, TypeError, KeyError, OverflowError,
                 RecursionError, OSError) as error:  # fmt: skip
             raise GroundbrushError(
@@ -66,7 +66,7 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
     return _checked_ids(items, file)
 
 
-def _item(raw: Mapping[str, Any], number: int, folder: Path, split: str) -> Item:
+def _item(raw: Mapping[str, Any], number: int, folder: Path) -> Item:
     phrase = _first(raw, "phrase", "prompt", "expression", "text")
     image = _inside(folder, _first(raw, "image", "image_path"))
     truth = _truth(raw.get("mask", raw.get("segmentation")), folder)
@@ -79,7 +79,7 @@ def _item(raw: Mapping[str, Any], number: int, folder: Path, split: str) -> Item
         id=str(raw.get("id", raw.get("name", number))),
         image=image,
         phrase=phrase,
-        split=str(raw.get("split", split)),
+        split=str(raw.get("split", "all")),
         kind=query_kind(phrase) if kind is None else _OWN_KINDS[str(kind)],
         box=_box(raw),
         truth=truth,

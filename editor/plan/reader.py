@@ -5,6 +5,7 @@ What has several meanings is listed with all of them and never chosen for the us
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from multiobject.pipeline import parse
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Token
+
+
+_EXCEPTED = re.compile(r"\b(?:except|excluding|apart from|other than)\b", re.IGNORECASE)
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
@@ -154,7 +158,10 @@ class _Reader:
         single = tokens[0].lower_ if len(tokens) == 1 else ""
         if single in words.PRONOUNS_ONE | words.PRONOUNS_MANY:
             return self._meant(single)
-        return read_things(self._text(tokens), tokens, self._phrases)
+        text = self._text(tokens)
+        if found := _EXCEPTED.search(text):
+            raise Unclear(f"{found[0]!r} leaves things out, which no step can; name those meant")
+        return read_things(text, tokens, self._phrases)
 
     def _meant(self, pronoun: str) -> list[Thing]:
         if self.gone:

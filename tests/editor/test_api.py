@@ -141,6 +141,17 @@ def test_clicks_and_levels_ask_the_real_segmenter(
     assert (clicked.undo().mask == start.mask).all()
 
 
+def test_what_is_painted_where_nothing_shows_is_told(miniature: Editor, tmp_path: Path) -> None:
+    cut_out = np.full((64, 64, 4), 120, np.uint8)
+    cut_out[:, :32, 3] = 0
+    path = tmp_path / "cut.png"
+    Image.fromarray(cut_out).save(path)
+    for box, told in (((4, 4, 24, 24), True), ((40, 40, 60, 60), False)):
+        edit = miniature.edit(path, box=box, paint="a frog",
+                              settings={"steps": 2, "strength": 1.0, "dilate": 0})  # fmt: skip
+        assert any("are wholly transparent in the picture" in note for note in edit.notes) is told
+
+
 def test_the_last_pixel_of_a_strip_can_be_clicked(miniature: Editor) -> None:
     """Its searched copy is rounded to a size that is not quite as many times smaller."""
     from editor.images import open_picture

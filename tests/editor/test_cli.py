@@ -51,6 +51,64 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert (again / "scene.edited.png").read_bytes() == first
 
 
+def test_another_edit_of_the_picture_goes_beside_the_first(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path
+) -> None:
+    def edited(seed: int, *more: str) -> None:
+        assert main(["edit", str(scene_file[0]), "--box", "40,40,90,90", "--paint", "a frog",
+                     "--steps", "2", "--seed", str(seed), "--out", str(tmp_path), "--quiet",
+                     *more]) == 0  # fmt: skip
+
+    edited(1)
+    first = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    edited(2)
+    edited(1)  # the same again
+    edited(1, "--format", "jpg")
+    assert {path: path.read_bytes() for path in first} == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "scene-2.edited.png", "scene-2.overlay.png", "scene-2.recipe.json", "scene.edited.jpg",
+        "scene.edited.png", "scene.overlay.png", "scene.recipe.json",
+    ]  # fmt: skip
+    edited(3, "--variants", "2")
+    assert (tmp_path / "scene-3.edited-4.png").is_file()
+
+
+@pytest.mark.parametrize("given", [["--seed", "9"], ["--paint", "a dog", "--variants", "3"],
+                                   ["--set", "feather=4"], ["--candidate", "0"],
+                                   ["--shadow"]])  # fmt: skip
+def test_what_a_recipe_says_cannot_be_changed_beside_it(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["edit", "--recipe", str(tmp_path / "r.json"), *given])
+    assert stop.value.code == 2
+    assert f"{given[0]}" in (text := capsys.readouterr().err)
+    assert "cannot be changed beside --recipe" in text
+
+
+def test_a_file_is_no_folder_for_results(
+    scene_file: tuple[Path, Scene, object], capsys: pytest.CaptureFixture
+) -> None:
+    path = str(scene_file[0])
+    assert main(["edit", path, "--box", "1,1,9,9", "--paint", "a dog", "--out", path]) == 1
+    assert "is a file; expected a folder" in capsys.readouterr().err
+
+
+def test_a_recipe_whose_picture_is_elsewhere_says_what_to_give(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["edit", str(scene_file[0]), "--box", "40,40,90,90", "--paint", "a frog", "--steps",
+               "2", "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    assert main(command) == 0
+    recipe = json.loads((tmp_path / "scene.recipe.json").read_text())
+    recipe["image"]["path"] = "gone/scene.png"
+    (tmp_path / "moved.json").write_text(json.dumps(recipe))
+    again = ["--recipe", str(tmp_path / "moved.json"), "--out", str(tmp_path / "again"), "--quiet"]
+    assert main(["edit", *again]) == 1
+    assert "groundbrush edit PICTURE --recipe FILE" in capsys.readouterr().err
+    assert main(["edit", str(scene_file[0]), *again]) == 0
+
+
 def test_remove(scene_file: tuple[Path, Scene, object], tmp_path: Path) -> None:
     path, _, asked = scene_file
     command = ["remove", str(path), "--find", asked.text, "--steps", "2", "--quiet"]

@@ -30,6 +30,18 @@ def test_the_plan_is_shown_without_a_model(tmp_path: Path, capsys) -> None:
     assert json.loads(capsys.readouterr().out) == Plan.load(plan).as_dict()
 
 
+def test_a_plan_is_written_over_nothing_but_a_plan(tmp_path: Path, capsys) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"all I have")
+    assert main(["apply", str(photo), SENTENCE, "--plan-only", "--plan", str(photo)]) == 1
+    assert "is there already and is no plan" in capsys.readouterr().err
+    assert photo.read_bytes() == b"all I have"
+    for sentence in (SENTENCE, "remove the dog"):
+        plan = tmp_path / "plan.json"
+        assert main(["apply", str(photo), sentence, "--plan-only", "--plan", str(plan)]) == 0
+    assert len(Plan.load(plan).steps) == 1
+
+
 def test_what_is_not_understood_is_status_1_and_paints_nothing(tmp_path: Path, capsys) -> None:
     assert main(["apply", "missing.png", "remove the dog or the cat", "--plan-only"]) == 1
     assert "not read:" in capsys.readouterr().out

@@ -763,3 +763,10 @@ def test_a_recipe_is_not_read_from_what_is_no_picture(tmp_path):
         read_recipe(tmp_path / "none.json")
     with pytest.raises(GroundbrushError, match="is empty"):
         read_recipe(put(tmp_path, "e.json", b""))
+
+
+def test_heic_is_named(tmp_path) -> None:
+    path = tmp_path / "phone.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    with pytest.raises(GroundbrushError, match="is a HEIC picture; expected PNG, JPEG"):
+        open_picture(path)

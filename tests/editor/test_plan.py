@@ -181,6 +181,8 @@ def test_what_is_no_text_is_refused(sentence) -> None:
         ("change the colour of the car", "says not to which colour"),
         ("make the dog small", "asks for another size"),
         ("remove the left one", "names no thing that could be found"),
+        ("remove all the cupcakes except the middle one", "'except' leaves things out"),
+        ("remove everything except the car", "'except' leaves things out"),
     ],
 )
 def test_what_is_unclear_is_named_and_never_guessed(sentence, reason) -> None:

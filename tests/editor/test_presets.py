@@ -48,7 +48,7 @@ def test_shipped_presets_hold_what_the_layers_below_accept(name: str) -> None:
 
 def test_unknown_name_suggests_a_near_one() -> None:
     with pytest.raises(
-        GroundbrushError, match=r"unknown preset 'minature'; did you mean miniature"
+        GroundbrushError, match=r"unknown preset 'minature' \(did you mean miniature"
     ):
         load_preset("minature")
 

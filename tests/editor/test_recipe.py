@@ -95,3 +95,11 @@ def test_half_a_character_is_refused(name: str) -> None:
     words = {"find": "the cup", "paint": "a vase"} | {name: "the red apple \udce9"}
     with pytest.raises(GroundbrushError, match=f"{name} is .*not whole text at character 15"):
         make_request("edit", **words)
+
+
+@pytest.mark.parametrize("words", ["not the red apple", "everything but the dog",
+                                   "All except the cup"])  # fmt: skip
+def test_all_but_a_thing_is_refused_with_the_way_to_it(words: str) -> None:
+    with pytest.raises(GroundbrushError, match="expected the thing itself.*--invert"):
+        make_request("edit", find=words, paint="a vase")
+    assert make_request("edit", find="the note", paint=words)["paint"] == words

@@ -224,6 +224,23 @@ def test_held_rows_are_painted_when_a_person_says_so_without_being_found_again(
     assert bench.statuses() == ["done", "done", "done", "absent"]
 
 
+@pytest.mark.parametrize("name", ["results.jsonl", "review.html"])
+def test_files_of_others_are_not_overwritten(bench: Bench, name: str) -> None:
+    bench.out.mkdir()
+    (bench.out / name).write_text("mine")
+    with pytest.raises(GroundbrushError, match=rf"holds '{name}' already, which is not of this"):
+        bench.run(EDIT)
+    assert (bench.out / name).read_text() == "mine"
+
+
+def test_going_on_where_there_was_nothing_is_told(bench: Bench) -> None:
+    assert bench.run(EDIT).notes == ()
+    elsewhere = Bench(bench.folder)
+    elsewhere.out = bench.folder / "mistyped"
+    assert "there was no batch in" in elsewhere.run(EDIT, resume=True).notes[0]
+    assert bench.run(EDIT, resume=True).notes == ()
+
+
 def test_a_second_batch_in_the_folder_needs_resume(bench: Bench) -> None:
     bench.run(EDIT)
     with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume goes on"):

@@ -114,6 +114,14 @@ def test_the_public_codes_examples(tmp_path: Path) -> None:
     assert first.image == second.image
 
 
+def test_a_split_that_no_example_is_of_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"x")
+    write(tmp_path, {"image": "1.png", "phrase": "the cat"})
+    assert len(read_items(benchmark("scenes"), tmp_path)) == 1
+    with pytest.raises(GroundbrushError, match="has no examples of split 'nope'"):
+        read_items(benchmark("scenes"), tmp_path, "nope")
+
+
 def test_composed_scenes(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"x")
     file = write(
