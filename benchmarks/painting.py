@@ -169,7 +169,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write painting.json."""
     parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=4)
     args = parser.parse_args(argv)
     common.one_thread()
     if args.tiny:
