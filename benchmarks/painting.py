@@ -90,7 +90,10 @@ def measure(
     at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
                    if size <= _WHOLE_UP_TO]  # fmt: skip
     light, heavier = edits(editor, sizes, heavy, usual or {})
-    light[WORDS, sizes[-1]]()  # not the first: its picture would be read already
+    # Another picture, so that the first one is read where its memory is measured; no larger one,
+    # which would leave memory that is then not counted.
+    image, phrase = scene()
+    editor.edit(picture(image[:, ::-1], sizes[0]), phrase, _PAINT, settings=usual or {})
     memory = {}
     for key in [key for key in light if key[1] in sizes[::2]]:
         with common.Peak() as peak:
