@@ -13,6 +13,7 @@ from editor.commands import batch, calibrate, edit, evaluate, serve, several
 from editor.commands.common import (
     add_common_options,
     add_model_options,
+    check_folder,
     grounding_facts,
     load_editor,
     report,
@@ -85,6 +86,7 @@ def _ground(args: argparse.Namespace) -> int:
     from editor.images import open_picture, save_picture
     from editor.overlay import draw_grounding
 
+    check_folder(args.out)
     picture = open_picture(args.image)
     found = load_editor(args).ground(picture, args.phrase)
     overlay = Path(args.out) / f"{Path(args.image).stem}.found.png"

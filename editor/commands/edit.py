@@ -262,7 +262,8 @@ def _free_stem(out: Path, stem: str, recipe: bytes) -> str:
         there = out / f"{name}.recipe.json"
         if there.is_file() and there.read_bytes() == recipe:
             return name
-        if not any(out.glob(f"{escape(name)}.edited*")) and not there.exists():
+        taken = [there, out / f"{name}.overlay.png", *out.glob(f"{escape(name)}.edited*")]
+        if not any(path.exists() for path in taken):
             return name
     raise AssertionError("numbers do not end")
 

@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.commands.common import Bar, add_common_options, load_editor, report, show
+from editor.commands.common import (
+    Bar,
+    add_common_options,
+    check_folder,
+    load_editor,
+    report,
+    show,
+)
 from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ def run_ground_all(args: argparse.Namespace) -> int:
     from editor.images import open_picture
     from editor.overlay_all import panoptic_sheet
 
+    check_folder(args.out)
     picture = open_picture(args.image)
     found = load_editor(args).ground_all(picture, args.sentence, mode=args.mode)
     out, stem = Path(args.out), Path(args.image).stem
@@ -90,6 +98,7 @@ def run_apply(args: argparse.Namespace) -> int:
     if not (args.quiet or args.json):
         print(plan, file=sys.stderr)
     check_ready(plan)
+    check_folder(args.out)
     picture = open_picture(args.image)
     changes = {k: v for k in ("steps", "guidance") if (v := getattr(args, k)) is not None}
     with Bar(args, "painting", "step") as bar:

@@ -41,8 +41,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "fresh", lambda name, case, **_: modules[name].case(case))
 
 
-def run(module: object, folder: Path) -> dict:
-    assert module.main(["--tiny", "--rounds", "1", "--out", str(folder)]) == 0
+def run(module: object, folder: Path, rounds: int = 1) -> dict:
+    assert module.main(["--tiny", "--rounds", str(rounds), "--out", str(folder)]) == 0
     topic = module.__name__.split(".")[-1]
     found = json.loads((folder / f"{topic}.json").read_text(encoding="utf-8"))
     assert found["topic"] == topic
@@ -230,8 +230,8 @@ def test_painting_targets_by_hand():
 
 
 def test_startup(here: None, tmp_path: Path):
-    told = {r["what"]: r["seconds"] for r in run(startup, tmp_path)["rows"]}
-    assert told["python alone"] > 0 and told["groundbrush --help"] > 0
+    told = {r["what"]: r["seconds"] for r in run(startup, tmp_path, rounds=3)["rows"]}
+    assert 0 < told["python alone"] <= told["groundbrush --help"]  # the least of three each
     assert told["second edit"] > 0
 
 

@@ -90,8 +90,10 @@ def test_a_file_is_no_folder_for_results(
     scene_file: tuple[Path, Scene, object], capsys: pytest.CaptureFixture
 ) -> None:
     path = str(scene_file[0])
-    assert main(["edit", path, "--box", "1,1,9,9", "--paint", "a dog", "--out", path]) == 1
-    assert "is a file; expected a folder" in capsys.readouterr().err
+    for command in (["edit", path, "--box", "1,1,9,9", "--paint", "a dog"], ["ground", path, "dog"],
+                    ["ground-all", path, "a dog"], ["apply", path, "remove the dog"]):  # fmt: skip
+        assert main([*command, "--out", path]) == 1
+        assert "is a file; expected a folder" in capsys.readouterr().err
 
 
 def test_a_recipe_whose_picture_is_elsewhere_says_what_to_give(

@@ -42,12 +42,14 @@ def test_the_miniature_in_four_bits_looks_at_the_same_place():
     assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.9
 
     def size(lvlm) -> int:
-        return sum(p.numel() * p.element_size() for p in lvlm._model.parameters())
+        """Of what is to shrink."""
+        return sum(p.numel() * p.element_size() for name, p in lvlm._model.named_parameters()
+                   if "language_model.layers" in name)  # fmt: skip
 
     def packed(lvlm, part: str) -> set[str]:
         return {type(m).__name__ for name, m in lvlm._model.named_modules() if part in name}
 
     assert "Linear4bit" in packed(small, "language_model")
     assert "Linear4bit" not in packed(small, "vision_tower") | packed(small, "projector")
-    assert size(small) < 0.6 * size(whole)  # half of the miniature is its vision tower
+    assert 0 < size(small) < 0.3 * size(whole)
     assert small.dtype == torch.float32  # of the pixels it is given
