@@ -248,12 +248,18 @@ def check_words(name: str, value: Any) -> str:
         )
     check_text(name, value)
     words = " ".join(value.split())
-    if name == "find" and _EXCLUDING.match(words):
+    if name == "find" and left_out(words):
         raise GroundbrushError(
             f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
             "invert its mask (--invert, or operations=[{'op': 'invert'}])"
         )
     return words
+
+
+def left_out(words: str) -> str:
+    """How words begin that mean all but a thing ("not", "everything except"); "" for others."""
+    found = _EXCLUDING.match(words)
+    return found[0] if found else ""
 
 
 def check_text(name: str, value: str) -> None:

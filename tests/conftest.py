@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,13 @@ from editor import Editor
 from miniature.phrases import Expression, expressions
 from miniature.scenes import Scene, compose
 
-# A machine that is busy with something else is no mistake of ours.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# A machine that is busy with something else is no mistake of ours, and what a change breaks must not
+# depend on luck: the same examples each time. `pytest -m hypothesis --hypothesis-profile explore`
+# draws new ones.
+_CALM: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **_CALM)
+settings.register_profile("explore", **_CALM)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

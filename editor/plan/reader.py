@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.errors import translate
+from editor.errors import GroundbrushError, translate
 from editor.plan import words
 from editor.plan.clauses import Clause, find_clauses, trim
 from editor.plan.pairs import Pair, read_pairs
 from editor.plan.steps import Plan, Step, Unread
 from editor.plan.things import Thing, Unclear, article, read_things, unquoted
+from editor.recipe import left_out
 from multiobject.caption import Caption, read_caption
 from multiobject.errors import MultiObjectError
 from multiobject.phrases import NounPhrase, noun_phrases
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Token
 
 
-_EXCEPTED = re.compile(r"\b(?:except|excluding|apart from|other than)\b", re.IGNORECASE)
+_EXCEPTED = re.compile(r"\b(?:but not|except|excluding|apart from|other than)\b", re.IGNORECASE)
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
@@ -94,8 +95,13 @@ class _Reader:
             self._command(clause, span)
         except Unclear as unclear:
             readings = tuple(self._reading(option, span) for option in unclear.options)
-            self.unread.append(Unread(span, said, unclear.reason, readings))
-            self.last, self.gone = [], []
+            self._leave(Unread(span, said, unclear.reason, readings))
+        except GroundbrushError as refused:  # words that no step may hold
+            self._leave(Unread(span, said, str(refused)))
+
+    def _leave(self, unread: Unread) -> None:
+        self.unread.append(unread)
+        self.last, self.gone = [], []
 
     def _command(self, clause: Clause, span: tuple[int, int]) -> None:
         if not clause.body:
@@ -159,8 +165,9 @@ class _Reader:
         if single in words.PRONOUNS_ONE | words.PRONOUNS_MANY:
             return self._meant(single)
         text = self._text(tokens)
-        if found := _EXCEPTED.search(text):
-            raise Unclear(f"{found[0]!r} leaves things out, which no step can; name those meant")
+        found = _EXCEPTED.search(text)
+        if excluding := left_out(text) or (found and found[0]):
+            raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
         return read_things(text, tokens, self._phrases)
 
     def _meant(self, pronoun: str) -> list[Thing]:
@@ -220,13 +227,13 @@ class _Reader:
 
     def _reading(self, option: Any, span: tuple[int, int]) -> tuple[Step, ...]:
         """The steps of one meaning of words that have several."""
-        if isinstance(option, Pair):
-            try:
-                return tuple(self._change(thing, option, span)
-                             for thing in self._things(option.what))  # fmt: skip
-            except Unclear:
-                return ()
-        return tuple(self._step(thing, None, span) for thing in option)
+        try:
+            if isinstance(option, Pair):
+                things = self._things(option.what)
+                return tuple(self._change(thing, option, span) for thing in things)
+            return tuple(self._step(thing, None, span) for thing in option)
+        except (Unclear, GroundbrushError):  # this meaning makes no steps
+            return ()
 
     def _phrases(self, text: str) -> tuple[NounPhrase, ...]:
         try:

@@ -19,6 +19,7 @@ Parser = Callable[[str], "tuple[NounPhrase, ...]"]
 _OWNED = re.compile(r"['’]s?$")
 _JOINT = re.compile(r"[\s,;.\"'()&-]+|\b(and|or|also|plus|both|as well as)\b", re.I)
 _OF_MANY = re.compile(r"^(\w+)\s+of\s+(?:the\s+|these\s+|those\s+|my\s+)?", re.I)
+_WHOLE = re.compile(r"[-+]?\d+")  # "²" is a digit to str.isdigit, and no number to int
 _NEXT_VOWEL = re.compile(r"^(?:[aeio]|u(?!ni|se|su|rn)|hour|honest)(?!ne\b|uro)", re.I)
 
 
@@ -231,17 +232,19 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
         return None, True
     if not phrase.plural or (" of " in low and first not in ("all", "both")):
         return 1, False
-    numbers = [_number(m) for m in phrase.modifiers] + [_number(first)]
+    numbers = [_number(word) for word in (*phrase.modifiers, first)]
     known = [n for n in numbers if n is not None]
     return (known[0] if known else None), True
 
 
 def _number(word: str) -> int | None:
     low = word.lower()
-    if low.isdecimal():  # "²" is a digit, and no number to int()
+    if _WHOLE.fullmatch(low):
         value = int(low)
     elif low in words.NUMBERS:
         value = words.NUMBERS[low]
+    elif low in words.NONE:
+        value = 0
     else:
         return None
     if not 1 <= value <= 16:

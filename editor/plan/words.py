@@ -51,6 +51,7 @@ NOT_LOOKS = frozenset(
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
            "eight": 8, "nine": 9, "ten": 10, "both": 2, "couple": 2, "pair": 2,
            "dozen": 12}  # fmt: skip
+NONE = frozenset("no zero".split())
 VAGUE = frozenset("some several many few numerous most various half".split())
 # Directions: "put a dog next to the cat" names nothing that could be painted over.
 BESIDE = frozenset(

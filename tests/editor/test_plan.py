@@ -182,7 +182,7 @@ def test_what_is_no_text_is_refused(sentence) -> None:
         ("make the dog small", "asks for another size"),
         ("remove the left one", "names no thing that could be found"),
         ("remove all the cupcakes except the middle one", "'except' leaves things out"),
-        ("remove everything except the car", "'except' leaves things out"),
+        ("remove everything except the car", "'everything except' leaves things out"),
     ],
 )
 def test_what_is_unclear_is_named_and_never_guessed(sentence, reason) -> None:
@@ -230,6 +230,31 @@ def test_lettering_keeps_its_quotes() -> None:
 def test_digits_that_are_no_numbers_do_no_harm() -> None:
     for sentence in ("remove ² apples", "remove the ② dogs"):
         assert read_plan(sentence).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("remove not the dog", "'not'"),
+        ("remove all but the dog", "'all but'"),
+        ("replace everything but the dog with a cat", "'everything but'"),
+        ("make anything except the cat red", "'anything except'"),
+        ("remove the dogs except the red one", "'except'"),
+    ],
+)
+def test_words_that_leave_things_out_are_no_step(sentence: str, said: str) -> None:
+    plan = read_plan(f"remove the cup, {sentence}. turn the hat blue")
+    assert [step.find for step in plan.steps] == ["the cup", "the hat"]
+    (unread,) = plan.unread
+    assert unread.words == sentence
+    assert unread.reason.startswith(f"{said} leaves things out")
+
+
+@pytest.mark.parametrize("number", ["0", "17", "zero", "-5", "99999999999999999999"])
+def test_how_many_is_a_number_of_things(number: str) -> None:
+    plan = read_plan(f"remove {number} dogs")
+    assert not plan.steps
+    assert f"{number!r} is not a number from 1 to 16" in plan.unread[0].reason
 
 
 def test_a_thousand_words() -> None:
