@@ -284,8 +284,8 @@ def save_applied(
     from PIL import Image
 
     from editor.files import atomic_write
-    from editor.images import save_picture
     from editor.overlay_all import steps_strip
+    from editor.saving import save_picture
 
     files = {"plan": out / f"{stem}.plan.json"}
     plan.save(files["plan"])

@@ -83,8 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ground(args: argparse.Namespace) -> int:
-    from editor.images import open_picture, save_picture
+    from editor.images import open_picture
     from editor.overlay import draw_grounding
+    from editor.saving import save_picture
 
     check_folder(args.out)
     picture = open_picture(args.image)

@@ -1,4 +1,4 @@
-"""What the samples, profile and EXIF of an opened file mean: upright 8-bit RGB.
+"""What the samples and the profile of an opened file mean: 8-bit RGB, upright.
 
 Profiles that describe RGB stay with the picture; others (CMYK, grey) are applied, to sRGB, and
 dropped. What is changed on the way is noted.
@@ -12,11 +12,6 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from editor.errors import GroundbrushError
-from editor.files import upright_exif
-
-_EXIF_IFD, _GPS_IFD, _ORIENTATION = 0x8769, 0x8825, 0x0112
-# Of a TIFF's tags only these describe the picture; the others describe the file it came in.
-_TIFF_ABOUT = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
 
 
 def has_wide_samples(image: Image.Image) -> bool:
@@ -105,34 +100,6 @@ def _through_profile(image: Image.Image, icc: bytes | None, notes: list[str]) ->
         return image.convert("RGB")
     notes.append(f"{kind} converted to RGB by its ICC profile")
     return result
-
-
-def read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, int]:
-    """Return the EXIF block to keep and the orientation (1 to 8) to apply."""
-    raw = image.info.get("exif")
-    try:
-        exif = image.getexif()
-        orientation = exif.get(_ORIENTATION, 1)
-        if not (isinstance(raw, bytes) and raw):
-            raw = _exif_about(exif)
-        kept = upright_exif(raw) if raw else None
-    except Exception:  # noqa: BLE001 - damaged EXIF of any kind must not cost the picture
-        notes.append("unreadable EXIF dropped")
-        return None, 1
-    return kept, orientation if orientation in range(1, 9) else 1
-
-
-def _exif_about(exif: Image.Exif) -> bytes | None:
-    """Return an EXIF block of what a TIFF's tags (or an unsaved image's) say of the picture."""
-    about = Image.Exif()
-    for tag in _TIFF_ABOUT:
-        if tag in exif:
-            about[tag] = exif[tag]
-    for ifd in (_EXIF_IFD, _GPS_IFD):
-        values = exif.get_ifd(ifd)
-        if values:
-            about[ifd] = dict(values)
-    return about.tobytes() if len(about) else None
 
 
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:

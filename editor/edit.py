@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from editor.errors import GroundbrushError
-from editor.images import Picture, save_picture
+from editor.images import Picture
+from editor.saving import save_picture
 from inpaint.composite import is_preserved
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Edit:
     image
         ``(H, W, 3)`` uint8, the first variant.
     picture
-        The input (where sides were added: with them, still unpainted), with the EXIF, ICC profile
-        and alpha that :meth:`save` keeps.
+        The input (where sides were added: with them, still unpainted), with the EXIF, XMP, ICC
+        profile, alpha, resolution and texts that :meth:`save` keeps.
     grounding
         Where the phrase is and why; None when a mask or box was given instead of words.
     support
@@ -97,7 +98,7 @@ class Edit:
         return {**self.request, "image": {"path": path, "sha256": source.digest}}
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
-        """Write a variant with the input's EXIF, ICC and alpha and the recipe inside.
+        """Write a variant with all that the input's file carried and the recipe inside.
 
         Returns
         -------

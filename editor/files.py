@@ -1,6 +1,6 @@
-"""Files: written whole or not at all, safely named, and the bytes that travel beside the pixels.
+"""Files: written whole or not at all, safely named; and recipes as JSON.
 
-Knows bytes, names and metadata blocks; what a picture is lives in `editor.images`.
+Knows bytes and names; what a picture is lives in `editor.images`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,17 @@ import os
 import re
 import secrets
 import stat
-import struct
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.sax.saxutils import escape, unescape
 
 from editor.errors import GroundbrushError, one_line
 
 RECIPE_LIMIT = 1_000_000
 """Largest recipe in bytes of JSON, read or written: far above any honest one."""
 
-_EXIF_PREFIX = b"Exif\x00\x00"
-_ORIENTATION, _THUMBNAIL_AT, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
-_SHORT, _LONG = 3, 4
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
-_XMP_OPEN, _XMP_CLOSE = "<groundbrush:recipe>", "</groundbrush:recipe>"
-_XMP = (
-    '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:groundbrush="urn:groundbrush:recipe">'
-    f"{_XMP_OPEN}%s{_XMP_CLOSE}"
-    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-)
 
 
 def atomic_write(
@@ -183,45 +169,6 @@ def open_regular(path: Path, what: str = "picture") -> BinaryIO:
         ) from error
 
 
-def upright_exif(raw: bytes) -> bytes:
-    """Return an EXIF block with its orientation set to 1 and its thumbnail taken out.
-
-    The block is patched in place rather than written anew, so that maker notes, whose offsets
-    are absolute, survive. The thumbnail goes because it would still show what an edit removed.
-
-    Parameters
-    ----------
-    raw : bytes
-        TIFF-structured EXIF, with or without the leading ``Exif\\0\\0``.
-
-    Returns
-    -------
-    bytes
-        With the leading ``Exif\\0\\0``.
-
-    Raises
-    ------
-    ValueError
-        If the block is not well formed.
-    """
-    data = bytearray(raw.removeprefix(_EXIF_PREFIX))
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(data[:4]))
-    if order is None:
-        raise ValueError("no TIFF header in the EXIF block")
-    try:
-        entries, link = _ifd(data, order, struct.unpack_from(order + "I", data, 4)[0])
-        if _ORIENTATION in entries:
-            kind, at = entries[_ORIENTATION]
-            struct.pack_into(order + {_SHORT: "H", _LONG: "I"}[kind], data, at, 1)
-        thumbnail_ifd = struct.unpack_from(order + "I", data, link)[0]
-        if thumbnail_ifd:
-            struct.pack_into(order + "I", data, link, 0)
-            _blank_thumbnail(data, order, thumbnail_ifd, link + 4)
-    except (struct.error, KeyError) as error:
-        raise ValueError(f"malformed EXIF block ({error})") from error
-    return _EXIF_PREFIX + bytes(data)
-
-
 def recipe_text(recipe: Mapping[str, Any]) -> str:
     """Return a recipe as ASCII JSON, refusing what JSON cannot hold or what is too large."""
     if not isinstance(recipe, Mapping):
@@ -254,22 +201,6 @@ def parse_recipe(text: str | bytes, name: str) -> dict[str, Any]:
             '{"...": ...}; use the file as it was saved'
         )
     return recipe
-
-
-def wrap_xmp(text: str) -> bytes:
-    """Return an XMP packet that carries recipe JSON (for JPEG and WebP)."""
-    return (_XMP % escape(text)).encode("ascii")
-
-
-def unwrap_xmp(packet: bytes | str) -> str | None:
-    """Return the recipe JSON in an XMP packet, or None.
-
-    Found by plain search: an XML parser would expand entities of a hostile packet.
-    """
-    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
-    _, opened, rest = text.partition(_XMP_OPEN)
-    body, closed, _ = rest.partition(_XMP_CLOSE)
-    return unescape(body) if opened and closed else None
 
 
 def _write_through(
@@ -307,33 +238,6 @@ def _reason(error: BaseException) -> str:
     """Return why the system refused, without the path (the message has it already)."""
     text = getattr(error, "strerror", None)
     return text.lower() if isinstance(text, str) else one_line(error)
-
-
-def _ifd(data: bytearray, order: str, start: int) -> tuple[dict[int, tuple[int, int]], int]:
-    """Return one EXIF directory as {tag: (type, offset of the value)} and its link's offset."""
-    count = struct.unpack_from(order + "H", data, start)[0]
-    entries = {}
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        entries[tag] = (kind, at + 8)
-    return entries, start + 2 + 12 * count
-
-
-def _blank_thumbnail(data: bytearray, order: str, start: int, first_free: int) -> None:
-    """Erase the thumbnail that the directory at `start` points at."""
-    entries, _ = _ifd(data, order, start)
-    if _THUMBNAIL_AT not in entries or _THUMBNAIL_LENGTH not in entries:
-        return
-    at, length = (
-        struct.unpack_from(order + "I", data, entries[tag][1])[0]
-        for tag in (_THUMBNAIL_AT, _THUMBNAIL_LENGTH)
-    )
-    if at < first_free or at + length > len(data):
-        raise ValueError("the EXIF thumbnail lies outside its block")
-    if at + length == len(data):
-        del data[at:]
-    else:
-        data[at : at + length] = bytes(length)
 
 
 def _check_recipe_size(size: int, what: str) -> None:

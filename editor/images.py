@@ -1,4 +1,4 @@
-"""Pictures in and out: any file becomes upright 8-bit RGB, and goes back with what it carried.
+"""Pictures in: any file becomes upright 8-bit RGB, and keeps what it carried beside the pixels.
 
 Pixels stay in the file's own colour space, whose ICC profile travels along unchanged, so that a
 saved edit differs from its input only where it was edited. Only profiles that do not describe RGB
@@ -8,10 +8,9 @@ saved edit differs from its input only where it was edited. Only profiles that d
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,36 +19,33 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 
-from editor.decoding import has_wide_samples, read_exif, to_rgb, upright
+from editor.decoding import has_wide_samples, to_rgb, upright
 from editor.errors import GroundbrushError, one_line
 from editor.files import (
     RECIPE_LIMIT,
     as_path,
-    atomic_write,
     open_regular,
     parse_recipe,
-    recipe_text,
+)
+from editor.metadata import (
+    Resolution,
+    Texts,
+    as_resolution,
+    is_own_text,
+    read_dpi,
+    read_exif,
+    read_texts,
+    read_xmp,
     unwrap_xmp,
-    wrap_xmp,
 )
 
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
 
-WRITABLE = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
-"""Suffixes `save_picture` accepts."""
-
 # A closed list: Pillow would otherwise also run Ghostscript on an EPS named .png.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
-_JPEG_BLOCK = 65_400  # bytes one JPEG marker holds, less its label
-_LOSSY = (
-    "JPEG is lossy: pixels outside the edit are close to the input's but not equal; "
-    "save as .png or .webp to keep them"
-)
 _PIL_GLOBALS = threading.Lock()
 
 
@@ -67,6 +63,12 @@ class Picture:
         The RGB profile the pixels are in; None stands for sRGB.
     exif : bytes or None
         EXIF block with its leading ``Exif\\0\\0``, orientation 1 and no thumbnail.
+    xmp : bytes or None
+        XMP packet of what describes the picture, as `editor.metadata.about_xmp` leaves it.
+    dpi : tuple of float or None
+        Pixels per inch, across and down.
+    texts : tuple of (str, str)
+        Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or GIF's "Comment".
     source : pathlib.Path or None
         The file it was read from.
     notes : tuple of str
@@ -77,19 +79,32 @@ class Picture:
     alpha: np.ndarray | None = None
     icc: bytes | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: Resolution | None = None
+    texts: Texts = ()
     source: Path | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check_pixels(self.pixels)
-        _check_alpha(self.alpha, self.pixels)
-        for name in ("icc", "exif"):
+        check_pixels(self.pixels)
+        check_alpha(self.alpha, self.pixels)
+        for name in ("icc", "exif", "xmp"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, bytes):
                 raise GroundbrushError(
                     f"{name} of type {type(value).__name__} given; expected bytes or None"
                 )
+        if self.dpi is not None and as_resolution(self.dpi) is None:
+            raise GroundbrushError(
+                f"dpi {self.dpi!r} given; expected two numbers from 1 to 65535, or None"
+            )
+        if not isinstance(self.texts, tuple) or not all(
+            isinstance(t, tuple) and len(t) == 2 and is_own_text(*t) for t in self.texts
+        ):
+            raise GroundbrushError(
+                f"texts {self.texts!r} given; expected a tuple of (name, text), names as PNG's"
+            )
         if not isinstance(self.notes, tuple) or not all(isinstance(n, str) for n in self.notes):
             raise GroundbrushError(f"notes {self.notes!r} given; expected a tuple of str")
 
@@ -144,7 +159,7 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         _check_size(source.size, max_pixels, "the picture")
         return source
     if isinstance(source, np.ndarray):
-        _check_pixels(source)
+        check_pixels(source)
         _check_size(source.shape[1::-1], max_pixels, "the array")
         return Picture(np.array(source, order="C"))
     if isinstance(source, Image.Image):
@@ -157,74 +172,6 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     path = as_path(source)
     with _opened(path) as image:
         return _decode(image, repr(str(path)), path, max_pixels)
-
-
-def save_picture(
-    path: str | os.PathLike[str],
-    pixels: np.ndarray,
-    *,
-    like: Picture | None = None,
-    recipe: Mapping[str, Any] | None = None,
-    quality: int = 95,
-    lossless: bool = True,
-) -> tuple[str, ...]:
-    """Write a picture, whole or not at all, with what another one carried and a recipe.
-
-    PNG and lossless WebP give every pixel back exactly. JPEG cannot: it is written without
-    chroma subsampling, and the returned notes say that it is lossy. JPEG cannot hold
-    transparency either: a `like` with any pixel not fully opaque is refused, not flattened.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Ends in .png, .webp, .jpg or .jpeg; its folder is created.
-    pixels : numpy.ndarray
-        ``(H, W, 3)`` uint8 RGB.
-    like : Picture, optional
-        Lends its EXIF, ICC profile and alpha (which must then fit `pixels`).
-    recipe : Mapping, optional
-        JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
-        JPEG and WebP: XMP) and read back by `read_recipe`.
-    quality : int
-        1 to 100, for JPEG and for WebP where `lossless` is False.
-    lossless : bool
-        For WebP only.
-
-    Returns
-    -------
-    tuple of str
-        What a user should know about the file; empty for a lossless one.
-
-    Raises
-    ------
-    GroundbrushError
-        For another suffix, a bad array, more than the format can hold, or an unwritable place.
-        An earlier file of that name is then untouched.
-    """
-    path = as_path(path)
-    kind = _writable_kind(path)
-    _check_pixels(pixels)
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
-        raise GroundbrushError(f"quality={quality!r} given; expected 1 to 100; leave it at 95")
-    alpha = None if like is None else like.alpha
-    _check_alpha(alpha, pixels)
-    if kind == "JPEG" and alpha is not None:
-        if (alpha < 255).any():
-            raise GroundbrushError(
-                f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
-                ".png or .webp; change the suffix"
-            )
-        alpha = None
-    text = None if recipe is None else recipe_text(recipe)
-    options = _save_options(kind, like, text, quality, lossless)
-    atomic_write(path, _encode(pixels, alpha, kind, options, path))
-    return () if keeps_pixels(path, lossless=lossless) else (_LOSSY.replace("JPEG", kind),)
-
-
-def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool:
-    """Tell whether `save_picture` to this path gives every pixel back exactly."""
-    kind = _writable_kind(as_path(path))
-    return kind == "PNG" or (kind == "WEBP" and lossless)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -303,6 +250,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         _check_size(image.size, max_pixels, name)
         colour, icc = to_rgb(image, wide, notes)
         exif, orientation = read_exif(image, notes)
+        xmp, texts = read_xmp(image, notes), read_texts(image)
     except GroundbrushError:
         raise
     except Exception as error:  # decoders of hostile files raise nearly everything
@@ -315,77 +263,15 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         alpha=np.array(values[..., 3], order="C") if values.shape[2] == 4 else None,
         icc=icc,
         exif=exif,
+        xmp=xmp,
+        dpi=read_dpi(image, turned=orientation >= 5),
+        texts=texts,
         source=source,
         notes=tuple(notes),
     )
 
 
-def _save_options(
-    kind: str, like: Picture | None, text: str | None, quality: int, lossless: bool
-) -> dict[str, Any]:
-    """Return Pillow's options for one save."""
-    options: dict[str, Any] = {}
-    if like is not None and like.icc:
-        options["icc_profile"] = like.icc
-    if like is not None and like.exif:
-        options["exif"] = like.exif
-    if kind == "PNG":
-        options["compress_level"] = 4  # level 6 took twice as long for the same size
-    if kind == "PNG" and text is not None:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("groundbrush", text)
-    elif text is not None:
-        options["xmp"] = wrap_xmp(text)
-    if kind == "JPEG":
-        options |= {"quality": quality, "subsampling": 0}
-        for name, label in (("exif", "EXIF"), ("xmp", "recipe")):
-            if len(options.get(name, b"")) > _JPEG_BLOCK:
-                raise GroundbrushError(
-                    f"the {label} is {len(options[name]):,} bytes; a JPEG holds at most "
-                    f"{_JPEG_BLOCK:,}; save as .png or .webp"
-                )
-    if kind == "WEBP":
-        # exact: keep the colour of transparent pixels, which libwebp otherwise flattens.
-        # Where lossless, "quality" is effort: on a 2-megapixel gradient with noise, method 4 at
-        # 80 took three times as long as method 2 at 50 for the same size.
-        options |= {"lossless": lossless, "exact": True, "method": 2 if lossless else 4}
-        options["quality"] = 50 if lossless else quality
-    return options
-
-
-def _encode(
-    pixels: np.ndarray, alpha: np.ndarray | None, kind: str, options: dict[str, Any], path: Path
-) -> bytes:
-    """Return the bytes of the file."""
-    height, width = pixels.shape[:2]
-    limit = _LONGEST_SIDE.get(kind)
-    if limit and max(width, height) > limit:
-        raise GroundbrushError(
-            f"{width}x{height} pixels given; {kind} holds at most {limit} a side; save as .png"
-        )
-    values = pixels if alpha is None else np.dstack((pixels, alpha))
-    buffer = io.BytesIO()
-    try:
-        Image.fromarray(np.ascontiguousarray(values)).save(buffer, kind, **options)
-    except Exception as error:  # encoders raise nearly everything; never their traceback
-        raise GroundbrushError(
-            f"{str(path)!r} cannot be encoded as {kind} ({one_line(error)}); save as .png"
-        ) from error
-    return buffer.getvalue()
-
-
-def _writable_kind(path: Path) -> str:
-    """Return Pillow's name of the format a path asks for."""
-    try:
-        return WRITABLE[path.suffix.lower()]
-    except KeyError:
-        raise GroundbrushError(
-            f"{str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(WRITABLE)}; "
-            "change the suffix"
-        ) from None
-
-
-def _check_pixels(pixels: object) -> None:
+def check_pixels(pixels: object) -> None:
     """Refuse anything but a non-empty ``(H, W, 3)`` uint8 array, naming the mend."""
     if not isinstance(pixels, np.ndarray):
         raise GroundbrushError(
@@ -413,7 +299,7 @@ def _check_pixels(pixels: object) -> None:
     )
 
 
-def _check_alpha(alpha: object, pixels: np.ndarray) -> None:
+def check_alpha(alpha: object, pixels: np.ndarray) -> None:
     """Refuse an alpha that is not an ``(H, W)`` uint8 array of the pixels' size."""
     if alpha is None:
         return

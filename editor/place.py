@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,5 +157,5 @@ def _extended(picture: Picture, sides: Mapping[str, int]) -> Place:
     alpha = picture.alpha
     if alpha is not None:
         alpha = np.pad(alpha, around, constant_values=255)
-    larger = Picture(pixels, alpha, picture.icc, picture.exif, picture.source, picture.notes)
+    larger = replace(picture, pixels=pixels, alpha=alpha)
     return Place(larger, MaskHistory.start(mask, MaskScene(pixels)))

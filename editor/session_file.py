@@ -18,10 +18,11 @@ import numpy as np
 
 from editor.errors import GroundbrushError, one_line
 from editor.files import safe_name
-from editor.images import Picture, open_picture, save_picture
+from editor.images import Picture, open_picture
 from editor.mask_history import MaskHistory
 from editor.masks import MaskScene
 from editor.recipe import read_request
+from editor.saving import save_picture
 from editor.session import MAX_CHANGES, Change, Session
 
 VERSION = 1
@@ -68,7 +69,7 @@ def read_upload(
 def picture_bytes(
     pixels: np.ndarray, suffix: str, like: Picture | None, recipe: Mapping[str, Any] | None
 ) -> tuple[bytes, tuple[str, ...]]:
-    """A picture as a file's bytes, as `editor.images.save_picture` writes it, and its notes."""
+    """A picture as a file's bytes, as `editor.saving.save_picture` writes it, and its notes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"picture.{suffix}"
         notes = save_picture(path, pixels, like=like, recipe=recipe)

@@ -16,9 +16,9 @@ from editor import Editor
 from miniature.phrases import Expression, expressions
 from miniature.scenes import Scene, compose
 
-# A machine that is busy with something else is no mistake of ours, and what a change breaks must not
-# depend on luck: the same examples each time. `pytest -m hypothesis --hypothesis-profile explore`
-# draws new ones.
+# A machine that is busy with something else is no mistake of ours, and whether a change passes must
+# not depend on luck: the same examples each time. New ones are drawn by
+# `pytest -m hypothesis --hypothesis-profile explore`.
 _CALM: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, **_CALM)
 settings.register_profile("explore", **_CALM)

@@ -215,8 +215,8 @@ def _ground_all(found: PanopticGrounding, folder: Path) -> Outcome:
 def _apply(
     editor: Editor, order: Order, picture: Picture, folder: Path, told: dict[str, Any]
 ) -> Outcome:
-    from editor.images import save_picture
     from editor.plan.reader import read_plan
+    from editor.saving import save_picture
 
     plan = read_plan(order.values["sentence"])
     edits = editor.apply(picture, plan, **order.options, **told)

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editor import Editor, GroundbrushError
-from editor.images import read_recipe, save_picture
+from editor.images import read_recipe
 from editor.judging import spoken
 from editor.mask_history import MaskHistory
 from editor.masks import Dilate, Feather, Invert
 from editor.models import Models
 from editor.presets import load_preset
 from editor.recipe import chained
+from editor.saving import save_picture
 from grounding.result import Candidate, Grounding
 
 RED, GREEN, GREY = (220, 20, 30), (20, 200, 40), (128, 128, 128)

@@ -1,10 +1,9 @@
-"""Files appear whole or not at all; names are safe; metadata blocks survive hostile bytes."""
+"""Files appear whole or not at all; names are safe; recipes survive as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 
 import pytest
 from hypothesis import given
@@ -19,10 +18,8 @@ from editor.files import (
     parse_recipe,
     recipe_text,
     safe_name,
-    unwrap_xmp,
-    upright_exif,
-    wrap_xmp,
 )
+from editor.metadata import unwrap_xmp, wrap_xmp
 
 
 class LowerError(ValueError):
@@ -199,58 +196,6 @@ def test_safe_name_is_always_one_visible_bounded_component(text, limit):
 def test_safe_name_refuses_a_limit_too_small():
     with pytest.raises(GroundbrushError, match="max_bytes=3"):
         safe_name("x", 3)
-
-
-def exif_block(order: str, orientation: int, thumbnail: bytes = b"") -> bytes:
-    """Return a hand-built EXIF block: orientation and maker, then a thumbnail directory."""
-    maker_at = 8 + 2 + 2 * 12 + 4
-    ifd1 = maker_at + 6
-    image_at = ifd1 + 2 + 2 * 12 + 4
-    block = (b"II*\x00" if order == "<" else b"MM\x00*") + struct.pack(order + "I", 8)
-    block += struct.pack(order + "HHHIHH", 2, 0x0112, 3, 1, orientation, 0)
-    block += struct.pack(order + "HHII", 0x010F, 2, 6, maker_at)
-    block += struct.pack(order + "I", ifd1 if thumbnail else 0) + b"Maker\x00"
-    if thumbnail:
-        block += struct.pack(order + "HHHII", 2, 0x0201, 4, 1, image_at)
-        block += struct.pack(order + "HHIII", 0x0202, 4, 1, len(thumbnail), 0) + thumbnail
-    return b"Exif\x00\x00" + block
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_upright_exif_changes_two_bytes_and_nothing_else(order):
-    assert upright_exif(exif_block(order, 6)) == exif_block(order, 1)
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_upright_exif_takes_the_thumbnail_out(order):
-    kept = upright_exif(exif_block(order, 8, thumbnail=b"\xff\xd8 what was removed"))
-    assert b"what was removed" not in kept
-    assert kept.startswith(exif_block(order, 1)[:-6])  # the link to it is 0 again
-    assert b"Maker" in kept
-
-
-def test_upright_exif_blanks_a_thumbnail_that_is_not_last():
-    raw = exif_block("<", 1, thumbnail=b"secret") + b"maker note"
-    kept = upright_exif(raw)
-    assert len(kept) == len(raw)
-    assert b"secret" not in kept and kept.endswith(b"maker note")
-
-
-@given(st.binary(max_size=80), st.sampled_from([b"", b"II*\x00\x08\x00\x00\x00", b"MM\x00*"]))
-def test_upright_exif_of_any_bytes_answers_or_raises_value_error(tail, head):
-    try:
-        kept = upright_exif(head + tail)
-    except ValueError:
-        return
-    assert kept.startswith(b"Exif\x00\x00")
-
-
-def test_upright_exif_refuses_a_thumbnail_over_its_own_header():
-    raw = bytearray(exif_block("<", 1, thumbnail=b"0123456789"))
-    at = raw.index(struct.pack("<HHI", 0x0201, 4, 1)) + 8
-    raw[at : at + 4] = struct.pack("<I", 0)
-    with pytest.raises(ValueError, match="outside"):
-        upright_exif(bytes(raw))
 
 
 json_values = st.recursive(

@@ -17,9 +17,12 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from editor import images
+from editor import saving
 from editor.errors import GroundbrushError
-from editor.images import Picture, keeps_pixels, open_picture, read_recipe, save_picture
+from editor.files import recipe_text
+from editor.images import Picture, open_picture, read_recipe
+from editor.metadata import wrap_xmp
+from editor.saving import keeps_pixels, save_picture
 
 RECIPE = {"find": "the red apple <left> & “near”", "seed": 7, "box": [0.5, 1.0], "none": None}
 
@@ -682,7 +685,7 @@ def test_a_recipe_or_exif_too_long_for_jpeg_goes_into_the_others(tmp_path):
 
 
 def test_a_longest_recipe_fits_a_jpeg(tmp_path):
-    room = images._JPEG_BLOCK - len(images.wrap_xmp(images.recipe_text({"m": ""})))
+    room = saving._JPEG_BLOCK - len(wrap_xmp(recipe_text({"m": ""})))
     save_picture(tmp_path / "x.jpg", scene(), recipe={"m": "x" * room})
     assert len(read_recipe(tmp_path / "x.jpg")["m"]) == room
 
@@ -738,11 +741,11 @@ def test_a_hostile_recipe_in_each_format(tmp_path, text, message):
     image = Image.fromarray(scene())
     files = [
         put(tmp_path, "x.png", encoded(image, "PNG", pnginfo=info)),
-        put(tmp_path, "x.webp", encoded(image, "WEBP", xmp=images.wrap_xmp(text))),
+        put(tmp_path, "x.webp", encoded(image, "WEBP", xmp=wrap_xmp(text))),
         put(tmp_path, "x.json", text.encode()),
     ]
-    if len(text) < images._JPEG_BLOCK:
-        files.append(put(tmp_path, "x.jpg", encoded(image, "JPEG", xmp=images.wrap_xmp(text))))
+    if len(text) < saving._JPEG_BLOCK:
+        files.append(put(tmp_path, "x.jpg", encoded(image, "JPEG", xmp=wrap_xmp(text))))
     for path in files:
         with pytest.raises(GroundbrushError, match=message):
             read_recipe(path)

@@ -142,8 +142,8 @@ def test_spoiled_pictures(name: str, data: st.DataObject) -> None:
 @given(block=st.binary(max_size=80), start=st.sampled_from([b"", b"Exif\0\0", b"Exif\0\0MM\0*",
                                                             b"II*\0\x08\0\0\0"]))  # fmt: skip
 def test_any_exif(block: bytes, start: bytes) -> None:
-    from editor.files import upright_exif
     from editor.images import open_picture
+    from editor.metadata import upright_exif
 
     try:
         whole = upright_exif(start + block)
@@ -166,11 +166,32 @@ def test_any_profile(profile: bytes, mode: str) -> None:
 
 
 @fuzz(60)
+@given(name=st.binary(min_size=1, max_size=8), text=st.binary(max_size=40),
+       kind=st.sampled_from([b"tEXt", b"zTXt", b"iTXt"]))  # fmt: skip
+def test_any_text_of_a_png_is_saved_again_or_left_behind(
+    name: bytes, text: bytes, kind: bytes
+) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    from editor.images import open_picture
+    from editor.saving import save_picture
+
+    told = PngInfo()
+    told.add(kind, name + b"\0" * (1 if kind == b"tEXt" else 2) + text)
+    picture = in_folder("a.png", corpus_pictures.encoded("PNG", pnginfo=told), open_picture)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".png", ".jpg", ".webp") if picture else ():
+            save_picture(Path(folder) / f"b{suffix}", picture.pixels, like=picture)
+        if picture:
+            assert open_picture(Path(folder) / "b.png").texts == picture.texts
+
+
+@fuzz(60)
 @given(text=st.text(max_size=60) | values.map(lambda v: json.dumps(v)))
 def test_any_recipe_in_a_picture(text: str) -> None:
     from PIL.PngImagePlugin import PngInfo
 
-    from editor.files import wrap_xmp
+    from editor.metadata import wrap_xmp
     from editor.recipe import read_request
 
     told = PngInfo()
