@@ -19,6 +19,7 @@ from editor.commands.common import (
     report,
     show,
 )
+from editor.commands.parser import Parser
 from editor.errors import GroundbrushError
 
 DONE, UNMET, USAGE = 0, 1, 2
@@ -27,7 +28,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with one subcommand for each job."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="groundbrush",
         description="Find it in words, paint something else, touch nothing more.",
         epilog="Exit status: 0 done, 1 the request could not be met, 2 wrong usage.",

@@ -11,7 +11,9 @@ import re
 import secrets
 import stat
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from glob import escape
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -75,6 +77,30 @@ def atomic_write(
             "free name; choose another output path"
         ) from error
     return path
+
+
+def free_stem(
+    folder: Path, stem: str, endings: Sequence[str], is_same: Callable[[str], bool]
+) -> str:
+    """How a result's files may begin without writing over another result.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go; it need not be there.
+    stem : str
+        How they would begin: what is given back, or with "-2", "-3" ... where that is taken.
+    endings : sequence of str
+        How they end, as globs: ".recipe.json", ".edited*".
+    is_same : callable
+        Whether files that begin so are of this very result: they may be written again.
+    """
+    for number in count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        taken = any(True for end in endings for _ in folder.glob(f"{escape(name)}{end}"))
+        if not taken or is_same(name):
+            return name
+    raise AssertionError("numbers do not end")
 
 
 def safe_name(text: str, max_bytes: int = 80) -> str:

@@ -319,7 +319,7 @@ def _check_size(size: tuple[int, ...], max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
         raise GroundbrushError(
             f"{name} is {width}x{height} = {width * height:,} pixels; expected at most "
-            f"{max_pixels:,}; reduce it first, or raise max_pixels"
+            f"{max_pixels:,}; reduce it first (in Python, open_picture's max_pixels can be raised)"
         )
 
 

@@ -6,8 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from glob import escape
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,11 +235,13 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
 
     The same edit goes where it went before; another one of the same picture beside it.
     """
-    from editor.files import atomic_write
+    from editor.files import atomic_write, free_stem
     from editor.overlay import contact_sheet
 
     recipe = json.dumps(edit.recipe(), indent=1).encode()
-    stem = _free_stem(out, edit.picture.source.stem if edit.picture.source else "picture", recipe)
+    stem = edit.picture.source.stem if edit.picture.source else "picture"
+    stem = free_stem(out, stem, (".recipe.json", ".overlay.png", ".edited*"),
+                     lambda name: _holds(out / f"{name}.recipe.json", recipe))  # fmt: skip
     files = {"result": out / f"{stem}.edited.{suffix}"}
     notes: list[str] = []
     for k, variant in enumerate(edit.variants):
@@ -255,17 +255,8 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     return files, list(dict.fromkeys(notes))
 
 
-def _free_stem(out: Path, stem: str, recipe: bytes) -> str:
-    """The picture's name, or with a number where that holds another edit."""
-    for number in count(1):
-        name = stem if number == 1 else f"{stem}-{number}"
-        there = out / f"{name}.recipe.json"
-        if there.is_file() and there.read_bytes() == recipe:
-            return name
-        taken = [there, out / f"{name}.overlay.png", *out.glob(f"{escape(name)}.edited*")]
-        if not any(path.exists() for path in taken):
-            return name
-    raise AssertionError("numbers do not end")
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def run_apply(args: argparse.Namespace) -> int:
         edits = load_editor(args).apply(
             picture, plan, seed=args.seed, settings=changes, on_step=bar
         )
-    out, stem = Path(args.out), Path(args.image).stem
+    out, stem = Path(args.out), _stem(args, plan, edits)
     files, notes = save_applied(picture, plan, edits, out, stem, args.format)
     reasons = [e.notes[-1] for e in edits if not e.done]
     facts = {"done": not reasons, "steps": [_edit_facts(e) for e in edits], "notes": notes,
@@ -116,6 +117,30 @@ def run_apply(args: argparse.Namespace) -> int:
     if "result" in files:
         show(args, files["result"])
     return UNMET if reasons else DONE
+
+
+def _stem(args: argparse.Namespace, plan: Plan, edits: Sequence[Edit]) -> str:
+    """How the files' names begin: the same plan's go where they went, another's beside them."""
+    from editor.files import free_stem
+    from editor.images import read_recipe
+    from editor.plan import Plan
+    from editor.recipe import carried
+
+    out, done = Path(args.out), [edit.recipe() for edit in edits if edit.done]
+    recipe = json.loads(json.dumps(carried(done)[0])) if done else None
+
+    def is_same(name: str) -> bool:
+        result = out / f"{name}.applied.{args.format}"
+        try:
+            return Plan.load(out / f"{name}.plan.json") == plan and (
+                not result.exists() or read_recipe(result) == recipe
+            )
+        except GroundbrushError:  # none of ours
+            return False
+
+    return free_stem(
+        out, Path(args.image).stem, (".plan.json", ".applied.*", ".steps.png"), is_same
+    )
 
 
 def _plan(args: argparse.Namespace) -> Plan:

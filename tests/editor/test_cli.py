@@ -51,6 +51,26 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert (again / "scene.edited.png").read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        (["edti", "x.png"], "did you mean edit?"),
+        (["edit", "x.png", "--fnd", "a dog"], "did you mean --find?"),
+        (["ground", "x.png", "a dog", "--devise=cpu"], "did you mean --device?"),
+        (["edit", "x.png", "--level", "hole"], "did you mean whole?"),
+        (["edit", "x.png", "--box", "-20,0,40,40"], "write --box=VALUE"),
+    ],
+)
+def test_wrong_usage_names_what_was_probably_meant(
+    command: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.strip().endswith(meant + (
+        " where the value begins with a minus" if "VALUE" in meant else ""))  # fmt: skip
+
+
 def test_another_edit_of_the_picture_goes_beside_the_first(
     scene_file: tuple[Path, Scene, object], tmp_path: Path
 ) -> None:

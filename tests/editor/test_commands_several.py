@@ -72,6 +72,26 @@ def test_apply_writes_the_result_the_strip_and_the_plan(scene_file, tmp_path: Pa
     assert Path(facts["strip"]).is_file()
 
 
+def test_another_plan_for_the_picture_goes_beside_the_first(scene_file, tmp_path: Path) -> None:
+    path, _, asked = scene_file
+
+    def applied(colour: str, seed: int = 0) -> None:
+        assert main(["apply", str(path), f"make {asked.text} {colour}", "--steps", "2", "--seed",
+                     str(seed), "--out", str(tmp_path), "--offline", "--quiet"]) == 0  # fmt: skip
+
+    applied("blue")
+    first = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    assert sorted(file.name for file in first) == [
+        "scene.applied.png", "scene.plan.json", "scene.steps.png",
+    ]  # fmt: skip
+    applied("green")
+    applied("blue", seed=1)
+    applied("blue")  # the same again
+    assert {file: file.read_bytes() for file in first} == first
+    results = sorted(file.name for file in tmp_path.glob("*.applied.png"))
+    assert results == ["scene-2.applied.png", "scene-3.applied.png", "scene.applied.png"]
+
+
 def test_ground_all_writes_a_legend_and_exports(scene_file, tmp_path: Path, capsys) -> None:
     path, _, asked = scene_file
     status = main(["ground-all", str(path), f"{asked.text} and a zeppelin", "--out", str(tmp_path),
