@@ -235,11 +235,13 @@ def painting_section(result: Mapping[str, Any]) -> list[str]:
             *table(many, ("", "a minute"))]  # fmt: skip
 
 
-def steps_section(result: Mapping[str, Any]) -> list[str]:
-    """SDXL's step."""
-    lines = [(r["way"], f"{1000 * r['step']:.1f}") for r in result["rows"]]
-    return ["## A step of SDXL on a GPU", "", about(result["machine"]), "", *_doc("sdxl_steps"),
-            *table(lines, ("", "milliseconds a step"))]  # fmt: skip
+def steps_section(result: Mapping[str, Any], title: str, apart: str = "") -> list[str]:
+    """A step of denoising."""
+    lines = [(r["way"], f"{1000 * r['step']:.1f}", seconds(r["painting"])) for r in result["rows"]]
+    steps = result["rows"][0]["steps"]
+    return [f"## {title}", "", about(result["machine"]), "", *_doc("sdxl_steps"),
+            *([apart, ""] if apart else []),
+            *table(lines, ("", "milliseconds a step", f"seconds of {steps} steps"))]  # fmt: skip
 
 
 def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
@@ -342,8 +344,11 @@ SECTIONS: dict[str, Callable[[Any], list[str]]] = {
     "masks": lambda r: masks_section(r, "Masks from boxes"),
     "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
     "painting": painting_section,
+    "sdxl_steps": lambda r: steps_section(
+        r, "A step beside diffusers' settings",
+        "`python -m benchmarks.sdxl_steps`, two minutes, not part of `make bench`:"),
     "sdxl_edits_cuda": gpu_painting_section,
-    "sdxl_steps_cuda": steps_section,
+    "sdxl_steps_cuda": lambda r: steps_section(r, "A step of SDXL on a GPU"),
     "full_size_cuda": modes_section,
     "startup": startup_section,
     "scaling": scaling_section,

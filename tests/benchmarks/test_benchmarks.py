@@ -193,14 +193,14 @@ def test_painting(tmp_path: Path):
 def test_sdxl_in_turn_and_in_every_size(tmp_path: Path):
     found = run(sdxl_steps, tmp_path)
     assert {r["way"] for r in found["rows"]} > {"diffusers, as loaded", "ours, speed='fused'"}
-    assert found["targets"][0]["met"] is None  # nothing is compiled on a CPU
+    assert found["targets"][0]["met"] is None  # nothing is compiled to try it out
     found = run(sdxl_edits, tmp_path)
     assert [(r["way"], r["megapixels"]) for r in found["rows"]] == [
         (way, size) for way in (sdxl_edits.BOX, sdxl_edits.SHARE) for size in (0.1, 0.2)
     ]
     assert all(r["pictures a minute"] > 0 for r in found["ways"])
     with pytest.raises(SystemExit, match="add --device cuda, or --tiny"):
-        sdxl_steps.main(["--out", str(tmp_path)])
+        sdxl_edits.main(["--out", str(tmp_path)])
 
 
 def test_diffusers_best_is_compiled_as_it_documents(monkeypatch: pytest.MonkeyPatch):
@@ -298,13 +298,14 @@ def test_page_shows_what_a_gpu_gave(here: None, tmp_path: Path):
                        "failed": "out of memory"}  # fmt: skip
     made |= {"targets": [common.target("rows", 2, 1)], "not yet": ["LLaVA-1.5-13B"]}
     (results / "rows_cuda.json").write_text(json.dumps(made))
-    step = {"rows": [{"way": "ours", "step": 0.1234}], "machine": made["machine"]}
+    step = {"rows": [{"way": "ours", "step": 0.1234, "painting": 1.5, "steps": 12}],
+            "machine": made["machine"]}  # fmt: skip
     (results / "sdxl_steps_cuda.json").write_text(json.dumps(step))
     text = page.write_page(results, docs).read_text(encoding="utf-8")
     assert text.count("every layer's whole attention kept") == 1  # told once, for both
     assert "| tiny LLaVA | 40 | out of memory |" in text and "Some GPU" in text
     assert "| rows | GPU | 2 | ≤ 1 | **missed** |" in text
-    assert "| ours | 123.4 |" in text
+    assert "seconds of 12 steps" in text and "| ours | 123.4 | 1.50 |" in text
     assert "rows of LLaVA-1.5-7B" not in text and "SAM ViT-H" in text  # what is missing still
     assert "rows of LLaVA-1.5-13B." in text
     assert (docs / "performance_rows_cuda.png").is_file()
