@@ -43,6 +43,11 @@ from editor.metadata import (
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
 
+READABLE_KINDS = (
+    "expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF content; export it again as one of these"
+)
+"""What is to be done with a file of another kind."""
+
 # A closed list: Pillow would otherwise also run Ghostscript on an EPS named .png.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
@@ -217,10 +222,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         except UnidentifiedImageError as error:
             file.seek(0)
             what = "a HEIC picture" if file.read(12)[4:] in _HEIC else "not a picture"
-            raise GroundbrushError(
-                f"{str(path)!r} is {what}; expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF "
-                "content; export it again as one of these"
-            ) from error
+            raise GroundbrushError(f"{str(path)!r} is {what}; {READABLE_KINDS}") from error
         except Exception as error:  # decoders of hostile files raise nearly everything
             raise _damaged(repr(str(path)), error) from error
         with image:

@@ -66,6 +66,15 @@ class Operation:
         """The new mask, ``(H, W)`` bool; `mask` stays as it is."""
         raise NotImplementedError
 
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Refuse places outside a picture of `size` (width, height).
+
+        Raises
+        ------
+        GroundbrushError
+            Naming the place. Most operations name none.
+        """
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values that survive JSON; `read_operation` reads them back."""
         values = dataclasses.asdict(self)  # type: ignore[call-overload]
@@ -196,6 +205,11 @@ class Boxes(Operation):
         check_choice("how", self.how, HOW)
         check_flag("snap", self.snap)
 
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Refuse boxes that lie outside the picture."""
+        for box in self.boxes:
+            fit_box(box, size)
+
     def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
         """The mask joined with, or less, every box."""
         part = np.zeros_like(mask)
@@ -222,15 +236,19 @@ class Points(Operation):
         object.__setattr__(self, "without", _read_points(self.without, least=0))
         check_choice("how", self.how, HOW)
 
-    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
-        """The mask joined with, or less, the segmenter's best mask of the clicks."""
-        every = [*self.points, *self.without]
-        for x, y in every:
-            if not (0 <= x < mask.shape[1] and 0 <= y < mask.shape[0]):
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Refuse clicks outside the picture."""
+        for x, y in (*self.points, *self.without):
+            if not (0 <= x < size[0] and 0 <= y < size[1]):
                 raise GroundbrushError(
                     f"the point ({x:g}, {y:g}) lies outside the picture of "
-                    f"{mask.shape[1]}x{mask.shape[0]}; expected x,y in its pixels"
+                    f"{size[0]}x{size[1]}; expected x,y in its pixels"
                 )
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """The mask joined with, or less, the segmenter's best mask of the clicks."""
+        self.check_fits(mask.shape[::-1])
+        every = [*self.points, *self.without]
         labels = [1] * len(self.points) + [0] * len(self.without)
         part = _best(scene.need_segment("a click")(points=every, labels=labels))
         return _combine(mask, part, self.how)

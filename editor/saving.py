@@ -79,18 +79,48 @@ def save_picture(
         raise GroundbrushError(f"quality={quality!r} given; expected 1 to 100; leave it at 95")
     alpha = None if like is None else like.alpha
     check_alpha(alpha, pixels)
-    if kind == "JPEG" and alpha is not None:
-        if (alpha < 255).any():
-            raise GroundbrushError(
-                f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
-                ".png or .webp; change the suffix"
-            )
-        alpha = None
+    check_holds(path, (pixels.shape[1], pixels.shape[0]), like)
+    alpha = None if kind == "JPEG" else alpha
     text = None if recipe is None else recipe_text(recipe)
     notes = [] if keeps_pixels(path, lossless=lossless) else [_LOSSY.replace("JPEG", kind)]
     options = _save_options(kind, quality, lossless) | _carried(kind, like, text, notes)
     atomic_write(path, _encode(pixels, alpha, kind, options, path))
     return tuple(notes)
+
+
+def check_holds(
+    path: str | os.PathLike[str], size: tuple[int, int], like: Picture | None = None
+) -> None:
+    """Refuse what the format of a path cannot hold, before there is anything to save.
+
+    Parameters
+    ----------
+    path
+        Ends as `save_picture` wants it; nothing is looked up there.
+    size
+        Width and height in pixels.
+    like
+        Whose alpha and EXIF are to be kept.
+
+    Raises
+    ------
+    GroundbrushError
+        For sides too long for it, and for a JPEG transparency or more EXIF than one holds.
+    """
+    path = as_path(path)
+    kind = _writable_kind(path)
+    limit = _LONGEST_SIDE.get(kind)
+    if limit and max(size) > limit:
+        raise GroundbrushError(
+            f"{size[0]}x{size[1]} pixels given; {kind} holds at most {limit} a side; save as .png"
+        )
+    if kind == "JPEG" and like is not None:
+        if like.alpha is not None and (like.alpha < 255).any():
+            raise GroundbrushError(
+                f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
+                ".png or .webp; change the suffix"
+            )
+        _check_block("EXIF", like.exif)
 
 
 def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool:
@@ -144,32 +174,30 @@ def _png_texts(texts: Texts, xmp: bytes | None, recipe: str | None) -> PngInfo:
 
 
 def _fit_jpeg(options: dict[str, Any], recipe: str | None, notes: list[str]) -> None:
-    """Leave out texts that a JPEG's blocks cannot hold; without EXIF or recipe nothing is saved."""
+    """Leave out texts that a JPEG's blocks cannot hold; without its recipe nothing is saved."""
     if len(options["xmp"] or b"") > _JPEG_BLOCK:
         options["xmp"] = wrap_xmp(recipe)
         notes.append("the picture's XMP is larger than a JPEG holds beside the recipe: left out")
     if len(options["comment"]) > _JPEG_BLOCK:
         del options["comment"]
         notes.append("the comment is larger than a JPEG holds: left out")
-    for name, label in (("exif", "EXIF"), ("xmp", "recipe")):
-        size = len(options.get(name) or b"")
-        if size > _JPEG_BLOCK:
-            raise GroundbrushError(
-                f"the {label} is {size:,} bytes; a JPEG holds at most {_JPEG_BLOCK:,}; "
-                "save as .png or .webp"
-            )
+    _check_block("recipe", options["xmp"])
+
+
+def _check_block(label: str, block: bytes | None) -> None:
+    """Refuse more than one JPEG marker holds."""
+    size = len(block or b"")
+    if size > _JPEG_BLOCK:
+        raise GroundbrushError(
+            f"the {label} is {size:,} bytes; a JPEG holds at most {_JPEG_BLOCK:,}; "
+            "save as .png or .webp"
+        )
 
 
 def _encode(
     pixels: np.ndarray, alpha: np.ndarray | None, kind: str, options: dict[str, Any], path: Path
 ) -> bytes:
     """Return the bytes of the file."""
-    height, width = pixels.shape[:2]
-    limit = _LONGEST_SIDE.get(kind)
-    if limit and max(width, height) > limit:
-        raise GroundbrushError(
-            f"{width}x{height} pixels given; {kind} holds at most {limit} a side; save as .png"
-        )
     values = pixels if alpha is None else np.dstack((pixels, alpha))
     buffer = io.BytesIO()
     try:
