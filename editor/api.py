@@ -419,11 +419,15 @@ class Editor:
                 self._seen = (picture.pixels, view)
             return self._seen[1]
 
-    def check_find(self, phrase: str) -> str:
-        """A phrase with its white space tidied, or GroundbrushError for words not known."""
+    def check_find(self, phrase: str, *, load: bool = True) -> str:
+        """A phrase with its white space tidied, or GroundbrushError for words not known.
+
+        `load` False asks the tokenizer alone and loads no model.
+        """
         phrase = check_words("find", phrase)
         with translate(GroundingError):
-            unknown = self.models.grounder().lvlm.unknown_words(phrase)
+            reader = self.models.grounder().lvlm if load else self.models.reader()
+            unknown = reader.unknown_words(phrase)
         if unknown and self.models.words:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,6 +15,8 @@ from inpaint.errors import InpaintError
 from inpaint.memory import MODES, is_out_of_memory
 
 if TYPE_CHECKING:
+    from grounding.backends.base import NoLVLM
+    from grounding.families import Family
     from grounding.ground import Grounder
     from grounding.lvlm import LVLM
     from grounding.segment import Segmenter
@@ -201,6 +203,26 @@ class Models:
         with self._lock, translate(GroundingError):
             return self._load_lvlm(None)
 
+    def reader(self) -> Family | LVLM | NoLVLM:
+        """What knows which words the LVLM knows: itself where it is loaded, else without weights.
+
+        Raises
+        ------
+        GroundbrushError
+            When its tokenizer is not on this machine: the network is never asked.
+        """
+        with self._lock, translate(GroundingError):
+            return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader
+
+    @cached_property
+    def _reader(self) -> Family | NoLVLM:
+        from grounding.backends.base import NoLVLM
+        from grounding.loading import load_family
+
+        if self.preset.find:
+            return NoLVLM(self.preset.name)
+        return load_family(self.preset.path("lvlm"), **_reading(self.preset.lvlm))
+
     def _heads(self) -> list[tuple[int, int]]:
         """The preset's heads; where it names none, those found on first use and kept."""
         given = self.preset.lvlm.get("heads")
@@ -219,21 +241,15 @@ class Models:
         presence = spec.get("presence") if heads else None
         return load_lvlm(
             path,
-            family=spec.get("family", "llava"),
-            revision=spec.get("revision"),
             device=self.device,
             dtype=self._dtype(spec),
             heads=heads,
             offline=self.offline,
             full=not heads or presence is not None or bool(spec.get("full")),
-            prompt=spec.get("prompt"),
-            padding=spec.get("padding"),
-            query=spec.get("query", "expression"),
-            tiles=spec.get("tiles"),
             presence=Presence(**_tuples(presence)) if presence else None,
             vision=spec.get("vision"),
-            tokenizer=spec.get("tokenizer"),
             quantization=spec.get("quantization"),
+            **_reading(spec),
         )
 
     @cached_property
@@ -268,6 +284,16 @@ class Models:
         """The preset's precision; half precision is for accelerators only."""
         wanted = str(spec.get("dtype", "float32"))
         return wanted if self.device != "cpu" else "float32"
+
+
+def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """How a preset's LVLM reads a prompt."""
+    return {
+        "family": spec.get("family", "llava"), "revision": spec.get("revision"),
+        "tokenizer": spec.get("tokenizer"), "prompt": spec.get("prompt"),
+        "padding": spec.get("padding"), "query": spec.get("query", "expression"),
+        "tiles": spec.get("tiles"),
+    }  # fmt: skip
 
 
 def _check_inpainter(preset: Preset) -> None:

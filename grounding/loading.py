@@ -22,6 +22,7 @@ __all__ = [
     "checked_dtype",
     "checked_path",
     "explained",
+    "load_family",
     "load_parts",
     "quiet_transformers",
 ]
@@ -127,6 +128,51 @@ def load_parts(
         model = model.to(target)
     _check_complete(path, info)
     return LoadedParts(model, words, processor, kind)
+
+
+def load_family(
+    path: str | Path,
+    family: str,
+    *,
+    revision: str | None = None,
+    tokenizer: str | None = None,
+    **options: Any,
+) -> Family:
+    """A checkpoint's family alone: what reads phrases, without weights and without the network.
+
+    Parameters
+    ----------
+    path, family, revision, tokenizer
+        As for :func:`grounding.lvlm.load_lvlm`.
+    **options
+        Its prompt, padding, query and tiles.
+
+    Raises
+    ------
+    GroundingError
+        When config, tokenizer or image processor are not on this machine, for a model of another
+        family, and for the original LLaVA layouts, whose config is made with the model.
+    """
+    kind = family_class(family)
+    kind.register()
+    tokenizer = tokenizer and str(Path(tokenizer).expanduser())
+    where = checked_path(path)
+    common: dict[str, Any] = {"revision": revision, "local_files_only": True,
+                              "trust_remote_code": False}  # fmt: skip
+    with quiet_transformers(), explained(path):
+        from transformers import AutoConfig, PreTrainedConfig
+
+        raw, _ = PreTrainedConfig.get_config_dict(where, **common)
+        held = str(raw.get("model_type"))
+        if "mm_vision_tower" in raw or held not in kind.model_types:
+            layout = "in its original layout" if "mm_vision_tower" in raw else f"of type {held!r}"
+            raise GroundingError(
+                f"{path} holds a model {layout}, whose words are known once it is loaded; expected "
+                f"one of {', '.join(kind.model_types)} as save_pretrained writes it"
+            )
+        config = AutoConfig.from_pretrained(where, **common)
+        words, processor = _load_processors(where, tokenizer, common, True)
+        return kind(config, words, processor, **options)
 
 
 def _load_processors(

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from grounding.conversion import is_original
 from grounding.conversion_files import read_weights
 from grounding.errors import GroundingError
+from grounding.loading import load_family
 from grounding.lvlm import load_lvlm
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
@@ -254,6 +255,12 @@ def test_foreign_projectors_and_families_are_refused(write, reference):
         load_lvlm(folder, prompt=PROMPT)
     with pytest.raises(GroundingError, match="original LLaVA layout.*use family 'llava'"):
         load_lvlm(folder, family="gemma3")
+
+
+def test_words_of_an_original_layout_are_not_read_without_the_model(write, reference):
+    folder = write(original_names(reference.state_dict()))
+    with pytest.raises(GroundingError, match="in its original layout, whose words are known once"):
+        load_family(folder, "llava", prompt=PROMPT)
 
 
 class Trap:

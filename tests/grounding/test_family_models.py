@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import torch
 
 from grounding.capture import ATTENTION_NAME
+from grounding.errors import GroundingError
 from grounding.families import FAMILIES, Presence
+from grounding.loading import load_family
 from grounding.lvlm import LVLM, load_lvlm
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
@@ -80,6 +83,24 @@ def test_rows_of_tiles_equal_eager_attention(load, name, tiles):
         np.testing.assert_allclose(rows, eager_rows(lvlm, image, phrase), atol=1e-5, rtol=0)
     chosen = lvlm.head_rows(encoded, PHRASES, HEADS)[1]
     np.testing.assert_allclose(chosen, [got[1][i] for i in HEADS], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_read_without_weights_as_with_them(folder, load, name, tmp_path):
+    light = tmp_path / "light"
+    shutil.copytree(folder(name), light, ignore=shutil.ignore_patterns("*.safetensors*"))
+    family = load_family(light, "paligemma" if name == "paligemma2" else name)
+    loaded = load(name).family
+    for phrase in [*PHRASES, "the zorb on a blorp"]:
+        assert family.prompt(phrase) == loaded.prompt(phrase)
+        assert family.unknown_words(phrase) == loaded.unknown_words(phrase)
+    with pytest.raises(GroundingError, match="could not load a model"):
+        load_lvlm(light, family=family.name)
+
+
+def test_a_model_of_another_family_is_not_read(folder):
+    with pytest.raises(GroundingError, match="of type 'gemma3'.*expected one of llava"):
+        load_family(folder("gemma3"), "llava")
 
 
 @pytest.mark.parametrize("name", NAMES)
