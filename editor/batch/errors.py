@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from editor.errors import GroundbrushError
@@ -45,15 +45,17 @@ class ManifestError(GroundbrushError):
     Attributes
     ----------
     problems : tuple of Problem
-        All of them, in the file's order.
+        All of them, in the file's order, those of the whole file first.
     """
 
-    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+    def __init__(self, name: str, problems: Iterable[Problem], notes: Sequence[str] = ()) -> None:
+        # More than one look at a row may meet the same thing.
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda one: one.row or 0))
         shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             shown.append(f"  ... and {len(self.problems) - _SHOWN:,} more")
         count = f"{len(self.problems):,} problem{'s' * (len(self.problems) != 1)}"
+        shown += [f"  ({note})" for note in notes]
         super().__init__("\n".join([f"{name}: {count}, and nothing was done", *shown]))
 
     def __str__(self) -> str:
@@ -63,6 +65,24 @@ class ManifestError(GroundbrushError):
 
 class BatchStopped(GroundbrushError):
     """The batch cannot go on (such as for a full disk); what is finished is kept."""
+
+
+def refusals(checks: Iterable[Callable[[], object]]) -> list[str]:
+    """What each of several checks refuses, in words; nothing of those that pass.
+
+    Examples
+    --------
+    >>> from editor.recipe import check_words
+    >>> len(refusals([lambda: check_words("find", " "), lambda: check_words("find", "a cup")]))
+    1
+    """
+    wrong = []
+    for check in checks:
+        try:
+            check()
+        except GroundbrushError as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def stops_everything(error: BaseException) -> bool:

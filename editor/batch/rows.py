@@ -8,10 +8,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+from editor.batch.columns import OPTIONS, PLACES, WORDS, plain_values
+from editor.batch.errors import refusals
 from editor.errors import GroundbrushError
 from editor.files import safe_name
 from editor.recipe import check_words, make_request
@@ -20,22 +23,7 @@ GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
     "ground", "ground-all", "edit", "remove", "apply",
 )  # fmt: skip
 GATES = ("skip", "hold", "paint")
-WORDS = ("find", "paint", "remove", "apply", "ground_all")
-"""Columns that say what to do."""
-PLACES = ("box", "mask", "snap", "operations")
-"""Columns that say where, instead of words or beside them; for ``edit`` and ``remove``."""
-OPTIONS = ("seed", "variants", "candidate", "check", "retries", "draft", "settings", "gate")
-"""Columns that say how; for rows that paint."""
-COLUMNS = ("image", "id", "action", *WORDS, *PLACES, *OPTIONS)
 _OF_APPLY = ("seed", "settings", "gate")
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
-_LONGEST = 2_000  # characters of a phrase, prompt or sentence
-_JSON = {
-    "settings": 'JSON, such as {"steps": 30}',
-    "operations": 'JSON, such as [{"op": "dilate", "pixels": 4}]',
-    "box": "x0,y0,x1,y1, several with ; between them",
-}
-"""What is not plain text in a CSV."""
 
 
 @dataclass(frozen=True)
@@ -165,44 +153,66 @@ def read_row(
     >>> row.action, row.name, wrong
     ('edit', '00001-a', [])
     """
-    given = {k: v for k, v in values.items() if v is not None and v != ""}
-    wrong = unknown_columns(given)
-    wrong += [w for name, value in given.items() if (w := _bad_text(name, value))]
-    if wrong:
-        return None, wrong
-    values = {}
-    for name, value in given.items():
+    plain, wrong = plain_values(values, text=text)
+    lost = {name for name, value in values.items() if value is not None and value != ""} - {*plain}
+    # Where a column is misspelt or unreadable, what is missing may be what was meant by it.
+    unsure = any(name not in (*OPTIONS, "id") for name in lost)
+    readers = [_read_name, _read_place]
+    readers += [_read_image] if "image" in plain or not unsure else []
+    readers += [] if unsure else [_read_action]
+    parts: dict[str, Any] = {}
+    for read in readers:
         try:
-            values[name] = _from_text(name, value) if text else value
+            parts |= read(plain, number)
         except GroundbrushError as error:
             wrong.append(str(error))
-    parts: dict[str, Any] = {"image": values.get("image")}
-    if not isinstance(parts["image"], str) or not parts["image"].strip():
-        wrong.append(f"image is {parts['image']!r}; expected a picture's path")
-    for read in (_read_action, _read_name, _read_place):
-        try:
-            parts |= read(values, number)
-        except GroundbrushError as error:
-            wrong.append(str(error))
+    wrong += _bad_words(plain)
+    options, more = _read_options(plain, defaults or {}, parts.get("action"))
+    wrong += more
     if wrong:
-        return None, wrong
-    return _with_options(parts, values, defaults or {}, number, line)
+        return None, wrong + _bad_options(options)
+    gate = options.pop("gate", None)
+    row = Row(number, options=options, gate=gate, line=line, **_tidied(parts))
+    wrong = _bad_request(row)
+    return (None, wrong) if wrong else (row, [])
 
 
-def unknown_columns(names: Iterable[str]) -> list[str]:
-    """What is wrong with names that are no columns, with near ones."""
-    wrong = []
-    for name in names:
-        if name not in COLUMNS:
-            folded = str(name).strip().lower().replace("-", "_").replace(" ", "_")
-            near = difflib.get_close_matches(folded, COLUMNS, n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            wrong.append(f"unknown column {name!r}; {hint}expected some of {', '.join(COLUMNS)}")
-    return wrong
+class Named(NamedTuple):
+    """What a row names, as far as that is plain text: its picture, its mask, its files."""
+
+    image: str | None
+    mask: str | None
+    name: str | None
+
+
+def named_in(values: Mapping[str, Any], number: int, *, text: bool = False) -> Named:
+    """What a row names that has something else wrong with it, so that this can be told as well.
+
+    Parameters are those of `read_row`.
+
+    Examples
+    --------
+    >>> named_in({"image": "a.png", "fnd": "the dog", "id": "kitchen"}, 1)
+    Named(image='a.png', mask=None, name='kitchen')
+    """
+    plain, _ = plain_values(values, text=text)
+    image, mask = (v if isinstance(v := plain.get(n), str) and v.strip() else None
+                   for n in ("image", "mask"))  # fmt: skip
+    try:
+        return Named(image, mask, _read_name(plain, number)["name"])
+    except GroundbrushError:
+        return Named(image, mask, None)
+
+
+def _read_image(values: Mapping[str, Any], number: int) -> dict[str, Any]:
+    image = values.get("image")
+    if not isinstance(image, str) or not image.strip():
+        raise GroundbrushError(f"image is {image!r}; expected a picture's path")
+    return {"image": image}
 
 
 def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What the words ask for."""
+    """What the words ask for; `_bad_words` checks these themselves."""
     said = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
     told = " and ".join(said) or "nothing"
     placed = any(values.get(name) is not None for name in ("box", "mask"))
@@ -226,7 +236,6 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
             "find), find alone (to look), ground_all or apply (a sentence); a box or a mask may "
             "stand for find"
         )
-    column = next((n for n in ("find", *WORDS) if said.get(n) == words), "find")
     asked = values.get("action")
     if asked is not None and asked != action:
         near = difflib.get_close_matches(str(asked), ACTIONS, n=1)
@@ -235,9 +244,21 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
             f"action is {asked!r} and the columns ({told}) are those of {action!r}; {hint}"
             "leave the action out, or give its columns"
         )
-    paint = check_words("paint", said["paint"]) if action == EDIT else None
-    given = "" if words is None else check_words(column, words)
-    return {"action": action, "words": given, "paint": paint}
+    return {"action": action, "words": words, "paint": said["paint"] if action == EDIT else None}
+
+
+def _bad_words(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with each column of words by itself."""
+    given = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
+    return refusals(partial(check_words, name, value) for name, value in given.items()
+                    if not (name == "remove" and value is True))  # fmt: skip
+
+
+def _tidied(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts with the white space of their words tidied."""
+    paint = parts["paint"]
+    return {**parts, "words": " ".join((parts["words"] or "").split()),
+            "paint": None if paint is None else " ".join(paint.split())}  # fmt: skip
 
 
 def _read_place(values: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -265,82 +286,49 @@ def row_name(text: str) -> str:
     return safe_name(safe_name(text.replace(".", "-"), max_bytes=60).replace(".", "-"))
 
 
-def _with_options(
-    parts: dict[str, Any],
-    values: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    number: int,
-    line: int | None,
-) -> tuple[Row | None, list[str]]:
-    """The row with its options, checked as one request."""
-    action = parts["action"]
+def _read_options(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], action: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The options of a row, with defaults, and which of them are out of place.
+
+    Where it is not known what the row does, none is out of place.
+    """
     every = (*PLACES, *OPTIONS)
-    allowed = {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(action, ())
+    allowed = every if action is None else {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(
+        action, ())  # fmt: skip
     given = {name: values[name] for name in every if name in values}
-    out_of_place = [name for name in given if name not in allowed]
     wrong = [
         f"{name} is given for {action}, which has no use for it; leave it empty"
-        for name in out_of_place
+        for name in given
+        if name not in allowed
     ]
     options = {name: value for name, value in defaults.items() if name in allowed}
     if "settings" in options and isinstance(given.get("settings"), Mapping):
         given["settings"] = {**options["settings"], **given["settings"]}
-    options |= given
+    options |= {name: value for name, value in given.items() if name in allowed}
     options.pop("mask", None)
     if "box" in options:
         options["boxes"] = options.pop("box")
-    gate = options.pop("gate", None)
+    gate = options.get("gate")
     if gate is not None and gate not in GATES:
         wrong.append(f"gate is {gate!r}; expected one of {', '.join(GATES)}")
-    if wrong:
-        return None, wrong
-    row = Row(number, options=options, gate=gate, line=line, **parts)
-    try:
-        if action in (EDIT, REMOVE):
-            row.request()
-        elif action == APPLY:
-            make_request(REMOVE, find="checked here", paint=None, **options)
-    except GroundbrushError as error:
-        return None, [str(error)]
-    return row, []
+    return options, wrong
 
 
-def _bad_text(name: str, value: Any) -> str | None:
-    """What is wrong with a text as such."""
-    if not isinstance(value, str):
-        return None
-    if len(value) > _LONGEST and name not in _JSON:
-        return f"{name} has {len(value):,} characters; expected at most {_LONGEST:,}"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"{name} is {value!a}, which is not whole Unicode text; write it again"
-    odd = [c for c in value if (ord(c) < 32 and c not in "\t\n\r") or ord(c) == 127]
-    return f"{name} holds the control character {odd[0]!a}; remove it" if odd else None
+def _bad_options(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with each option by itself."""
+    request = partial(make_request, REMOVE, find="checked here", paint=None)
+    return refusals(partial(request, **{name: value}) for name, value in options.items()
+                    if name != "gate")  # fmt: skip
 
 
-def _from_text(name: str, value: Any) -> Any:
-    """A CSV's text as the value it means."""
-    if not isinstance(value, str):
-        return value
-    plain = value.strip()
-    if name in ("seed", "variants", "candidate", "retries"):
-        if not (plain.isascii() and plain.lstrip("-").isdigit() and len(plain) < 20):
-            raise GroundbrushError(f"{name} is {value!r}; expected a whole number")
-        return int(plain)
-    if name in ("remove", "check") and plain.lower() not in (*_TRUE, *_FALSE):
-        return value  # some words
-    if name in ("remove", "check", "draft", "snap"):
-        if plain.lower() not in (*_TRUE, *_FALSE):
-            raise GroundbrushError(f"{name} is {value!r}; expected true or false")
-        return plain.lower() in _TRUE
-    if name == "box" and not plain.startswith("["):
-        plain = f"[[{plain.replace(';', '],[')}]]"
-    if name in _JSON:
-        try:
-            return json.loads(plain)
-        except (ValueError, RecursionError) as error:
-            raise GroundbrushError(
-                f"{name} is {value[:60]!r}; expected {_JSON[name]} ({error})"
-            ) from error
-    return plain
+def _bad_request(row: Row) -> list[str]:
+    """What is wrong with the options by themselves, or else with all of them together."""
+    if row.action in (EDIT, REMOVE):
+        wrong = refusals([row.request])
+    elif row.action == APPLY:
+        wrong = refusals([partial(make_request, REMOVE, find="checked here", paint=None,
+                                  **row.options)])  # fmt: skip
+    else:
+        return []
+    return wrong and (_bad_options(row.options) or wrong)

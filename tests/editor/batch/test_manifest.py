@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from editor.batch import ManifestError, Row, read_folder, read_manifest
+from editor.batch.columns import COLUMNS
 from editor.batch.manifest import inside
-from editor.batch.rows import COLUMNS, read_row, row_name
+from editor.batch.rows import read_row, row_name
 from editor.errors import GroundbrushError
 from editor.files import safe_name
+from editor.images import READABLE_KINDS
 
 EDIT = {"find": "the cup", "paint": "a vase"}
 
@@ -279,15 +281,89 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
     with pytest.raises(ManifestError) as refused:
         read_manifest(write(folder, "\n".join(lines)))
     rows = [problem.row for problem in refused.value.problems]
-    assert rows == [2, 3, 5, 5, 5, 6]
-    assert len(str(refused.value).splitlines()) == 1 + 6
+    assert rows == [2, 2, 3, 5, 5, 5, 6, 6]
+    assert len(str(refused.value).splitlines()) == 1 + 8
+
+
+TOGETHER: dict[str, tuple[dict, list[str]]] = {
+    "a misspelt column and a missing picture": (
+        {"image": "no.png", "fnd": "x"}, ["unknown column 'fnd'", "no.png' does not exist"]),
+    "bad words and options": (
+        {"image": "a.png", "find": 5, "paint": True, "seed": -1, "variants": 99},
+        ["find is 5", "paint is True", "seed is -1", "variants is 99"]),
+    "a bad option and a missing mask": (
+        {"image": "a.png", "mask": "no.png", "paint": "x", "retries": 99},
+        ["retries is 99", "no.png' does not exist; expected a mask"]),
+    "an action that is none and a path that leads outside": (
+        {"image": "../outside.png", "paint": "x", "draft": 3},
+        ["paint given; expected", "draft is 3", "lies outside"]),
+    "a control character and a bad id": (
+        {"image": "a.png", "find": "a\u0007", "id": 1.5, "gate": "x"},
+        ["holds the control character", "id is 1.5", "gate is 'x'"]),
+    "a misspelt column and bad words": (
+        {"image": "a.png", "fnd": "x", "paint": " "}, ["unknown column 'fnd'", "paint is ' '"]),
+    "each option is well and not all together": (
+        {"image": "a.png", "box": [1, 1, 2, 2], "candidate": 1, "paint": "x"},
+        ["a candidate and a mask or box given"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_all_that_is_wrong_with_a_row_is_told_together(folder: Path, case: str) -> None:
+    values, expected = TOGETHER[case]
+    with pytest.raises(ManifestError) as refused:
+        rows_of(folder, values)
+    told = [problem.words for problem in refused.value.problems]
+    assert len(told) == len(expected), told
+    for words in expected:
+        assert any(words in one for one in told), (words, told)
+
+
+def test_of_a_csv_with_a_misspelt_heading_its_rows_are_read_all_the_same(folder: Path) -> None:
+    text = "image,fnd,seed\na.png,the cup,-1\nno.png,the cup,many\na.png,the cup,\n"
+    with pytest.raises(ManifestError) as refused:
+        read_manifest(write(folder, text, "m.csv"))
+    expected = {None: ["unknown column 'fnd'"], 1: ["seed is -1"],
+                2: ["seed is 'many'", "no.png' does not exist"]}  # fmt: skip
+    told: dict[int | None, list[str]] = {}
+    for problem in refused.value.problems:
+        told.setdefault(problem.row, []).append(problem.words)
+    assert told.keys() == expected.keys()
+    for row, starts in expected.items():
+        assert len(told[row]) == len(starts)
+        for words, start in zip(told[row], starts, strict=True):
+            assert start in words
+
+
+def test_a_row_with_a_mistake_still_has_its_name(folder: Path) -> None:
+    with pytest.raises(ManifestError) as refused:
+        rows_of(folder, {"image": "a.png", "fnd": "x", "id": "One"},
+                {"image": "a.png", "find": "x", "id": "one"})  # fmt: skip
+    first, second = refused.value.problems
+    assert "unknown column" in first.words
+    assert "called 'one' as those of row 1" in second.words
+
+
+def test_a_bad_default_is_told_once(folder: Path) -> None:
+    path = write(folder, "\n".join([json.dumps({"image": "a.png", **EDIT})] * 5))
+    with pytest.raises(ManifestError) as refused:
+        read_manifest(path, defaults={"seed": -1, "retries": 99})
+    assert [problem.row for problem in refused.value.problems] == [None, None]
+    assert "do not say it themselves: seed is -1" in refused.value.problems[0].words
+
+
+def test_problems_can_be_left_to_be_told_with_others(folder: Path) -> None:
+    path = write(folder, f'{GOOD}\n{{"image": "no.png", "find": "x"}}\n{{"fnd": 1}}\n')
+    manifest = read_manifest(path, refuse=False)
+    assert [problem.row for problem in manifest.problems] == [2, 3]
+    assert [row.number for row in manifest.rows] == [1, 2]  # the second lacks only its file
 
 
 def test_a_flood_of_problems_is_cut_short(folder: Path) -> None:
     with pytest.raises(ManifestError) as refused:
         read_manifest(write(folder, "x\n" * 5000))
     assert len(refused.value.problems) < 1100
-    assert "was not read" in refused.value.problems[-1].words
+    assert "was not read" in refused.value.problems[0].words  # before those that are cut off
     assert "... and " in str(refused.value)
     assert len(str(refused.value).splitlines()) < 60
 
@@ -354,6 +430,51 @@ def test_a_folders_name_stays_when_other_files_come(folder: Path) -> None:
     picture_file(folder / "0.png")
     after = {r.image: r.name for r in read_folder(folder, {"find": "x"}).rows}
     assert before.items() <= after.items()
+
+
+def test_files_of_a_folder_that_are_no_pictures_are_told_in_one_line(folder: Path) -> None:
+    others = ("x.heic", "y.HEIC", "notes.txt", "README", ".hidden", "out/a.txt", "more/c.svg")
+    for name in others:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "d.txt").mkdir()
+    (told,) = read_folder(folder, {"find": "x"}, without=folder / "out").notes
+    assert told == (
+        "4 files passed over, no pictures by their names: 2 .heic, 1 without a suffix, 1 .txt; "
+        f".heic: {READABLE_KINDS}"
+    )
+    (told,) = read_folder(folder, {"find": "x"}, without=folder / "out", recursive=True).notes
+    assert "5 files" in told
+    assert "1 .svg" in told
+
+
+def test_of_many_kinds_of_other_files_the_most_frequent_are_named(folder: Path) -> None:
+    for number in range(9):
+        (folder / f"a.x{number}").touch()
+    (folder / "b.x8").touch()
+    (told,) = read_folder(folder, {"find": "x"}).notes
+    assert told.endswith("2 .x8, 1 .x0, 1 .x1, 1 .x2, 1 .x3, 4 of other kinds")
+
+
+def test_a_folder_of_pictures_alone_has_nothing_to_tell(folder: Path) -> None:
+    assert read_folder(folder, {"find": "x"}).notes == ()
+
+
+def test_a_folder_of_heic_alone_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "x.heic").write_bytes(b"x")
+    with pytest.raises(GroundbrushError, match=r"has no pictures.*1 file passed over.*export it"):
+        read_folder(tmp_path, {"find": "x"})
+
+
+def test_a_folders_bad_instruction_and_its_bad_pictures_are_told_together(folder: Path) -> None:
+    (folder / "link.png").symlink_to(folder.parent / "outside.png")
+    (folder / "empty.png").touch()
+    with pytest.raises(ManifestError) as refused:
+        read_folder(folder, {"paint": "a vase", "seed": -1})
+    told = [problem.words for problem in refused.value.problems]
+    assert len(told) == 4
+    for words in ("paint given; expected find", "seed is -1", "is empty", "lies outside"):
+        assert any(words in one for one in told)
 
 
 def test_a_folders_bad_instruction_is_told_once(folder: Path) -> None:
