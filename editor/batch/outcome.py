@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from editor.batch.rows import Row
@@ -17,6 +19,11 @@ STATUSES = ("done", "absent", "held", "skipped", "failed", "waiting")
 ``skipped``: not plainly found; ``failed``: the error says why; ``waiting``: its turn did not come.
 """
 Result = dict[str, Any]
+_NAMED = 3  # rows of a reason
+# Quotes as repr writes them; those within a word, as in "preset's", open nothing.
+_QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+_BRACKETED = re.compile(r"\s?\([^()]*\)")
+_NUMBER = re.compile(r"\b\d[\d,.]*(?:x\d+)?\b")
 _EMPTY: Result = {
     "reason": None, "found": None, "score": None, "box": None, "candidates": [], "checks": {},
     "notes": [], "files": {}, "recipe": None, "segments": None, "steps": None,
@@ -53,6 +60,76 @@ def failure(row: Row, stage: str, error: BaseException) -> Result:
         words = f"{kind}: {words}" if words != kind else kind
     return result_of(row, "failed", error={"stage": stage, "kind": kind, "message": words},
                      reason=words)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows failed.
+
+    Attributes
+    ----------
+    words
+        The rows' message; where they have several of one kind, what these have in common, with
+        ... for names, numbers and what is in brackets.
+    count
+        How many rows failed so.
+    rows
+        The first of them, from 1.
+    """
+
+    words: str
+    count: int
+    rows: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """One line for people.
+
+        Examples
+        --------
+        >>> print(Reason("... is damaged", 4, (2, 5, 9)))
+        4 x ... is damaged (rows 2, 5, 9, ...)
+        """
+        more = ", ..." if self.count > len(self.rows) else ""
+        name = "row" if self.count == 1 else "rows"
+        return f"{self.count:,} x {self.words} ({name} {', '.join(map(str, self.rows))}{more})"
+
+
+class Reasons:
+    """Groups failures of one kind, result by result."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, Reason] = {}
+
+    def add(self, result: Result) -> None:
+        """Count a result, if it is a failure."""
+        if result["status"] != "failed":
+            return
+        words = str(result["reason"])
+        kind = alike(words)
+        known = self._kinds.get(kind, Reason(words, 0, ()))
+        rows = (*known.rows, result["row"])[:_NAMED]
+        same = known.words if known.words == words else kind
+        self._kinds[kind] = Reason(same, known.count + 1, rows)
+
+    def all(self) -> tuple[Reason, ...]:
+        """Every reason, the most frequent first."""
+        return tuple(sorted(self._kinds.values(), key=lambda one: (-one.count, one.rows)))
+
+
+def alike(words: str) -> str:
+    """What a message has in common with others of its kind.
+
+    Examples
+    --------
+    >>> alike("'a.png' is damaged (5 bytes not processed (at 7)); copy it again")
+    '... is damaged; copy it again'
+    >>> alike("this preset's models cannot find 'zorb', of 12 words")
+    "this preset's models cannot find ..., of ... words"
+    """
+    words = _QUOTED.sub("...", words)
+    while (shorter := _BRACKETED.sub("", words)) != words:
+        words = shorter
+    return _NUMBER.sub("...", words)
 
 
 def grounding_facts(found: Grounding) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from editor.batch.errors import BatchStopped, stops_everything
 from editor.batch.journal import Journal, decode
 from editor.batch.lock import FolderLock
 from editor.batch.manifest import Manifest
-from editor.batch.outcome import Result, failure, result_of
+from editor.batch.outcome import Reason, Reasons, Result, failure, result_of
 from editor.batch.preflight import check_rows
 from editor.batch.progress import OnProgress, Progress
 from editor.batch.review import write_review
@@ -98,6 +98,8 @@ class BatchReport:
         What was repaired or taken over.
     seconds
         That this run took.
+    reasons
+        Why rows of the whole manifest failed, the most frequent first.
     """
 
     counts: Mapping[str, int]
@@ -106,6 +108,7 @@ class BatchReport:
     review: Path
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,9 +188,10 @@ def run_batch(
             with contextlib.suppress(GroundbrushError, OSError):
                 _publish(job, state)
             raise
-        return BatchReport(_publish(job, state), len(left), job.out / RESULTS,
-                           job.out / REVIEW_SHEET, (*notes, *crew.notes),
-                           time.perf_counter() - started)  # fmt: skip
+        counts, reasons = _publish(job, state)
+        return BatchReport(counts, len(left), job.out / RESULTS, job.out / REVIEW_SHEET,
+                           (*notes, *crew.notes), time.perf_counter() - started,
+                           reasons)  # fmt: skip
 
 
 def examine(job: Job, load: Load) -> Outlook:
@@ -322,16 +326,21 @@ def _stopped(row: Row, error: BaseException) -> BatchStopped:
     )
 
 
-def _publish(job: Job, state: State) -> Counter[str]:
-    """Write the results and the review sheet of the whole manifest; rows by status."""
+def _publish(job: Job, state: State) -> tuple[Counter[str], tuple[Reason, ...]]:
+    """Write the results and the review sheet of the whole manifest.
+
+    Gives rows by status, and why some failed.
+    """
     counts: Counter[str] = Counter()
+    reasons = Reasons()
 
     def write(file: Any) -> None:
         for result in state.results(job.manifest):
             counts[result["status"]] += 1
+            reasons.add(result)
             file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
 
     atomic_write(job.out / RESULTS, write)
     write_review(job.out / REVIEW_SHEET, os.path.basename(str(job.manifest.source)),
                  state.results(job.manifest), counts)  # fmt: skip
-    return counts
+    return counts, reasons.all()

@@ -22,9 +22,10 @@ from editor.errors import GroundbrushError
 if TYPE_CHECKING:
     from editor.batch.engine import Load
     from editor.batch.manifest import Manifest
-    from editor.batch.run import Job, MakeEngine
+    from editor.batch.run import BatchReport, Job, MakeEngine
 
 DONE, UNMET, USAGE, STOPPED = 0, 1, 2, 130
+_REASONS = 5  # told of failures; results.jsonl has all
 _WORDS = ("find", "paint", "remove", "apply", "ground_all")
 
 
@@ -113,19 +114,38 @@ def run_command(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("groundbrush: stopped; what is finished is kept, --resume goes on", file=sys.stderr)
         return STOPPED
+    _report(args, report)
+    return UNMET if report.counts.get("failed") else DONE
+
+
+def _report(args: argparse.Namespace, report: BatchReport) -> None:
+    """Print what became of the rows, and why some failed."""
     counts = dict(sorted(report.counts.items()))
+    reasons = [{"reason": r.words, "count": r.count, "rows": list(r.rows)} for r in report.reasons]
     facts = {"counts": counts, "worked": report.worked, "results": str(report.results),
-             "review": str(report.review), "notes": list(report.notes),
+             "review": str(report.review), "notes": list(report.notes), "failures": reasons,
              "seconds": round(report.seconds, 1)}  # fmt: skip
     lines = [
         *report.notes,
         f"{sum(counts.values())} rows: {', '.join(f'{n} {status}' for status, n in counts.items())}"
         f" ({report.worked} done now in {report.seconds:.0f} s)",
+        *_why(report),
         f"results: {report.results}",
         f"review: {report.review}",
     ]
     print(json.dumps(facts) if args.json else "\n".join(lines))
-    return UNMET if counts.get("failed") else DONE
+
+
+def _why(report: BatchReport) -> list[str]:
+    """The most frequent reasons of failures, and where the others are."""
+    if not report.reasons:
+        return []
+    lines = [f"  {reason}" for reason in report.reasons[:_REASONS]]
+    rest = report.reasons[_REASONS:]
+    if rest:
+        count = sum(reason.count for reason in rest)
+        lines.append(f"  {count:,} more for {len(rest):,} other reason{'s' * (len(rest) != 1)}")
+    return ["failed:", *lines, f"each row's is in {report.results}"]
 
 
 def _engine(args: argparse.Namespace) -> MakeEngine:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_editor import FakeEditor, outputs, picture_file, results
@@ -17,6 +18,7 @@ from PIL import Image
 from editor import Editor
 from editor.batch.journal import decode
 from editor.cli import main
+from editor.errors import GroundbrushError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -118,6 +120,62 @@ class TestCommand:
         command = ["batch", str(tmp_path / "m.csv"), "--out", str(tmp_path / "out"), "--quiet"]
         assert main(command) == 1
         assert [row["status"] for row in results(tmp_path / "out")] == ["done", "failed"]
+
+    def test_the_summary_says_why_rows_failed_and_where_the_rest_is(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "a.png")
+        for name in ("b.png", "c.png"):
+            (tmp_path / name).write_bytes((tmp_path / "a.png").read_bytes()[:200])
+        finds = ["the cup", *(f"the refused {word}" for word in ("dog", "cat")), "explode",
+                 *(f"explode with {word}" for word in ("a", "b", "c"))]  # fmt: skip
+        lines = [f"a.png,{find}" for find in finds]
+        (tmp_path / "m.csv").write_text("\n".join(["image,find", "b.png,x", "c.png,x", *lines]))
+        command = ["batch", str(tmp_path / "m.csv"), "--out", str(tmp_path / "out")]
+        assert main([*command, "--quiet"]) == 1
+        said = capsys.readouterr().out.splitlines()
+        at = said.index("failed:")
+        assert said[at - 1].startswith("9 rows: 1 done, 8 failed")
+        assert said[at + 1] == (
+            "  4 x RuntimeError: a model broke in two lines (rows 6, 7, 8, ...)"
+        )
+        assert said[at + 2].startswith("  2 x ... is damaged or not fully copied; expected a whole")
+        assert said[at + 2].endswith("(rows 1, 2)")
+        assert said[at + 3].startswith("  2 x ... given; expected other words; change them (rows")
+        assert said[at + 4] == f"each row's is in {tmp_path / 'out/results.jsonl'}"
+        assert main([*command, "--resume", "--json"]) == 1
+        failures = json.loads(capsys.readouterr().out)["failures"]
+        assert [(one["count"], one["rows"]) for one in failures] == [
+            (4, [6, 7, 8]), (2, [1, 2]), (2, [4, 5]),
+        ]  # fmt: skip
+
+    def test_of_many_reasons_the_most_frequent_are_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "a.png")
+        words = [f"refused {'x' * k}" for k in range(7)]
+        rows = [{"image": "a.png", "find": f"thing {k}"} for k, _ in enumerate(words)]
+        (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+        def ground(self: FakeEditor, image: Any, phrase: str) -> Any:
+            raise GroundbrushError(words[int(phrase[-1])])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FakeEditor, "ground", ground)
+            command = ["batch", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out")]
+            assert main([*command, "--quiet"]) == 1
+        said = capsys.readouterr().out.splitlines()
+        assert len([line for line in said if line.startswith("  1 x refused ")]) == 5
+        assert "  2 more for 2 other reasons" in said
+
+    def test_nothing_failed_and_nothing_is_told_of_reasons(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "in/a.png")
+        command = ["batch", str(tmp_path / "in"), "--find", "the cup"]
+        assert main([*command, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [line.partition(":")[0] for line in said] == ["1 rows", "results", "review"]
 
     def test_every_problem_is_printed_and_nothing_done(
         self, tmp_path: Path, capsys: pytest.CaptureFixture
