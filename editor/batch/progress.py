@@ -16,7 +16,7 @@ class Progress:
     Attributes
     ----------
     stage
-        ``finding`` or ``painting``.
+        ``finding`` or ``painting``; ``checking`` in a dry run.
     done, total
         Of this stage in this run.
     seconds

@@ -13,16 +13,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from editor.batch.engine import Engine, Load, LocalEngine, Task
-from editor.batch.errors import BatchStopped, stops_everything
+from editor.batch.errors import BatchStopped, Problem, refusals, stops_everything
+from editor.batch.inspection import inspect_rows
 from editor.batch.journal import Journal, decode
 from editor.batch.lock import FolderLock
 from editor.batch.manifest import Manifest
 from editor.batch.outcome import Reason, Reasons, Result, failure, result_of
-from editor.batch.preflight import check_rows
+from editor.batch.preflight import check_out, check_rows, refuse, row_problems
 from editor.batch.progress import OnProgress, Progress
 from editor.batch.review import write_review
 from editor.batch.rows import GATES, Row
@@ -95,7 +97,7 @@ class BatchReport:
     results, review
         The files.
     notes
-        What was repaired or taken over.
+        What was passed over, repaired or taken over.
     seconds
         That this run took.
     reasons
@@ -113,11 +115,24 @@ class BatchReport:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a run would do: rows by action, and how many are finished already."""
+    """What a run would do.
+
+    Attributes
+    ----------
+    actions
+        Rows by action.
+    finished
+        Rows that are finished already.
+    find
+        Phrases to look for.
+    notes
+        What was passed over, or could not be checked.
+    """
 
     actions: Mapping[str, int]
     finished: int
     find: int
+    notes: tuple[str, ...] = ()
 
 
 def run_batch(
@@ -157,18 +172,15 @@ def run_batch(
     started = time.perf_counter()
     editor = load()
     place = job.place
+    if job.manifest.problems:  # refused before anything is written, with what else is wrong
+        check_rows(editor, job.manifest, job.manifest.rows, job.out)
+    check_out(job.out)
     with FolderLock(place.work / "lock") as lock, Journal(place.work / "journal") as journal:
-        notes = [*filter(None, [lock.took_over]), *journal.notes]
+        notes = [*job.manifest.notes, *filter(None, [lock.took_over]), *journal.notes]
         if job.resume and not journal.records:
             notes.append(f"there was no batch in {str(job.out)!r} to go on with: this is a new one")
-        if journal.records and not (job.resume or job.retry_failed):
-            raise GroundbrushError(
-                f"{str(job.out)!r} holds a batch that was begun; --resume goes on with it; choose "
-                "another --out for another one"
-            )
         existing = own_files(place.out)
-        if not journal.records:
-            _check_free(job, existing)
+        _check_free(job, bool(journal.records), existing)
         if sweep(place):
             notes.append("files that were not written whole were removed")
         state = State(place, preset_digest(editor.preset), job.retry_failed)
@@ -194,20 +206,46 @@ def run_batch(
                            reasons)  # fmt: skip
 
 
-def examine(job: Job, load: Load) -> Outlook:
-    """Check everything that a run would check and tell what it would do; nothing is written."""
-    editor, place = load(), job.place
-    state = State(place, preset_digest(editor.preset), job.retry_failed)
-    journal = place.work / "journal"
+def examine(job: Job, load: Load, *, on_progress: OnProgress | None = None) -> Outlook:
+    """Check everything that is known without a model and tell what a run would do.
+
+    More than a run checks before it begins: pictures are read whole, and words to look for, places
+    and formats are held against them, which a run leaves to the row's turn. Nothing is written.
+
+    Parameters
+    ----------
+    job, load
+        As for `run_batch`; the editor loads no model.
+    on_progress
+        Called with a `Progress` of stage ``checking`` after each picture.
+
+    Raises
+    ------
+    ManifestError
+        With every problem and its row.
+    """
+    editor, manifest = load(), job.manifest
+    state = State(job.place, preset_digest(editor.preset), job.retry_failed)
+    records = _kept(job)
     if job.resume or job.retry_failed:
-        with contextlib.suppress(FileNotFoundError):
-            state.take(decode(journal.read_bytes())[0])
-    left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
-    check_rows(editor, job.manifest, left, job.out)
+        state.take(records)
+    left = [row for row in manifest.rows if not state.finished(manifest, row)]
+    unusable = refusals([partial(check_out, job.out),
+                         partial(_check_free, job, bool(records), own_files(job.out))])  # fmt: skip
+    seen = inspect_rows(editor, manifest, left, job.suffix, on_progress)
+    refuse(manifest, [*map(Problem, unusable), *row_problems(editor, manifest, left, job.out),
+                      *seen.problems])  # fmt: skip
     keys = {state.key(row) for row in left
-            if row.grounds and state.grounding(job.manifest, row) is None}  # fmt: skip
-    finished = len(job.manifest.rows) - len(left)
-    return Outlook(Counter(row.action for row in left), finished, len(keys))
+            if row.grounds and state.grounding(manifest, row) is None}  # fmt: skip
+    return Outlook(Counter(row.action for row in left), len(manifest.rows) - len(left), len(keys),
+                   (*manifest.notes, *seen.notes))  # fmt: skip
+
+
+def _kept(job: Job) -> list[dict[str, Any]]:
+    """The journal's records; none where there is no journal that could be read."""
+    with contextlib.suppress(OSError):
+        return decode((job.place.work / "journal").read_bytes())[0]
+    return []
 
 
 @dataclass(eq=False)
@@ -307,8 +345,15 @@ class _Run:
         return step
 
 
-def _check_free(job: Job, existing: Mapping[str, set[str]]) -> None:
-    """Refuse a folder where a new batch would overwrite files that are not its own."""
+def _check_free(job: Job, begun: bool, existing: Mapping[str, set[str]]) -> None:
+    """Refuse a folder with a batch that is not to be gone on with, or with files of others."""
+    if begun:
+        if job.resume or job.retry_failed:
+            return
+        raise GroundbrushError(
+            f"{str(job.out)!r} holds a batch that was begun; --resume goes on with it; choose "
+            "another --out for another one"
+        )
     names = [n for row in job.manifest.rows for n in sorted(existing.get(row.name, ()))]
     names += [name for name in (RESULTS, REVIEW_SHEET) if (job.out / name).exists()]
     taken = next(iter(names), None)

@@ -22,6 +22,7 @@ from editor.errors import GroundbrushError
 if TYPE_CHECKING:
     from editor.batch.engine import Load
     from editor.batch.manifest import Manifest
+    from editor.batch.progress import Ticker
     from editor.batch.run import BatchReport, Job, MakeEngine
 
 DONE, UNMET, USAGE, STOPPED = 0, 1, 2, 130
@@ -52,8 +53,8 @@ def add_parsers(commands: Any) -> None:
     run.add_argument("--retry-failed", action="store_true",
                      help="the same, and do failed rows again")  # fmt: skip
     run.add_argument("--dry-run", action="store_true",
-                     help="check everything and say what would be done; load no model, write "
-                          "nothing")  # fmt: skip
+                     help="check everything, read every picture and say what would be done; load "
+                          "no model, write nothing")  # fmt: skip
     add_engine_options(run)
     _defaults(parser)
     add_model_options(parser)
@@ -106,9 +107,9 @@ def run_command(args: argparse.Namespace) -> int:
         return Editor.load(args.preset, device=args.device, offline=args.offline,
                            memory=args.memory, on_load=teller(args))  # fmt: skip
 
-    if args.dry_run:
-        return _dry_run(args, job, load)
     ticker = None if args.quiet or args.json else Ticker()
+    if args.dry_run:
+        return _dry_run(args, job, load, ticker)
     try:
         report = run_batch(job, load, on_progress=ticker, engine=_engine(args))
     except KeyboardInterrupt:
@@ -168,11 +169,11 @@ def _manifest(args: argparse.Namespace) -> Manifest:
             _wrong_usage("a folder needs --find, --find and --paint, --remove, --apply or "
                          "--ground-all")  # fmt: skip
         return read_folder(args.manifest, {**words, **defaults}, recursive=args.recursive,
-                           root=args.root, without=args.out)  # fmt: skip
+                           root=args.root, without=args.out, refuse=False)  # fmt: skip
     if words or args.recursive:
         name = f"--{next(iter(words), 'recursive').replace('_', '-')}"
         _wrong_usage(f"{name} is for a folder; a manifest's rows say what to do")
-    return read_manifest(args.manifest, root=args.root, defaults=defaults)
+    return read_manifest(args.manifest, root=args.root, defaults=defaults, refuse=False)
 
 
 def _given_defaults(args: argparse.Namespace) -> dict[str, Any]:
@@ -192,14 +193,15 @@ def _given_defaults(args: argparse.Namespace) -> dict[str, Any]:
     return {**given, **({"settings": settings} if settings else {})}
 
 
-def _dry_run(args: argparse.Namespace, job: Job, load: Load) -> int:
+def _dry_run(args: argparse.Namespace, job: Job, load: Load, ticker: Ticker | None) -> int:
     from editor.batch.run import examine
 
-    outlook = examine(job, load)
-    facts = {"actions": dict(outlook.actions), "finished": outlook.finished, "find": outlook.find}
-    lines = [f"{n} to {action}" for action, n in sorted(outlook.actions.items())]
+    outlook = examine(job, load, on_progress=ticker)
+    facts = {"actions": dict(outlook.actions), "finished": outlook.finished, "find": outlook.find,
+             "notes": list(outlook.notes)}  # fmt: skip
+    lines = [*outlook.notes, *(f"{n} to {action}" for action, n in sorted(outlook.actions.items()))]
     lines += [f"{outlook.find} phrases to find", f"{outlook.finished} rows finished already",
-              "everything that can be checked without a model is in order"]  # fmt: skip
+              "everything that could be checked without a model is in order"]  # fmt: skip
     print(json.dumps(facts) if args.json else "\n".join(lines))
     return DONE
 

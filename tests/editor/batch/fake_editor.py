@@ -20,6 +20,7 @@ from editor.errors import GroundbrushError, translate
 from editor.images import Picture, open_picture
 from editor.presets import Preset
 from editor.recipe import make_request
+from grounding.backends.base import NoLVLM
 from grounding.result import Candidate, Grounding
 from inpaint.errors import InpaintError
 from multiobject.panoptic import Instance, PanopticGrounding, Segment
@@ -43,6 +44,9 @@ class FakeModels:
     def inpainter(self) -> None:
         self._load("inpainter")
 
+    def reader(self) -> NoLVLM:
+        return NoLVLM("fake")
+
     def _load(self, name: str) -> None:
         if name not in self._loaded:
             self._loaded.add(name)
@@ -63,6 +67,12 @@ class FakeEditor:
     def __init__(self, calls: list | None = None, loads: Counter | None = None) -> None:
         self.models = FakeModels(Counter() if loads is None else loads)
         self.calls = [] if calls is None else calls
+
+    def check_find(self, phrase: str, *, load: bool = True) -> str:
+        assert not load  # what else asks goes through `ground`
+        if "refused" in phrase:
+            _raise(phrase)
+        return phrase
 
     def ground(self, image: Any, phrase: str) -> Grounding:
         picture = open_picture(image)

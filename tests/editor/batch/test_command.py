@@ -177,6 +177,37 @@ class TestCommand:
         said = capsys.readouterr().out.splitlines()
         assert [line.partition(":")[0] for line in said] == ["1 rows", "results", "review"]
 
+    def test_files_passed_over_are_told_in_every_kind_of_run(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "in/a.png")
+        (tmp_path / "in/b.heic").write_bytes(b"x")
+        (tmp_path / "in/c.txt").write_bytes(b"x")
+        command = ["batch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quiet"]
+        line = "2 files passed over, no pictures by their names: 1 .heic, 1 .txt; .heic: expected"
+        for more in (["--find", "the cup", "--dry-run"], ["--find", "the cup"]):
+            assert main([*command, *more]) == 0
+            assert capsys.readouterr().out.startswith(line)
+        assert main([*command, "--find", "the cup", "--dry-run", "--resume", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["notes"][0].startswith(line)
+        assert main([*command, "--paint", "a vase", "--resume"]) == 1  # refused
+        assert f"({line}" in capsys.readouterr().err
+
+    def test_a_dry_run_tells_its_progress_and_refuses_what_it_finds(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        picture_file(tmp_path / "in/a.png")
+        (tmp_path / "in/b.png").write_bytes((tmp_path / "in/a.png").read_bytes()[:200])
+        command = ["batch", str(tmp_path / "in"), "--find", "the cup", "--dry-run",
+                   "--out", str(tmp_path / "out")]  # fmt: skip
+        assert main(command) == 1
+        said = capsys.readouterr()
+        assert "checking 2 of 2" in said.err
+        assert "1 problem, and nothing was done" in said.err
+        assert "row 2: " in said.err
+        assert said.out == ""
+        assert not (tmp_path / "out").exists()
+
     def test_every_problem_is_printed_and_nothing_done(
         self, tmp_path: Path, capsys: pytest.CaptureFixture
     ) -> None:
