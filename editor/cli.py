@@ -13,6 +13,7 @@ from editor.commands import batch, calibrate, edit, evaluate, serve, several
 from editor.commands.common import (
     add_common_options,
     add_model_options,
+    candidate_lines,
     check_folder,
     grounding_facts,
     load_editor,
@@ -97,8 +98,7 @@ def _ground(args: argparse.Namespace) -> int:
     report(args, facts, [
         f"{found.status}: {found.reason}",
         *([f"box {facts['box']}"] if found.box else []),
-        *(f"candidate {k}: box {c['box']}, score {c['score']}"
-          for k, c in enumerate(facts["candidates"])),
+        *candidate_lines(facts),
         f"picture of what was found: {overlay}",
     ])  # fmt: skip
     show(args, overlay)

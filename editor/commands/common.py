@@ -131,6 +131,12 @@ def grounding_facts(found: Grounding) -> dict[str, Any]:
     }
 
 
+def candidate_lines(facts: dict[str, Any]) -> list[str]:
+    """The other places that `grounding_facts` tells of, a line each."""
+    return [f"candidate {k}: box {c['box']}, score {c['score']}"
+            for k, c in enumerate(facts["candidates"])]  # fmt: skip
+
+
 class Bar:
     """A progress bar as a callback of (done, total); silent where the user asked for silence."""
 

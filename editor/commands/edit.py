@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from editor.commands.common import (
     add_common_options,
+    candidate_lines,
     check_folder,
     grounding_facts,
     load_editor,
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     with Steps(args) as on_step:
         edit = _edited(args, on_step)
     if not edit.done:
-        report(args, {"done": False, "reason": edit.notes[-1]}, [edit.notes[-1]])
+        _tell_undone(args, edit)
         return UNMET
     files, notes = save_edit(edit, Path(args.out), args.format)
     facts = edit_facts(edit, files, notes)
@@ -270,6 +271,15 @@ def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str
             **{k: str(v) for k, v in files.items()}}  # fmt: skip
 
 
+def _tell_undone(args: argparse.Namespace, edit: Edit) -> None:
+    """Why nothing was painted, and what could be."""
+    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
+    lines = [edit.notes[-1]]
+    if found.get("candidates"):
+        lines += [*candidate_lines(found), "--candidate K paints one of these all the same"]
+    report(args, {"done": False, **found, "reason": edit.notes[-1]}, lines)
+
+
 def _lines(edit: Edit, facts: dict[str, Any], files: dict[str, Path]) -> list[str]:
     lines = []
     if edit.grounding is not None:
@@ -281,7 +291,8 @@ def _lines(edit: Edit, facts: dict[str, Any], files: dict[str, Path]) -> list[st
     passed, words = edit.variants[0].checks.get("passed"), edit.variants[0].checks.get("words")
     if passed:
         lines.append(f"checked: {words}")
-    return [*lines, *facts["notes"], *(f"{name}: {path}" for name, path in files.items())]
+    lines = list(dict.fromkeys([*lines, *facts["notes"]]))  # a note may be the grounding's reason
+    return [*lines, *(f"{name}: {path}" for name, path in files.items())]
 
 
 class Steps:

@@ -51,6 +51,24 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert (again / "scene.edited.png").read_bytes() == first
 
 
+def test_where_nothing_is_found_other_places_are_named_and_can_be_painted(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, scene, _ = scene_file
+    there = {thing.noun for thing in scene.objects}
+    strange = next(f"the {name}" for name in ("cactus", "frog", "car") if name not in there)
+    command = ["edit", str(path), "--find", strange, "--paint", "a pear", "--steps", "2",
+               "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    assert main(command) == 1
+    reason, *others, last = capsys.readouterr().out.splitlines()
+    assert "not there" in reason
+    assert others[0].startswith("candidate 0: box [")
+    assert last == "--candidate K paints one of these all the same"
+    assert main([*command, "--candidate", "0"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == len(set(told))
+
+
 @pytest.mark.parametrize(
     ("command", "meant"),
     [
