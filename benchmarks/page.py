@@ -346,7 +346,7 @@ SECTIONS: dict[str, Callable[[Any], list[str]]] = {
     "painting": painting_section,
     "sdxl_steps": lambda r: steps_section(
         r, "A step beside diffusers' settings",
-        "`python -m benchmarks.sdxl_steps`, two minutes, not part of `make bench`:"),
+        "`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:"),
     "sdxl_edits_cuda": gpu_painting_section,
     "sdxl_steps_cuda": lambda r: steps_section(r, "A step of SDXL on a GPU"),
     "full_size_cuda": modes_section,
