@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,14 @@ class MaskHistory:
     def mask(self) -> np.ndarray:
         """The mask as it now is, ``(H, W)`` bool."""
         return self.states[-1]
+
+    @property
+    def taken(self) -> np.ndarray:
+        """What operations took out of the mask and none put back, ``(H, W)`` bool."""
+        out = np.zeros_like(self.mask)
+        for before, after in pairwise(self.states):
+            out |= before & ~after
+        return out & ~self.mask
 
     @property
     def feather(self) -> int | None:

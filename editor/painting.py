@@ -152,12 +152,14 @@ def _tries(
         seeds = range(request["seed"], request["seed"] + request["variants"])
         more = range(seeds.stop, seeds.stop + extra(request, "retries"))
         passed = False
+        # What was taken out of the mask would else be grown over, or closed as a hole in it.
+        keep = place.history.taken if place.history.operations else None
         for group in (*_groups(inpainter, seeds, settings, request), *([s] for s in more)):
             if group[0] in more and (passed or judge.phrase is None):
                 return
             for filled in fill_many(inpainter, picture.pixels, place.history.mask, prompt,
                                     seeds=group, settings=settings, spare=place.spare,
-                                    on_step=callbacks.on_step,
+                                    keep=keep, on_step=callbacks.on_step,
                                     cancelled=callbacks.cancelled,
                                     on_preview=callbacks.on_preview):  # fmt: skip
                 if filled.seed in seeds or filled.seed in more:

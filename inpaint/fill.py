@@ -103,6 +103,7 @@ def fill(
     seed: int = 0,
     settings: InpaintSettings | None = None,
     spare: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -125,6 +126,8 @@ def fill(
     spare : (H, W) bool, optional
         What the growing mask must not grow over, such as things beside it; see
         `inpaint.sparing`. What of it lies in the mask itself is painted all the same.
+    keep : (H, W) bool, optional
+        As `spare`, but to the last pixel: neither a rim nor a closed hole goes into it.
     on_step : callable, optional
         Called as ``on_step(step, total)`` after each denoising step, 1-based.
     cancelled : callable or threading.Event, optional
@@ -153,7 +156,7 @@ def fill(
     """
     (result,) = fill_many(
         inpainter, image, mask, prompt, seeds=(seed,), settings=settings, spare=spare,
-        on_step=on_step, cancelled=cancelled, on_preview=on_preview,
+        keep=keep, on_step=on_step, cancelled=cancelled, on_preview=on_preview,
     )  # fmt: skip
     return result
 
@@ -167,6 +170,7 @@ def fill_many(
     seeds: Sequence[int],
     settings: InpaintSettings | None = None,
     spare: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -186,8 +190,8 @@ def fill_many(
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    work = _Work(inpainter, image, mask, prompt, settings, check_spare(spare, image), on_step,
-                 cancelled, on_preview)  # fmt: skip
+    work = _Work(inpainter, image, mask, prompt, settings, check_spare(spare, image),
+                 check_spare(keep, image, "keep"), on_step, cancelled, on_preview)  # fmt: skip
     if len(seeds) > 1:
         try:
             return work.paint(seeds)
@@ -207,6 +211,7 @@ class _Work:
     prompt: str
     settings: InpaintSettings
     spare: np.ndarray | None
+    keep: np.ndarray | None
     on_step: OnStep | None
     cancelled: CancelledBy | None
     on_preview: OnPreview | None
@@ -216,7 +221,7 @@ class _Work:
     def paint(self, seeds: tuple[int, ...]) -> list[Fill]:
         """One batch; a single picture steps down until it fits."""
         start = time.perf_counter()
-        support = spared_support(self.mask, self.settings, self.spare)
+        support = spared_support(self.mask, self.settings, self.spare, self.keep)
         target = Target(self.image, self.mask, support)
         while True:
             crop = plan_crop(mask_box(support), self.image.shape[1::-1], self.settings)

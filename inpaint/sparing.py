@@ -19,19 +19,22 @@ mask's area: a pixel of a thing of 100 x 100, so that no outline of the old one 
 
 
 def spared_support(
-    mask: np.ndarray, settings: InpaintSettings, spare: np.ndarray | None
+    mask: np.ndarray,
+    settings: InpaintSettings,
+    spare: np.ndarray | None,
+    keep: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the declared support, `inpaint.masks.support`, without what is to be spared.
 
     The mask with its holes closed always stays, and a rim (`RIM`) around it. What the spared things
-    cut off from the mask is left out as well.
+    cut off from the mask is left out as well. Of what is to be kept nothing stays but the mask.
 
     Parameters
     ----------
     mask : (H, W) bool
     settings : InpaintSettings
         With `spare` False nothing is left out.
-    spare : (H, W) bool or None
+    spare, keep : (H, W) bool or None
 
     Examples
     --------
@@ -41,7 +44,16 @@ def spared_support(
     >>> spared_support(mask, settings, spare).astype(int)
     array([[1, 1, 1, 1, 1, 1, 0, 0, 0]])
     """
-    whole = support(mask, settings)
+    whole = _spared(support(mask, settings), mask, settings, spare)
+    if keep is not None:
+        whole &= ~keep | mask
+    return whole
+
+
+def _spared(
+    whole: np.ndarray, mask: np.ndarray, settings: InpaintSettings, spare: np.ndarray | None
+) -> np.ndarray:
+    """The support, which is changed in place, without what is to be spared."""
     if spare is None or not settings.spare:
         return whole
     left, top, right, bottom = mask_box(whole)
@@ -58,7 +70,7 @@ def spared_support(
     return whole
 
 
-def check_spare(spare: Any, image: np.ndarray) -> np.ndarray | None:
+def check_spare(spare: Any, image: np.ndarray, name: str = "spare") -> np.ndarray | None:
     """Return `spare` if it is None or ``(H, W)`` bool of the image's size."""
     if spare is None:
         return None
@@ -68,7 +80,7 @@ def check_spare(spare: Any, image: np.ndarray) -> np.ndarray | None:
         or spare.shape != image.shape[:2]
     ):
         raise InpaintError(
-            f"spare: got {describe(spare)}; expected bool of the image's (height, width) "
+            f"{name}: got {describe(spare)}; expected bool of the image's (height, width) "
             f"{image.shape[:2]}, True where nothing may be painted, or None."
         )
     return spare

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editor import Editor, GroundbrushError
-from editor.images import read_recipe
+from editor.images import open_picture, read_recipe
 from editor.judging import spoken
 from editor.mask_history import MaskHistory
-from editor.masks import Dilate, Feather, Invert
+from editor.masks import Boxes, Brush, Dilate, Erode, Feather, Invert
 from editor.models import Models
 from editor.presets import load_preset
 from editor.recipe import chained
@@ -212,6 +212,32 @@ def test_what_was_drawn_or_changed_keeps_its_outline(picture, box_mask):
     np.testing.assert_array_equal(drawn.support, ell)
     wider = editor.extend(picture, right=9, bottom=9)
     assert not wider.support[:30, :50].any()
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [Invert()],
+        [Dilate(5), Invert()],
+        [Erode(3)],
+        [Boxes(((60, 60, 90, 90),), how="subtract")],
+        [Brush((((80, 60), (80, 80)),), radius=6, how="subtract"), Dilate(2), Erode(2)],
+    ],
+)
+def test_what_operations_take_out_of_a_found_mask_is_not_painted(miniature, operations):
+    """Neither by the margin that found masks get, nor as a hole that is closed."""
+    fruit = open_picture(Path(__file__).parents[2] / "examples" / "fruit.png")
+    history = miniature.mask(fruit, "the red apple")
+    found = history.mask
+    for operation in operations:
+        history = history.do(operation)
+    edit = miniature.edit(fruit, "the red apple", "a frog", operations=operations,
+                          settings={"steps": 2, "strength": 1.0, "fill_holes": 0.5})  # fmt: skip
+    out = found & ~history.mask
+    assert out.sum() > 50
+    assert not (edit.support & out).any()
+    assert (edit.support & history.mask).sum() == history.mask.sum()
+    np.testing.assert_array_equal(edit.image[out], fruit.pixels[out])
 
 
 def test_operations_that_leave_nothing_are_an_answer(picture):
