@@ -26,6 +26,7 @@ from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, Spares, fin
 from editor.place import find_place
 from editor.presets import Preset, load_preset
 from editor.recipe import check_words, make_request, read_request
+from editor.words import plain_phrase
 from grounding.errors import GroundingError
 from inpaint.composite import same_pixels
 
@@ -424,7 +425,7 @@ class Editor:
 
         `load` False asks the tokenizer alone and loads no model.
         """
-        phrase = check_words("find", phrase)
+        phrase = plain_phrase(check_words("find", phrase))
         with translate(GroundingError):
             reader = self.models.grounder().lvlm if load else self.models.reader()
             unknown = reader.unknown_words(phrase)

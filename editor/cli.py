@@ -85,15 +85,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ground(args: argparse.Namespace) -> int:
+    from editor.files import atomic_write, free_stem, holds
     from editor.images import open_picture
     from editor.overlay import draw_grounding
-    from editor.saving import save_picture
+    from editor.saving import encode_png
 
     check_folder(args.out)
-    picture = open_picture(args.image)
+    picture, out = open_picture(args.image), Path(args.out)
     found = load_editor(args).ground(picture, args.phrase)
-    overlay = Path(args.out) / f"{Path(args.image).stem}.found.png"
-    save_picture(overlay, draw_grounding(picture.pixels, found))
+    drawn = encode_png(draw_grounding(picture.pixels, found))
+    stem = free_stem(out, Path(args.image).stem, (".found.png",),
+                     lambda name: holds(out / f"{name}.found.png", drawn))  # fmt: skip
+    overlay = atomic_write(out / f"{stem}.found.png", drawn)
     facts = {**grounding_facts(found), "overlay": str(overlay)}
     report(args, facts, [
         f"{found.status}: {found.reason}",

@@ -111,9 +111,14 @@ class Edit:
             When a pixel outside the support differs from the input's, nothing was painted under
             that number, or the file cannot be written.
         """
+        if not self.variants:
+            raise GroundbrushError(
+                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (ask "
+                "edit.done first)"
+            )
         if not 0 <= variant < len(self.variants):
             raise GroundbrushError(
-                f"variant {variant} asked for; there are {len(self.variants)}, counted from 0"
+                f"variant {variant} asked for; expected 0 to {len(self.variants) - 1}"
             )
         chosen = self.variants[variant]
         if not is_preserved(self.picture.pixels, chosen.image, self.support):

@@ -103,6 +103,11 @@ def free_stem(
     raise AssertionError("numbers do not end")
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there and holds these bytes."""
+    return path.is_file() and path.read_bytes() == content
+
+
 def safe_name(text: str, max_bytes: int = 80) -> str:
     """Turn any text into a file name that is legal everywhere and stays in its folder.
 

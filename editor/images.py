@@ -174,6 +174,8 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
             f"a picture of type {type(source).__name__} given; expected a path, a PIL image or an "
             "(H, W, 3) uint8 array"
         )
+    if isinstance(source, str) and "://" in source:
+        raise GroundbrushError(f"{source!r} is an address; download the picture first")
     path = as_path(source)
     with _opened(path) as image:
         return _decode(image, repr(str(path)), path, max_pixels)

@@ -131,9 +131,10 @@ def chosen_mask(grounding: Grounding, candidate: int | None) -> np.ndarray:
     if candidate is None:
         return grounding.mask
     if not 0 <= candidate < len(grounding.candidates):
+        there = len(grounding.candidates)
         raise GroundbrushError(
             f"candidate {candidate} asked for; {grounding.phrase!r} has "
-            f"{len(grounding.candidates)} candidates, counted from 0"
+            + (f"those from 0 to {there - 1}" if there else "none; leave it out")
         )
     import cv2
 

@@ -159,7 +159,12 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
     """
     if isinstance(name_or_file, Preset):
         return name_or_file
-    given = os.fspath(name_or_file)
+    if not isinstance(name_or_file, (str, os.PathLike)):
+        raise GroundbrushError(
+            f"a preset of type {type(name_or_file).__name__} given; expected a name, a .json file "
+            "or a Preset"
+        )
+    given = str(os.fspath(name_or_file))
     path = FOLDER / f"{given}.json"
     if given.endswith(".json"):
         with contextlib.suppress(RuntimeError):  # of a user that is not there

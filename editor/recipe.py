@@ -62,7 +62,8 @@ def make_request(
     for name in extras:
         if name not in _EXTRAS:
             raise GroundbrushError(f"a recipe has no {name!r}; remove it")
-    more = {**_EXTRAS, **extras}
+    more = {name: _plain(value) for name, value in {**_EXTRAS, **extras}.items()}
+    seed, variants, candidate = _plain(seed), _plain(variants), _plain(candidate)
     placed = more["mask"] is not None or more["boxes"] is not None or action == "extend"
     if find is None and not placed:
         raise GroundbrushError(
@@ -82,9 +83,15 @@ def make_request(
     return {
         "groundbrush": VERSION, "action": action, "find": find, "paint": paint,
         "seed": seed, "variants": variants, "candidate": candidate,
-        "settings": dict(settings or {}),
+        "settings": {name: _plain(value) for name, value in (settings or {}).items()},
         **{name: value for name, value in more.items() if value != _EXTRAS[name]},
     }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's, which JSON can hold."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
 
 
 def extra(request: Mapping[str, Any], name: str) -> Any:

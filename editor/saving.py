@@ -118,7 +118,7 @@ def check_holds(
         if like.alpha is not None and (like.alpha < 255).any():
             raise GroundbrushError(
                 f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
-                ".png or .webp; change the suffix"
+                ".png or .webp; change the suffix (on the command line --format)"
             )
         _check_block("EXIF", like.exif)
 
@@ -206,6 +206,14 @@ def _encode(
         raise GroundbrushError(
             f"{str(path)!r} cannot be encoded as {kind} ({one_line(error)}); save as .png"
         ) from error
+    return buffer.getvalue()
+
+
+def encode_png(picture: Image.Image | np.ndarray) -> bytes:
+    """A picture made to be looked at, ``(H, W, 3)`` uint8 or Pillow's, as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 

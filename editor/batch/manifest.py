@@ -144,6 +144,11 @@ def read_folder(
     """
     folder = _real_folder(path)
     left_out = None if without is None else Path(without).resolve()
+    if left_out and folder.is_relative_to(left_out):
+        raise GroundbrushError(
+            f"the pictures in {str(path)!r} lie in the output folder {str(without)!r}; choose "
+            "another --out, such as a folder in it"
+        )
     files, others = list_pictures(folder, recursive=recursive, without=left_out)
     notes = tuple(filter(None, [passed_over(others)]))
     if not files:

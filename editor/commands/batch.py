@@ -16,8 +16,8 @@ from editor.commands.common import (
     add_model_options,
     check_engine_options,
     teller,
+    wrong_usage,
 )
-from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
     from editor.batch.engine import Load
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from editor.batch.progress import Ticker
     from editor.batch.run import BatchReport, Job, MakeEngine
 
-DONE, UNMET, USAGE, STOPPED = 0, 1, 2, 130
+DONE, UNMET, STOPPED = 0, 1, 130
 _REASONS = 5  # told of failures; results.jsonl has all
 _WORDS = ("find", "paint", "remove", "apply", "ground_all")
 
@@ -166,29 +166,29 @@ def _manifest(args: argparse.Namespace) -> Manifest:
     defaults = _given_defaults(args)
     if os.path.isdir(args.manifest):
         if not words:
-            _wrong_usage("a folder needs --find, --find and --paint, --remove, --apply or "
+            wrong_usage(args, "a folder needs --find, --find and --paint, --remove, --apply or "
                          "--ground-all")  # fmt: skip
         return read_folder(args.manifest, {**words, **defaults}, recursive=args.recursive,
                            root=args.root, without=args.out, refuse=False)  # fmt: skip
-    if words or args.recursive:
+    if (words or args.recursive) and os.path.exists(args.manifest):
         name = f"--{next(iter(words), 'recursive').replace('_', '-')}"
-        _wrong_usage(f"{name} is for a folder; a manifest's rows say what to do")
+        wrong_usage(args, f"{name} is for a folder, and {args.manifest!r} is a file; a manifest's "
+                          "rows say what to do; for one picture use another command")  # fmt: skip
     return read_manifest(args.manifest, root=args.root, defaults=defaults, refuse=False)
 
 
 def _given_defaults(args: argparse.Namespace) -> dict[str, Any]:
     names = ("seed", "variants", "check", "retries", "draft")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
-    settings: dict[str, Any] = {}
+    settings: Any = {}
     if args.settings is not None:
         try:
             settings = json.loads(args.settings)
-        except ValueError as error:
-            raise GroundbrushError(
-                f'--settings {args.settings!r} given; expected JSON, e.g. {{"feather": 4}}'
-            ) from error
+        except ValueError:
+            settings = None
         if not isinstance(settings, dict):
-            raise GroundbrushError(f"--settings {args.settings!r} given; expected an object {{}}")
+            wrong_usage(args, f"--settings {args.settings!r} given; expected an object in JSON, "
+                              'e.g. {"feather": 4}')  # fmt: skip
     settings |= {n: v for n in ("steps", "guidance") if (v := getattr(args, n)) is not None}
     return {**given, **({"settings": settings} if settings else {})}
 
@@ -204,8 +204,3 @@ def _dry_run(args: argparse.Namespace, job: Job, load: Load, ticker: Ticker | No
               "everything that could be checked without a model is in order"]  # fmt: skip
     print(json.dumps(facts) if args.json else "\n".join(lines))
     return DONE
-
-
-def _wrong_usage(message: str) -> None:
-    print(f"groundbrush batch: {message}", file=sys.stderr)
-    raise SystemExit(USAGE)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from editor.errors import GroundbrushError
 
@@ -47,11 +47,16 @@ def add_engine_options(parser: Any) -> None:
                         help="of Ray (default: one a GPU, or one for 4 CPUs)")  # fmt: skip
 
 
+def wrong_usage(args: argparse.Namespace, message: str) -> NoReturn:
+    """Say what is wrong with a command's options and leave with status 2."""
+    print(f"groundbrush {args.command}: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
 def check_engine_options(args: argparse.Namespace) -> None:
     """Refuse workers that nobody would start."""
     if args.engine == "local" and args.workers is not None:
-        print(f"groundbrush {args.command}: --workers is for --engine ray", file=sys.stderr)
-        raise SystemExit(2)
+        wrong_usage(args, "--workers is for --engine ray")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,13 @@ from editor.commands.common import (
     load_editor,
     report,
     show,
+    wrong_usage,
 )
-from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
     from editor.edit import Edit
 
-DONE, UNMET, USAGE = 0, 1, 2
+DONE, UNMET = 0, 1
 _IN_RECIPE = ("find", "paint", "mask", "box", "snap", "candidate", "level", "shadow", "grow",
               "invert", "seed", "variants", "retries", "draft", "steps", "guidance", "negative",
               "set", "check")  # fmt: skip
@@ -121,6 +120,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
+    from editor.images import open_picture
+    from editor.saving import check_holds
+
     if args.recipe:
         return load_editor(args).run(args.recipe, args.image, on_step=on_step)
     options: dict[str, Any] = {
@@ -129,19 +131,27 @@ def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None
     }  # fmt: skip
     if args.command == "extend":
         options |= _sides(args)
-        return load_editor(args).extend(args.image, args.paint, **options)
-    options |= {"mask": args.mask, "box": _boxes(args.box), "snap": args.snap,
-                "candidate": args.candidate, "operations": _operations(args)}  # fmt: skip
+    else:
+        options |= {"mask": args.mask, "box": _boxes(args), "snap": args.snap,
+                    "candidate": args.candidate, "operations": _operations(args)}  # fmt: skip
+    picture = open_picture(args.image)
+    check_holds(f"result.{args.format}", picture.size, picture)  # not after minutes of painting
     editor = load_editor(args)
+    if args.command == "extend":
+        return editor.extend(picture, args.paint, **options)
     if args.command == "remove":
-        return editor.remove(args.image, args.find, **options)
-    return editor.edit(args.image, args.find, args.paint, **options)
+        return editor.remove(picture, args.find, **options)
+    return editor.edit(picture, args.find, args.paint, **options)
 
 
 def _check_usage(args: argparse.Namespace) -> None:
     if args.recipe is not None:
         _check_alone(args)
-    if args.command == "extend" or args.recipe is not None:
+    if args.recipe is not None:
+        return
+    if args.command == "extend":
+        if all(getattr(args, side) == "0" for side in SIDES):
+            wrong_usage(args, f"say where: {', '.join(f'--{side}' for side in SIDES)}")
         return
     placed = args.find or args.mask or args.box
     if args.command == "edit" and not (args.image and placed):
@@ -151,10 +161,11 @@ def _check_usage(args: argparse.Namespace) -> None:
         message = "give --find PHRASE, --mask FILE or --box X0,Y0,X1,Y1"
     elif args.command == "edit" and args.paint is None:
         message = "--paint PROMPT is missing; to take something away use `groundbrush remove`"
+    elif args.snap and not args.box:
+        message = "--snap takes the object in a --box; give one, or leave it out"
     else:
         return
-    print(f"groundbrush {args.command}: {message}", file=sys.stderr)
-    raise SystemExit(USAGE)
+    wrong_usage(args, message)
 
 
 def _check_alone(args: argparse.Namespace) -> None:
@@ -165,10 +176,8 @@ def _check_alone(args: argparse.Namespace) -> None:
             and value != usual.get(name)]  # fmt: skip
     if told:
         names = ", ".join("--" + name for name in told)
-        print(f"groundbrush {args.command}: {names} cannot be changed beside --recipe, which says "
-              "it already; change it in a copy of the recipe's .json file",
-              file=sys.stderr)  # fmt: skip
-        raise SystemExit(USAGE)
+        wrong_usage(args, f"{names} cannot be changed beside --recipe, which says it already; "
+                          "change it in a copy of the recipe's .json file")  # fmt: skip
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -177,24 +186,33 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     for given in args.set:
         name, equals, value = given.partition("=")
         if not equals or not name.strip():
-            raise GroundbrushError(f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
+            wrong_usage(args, f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
+        if name.strip() in changes:
+            wrong_usage(args, f"--set {name.strip()} is given twice; leave one out")
         try:
             changes[name.strip()] = json.loads(value)
         except ValueError:
             changes[name.strip()] = value.strip()
-    names = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
-    return {**changes, **{k: v for k, v in names.items() if v is not None}}
+    options = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
+    given_so = {name: value for name, value in options.items() if value is not None}
+    if twice := sorted({*changes} & {*given_so}):
+        wrong_usage(args, f"{twice[0]} is given by --set and by an option; leave one out")
+    return changes | given_so
 
 
-def _boxes(given: list[str] | None) -> list[list[float]] | None:
-    if not given:
+def _boxes(args: argparse.Namespace) -> list[list[float]] | None:
+    if not args.box:
         return None
-    try:
-        return [[float(v) for v in box.split(",")] for box in given]
-    except ValueError:
-        raise GroundbrushError(
-            f"--box {' '.join(given)!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
-        ) from None
+    boxes = []
+    for given in args.box:
+        try:
+            x0, y0, x1, y1 = (float(v) for v in given.split(","))
+        except ValueError:
+            wrong_usage(
+                args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
+            )
+        boxes.append([x0, y0, x1, y1])
+    return boxes
 
 
 def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -222,9 +240,9 @@ def _sides(args: argparse.Namespace) -> dict[str, int]:
         try:
             number = float(given.removesuffix("%"))
         except ValueError:
-            raise GroundbrushError(
-                f"--{side} {given!r} given; expected pixels such as 128 or a share such as 25%"
-            ) from None
+            wrong_usage(
+                args, f"--{side} {given!r} given; expected pixels such as 128 or a share like 25%"
+            )
         if given.endswith("%"):
             number *= picture.size[side in ("top", "bottom")] / 100
         sides[side] = round(number)
@@ -236,13 +254,13 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
 
     The same edit goes where it went before; another one of the same picture beside it.
     """
-    from editor.files import atomic_write, free_stem
+    from editor.files import atomic_write, free_stem, holds
     from editor.overlay import contact_sheet
 
     recipe = json.dumps(edit.recipe(), indent=1).encode()
     stem = edit.picture.source.stem if edit.picture.source else "picture"
     stem = free_stem(out, stem, (".recipe.json", ".overlay.png", ".edited*"),
-                     lambda name: _holds(out / f"{name}.recipe.json", recipe))  # fmt: skip
+                     lambda name: holds(out / f"{name}.recipe.json", recipe))  # fmt: skip
     files = {"result": out / f"{stem}.edited.{suffix}"}
     notes: list[str] = []
     for k, variant in enumerate(edit.variants):
@@ -254,10 +272,6 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
 
 
 def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from editor.commands.common import (
     load_editor,
     report,
     show,
+    wrong_usage,
 )
 from editor.errors import GroundbrushError
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from editor.plan import Plan
     from multiobject import PanopticGrounding
 
-DONE, UNMET, USAGE = 0, 1, 2
+DONE, UNMET = 0, 1
+_OF_GROUND_ALL = (".all.png", ".panoptic.*", ".instances.json", ".labelme.json")
 EXPORTS = ("coco-panoptic", "coco-instances", "labelme")
 
 
@@ -64,19 +66,20 @@ def add_parsers(commands: Any) -> None:
 
 def run_ground_all(args: argparse.Namespace) -> int:
     """Ground a sentence; 0 where at least one of its phrases is there."""
-    from editor.files import atomic_write
+    from editor.files import atomic_write, free_stem, holds
     from editor.images import open_picture
     from editor.overlay_all import panoptic_sheet
+    from editor.saving import encode_png
 
     check_folder(args.out)
     picture = open_picture(args.image)
     found = load_editor(args).ground_all(picture, args.sentence, mode=args.mode)
-    out, stem = Path(args.out), Path(args.image).stem
-    files = {"overlay": out / f"{stem}.all.png"}
-    sheet = panoptic_sheet(picture.pixels, found)
-    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    out, sheet = Path(args.out), encode_png(panoptic_sheet(picture.pixels, found))
+    stem = free_stem(out, Path(args.image).stem, _OF_GROUND_ALL,
+                     lambda name: holds(out / f"{name}.all.png", sheet))  # fmt: skip
+    files = {"overlay": atomic_write(out / f"{stem}.all.png", sheet)}
     for kind in args.export:
-        files |= _export(found, kind, out, Path(args.image))
+        files |= _export(found, kind, out, Path(args.image), stem)
     facts = {"caption": found.caption, "segments": [_facts(s) for s in found.segments],
              "timings": {k: round(v, 3) for k, v in found.timings.items()},
              **{k: str(v) for k, v in files.items()}}  # fmt: skip
@@ -150,8 +153,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
     if args.sentence is None:
         if args.plan is None:
-            print("groundbrush apply: give a SENTENCE or --plan FILE", file=sys.stderr)
-            raise SystemExit(USAGE)
+            wrong_usage(args, "give a SENTENCE or --plan FILE")
         return Plan.load(args.plan)
     plan = read_plan(args.sentence)
     if args.plan is not None:
@@ -175,12 +177,13 @@ def _check_target(file: str) -> None:
         ) from None
 
 
-def _export(found: PanopticGrounding, kind: str, out: Path, image: Path) -> dict[str, Path]:
+def _export(
+    found: PanopticGrounding, kind: str, out: Path, image: Path, stem: str
+) -> dict[str, Path]:
     from editor.files import atomic_write
     from multiobject.exports.coco import coco_instances
     from multiobject.exports.labelme import to_labelme
 
-    stem = image.stem
     if kind == "coco-panoptic":
         made = found.to_coco_panoptic(file_name=image.name)
         files = {"panoptic PNG": out / f"{stem}.panoptic.png",

@@ -92,6 +92,21 @@ def test_another_plan_for_the_picture_goes_beside_the_first(scene_file, tmp_path
     assert results == ["scene-2.applied.png", "scene-3.applied.png", "scene.applied.png"]
 
 
+def test_what_was_found_before_stays(scene_file, tmp_path: Path) -> None:
+    path, _, asked = scene_file
+    (tmp_path / "scene.found.png").write_bytes(b"somebody's")
+    (tmp_path / "scene.labelme.json").write_bytes(b"somebody's")
+    for _ in range(2):  # the same again goes where it was
+        assert main(["ground", str(path), asked.text, "--out", str(tmp_path), "--offline"]) == 0
+        assert main(["ground-all", str(path), asked.text, "--out", str(tmp_path), "--offline",
+                     "--export", "labelme"]) == 0  # fmt: skip
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "scene-2.all.png", "scene-2.found.png", "scene-2.labelme.json", "scene.found.png",
+        "scene.labelme.json",
+    ]  # fmt: skip
+    assert (tmp_path / "scene.found.png").read_bytes() == b"somebody's"
+
+
 def test_ground_all_writes_a_legend_and_exports(scene_file, tmp_path: Path, capsys) -> None:
     path, _, asked = scene_file
     status = main(["ground-all", str(path), f"{asked.text} and a zeppelin", "--out", str(tmp_path),

@@ -689,27 +689,65 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "status", "words"),
     [
-        (["edit", "--paint", "x", "--box", "1,2,3"], "expected x0,y0,x1,y1"),
-        (["edit", "--paint", "x", "--box", "1,2,3,wide"], "--box '1,2,3,wide' given"),
-        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps"], "expected NAME=VALUE"),
-        (
-            ["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "blend=magic"],
-            "blend: got 'magic'",
-        ),
-        (["extend", "--right", "wide"], "expected pixels such as 128 or a share"),
+        (["edit", "--paint", "x", "--box", "1,2,3"], 2, "expected x0,y0,x1,y1"),
+        (["edit", "--paint", "x", "--box", "1,2,3,wide"], 2, "--box '1,2,3,wide' given"),
+        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps"], 2, "expected NAME=VALUE"),
+        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--steps", "3"], 2,
+         "steps is given by --set and by an option"),
+        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--set", "steps=2"], 2,
+         "--set steps is given twice"),
+        (["edit", "--paint", "x", "--find", "y", "--snap"], 2,
+         "--snap takes the object in a --box"),
+        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "blend=magic"], 1,
+         "blend: got 'magic'"),
+        (["edit", "--paint", "x", "--box", "90,90,99,99"], 1, "lies outside the picture"),
+        (["extend", "--right", "wide"], 2, "expected pixels such as 128 or a share"),
+        (["extend"], 2, "say where: --left, --top, --right, --bottom"),
     ],
-)
-def test_the_command_line_explains(arguments, words, picture, tmp_path, monkeypatch, capsys):
+)  # fmt: skip
+def test_the_command_line_explains(
+    arguments, status, words, picture, tmp_path, monkeypatch, capsys
+):
     from editor.cli import main
 
     editor = editor_with()
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: editor))
     Image.fromarray(picture).save(tmp_path / "in.png")
     command = [arguments[0], str(tmp_path / "in.png"), *arguments[1:], "--out", str(tmp_path)]
-    assert main(command) == 1
+    if status == 1:
+        assert main(command) == 1
+    else:
+        with pytest.raises(SystemExit) as stop:
+            main(command)
+        assert stop.value.code == status
     assert words in capsys.readouterr().err
+
+
+def test_a_format_that_cannot_hold_the_picture_is_told_before_a_model_loads(
+    picture, tmp_path, monkeypatch, capsys
+):
+    from editor.cli import main
+
+    monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: pytest.fail("loaded")))
+    alpha = np.full(picture.shape[:2], 9, np.uint8)
+    Image.fromarray(np.dstack((picture, alpha))).save(tmp_path / "in.png")
+    place = ["--box", "1,2,9,9"]
+    for command in (["edit", *place, "--paint", "x"], ["remove", *place], ["extend", "--top", "9"]):
+        given = [command[0], str(tmp_path / "in.png"), *command[1:], "--format", "jpg"]
+        assert main([*given, "--out", str(tmp_path / "out")]) == 1
+        assert "cannot hold the input's transparency" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_numpy_are_numbers(picture):
+    settings = {"steps": np.int32(4), "guidance": np.float32(5)}
+    edit = editor_with().edit(
+        picture, "the red thing", "a green thing", seed=np.int64(3), settings=settings
+    )
+    assert json.loads(json.dumps(edit.recipe()))["settings"] == {"steps": 4, "guidance": 5.0}
+    assert edit.seed == 3
 
 
 @pytest.mark.parametrize("command", [["edit", "in.png", "--paint", "x"], ["remove", "in.png"]])

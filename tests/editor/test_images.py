@@ -720,6 +720,11 @@ def test_a_recipe_in_a_json_file(tmp_path):
     assert read_recipe(path) == RECIPE
 
 
+def test_an_address_is_no_file():
+    with pytest.raises(GroundbrushError, match="'https://x.org/y.png' is an address; download"):
+        open_picture("https://x.org/y.png")
+
+
 def test_a_picture_without_a_recipe(tmp_path):
     for suffix in (".png", ".webp", ".jpg"):
         save_picture(tmp_path / f"x{suffix}", scene())

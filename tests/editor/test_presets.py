@@ -56,6 +56,8 @@ def test_unknown_name_suggests_a_near_one() -> None:
 def test_missing_file_is_named() -> None:
     with pytest.raises(GroundbrushError, match=r"preset file nowhere\.json is not there"):
         load_preset("nowhere.json")
+    with pytest.raises(GroundbrushError, match="preset of type NoneType given; expected a name"):
+        load_preset(None)
 
 
 def test_not_json(tmp_path: Path) -> None:

@@ -380,7 +380,7 @@ def test_the_command_means_the_same_edit(data):
         args.command, find=args.find, paint=args.paint, seed=args.seed, variants=args.variants,
         candidate=args.candidate, settings=_settings(args), check=args.check,
         retries=args.retries if args.check else 0, draft=args.draft, operations=_operations(args),
-        boxes=_boxes(args.box), snap=args.snap,
+        boxes=_boxes(args), snap=args.snap,
     )  # fmt: skip
 
 

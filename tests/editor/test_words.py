@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from editor.errors import GroundbrushError
-from editor.words import WordList
+from editor.words import WordList, plain_phrase
 
 KNOWN = WordList(("apple", "pear", "bus"), ("red", "green"))
 
@@ -13,6 +13,22 @@ KNOWN = WordList(("apple", "pear", "bus"), ("red", "green"))
 @pytest.mark.parametrize("prompt", ["a green pear", "Red APPLE", "the background", "bus, red"])
 def test_known_words_pass(prompt: str) -> None:
     KNOWN.check_prompt(prompt)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("THE RED APPLE!!!", "THE RED APPLE"),
+        ('"the dog".', "the dog"),
+        ("“the dog, left”", "the dog, left"),
+        ('the word "STOP"', 'the word "STOP"'),
+        ('"STOP" or "GO"', '"STOP" or "GO"'),
+        ("the dog's bone", "the dog's bone"),
+        ("?!", "?!"),
+    ],
+)
+def test_marks_around_a_phrase_say_nothing(given: str, plain: str) -> None:
+    assert plain_phrase(given) == plain
 
 
 def test_unknown_word_is_named_with_a_near_one() -> None:

@@ -242,5 +242,7 @@ class TestCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture, given: str
     ) -> None:
         (tmp_path / "m.jsonl").write_text("{}")
-        assert main(["batch", str(tmp_path / "m.jsonl"), "--settings", given]) == 1
+        with pytest.raises(SystemExit) as stop:
+            main(["batch", str(tmp_path / "m.jsonl"), "--settings", given])
+        assert stop.value.code == 2
         assert f"--settings '{given}' given; expected" in capsys.readouterr().err
