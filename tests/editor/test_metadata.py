@@ -161,7 +161,7 @@ def test_xmp_comes_back_beside_a_recipe(tmp_path, suffix, recipe):
         save_picture(saved, given.pixels, like=again, recipe={"find": "another"})
         assert read_recipe(saved) == {"find": "another"}
     with Image.open(saved) as image:
-        assert "A. Ada" in str(image.getxmp())
+        assert "A. Ada" in str(image.info["xmp"])
 
 
 def test_a_recipe_goes_before_xmp_where_a_jpeg_cannot_hold_both(tmp_path):
