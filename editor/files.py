@@ -104,8 +104,11 @@ def free_stem(
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether a file is there and holds these bytes."""
-    return path.is_file() and path.read_bytes() == content
+    """Whether a file is there, can be read and holds these bytes."""
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def safe_name(text: str, max_bytes: int = 80) -> str:

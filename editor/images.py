@@ -33,6 +33,7 @@ from editor.metadata import (
     Texts,
     as_resolution,
     is_own_text,
+    is_turned,
     read_dpi,
     read_exif,
     read_texts,
@@ -248,13 +249,14 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
     _check_size(image.size, max_pixels, name)
     notes: list[str] = []
     try:
+        turned = is_turned(image)
         frames = getattr(image, "n_frames", 1)
         wide = has_wide_samples(image)
         image.load()
         _check_size(image.size, max_pixels, name)
         colour, icc = to_rgb(image, wide, notes)
         exif, orientation = read_exif(image, notes)
-        xmp, texts = read_xmp(image, notes), read_texts(image)
+        xmp, texts = read_xmp(image, notes), read_texts(image, notes)
     except GroundbrushError:
         raise
     except Exception as error:  # decoders of hostile files raise nearly everything
@@ -268,7 +270,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         icc=icc,
         exif=exif,
         xmp=xmp,
-        dpi=read_dpi(image, turned=orientation >= 5),
+        dpi=read_dpi(image, turned=turned or orientation >= 5),
         texts=texts,
         source=source,
         notes=tuple(notes),

@@ -19,7 +19,7 @@ import numpy as np
 
 from editor.errors import GroundbrushError
 from editor.mask_source import decode_mask, encode_mask
-from editor.masks import Feather, MaskScene, Operation, read_operation
+from editor.masks import Feather, Invert, MaskScene, Operation, read_operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,19 @@ class MaskHistory:
 
     @property
     def taken(self) -> np.ndarray:
-        """What operations took out of the mask and none put back, ``(H, W)`` bool."""
-        out = np.zeros_like(self.mask)
-        for before, after in pairwise(self.states):
-            out |= before & ~after
+        """What operations took out of the mask and none put back, ``(H, W)`` bool.
+
+        That is what was there at first, what was subtracted, and where the mask was turned round
+        what it then was. What one operation added and another took away again (a closing) is not.
+        """
+        out = self.states[0].copy()
+        inverted = False
+        for operation, (before, after) in zip(self.operations, pairwise(self.states), strict=True):
+            if isinstance(operation, Invert):
+                inverted = not inverted
+                out = before | self.states[0] if inverted else self.states[0].copy()
+            elif getattr(operation, "how", None) == "subtract":
+                out |= before & ~after
         return out & ~self.mask
 
     @property

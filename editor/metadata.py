@@ -6,6 +6,7 @@ built, or shows the picture as it was (thumbnails), would be untrue of an edited
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 from xml.etree import ElementTree
@@ -58,6 +59,8 @@ _UNTRUE = {
 }  # fmt: skip
 _OPEN, _CLOSE = b"<groundbrush:recipe>", b"</groundbrush:recipe>"
 _END = b"</rdf:RDF>"
+_DEEPEST, _MOST = 50, 5_000  # XMP's elements, and these with their attributes
+_WIDE = (b"\xff\xfe", b"\xfe\xff")  # byte order marks of UTF-16
 _PACKET = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="' + _RDF.encode() + b'">%s' + _END + b'</x:xmpmeta><?xpacket end="w"?>'
@@ -71,8 +74,21 @@ for _prefix, _uri in {"rdf": _RDF, **_NAMESPACES}.items():
     ElementTree.register_namespace(_prefix, _uri)  # the prefixes that every program shows
 
 
-class _NoEntities(ElementTree.TreeBuilder):
-    """Refuses the one place where a packet could define entities."""
+class _Bounded(ElementTree.TreeBuilder):
+    """Refuses what could define entities, and more or deeper elements than anybody writes."""
+
+    depth = count = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:
+        self.depth += 1
+        self.count += 1 + len(attrs)
+        if self.depth > _DEEPEST or self.count > _MOST:
+            raise ValueError("more or deeper elements than XMP has")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a document type in XMP")
@@ -160,15 +176,16 @@ def about_xmp(packet: bytes | str) -> bytes | None:
     data = packet.encode() if isinstance(packet, str) else packet
     if len(data) > TEXT_LIMIT:
         raise ValueError(f"{len(data):,} bytes of XMP; at most {TEXT_LIMIT:,} are read")
-    parser = ElementTree.XMLParser(target=_NoEntities())
+    parser = ElementTree.XMLParser(target=_Bounded())
     try:
-        root = ElementTree.fromstring(data.strip(b"\0 \t\r\n"), parser)
+        data = data if data.startswith(_WIDE) else data.strip(b"\0 \t\r\n")
+        root = ElementTree.fromstring(data, parser)
     except (ElementTree.ParseError, LookupError, UnicodeError) as error:
         raise ValueError(f"XMP that is no XML ({error})") from error
     top = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     described = () if top is None else top.findall(f"{{{_RDF}}}Description")
-    kept = b"".join(ElementTree.tostring(one) for one in described if _trim(one))
-    return _PACKET % kept if kept else None
+    kept = "".join(ElementTree.tostring(one, "unicode") for one in described if _trim(one))
+    return _PACKET % kept.encode() if kept else None
 
 
 def _trim(described: ElementTree.Element) -> bool:
@@ -239,14 +256,25 @@ def as_resolution(dpi: object) -> Resolution | None:
     return (across, down) if 1 <= across <= 65_535 and 1 <= down <= 65_535 else None
 
 
-def read_texts(image: Image.Image) -> Texts:
+def is_turned(image: Image.Image) -> bool:
+    """Whether an opened file says that it lies on its side; a TIFF does so until it is loaded."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    except Exception:  # noqa: BLE001 - `read_exif` tells of damaged EXIF
+        return False
+
+
+def read_texts(image: Image.Image, notes: list[str]) -> Texts:
     """Return the named texts of a loaded file: PNG's, and the comment of a JPEG or GIF."""
     named: dict[str, Any] = dict(getattr(image, "text", {}))
     comment = image.info.get("comment")
     if isinstance(comment, bytes) and COMMENT not in named:
         named[COMMENT] = _decoded(comment).rstrip("\0")
-    texts = tuple((name, text) for name, text in named.items() if is_own_text(name, text))
-    return texts if sum(len(text) for _, text in texts) <= TEXT_LIMIT else ()
+    texts = {name: text for name, text in named.items() if is_own_text(name, text)}
+    while sum(map(len, texts.values())) > TEXT_LIMIT:
+        longest = max(texts, key=lambda name: len(texts[name]))
+        notes.append(f"the text {longest!r} of {len(texts.pop(longest)):,} characters dropped")
+    return tuple(texts.items())
 
 
 def _decoded(data: bytes) -> str:
@@ -262,6 +290,7 @@ def is_own_text(name: object, text: object) -> bool:
         return False
     # PNG (third edition), 11.3.3: names are 1 to 79 printable characters of Latin-1.
     writable = 1 <= len(name) <= 79 and name.isprintable() and max(name) <= "\xff"
+    writable = writable and not re.search("[\ud800-\udfff]", text)
     blocks = ("XML:", "Raw profile type ", "Thumb::", "groundbrush")
     return writable and not name.startswith(blocks)
 

@@ -28,7 +28,7 @@ def plain_phrase(phrase: str) -> str:
     >>> plain_phrase("“THE RED APPLE!!!”"), plain_phrase('the word "STOP".')
     ('THE RED APPLE', 'the word "STOP"')
     """
-    bare = phrase.strip(_MARKS)
+    bare = phrase.rstrip(_MARKS).lstrip(_MARKS.replace(".", ""))
     for opening, closing in _QUOTES:
         inner = bare[1:-1]
         if bare[:1] == opening and bare[-1:] == closing and not {opening, closing} & {*inner}:

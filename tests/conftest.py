@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from miniature.scenes import Scene, compose
 _CALM: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, **_CALM)
 settings.register_profile("explore", **_CALM)
-settings.load_profile("repeatable")
+settings.load_profile("explore" if os.environ.get("GROUNDBRUSH_FUZZ") else "repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def read_manifest(
     ----------
     path
         Ends in .jsonl or .ndjson (one object a line) or .csv or .tsv (with headings; commas,
-        semicolons or tabs). UTF-8. Columns are those of `editor.batch.rows.COLUMNS`.
+        semicolons or tabs). UTF-8. Columns are those of `editor.batch.columns.COLUMNS`.
     root
         The folder that paths are relative to and must stay in; by default the manifest's.
     defaults
@@ -160,7 +160,7 @@ def read_folder(
     what = {name: value for name, value in instruction.items() if name not in OPTIONS}
     _, wrong = read_row({"image": "picture.png", **what}, 1)
     if wrong:  # told once, not of each picture; what is wrong with these is told as well
-        what = {"find": "it"}
+        what = {"remove": True, "box": [[0, 0, 1, 1]]}  # right in any picture, in no words
     lines = [
         (None, {"image": str(folder / file) if root else file.as_posix(), "id": name, **what})
         for file, name in zip(files, folder_names(files), strict=True)

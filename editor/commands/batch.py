@@ -184,7 +184,7 @@ def _given_defaults(args: argparse.Namespace) -> dict[str, Any]:
     if args.settings is not None:
         try:
             settings = json.loads(args.settings)
-        except ValueError:
+        except (ValueError, RecursionError):
             settings = None
         if not isinstance(settings, dict):
             wrong_usage(args, f"--settings {args.settings!r} given; expected an object in JSON, "

@@ -121,9 +121,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
     from editor.images import open_picture
+    from editor.recipe import read_request
     from editor.saving import check_holds
 
     if args.recipe:
+        given = args.image or (read_request(args.recipe).get("image") or {}).get("path")
+        if given and Path(given).is_file():  # else `run` says what to give
+            picture = open_picture(given)
+            check_holds(f"result.{args.format}", picture.size, picture)
         return load_editor(args).run(args.recipe, args.image, on_step=on_step)
     options: dict[str, Any] = {
         "seed": args.seed, "variants": args.variants, "draft": args.draft, "check": args.check,

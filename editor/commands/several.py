@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,18 @@ def run_ground_all(args: argparse.Namespace) -> int:
     picture = open_picture(args.image)
     found = load_editor(args).ground_all(picture, args.sentence, mode=args.mode)
     out, sheet = Path(args.out), encode_png(panoptic_sheet(picture.pixels, found))
-    stem = free_stem(out, Path(args.image).stem, _OF_GROUND_ALL,
-                     lambda name: holds(out / f"{name}.all.png", sheet))  # fmt: skip
-    files = {"overlay": atomic_write(out / f"{stem}.all.png", sheet)}
-    for kind in args.export:
-        files |= _export(found, kind, out, Path(args.image), stem)
+
+    def made(stem: str) -> dict[str, tuple[Path, bytes]]:
+        files = {"overlay": (out / f"{stem}.all.png", sheet)}
+        for kind in args.export:
+            files |= _export(found, kind, out, Path(args.image), stem)
+        return files
+
+    def is_same(stem: str) -> bool:
+        return all(not path.exists() or holds(path, held) for path, held in made(stem).values())
+
+    stem = free_stem(out, Path(args.image).stem, _OF_GROUND_ALL, is_same)
+    files = {name: atomic_write(path, held) for name, (path, held) in made(stem).items()}
     facts = {"caption": found.caption, "segments": [_facts(s) for s in found.segments],
              "timings": {k: round(v, 3) for k, v in found.timings.items()},
              **{k: str(v) for k, v in files.items()}}  # fmt: skip
@@ -133,10 +141,10 @@ def _stem(args: argparse.Namespace, plan: Plan, edits: Sequence[Edit]) -> str:
     recipe = json.loads(json.dumps(carried(done)[0])) if done else None
 
     def is_same(name: str) -> bool:
-        result = out / f"{name}.applied.{args.format}"
+        results = out.glob(f"{escape(name)}.applied.*")
         try:
-            return Plan.load(out / f"{name}.plan.json") == plan and (
-                not result.exists() or read_recipe(result) == recipe
+            return Plan.load(out / f"{name}.plan.json") == plan and all(
+                read_recipe(result) == recipe for result in results
             )
         except GroundbrushError:  # none of ours
             return False
@@ -179,27 +187,23 @@ def _check_target(file: str) -> None:
 
 def _export(
     found: PanopticGrounding, kind: str, out: Path, image: Path, stem: str
-) -> dict[str, Path]:
-    from editor.files import atomic_write
+) -> dict[str, tuple[Path, bytes]]:
+    """The files of an export, and what they hold."""
     from multiobject.exports.coco import coco_instances
     from multiobject.exports.labelme import to_labelme
 
     if kind == "coco-panoptic":
         made = found.to_coco_panoptic(file_name=image.name)
-        files = {"panoptic PNG": out / f"{stem}.panoptic.png",
-                 "panoptic JSON": out / f"{stem}.panoptic.json"}  # fmt: skip
-        made.document["annotations"][0]["file_name"] = files["panoptic PNG"].name
-        atomic_write(files["panoptic PNG"], made.png())
-        atomic_write(files["panoptic JSON"], json.dumps(made.document).encode())
-        return files
+        png = out / f"{stem}.panoptic.png"
+        made.document["annotations"][0]["file_name"] = png.name
+        document = json.dumps(made.document).encode()
+        return {"panoptic PNG": (png, made.png()),
+                "panoptic JSON": (out / f"{stem}.panoptic.json", document)}  # fmt: skip
     if kind == "coco-instances":
-        document = coco_instances(found, file_name=image.name)
-        path = out / f"{stem}.instances.json"
-    else:
-        document = to_labelme(found, image_path=str(image.resolve()))
-        path = out / f"{stem}.labelme.json"
-    atomic_write(path, json.dumps(document).encode())
-    return {kind: path}
+        document = json.dumps(coco_instances(found, file_name=image.name)).encode()
+        return {kind: (out / f"{stem}.instances.json", document)}
+    document = json.dumps(to_labelme(found, image_path=str(image.resolve()))).encode()
+    return {kind: (out / f"{stem}.labelme.json", document)}
 
 
 def _numbers(segment: Any) -> str:

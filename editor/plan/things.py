@@ -220,6 +220,8 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
     """How many are meant, and whether `find` has to be put in other words for one of them."""
     low = phrase.text.lower()
     first = low.split()[0]
+    if first in words.NONE:
+        raise _no_count(first)
     several = _OF_MANY.match(low)
     counts = (first in words.NUMBERS or first in ("all", "each", "every")) and (
         first not in nouns.COLLECTIVE
@@ -240,13 +242,15 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
 def _number(word: str) -> int | None:
     low = word.lower()
     if _WHOLE.fullmatch(low):
-        value = int(low)
+        value = int(low[:9])  # of more digits int() may refuse
     elif low in words.NUMBERS:
         value = words.NUMBERS[low]
-    elif low in words.NONE:
-        value = 0
     else:
         return None
     if not 1 <= value <= 16:
-        raise Unclear(f"{word!r} is not a number from 1 to 16; say 'all' for every one")
+        raise _no_count(word)
     return value
+
+
+def _no_count(word: str) -> Unclear:
+    return Unclear(f"{word!r} is not a number from 1 to 16; say 'all' for every one")

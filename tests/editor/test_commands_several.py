@@ -75,9 +75,10 @@ def test_apply_writes_the_result_the_strip_and_the_plan(scene_file, tmp_path: Pa
 def test_another_plan_for_the_picture_goes_beside_the_first(scene_file, tmp_path: Path) -> None:
     path, _, asked = scene_file
 
-    def applied(colour: str, seed: int = 0) -> None:
-        assert main(["apply", str(path), f"make {asked.text} {colour}", "--steps", "2", "--seed",
-                     str(seed), "--out", str(tmp_path), "--offline", "--quiet"]) == 0  # fmt: skip
+    def applied(colour: str, seed: int = 0, *more: str) -> None:
+        said = f"make {asked.text} {colour}"
+        assert main(["apply", str(path), said, "--steps", "2", "--seed", str(seed), "--out",
+                     str(tmp_path), "--offline", "--quiet", *more]) == 0  # fmt: skip
 
     applied("blue")
     first = {file: file.read_bytes() for file in tmp_path.iterdir()}
@@ -87,9 +88,11 @@ def test_another_plan_for_the_picture_goes_beside_the_first(scene_file, tmp_path
     applied("green")
     applied("blue", seed=1)
     applied("blue")  # the same again
+    applied("blue", 1, "--format", "webp")
     assert {file: file.read_bytes() for file in first} == first
-    results = sorted(file.name for file in tmp_path.glob("*.applied.png"))
-    assert results == ["scene-2.applied.png", "scene-3.applied.png", "scene.applied.png"]
+    assert sorted(file.name for file in tmp_path.glob("*.applied.*")) == [
+        "scene-2.applied.png", "scene-3.applied.png", "scene-3.applied.webp", "scene.applied.png",
+    ]  # fmt: skip
 
 
 def test_what_was_found_before_stays(scene_file, tmp_path: Path) -> None:
@@ -105,6 +108,11 @@ def test_what_was_found_before_stays(scene_file, tmp_path: Path) -> None:
         "scene.labelme.json",
     ]  # fmt: skip
     assert (tmp_path / "scene.found.png").read_bytes() == b"somebody's"
+    (tmp_path / "scene-2.labelme.json").write_bytes(b"corrected by hand")
+    assert main(["ground-all", str(path), asked.text, "--out", str(tmp_path), "--offline",
+                 "--export", "labelme"]) == 0  # fmt: skip
+    assert (tmp_path / "scene-2.labelme.json").read_bytes() == b"corrected by hand"
+    assert (tmp_path / "scene-3.labelme.json").is_file()
 
 
 def test_ground_all_writes_a_legend_and_exports(scene_file, tmp_path: Path, capsys) -> None:

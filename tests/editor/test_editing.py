@@ -240,6 +240,24 @@ def test_what_operations_take_out_of_a_found_mask_is_not_painted(miniature, oper
     np.testing.assert_array_equal(edit.image[out], fruit.pixels[out])
 
 
+@pytest.mark.parametrize(
+    "operations", [[Invert(), Invert()], [Dilate(10), Erode(10)], [Invert(), Erode(1), Invert()]]
+)
+def test_what_operations_add_and_take_away_again_grows_as_ever(miniature, operations):
+    fruit = open_picture(Path(__file__).parents[2] / "examples" / "fruit.png")
+    history = miniature.mask(fruit, "the red apple")
+    plain = history.mask.sum()
+    for operation in operations:
+        history = history.do(operation)
+    settings = {"steps": 2, "strength": 1.0, "fill_holes": 0, "spare": False}
+    edit = miniature.edit(fruit, "the red apple", "a frog", operations=operations,
+                          settings=settings)  # fmt: skip
+    usual = miniature.edit(fruit, "the red apple", "a frog", settings=settings)
+    assert not history.taken.any()
+    grown = usual.support.sum() - plain
+    assert edit.support.sum() - history.mask.sum() > 0.8 * grown > 500
+
+
 def test_operations_that_leave_nothing_are_an_answer(picture):
     gone = editor_with().edit(picture, "the red thing", "a green thing",
                               operations=[{"op": "erode", "pixels": 50}])  # fmt: skip
@@ -738,6 +756,11 @@ def test_a_format_that_cannot_hold_the_picture_is_told_before_a_model_loads(
         given = [command[0], str(tmp_path / "in.png"), *command[1:], "--format", "jpg"]
         assert main([*given, "--out", str(tmp_path / "out")]) == 1
         assert "cannot hold the input's transparency" in capsys.readouterr().err
+    edit = editor_with().edit(tmp_path / "in.png", "the red thing", "a green thing")
+    edit.save(tmp_path / "edited.png")
+    again = ["edit", "--recipe", str(tmp_path / "edited.png"), "--format", "jpg"]
+    assert main([*again, "--out", str(tmp_path / "out")]) == 1
+    assert "cannot hold the input's transparency" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -109,10 +109,19 @@ def test_xmp_keeps_what_describes_and_drops_what_would_be_untrue():
         )
     )
     assert kept is not None
-    assert b'xmp:Rating="4"' in kept and b"&#169; A. Ada" in kept and b"x-default" in kept
+    assert b'xmp:Rating="4"' in kept and "© A. Ada".encode() in kept and b"x-default" in kept
     for untrue in (b"Thumbnails", b"old picture", b"Orientation", b"hdrgm", b"DigitalSource"):
         assert untrue not in kept
     assert about_xmp(kept) == kept
+
+
+def test_xmp_of_any_script_and_encoding_takes_no_more_room():
+    title = "<dc:title>" + "水彩" * 5000 + "</dc:title>"
+    given = packet(title.encode())
+    kept = about_xmp(given)
+    assert kept is not None and len(kept) <= len(given)
+    wide = given.decode().replace("\ufeff", "").encode("utf-16")
+    assert about_xmp(wide) == kept
 
 
 def test_xmp_of_nothing_that_is_carried_is_none():
@@ -127,6 +136,8 @@ def test_xmp_of_nothing_that_is_carried_is_none():
         b'<!DOCTYPE a [<!ENTITY b "c">]>' + packet(b"<dc:rights>&b;</dc:rights>"),
         '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16"),
         packet(b"<dc:rights>" + b"x" * TEXT_LIMIT + b"</dc:rights>"),
+        packet(b"<dc:rights>" * 3000 + b"</dc:rights>" * 3000),
+        packet(b"<dc:rights/>" * 20_000),
     ],
 )  # fmt: skip
 def test_hostile_xmp_is_refused_and_costs_no_picture(tmp_path, hostile):
@@ -183,10 +194,14 @@ def test_resolution_comes_back(tmp_path, kind, suffix):
     assert open_picture(tmp_path / f"out{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
 
 
-def test_resolution_turns_with_the_picture(tmp_path):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_resolution_turns_with_the_picture(tmp_path, kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert open_picture(file(tmp_path, "JPEG", dpi=(300, 200), exif=exif)).dpi == (200, 300)
+    options = {"tiffinfo": {0x0112: 6}} if kind == "TIFF" else {"exif": exif}
+    picture = open_picture(file(tmp_path, kind, dpi=(300, 200), **options))
+    assert picture.size == (4, 6)
+    assert picture.dpi == pytest.approx((200, 300), abs=0.02)
 
 
 @pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9), (float("nan"), 72), (72,), "72", None])
@@ -227,9 +242,15 @@ def test_a_comment_of_a_jpeg_comes_back(tmp_path, comment, read):
 
 def test_texts_without_end_are_left_behind(tmp_path):
     info = PngInfo()
+    info.add_text("Copyright", "Ada")
     for k in range(3):
-        info.add_text(f"T{k}", "x" * (TEXT_LIMIT // 2))
-    assert open_picture(file(tmp_path, "PNG", pnginfo=info)).texts == ()
+        info.add_text(f"T{k}", "x" * (TEXT_LIMIT // 2 + 2 - k))
+    picture = open_picture(file(tmp_path, "PNG", pnginfo=info))
+    assert [name for name, _ in picture.texts] == ["Copyright", "T2"]
+    assert picture.notes == (
+        "the text 'T0' of 500,002 characters dropped",
+        "the text 'T1' of 500,001 characters dropped",
+    )
     given = Picture(PIXELS, texts=(("Comment", "x" * 70_000),))
     notes = save_picture(tmp_path / "x.jpg", PIXELS, like=given)
     assert "comment is larger than a JPEG holds" in notes[1]
@@ -243,6 +264,7 @@ def test_texts_without_end_are_left_behind(tmp_path):
         ({"dpi": (0.0, 72.0)}, "expected two"),
         ({"texts": {"a": "b"}}, "texts .* expected a tuple"),
         ({"texts": (("", "b"),)}, "texts .* expected a tuple"),
+        ({"texts": (("a", "\ud800"),)}, "texts .* expected a tuple"),
     ],
 )
 def test_a_picture_checks_what_it_carries(fields, message):

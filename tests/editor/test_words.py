@@ -24,6 +24,7 @@ def test_known_words_pass(prompt: str) -> None:
         ('the word "STOP"', 'the word "STOP"'),
         ('"STOP" or "GO"', '"STOP" or "GO"'),
         ("the dog's bone", "the dog's bone"),
+        (".NET logo.", ".NET logo"),
         ("?!", "?!"),
     ],
 )

@@ -84,6 +84,17 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
     assert [row["error"] for row in results(killed)] == [None, None]
 
 
+@pytest.mark.parametrize("what", [["--paint", "a frog"], ["--find", "everything but the dog"]])
+def test_a_wrong_instruction_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: list[str]
+) -> None:
+    """By the real preset, which knows few words."""
+    for name in ("a.png", "b.png"):
+        picture_file(tmp_path / "in" / name)
+    assert main(["batch", str(tmp_path / "in"), *what, "--dry-run", "--quiet"]) == 1
+    assert ": 1 problem, and nothing was done" in capsys.readouterr().err
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: FakeEditor()))
