@@ -26,7 +26,7 @@ Resolution = tuple[float, float]
 _EXIF_PREFIX = b"Exif\x00\x00"
 _ORIENTATION, _THUMBNAIL_AT, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
 _SHORT, _LONG = 3, 4
-_EXIF_IFD, _GPS_IFD, _ORIENTATION = 0x8769, 0x8825, 0x0112
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 # Of a TIFF's tags only these describe the picture; the others describe the file it came in.
 _TIFF_ABOUT = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
 
@@ -257,7 +257,9 @@ def as_resolution(dpi: object) -> Resolution | None:
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Whether an opened file says that it lies on its side; a TIFF does so until it is loaded."""
+    """Whether a TIFF, which Pillow sets upright as it loads it, lies on its side until then."""
+    if image.format != "TIFF":  # a PNG would be loaded to be asked
+        return False
     try:
         return image.getexif().get(_ORIENTATION, 1) in range(5, 9)
     except Exception:  # noqa: BLE001 - `read_exif` tells of damaged EXIF
