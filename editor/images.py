@@ -33,6 +33,7 @@ from editor.metadata import (
     Texts,
     as_resolution,
     is_own_text,
+    is_packet,
     is_turned,
     read_dpi,
     read_exif,
@@ -101,6 +102,11 @@ class Picture:
                 raise GroundbrushError(
                     f"{name} of type {type(value).__name__} given; expected bytes or None"
                 )
+        if self.xmp is not None and not is_packet(self.xmp):
+            raise GroundbrushError(
+                f"xmp {self.xmp[:40]!r} given; expected a packet as editor.metadata.about_xmp "
+                "leaves it, or None"
+            )
         if self.dpi is not None and as_resolution(self.dpi) is None:
             raise GroundbrushError(
                 f"dpi {self.dpi!r} given; expected two numbers from 1 to 65535, or None"

@@ -204,6 +204,11 @@ def _describes(name: str) -> bool:
     return name[1:].partition("}")[0] in _NAMESPACES.values() and name not in _UNTRUE
 
 
+def is_packet(xmp: bytes) -> bool:
+    """Whether bytes are a packet that `wrap_xmp` can add a recipe to."""
+    return _END in xmp
+
+
 def wrap_xmp(recipe: str | None, about: bytes | None = None) -> bytes | None:
     """Return an XMP packet of recipe JSON and of what `about_xmp` gave; None for neither."""
     if recipe is None:

@@ -50,7 +50,7 @@ def rerun(
     steps = [*request.get("before", ()), request]
     for step in steps:
         _check_preset(editor, step)
-    picture = _beginning(steps[0], image)
+    picture = first_picture(request, image)
     notes: list[str] = []
     for k, step in enumerate(steps, 1):
         if k > 1 and step["image"].get("sha256") not in (None, picture.digest):
@@ -69,9 +69,10 @@ def _check_preset(editor: Editor, request: Mapping[str, Any]) -> None:
         )
 
 
-def _beginning(request: Mapping[str, Any], image: Source | None) -> Picture:
-    """The picture that a recipe begins with."""
-    named = request["image"].get("path")
+def first_picture(request: Mapping[str, Any], image: Source | None) -> Picture:
+    """The picture that a recipe begins with; arguments and errors as for `rerun`."""
+    first = [*request.get("before", ()), request][0]["image"]
+    named = first.get("path")
     source: Source | None = named if image is None else image
     if source is None:
         raise GroundbrushError("the recipe names no picture file; give the picture as well")
@@ -82,7 +83,7 @@ def _beginning(request: Mapping[str, Any], image: Source | None) -> Picture:
             "picture)"
         )
     picture = open_picture(source)
-    if request["image"].get("sha256") not in (None, picture.digest):
+    if first.get("sha256") not in (None, picture.digest):
         raise GroundbrushError(
             f"{picture.source or 'the picture'} has other pixels than the recipe was made "
             "from; give the original picture"

@@ -14,6 +14,7 @@ from editor.errors import GroundbrushError
 
 if TYPE_CHECKING:
     from editor.api import Editor
+    from editor.images import Picture
     from editor.pools import Pool
     from grounding.result import Grounding
 
@@ -100,6 +101,13 @@ def check_folder(out: str) -> None:
     """Refuse a file as the folder for results, before any model is loaded."""
     if Path(out).exists() and not Path(out).is_dir():
         raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
+
+
+def check_format(args: argparse.Namespace, picture: Picture) -> None:
+    """Refuse a --format that cannot hold the picture, not after minutes of painting."""
+    from editor.saving import check_holds
+
+    check_holds(f"result.{args.format}", picture.size, picture)
 
 
 def report(args: argparse.Namespace, facts: dict[str, Any], lines: list[str]) -> None:

@@ -12,6 +12,7 @@ from editor.commands.common import (
     add_common_options,
     candidate_lines,
     check_folder,
+    check_format,
     grounding_facts,
     load_editor,
     report,
@@ -21,6 +22,7 @@ from editor.commands.common import (
 
 if TYPE_CHECKING:
     from editor.edit import Edit
+    from editor.images import Picture
 
 DONE, UNMET = 0, 1
 _IN_RECIPE = ("find", "paint", "mask", "box", "snap", "candidate", "level", "shadow", "grow",
@@ -122,25 +124,23 @@ def run(args: argparse.Namespace) -> int:
 def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
     from editor.images import open_picture
     from editor.recipe import read_request
-    from editor.saving import check_holds
+    from editor.rerun import first_picture
 
     if args.recipe:
-        given = args.image or (read_request(args.recipe).get("image") or {}).get("path")
-        if given and Path(given).is_file():  # else `run` says what to give
-            picture = open_picture(given)
-            check_holds(f"result.{args.format}", picture.size, picture)
-        return load_editor(args).run(args.recipe, args.image, on_step=on_step)
+        picture = first_picture(read_request(args.recipe), args.image)
+        check_format(args, picture)
+        return load_editor(args).run(args.recipe, picture, on_step=on_step)
+    picture = open_picture(args.image)
+    check_format(args, picture)
     options: dict[str, Any] = {
         "seed": args.seed, "variants": args.variants, "draft": args.draft, "check": args.check,
         "retries": args.retries, "settings": _settings(args), "on_step": on_step,
     }  # fmt: skip
     if args.command == "extend":
-        options |= _sides(args)
+        options |= _sides(args, picture)
     else:
         options |= {"mask": args.mask, "box": _boxes(args), "snap": args.snap,
                     "candidate": args.candidate, "operations": _operations(args)}  # fmt: skip
-    picture = open_picture(args.image)
-    check_holds(f"result.{args.format}", picture.size, picture)  # not after minutes of painting
     editor = load_editor(args)
     if args.command == "extend":
         return editor.extend(picture, args.paint, **options)
@@ -152,7 +152,6 @@ def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None
 def _check_usage(args: argparse.Namespace) -> None:
     if args.recipe is not None:
         _check_alone(args)
-    if args.recipe is not None:
         return
     if args.command == "extend":
         if all(getattr(args, side) == "0" for side in SIDES):
@@ -234,11 +233,8 @@ def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
     return operations
 
 
-def _sides(args: argparse.Namespace) -> dict[str, int]:
+def _sides(args: argparse.Namespace, picture: Picture) -> dict[str, int]:
     """Pixels by side; shares are of the picture's width or height."""
-    from editor.images import open_picture
-
-    picture = open_picture(args.image)
     sides = {}
     for side in SIDES:
         given = getattr(args, side)

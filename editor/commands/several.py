@@ -14,6 +14,7 @@ from editor.commands.common import (
     Bar,
     add_common_options,
     check_folder,
+    check_format,
     load_editor,
     report,
     show,
@@ -112,6 +113,7 @@ def run_apply(args: argparse.Namespace) -> int:
     check_ready(plan)
     check_folder(args.out)
     picture = open_picture(args.image)
+    check_format(args, picture)
     changes = {k: v for k in ("steps", "guidance") if (v := getattr(args, k)) is not None}
     with Bar(args, "painting", "step") as bar:
         edits = load_editor(args).apply(

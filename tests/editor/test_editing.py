@@ -752,7 +752,8 @@ def test_a_format_that_cannot_hold_the_picture_is_told_before_a_model_loads(
     alpha = np.full(picture.shape[:2], 9, np.uint8)
     Image.fromarray(np.dstack((picture, alpha))).save(tmp_path / "in.png")
     place = ["--box", "1,2,9,9"]
-    for command in (["edit", *place, "--paint", "x"], ["remove", *place], ["extend", "--top", "9"]):
+    for command in (["edit", *place, "--paint", "x"], ["remove", *place], ["extend", "--top", "9"],
+                    ["apply", "remove the dog"]):  # fmt: skip
         given = [command[0], str(tmp_path / "in.png"), *command[1:], "--format", "jpg"]
         assert main([*given, "--out", str(tmp_path / "out")]) == 1
         assert "cannot hold the input's transparency" in capsys.readouterr().err

@@ -260,6 +260,7 @@ def test_texts_without_end_are_left_behind(tmp_path):
     ("fields", "message"),
     [
         ({"xmp": "x"}, "xmp of type str"),
+        ({"xmp": b"x"}, "xmp b'x' given; expected a packet"),
         ({"dpi": (72,)}, r"dpi \(72,\) given; expected two"),
         ({"dpi": (0.0, 72.0)}, "expected two"),
         ({"texts": {"a": "b"}}, "texts .* expected a tuple"),
