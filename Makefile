@@ -41,7 +41,7 @@ help:
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
-	@echo "make bench      measure speed and memory, and write docs/performance.md (ten minutes on a quiet machine)"
+	@echo "make bench      measure speed and memory, and write docs/performance.md (ten to thirteen minutes)"
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
