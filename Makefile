@@ -45,13 +45,13 @@ help:
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
-	@$(PY) -m editor edit "$(DEMO_IMAGE)" --find "$(DEMO_FIND)" --paint "$(DEMO_PAINT)" --seed 7 --out out
+	@$(PY) -m groundbrush edit "$(DEMO_IMAGE)" --find "$(DEMO_FIND)" --paint "$(DEMO_PAINT)" --seed 7 --out out
 
 test: $(DEV)
 	@$(PY) -m pytest $(PYTEST_FLAGS)
 
 app: $(READY)
-	@$(PY) -m editor app
+	@$(PY) -m groundbrush app
 
 lint: $(DEV)
 	@$(PY) -m ruff check .
@@ -68,10 +68,10 @@ audit: $(DEV)
 	@$(PY) -m pip_audit --skip-editable --progress-spinner off
 
 miniature: $(READY)
-	@$(PY) -m miniature.train all
+	@$(PY) -m groundbrush.miniature.train all
 
 scores: $(READY)
-	@$(PY) -m miniature.scores
+	@$(PY) -m groundbrush.miniature.scores
 
 bench: $(READY)
 	@$(PY) -m benchmarks

@@ -41,9 +41,8 @@ class Asked:
 def scenes(split: str, count: int) -> Iterator[tuple[Any, list[Asked]]]:
     """Scenes with what is asked of them: all that fits several, one of each other kind."""
     import numpy as np
-
-    from miniature.phrases import expressions
-    from miniature.scenes import CROWDED, compose
+    from groundbrush.miniature.phrases import expressions
+    from groundbrush.miniature.scenes import CROWDED, compose
 
     for seed in range(FIRST, FIRST + count):
         scene = compose(split, seed, CROWDED if seed % 3 else None)
@@ -63,24 +62,28 @@ def several(scene: Any) -> list[Asked]:
 
     def fits(**facts: str) -> tuple[int, ...]:
         return tuple(
-            k for k, thing in enumerate(scene.objects)
+            k
+            for k, thing in enumerate(scene.objects)
             if all(getattr(thing, name) == value for name, value in facts.items())
-        )  # fmt: skip
+        )
 
-    found = [Asked(f"the {noun}", SEVERAL[0], fits(noun=noun))
-             for noun, number in names.items() if number > 1]  # fmt: skip
+    found = [
+        Asked(f"the {noun}", SEVERAL[0], fits(noun=noun))
+        for noun, number in names.items()
+        if number > 1
+    ]
     return found + [
         Asked(f"the {colour} {noun}", SEVERAL[1], fits(colour=colour, noun=noun))
-        for (colour, noun), number in coloured.items() if number > 1
-    ]  # fmt: skip
+        for (colour, noun), number in coloured.items()
+        if number > 1
+    ]
 
 
 def facts_of(scene: Any, asked: Asked, found: Any) -> dict[str, Any]:
     """What one answer came to."""
     import numpy as np
-
-    from grounding.metrics import mask_iou
-    from multiobject.instances import enlarged
+    from groundbrush.grounding.metrics import mask_iou
+    from groundbrush.multiobject.instances import enlarged
 
     masks = [scene.mask(k) for k in range(len(scene.objects))]
     true = [masks[k] for k in asked.fits]
@@ -100,7 +103,7 @@ def facts_of(scene: Any, asked: Asked, found: Any) -> dict[str, Any]:
 
 
 def _box_hit(scene: Any, asked: Asked, found: Any) -> bool:
-    from grounding.metrics import box_iou
+    from groundbrush.grounding.metrics import box_iou
 
     boxes = [scene.objects[k].box for k in asked.fits]
     return found.box is not None and max(float(box_iou(found.box, b)) for b in boxes) >= SAME
@@ -108,8 +111,8 @@ def _box_hit(scene: Any, asked: Asked, found: Any) -> bool:
 
 def measure(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
     """Every answer, by the way it came about."""
-    from editor import Editor
-    from grounding.ground import Grounder
+    from groundbrush import Editor
+    from groundbrush.grounding.pipeline import Grounder
 
     ours = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     once = Grounder(ours.lvlm, ours.segmenter, dataclasses.replace(ours.settings, looks=0))
@@ -135,8 +138,9 @@ def summary(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
             "one thing": [a for a in every if a["kind"] not in SEVERAL],
             **{kind: [a for a in every if a["kind"] == kind] for kind in kinds},
         }
-        rows += [{"way": way, "fits": name, **_shares(group)} for name, group in groups.items()
-                 if group]  # fmt: skip
+        rows += [
+            {"way": way, "fits": name, **_shares(group)} for name, group in groups.items() if group
+        ]
     return rows
 
 
@@ -152,12 +156,14 @@ def _shares(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "uncertain": share(lambda a: a["status"] == "uncertain"),
         "absent": share(lambda a: a["status"] == "absent"),
         "all places": share(lambda a: a["all places"]),
-        **{kind: share(lambda a, kind=kind: a["mask"] == kind)
-           for kind in ("one whole", "join", "other")},
+        **{
+            kind: share(lambda a, kind=kind: a["mask"] == kind)
+            for kind in ("one whole", "join", "other")
+        },
         "box hit": share(lambda a: a["box hit"]),
         "mean IoU": round(sum(a["iou"] for a in group) / number, 3),
         "seconds": round(sum(a["seconds"] for a in group) / number, 3),
-    }  # fmt: skip
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,11 +179,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("  ".join(f"{name}: {value}" for name, value in row.items()))
     by = {(row["way"], row["fits"]): row for row in rows}
     aims = [
-        common.target("fits several: told so",
-                      by["second look", "several things"]["told"], 0.9, most=False),
-        common.target("fits one: wrongly told that several fit",
-                      by["second look", "one thing"]["told"], 0.03),
-    ]  # fmt: skip
+        common.target(
+            "fits several: told so", by["second look", "several things"]["told"], 0.9, most=False
+        ),
+        common.target(
+            "fits one: wrongly told that several fit", by["second look", "one thing"]["told"], 0.03
+        ),
+    ]
     for aim in aims:
         print(common.target_line(aim))
     name = "ambiguity" if args.split == "heldout" else "ambiguity_validation"

@@ -38,7 +38,8 @@ class Way(NamedTuple):
         """In words."""
         who = ("this process", "one worker", "two workers")[self.workers]
         return f"{who}, {self.threads} thread{'s' if self.threads > 1 else ''}" + (
-            " each" if self.workers > 1 else "")  # fmt: skip
+            " each" if self.workers > 1 else ""
+        )
 
 
 WAYS = (Way(0, 1), Way(0, 2), Way(1, 1), Way(1, 2), Way(2, 1))
@@ -85,19 +86,38 @@ class Model:
 
 def compose(folder: Path, count: int) -> None:
     """So many composed scenes with a phrase each."""
-    command = [sys.executable, "-m", "miniature.calibration", str(folder), "--count", str(count)]
-    subprocess.run(command, cwd=common.ROOT, env=common.quiet_environment(), check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "groundbrush.miniature.calibration",
+        str(folder),
+        "--count",
+        str(count),
+    ]
+    subprocess.run(
+        command,
+        cwd=common.ROOT,
+        env=common.quiet_environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def manifest_in(folder: Path, rows: int) -> Path:
     """The first scenes as a manifest of edits: every row has a picture and a phrase of its own."""
     told = [json.loads(line) for line in (folder / "examples.jsonl").read_text().splitlines()]
     lines = [
-        json.dumps({"image": one["image"], "find": one["phrase"], "paint": "a red apple",
-                    "seed": row, "gate": "paint"})
+        json.dumps(
+            {
+                "image": one["image"],
+                "find": one["phrase"],
+                "paint": "a red apple",
+                "seed": row,
+                "gate": "paint",
+            }
+        )
         for row, one in enumerate(told[:rows])
-    ]  # fmt: skip
+    ]
     path = folder / f"{rows}.jsonl"
     path.write_text("\n".join(lines))
     return path
@@ -105,20 +125,24 @@ def manifest_in(folder: Path, rows: int) -> Path:
 
 def case(given: Mapping[str, Any]) -> dict[str, Any]:
     """Do the batch in this process or with its workers; when each row of a stage was finished."""
-    from editor import Editor
-    from editor.batch import Job, read_manifest, run_batch
-    from editor.batch.engine import LocalEngine
-    from editor.batch.ray_engine import RayEngine
+    from groundbrush import Editor
+    from groundbrush.editor.batch import Job, read_manifest, run_batch
+    from groundbrush.editor.batch.engine import LocalEngine
+    from groundbrush.editor.batch.ray_engine import RayEngine
 
-    engine = (partial(RayEngine, workers=given["workers"], device="cpu")
-              if given["workers"] else LocalEngine)  # fmt: skip
+    engine = (
+        partial(RayEngine, workers=given["workers"], device="cpu")
+        if given["workers"]
+        else LocalEngine
+    )
     manifest = read_manifest(given["manifest"], defaults={"settings": {"steps": given["steps"]}})
     stamps: dict[str, list[float]] = {"finding": [], "painting": []}
     report = run_batch(
         Job(manifest, Path(given["out"])),
-        partial(Editor.load, "miniature", device="cpu", offline=True), engine=engine,
+        partial(Editor.load, "miniature", device="cpu", offline=True),
+        engine=engine,
         on_progress=lambda told: stamps[told.stage].append(time.perf_counter()),
-    )  # fmt: skip
+    )
     return {"stamps": stamps, "counts": dict(report.counts)}
 
 
@@ -158,22 +182,33 @@ def kept_back() -> float:
 def run(way: Way, manifest: Path, out: Path, steps: int) -> dict[str, Any]:
     """One way once, in a process of its own with so many threads."""
     told = {"workers": way.workers, "manifest": str(manifest), "out": str(out), "steps": steps}
-    environment = {**common.quiet_environment(), "OMP_NUM_THREADS": str(way.threads),
-                   "OPENCV_FOR_THREADS_NUM": str(way.threads)}  # fmt: skip
+    environment = {
+        **common.quiet_environment(),
+        "OMP_NUM_THREADS": str(way.threads),
+        "OPENCV_FOR_THREADS_NUM": str(way.threads),
+    }
     before, started = kept_back(), time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "benchmarks.batch_scaling", "--case",
-                           json.dumps(told)], cwd=common.ROOT, env=environment, text=True,
-                          capture_output=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.batch_scaling", "--case", json.dumps(told)],
+        cwd=common.ROOT,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     seconds = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(f"{way.name}: {done.stderr[-2000:]}")
     stamps = json.loads(done.stdout.strip().splitlines()[-1])["stamps"]
     rows, who = len(stamps["painting"]), max(1, way.workers)
     row = sum(each(s, who) for s in stamps.values())
-    return {"seconds": round(seconds, 1), "row": round(row, 4),
-            "start": round(seconds - rows * row, 1),
-            "pause": round(max(map(pause, stamps.values())), 1),
-            "not given": round(max(0.0, kept_back() - before), 1)}  # fmt: skip
+    return {
+        "seconds": round(seconds, 1),
+        "row": round(row, 4),
+        "start": round(seconds - rows * row, 1),
+        "pause": round(max(map(pause, stamps.values())), 1),
+        "not given": round(max(0.0, kept_back() - before), 1),
+    }
 
 
 def same(here: Path, there: Path) -> bool:
@@ -194,8 +229,10 @@ def furthest(here: Path, there: Path) -> int:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"), np.int16)
 
-    return max(int(np.abs(pixels(path) - pixels(there / path.name)).max())
-               for path in here.glob("*.edited.png"))  # fmt: skip
+    return max(
+        int(np.abs(pixels(path) - pixels(there / path.name)).max())
+        for path in here.glob("*.edited.png")
+    )
 
 
 def measure(rows: int, steps: int, rounds: int) -> dict[str, Any]:
@@ -215,21 +252,35 @@ def measure(rows: int, steps: int, rounds: int) -> dict[str, Any]:
         apart = furthest(outs[Way(0, 1)], outs[Way(0, 2)])
     best = {way: min(runs, key=lambda one: one["row"]) for way, runs in taken.items()}
     return {
-        "ways": [{"way": way.name, "workers": way.workers, "threads": way.threads,
-                  "rows a minute": round(60 / best[way]["row"], 1),
-                  "gain": round(best[Way(0, 1)]["row"] / best[way]["row"], 2), **best[way]}
-                 for way in WAYS],
+        "ways": [
+            {
+                "way": way.name,
+                "workers": way.workers,
+                "threads": way.threads,
+                "rows a minute": round(60 / best[way]["row"], 1),
+                "gain": round(best[Way(0, 1)]["row"] / best[way]["row"], 2),
+                **best[way],
+            }
+            for way in WAYS
+        ],
         "rounds": {way.name: runs for way, runs in taken.items()},
-        "rows": rows, "equal": equal, "threads apart": apart,
-    }  # fmt: skip
+        "rows": rows,
+        "equal": equal,
+        "threads apart": apart,
+    }
 
 
 def beyond(model: Model) -> list[dict[str, Any]]:
     """What the model says of a long batch."""
     one = model.seconds(LONG, 1)
-    return [{"workers": count, "rows a minute": round(60 * LONG / model.seconds(LONG, count), 1),
-             "gain": round(one / model.seconds(LONG, count), 2)}
-            for count in WORKERS]  # fmt: skip
+    return [
+        {
+            "workers": count,
+            "rows a minute": round(60 * LONG / model.seconds(LONG, count), 1),
+            "gain": round(one / model.seconds(LONG, count), 2),
+        }
+        for count in WORKERS
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -243,13 +294,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     rows = 4 if args.tiny else max(4, args.rows)
     found = measure(rows, 2 if args.tiny else 20, 1 if args.tiny else args.rounds)
-    print(f"pictures of as many threads: {'the same bytes' if found['equal'] else 'NOT the same'}; "
-          f"of one thread and of two: apart by {found['threads apart']} of 255")  # fmt: skip
+    print(
+        f"pictures of as many threads: {'the same bytes' if found['equal'] else 'NOT the same'}; "
+        f"of one thread and of two: apart by {found['threads apart']} of 255"
+    )
     by = {way["way"]: way for way in found["ways"]}
     one, two = by[ONE.name], by[TWO.name]
     model = Model.fit(one["start"], one["row"], two["row"])
-    common.write("batch_scaling", {**found, "model": asdict(model), "modelled": beyond(model),
-                                   "modelled rows": LONG}, args.out)  # fmt: skip
+    common.write(
+        "batch_scaling",
+        {**found, "model": asdict(model), "modelled": beyond(model), "modelled rows": LONG},
+        args.out,
+    )
     if not found["equal"]:
         raise SystemExit("the engines left different pictures")
     return 0

@@ -284,9 +284,13 @@ def fresh(
     try:
         done = subprocess.run(
             [sys.executable, "-m", module, "--case", json.dumps(case)],
-            cwd=ROOT, env={**quiet_environment(), **(environment or {})}, capture_output=True,
-            text=True, timeout=limit, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**quiet_environment(), **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {limit} s"}
     lines = done.stdout.strip().splitlines()

@@ -40,8 +40,9 @@ def rows_like(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     soft = ndimage.gaussian_filter(rng.random(shape) ** 8, (0, 0, 1, 1))
     rows = soft + rng.random(shape) * soft.mean()
-    return (rows / rows.sum((-2, -1), keepdims=True) * rng.random(shape[:2])[..., None, None]
-            ).astype(np.float32)  # fmt: skip
+    return (
+        rows / rows.sum((-2, -1), keepdims=True) * rng.random(shape[:2])[..., None, None]
+    ).astype(np.float32)
 
 
 def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same from the product."""
-    from grounding import attention_sums, spatial_entropy
+    from groundbrush.grounding import attention_sums, spatial_entropy
 
     return attention_sums(rows), spatial_entropy(rows)
 
@@ -74,20 +75,25 @@ def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     timed = common.in_turn(
         {"ours": lambda: our_criteria(rows), "loop": lambda: loop_criteria(rows)}, rounds
     )
-    apart = max(float(np.abs(a - b).max())
-                for a, b in zip(our_criteria(rows), loop_criteria(rows), strict=True))  # fmt: skip
-    return {"shape": list(shape), **{k: v["least"] for k, v in timed.items()}, "times": timed,
-            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
-            "largest difference": apart}  # fmt: skip
+    apart = max(
+        float(np.abs(a - b).max())
+        for a, b in zip(our_criteria(rows), loop_criteria(rows), strict=True)
+    )
+    return {
+        "shape": list(shape),
+        **{k: v["least"] for k, v in timed.items()},
+        "times": timed,
+        "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+        "largest difference": apart,
+    }
 
 
 def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
     """Composed scenes as files, with so many phrases each."""
+    from groundbrush.editor.calibration.samples import Pair
+    from groundbrush.editor.evaluation.items import Item
+    from groundbrush.miniature.scenes import compose
     from PIL import Image
-
-    from editor.calibration.samples import Pair
-    from editor.evaluation.items import Item
-    from miniature.scenes import compose
 
     pairs: list[Any] = []
     for number in range(pictures):
@@ -102,8 +108,8 @@ def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
 
 def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
-    from editor.calibration.measure import Store, measure_pairs
-    from editor.calibration.settings import CalibrationSettings
+    from groundbrush.editor.calibration.measure import Store, measure_pairs
+    from groundbrush.editor.calibration.settings import CalibrationSettings
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
@@ -122,8 +128,12 @@ def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
         prepared, prompt = family.prepare(image), family.prompt(pair.item.phrase)
         pixels = torch.from_numpy(prepared.inputs["pixel_values"])
         with torch.inference_mode():
-            out = model(input_ids=torch.tensor([prompt.ids]), pixel_values=pixels,
-                        output_attentions=True, use_cache=False)  # fmt: skip
+            out = model(
+                input_ids=torch.tensor([prompt.ids]),
+                pixel_values=pixels,
+                output_attentions=True,
+                use_cache=False,
+            )
         rows = np.stack([a[0, :, prompt.query, prepared.tokens.span] for a in out.attentions])
         found.append(loop_criteria(rows.reshape(*rows.shape[:2], *prepared.tokens.grid_hw)))
     return found
@@ -131,7 +141,7 @@ def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
 
 def reader() -> Any:
     """The miniature's language model as the product reads it."""
-    from grounding import load_lvlm
+    from groundbrush.grounding import load_lvlm
 
     return load_lvlm(WEIGHTS, prompt=stand_ins.TEMPLATE, query="prompt", offline=True)
 
@@ -139,14 +149,17 @@ def reader() -> Any:
 def load(name: str) -> tuple[Any, Any]:
     """A model by name: the product's reader, and the plain model with eager attention."""
     if name == MINIATURE:
-        from grounding.loading import load_parts
+        from groundbrush.grounding.checkpoints.loading import load_parts
 
-        parts = load_parts(WEIGHTS, "llava", revision=None, device="cpu", dtype="float32",
-                           offline=True)  # fmt: skip
+        parts = load_parts(
+            WEIGHTS, "llava", revision=None, device="cpu", dtype="float32", offline=True
+        )
         lvlm, model = reader(), parts.model
     else:
-        lvlm, model = (stand_ins.reader(stand_ins.SHAPES[name]),
-                       stand_ins.llava(stand_ins.SHAPES[name]))  # fmt: skip
+        lvlm, model = (
+            stand_ins.reader(stand_ins.SHAPES[name]),
+            stand_ins.llava(stand_ins.SHAPES[name]),
+        )
     model.set_attn_implementation({"text_config": "eager"})
     return lvlm, model.eval()
 
@@ -162,12 +175,17 @@ def whole(name: str, pictures: int, each: int, rounds: int, folder: Path) -> dic
     }
     timed = common.in_turn(ways, rounds, warm=rounds > 1)
     apart = float(np.abs(found["ours"].sums - np.stack([sums for sums, _ in found["loop"]])).max())
-    return {"model": name, "heads": lvlm.n_layers * lvlm.n_heads,
-            "pictures": pictures, "phrases a picture": each,
-            "ours": round(pictures / timed["ours"]["least"], 3),
-            "loop": round(pictures / timed["loop"]["least"], 3),
-            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
-            "largest difference": apart, "times": timed}  # fmt: skip
+    return {
+        "model": name,
+        "heads": lvlm.n_layers * lvlm.n_heads,
+        "pictures": pictures,
+        "phrases a picture": each,
+        "ours": round(pictures / timed["ours"]["least"], 3),
+        "loop": round(pictures / timed["loop"]["least"], 3),
+        "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+        "largest difference": apart,
+        "times": timed,
+    }
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
@@ -213,24 +231,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         runs = [whole(MINIATURE, pictures, each, args.rounds, Path(folder)) for each in (1, 4)]
         runs += [whole(many, 1, each, 1, Path(folder)) for each in (1, 4)]
-    memory = common.whole(common.fresh("benchmarks.discovery",
-                                       {"pictures": samples // 4, "each": 4}))  # fmt: skip
+    memory = common.whole(
+        common.fresh("benchmarks.discovery", {"pictures": samples // 4, "each": 4})
+    )
     common.show([entropy], {"ours": ".5f", "loop": ".5f", "loop/ours": ".1f"})
-    common.show(runs, {"heads": "d", "phrases a picture": "d", "ours": ".3f", "loop": ".3f",
-                       "loop/ours": ".2f", "model": "s"})  # fmt: skip
+    common.show(
+        runs,
+        {
+            "heads": "d",
+            "phrases a picture": "d",
+            "ours": ".3f",
+            "loop": ".3f",
+            "loop/ours": ".2f",
+            "model": "s",
+        },
+    )
     grown = growth(memory.get("memory", ()))
     print(f"memory at the end over that after a quarter: {grown}")
     goals = [
-        common.target("criteria of every head: loop over ours", entropy["loop/ours"], 5,
-                      most=False),
-        *(common.target(f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
-                        f"phrase{'s' if run['phrases a picture'] > 1 else ''} a picture: loop over "
-                        "ours", run["loop/ours"], 5, most=False)
-          for run in runs),
+        common.target(
+            "criteria of every head: loop over ours", entropy["loop/ours"], 5, most=False
+        ),
+        *(
+            common.target(
+                f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
+                f"phrase{'s' if run['phrases a picture'] > 1 else ''} a picture: loop over "
+                "ours",
+                run["loop/ours"],
+                5,
+                most=False,
+            )
+            for run in runs
+        ),
         common.target("memory over the pairs: end over a quarter", grown, 1.05),
-    ]  # fmt: skip
-    common.write("discovery", {"criteria": entropy, "whole": runs, "memory": memory,
-                               "targets": goals}, args.out)  # fmt: skip
+    ]
+    common.write(
+        "discovery",
+        {"criteria": entropy, "whole": runs, "memory": memory, "targets": goals},
+        args.out,
+    )
     return 0
 
 

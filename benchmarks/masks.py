@@ -27,18 +27,22 @@ EACH, PLAIN, DECODE, TOGETHER = "call each", "one plain call", "decode each", "t
 
 def segmenter(device: str) -> tuple[str, Any]:
     """The model's name and a `Segmenter`."""
-    from grounding import load_segmenter
+    from groundbrush.grounding import load_segmenter
 
     if device == "cpu":
         return "miniature", load_segmenter(WEIGHTS, offline=True)
     import torch
+    from groundbrush.grounding.sam.segmenter import Segmenter
     from transformers import SamConfig, SamModel, SamVisionConfig
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-    from grounding.segment import Segmenter
-
-    huge = SamVisionConfig(hidden_size=1280, num_hidden_layers=32, num_attention_heads=16,
-                           mlp_dim=5120, global_attn_indexes=[7, 15, 23, 31])  # fmt: skip
+    huge = SamVisionConfig(
+        hidden_size=1280,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        mlp_dim=5120,
+        global_attn_indexes=[7, 15, 23, 31],
+    )
     with torch.device(device):
         model = SamModel(SamConfig(vision_config=huge.to_dict())).half()
     return "SAM ViT-H", Segmenter(model, SamImageProcessorPil())
@@ -80,8 +84,9 @@ def plain_call(model: Any, image: np.ndarray, places: np.ndarray) -> np.ndarray:
     scale = model.input_side / max(image.shape[:2])
     given = torch.from_numpy(places * scale)[None].to(model.device, model.dtype)
     with torch.inference_mode():
-        out = sam(pixel_values=inputs["pixel_values"].to(model.device, model.dtype),
-                  input_boxes=given)  # fmt: skip
+        out = sam(
+            pixel_values=inputs["pixel_values"].to(model.device, model.dtype), input_boxes=given
+        )
     return np.asarray(out.pred_masks[0].float().cpu())
 
 
@@ -100,12 +105,21 @@ def measure(counts: Sequence[int], rounds: int, device: str) -> tuple[list[dict[
     rows: list[dict[str, Any]] = []
     for count in counts:
         timed = common.in_turn(ways_for(model, image, count), rounds, device)
-        rows += [{"model": name, "boxes": count, "way": way, "seconds": t["least"], "times": t}
-                 for way, t in timed.items()]  # fmt: skip
+        rows += [
+            {"model": name, "boxes": count, "way": way, "seconds": t["least"], "times": t}
+            for way, t in timed.items()
+        ]
         if EACH not in timed:
             one = next(r["seconds"] for r in rows if r["way"] == EACH)
-            rows.append({"model": name, "boxes": count, "way": EACH, "computed": True,
-                         "seconds": round(one * count, 6)})  # fmt: skip
+            rows.append(
+                {
+                    "model": name,
+                    "boxes": count,
+                    "way": EACH,
+                    "computed": True,
+                    "seconds": round(one * count, 6),
+                }
+            )
     return rows, drift(model, image, min(4, max(counts)))
 
 
@@ -122,9 +136,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     by = {(r["boxes"], r["way"]): r["seconds"] for r in rows}
     ratio = by[16, EACH] / by[16, TOGETHER] if 16 in counts else None
     goals = [common.target("16 boxes: a whole call for each over ours", ratio, 5, most=False)]
-    common.write(common.topic("masks", args.device),
-                 {"device": args.device, "rows": rows, "largest difference": apart,
-                  "targets": goals}, args.out)  # fmt: skip
+    common.write(
+        common.topic("masks", args.device),
+        {"device": args.device, "rows": rows, "largest difference": apart, "targets": goals},
+        args.out,
+    )
     return 0
 
 

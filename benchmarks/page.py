@@ -105,8 +105,10 @@ def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if one["met"] is False:
                 why = next((w for k, w in WHY.items() if one["what"].startswith(k)), None)
                 by = one["value"] / one["limit"] if one["most"] else one["limit"] / one["value"]
-                notes.append(f"- {one['what']}: missed by a factor of {by:.2f}"
-                             + (f": {why}." if why else f" ({topic})."))  # fmt: skip
+                notes.append(
+                    f"- {one['what']}: missed by a factor of {by:.2f}"
+                    + (f": {why}." if why else f" ({topic}).")
+                )
     heads = ("target", "on", "measured", "wanted", "")
     return [*table(rows, heads), *notes, *([""] if notes else [])]
 
@@ -117,18 +119,23 @@ def unmeasured(found: Mapping[str, Any]) -> list[str]:
     missing += [f"rows of {model}" for model in found.get("rows_cuda", {}).get("not yet", ())]
     if not missing:
         return []
-    return [f"Not measured, for want of a GPU: {'; '.join(missing)}. "
-            "`python -m benchmarks --device cuda` measures them at full size with random weights "
-            "and adds them here.", ""]  # fmt: skip
+    return [
+        f"Not measured, for want of a GPU: {'; '.join(missing)}. "
+        "`python -m benchmarks --device cuda` measures them at full size with random weights "
+        "and adds them here.",
+        "",
+    ]
 
 
 def about(machine: Mapping[str, Any]) -> str:
     """A line on where something was measured."""
     versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
     where = machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
-    return (f"{machine['date']}, {where}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
-            f"{machine['threads']} thread, {machine['system']}, Python {machine['python']}, "
-            f"{versions}")  # fmt: skip
+    return (
+        f"{machine['date']}, {where}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
+        f"{machine['threads']} thread, {machine['system']}, Python {machine['python']}, "
+        f"{versions}"
+    )
 
 
 def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
@@ -138,23 +145,43 @@ def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[st
     for one in result["ratios"]:
         cells = [by.get((one["model"], one["tokens"], way), {}) for way in plots.ROW_WAYS]
         fresh = not all("times" in cell for cell in cells if "seconds" in cell)
-        lines.append((
-            one["model"], f"{one['tokens']:,}",
-            *(c.get("failed")
-              or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
-              for c in cells),
-            seconds(by.get((one["model"], one["tokens"], plots.ROW_FLOOR), {}).get("seconds")),
-            *(f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
-              f"{ratio(one[f'eager/{ours} memory'])}" for ours in ("every", "three")),
-            "–" if fresh else ratio(one["every/sdpa time"]),
-        ))  # fmt: skip
-    heads = ("model", "tokens", *plots.ROW_WAYS, "floor", "eager over every head",
-             "eager over three heads", "every head over sdpa")  # fmt: skip
-    return [f"## {title}", "", *_about("rows", result),
-            *_shown(picture, "time and memory against tokens"),
-            "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
-            "in the plot, have fresh memory in them, so no ratio is taken.", "",
-            *table(lines, heads)]  # fmt: skip
+        lines.append(
+            (
+                one["model"],
+                f"{one['tokens']:,}",
+                *(
+                    c.get("failed")
+                    or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
+                    for c in cells
+                ),
+                seconds(by.get((one["model"], one["tokens"], plots.ROW_FLOOR), {}).get("seconds")),
+                *(
+                    f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
+                    f"{ratio(one[f'eager/{ours} memory'])}"
+                    for ours in ("every", "three")
+                ),
+                "–" if fresh else ratio(one["every/sdpa time"]),
+            )
+        )
+    heads = (
+        "model",
+        "tokens",
+        *plots.ROW_WAYS,
+        "floor",
+        "eager over every head",
+        "eager over three heads",
+        "every head over sdpa",
+    )
+    return [
+        f"## {title}",
+        "",
+        *_about("rows", result),
+        *_shown(picture, "time and memory against tokens"),
+        "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
+        "in the plot, have fresh memory in them, so no ratio is taken.",
+        "",
+        *table(lines, heads),
+    ]
 
 
 def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
@@ -163,49 +190,98 @@ def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list
     by = {(r["phrases"], r["way"]): r for r in result["rows"]}
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
     lines = [
-        (way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
-                if (n, way) in by else "–" for n in counts))
+        (
+            way,
+            *(
+                seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
+                if (n, way) in by
+                else "–"
+                for n in counts
+            ),
+        )
         for way in ways
-    ]  # fmt: skip
-    batches = [(r["pictures"], seconds(r["one by one"]), seconds(r["batch"]),
-                ratio(r["one by one/batch"])) for r in result["pictures"]]  # fmt: skip
-    return [f"## {title}", "", *_about("phrases", result),
-            *_shown(picture, "time against phrases, with the floor"),
-            "Seconds from the picture's pixels to all maps; in brackets: so many times one.", "",
-            *table(lines, ("", *(f"{n} phrase{'s' if n > 1 else ''}" for n in counts))),
-            "Several pictures with a phrase each, one forward after the other or in one batch:", "",
-            *table(batches, ("pictures", "one by one", "batch", "gain"))]  # fmt: skip
+    ]
+    batches = [
+        (r["pictures"], seconds(r["one by one"]), seconds(r["batch"]), ratio(r["one by one/batch"]))
+        for r in result["pictures"]
+    ]
+    return [
+        f"## {title}",
+        "",
+        *_about("phrases", result),
+        *_shown(picture, "time against phrases, with the floor"),
+        "Seconds from the picture's pixels to all maps; in brackets: so many times one.",
+        "",
+        *table(lines, ("", *(f"{n} phrase{'s' if n > 1 else ''}" for n in counts))),
+        "Several pictures with a phrase each, one forward after the other or in one batch:",
+        "",
+        *table(batches, ("pictures", "one by one", "batch", "gain")),
+    ]
 
 
 def several_section(result: Mapping[str, Any]) -> list[str]:
     """The miniature's own phrases."""
-    lines = [(r["phrases"], seconds(r["anew"]), seconds(r["one by one"]), seconds(r["packed"]),
-              ratio(r["anew/packed"]), ratio(r["against one"]))
-             for r in result["rows"]]  # fmt: skip
-    heads = ("phrases", "read anew for each", "read once, one by one", "packed", "anew / packed",
-             "packed / one phrase")  # fmt: skip
-    return ["### With the miniature's language model", "", "Phrases of one scene, from its pixels "
-            "to all maps, in seconds.", "", *table(lines, heads)]  # fmt: skip
+    lines = [
+        (
+            r["phrases"],
+            seconds(r["anew"]),
+            seconds(r["one by one"]),
+            seconds(r["packed"]),
+            ratio(r["anew/packed"]),
+            ratio(r["against one"]),
+        )
+        for r in result["rows"]
+    ]
+    heads = (
+        "phrases",
+        "read anew for each",
+        "read once, one by one",
+        "packed",
+        "anew / packed",
+        "packed / one phrase",
+    )
+    return [
+        "### With the miniature's language model",
+        "",
+        "Phrases of one scene, from its pixels to all maps, in seconds.",
+        "",
+        *table(lines, heads),
+    ]
 
 
 def discovery_section(result: Mapping[str, Any]) -> list[str]:
     """Head discovery."""
     one = result["criteria"]
-    runs = [(r["model"], f"{r['heads']:,}", r["phrases a picture"], seconds(1 / r["ours"]),
-             seconds(1 / r["loop"]), ratio(r["loop/ours"]))
-            for r in result["whole"]]  # fmt: skip
+    runs = [
+        (
+            r["model"],
+            f"{r['heads']:,}",
+            r["phrases a picture"],
+            seconds(1 / r["ours"]),
+            seconds(1 / r["loop"]),
+            ratio(r["loop/ours"]),
+        )
+        for r in result["whole"]
+    ]
     memory = result["memory"]
-    return ["## Finding localization heads", "", *_doc("discovery"),
-            f"The criteria of {one['shape'][0] * one['shape'][1]:,} heads in one sample: "
-            f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
-            f"({ratio(one['loop/ours'])}); they differ by at most "
-            f"{one['largest difference']:.0e}.", "",
-            *table(runs, ("model", "heads", "phrases a picture", "seconds a picture, ours", "loop",
-                          "gain")),
-            f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
-            f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
-            f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
-            "(the curve is below, with the batch's).", ""]  # fmt: skip
+    return [
+        "## Finding localization heads",
+        "",
+        *_doc("discovery"),
+        f"The criteria of {one['shape'][0] * one['shape'][1]:,} heads in one sample: "
+        f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
+        f"({ratio(one['loop/ours'])}); they differ by at most "
+        f"{one['largest difference']:.0e}.",
+        "",
+        *table(
+            runs, ("model", "heads", "phrases a picture", "seconds a picture, ours", "loop", "gain")
+        ),
+        f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
+        f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
+        f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
+        "(the curve is below, with the batch's).",
+        "",
+    ]
 
 
 def masks_section(result: Mapping[str, Any], title: str) -> list[str]:
@@ -213,10 +289,16 @@ def masks_section(result: Mapping[str, Any], title: str) -> list[str]:
     counts = sorted({r["boxes"] for r in result["rows"]})
     by = {(r["boxes"], r["way"]): r for r in result["rows"]}
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    lines = [(way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
-                     for n in counts)) for way in ways]  # fmt: skip
-    return [f"## {title}", "", *_about("masks", result),
-            *table(lines, ("", *(f"{n} box{'es' if n > 1 else ''}" for n in counts)))]  # fmt: skip
+    lines = [
+        (way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False)) for n in counts))
+        for way in ways
+    ]
+    return [
+        f"## {title}",
+        "",
+        *_about("masks", result),
+        *table(lines, ("", *(f"{n} box{'es' if n > 1 else ''}" for n in counts))),
+    ]
 
 
 def painting_section(result: Mapping[str, Any]) -> list[str]:
@@ -224,44 +306,86 @@ def painting_section(result: Mapping[str, Any]) -> list[str]:
     sizes = sorted({r["megapixels"] for r in result["rows"]})
     by = {(r["way"], r["megapixels"]): r for r in result["rows"]}
     ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    lines = [(way, *(seconds(by[way, s]["seconds"], by[way, s].get("computed", False))
-                     if (way, s) in by else "–" for s in sizes)) for way in ways]  # fmt: skip
+    lines = [
+        (
+            way,
+            *(
+                seconds(by[way, s]["seconds"], by[way, s].get("computed", False))
+                if (way, s) in by
+                else "–"
+                for s in sizes
+            ),
+        )
+        for way in ways
+    ]
     many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
-    return ["## Painting", "", *_doc("painting"),
-            *_shown("performance_megapixels.png", "time against megapixels"),
-            "Seconds of a whole edit; in brackets: computed from a few steps.", "",
-            *table(lines, ("", *(f"{s:g} MP" for s in sizes))),
-            "Paintings a minute of CPU time on a picture of 256 by 256, finding included:", "",
-            *table(many, ("", "a minute"))]  # fmt: skip
+    return [
+        "## Painting",
+        "",
+        *_doc("painting"),
+        *_shown("performance_megapixels.png", "time against megapixels"),
+        "Seconds of a whole edit; in brackets: computed from a few steps.",
+        "",
+        *table(lines, ("", *(f"{s:g} MP" for s in sizes))),
+        "Paintings a minute of CPU time on a picture of 256 by 256, finding included:",
+        "",
+        *table(many, ("", "a minute")),
+    ]
 
 
 def steps_section(result: Mapping[str, Any], title: str, apart: str = "") -> list[str]:
     """A step of denoising."""
     lines = [(r["way"], f"{1000 * r['step']:.1f}", seconds(r["painting"])) for r in result["rows"]]
     steps = result["rows"][0]["steps"]
-    return [f"## {title}", "", about(result["machine"]), "", *_doc("sdxl_steps"),
-            *([apart, ""] if apart else []),
-            *table(lines, ("", "milliseconds a step", f"seconds of {steps} steps"))]  # fmt: skip
+    return [
+        f"## {title}",
+        "",
+        about(result["machine"]),
+        "",
+        *_doc("sdxl_steps"),
+        *([apart, ""] if apart else []),
+        *table(lines, ("", "milliseconds a step", f"seconds of {steps} steps")),
+    ]
 
 
 def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL on large pictures, in batches and few steps."""
-    lines = [(r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
-             for r in result["rows"]]  # fmt: skip
+    lines = [
+        (r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
+        for r in result["rows"]
+    ]
     many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
-    return ["## Painting with SDXL on a GPU", "", about(result["machine"]), "", *_doc("sdxl_edits"),
-            *_shown("performance_megapixels_cuda.png", "time and memory against megapixels"),
-            *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
-            *table(many, ("", "pictures of a megapixel a minute"))]  # fmt: skip
+    return [
+        "## Painting with SDXL on a GPU",
+        "",
+        about(result["machine"]),
+        "",
+        *_doc("sdxl_edits"),
+        *_shown("performance_megapixels_cuda.png", "time and memory against megapixels"),
+        *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
+        *table(many, ("", "pictures of a megapixel a minute")),
+    ]
 
 
 def modes_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL in every memory mode."""
-    lines = [(r["mode"], f"{r['peak_gb']:.1f}", f"{r['place_s']:.1f}", seconds(r["step_s"]),
-              seconds(r["turn_s"])) for r in result["modes"]]  # fmt: skip
-    return ["### SDXL in every memory mode", "", about(result["machine"]), "",
-            *table(lines, ("mode", "peak, GB", "placing, s", "a step, s",
-                           "a turn, s"))]  # fmt: skip
+    lines = [
+        (
+            r["mode"],
+            f"{r['peak_gb']:.1f}",
+            f"{r['place_s']:.1f}",
+            seconds(r["step_s"]),
+            seconds(r["turn_s"]),
+        )
+        for r in result["modes"]
+    ]
+    return [
+        "### SDXL in every memory mode",
+        "",
+        about(result["machine"]),
+        "",
+        *table(lines, ("mode", "peak, GB", "placing, s", "a step, s", "a turn, s")),
+    ]
 
 
 def startup_section(result: Mapping[str, Any]) -> list[str]:
@@ -272,46 +396,82 @@ def startup_section(result: Mapping[str, Any]) -> list[str]:
 
 def scaling_section(result: Mapping[str, Any]) -> list[str]:
     """A long batch."""
-    return ["## Long batches", "", *_doc("scaling"),
-            f"{result['rows']:,} rows in {result['seconds']:.0f} s "
-            f"({60 * result['rows'] / result['seconds']:.0f} a minute).", "",
-            *_shown("performance_memory.png", "memory over a long batch")]  # fmt: skip
+    return [
+        "## Long batches",
+        "",
+        *_doc("scaling"),
+        f"{result['rows']:,} rows in {result['seconds']:.0f} s "
+        f"({60 * result['rows'] / result['seconds']:.0f} a minute).",
+        "",
+        *_shown("performance_memory.png", "memory over a long batch"),
+    ]
 
 
 def workers_section(result: Mapping[str, Any]) -> list[str]:
     """A batch with workers."""
     slowest = {name: 60 / max(r["row"] for r in runs) for name, runs in result["rounds"].items()}
-    lines = [(w["way"], f"{w['rows a minute']:.0f} ({slowest[w['way']]:.0f})", ratio(w["gain"]),
-              f"{w['start']:.0f}", f"{w['pause']:.1f}", f"{w['not given']:.0f}")
-             for w in result["ways"]]  # fmt: skip
+    lines = [
+        (
+            w["way"],
+            f"{w['rows a minute']:.0f} ({slowest[w['way']]:.0f})",
+            ratio(w["gain"]),
+            f"{w['start']:.0f}",
+            f"{w['pause']:.1f}",
+            f"{w['not given']:.0f}",
+        )
+        for w in result["ways"]
+    ]
     heads = ("", "rows a minute", "gain", "start, s", "pause, s", "not given, s")
     model = result["model"]
     said = ", ".join(f"{m['workers']}: {m['gain']:.1f}×" for m in result["modelled"])
-    return ["## Batches with workers", "", about(result["machine"]), "", *_doc("batch_scaling"),
-            f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
-            "minutes, not part of `make bench`), the faster of two rounds and the slower in "
-            "brackets:", "", *table(lines, heads),
-            "Pictures of as many threads are the same "
-            f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
-            f"apart by at most {result['threads apart']} of 255.", "",
-            f"Computed: {model['fixed']:.0f} s to start, {model['alone']:.3f} s of a row that no "
-            f"worker shares, {model['shared']:.3f} s that they do; workers and gain over one in "
-            f"{result['modelled rows']:,} rows: {said}.", ""]  # fmt: skip
+    return [
+        "## Batches with workers",
+        "",
+        about(result["machine"]),
+        "",
+        *_doc("batch_scaling"),
+        f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
+        "minutes, not part of `make bench`), the faster of two rounds and the slower in "
+        "brackets:",
+        "",
+        *table(lines, heads),
+        "Pictures of as many threads are the same "
+        f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
+        f"apart by at most {result['threads apart']} of 255.",
+        "",
+        f"Computed: {model['fixed']:.0f} s to start, {model['alone']:.3f} s of a row that no "
+        f"worker shares, {model['shared']:.3f} s that they do; workers and gain over one in "
+        f"{result['modelled rows']:,} rows: {said}.",
+        "",
+    ]
 
 
 def waiting_section(result: Mapping[str, Any]) -> list[str]:
     """Threads beside other programs."""
     by = {(r["way"], r["programs"]): r for r in result["rows"]}
     counts = [one["programs"] for one in result["gains"]]
-    lines = [(way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}"
-                     for n in counts))
-             for way in dict.fromkeys(r["way"] for r in result["rows"])]  # fmt: skip
-    lines.append(("libgomp's over a worker's", *(f"{ratio(g['median'])} / {ratio(g['most'])}"
-                                                 for g in result["gains"])))  # fmt: skip
+    lines = [
+        (way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}" for n in counts))
+        for way in dict.fromkeys(r["way"] for r in result["rows"])
+    ]
+    lines.append(
+        (
+            "libgomp's over a worker's",
+            *(f"{ratio(g['median'])} / {ratio(g['most'])}" for g in result["gains"]),
+        )
+    )
     heads = ("", *("alone" if not n else f"beside {n}" for n in counts))
-    return ["## Beside other programs", "", about(result["machine"]), "", *_doc("waiting"),
-            "Seconds by the clock, median and most of eight edits (`python -m benchmarks.waiting`, "
-            "not part of `make bench`):", "", *table(lines, heads)]  # fmt: skip
+    return [
+        "## Beside other programs",
+        "",
+        about(result["machine"]),
+        "",
+        *_doc("waiting"),
+        "Seconds by the clock, median and most of eight edits (`python -m benchmarks.waiting`, "
+        "not part of `make bench`):",
+        "",
+        *table(lines, heads),
+    ]
 
 
 def _about(topic: str, result: Mapping[str, Any]) -> list[str]:
@@ -338,15 +498,18 @@ SECTIONS: dict[str, Callable[[Any], list[str]]] = {
     "rows_cuda": lambda r: rows_section(r, "Attention rows on a GPU", "performance_rows_cuda.png"),
     "phrases": lambda r: phrases_section(r, "Finding phrases", "performance_phrases.png"),
     "several_phrases": several_section,
-    "phrases_cuda": lambda r: phrases_section(r, "Finding phrases on a GPU",
-                                              "performance_phrases_cuda.png"),
+    "phrases_cuda": lambda r: phrases_section(
+        r, "Finding phrases on a GPU", "performance_phrases_cuda.png"
+    ),
     "discovery": discovery_section,
     "masks": lambda r: masks_section(r, "Masks from boxes"),
     "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
     "painting": painting_section,
     "sdxl_steps": lambda r: steps_section(
-        r, "A step beside diffusers' settings",
-        "`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:"),
+        r,
+        "A step beside diffusers' settings",
+        "`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:",
+    ),
     "sdxl_edits_cuda": gpu_painting_section,
     "sdxl_steps_cuda": lambda r: steps_section(r, "A step of SDXL on a GPU"),
     "full_size_cuda": modes_section,
@@ -354,7 +517,7 @@ SECTIONS: dict[str, Callable[[Any], list[str]]] = {
     "scaling": scaling_section,
     "batch_scaling": workers_section,
     "waiting": waiting_section,
-}  # fmt: skip
+}
 """How each result is shown, in the page's order."""
 
 
@@ -362,14 +525,19 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     first = next(iter(found.values()))
     lines = [
-        "# Performance", "",
+        "# Performance",
+        "",
         "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`; every "
         "number comes from one run of a script there, ways taken in turn, the least of their "
         "times. On a CPU these are CPU seconds of one thread: read the ratios, not the seconds, "
         "and no difference below some 5%, since few runs were taken.",
-        "", about(found.get("rows", first)["machine"]), "",
-        "## Targets", "", *standing(found),
-    ]  # fmt: skip
+        "",
+        about(found.get("rows", first)["machine"]),
+        "",
+        "## Targets",
+        "",
+        *standing(found),
+    ]
     lines += unmeasured(found)
     for name, section in SECTIONS.items():
         if name in found:

@@ -33,14 +33,18 @@ QUICK = {"steps": 1, "strength": 1.0}
 
 def scene() -> tuple[np.ndarray, str]:
     """A held-out scene, and the name of one of its things that has no twin."""
-    from miniature.phrases import expressions
-    from miniature.scenes import compose
+    from groundbrush.miniature.phrases import expressions
+    from groundbrush.miniature.scenes import compose
 
     seed = 4
     while True:
         found = compose("heldout", seed)
-        names = [e.text for i in range(len(found.objects)) for e in expressions(found, i)
-                 if e.kind == "name"]  # fmt: skip
+        names = [
+            e.text
+            for i in range(len(found.objects))
+            for e in expressions(found, i)
+            if e.kind == "name"
+        ]
         if names:
             return found.image, names[0]
         seed += 1
@@ -84,11 +88,10 @@ def measure(
     usual: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """A row for each way and size, on the CPU."""
-    from editor import Editor
+    from groundbrush import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
-    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
-                   if size <= _WHOLE_UP_TO]  # fmt: skip
+    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0]) if size <= _WHOLE_UP_TO]
     light, heavier = edits(editor, sizes, heavy, usual or {})
     # Another picture, so that the first one is read where its memory is measured; no larger one,
     # which would leave memory that is then not counted.
@@ -102,8 +105,16 @@ def measure(
     common.keep_freed()
     timed = common.in_turn(light, rounds, warm=False)  # each way was, where memory was measured
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
-    rows = [{"way": key[0], "megapixels": key[1], "seconds": t["least"], "times": t,
-             **memory.get(key, {})} for key, t in timed.items()]  # fmt: skip
+    rows = [
+        {
+            "way": key[0],
+            "megapixels": key[1],
+            "seconds": t["least"],
+            "times": t,
+            **memory.get(key, {}),
+        }
+        for key, t in timed.items()
+    ]
     return rows + at_own_size
 
 
@@ -120,23 +131,36 @@ def whole(editor: Any, megapixels: float) -> dict[str, Any]:
     mask[side // 3 : side // 2, side // 3 : side // 2] = 255
 
     def paint(steps: int) -> None:
-        pipe(prompt=_PAINT, image=Image.fromarray(image[:side, :side]), height=side, width=side,
-             mask_image=Image.fromarray(mask), num_inference_steps=steps, strength=1.0,
-             guidance_scale=settings.guidance,
-             generator=torch.Generator("cpu").manual_seed(1))  # fmt: skip
+        pipe(
+            prompt=_PAINT,
+            image=Image.fromarray(image[:side, :side]),
+            height=side,
+            width=side,
+            mask_image=Image.fromarray(mask),
+            num_inference_steps=steps,
+            strength=1.0,
+            guidance_scale=settings.guidance,
+            generator=torch.Generator("cpu").manual_seed(1),
+        )
 
     with common.Peak() as peak:
         one = common.seconds(lambda: paint(1))
         more = common.seconds(lambda: paint(1 + _WHOLE_STEPS))
     step = max(0.0, more - one) / _WHOLE_STEPS
     total = one + (int(settings.steps * settings.strength) - 1) * step
-    return {"way": WHOLE, "megapixels": megapixels, "seconds": round(total, 3), "computed": True,
-            "step": round(step, 4), "bytes": peak.bytes}  # fmt: skip
+    return {
+        "way": WHOLE,
+        "megapixels": megapixels,
+        "seconds": round(total, 3),
+        "computed": True,
+        "step": round(step, 4),
+        "bytes": peak.bytes,
+    }
 
 
 def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """Edits a minute on a small picture: one by one, four variants, and few steps."""
-    from editor import Editor
+    from groundbrush import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
     image, phrase = scene()
@@ -155,18 +179,27 @@ def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[di
     if usual:
         ways = {"one by one": ways["one by one"]}
     timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, warm=not usual)
-    return [{"way": name, "pictures a minute": round(60 * 2 * many / timed[name]["least"], 1),
-             "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
+    return [
+        {
+            "way": name,
+            "pictures a minute": round(60 * 2 * many / timed[name]["least"], 1),
+            "times": timed[name],
+        }
+        for name, (many, _) in ways.items()
+    ]
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The issue's: what the largest picture costs over the smallest."""
     by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
     return [
-        common.target(f"an edit of 48 megapixels over one of 1: {way}",
-                      by[way, 48] / by[way, 1] if (way, 48) in by else None, 1.3)
+        common.target(
+            f"an edit of 48 megapixels over one of 1: {way}",
+            by[way, 48] / by[way, 1] if (way, 48) in by else None,
+            1.3,
+        )
         for way in (HEAVY, BOX, WORDS)
-    ]  # fmt: skip
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ RESIZED = "ours, picture resized before"
 
 def attend(model: Any, way: str) -> None:
     """Give the language model the attention function of a way."""
-    from grounding.capture import attach
+    from groundbrush.grounding.attention.capture import attach
 
     if way in (FULL, EAGER):
         model.set_attn_implementation({"text_config": "eager" if way == EAGER else "sdpa"})
@@ -48,8 +48,12 @@ def whole(model: Any, family: Any, image: Any, phrases: Sequence[str], way: str)
         prepared, prompt = family.prepare(image), family.prompt(phrase)
         ids = torch.tensor([prompt.ids], device=model.device)
         with torch.inference_mode():
-            out = model(input_ids=ids, **_tensors(prepared.inputs, model), use_cache=False,
-                        output_attentions=way == EAGER)  # fmt: skip
+            out = model(
+                input_ids=ids,
+                **_tensors(prepared.inputs, model),
+                use_cache=False,
+                output_attentions=way == EAGER,
+            )
         if way == EAGER:
             span = prepared.tokens.span
             [a[0, :, prompt.query, span].float().cpu() for a in out.attentions]
@@ -125,25 +129,45 @@ def measure(
     rows: list[dict[str, Any]] = []
     timed: dict[int, dict[str, Any]] = {}
     # Every count in each round: what the machine does meanwhile falls on all of them.
-    every = {(n, name): way for n in counts for name, way in
-             ways_for(lvlm, model, image, n).items()}  # fmt: skip
+    every = {
+        (n, name): way for n in counts for name, way in ways_for(lvlm, model, image, n).items()
+    }
     long = {key: every.pop(key) for key in list(every) if key[0] > 1 and key[1] in (FULL, ANEW)}
     timings = common.in_turn(every, rounds, device, before=lambda key: attend(model, key[1]))
     # Several times what was timed before: once is enough, and warm it is.
-    timings |= common.in_turn(long, 1, device, warm=False,
-                              before=lambda key: attend(model, key[1]))  # fmt: skip
+    timings |= common.in_turn(long, 1, device, warm=False, before=lambda key: attend(model, key[1]))
     for (count, name), found in timings.items():
         timed.setdefault(count, {})[name] = found
-        rows.append({"model": shape.name, "phrases": count, "way": name,
-                     "seconds": found["least"], "times": found})  # fmt: skip
+        rows.append(
+            {
+                "model": shape.name,
+                "phrases": count,
+                "way": name,
+                "seconds": found["least"],
+                "times": found,
+            }
+        )
     for count in (n for n in counts if n > _EACH_UP_TO):
         for name in (FULL, ANEW):
             one = timed[counts[0]][name]["least"]
-            rows.append({"model": shape.name, "phrases": count, "way": name,
-                         "seconds": round(count * one, 6), "computed": True})  # fmt: skip
+            rows.append(
+                {
+                    "model": shape.name,
+                    "phrases": count,
+                    "way": name,
+                    "seconds": round(count * one, 6),
+                    "computed": True,
+                }
+            )
     for count in counts:
-        rows.append({"model": shape.name, "phrases": count, "way": "floor",
-                     **floor_of(lvlm, shape, count, rates)})  # fmt: skip
+        rows.append(
+            {
+                "model": shape.name,
+                "phrases": count,
+                "way": "floor",
+                **floor_of(lvlm, shape, count, rates),
+            }
+        )
     return rows
 
 
@@ -159,8 +183,7 @@ def measure_pictures(
 ) -> list[dict[str, Any]]:
     """Several pictures with one phrase each: in one batch, and one after the other."""
     import torch
-
-    from grounding.capture import RowRequest, capture
+    from groundbrush.grounding.attention.capture import RowRequest, capture
 
     lvlm = stand_ins.reader(shape, device, model)
     attend(model, TOGETHER)
@@ -185,9 +208,15 @@ def measure_pictures(
     for many in counts:
         ways = {"batch": lambda m=many: run(m), "one by one": lambda m=many: one_by_one(m)}
         timed = common.in_turn(ways, rounds, device)
-        rows.append({"pictures": many, **{k: t["least"] for k, t in timed.items()},
-                     "one by one/batch": round(timed["one by one"]["least"]
-                                               / timed["batch"]["least"], 3)})  # fmt: skip
+        rows.append(
+            {
+                "pictures": many,
+                **{k: t["least"] for k, t in timed.items()},
+                "one by one/batch": round(
+                    timed["one by one"]["least"] / timed["batch"]["least"], 3
+                ),
+            }
+        )
     return rows
 
 
@@ -199,13 +228,21 @@ def targets(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
         return by[top] / by[bottom] if top in by and bottom in by else None
 
     found = [
-        common.target("one phrase over a full forward, deepest head at 45% of the depth",
-                      over((1, TOGETHER), (1, FULL)), 0.55),
+        common.target(
+            "one phrase over a full forward, deepest head at 45% of the depth",
+            over((1, TOGETHER), (1, FULL)),
+            0.55,
+        ),
         common.target("16 phrases over one", over((16, TOGETHER), (1, TOGETHER)), 1.7),
-    ]  # fmt: skip
+    ]
     if device == "cuda":
-        found.append(common.target("phrase to map over its floor, the picture resized before",
-                                   over((1, RESIZED), (1, "floor")), 1.5))  # fmt: skip
+        found.append(
+            common.target(
+                "phrase to map over its floor, the picture resized before",
+                over((1, RESIZED), (1, "floor")),
+                1.5,
+            )
+        )
     return found
 
 
@@ -228,19 +265,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = measure(shape, model, counts, args.rounds, args.device)
     batches = measure_pictures(shape, model, pictures, max(1, args.rounds - 2), args.device)
     common.show(rows, {"phrases": "d", "seconds": ".4f", "way": "s"})
-    common.show(batches, {"pictures": "d", "batch": ".4f", "one by one": ".4f",
-                          "one by one/batch": ".2f"})  # fmt: skip
+    common.show(
+        batches, {"pictures": "d", "batch": ".4f", "one by one": ".4f", "one by one/batch": ".2f"}
+    )
     if args.device == "cpu":
-        held = common.fresh("benchmarks.phrases", {"model": shape.name, "counts": list(counts)},
-                            environment=common.EXACT_MEMORY)  # fmt: skip
+        held = common.fresh(
+            "benchmarks.phrases",
+            {"model": shape.name, "counts": list(counts)},
+            environment=common.EXACT_MEMORY,
+        )
         if "failed" in held:
             raise SystemExit(held["failed"])
     else:
         held = memory(shape, model, counts, args.device)
-    common.write(common.topic("phrases", args.device),
-                 {"device": args.device, "shape": vars(shape), "rows": rows, "memory": held,
-                  "pictures": batches, "targets": targets(rows, args.device)},
-                 args.out)  # fmt: skip
+    common.write(
+        common.topic("phrases", args.device),
+        {
+            "device": args.device,
+            "shape": vars(shape),
+            "rows": rows,
+            "memory": held,
+            "pictures": batches,
+            "targets": targets(rows, args.device),
+        },
+        args.out,
+    )
     return 0
 
 

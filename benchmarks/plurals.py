@@ -24,7 +24,7 @@ COUNT, FIRST = 40, 800_000
 
 def scenes(count: int) -> Iterator[tuple[Any, str, list]]:
     """Scenes with the noun that is there two or three times, and the masks of its things."""
-    from miniature.scenes import SceneSettings, compose
+    from groundbrush.miniature.scenes import SceneSettings, compose
 
     settings = SceneSettings(objects=(3, 4), twins=1.0, triples=0.5)
     seed = FIRST
@@ -42,12 +42,11 @@ def scenes(count: int) -> Iterator[tuple[Any, str, list]]:
 def measure(count: int) -> list[dict]:
     """One row a way: right number, things found, average recall."""
     import numpy as np
-
-    from editor import Editor
-    from grounding.metrics import mask_iou
-    from multiobject.asking import one_by_one
-    from multiobject.finding import Wanted, find_wanted
-    from multiobject.instances import split_places
+    from groundbrush import Editor
+    from groundbrush.grounding.metrics import mask_iou
+    from groundbrush.multiobject.find.packed import Wanted, find_wanted
+    from groundbrush.multiobject.find.phrase_query import one_by_one
+    from groundbrush.multiobject.instances import split_places
 
     grounder = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     found: dict[str, list] = {"the plural's map": [], "one by one": []}
@@ -62,11 +61,19 @@ def measure(count: int) -> list[dict]:
             whole = mask_iou(union, np.any(masks, axis=0))
             found[way].append((len(places) == len(masks), float(np.mean(hit)), whole))
     return [
-        {"way": way, "scenes": len(rows),
-         **dict(zip(("right number", "things found", "average recall"),
-                    np.mean(np.array(rows, float), axis=0).round(3).tolist(), strict=True))}
+        {
+            "way": way,
+            "scenes": len(rows),
+            **dict(
+                zip(
+                    ("right number", "things found", "average recall"),
+                    np.mean(np.array(rows, float), axis=0).round(3).tolist(),
+                    strict=True,
+                )
+            ),
+        }
         for way, rows in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

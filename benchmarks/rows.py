@@ -37,7 +37,7 @@ _WARM_UP_TO = 1000
 
 def attend(model: Any, way: str) -> None:
     """Give the language model the attention function of a way."""
-    from grounding.capture import attach
+    from groundbrush.grounding.attention.capture import attach
 
     if way in (EVERY, THREE):
         attach(model)
@@ -48,8 +48,7 @@ def attend(model: Any, way: str) -> None:
 def way_of(model: Any, way: str, tokens: int) -> Callable[[], Any]:
     """One forward of `tokens` tokens of a model that attends so; call it to run it."""
     import torch
-
-    from grounding.capture import RowRequest, capture
+    from groundbrush.grounding.attention.capture import RowRequest, capture
 
     text = model.model.language_model
     ids = torch.arange(tokens, device=model.device)[None] % 1000 + 10
@@ -150,8 +149,13 @@ def measure(
         if device == "cpu" and count > _IN_TURN_UP_TO:
             continue
         ways = {w: way_of(loaded, w, count) for w, r in own.items() if "failed" not in r}
-        timed = common.in_turn(ways, rounds, device, warm=device != "cpu" or count < _WARM_UP_TO,
-                               before=lambda way: attend(loaded, way))  # fmt: skip
+        timed = common.in_turn(
+            ways,
+            rounds,
+            device,
+            warm=device != "cpu" or count < _WARM_UP_TO,
+            before=lambda way: attend(loaded, way),
+        )
         for way, times in timed.items():
             own[way] |= {"seconds": times["least"], "times": times}
     return rows
@@ -179,15 +183,18 @@ def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 return None
             return round(by[top][name] / by[bottom][name], 3)
 
-        found.append({
-            "model": model, "tokens": count,
-            "eager/every time": over(EAGER, EVERY, "seconds"),
-            "eager/three time": over(EAGER, THREE, "seconds"),
-            "eager/every memory": over(EAGER, EVERY, "bytes"),
-            "eager/three memory": over(EAGER, THREE, "bytes"),
-            "every/sdpa time": over(EVERY, SDPA, "seconds"),
-            "every/sdpa memory": over(EVERY, SDPA, "bytes"),
-        })  # fmt: skip
+        found.append(
+            {
+                "model": model,
+                "tokens": count,
+                "eager/every time": over(EAGER, EVERY, "seconds"),
+                "eager/three time": over(EAGER, THREE, "seconds"),
+                "eager/every memory": over(EAGER, EVERY, "bytes"),
+                "eager/three memory": over(EAGER, THREE, "bytes"),
+                "every/sdpa time": over(EVERY, SDPA, "seconds"),
+                "every/sdpa memory": over(EVERY, SDPA, "bytes"),
+            }
+        )
     return found
 
 
@@ -198,11 +205,19 @@ def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         told = f"rows at 3,000 tokens, {one['model']}: "
         for ours, words in (("every", "every head"), ("three", "three heads")):
             for what, limit in (("time", 3), ("memory", 20)):
-                goals.append(common.target(f"{told}eager over ours ({words}), {what}",
-                                           one[f"eager/{ours} {what}"], limit,
-                                           most=False))  # fmt: skip
-        goals.append(common.target(told + "every head's row over plain SDPA, time",
-                                   one["every/sdpa time"], 1.05))  # fmt: skip
+                goals.append(
+                    common.target(
+                        f"{told}eager over ours ({words}), {what}",
+                        one[f"eager/{ours} {what}"],
+                        limit,
+                        most=False,
+                    )
+                )
+        goals.append(
+            common.target(
+                told + "every head's row over plain SDPA, time", one["every/sdpa time"], 1.05
+            )
+        )
     return goals
 
 
@@ -229,9 +244,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows += measure(model, tokens, args.rounds, args.device, print)
         common.let_go(args.device)
         found = ratios(rows)
-        common.write(common.topic("rows", args.device),
-                     {"device": args.device, "rows": rows, "ratios": found,
-                      "not yet": models[number:], "targets": targets(found)}, args.out)  # fmt: skip
+        common.write(
+            common.topic("rows", args.device),
+            {
+                "device": args.device,
+                "rows": rows,
+                "ratios": found,
+                "not yet": models[number:],
+                "targets": targets(found),
+            },
+            args.out,
+        )
     common.show(rows, {"tokens": "d", "seconds": ".4f", "bytes": ",d", "way": "s"})
     return 0
 

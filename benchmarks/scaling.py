@@ -37,8 +37,16 @@ def manifest_in(folder: Path, rows: int) -> Path:
             folder / f"{number}.png", compress_level=1
         )
     for row in range(rows):
-        lines.append({"image": f"{row % PICTURES}.png", "find": phrase, "paint": "a frog",
-                      "seed": row, "gate": "paint", "settings": quick})  # fmt: skip
+        lines.append(
+            {
+                "image": f"{row % PICTURES}.png",
+                "find": phrase,
+                "paint": "a frog",
+                "seed": row,
+                "gate": "paint",
+                "settings": quick,
+            }
+        )
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
@@ -46,9 +54,9 @@ def manifest_in(folder: Path, rows: int) -> Path:
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
     """Run the batch here, and look at this process' memory on the way."""
-    from editor import Editor
-    from editor.batch.manifest import read_manifest
-    from editor.batch.run import Job, run_batch
+    from groundbrush import Editor
+    from groundbrush.editor.batch.manifest import read_manifest
+    from groundbrush.editor.batch.run import Job, run_batch
 
     common.one_thread()
     seen: list[tuple[int, int]] = []
@@ -69,8 +77,12 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
         taken = common.clock_seconds(  # rows are flushed to the disk, which takes no CPU time
             lambda: reports.append(run_batch(job, load, on_progress=on_progress))
         )
-    return {"rows": given["rows"], "seconds": taken, "memory": seen,
-            "counts": dict(reports[0].counts)}  # fmt: skip
+    return {
+        "rows": given["rows"],
+        "seconds": taken,
+        "memory": seen,
+        "counts": dict(reports[0].counts),
+    }
 
 
 def growth(memory: Sequence[Sequence[int]]) -> float | None:
@@ -93,10 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = 8 if args.tiny else args.rows
     found = common.whole(common.fresh("benchmarks.scaling", {"rows": rows}))
     grown = growth(found["memory"])
-    print(f"{found['rows']} rows in {found['seconds']:.1f} s; memory, last quarter over second: "
-          f"{grown}; {found['counts']}")  # fmt: skip
-    goals = [common.target(f"memory over {found['rows']} rows: last quarter over second",
-                           grown, 1.05)]  # fmt: skip
+    print(
+        f"{found['rows']} rows in {found['seconds']:.1f} s; memory, last quarter over second: "
+        f"{grown}; {found['counts']}"
+    )
+    goals = [
+        common.target(f"memory over {found['rows']} rows: last quarter over second", grown, 1.05)
+    ]
     common.write("scaling", {**found, "targets": goals}, args.out)
     return 0
 

@@ -42,7 +42,7 @@ def sizes(
     inpainter: Any, megapixels: Sequence[float], rounds: int, device: str, settings: Any
 ) -> list[dict[str, Any]]:
     """Seconds of a painting by way and size, and its memory beyond the weights."""
-    from inpaint import fill
+    from groundbrush.inpaint import fill
 
     pictures = {size: picture(size) for size in megapixels}
 
@@ -58,15 +58,23 @@ def sizes(
             way()
         held[key] = peak.bytes
     timed = common.in_turn(ways, rounds, device, warm=False)
-    return [{"way": way, "megapixels": size, "seconds": t["least"], "bytes": held[way, size],
-             "times": t} for (way, size), t in timed.items()]  # fmt: skip
+    return [
+        {
+            "way": way,
+            "megapixels": size,
+            "seconds": t["least"],
+            "bytes": held[way, size],
+            "times": t,
+        }
+        for (way, size), t in timed.items()
+    ]
 
 
 def modes(
     inpainter: Any, rounds: int, device: str, settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Pictures a minute: one by one, variants in a batch, and few steps."""
-    from inpaint import InpaintSettings, fill, fill_many
+    from groundbrush.inpaint import InpaintSettings, fill, fill_many
 
     image = picture(1)
     mask, usual = mask_of(SHARE, len(image)), InpaintSettings(**settings)
@@ -79,28 +87,38 @@ def modes(
         return fill_many(inpainter, image, mask, "a frog", seeds=range(VARIANTS), settings=usual)
 
     ways: dict[str, tuple[int, Callable[[], Any]]] = {
-        "one by one": (1, one(usual)), f"{VARIANTS} variants at once": (VARIANTS, batch),
+        "one by one": (1, one(usual)),
+        f"{VARIANTS} variants at once": (VARIANTS, batch),
         "lcm, 4 steps": (1, one(lcm)),
-    }  # fmt: skip
+    }
     timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, device)
-    return [{"way": name, "pictures a minute": round(60 * many / timed[name]["least"], 1),
-             "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
+    return [
+        {
+            "way": name,
+            "pictures a minute": round(60 * many / timed[name]["least"], 1),
+            "times": timed[name],
+        }
+        for name, (many, _) in ways.items()
+    ]
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The issue's: what the largest picture costs over the smallest."""
     by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
     return [
-        common.target(f"SDXL, 48 megapixels over 1: {way}",
-                      by[way, 48] / by[way, 1] if (way, 48) in by else None, 1.3)
+        common.target(
+            f"SDXL, 48 megapixels over 1: {way}",
+            by[way, 48] / by[way, 1] if (way, 48) in by else None,
+            1.3,
+        )
         for way in (BOX, SHARE)
-    ]  # fmt: skip
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write sdxl_edits_cuda.json."""
-    from inpaint import InpaintSettings
-    from inpaint.unet import UNetInpainter
+    from groundbrush.inpaint import InpaintSettings
+    from groundbrush.inpaint.painter.unet import UNetInpainter
 
     parser = common.parser(__doc__)
     parser.set_defaults(rounds=None)
@@ -117,8 +135,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     many = modes(inpainter, args.rounds, args.device, settings)
     common.show(rows, {"megapixels": "g", "seconds": ".3f", "bytes": ",d", "way": "s"})
     common.show(many, {"pictures a minute": ".1f", "way": "s"})
-    common.write(common.topic("sdxl_edits", args.device),
-                 {"rows": rows, "ways": many, "targets": targets(rows)}, args.out)  # fmt: skip
+    common.write(
+        common.topic("sdxl_edits", args.device),
+        {"rows": rows, "ways": many, "targets": targets(rows)},
+        args.out,
+    )
     return 0
 
 

@@ -29,9 +29,11 @@ OURS = "ours, speed='compiled'"
 FEW, MANY, MANY_ON_CPU = 4, 12, 28
 MAX_AUTOTUNE = {"max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": True}
 DOCUMENTED = {
-    **MAX_AUTOTUNE, "conv_1x1_as_mm": True, "epilogue_fusion": False,
+    **MAX_AUTOTUNE,
+    "conv_1x1_as_mm": True,
+    "epilogue_fusion": False,
     "coordinate_descent_check_all_directions": True,
-}  # fmt: skip
+}
 
 
 def plain(unet: Any) -> None:
@@ -59,10 +61,14 @@ def compiled(unet: Any) -> None:
 
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
-    from inpaint.speed import hasten
+    from groundbrush.inpaint.painter.speed import hasten
 
-    theirs = {"diffusers, as loaded": plain, "and channels last": channels_last,
-              "and fused projections": fused, BEST: compiled}  # fmt: skip
+    theirs = {
+        "diffusers, as loaded": plain,
+        "and channels last": channels_last,
+        "and fused projections": fused,
+        BEST: compiled,
+    }
     ours = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
     if not compiling:
         del theirs[BEST], ours[OURS]
@@ -103,18 +109,26 @@ def diffusers_way(pipe: Any, side: int) -> Callable[[int], Any]:
     picture, hole = Image.fromarray(image), Image.fromarray(mask.astype(np.uint8) * 255)
 
     def paint(steps: int) -> Any:
-        return pipe(prompt="a frog", image=picture, mask_image=hole, height=side, width=side,
-                    num_inference_steps=steps, strength=1.0, guidance_scale=8.0,
-                    generator=torch.Generator("cpu").manual_seed(1),
-                    output_type="latent")  # fmt: skip
+        return pipe(
+            prompt="a frog",
+            image=picture,
+            mask_image=hole,
+            height=side,
+            width=side,
+            num_inference_steps=steps,
+            strength=1.0,
+            guidance_scale=8.0,
+            generator=torch.Generator("cpu").manual_seed(1),
+            output_type="latent",
+        )
 
     return paint
 
 
 def our_way(pipe: Any, side: int, compile_for: Any = None) -> Callable[[int], Any]:
     """The product's painting of one canvas."""
-    from inpaint import InpaintSettings
-    from inpaint.unet import UNetInpainter
+    from groundbrush.inpaint import InpaintSettings
+    from groundbrush.inpaint.painter.unet import UNetInpainter
 
     inpainter, (image, mask) = UNetInpainter(pipe), scene(side)
     inpainter.placement.compile_for = compile_for
@@ -133,16 +147,24 @@ def measure(
     few, many = counts
     cases = {(name, n): lambda way=way, n=n: way(n) for name, way in ways.items() for n in counts}
     for name, way in ways.items():
-        print(f"{name}: first call {common.seconds(lambda way=way: way(few), device):.1f} s",
-              flush=True)  # fmt: skip
+        print(
+            f"{name}: first call {common.seconds(lambda way=way: way(few), device):.1f} s",
+            flush=True,
+        )
     timed = common.in_turn(cases, rounds, device)
     rows = []
     for name in ways:
         # Who else uses a CPU only ever adds time.
         short, long = (timed[name, n]["median" if device == "cuda" else "least"] for n in counts)
-        rows.append({"way": name, "step": round((long - short) / (many - few), 5),
-                     "painting": long, "steps": many,
-                     "times": {n: timed[name, n]["all"] for n in counts}})  # fmt: skip
+        rows.append(
+            {
+                "way": name,
+                "step": round((long - short) / (many - few), 5),
+                "painting": long,
+                "steps": many,
+                "times": {n: timed[name, n]["all"] for n in counts},
+            }
+        )
     return rows
 
 
@@ -168,8 +190,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = (1, 2) if args.tiny else counts
     # Compiling takes minutes: what can be measured without is written before.
     for compiling in (False,) if args.tiny else (False, True):
-        rows = measure(ways_of(pipe, side, compiling=compiling), args.rounds if compiling else 1,
-                       args.device, counts)  # fmt: skip
+        rows = measure(
+            ways_of(pipe, side, compiling=compiling),
+            args.rounds if compiling else 1,
+            args.device,
+            counts,
+        )
         common.show(rows, {"step": ".4f", "painting": ".3f", "way": "s"})
         common.let_go(args.device)
         found = {"side": side, "rows": rows, "targets": targets(rows, args.device)}

@@ -18,8 +18,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 
-PHRASES = ("the red apple", "the dog", "the blue car", "the house on the left", "the penguin",
-           "the small book", "the yellow banana", "the bus next to the teapot")  # fmt: skip
+PHRASES = (
+    "the red apple",
+    "the dog",
+    "the blue car",
+    "the house on the left",
+    "the penguin",
+    "the small book",
+    "the yellow banana",
+    "the bus next to the teapot",
+)
 COUNTS = (1, 2, 4, 8)
 EACH_MORE = 0.1
 """What a further phrase may cost, as a share of the first."""
@@ -44,9 +52,8 @@ def ways_of(lvlm: Any, image: Any) -> dict[str, Callable[[int], list]]:
 def measure(rounds: int, device: str = "cpu", counts: Sequence[int] = COUNTS) -> list[dict]:
     """One row for each number of phrases: least seconds by way, and ratios."""
     import numpy as np
-
-    from editor import Editor
-    from miniature.scenes import compose
+    from groundbrush import Editor
+    from groundbrush.miniature.scenes import compose
 
     lvlm = Editor.load("miniature", device=device, offline=True).models.grounder().lvlm
     image = compose("heldout", 4).image
@@ -59,11 +66,16 @@ def measure(rounds: int, device: str = "cpu", counts: Sequence[int] = COUNTS) ->
         least = {name: timed[name, n]["least"] for name in ways}
         one = timed["packed", counts[0]]["least"]
         answers = zip(ways["anew"](n), ways["packed"](n), strict=True)
-        rows.append({
-            "phrases": n, **least, "anew/packed": least["anew"] / least["packed"],
-            "against one": least["packed"] / one, "at most": 1 + EACH_MORE * (n - 1),
-            "difference": max(float(np.abs(a.rows - b.rows).max()) for a, b in answers),
-        })  # fmt: skip
+        rows.append(
+            {
+                "phrases": n,
+                **least,
+                "anew/packed": least["anew"] / least["packed"],
+                "against one": least["packed"] / one,
+                "at most": 1 + EACH_MORE * (n - 1),
+                "difference": max(float(np.abs(a.rows - b.rows).max()) for a, b in answers),
+            }
+        )
     return rows
 
 
@@ -74,14 +86,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     common.one_thread()
     rows = measure(1 if args.tiny else args.rounds, args.device)
-    common.show(rows, {"phrases": "d", "anew": ".4f", "one by one": ".4f", "packed": ".4f",
-                       "anew/packed": ".2f", "against one": ".2f", "at most": ".2f",
-                       "difference": ".1e"})  # fmt: skip
+    common.show(
+        rows,
+        {
+            "phrases": "d",
+            "anew": ".4f",
+            "one by one": ".4f",
+            "packed": ".4f",
+            "anew/packed": ".2f",
+            "against one": ".2f",
+            "at most": ".2f",
+            "difference": ".1e",
+        },
+    )
     targets = [
-        common.target(f"{row['phrases']} packed phrases against one", row["against one"],
-                      row["at most"])
+        common.target(
+            f"{row['phrases']} packed phrases against one", row["against one"], row["at most"]
+        )
         for row in rows[1:]
-    ]  # fmt: skip
+    ]
     common.write("several_phrases", {"rows": rows, "targets": targets}, args.out)
     return 0
 

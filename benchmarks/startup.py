@@ -40,8 +40,14 @@ def commands(folder: Path) -> dict[str, list[str]]:
 def cpu_seconds(command: Sequence[str]) -> float:
     """CPU time of a process and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=ROOT, env=common.quiet_environment(), check=False,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=common.quiet_environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()[-400:]}")
@@ -53,7 +59,7 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
     common.one_thread()
 
     def load() -> Any:
-        from editor import Editor
+        from groundbrush import Editor
 
         return Editor.load("miniature", device="cpu", offline=True)
 
@@ -68,8 +74,11 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
 
     settings = QUICK if given["quick"] else None
     mirrored = picture[:, ::-1].copy()
-    for name, image in (("first edit", picture), ("second edit", mirrored),
-                        ("third edit, of the second's picture", mirrored)):  # fmt: skip
+    for name, image in (
+        ("first edit", picture),
+        ("second edit", mirrored),
+        ("third edit, of the second's picture", mirrored),
+    ):
         found[name] = common.seconds(
             lambda image=image: editor[0].edit(image, FIND, PAINT, seed=1, settings=settings)
         )
@@ -88,8 +97,9 @@ def measure(rounds: int, tiny: bool) -> tuple[list[dict[str, Any]], dict[str, An
         for _ in range(rounds):
             for name, command in told.items():
                 taken[name].append(cpu_seconds(command))
-    rows = [{"what": name, "seconds": min(v), "times": common.timing(v)}
-            for name, v in taken.items()]  # fmt: skip
+    rows = [
+        {"what": name, "seconds": min(v), "times": common.timing(v)} for name, v in taken.items()
+    ]
     return rows, common.whole(common.fresh("benchmarks.startup", {"quick": tiny}))
 
 
@@ -105,8 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows += [{"what": name, "seconds": taken} for name, taken in edits.items()]
     common.show(rows, {"seconds": ".3f", "what": "s"})
     by = {r["what"]: r["seconds"] for r in rows}
-    goals = [common.target("groundbrush --help, seconds", by["groundbrush --help"], 0.5),
-             common.target("import editor, seconds", by["import editor"], 0.5)]  # fmt: skip
+    goals = [
+        common.target("groundbrush --help, seconds", by["groundbrush --help"], 0.5),
+        common.target("import editor, seconds", by["import editor"], 0.5),
+    ]
     common.write("startup", {"rows": rows, "targets": goals}, args.out)
     return 0
 

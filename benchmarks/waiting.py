@@ -21,12 +21,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from groundbrush.editor.workers.threads import TURNS
+
 from benchmarks import common
-from editor.threads import TURNS
 
 THREADS = 2
-WAYS = {"libgomp's turns": {}, "a worker's": {"GOMP_SPINCOUNT": str(TURNS)},
-        "none": {"OMP_WAIT_POLICY": "passive"}}  # fmt: skip
+WAYS = {
+    "libgomp's turns": {},
+    "a worker's": {"GOMP_SPINCOUNT": str(TURNS)},
+    "none": {"OMP_WAIT_POLICY": "passive"},
+}
 BESIDE = (0, 1, 2)
 _NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -46,8 +50,9 @@ def busy(programs: int) -> Iterator[None]:
 
 def case(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Seconds of an edit in this process, beside each number of programs."""
+    from groundbrush import Editor
+
     from benchmarks.painting import QUICK, scene
-    from editor import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
     image, phrase = scene()
@@ -62,8 +67,14 @@ def case(given: dict[str, Any]) -> list[dict[str, Any]]:
         with busy(programs):
             taken = [common.clock_seconds(edit) for _ in range(given["rounds"])]
         turns = os.environ.get("GOMP_SPINCOUNT")
-        found.append({"programs": programs, "turns": turns, **common.timing(taken),
-                      "most": round(max(taken), 6)})  # fmt: skip
+        found.append(
+            {
+                "programs": programs,
+                "turns": turns,
+                **common.timing(taken),
+                "most": round(max(taken), 6),
+            }
+        )
     return found
 
 
@@ -87,8 +98,11 @@ def gains(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     def over(count: int, name: str) -> float:
         return round(by[default, count][name] / by[few, count][name], 3)
 
-    return [{"programs": count, "median": over(count, "median"), "most": over(count, "most")}
-            for way, count in by if way == few]  # fmt: skip
+    return [
+        {"programs": count, "median": over(count, "median"), "most": over(count, "most")}
+        for way, count in by
+        if way == few
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 """``python -m editor`` is ``groundbrush``."""
 
-from editor.cli import main
+from .cli.main import main
 
 raise SystemExit(main())

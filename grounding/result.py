@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.maps import normalise_map, token_map_to_image
+from .errors import GroundingError
+from .localize.maps import normalise_map, token_map_to_image
 
 STATUSES = ("found", "absent", "ambiguous", "uncertain")
 Box = tuple[float, float, float, float]

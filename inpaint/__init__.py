@@ -14,11 +14,11 @@ Importing it loads numpy, scipy and OpenCV only; torch and diffusers load with t
 from __future__ import annotations
 
 # Imported eagerly: with a lazy attribute, `inpaint.fill` would name the module once it is loaded.
-from inpaint.errors import Cancelled, InpaintError
-from inpaint.fill import Fill, fill, fill_many
-from inpaint.inpainter import Inpainter
-from inpaint.pipeline import load_inpainter
-from inpaint.settings import InpaintSettings
+from .errors import Cancelled, InpaintError
+from .fill import Fill, fill, fill_many
+from .painter.base import Inpainter
+from .painter.factory import load_inpainter
+from .settings import InpaintSettings
 
 __all__ = [
     "Cancelled",

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inpaint.canvas import prefill, resize_image, resize_mask
-from inpaint.checks import check_image, check_mask, check_pair, check_prompt, check_seed
-from inpaint.composite import assert_preserved
-from inpaint.errors import InpaintError, OutOfMemoryError
-from inpaint.finish import Target
-from inpaint.geometry import Box, Crop, mask_box, plan_crop
-from inpaint.progress import CancelledBy, OnPreview, OnStep
-from inpaint.settings import InpaintSettings
-from inpaint.sparing import check_spare, spared_support
+from .callbacks import CancelledBy, OnPreview, OnStep
+from .crop import Box, Crop, mask_box, plan_crop
+from .errors import InpaintError, OutOfMemoryError
+from .paste.composite import assert_preserved
+from .paste.finish import Target
+from .prefill import prefill, resize_image, resize_mask
+from .protect import check_spare, spared_support
+from .settings import InpaintSettings
+from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -125,7 +125,7 @@ def fill(
         SDXL's by default.
     spare : (H, W) bool, optional
         What the growing mask must not grow over, such as things beside it; see
-        `inpaint.sparing`. What of it lies in the mask itself is painted all the same.
+        `inpaint.protect`. What of it lies in the mask itself is painted all the same.
     keep : (H, W) bool, optional
         As `spare`, but to the last pixel: neither a rim nor a closed hole goes into it.
     on_step : callable, optional
@@ -155,9 +155,18 @@ def fill(
     True
     """
     (result,) = fill_many(
-        inpainter, image, mask, prompt, seeds=(seed,), settings=settings, spare=spare,
-        keep=keep, on_step=on_step, cancelled=cancelled, on_preview=on_preview,
-    )  # fmt: skip
+        inpainter,
+        image,
+        mask,
+        prompt,
+        seeds=(seed,),
+        settings=settings,
+        spare=spare,
+        keep=keep,
+        on_step=on_step,
+        cancelled=cancelled,
+        on_preview=on_preview,
+    )
     return result
 
 
@@ -190,8 +199,18 @@ def fill_many(
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    work = _Work(inpainter, image, mask, prompt, settings, check_spare(spare, image),
-                 check_spare(keep, image, "keep"), on_step, cancelled, on_preview)  # fmt: skip
+    work = _Work(
+        inpainter,
+        image,
+        mask,
+        prompt,
+        settings,
+        check_spare(spare, image),
+        check_spare(keep, image, "keep"),
+        on_step,
+        cancelled,
+        on_preview,
+    )
     if len(seeds) > 1:
         try:
             return work.paint(seeds)
@@ -246,13 +265,26 @@ class _Work:
             "paint": (painted_at - prepared) * share,
             "finish": (time.perf_counter() - painted_at) * share,
         }
-        notes = (*_notes(self.inpainter, self.prompt), *self.notes,
-                 *getattr(self.inpainter, "stepped_down", ()))  # fmt: skip
+        notes = (
+            *_notes(self.inpainter, self.prompt),
+            *self.notes,
+            *getattr(self.inpainter, "stepped_down", ()),
+        )
         return [
-            Fill(one, support, crop.window, crop.canvas, self.prompt, seed, self.settings, notes,
-                 timings, seeds)
+            Fill(
+                one,
+                support,
+                crop.window,
+                crop.canvas,
+                self.prompt,
+                seed,
+                self.settings,
+                notes,
+                timings,
+                seeds,
+            )
             for one, seed in zip(images, seeds, strict=True)
-        ]  # fmt: skip
+        ]
 
     def _prepared(
         self, target: Target, crop: Crop

@@ -9,10 +9,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from inpaint.canvas import resize_image, resize_mask
-from inpaint.checks import check_pair
-from inpaint.errors import InpaintError
-from inpaint.geometry import grow_box, mask_box
+from .crop import grow_box, mask_box
+from .errors import InpaintError
+from .prefill import resize_image, resize_mask
+from .validation import check_pair
 
 _FINEST_RING = 8
 """Rings at least twice as wide are looked at on a smaller copy, where they are about so wide."""

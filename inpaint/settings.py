@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint.checks import check_text
-from inpaint.errors import InpaintError
+from .errors import InpaintError
+from .validation import check_text
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",

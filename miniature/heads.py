@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editor.presets import load_preset, resolve
-from grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
-from grounding.lvlm import LVLM
-from miniature.phrases import Expression, expressions
-from miniature.scenes import Scene, compose
+from ..editor.models.presets import load_preset, resolve
+from ..grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
+from ..grounding.attention.model import LVLM
+from .phrases import Expression, expressions
+from .scenes import Scene, compose
 
 CRITERIA = ("sum", "contrast")
 # The paper counts the 10 heads of lowest entropy among 1,024. Of 72 heads that many would be one in
@@ -45,9 +45,12 @@ def load_miniature(query: str | None = None) -> LVLM:
     """The trained LVLM as the preset describes it, all heads readable."""
     spec = load_preset("miniature").lvlm
     return load_lvlm(
-        resolve(spec["path"], "miniature"), prompt=spec["prompt"], padding=spec["padding"],
-        query=query or spec["query"], offline=True,
-    )  # fmt: skip
+        resolve(spec["path"], "miniature"),
+        prompt=spec["prompt"],
+        padding=spec["padding"],
+        query=query or spec["query"],
+        offline=True,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +142,10 @@ def main(argv: list[str] | None = None) -> None:
     print(ranking.table(12))
     trials = found.trials(args.criterion, args.lowest, args.skip_layers, 5)
     same = sum(set(trio) == set(ranking.top(3)) for trio in trials)
-    print(f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-          f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves")  # fmt: skip
+    print(
+        f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
+        f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves"
+    )
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]
         pairs = [divmod(int(i), values.shape[1]) for i in best]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from multiobject.errors import MultiObjectError
+from .errors import MultiObjectError
 
 INSIDE = 0.6
 """A mask with at least this share inside a larger one lies on it and keeps its pixels."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from grounding.edges import refine_edges
-from grounding.metrics import mask_iou
+from ..grounding.localize.edges import refine_edges
+from ..grounding.metrics import mask_iou
 
 if TYPE_CHECKING:
-    from grounding.result import Box
-    from multiobject.finding import Found
+    from ..grounding.result import Box
+    from .find.packed import Found
 
 LEVEL, COUNTED_LEVEL = 0.5, 0.1
 """A place counts where the map is on average at least this share of what it is at the best one;

@@ -1,6 +1,6 @@
 """What grounding a whole caption gives: a segment for each phrase and one map of ids.
 
-It holds and checks; other formats are written by `multiobject.exports`.
+It holds and checks; other formats are written by `multiobject.export`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grounding.result import STATUSES as GROUNDING_STATUSES
-from grounding.result import Box
-from multiobject.errors import MultiObjectError
+from ..grounding.result import STATUSES as GROUNDING_STATUSES
+from ..grounding.result import Box
+from .errors import MultiObjectError
 
 if TYPE_CHECKING:
-    from multiobject.exports.coco import CocoPanoptic
+    from .export.coco import CocoPanoptic
 
 STATUSES = (*GROUNDING_STATUSES, "unknown")
 
@@ -162,6 +162,6 @@ class PanopticGrounding:
 
     def to_coco_panoptic(self, **options: Any) -> CocoPanoptic:
         """The PNG and the JSON of COCO's panoptic format; see `exports.coco.coco_panoptic`."""
-        from multiobject.exports.coco import coco_panoptic
+        from .export.coco import coco_panoptic
 
         return coco_panoptic(self, **options)

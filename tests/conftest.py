@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from groundbrush import Editor
+from groundbrush.miniature.phrases import Expression, expressions
+from groundbrush.miniature.scenes import Scene, compose
 from hypothesis import HealthCheck, settings
 from PIL import Image
-
-from editor import Editor
-from miniature.phrases import Expression, expressions
-from miniature.scenes import Scene, compose
 
 # A machine that is busy with something else is no mistake of ours, and whether a change passes must
 # not depend on luck: the same examples each time. New ones are drawn by
@@ -36,8 +35,9 @@ def easy_scene(seed: int) -> tuple[Scene, Expression]:
     """A held-out scene and the name of one of its objects that has no twin."""
     while True:
         scene = compose("heldout", seed)
-        asked = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
-                 if e.kind == "name"]  # fmt: skip
+        asked = [
+            e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind == "name"
+        ]
         if asked:
             return scene, asked[0]
         seed += 1

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("streamlit.testing.v1")
+from groundbrush.editor.pictures.picture import open_picture
 from streamlit.testing.v1 import AppTest
-
-from editor.images import open_picture
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "app" / "main.py"
@@ -123,7 +122,9 @@ def test_edits_in_a_row_are_said_as_a_row(page: AppTest) -> None:
 
 def test_a_file_is_written_once_and_only_when_asked_for(page: AppTest, monkeypatch) -> None:
     made = []
-    monkeypatch.setattr("app.more.picture_bytes", lambda *a: made.append(a[1]) or (b"x", ("note",)))
+    monkeypatch.setattr(
+        "groundbrush.app.page.more.picture_bytes", lambda *a: made.append(a[1]) or (b"x", ("note",))
+    )
     find(opened(page), "the red apple")
     widget(page.text_input, "paint-").set_value("a frog")
     painted(page, "go-paint")

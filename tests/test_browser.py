@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from groundbrush import Editor
+from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
 from PIL import Image
-
-from editor import Editor
-from editor.images import Picture, open_picture, read_recipe
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
 )
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = [
     pytest.mark.skipif(
         CHROMIUM is None, reason="no browser found; on Debian: apt install chromium"
@@ -56,9 +56,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("app") / "log.txt"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "editor", "app", "--port", str(port)], cwd=ROOT, stdout=out,
-            stderr=out, env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
-        )  # fmt: skip
+            [sys.executable, "-m", "editor", "app", "--port", str(port)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
+        )
     url = f"http://localhost:{port}"
     try:
         for _ in range(1200):
@@ -82,8 +85,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     with sync_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"],
-                                          timeout=SLOW)  # fmt: skip
+        made = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=SLOW
+        )
         yield made
         made.close()
 
@@ -456,8 +460,14 @@ def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
 
 
 def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> None:
-    phone = Page(browser, address, viewport={"width": 390, "height": 844}, color_scheme="dark",
-                 has_touch=True, is_mobile=True)  # fmt: skip
+    phone = Page(
+        browser,
+        address,
+        viewport={"width": 390, "height": 844},
+        color_scheme="dark",
+        has_touch=True,
+        is_mobile=True,
+    )
     try:
         assert phone.fits()
         phone.open("balloons")
@@ -490,9 +500,16 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> 
             x, y = phone.point(*place)
             devtools.send(
                 "Input.dispatchMouseEvent",
-                {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1,
-                 "pointerType": "pen"},
-            )  # fmt: skip
+                {
+                    "type": kind,
+                    "x": x,
+                    "y": y,
+                    "button": "left",
+                    "buttons": 1,
+                    "clickCount": 1,
+                    "pointerType": "pen",
+                },
+            )
         phone.covered(lambda share: share > stroked)
         for before in (stroked, tapped):
             phone.press("Undo")

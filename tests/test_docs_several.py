@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from editor import read_plan
-from editor.cli import build_parser
+from groundbrush import read_plan
+from groundbrush.editor.cli.main import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "several.md").read_text(encoding="utf-8")
@@ -55,8 +55,10 @@ def test_the_table_is_true() -> None:
 def test_the_pictures_and_the_headings_that_the_page_points_to_are_there() -> None:
     for picture in re.findall(r"!\[[^]]*\]\((\S+)\)", PAGE):
         assert (ROOT / "docs" / picture).is_file(), picture
-    headings = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-")
-                for h in re.findall(r"^#+ (.*)$", PAGE, re.M)}  # fmt: skip
+    headings = {
+        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-")
+        for h in re.findall(r"^#+ (.*)$", PAGE, re.M)
+    }
     links = re.findall(r"\(#([^)]+)\)", PAGE)
     assert len(links) >= 3
     assert set(links) <= headings

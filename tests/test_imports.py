@@ -121,13 +121,13 @@ def test_an_import_of_torchvision_is_seen(source):
         ("inpaint", "import numpy, grounding.maps as maps"),
         ("grounding", "def f():\n    from inpaint.fill import fill"),
         ("grounding", "if TYPE_CHECKING:\n    from editor import Edit"),
-        ("grounding.families", "from ...editor import Edit"),
+        ("groundbrush.grounding.families", "from ...editor import Edit"),
         ("multiobject", "from inpaint import fill"),
         ("editor", "from app import main"),
         ("editor", "from miniature.scenes import compose"),
-        ("editor", "import_module('miniature.train.lvlm')"),
+        ("editor", "import_module('groundbrush.miniature.train.lvlm')"),
         ("app", "from grounding import Grounding"),
-        ("miniature.train", "import tests.grounding"),
+        ("groundbrush.miniature.train", "import tests.grounding"),
         ("benchmarks", "importlib.import_module('app')"),
     ],
 )
@@ -139,14 +139,17 @@ def test_a_breach_is_seen(package, source):
     ("package", "source"),
     [
         (
-            "grounding.families",
+            "groundbrush.grounding.families",
             "from . import base\nfrom .base import Family\nfrom ..maps import x",
         ),
         ("grounding", "import_module(f'.{name}', __name__)\nimport_module('.maps', __name__)"),
         ("multiobject", "from grounding.lvlm import load_lvlm"),
         ("editor", "import inpaint, grounding.ground, multiobject"),
         ("app", "from editor import Editor\nimport application"),
-        ("miniature.train", "from grounding.capture import capture\nfrom miniature import scenes"),
+        (
+            "groundbrush.miniature.train",
+            "from grounding.capture import capture\nfrom miniature import scenes",
+        ),
     ],
 )
 def test_what_the_law_allows_is_no_breach(package, source):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError
 
 WORDS = ("find", "paint", "remove", "apply", "ground_all")
 """Columns that say what to do."""

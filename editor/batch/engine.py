@@ -11,21 +11,14 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from editor.batch.errors import BatchStopped, stops_everything
-from editor.batch.outcome import Result, failure
-from editor.batch.rows import Row
-from editor.batch.work import (
-    Place,
-    find_phrase,
-    finish_found,
-    paint_row,
-    passes,
-    picture_facts,
-)
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
+from .errors import BatchStopped, stops_everything
+from .outcome import Result, failure
+from .rows import Row
+from .work import Place, find_phrase, finish_found, paint_row, passes, picture_facts
 
 if TYPE_CHECKING:
-    from editor.api import Editor
+    from ..api import Editor
 
 Load = Callable[[], "Editor"]
 
@@ -104,8 +97,7 @@ def find_one(editor: Editor, place: Place, task: Task) -> Done:
     try:
         facts = find_phrase(editor, place, task.row, task.key)
         status = passes(task.row, place, facts)
-        result = (None if status is None
-                  else finish_found(place, task.row, task.key, facts, status))  # fmt: skip
+        result = None if status is None else finish_found(place, task.row, task.key, facts, status)
         return Done(task, facts, result, facts["picture"])
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
         failed = _failed(place, task, "find", error)
@@ -185,7 +177,7 @@ def _failed(place: Place, task: Task, stage: str, error: Exception) -> Done:
 
 def try_picture_facts(place: Place, row: Row) -> Mapping[str, Any] | None:
     """Facts of a row's picture, or None where they cannot be had."""
-    from editor.batch.manifest import inside
+    from .manifest import inside
 
     try:
         return picture_facts(inside(place.root, row.image))

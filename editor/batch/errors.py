@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError
 
 _SHOWN = 50
 # The next row would meet these as well: going on would mark every row as failed.

@@ -6,11 +6,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from editor.batch.rows import digest, row_name
-from editor.images import READABLE_KINDS
+from ..pictures.picture import READABLE_KINDS
+from .rows import digest, row_name
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2",
-            ".ppm"}  # fmt: skip
+PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".avif",
+    ".jp2",
+    ".ppm",
+}
 """How the names of pictures end, in small letters."""
 _HEIC = (".heic", ".heif")
 _SHOWN = 5  # kinds of files that were passed over
@@ -68,8 +79,10 @@ def passed_over(others: Mapping[str, int]) -> str | None:
         told.append(f"{sum(n for _, n in kinds[_SHOWN:])} of other kinds")
     heic = [suffix for suffix in _HEIC if others.get(suffix)]
     mend = f"; {' and '.join(heic)}: {READABLE_KINDS}" if heic else ""
-    return (f"{count:,} file{'s' * (count != 1)} passed over, no picture{'s' * (count != 1)} by "
-            f"{'their names' if count != 1 else 'its name'}: {', '.join(told)}{mend}")  # fmt: skip
+    return (
+        f"{count:,} file{'s' * (count != 1)} passed over, no picture{'s' * (count != 1)} by "
+        f"{'their names' if count != 1 else 'its name'}: {', '.join(told)}{mend}"
+    )
 
 
 def folder_names(files: Sequence[Path]) -> Iterator[str]:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from editor.batch.errors import Problem, refusals
-from editor.batch.manifest import Manifest, file_problem, inside
-from editor.batch.progress import OnProgress, Progress
-from editor.batch.rows import APPLY, GROUND_ALL, Row
-from editor.errors import GroundbrushError, translate
-from editor.images import Picture, open_picture
-from editor.saving import check_holds
+from ..errors import GroundbrushError, translate
+from ..pictures.picture import Picture, open_picture
+from ..pictures.saving import check_holds
+from .errors import Problem, refusals
+from .manifest import Manifest, file_problem, inside
+from .progress import OnProgress, Progress
+from .rows import APPLY, GROUND_ALL, Row
 
 if TYPE_CHECKING:
-    from editor.api import Editor
+    from ..api import Editor
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _phrase_problems(editor: Editor, rows: Sequence[Row]) -> tuple[list[Problem]
 
 def _bad_phrases(editor: Editor, row: Row) -> list[str]:
     """What is wrong with each of a row's phrases."""
-    from multiobject.errors import MultiObjectError
+    from ...multiobject.errors import MultiObjectError
 
     try:
         with translate(MultiObjectError):
@@ -96,11 +96,11 @@ def _bad_phrases(editor: Editor, row: Row) -> list[str]:
 def _phrases(row: Row) -> list[str]:
     """What is looked for in words that must be known; of ``ground-all`` others are told as such."""
     if row.action == APPLY:
-        from editor.plan.reader import read_plan
+        from ..plan.reader import read_plan
 
         return list(dict.fromkeys(step.find for step in read_plan(row.words).steps))
     if row.action == GROUND_ALL:
-        from multiobject.phrases import noun_phrases
+        from ...multiobject.phrases.noun_phrases import noun_phrases
 
         noun_phrases(row.words)
         return []
@@ -139,7 +139,7 @@ def _read(manifest: Manifest, given: str) -> Picture | str:
 
 def _wrong_with(picture: Picture, row: Row, suffix: str) -> list[str]:
     """Places outside the picture, and a format that cannot hold what is painted."""
-    from editor.masks import read_operation
+    from ..masks.operations import read_operation
 
     boxes = {"op": "boxes", "boxes": row.options["boxes"]} if "boxes" in row.options else None
     places = [*filter(None, [boxes]), *row.options.get("operations", ())]
@@ -154,7 +154,7 @@ def _wrong_with(picture: Picture, row: Row, suffix: str) -> list[str]:
 
 def _wrong_mask(manifest: Manifest, row: Row, size: tuple[int, int] | None) -> list[str]:
     """What is wrong with a row's mask; without the picture's size, that it cannot be read."""
-    from editor.mask_source import read_mask
+    from ..masks.source import read_mask
 
     if row.mask is None:
         return []

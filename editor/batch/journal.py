@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from editor.batch.errors import BatchStopped
-from editor.errors import one_line
+from ..errors import one_line
+from .errors import BatchStopped
 
 Record = dict[str, Any]
 
@@ -95,9 +95,11 @@ class Journal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.close()
 
     def _repair(self, raw: bytes) -> int:

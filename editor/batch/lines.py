@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from editor.batch.columns import COLUMNS, unknown_columns
-from editor.batch.errors import Problem
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
+from .columns import COLUMNS, unknown_columns
+from .errors import Problem
 
 _LONGEST_LINE = 1_000_000  # bytes
 
@@ -78,7 +78,7 @@ def read_csv(raw: bytes) -> Lines:
             yield from ((line, Problem(words, line=line)) for words in wrong)
             if set(wrong) - set(unknown_columns(headings)):
                 return  # it is not known what the cells are
-        elif len(cells) > len(headings) and any(cells[len(headings):]):  # fmt: skip
+        elif len(cells) > len(headings) and any(cells[len(headings) :]):
             words = f"{len(cells)} cells under {len(headings)} headings; put quotes around text "
             yield line, Problem(f"{words}that holds {delimiter!r}", 0)
         else:

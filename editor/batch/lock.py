@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
 
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
 
@@ -70,9 +70,11 @@ class FolderLock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         # Not removed: another process may have the file open and wait for its lock. A full disk
         # must not hide what went wrong before.
         with contextlib.suppress(OSError):
@@ -96,8 +98,14 @@ class FolderLock:
                 f"the run before (process {owner.get('pid', '?')}, begun {owner.get('since', '?')})"
                 " did not end by itself"
             )
-        self._write({"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid()),
-                     "since": time.strftime("%Y-%m-%d %H:%M:%S")})  # fmt: skip
+        self._write(
+            {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "born": _born(os.getpid()),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            }
+        )
 
     def _owner(self) -> dict[str, Any]:
         """What the last owner wrote; empty where it gave the lock back."""

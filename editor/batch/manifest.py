@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editor.batch.columns import OPTIONS
-from editor.batch.errors import ManifestError, Problem
-from editor.batch.folders import PICTURES, folder_names, list_pictures, passed_over
-from editor.batch.lines import Lines, read_csv, read_jsonl
-from editor.batch.rows import Named, Row, named_in, read_row
-from editor.errors import GroundbrushError, one_line
-from editor.files import as_path, open_regular
+from ..errors import GroundbrushError, one_line
+from ..files import as_path, open_regular
+from .columns import OPTIONS
+from .errors import ManifestError, Problem
+from .folders import PICTURES, folder_names, list_pictures, passed_over
+from .lines import Lines, read_csv, read_jsonl
+from .rows import Named, Row, named_in, read_row
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000
@@ -104,8 +104,13 @@ def read_manifest(
         )
     folder = _real_folder(path.parent if root is None else root)
     reader = read_jsonl if suffix in _JSONL else read_csv
-    return _collect(Manifest(path, folder), reader(raw), text=suffix in _CSV,
-                    defaults=defaults or {}, refuse=refuse)  # fmt: skip
+    return _collect(
+        Manifest(path, folder),
+        reader(raw),
+        text=suffix in _CSV,
+        defaults=defaults or {},
+        refuse=refuse,
+    )
 
 
 def read_folder(
@@ -167,8 +172,13 @@ def read_folder(
     ]
     real_root = folder if root is None else _real_folder(root)
     problems = tuple(Problem(words) for words in wrong)
-    return _collect(Manifest(Path(path), real_root, (), problems, notes), lines, text=False,
-                    defaults=how, refuse=refuse)  # fmt: skip
+    return _collect(
+        Manifest(Path(path), real_root, (), problems, notes),
+        lines,
+        text=False,
+        defaults=how,
+        refuse=refuse,
+    )
 
 
 def inside(root: Path, given: str, what: str = "image") -> Path:
@@ -218,8 +228,10 @@ class _Reading:
         if given.name is not None:
             earlier = self.names.setdefault(given.name.casefold(), number)
             if earlier != number:
-                wrong.append(f"its files would be called {given.name!r} as those of row {earlier}; "
-                             "give another id")  # fmt: skip
+                wrong.append(
+                    f"its files would be called {given.name!r} as those of row {earlier}; "
+                    "give another id"
+                )
         return row, wrong
 
     def _mask(self, given: str) -> tuple[str | None, list[str]]:

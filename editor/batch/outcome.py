@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from editor.batch.rows import Row
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
+from .rows import Row
 
 if TYPE_CHECKING:
-    from grounding.result import Grounding
+    from ...grounding.result import Grounding
 
 STATUSES = ("done", "absent", "held", "skipped", "failed", "waiting")
 """``done``; ``absent``: not in the picture; ``held``: not plainly found, a person is to look;
@@ -25,10 +25,20 @@ _QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)"""
 _BRACKETED = re.compile(r"\s?\([^()]*\)")
 _NUMBER = re.compile(r"\b\d[\d,.]*(?:x\d+)?\b")
 _EMPTY: Result = {
-    "reason": None, "found": None, "score": None, "box": None, "candidates": [], "checks": {},
-    "notes": [], "files": {}, "recipe": None, "segments": None, "steps": None,
-    "error": None, "seconds": {},
-}  # fmt: skip
+    "reason": None,
+    "found": None,
+    "score": None,
+    "box": None,
+    "candidates": [],
+    "checks": {},
+    "notes": [],
+    "files": {},
+    "recipe": None,
+    "segments": None,
+    "steps": None,
+    "error": None,
+    "seconds": {},
+}
 
 
 def result_of(row: Row, status: str, **facts: Any) -> Result:
@@ -48,8 +58,15 @@ def result_of(row: Row, status: str, **facts: Any) -> Result:
     unknown = set(facts) - set(_EMPTY)
     if status not in STATUSES or unknown:
         raise ValueError(f"status {status!r}, facts {sorted(unknown)}")
-    about = {"row": row.number, "id": row.name, "image": row.image, "action": row.action,
-             "words": row.words, "paint": row.paint, "status": status}  # fmt: skip
+    about = {
+        "row": row.number,
+        "id": row.name,
+        "image": row.image,
+        "action": row.action,
+        "words": row.words,
+        "paint": row.paint,
+        "status": status,
+    }
     return {**about, **copy.deepcopy(_EMPTY), **facts}
 
 
@@ -58,8 +75,9 @@ def failure(row: Row, stage: str, error: BaseException) -> Result:
     kind, words = type(error).__name__, one_line(error)
     if not isinstance(error, GroundbrushError):
         words = f"{kind}: {words}" if words != kind else kind
-    return result_of(row, "failed", error={"stage": stage, "kind": kind, "message": words},
-                     reason=words)  # fmt: skip
+    return result_of(
+        row, "failed", error={"stage": stage, "kind": kind, "message": words}, reason=words
+    )
 
 
 @dataclass(frozen=True)

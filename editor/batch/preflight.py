@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.batch.errors import ManifestError, Problem, refusals
-from editor.batch.manifest import Manifest
-from editor.batch.rows import APPLY, EDIT, REMOVE, Row, digest
-from editor.batch.state import is_own
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError
+from .errors import ManifestError, Problem, refusals
+from .manifest import Manifest
+from .rows import APPLY, EDIT, REMOVE, Row, digest
+from .state import is_own
 
 if TYPE_CHECKING:
-    from editor.api import Editor
+    from ..api import Editor
 
 
 def check_rows(editor: Editor, manifest: Manifest, rows: Iterable[Row], out: Path) -> None:
@@ -90,8 +90,10 @@ def check_out(out: Path) -> None:
 def _taken(manifest: Manifest, row: Row, folder: Path) -> Iterator[str]:
     """Files of a row that a result in the output folder could overwrite."""
     mask = None if row.mask is None else partial(manifest.mask, row)
-    for what, given, find in (("image", row.image, partial(manifest.picture, row)),
-                              ("mask", row.mask, mask)):  # fmt: skip
+    for what, given, find in (
+        ("image", row.image, partial(manifest.picture, row)),
+        ("mask", row.mask, mask),
+    ):
         try:
             own = find is not None and is_own(find(), folder)
         except GroundbrushError:  # told when it was read
@@ -112,8 +114,8 @@ def _wrong(editor: Editor, row: Row) -> list[str]:
 
 
 def _bad_sentence(editor: Editor, row: Row) -> list[str]:
-    from editor.apply import check_ready
-    from editor.plan.reader import read_plan
+    from ..plan.apply import check_ready
+    from ..plan.reader import read_plan
 
     settings = {"action": EDIT, "settings": row.options.get("settings", {})}
     wrong = _bad_settings(editor, settings)
@@ -127,11 +129,13 @@ def _bad_sentence(editor: Editor, row: Row) -> list[str]:
 
 def _bad_settings(editor: Editor, request: Mapping[str, Any]) -> list[str]:
     """What is wrong with each setting by itself, or else with all of them together."""
-    from editor.painting import settings_for
+    from ..editing.pipeline import settings_for
 
     alone = [{name: value} for name, value in request["settings"].items()]
-    together, *each = (partial(settings_for, editor, {**request, "settings": settings})
-                       for settings in (request["settings"], *alone))  # fmt: skip
+    together, *each = (
+        partial(settings_for, editor, {**request, "settings": settings})
+        for settings in (request["settings"], *alone)
+    )
     wrong = refusals([together])
     return wrong and (refusals(each) or wrong)
 

@@ -73,9 +73,11 @@ class Ticker:
     """
 
     def __init__(
-        self, stream: TextIO | None = None, every: float = 30.0,
+        self,
+        stream: TextIO | None = None,
+        every: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._every, self._clock = (0.2 if self._terminal else every), clock

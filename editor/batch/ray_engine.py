@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
-from editor.batch.engine import (
+from ..errors import GroundbrushError
+from ..workers.pool import Unit, Work
+from ..workers.ray_pool import RayPool
+from .engine import (
     TO_FIND,
     Done,
     Load,
@@ -19,13 +22,10 @@ from editor.batch.engine import (
     to_paint,
     try_picture_facts,
 )
-from editor.batch.errors import BatchStopped
-from editor.batch.outcome import Result, failure
-from editor.batch.state import own_files, sweep
-from editor.batch.work import Place
-from editor.errors import GroundbrushError
-from editor.pools import Unit, Work
-from editor.ray_pool import RayPool
+from .errors import BatchStopped
+from .outcome import Result, failure
+from .state import own_files, sweep
+from .work import Place
 
 _TOGETHER = 16  # phrases of one picture that one worker takes, to encode the picture once
 
@@ -44,7 +44,7 @@ class RayEngine:
     place
         Where to read and write: on storage that every machine has under the same path.
     workers, device
-        As for :func:`editor.ray_pool.share`.
+        As for :func:`editor.workers.ray_pool.share`.
     """
 
     def __init__(
@@ -52,9 +52,8 @@ class RayEngine:
     ) -> None:
         self._load = load
         self._place = dataclasses.replace(
-            place, root=place.root.absolute(), out=place.out.absolute(),
-            work=place.work.absolute(),
-        )  # fmt: skip
+            place, root=place.root.absolute(), out=place.out.absolute(), work=place.work.absolute()
+        )
         self._pool = RayPool(self._place.work / "ray", workers=workers, device=device)
 
     @property
@@ -82,8 +81,7 @@ class RayEngine:
     def _map(
         self, stage: str, make: Callable[[], Work], groups: Sequence[Sequence[Task]]
     ) -> Iterator[Done]:
-        units = [[Unit(f"row {t.row.number} ({t.row.name})", t) for t in group]
-                 for group in groups]  # fmt: skip
+        units = [[Unit(f"row {t.row.number} ({t.row.name})", t) for t in group] for group in groups]
         told = len(self.notes)
         try:
             with contextlib.closing(self._pool.map(make, units)) as answers:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from editor.batch.outcome import STATUSES, Result
-from editor.files import atomic_write
+from ..files import atomic_write
+from .outcome import STATUSES, Result
 
 _STYLE = """
 :root{color-scheme:light dark;font:15px/1.45 system-ui,sans-serif;--line:#8884}
@@ -162,8 +162,10 @@ def _facts(result: Result) -> list[str]:
     if reason.startswith("score "):  # it names the score itself
         score = str(result["found"])
     told = [": ".join(filter(None, (score, reason)))] if score or reason else []
-    told += [f"candidate {k}: box {', '.join(f'{v:g}' for v in c['box'])}, score {c['score']:.2f}"
-             for k, c in enumerate(result["candidates"])]  # fmt: skip
+    told += [
+        f"candidate {k}: box {', '.join(f'{v:g}' for v in c['box'])}, score {c['score']:.2f}"
+        for k, c in enumerate(result["candidates"])
+    ]
     if result["checks"]:
         told.append("checks: " + " · ".join(map(_check, result["checks"].items())))
     told += result["notes"]

@@ -13,15 +13,19 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from editor.batch.columns import OPTIONS, PLACES, WORDS, plain_values
-from editor.batch.errors import refusals
-from editor.errors import GroundbrushError
-from editor.files import safe_name
-from editor.recipe import check_words, make_request
+from ..errors import GroundbrushError
+from ..files import safe_name
+from ..request import check_words, make_request
+from .columns import OPTIONS, PLACES, WORDS, plain_values
+from .errors import refusals
 
 GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
-    "ground", "ground-all", "edit", "remove", "apply",
-)  # fmt: skip
+    "ground",
+    "ground-all",
+    "edit",
+    "remove",
+    "apply",
+)
 GATES = ("skip", "hold", "paint")
 _OF_APPLY = ("seed", "settings", "gate")
 
@@ -96,8 +100,11 @@ class Row:
         `mask` is the content of the row's, encoded; without it, one pixel stands for it.
         """
         removing = self.action == REMOVE
-        given = {"check": removing, "retries": 3 if removing and self.checked else 0,
-                 **self.options}  # fmt: skip
+        given = {
+            "check": removing,
+            "retries": 3 if removing and self.checked else 0,
+            **self.options,
+        }
         if self.mask is not None:
             given["mask"] = mask or {"size": [1, 1], "bits": "eNprAAAAgQCB"}
         return make_request(self.action, find=self.words or None, paint=self.paint, **given)
@@ -196,8 +203,9 @@ def named_in(values: Mapping[str, Any], number: int, *, text: bool = False) -> N
     Named(image='a.png', mask=None, name='kitchen')
     """
     plain, _ = plain_values(values, text=text)
-    image, mask = (v if isinstance(v := plain.get(n), str) and v.strip() else None
-                   for n in ("image", "mask"))  # fmt: skip
+    image, mask = (
+        v if isinstance(v := plain.get(n), str) and v.strip() else None for n in ("image", "mask")
+    )
     try:
         return Named(image, mask, _read_name(plain, number)["name"])
     except GroundbrushError:
@@ -228,7 +236,7 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
     elif set(said) == {"find", "remove"} and said["remove"] is True:
         action, words = REMOVE, said["find"]
     elif len(said) == 1 and "paint" not in said and said.get("remove") is not True:
-        (column, words), = said.items()  # fmt: skip
+        ((column, words),) = said.items()
         action = {"remove": REMOVE, "apply": APPLY, "ground_all": GROUND_ALL}[column]
     else:
         raise GroundbrushError(
@@ -250,15 +258,21 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
 def _bad_words(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with each column of words by itself."""
     given = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
-    return refusals(partial(check_words, name, value) for name, value in given.items()
-                    if not (name == "remove" and value is True))  # fmt: skip
+    return refusals(
+        partial(check_words, name, value)
+        for name, value in given.items()
+        if not (name == "remove" and value is True)
+    )
 
 
 def _tidied(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Parts with the white space of their words tidied."""
     paint = parts["paint"]
-    return {**parts, "words": " ".join((parts["words"] or "").split()),
-            "paint": None if paint is None else " ".join(paint.split())}  # fmt: skip
+    return {
+        **parts,
+        "words": " ".join((parts["words"] or "").split()),
+        "paint": None if paint is None else " ".join(paint.split()),
+    }
 
 
 def _read_place(values: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -294,8 +308,9 @@ def _read_options(
     Where it is not known what the row does, none is out of place.
     """
     every = (*PLACES, *OPTIONS)
-    allowed = every if action is None else {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(
-        action, ())  # fmt: skip
+    allowed = (
+        every if action is None else {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(action, ())
+    )
     given = {name: values[name] for name in every if name in values}
     wrong = [
         f"{name} is given for {action}, which has no use for it; leave it empty"
@@ -318,8 +333,9 @@ def _read_options(
 def _bad_options(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with each option by itself."""
     request = partial(make_request, REMOVE, find="checked here", paint=None)
-    return refusals(partial(request, **{name: value}) for name, value in options.items()
-                    if name != "gate")  # fmt: skip
+    return refusals(
+        partial(request, **{name: value}) for name, value in options.items() if name != "gate"
+    )
 
 
 def _bad_request(row: Row) -> list[str]:
@@ -327,8 +343,9 @@ def _bad_request(row: Row) -> list[str]:
     if row.action in (EDIT, REMOVE):
         wrong = refusals([row.request])
     elif row.action == APPLY:
-        wrong = refusals([partial(make_request, REMOVE, find="checked here", paint=None,
-                                  **row.options)])  # fmt: skip
+        wrong = refusals(
+            [partial(make_request, REMOVE, find="checked here", paint=None, **row.options)]
+        )
     else:
         return []
     return wrong and (_bad_options(row.options) or wrong)

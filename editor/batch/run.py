@@ -17,21 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from editor.batch.engine import Engine, Load, LocalEngine, Task
-from editor.batch.errors import BatchStopped, Problem, refusals, stops_everything
-from editor.batch.inspection import inspect_rows
-from editor.batch.journal import Journal, decode
-from editor.batch.lock import FolderLock
-from editor.batch.manifest import Manifest
-from editor.batch.outcome import Reason, Reasons, Result, failure, result_of
-from editor.batch.preflight import check_out, check_rows, refuse, row_problems
-from editor.batch.progress import OnProgress, Progress
-from editor.batch.review import write_review
-from editor.batch.rows import GATES, Row
-from editor.batch.state import State, own_files, preset_digest, sweep
-from editor.batch.work import Place, finish_found, passes
-from editor.errors import GroundbrushError, one_line
-from editor.files import as_path, atomic_write
+from ..errors import GroundbrushError, one_line
+from ..files import as_path, atomic_write
+from .engine import Engine, Load, LocalEngine, Task
+from .errors import BatchStopped, Problem, refusals, stops_everything
+from .inspection import inspect_rows
+from .journal import Journal, decode
+from .lock import FolderLock
+from .manifest import Manifest
+from .outcome import Reason, Reasons, Result, failure, result_of
+from .preflight import check_out, check_rows, refuse, row_problems
+from .progress import OnProgress, Progress
+from .review import write_review
+from .rows import GATES, Row
+from .state import State, own_files, preset_digest, sweep
+from .work import Place, finish_found, passes
 
 WORK = ".batch"
 """Folder in the output folder of what is kept between runs."""
@@ -80,8 +80,7 @@ class Job:
     @property
     def place(self) -> Place:
         """Where it reads and writes."""
-        return Place(self.manifest.root, self.out, self.out / WORK, self.suffix,
-                     self.gate)  # fmt: skip
+        return Place(self.manifest.root, self.out, self.out / WORK, self.suffix, self.gate)
 
 
 @dataclass(frozen=True)
@@ -136,11 +135,7 @@ class Outlook:
 
 
 def run_batch(
-    job: Job,
-    load: Load,
-    *,
-    on_progress: OnProgress | None = None,
-    engine: MakeEngine = LocalEngine,
+    job: Job, load: Load, *, on_progress: OnProgress | None = None, engine: MakeEngine = LocalEngine
 ) -> BatchReport:
     """Do a batch, or go on with one.
 
@@ -188,8 +183,15 @@ def run_batch(
         journal.records.clear()
         left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
         check_rows(editor, job.manifest, left, job.out)
-        journal.append({"event": "run", "version": 1, "preset": editor.preset.name,
-                        "rows": len(job.manifest.rows), "left": len(left)})  # fmt: skip
+        journal.append(
+            {
+                "event": "run",
+                "version": 1,
+                "preset": editor.preset.name,
+                "rows": len(job.manifest.rows),
+                "left": len(left),
+            }
+        )
         crew = engine(load, place)
         run = _Run(job, state, journal, crew, on_progress, existing)
         try:
@@ -201,9 +203,15 @@ def run_batch(
                 _publish(job, state)
             raise
         counts, reasons = _publish(job, state)
-        return BatchReport(counts, len(left), job.out / RESULTS, job.out / REVIEW_SHEET,
-                           (*notes, *crew.notes), time.perf_counter() - started,
-                           reasons)  # fmt: skip
+        return BatchReport(
+            counts,
+            len(left),
+            job.out / RESULTS,
+            job.out / REVIEW_SHEET,
+            (*notes, *crew.notes),
+            time.perf_counter() - started,
+            reasons,
+        )
 
 
 def examine(job: Job, load: Load, *, on_progress: OnProgress | None = None) -> Outlook:
@@ -230,15 +238,23 @@ def examine(job: Job, load: Load, *, on_progress: OnProgress | None = None) -> O
     if job.resume or job.retry_failed:
         state.take(records)
     left = [row for row in manifest.rows if not state.finished(manifest, row)]
-    unusable = refusals([partial(check_out, job.out),
-                         partial(_check_free, job, bool(records), own_files(job.out))])  # fmt: skip
+    unusable = refusals(
+        [partial(check_out, job.out), partial(_check_free, job, bool(records), own_files(job.out))]
+    )
     seen = inspect_rows(editor, manifest, left, job.suffix, on_progress)
-    refuse(manifest, [*map(Problem, unusable), *row_problems(editor, manifest, left, job.out),
-                      *seen.problems])  # fmt: skip
-    keys = {state.key(row) for row in left
-            if row.grounds and state.grounding(manifest, row) is None}  # fmt: skip
-    return Outlook(Counter(row.action for row in left), len(manifest.rows) - len(left), len(keys),
-                   (*manifest.notes, *seen.notes))  # fmt: skip
+    refuse(
+        manifest,
+        [*map(Problem, unusable), *row_problems(editor, manifest, left, job.out), *seen.problems],
+    )
+    keys = {
+        state.key(row) for row in left if row.grounds and state.grounding(manifest, row) is None
+    }
+    return Outlook(
+        Counter(row.action for row in left),
+        len(manifest.rows) - len(left),
+        len(keys),
+        (*manifest.notes, *seen.notes),
+    )
 
 
 def _kept(job: Job) -> list[dict[str, Any]]:
@@ -386,6 +402,10 @@ def _publish(job: Job, state: State) -> tuple[Counter[str], tuple[Reason, ...]]:
             file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
 
     atomic_write(job.out / RESULTS, write)
-    write_review(job.out / REVIEW_SHEET, os.path.basename(str(job.manifest.source)),
-                 state.results(job.manifest), counts)  # fmt: skip
+    write_review(
+        job.out / REVIEW_SHEET,
+        os.path.basename(str(job.manifest.source)),
+        state.results(job.manifest),
+        counts,
+    )
     return counts, reasons.all()

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editor.batch.manifest import Manifest
-from editor.batch.outcome import Result, result_of
-from editor.batch.rows import Row, digest
-from editor.batch.store import load_grounding
-from editor.batch.work import REVIEW, Place, same_picture
-from editor.errors import GroundbrushError
-from editor.presets import Preset
+from ..errors import GroundbrushError
+from ..models.presets import Preset
+from .manifest import Manifest
+from .outcome import Result, result_of
+from .rows import Row, digest
+from .store import load_grounding
+from .work import REVIEW, Place, same_picture
 
 _ENDINGS = r"(?:edited(?:-\d+)?|applied|steps|plan|mask|panoptic|before|found|after)\.\w+"
 _OURS = re.compile(rf"([^.]+)\.{_ENDINGS}")
@@ -114,11 +114,15 @@ class State:
         """The journal's record of a row's result."""
         names = result["files"].values()
         return {
-            "event": "row", "name": row.name, "fingerprint": self.fingerprint(row),
-            "gate": row.gate or self.place.gate, "status": result["status"], "picture": picture,
+            "event": "row",
+            "name": row.name,
+            "fingerprint": self.fingerprint(row),
+            "gate": row.gate or self.place.gate,
+            "status": result["status"],
+            "picture": picture,
             "files": {name: (self.place.out / name).stat().st_size for name in names},
             "result": result,
-        }  # fmt: skip
+        }
 
     def results(self, manifest: Manifest) -> Iterator[Result]:
         """Every row's result in the manifest's order; rows without one are waiting."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editor.errors import GroundbrushError, one_line
-from editor.files import atomic_write
+from ..errors import GroundbrushError, one_line
+from ..files import atomic_write
 
 if TYPE_CHECKING:
-    from grounding.result import Grounding
+    from ...grounding.result import Grounding
 
 _LARGEST = 1 << 31  # bits of one mask
 _PLAIN = ("phrase", "status", "reason", "box", "score", "heads", "region", "presence", "timings")
@@ -25,7 +25,7 @@ def save_grounding(
 ) -> None:
     """Write a grounding so that :func:`load_grounding` gives back the same one.
 
-    `spares` are what `editor.painting.find_spares` found beside it, for :func:`load_spares`.
+    `spares` are what `editor.editing.pipeline.find_spares` found beside it, for :func:`load_spares`.
     """
     facts = {name: _plain(getattr(found, name)) for name in _PLAIN}
     facts["size"] = list(found.mask.shape)
@@ -52,7 +52,7 @@ def load_grounding(path: Path) -> Grounding:
     GroundbrushError
         When it is not there or not whole.
     """
-    from grounding.result import Candidate, Grounding
+    from ...grounding.result import Candidate, Grounding
 
     try:
         content = io.BytesIO(path.read_bytes())  # given a path, numpy leaves damaged files open
@@ -60,17 +60,21 @@ def load_grounding(path: Path) -> Grounding:
             facts = json.loads(arrays["facts"].tobytes())
             mask = _unpack(arrays["mask"], facts.pop("size"))
             candidates = tuple(
-                Candidate(tuple(c["box"]), c["score"],
-                          _unpack(arrays[f"candidate{k}"], c["size"]))
+                Candidate(tuple(c["box"]), c["score"], _unpack(arrays[f"candidate{k}"], c["size"]))
                 for k, c in enumerate(facts.pop("candidates"))
-            )  # fmt: skip
+            )
             facts.pop("spares", None)
             heads = tuple(tuple(pair) for pair in facts.pop("heads"))
             box = None if (b := facts.pop("box")) is None else tuple(b)
             return Grounding(
-                mask=mask, candidates=candidates, heads=heads, box=box,
-                region=tuple(facts.pop("region")), token_map=arrays["token_map"], **facts,
-            )  # fmt: skip
+                mask=mask,
+                candidates=candidates,
+                heads=heads,
+                box=box,
+                region=tuple(facts.pop("region")),
+                token_map=arrays["token_map"],
+                **facts,
+            )
     except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
         raise _unreadable(path, error) from error
 

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from editor.batch.manifest import inside
-from editor.batch.outcome import Result, gate, grounding_facts, result_of
-from editor.batch.rows import APPLY, GROUND, GROUND_ALL, Row
-from editor.batch.store import load_grounding, load_spares, save_grounding
-from editor.errors import GroundbrushError, one_line
-from editor.files import atomic_write
-from editor.images import Picture, open_picture
+from ..errors import GroundbrushError, one_line
+from ..files import atomic_write
+from ..pictures.picture import Picture, open_picture
+from .manifest import inside
+from .outcome import Result, gate, grounding_facts, result_of
+from .rows import APPLY, GROUND, GROUND_ALL, Row
+from .store import load_grounding, load_spares, save_grounding
 
 if TYPE_CHECKING:
-    from editor.api import Editor
-    from editor.edit import Edit
-    from grounding.result import Grounding
-    from multiobject import PanopticGrounding
+    from ...grounding.result import Grounding
+    from ...multiobject import PanopticGrounding
+    from ..api import Editor
+    from ..editing.result import Edit
 
 REVIEW = "review"
 """Folder of the small pictures that the review sheet shows."""
@@ -129,8 +129,14 @@ def finish_found(place: Place, row: Row, key: str, facts: Mapping[str, Any], sta
     except BaseException:
         files.remove()
         raise
-    return result_of(row, status, files=files.names, notes=list(picture.notes),
-                     seconds={"find": facts["seconds"]}, **_of(facts))  # fmt: skip
+    return result_of(
+        row,
+        status,
+        files=files.names,
+        notes=list(picture.notes),
+        seconds={"find": facts["seconds"]},
+        **_of(facts),
+    )
 
 
 def paint_row(
@@ -177,7 +183,7 @@ def paint_row(
 def _edit(
     editor: Editor, files: RowFiles, picture: Picture, kept: Path, facts: Mapping[str, Any]
 ) -> Result:
-    from editor.painting import Callbacks
+    from ..editing.pipeline import Callbacks
 
     row, found = files.row, load_grounding(kept)
     edit = editor._paint(picture, row.request(), Callbacks(), found, load_spares(kept))
@@ -188,7 +194,7 @@ def _edit(
 
 def _edit_placed(editor: Editor, files: RowFiles, picture: Picture) -> Result:
     """An edit whose place a box or a mask says."""
-    from editor.painting import Callbacks
+    from ..editing.pipeline import Callbacks
 
     row = files.row
     edit = editor._paint(picture, row.request(_row_mask(files.place, row, picture)), Callbacks())
@@ -200,7 +206,7 @@ def _edit_placed(editor: Editor, files: RowFiles, picture: Picture) -> Result:
 
 def _row_mask(place: Place, row: Row, picture: Picture) -> dict[str, Any] | None:
     """A row's mask as recipes have it."""
-    from editor.mask_source import encode_mask, read_mask
+    from ..masks.source import encode_mask, read_mask
 
     if row.mask is None:
         return None
@@ -217,32 +223,44 @@ def _edited(files: RowFiles, edit: Edit, told: dict[str, Any]) -> Result:
     """Save every variant; the result."""
     row, told = files.row, {**told, "recipe": edit.recipe()}
     if not edit.done:
-        return result_of(row, "absent", **{**told, "reason": edit.notes[-1]}, files=files.names,
-                         notes=list(edit.notes))  # fmt: skip
+        return result_of(
+            row,
+            "absent",
+            **{**told, "reason": edit.notes[-1]},
+            files=files.names,
+            notes=list(edit.notes),
+        )
     notes = [*edit.notes]
     for k, variant in enumerate(edit.variants):
         kind, more = ("result", "") if k == 0 else (f"variant {k}", f"-{variant.seed}")
         notes += edit.save(files.path(kind, f"edited{more}.{files.place.suffix}"), k)
     files.thumb("after", edit.image)
-    return result_of(row, "done", **told, files=files.names, notes=list(dict.fromkeys(notes)),
-                     checks=dict(edit.checks))  # fmt: skip
+    return result_of(
+        row,
+        "done",
+        **told,
+        files=files.names,
+        notes=list(dict.fromkeys(notes)),
+        checks=dict(edit.checks),
+    )
 
 
 def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Result:
-    from editor.apply import save_applied
-    from editor.plan.reader import read_plan
+    from ..plan.apply import save_applied
+    from ..plan.reader import read_plan
 
     row = files.row
     plan = read_plan(row.words)
-    edits = editor.apply(picture, plan, seed=row.options.get("seed", 0),
-                         settings=row.options.get("settings"))  # fmt: skip
+    edits = editor.apply(
+        picture, plan, seed=row.options.get("seed", 0), settings=row.options.get("settings")
+    )
     worst, status = _worst(files.place, row, edits)
     told: dict[str, Any] = {
         "recipe": [edit.recipe() for edit in edits],
         "checks": {"preserved": all(edit.checks.get("preserved", True) for edit in edits)},
         "steps": [_step(edit) for edit in edits],
         **worst,
-    }  # fmt: skip
+    }
     files.thumb("before", picture.pixels)
     if status in ("absent", "skipped"):
         return result_of(row, status, **told, files=files.names)
@@ -264,9 +282,13 @@ def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Result:
 def _step(edit: Edit) -> dict[str, Any]:
     """One edit of a sentence, as plain values."""
     found = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    return {"find": edit.request["find"], "paint": edit.request["paint"], "done": edit.done,
-            "reason": "" if edit.done else edit.notes[-1],
-            **{name: found.get(name) for name in ("found", "score", "box")}}  # fmt: skip
+    return {
+        "find": edit.request["find"],
+        "paint": edit.request["paint"],
+        "done": edit.done,
+        "reason": "" if edit.done else edit.notes[-1],
+        **{name: found.get(name) for name in ("found", "score", "box")},
+    }
 
 
 def _worst(place: Place, row: Row, edits: list[Edit]) -> tuple[dict[str, Any], str | None]:
@@ -290,7 +312,7 @@ def _worst(place: Place, row: Row, edits: list[Edit]) -> tuple[dict[str, Any], s
 
 
 def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> Result:
-    from editor.overlay_all import draw_segments
+    from ..pictures.panoptic_overlay import draw_segments
 
     found: PanopticGrounding = editor.ground_all(picture, files.row.words)
     made = found.to_coco_panoptic(file_name=Path(files.row.image).name)
@@ -303,15 +325,25 @@ def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> Result:
     scores = [round(float(segment.score), 4) for segment in found.found]
     told = [f"{s.phrase}: {s.status}" for s in found.segments]
     return result_of(
-        files.row, "done" if scores else "absent", files=files.names, notes=list(picture.notes),
-        score=min(scores, default=None), found="found" if scores else "absent",
+        files.row,
+        "done" if scores else "absent",
+        files=files.names,
+        notes=list(picture.notes),
+        score=min(scores, default=None),
+        found="found" if scores else "absent",
         reason="; ".join(told) or "the sentence names nothing that could be pointed at",
         segments=[
-            {"phrase": s.phrase, "status": s.status, "score": round(float(s.score), 4),
-             "ids": list(s.ids), "area": int(s.mask.sum())}
+            {
+                "phrase": s.phrase,
+                "status": s.status,
+                "score": round(float(s.score), 4),
+                "ids": list(s.ids),
+                "area": int(s.mask.sum()),
+            }
             for s in found.segments
-        ], seconds={},
-    )  # fmt: skip
+        ],
+        seconds={},
+    )
 
 
 def picture_facts(path: Path) -> dict[str, Any]:
@@ -356,8 +388,8 @@ def _show_found(
     files: RowFiles, picture: Picture, found: Grounding, candidate: int | None = None
 ) -> None:
     """The mask, and the two small pictures of before and of what was found."""
-    from editor.overlay import draw_grounding
-    from editor.place import chosen_mask
+    from ..editing.region import chosen_mask
+    from ..pictures.overlay import draw_grounding
 
     if candidate is not None:
         mask = chosen_mask(found, candidate)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
 
-MODULE, NARRATIVES = "miniature.calibration", "miniature.narratives"
+MODULE, NARRATIVES = "groundbrush.miniature.calibration", "groundbrush.miniature.narratives"
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 400
 

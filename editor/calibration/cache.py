@@ -8,19 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.calibration.bundled import bundled_scenes, cache_folder
-from editor.calibration.measure import Store, measure_pairs
-from editor.calibration.result import Calibration, Head
-from editor.calibration.samples import draw_pairs, read_data
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import translate
-from editor.files import atomic_write, safe_name
-from editor.presets import Preset
-from grounding import LocalizationHeads
-from grounding.errors import GroundingError
+from ...grounding import LocalizationHeads
+from ...grounding.errors import GroundingError
+from ..errors import translate
+from ..files import atomic_write, safe_name
+from ..models.presets import Preset
+from .bundled import bundled_scenes, cache_folder
+from .measure import Store, measure_pairs
+from .result import Calibration, Head
+from .samples import draw_pairs, read_data
+from .settings import CalibrationSettings
 
 if TYPE_CHECKING:
-    from grounding.lvlm import LVLM
+    from ...grounding.attention.model import LVLM
 
 FIRST_USE = {"samples": 200, "trials": 5}
 """Fewer pairs than the paper's: enough to settle the heads, and minutes less to wait."""
@@ -87,9 +87,13 @@ def _kept(file: Path) -> LocalizationHeads | None:
 
 def _key(preset: Preset, settings: CalibrationSettings, data: Path | None) -> str:
     """What the heads depend on, in twelve letters."""
-    from editor.evaluation.job import weights_mark
+    from ..evaluation.job import weights_mark
 
     spec = {k: v for k, v in preset.lvlm.items() if k not in ("heads", "provenance", "full")}
-    facts: list[Any] = [spec, weights_mark(preset.path("lvlm")), repr(settings),
-                        str(data.resolve()) if data else None]  # fmt: skip
+    facts: list[Any] = [
+        spec,
+        weights_mark(preset.path("lvlm")),
+        repr(settings),
+        str(data.resolve()) if data else None,
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.calibration.result import Calibration
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError
+from .result import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +29,12 @@ def attention_sum_curve(found: Calibration) -> Figure:
     curve = sums[skip:].ravel()[order]
     axes.plot(curve, color=LINE)
     axes.axhline(found.ranking.threshold, color=OTHER, linestyle="--")
-    axes.annotate(f"τ = {found.ranking.threshold:.3f}", (0, found.ranking.threshold),
-                  xytext=(4, 4), textcoords="offset points")  # fmt: skip
+    axes.annotate(
+        f"τ = {found.ranking.threshold:.3f}",
+        (0, found.ranking.threshold),
+        xytext=(4, 4),
+        textcoords="offset points",
+    )
     place = {int(flat): at for at, flat in enumerate(order)}
     chosen = [place[(layer - skip) * sums.shape[1] + head] for layer, head in found.heads]
     # names beside the points would overlap: the chosen heads are neighbours on the curve
@@ -75,8 +79,13 @@ def frequency_and_iou(found: Calibration, min_frequency: float = 0.01) -> Figure
         value = ious[row.layer, row.head]
         axes.plot(rank, value, "o", color=CHOSEN if chosen else OTHER)
         if chosen:
-            axes.annotate(_name(row.layer, row.head), (rank, value), xytext=(4, 4),
-                          textcoords="offset points", color=CHOSEN)  # fmt: skip
+            axes.annotate(
+                _name(row.layer, row.head),
+                (rank, value),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=CHOSEN,
+            )
     rho = found.ranking.agreement(ious, min_frequency)
     told = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}"
     axes.text(0.98, 0.95, told, transform=axes.transAxes, ha="right", va="top")
@@ -91,9 +100,12 @@ def robustness_to_tau(found: Calibration, points: int = 15) -> Figure:
     rows = found.over_tau(np.linspace(0, 0.98 * top, points).tolist())
     axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
     axes.axvline(found.ranking.threshold, color=OTHER, linestyle="--")
-    axes.set(xlabel="τ", ylabel=f"of the {len(found.heads)} heads, still chosen",
-             ylim=(-0.1, len(found.heads) + 0.1),
-             yticks=range(len(found.heads) + 1))  # fmt: skip
+    axes.set(
+        xlabel="τ",
+        ylabel=f"of the {len(found.heads)} heads, still chosen",
+        ylim=(-0.1, len(found.heads) + 0.1),
+        yticks=range(len(found.heads) + 1),
+    )
     _second_axis(axes, [(r[0], r[2]) for r in rows])
     return figure
 
@@ -104,18 +116,29 @@ def robustness_to_samples(found: Calibration, points: int = 8) -> Figure:
     most = len(found.measured)
     counts = sorted({int(n) for n in np.geomspace(min(5, most), most, points)})
     rows = found.over_samples(counts)
-    axes.errorbar([r[0] for r in rows], [r[1] for r in rows], yerr=[r[2] for r in rows],
-                  fmt="o-", color=LINE, capsize=2)  # fmt: skip
-    axes.set(xlabel="pairs", ylabel=f"of the {len(found.heads)} heads, still chosen",
-             ylim=(-0.1, len(found.heads) + 0.3),
-             yticks=range(len(found.heads) + 1))  # fmt: skip
+    axes.errorbar(
+        [r[0] for r in rows],
+        [r[1] for r in rows],
+        yerr=[r[2] for r in rows],
+        fmt="o-",
+        color=LINE,
+        capsize=2,
+    )
+    axes.set(
+        xlabel="pairs",
+        ylabel=f"of the {len(found.heads)} heads, still chosen",
+        ylim=(-0.1, len(found.heads) + 0.3),
+        yticks=range(len(found.heads) + 1),
+    )
     return figure
 
 
 def head_grid(
-    image: NDArray[np.uint8], rows: NDArray[np.floating], phrase: str,
+    image: NDArray[np.uint8],
+    rows: NDArray[np.floating],
+    phrase: str,
     heads: Sequence[tuple[int, int]] = (),
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Every head's map for one phrase, the chosen ones framed, beside the picture (Fig. 1).
 
     Parameters

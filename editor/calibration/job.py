@@ -9,29 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.calibration.bundled import bundled_scenes
-from editor.calibration.figures import all_figures, head_grid
-from editor.calibration.measure import Measured, Store, measure_pairs
-from editor.calibration.report import write_report
-from editor.calibration.result import Calibration
-from editor.calibration.samples import Pair, draw_pairs, read_data
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import GroundbrushError, translate
-from editor.evaluation.ablations import ablation_arms
-from editor.evaluation.arms import Arm
-from editor.evaluation.job import weights_mark
-from editor.files import safe_name
-from editor.images import open_picture
-from editor.models import Models
-from editor.pools import Pool
-from editor.presets import Preset, load_preset, preset_names
-from grounding.errors import GroundingError
-from grounding.families import FAMILIES
+from ...grounding.errors import GroundingError
+from ...grounding.families import FAMILIES
+from ..errors import GroundbrushError, translate
+from ..evaluation.ablations import ablation_arms
+from ..evaluation.arms import Arm
+from ..evaluation.job import weights_mark
+from ..files import safe_name
+from ..models.models import Models
+from ..models.presets import Preset, load_preset, preset_names
+from ..pictures.picture import open_picture
+from ..workers.pool import Pool
+from .bundled import bundled_scenes
+from .figures import all_figures, head_grid
+from .measure import Measured, Store, measure_pairs
+from .report import write_report
+from .result import Calibration
+from .samples import Pair, draw_pairs, read_data
+from .settings import CalibrationSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from grounding.lvlm import LVLM
+    from ...grounding.attention.model import LVLM
 
 LIKE = "llava-1.5-7b"
 
@@ -125,7 +125,7 @@ def run_calibration(
     data
         Pictures with phrases (see `read_data`); None = the bundled scenes.
     device, offline, on_load
-        As for :class:`editor.models.Models`.
+        As for :class:`editor.models.models.Models`.
     fresh
         Measure again what an earlier run has measured.
     figures
@@ -133,7 +133,7 @@ def run_calibration(
     on_pair
         Called with (pairs measured, pairs in all).
     pool
-        Who measures (`editor.pools.open_pool`); None: this process, which has the LVLM anyway.
+        Who measures (`editor.workers.pool.open_pool`); None: this process, which has the LVLM anyway.
 
     Raises
     ------
@@ -153,12 +153,23 @@ def run_calibration(
     if fresh:
         for name in ("measurements.bin", "measurements.json"):
             (out / name).unlink(missing_ok=True)
-    header = {"what": "groundbrush calibration", "data": str(source.resolve()),
-              "lvlm": _spec(changed), **settings.measuring,
-              "weights": weights_mark(preset.path("lvlm"))}  # fmt: skip
+    header = {
+        "what": "groundbrush calibration",
+        "data": str(source.resolve()),
+        "lvlm": _spec(changed),
+        **settings.measuring,
+        "weights": weights_mark(preset.path("lvlm")),
+    }
     store = Store(out, header, lvlm.n_layers, lvlm.n_heads)
-    measured = measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair, pool=pool,
-                             load=None if pool is None else load)  # fmt: skip
+    measured = measure_pairs(
+        lvlm,
+        pairs,
+        settings,
+        store,
+        on_pair=on_pair,
+        pool=pool,
+        load=None if pool is None else load,
+    )
     found = Calibration(measured, settings)
     drawn = _figures(found, lvlm, pairs) if figures else {}
     return Calibrated(found, write_report(found, preset, told, out, drawn))
@@ -193,10 +204,22 @@ def load_measured(folder: Path) -> Measured:
     said = folder / "measurements.json"
     try:
         header = json.loads(said.read_text(encoding="utf-8"))
-        store = Store(folder, {k: v for k, v in header.items() if k not in ("layers", "heads")},
-                      int(header["layers"]), int(header["heads"]))  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError,
-            RecursionError) as error:  # fmt: skip
+        store = Store(
+            folder,
+            {k: v for k, v in header.items() if k not in ("layers", "heads")},
+            int(header["layers"]),
+            int(header["heads"]),
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise GroundbrushError(
             f"{str(folder)!r} holds no measurements; expected the --out folder of `groundbrush "
             "calibrate`"
@@ -231,11 +254,20 @@ def ablations_of(
         measured = load_measured(calibration)
     else:
         measured = run_calibration(
-            preset, out, settings, data=data, device=device, offline=offline, figures=False,
+            preset,
+            out,
+            settings,
+            data=data,
+            device=device,
+            offline=offline,
+            figures=False,
             on_load=on_load,
-        ).found.measured  # fmt: skip
+        ).found.measured
     with translate(GroundingError):
         return ablation_arms(
-            preset.lvlm, measured.heads, lowest=settings.lowest,
-            skip_layers=settings.skip_layers, threshold=settings.threshold,
-        )  # fmt: skip
+            preset.lvlm,
+            measured.heads,
+            lowest=settings.lowest,
+            skip_layers=settings.skip_layers,
+            threshold=settings.threshold,
+        )

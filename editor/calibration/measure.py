@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from editor.calibration.samples import Pair
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import GroundbrushError, one_line, translate
-from editor.files import atomic_write
-from editor.images import open_picture
-from editor.pools import Here, Pool, Unit, Work
-from grounding import HeadMeasurements, attention_sums, phrase_contrast, spatial_entropy
-from grounding.errors import GroundingError
+from ...grounding import HeadMeasurements, attention_sums, phrase_contrast, spatial_entropy
+from ...grounding.errors import GroundingError
+from ..errors import GroundbrushError, one_line, translate
+from ..files import atomic_write
+from ..pictures.picture import open_picture
+from ..workers.pool import Here, Pool, Unit, Work
+from .samples import Pair
+from .settings import CalibrationSettings
 
 if TYPE_CHECKING:
-    from grounding.lvlm import LVLM
+    from ...grounding.attention.model import LVLM
 
 OnPair = Callable[[int, int], None]
 _PAIRS_AT_ONCE = 8
@@ -74,9 +74,13 @@ class Store:
 
     def __init__(self, folder: Path, header: Mapping[str, Any], layers: int, heads: int) -> None:
         self.file = folder / "measurements.bin"
-        self.dtype = np.dtype([("number", "<i4"), ("good", "?"),
-                               *((name, "<f4", (layers, heads))
-                                 for name in ("sums", "entropies", "ious"))])  # fmt: skip
+        self.dtype = np.dtype(
+            [
+                ("number", "<i4"),
+                ("good", "?"),
+                *((name, "<f4", (layers, heads)) for name in ("sums", "entropies", "ious")),
+            ]
+        )
         full = json.loads(json.dumps({**header, "layers": layers, "heads": heads}))
         said = folder / "measurements.json"
         if said.is_file():
@@ -199,16 +203,21 @@ def _measurer(load: Callable[[], LVLM], settings: CalibrationSettings) -> Work:
     def work(pairs: Sequence[Pair]) -> tuple[list[Any], list[str]]:
         reasons: list[str] = []
         found = _measure_picture(lvlm, pairs[0].item.image, pairs, settings, reasons)
-        return [None if values is None else {k: v.tolist() for k, v in values.items()}
-                for _, values in found], reasons  # fmt: skip
+        return [
+            None if values is None else {k: v.tolist() for k, v in values.items()}
+            for _, values in found
+        ], reasons
 
     return work
 
 
 def _measure_picture(
-    lvlm: LVLM, image: Path, pairs: Sequence[Pair], settings: CalibrationSettings,
+    lvlm: LVLM,
+    image: Path,
+    pairs: Sequence[Pair],
+    settings: CalibrationSettings,
     reasons: list[str],
-) -> list[tuple[Pair, dict[str, np.ndarray] | None]]:  # fmt: skip
+) -> list[tuple[Pair, dict[str, np.ndarray] | None]]:
     try:
         with translate(GroundingError):
             pixels = open_picture(image).pixels
@@ -224,9 +233,12 @@ def _measure_picture(
 
 
 def _measure_some(
-    lvlm: LVLM, encoded: Any, pairs: Sequence[Pair], settings: CalibrationSettings,
+    lvlm: LVLM,
+    encoded: Any,
+    pairs: Sequence[Pair],
+    settings: CalibrationSettings,
     reasons: list[str],
-) -> list[tuple[Pair, dict[str, np.ndarray] | None]]:  # fmt: skip
+) -> list[tuple[Pair, dict[str, np.ndarray] | None]]:
     """Pairs of one picture in one forward; each alone where one of them cannot be measured."""
     asked = [[p for p in (pair.item.phrase, pair.other) if p is not None] for pair in pairs]
     try:
@@ -240,8 +252,9 @@ def _measure_some(
         if len(pairs) == 1:
             reasons.append(one_line(error))
             return [(pairs[0], None)]
-    return [one for pair in pairs
-            for one in _measure_some(lvlm, encoded, [pair], settings, reasons)]  # fmt: skip
+    return [
+        one for pair in pairs for one in _measure_some(lvlm, encoded, [pair], settings, reasons)
+    ]
 
 
 def _numbers(

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.calibration.result import Calibration
-from editor.files import atomic_write
-from editor.machine import measured_on
-from editor.presets import Preset
+from ..files import atomic_write
+from ..machine import measured_on
+from ..models.presets import Preset
+from .result import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,8 +40,11 @@ def provenance(found: Calibration, data: str) -> str:
 def preset_with_heads(preset: Preset, found: Calibration, data: str) -> dict[str, Any]:
     """The preset as JSON-able values, with the heads and the query and padding they belong to."""
     settings = found.settings
-    lvlm = {**preset.lvlm, "heads": [list(pair) for pair in found.heads],
-            "provenance": provenance(found, data)}  # fmt: skip
+    lvlm = {
+        **preset.lvlm,
+        "heads": [list(pair) for pair in found.heads],
+        "provenance": provenance(found, data),
+    }
     lvlm.pop("full", None)
     for name in ("query", "padding"):
         value = getattr(settings, name)
@@ -49,17 +52,17 @@ def preset_with_heads(preset: Preset, found: Calibration, data: str) -> dict[str
             lvlm[name] = value
     raw: dict[str, Any] = {"name": preset.name, "about": preset.about, "licence": preset.licence}
     raw |= {"size_gb": preset.size_gb, "vocabulary": preset.vocabulary}
-    raw |= {"lvlm": lvlm, "segmenter": dict(preset.segmenter),
-            "inpainter": dict(preset.inpainter), "grounding": dict(preset.grounding)}  # fmt: skip
+    raw |= {
+        "lvlm": lvlm,
+        "segmenter": dict(preset.segmenter),
+        "inpainter": dict(preset.inpainter),
+        "grounding": dict(preset.grounding),
+    }
     return {name: value for name, value in raw.items() if value is not None}
 
 
 def write_report(
-    found: Calibration,
-    preset: Preset,
-    data: str,
-    out: Path,
-    figures: Mapping[str, Figure],
+    found: Calibration, preset: Preset, data: str, out: Path, figures: Mapping[str, Figure]
 ) -> dict[str, Path]:
     """Write the preset, the ranking, the figures and the page; return the files by name.
 
@@ -68,8 +71,11 @@ def write_report(
     GroundbrushError
         When the folder cannot be written.
     """
-    files = {"preset": out / f"{preset.name}.json", "ranking": out / "ranking.json",
-             "page": out / "report.md"}  # fmt: skip
+    files = {
+        "preset": out / f"{preset.name}.json",
+        "ranking": out / "ranking.json",
+        "page": out / "report.md",
+    }
     text = json.dumps(preset_with_heads(preset, found, data), indent=2, ensure_ascii=False)
     text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # one head, one line
     atomic_write(files["preset"], (text + "\n").encode())
@@ -127,9 +133,7 @@ def summary_lines(found: Calibration) -> list[str]:
     return lines
 
 
-def _page(
-    found: Calibration, preset: Preset, data: str, figures: Mapping[str, Figure]
-) -> str:  # fmt: skip
+def _page(found: Calibration, preset: Preset, data: str, figures: Mapping[str, Figure]) -> str:
     told = "\n".join(f"- {line}" for line in summary_lines(found))
     choices = "\n".join(f"- {name}: {value}" for name, value in vars(found.settings).items())
     shown = "\n\n".join(f"{_CAPTIONS[name]}\n\n![{name}]({name}.png)" for name in figures)

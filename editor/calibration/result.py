@@ -10,13 +10,13 @@ from types import EllipsisType
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.calibration.measure import Measured
-from editor.calibration.samples import trial_indices
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import GroundbrushError, translate
-from grounding import HeadRanking
-from grounding.errors import GroundingError
-from grounding.heads import Threshold
+from ...grounding import HeadRanking
+from ...grounding.errors import GroundingError
+from ...grounding.heads.ranking import Threshold
+from ..errors import GroundbrushError, translate
+from .measure import Measured
+from .samples import trial_indices
+from .settings import CalibrationSettings
 
 Head = tuple[int, int]
 
@@ -130,13 +130,19 @@ class Calibration:
     def table(self, limit: int = 10) -> str:
         """The ranking as Markdown: frequency as mean and deviation over the trials."""
         ious = self.measured.mean_ious
-        lines = ["| rank | head | frequency | " + _sum_name(self.settings) + " |"
-                 + (" IoU |" if ious is not None else ""),
-                 "|---|---|---|---|" + ("---|" if ious is not None else "")]  # fmt: skip
+        lines = [
+            "| rank | head | frequency | "
+            + _sum_name(self.settings)
+            + " |"
+            + (" IoU |" if ious is not None else ""),
+            "|---|---|---|---|" + ("---|" if ious is not None else ""),
+        ]
         for rank, row in enumerate(self.ranking.order()[:limit], start=1):
             spread = self.deviation[row.layer, row.head]
-            line = (f"| {rank} | L{row.layer}H{row.head} | {row.frequency:.3f} ± {spread:.3f} | "
-                    f"{row.mean_sum:.3f} |")  # fmt: skip
+            line = (
+                f"| {rank} | L{row.layer}H{row.head} | {row.frequency:.3f} ± {spread:.3f} | "
+                f"{row.mean_sum:.3f} |"
+            )
             lines.append(line + (f" {ious[row.layer, row.head]:.3f} |" if ious is not None else ""))
         return "\n".join(lines)
 

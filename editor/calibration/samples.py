@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.readers import benchmark, read_items
+from ..errors import GroundbrushError
+from ..evaluation.items import Item
+from ..evaluation.readers import benchmark, read_items
+from .settings import CalibrationSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from editor.errors import GroundbrushError
-from grounding.criteria import Binarise
-from grounding.heads import Threshold
+from ...grounding.heads.criteria import Binarise
+from ...grounding.heads.ranking import Threshold
+from ..errors import GroundbrushError
 
 CRITERIA = ("sum", "contrast")
 BINARISE = ("mean", "public-code")
@@ -58,8 +58,14 @@ class CalibrationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("trials", 1), ("lowest", 1), ("heads", 1),
-                            ("skip_layers", 0), ("seed", 0)):  # fmt: skip
+        for name, least in (
+            ("samples", 1),
+            ("trials", 1),
+            ("lowest", 1),
+            ("heads", 1),
+            ("skip_layers", 0),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise GroundbrushError(
@@ -101,5 +107,10 @@ class CalibrationSettings:
     @property
     def measuring(self) -> dict[str, Any]:
         """The part that decides what is measured; the rest only ranks and costs nothing."""
-        return {"binarise": self.binarise, "criterion": self.criterion, "query": self.query,
-                "padding": self.padding, "seed": self.seed}  # fmt: skip
+        return {
+            "binarise": self.binarise,
+            "criterion": self.criterion,
+            "query": self.query,
+            "padding": self.padding,
+            "seed": self.seed,
+        }

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editor.errors import GroundbrushError
-from editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
-from grounding.errors import GroundingError
-from grounding.families import family_class
-from grounding.families.geometry import PADDINGS
-from grounding.heads import Threshold
+from ...grounding.errors import GroundingError
+from ...grounding.families import family_class
+from ...grounding.families.geometry import PADDINGS
+from ...grounding.heads.ranking import Threshold
+from ..errors import GroundbrushError
+from .arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
 
 if TYPE_CHECKING:
-    from grounding.heads import HeadMeasurements
+    from ...grounding.heads.ranking import HeadMeasurements
 
 _FIXED = "k=3"  # the paper's choice: what the other choices of heads are compared with
 
@@ -46,8 +46,14 @@ def ablation_arms(
     if measured is not None:
         arms += _head_arms(measured, lowest, skip_layers, threshold)
     fixed = _FIXED if any(arm.name == _FIXED for arm in arms) else ""
-    arms.append(Arm("greedy", "3 heads chosen on each sample (Tab. 5)",
-                    heads=Greedy(3, skip_layers=skip_layers), against=fixed))  # fmt: skip
+    arms.append(
+        Arm(
+            "greedy",
+            "3 heads chosen on each sample (Tab. 5)",
+            heads=Greedy(3, skip_layers=skip_layers),
+            against=fixed,
+        )
+    )
     return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
 
 
@@ -83,11 +89,15 @@ def _head_arms(
             Arm(f"k={k}", f"the {k} most frequent heads (Tab. 4)", heads=heads, against=_FIXED)
         )
     by_sum = ranking.top(3, by="sum")
-    arms.append(Arm("criterion 1 only", "the 3 heads of largest attention sum", heads=by_sum,
-                    against=_FIXED))  # fmt: skip
+    arms.append(
+        Arm(
+            "criterion 1 only", "the 3 heads of largest attention sum", heads=by_sum, against=_FIXED
+        )
+    )
     by_entropy: tuple[Head, ...] = measured.rank(lowest, skip_layers, 0.0).top(3)
-    arms.append(Arm("criterion 2 only", "no threshold of attention sum", heads=by_entropy,
-                    against=_FIXED))  # fmt: skip
+    arms.append(
+        Arm("criterion 2 only", "no threshold of attention sum", heads=by_entropy, against=_FIXED)
+    )
     own: tuple[Head, ...] = measured.rank(lowest, skip_layers, "per-sample").top(3)
     arms.append(Arm("tau per sample", "each sample's own elbow", heads=own, against=_FIXED))
     return arms
@@ -109,13 +119,17 @@ def _map_arms() -> list[Arm]:
         *smoothing,
         paper("threshold on the picture", "bilinear upsampling first", {"threshold": "picture"}),
         paper("padding cells", "cells on the padding take part", {"cells": "all"}),
-        paper("padding not undone", "the padded square straight onto the picture",
-              {"cells": "all", "undo_padding": False}),
-        paper("largest component", "of most cells, not of the largest hull",
-              {"component": "largest"}),
+        paper(
+            "padding not undone",
+            "the padded square straight onto the picture",
+            {"cells": "all", "undo_padding": False},
+        ),
+        paper(
+            "largest component", "of most cells, not of the largest hull", {"component": "largest"}
+        ),
         paper("all components", "one box around everything above the mean", {"component": "all"}),
         paper("edges refined", "GrabCut settles the border", refine=True),
-    ]  # fmt: skip
+    ]
 
 
 def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
@@ -130,18 +144,30 @@ def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
 
     return [
         Arm(f"query: {other}", f"the last token of the {other} asks", lvlm={"query": other}),
-        *(Arm(f"padding: {way}", "how the picture meets the square", lvlm={"padding": way})
-          for way in ways if way != padding),
-        Arm("SAM: one box", "the paper's prompt, SAM's single mask",
-            grounding={"proposals": {"mode": "paper"}}),
+        *(
+            Arm(f"padding: {way}", "how the picture meets the square", lvlm={"padding": way})
+            for way in ways
+            if way != padding
+        ),
+        Arm(
+            "SAM: one box",
+            "the paper's prompt, SAM's single mask",
+            grounding={"proposals": {"mode": "paper"}},
+        ),
         Arm("SAM: box", "three masks of the box, ranked by the map", grounding=sam("box")),
         Arm("SAM: peaks", "the map's peaks as points", grounding=sam("peak")),
         Arm("SAM: box and peak", "both together", grounding=sam("box+peak")),
         Arm("SAM: box and map", "the map as mask prompt", grounding=sam("box", "box+map")),
-        Arm("SAM: everything", "every prompt, ranked by the map",
-            grounding=sam("box", "peak", "box+peak", "component")),
+        Arm(
+            "SAM: everything",
+            "every prompt, ranked by the map",
+            grounding=sam("box", "peak", "box+peak", "component"),
+        ),
         Arm("no SAM", "the pseudo-mask is the answer", segment=False),
-        Arm("words as they stand", "what a phrase excludes is left in its map",
-            grounding={"reword": False}),
+        Arm(
+            "words as they stand",
+            "what a phrase excludes is left in its map",
+            grounding={"reword": False},
+        ),
         Arm("edges as SAM gives them", "no GrabCut", grounding={"refine": False}),
-    ]  # fmt: skip
+    ]

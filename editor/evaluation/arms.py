@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from editor.errors import GroundbrushError
-from grounding import GroundingSettings, greedy_heads
-from grounding.boxes import BoxSettings
-from grounding.criteria import Binarise
-from grounding.proposals import ProposalSettings
+from ...grounding import GroundingSettings, greedy_heads
+from ...grounding.heads.criteria import Binarise
+from ...grounding.localize.boxes import BoxSettings
+from ...grounding.localize.proposals import ProposalSettings
+from ..errors import GroundbrushError
 
 Head = tuple[int, int]
 
@@ -34,10 +34,13 @@ class Greedy:
     def choose(self, rows: np.ndarray) -> tuple[Head, ...]:
         """The heads for one sample's rows (L, H, P, Q)."""
         return greedy_heads(
-            rows, self.k, skip_layers=min(self.skip_layers, len(rows) - 1),
-            threshold=self.threshold, binarise=self.binarise,
+            rows,
+            self.k,
+            skip_layers=min(self.skip_layers, len(rows) - 1),
+            threshold=self.threshold,
+            binarise=self.binarise,
             bottom_row_limit=self.bottom_row_limit,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,7 @@ class Arm:
     def settings(self, base: GroundingSettings) -> GroundingSettings:
         """The preset's settings with this arm's changes; refusal is off, it is scored apart."""
         changes: dict[str, Any] = {"absent_below": 0.0, **self.grounding}
-        parts: tuple[tuple[str, Any], ...] = (
-            ("boxes", base.boxes), ("proposals", base.proposals),
-        )  # fmt: skip
+        parts: tuple[tuple[str, Any], ...] = (("boxes", base.boxes), ("proposals", base.proposals))
         for name, part in parts:
             if name in changes:
                 changes[name] = dataclasses.replace(part, **changes[name])
@@ -93,10 +94,15 @@ PRESET = Arm("preset", "the preset as it is")
 PAPER = Arm(
     "paper",
     "the paper's steps: one box of the largest hull, SAM's single mask, no edge refinement",
-    grounding={"boxes": dataclasses.asdict(BoxSettings(component="hull")),
-               "proposals": dataclasses.asdict(ProposalSettings(mode="paper")),
-               "sigma": 1.0, "kernel": 7, "refine": False, "reword": False},
-)  # fmt: skip
+    grounding={
+        "boxes": dataclasses.asdict(BoxSettings(component="hull")),
+        "proposals": dataclasses.asdict(ProposalSettings(mode="paper")),
+        "sigma": 1.0,
+        "kernel": 7,
+        "refine": False,
+        "reword": False,
+    },
+)
 
 
 def like_reference(prompt: str | None) -> Arm:
@@ -112,9 +118,17 @@ def like_reference(prompt: str | None) -> Arm:
         "like-reference",
         "the public code: greedy heads, box of everything, padding not undone, no SAM",
         heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05),
-        grounding={"kernel": 9, "sigma": 1.0, "reword": False,
-                   "boxes": {"component": "all", "cells": "all", "undo_padding": False,
-                             "threshold": "picture"}},
+        grounding={
+            "kernel": 9,
+            "sigma": 1.0,
+            "reword": False,
+            "boxes": {
+                "component": "all",
+                "cells": "all",
+                "undo_padding": False,
+                "threshold": "picture",
+            },
+        },
         lvlm={**ending, "query": "prompt"},
         segment=False,
-    )  # fmt: skip
+    )

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError, one_line
-from editor.evaluation.paired import Difference, Key, counted, differences, read_records
-from editor.evaluation.report import COLUMNS, page
-from editor.evaluation.summary import Record, Scores
-from editor.evaluation.summary import groups as grouped
-from editor.files import atomic_write, open_regular
+from ..errors import GroundbrushError, one_line
+from ..files import atomic_write, open_regular
+from .paired import Difference, Key, counted, differences, read_records
+from .report import COLUMNS, page
+from .summary import Record, Scores
+from .summary import groups as grouped
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,13 @@ class Comparison:
     def tables(self) -> list[tuple[str, str]]:
         """(metric, Markdown table) of every metric that a result has, each with its differences."""
         made = [
-            one for title, metric in COLUMNS
-            for one in ((title, self._table(metric)),
-                        (f"{title}: minus {self.first}, same items", self._gaps(metric)))
-        ]  # fmt: skip
+            one
+            for title, metric in COLUMNS
+            for one in (
+                (title, self._table(metric)),
+                (f"{title}: minus {self.first}, same items", self._gaps(metric)),
+            )
+        ]
         return [(title, table) for title, table in made if table]
 
     @property
@@ -97,11 +100,14 @@ class Comparison:
         alone = [name for name, r in self.results.items() if not r.answers]
         notes = []
         if others:
-            notes.append(f"not the same items were measured in {', '.join(others)}: compare with "
-                         "care")  # fmt: skip
+            notes.append(
+                f"not the same items were measured in {', '.join(others)}: compare with care"
+            )
         if alone:
-            notes.append(f"no answers (.jsonl) lie beside the scores of {', '.join(alone)}: no "
-                         "differences by item")  # fmt: skip
+            notes.append(
+                f"no answers (.jsonl) lie beside the scores of {', '.join(alone)}: no "
+                "differences by item"
+            )
         return notes
 
     @property
@@ -121,8 +127,13 @@ class Comparison:
             g: {n: {m: d.as_dict() for m, d in by_metric.items()} for n, by_metric in row.items()}
             for g, row in self.differences.items()
         }
-        return {"evaluation": self.evaluation, "groups": groups, "minus": self.first,
-                "differences": gaps, "notes": self.notes}  # fmt: skip
+        return {
+            "evaluation": self.evaluation,
+            "groups": groups,
+            "minus": self.first,
+            "differences": gaps,
+            "notes": self.notes,
+        }
 
     def _counts(self, group: str) -> list[int]:
         return [r.groups[group].count if group in r.groups else 0 for r in self.results.values()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.errors import GroundbrushError
-from editor.evaluation.masks import Truth
+from ..errors import GroundbrushError
+from .true_masks import Truth
 
 KINDS = ("name", "attribute", "relation", "ordinal", "reasoning", "absent")
 """Query types: what singles the thing out; ``absent``: it is not there."""

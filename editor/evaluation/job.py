@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor import __version__
-from editor.errors import GroundbrushError, translate
-from editor.evaluation.arms import PRESET, Arm
-from editor.evaluation.items import Item
-from editor.evaluation.journal import Journal, Record
-from editor.evaluation.readers import benchmark, read_items
-from editor.evaluation.report import arms_table, page, paper_table, scores_table
-from editor.evaluation.run import Load, evaluate
-from editor.evaluation.sheet import failure_sheet, failures
-from editor.evaluation.summary import Scores, groups, scores
-from editor.files import atomic_write
-from editor.machine import measured_on
-from editor.models import Models
-from editor.pools import Pool
-from editor.presets import Preset
-from grounding.errors import GroundingError
+from ...grounding.errors import GroundingError
+from .. import __version__
+from ..errors import GroundbrushError, translate
+from ..files import atomic_write
+from ..machine import measured_on
+from ..models.models import Models
+from ..models.presets import Preset
+from ..workers.pool import Pool
+from .arms import PRESET, Arm
+from .items import Item
+from .journal import Journal, Record
+from .measure import Load, evaluate
+from .readers import benchmark, read_items
+from .report import arms_table, page, paper_table, scores_table
+from .sheet import failure_sheet, failures
+from .summary import Scores, groups, scores
 
 if TYPE_CHECKING:
-    from grounding.ground import Grounder
+    from ...grounding.pipeline import Grounder
 
 OnProgress = Callable[[int, int], None]
 
@@ -117,11 +117,11 @@ def run_evaluation(
     job
         See :class:`EvaluationJob`.
     preset, device, offline, on_load
-        As for :class:`editor.models.Models`.
+        As for :class:`editor.models.models.Models`.
     on_progress
         Called with (answers journalled, answers in all) after each picture.
     pool
-        Who measures (`editor.pools.open_pool`); None: this process.
+        Who measures (`editor.workers.pool.open_pool`); None: this process.
 
     Raises
     ------
@@ -189,17 +189,23 @@ def _header(job: EvaluationJob, preset: Preset) -> dict[str, Any]:
         "version": __version__,
         "benchmark": f"{job.benchmark} {job.partition or ''}".strip(),
         "data": str(job.data.resolve()),
-        "models": {part: dict(getattr(preset, part)), "segmenter": dict(preset.segmenter),
-                   "weights": [weights_mark(preset.path(p)) for p in (part, "segmenter")]},
+        "models": {
+            part: dict(getattr(preset, part)),
+            "segmenter": dict(preset.segmenter),
+            "weights": [weights_mark(preset.path(p)) for p in (part, "segmenter")],
+        },
         "settings": dict(preset.grounding),
         "arms": [arm.as_dict() for arm in job.arms],
-    }  # fmt: skip
+    }
 
 
 def _loader(
-    job: EvaluationJob, preset: Preset, device: str, offline: bool,
+    job: EvaluationJob,
+    preset: Preset,
+    device: str,
+    offline: bool,
     on_load: Callable[[str], None] | None,
-) -> Load:  # fmt: skip
+) -> Load:
     # an arm with heads of its own may look deeper than the preset's
     every_layer = any(arm.heads is not None for arm in job.arms)
 
@@ -214,18 +220,27 @@ def _loader(
 
 
 def _concluded(
-    job: EvaluationJob, preset: Preset, device: str, items: Sequence[Item],
-    records: Sequence[Record], journal: Journal,
-) -> Evaluation:  # fmt: skip
+    job: EvaluationJob,
+    preset: Preset,
+    device: str,
+    items: Sequence[Item],
+    records: Sequence[Record],
+    journal: Journal,
+) -> Evaluation:
     """Count, and write the page, the numbers and the sheet."""
     threshold = _threshold(preset)
     first = [r for r in records if r["arm"] == job.arms[0].name]
     by_group = {name: scores(own, threshold) for name, own in groups(first).items()}
-    by_arm = {arm.name: scores([r for r in records if r["arm"] == arm.name], threshold)
-              for arm in job.arms}  # fmt: skip
+    by_arm = {
+        arm.name: scores([r for r in records if r["arm"] == arm.name], threshold)
+        for arm in job.arms
+    }
     notes = _notes(records)
-    files = {"journal": journal.path, "page": job.out / f"{job.stem}.md",
-             "scores": job.out / f"{job.stem}.json"}  # fmt: skip
+    files = {
+        "journal": journal.path,
+        "page": job.out / f"{job.stem}.md",
+        "scores": job.out / f"{job.stem}.json",
+    }
     failed = journal.whole(failures(first, job.sheet)) if job.sheet else []
     sheet = failure_sheet(failed, items)
     if sheet is not None:
@@ -240,17 +255,22 @@ def _concluded(
     ]
     text = page(f"{job.stem} with {preset.name}", facts, tables, notes)
     atomic_write(files["page"], text.encode())
-    numbers = {"evaluation": job.stem, "preset": preset.name, "facts": facts,
-               "absent_below": threshold,
-               "groups": {k: v.as_dict() for k, v in by_group.items()},
-               "arms": {k: v.as_dict() for k, v in by_arm.items()}, "notes": notes}  # fmt: skip
+    numbers = {
+        "evaluation": job.stem,
+        "preset": preset.name,
+        "facts": facts,
+        "absent_below": threshold,
+        "groups": {k: v.as_dict() for k, v in by_group.items()},
+        "arms": {k: v.as_dict() for k, v in by_arm.items()},
+        "notes": notes,
+    }
     atomic_write(files["scores"], json.dumps(numbers, indent=1).encode())
     return Evaluation(by_group, by_arm, records, files, notes)
 
 
 def _threshold(preset: Preset) -> float | None:
     if preset.find:
-        from grounding import backend_class
+        from ...grounding import backend_class
 
         with translate(GroundingError):
             kind = backend_class(preset.find["backend"])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line
 
 Record = dict[str, Any]
 
@@ -77,8 +77,9 @@ class Journal:
                 "away or give another --out"
             ) from error
         if header != self.header:
-            names = sorted(k for k in {*header, *self.header}
-                           if header.get(k) != self.header.get(k))  # fmt: skip
+            names = sorted(
+                k for k in {*header, *self.header} if header.get(k) != self.header.get(k)
+            )
             raise GroundbrushError(
                 f"{str(self.path)!r} was measured with another {', '.join(names)}; give another "
                 "--out, or --fresh to measure again"

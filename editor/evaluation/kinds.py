@@ -45,8 +45,12 @@ def query_kind(phrase: str) -> str:
     ['name', 'attribute', 'relation', 'ordinal']
     """
     words = phrase.lower()
-    for kind, pattern in (("reasoning", _REASONING), ("ordinal", _ORDINAL),
-                          ("relation", _RELATION), ("attribute", _ATTRIBUTE)):  # fmt: skip
+    for kind, pattern in (
+        ("reasoning", _REASONING),
+        ("ordinal", _ORDINAL),
+        ("relation", _RELATION),
+        ("attribute", _ATTRIBUTE),
+    ):
         if pattern.search(words):
             return kind
     return "name"

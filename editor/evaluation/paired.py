@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editor.errors import GroundbrushError, one_line
-from editor.evaluation.summary import Record
-from editor.files import open_regular
-from grounding.metrics import bootstrap_interval
+from ...grounding.metrics import bootstrap_interval
+from ..errors import GroundbrushError, one_line
+from ..files import open_regular
+from .summary import Record
 
 Key = tuple[str, str]
 """Name and phrase of an item: what two measurements of it have in common."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.errors import GroundbrushError
-from editor.evaluation.examples import read_examples
-from editor.evaluation.items import Item
-from editor.evaluation.reasonseg import read_reasonseg
-from editor.evaluation.refcoco import read_refcoco
+from ..errors import GroundbrushError
+from .items import Item
+from .jsonl import read_examples
+from .reasonseg import read_reasonseg
+from .refcoco import read_refcoco
 
 Reader = Callable[[Path, str], Sequence[Item]]
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.masks import Shapes
-from editor.files import open_regular
+from ..errors import GroundbrushError
+from ..files import open_regular
+from .items import Item
+from .true_masks import Shapes
 
 _BELOW = ("", "ReasonSeg", "reason_seg/ReasonSeg", "reasonseg")
 
@@ -47,9 +47,14 @@ def _item(file: Path, split: str) -> Item:
             "shapes; get it again"
         ) from error
     return Item(
-        id=f"{split}-{file.stem}", image=file.with_suffix(".jpg"), phrase=phrase, split=split,
-        kind="reasoning", truth=Shapes(shapes), group=group,
-    )  # fmt: skip
+        id=f"{split}-{file.stem}",
+        image=file.with_suffix(".jpg"),
+        phrase=phrase,
+        split=split,
+        kind="reasoning",
+        truth=Shapes(shapes),
+        group=group,
+    )
 
 
 def _read(file: Path) -> Any:

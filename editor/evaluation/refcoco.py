@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.kinds import query_kind
-from editor.evaluation.masks import coco_truth
-from editor.evaluation.pickles import load_plain_pickle
-from editor.files import open_regular
+from ..errors import GroundbrushError
+from ..files import open_regular
+from .items import Item
+from .kinds import query_kind
+from .plain_pickle import load_plain_pickle
+from .true_masks import coco_truth
 
 IMAGE_FOLDERS = (
     "images/mscoco/images/train2014",

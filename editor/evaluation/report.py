@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editor.evaluation.arms import Arm
-from editor.evaluation.paper import beside
-from editor.evaluation.summary import Score, Scores
+from .arms import Arm
+from .paper import beside
+from .summary import Score, Scores
 
 SAME_MODEL = {"llava-1.5-7b": "LLaVA-1.5-7B", "llava-1.5-13b": "LLaVA-1.5-13B"}
 """Preset -> the paper's name of its LVLM."""
@@ -24,8 +24,11 @@ COLUMNS = (
 
 def scores_table(rows: Mapping[str, Scores], first: str = "items") -> str:
     """Scores as a Markdown table, in percent with 95% intervals; empty columns are left out."""
-    used = [(t, name) for t, name in COLUMNS
-            if any(getattr(row, name) is not None for row in rows.values())]  # fmt: skip
+    used = [
+        (t, name)
+        for t, name in COLUMNS
+        if any(getattr(row, name) is not None for row in rows.values())
+    ]
     lines = [
         "| " + " | ".join([first, "n", *(title for title, _ in used)]) + " |",
         "|---" * (2 + len(used)) + "|",
@@ -49,9 +52,10 @@ def paper_table(benchmark: str, preset: str, rows: Mapping[str, Scores]) -> str:
         lines = [
             f"| {label} | " + " | ".join(metrics) + " |",
             "|---" * (1 + len(metrics)) + "|",
-            f"| **{preset} (measured here)** | " + " | ".join(_cell(mine[m]) for m in metrics)
+            f"| **{preset} (measured here)** | "
+            + " | ".join(_cell(mine[m]) for m in metrics)
             + " |",
-        ]  # fmt: skip
+        ]
         for model, values in theirs.items():
             name = f"{model} (paper)" + (", same LVLM" if SAME_MODEL.get(preset) == model else "")
             lines.append(f"| {name} | " + " | ".join(f"{values[m]:.1f}" for m in metrics) + " |")
@@ -72,8 +76,16 @@ def arms_table(arms: Sequence[Arm], by_arm: Mapping[str, Scores]) -> str:
         change = ""
         if base is not None and base.giou and row.giou and arm.name != against:
             change = f"{100 * (row.giou.value - base.giou.value):+.1f} against {against}"
-        cells = [arm.name, arm.about, str(row.count), _cell(row.accuracy),
-                 _cell(row.map_accuracy), _cell(row.ciou), _cell(row.giou), change]  # fmt: skip
+        cells = [
+            arm.name,
+            arm.about,
+            str(row.count),
+            _cell(row.accuracy),
+            _cell(row.map_accuracy),
+            _cell(row.ciou),
+            _cell(row.giou),
+            change,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from editor.evaluation.items import KINDS
-from grounding.metrics import accuracy_at, bootstrap_interval
+from ...grounding.metrics import accuracy_at, bootstrap_interval
+from .items import KINDS
 
 Record = Mapping[str, Any]
 

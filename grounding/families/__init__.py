@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 
-from grounding.errors import GroundingError
-from grounding.families.base import Family, ImageTokens, PreparedImage, Presence, Prompt
-from grounding.families.deepseek_vl import DeepseekVLFamily, DeepseekVLHybridFamily
-from grounding.families.gemma import Gemma3Family, PaliGemmaFamily
-from grounding.families.idefics import Idefics3Family, SmolVLMFamily
-from grounding.families.internvl import InternVLFamily
-from grounding.families.llava import LlavaFamily
-from grounding.families.llava_next import LlavaNextFamily, LlavaOnevisionFamily
-from grounding.families.mini_gemini import MiniGeminiFamily
-from grounding.families.qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
+from ..errors import GroundingError
+from .base import Family, ImageTokens, PreparedImage, Presence, Prompt
+from .deepseek_vl import DeepseekVLFamily, DeepseekVLHybridFamily
+from .gemma import Gemma3Family, PaliGemmaFamily
+from .idefics import Idefics3Family, SmolVLMFamily
+from .internvl import InternVLFamily
+from .llava import LlavaFamily
+from .llava_next import LlavaNextFamily, LlavaOnevisionFamily
+from .mini_gemini import MiniGeminiFamily
+from .qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
 
 __all__ = [
     "FAMILIES",

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from grounding.errors import GroundingError
+from ..errors import GroundingError
 
 __all__ = ["QUERY_MODES", "TILES", "Family", "ImageTokens", "PreparedImage", "Presence", "Prompt"]
 

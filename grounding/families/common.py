@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import ImageTokens, PreparedImage, Prompt
-from grounding.families.geometry import (
+from ..attention.prompts import PromptBuilder
+from ..errors import GroundingError
+from .base import ImageTokens, PreparedImage, Prompt
+from .geometry import (
     Region,
     covered_region,
     pad_region,
@@ -17,7 +18,6 @@ from grounding.families.geometry import (
     tile_places,
     tiled_region,
 )
-from grounding.families.prompts import PromptBuilder
 
 __all__ = ["PictureFamily", "check_aspect", "check_image", "leading_tokens", "square_grid"]
 

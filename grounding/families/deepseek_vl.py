@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import PreparedImage
-from grounding.families.common import PictureFamily, check_image, square_grid
-from grounding.families.geometry import Region, resized_pad_region, squash_region
+from .base import PreparedImage
+from .common import PictureFamily, check_image, square_grid
+from .geometry import Region, resized_pad_region, squash_region
 
 __all__ = ["DeepseekVLFamily", "DeepseekVLHybridFamily"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import PreparedImage
-from grounding.families.common import PictureFamily, square_grid
+from ..errors import GroundingError
+from .base import PreparedImage
+from .common import PictureFamily, square_grid
 
 __all__ = ["Gemma3Family", "PaliGemmaFamily"]
 

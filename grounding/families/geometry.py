@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grounding.errors import GroundingError
+from ..errors import GroundingError
 
 __all__ = [
     "PADDINGS",

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import TILES, PreparedImage
-from grounding.families.common import PictureFamily, square_grid
-from grounding.families.geometry import Region
+from .base import TILES, PreparedImage
+from .common import PictureFamily, square_grid
+from .geometry import Region
 
 __all__ = ["Idefics3Family", "SmolVLMFamily"]
 

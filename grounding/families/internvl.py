@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import TILES, PreparedImage
-from grounding.families.common import PictureFamily, leading_tokens, square_grid
+from ..errors import GroundingError
+from .base import TILES, PreparedImage
+from .common import PictureFamily, leading_tokens, square_grid
 
 __all__ = ["InternVLFamily"]
 

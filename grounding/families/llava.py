@@ -11,15 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import PreparedImage
-from grounding.families.common import (
-    PictureFamily,
-    check_aspect,
-    check_image,
-    leading_tokens,
-    square_grid,
-)
-from grounding.families.geometry import PADDINGS, Region, crop_region
+from .base import PreparedImage
+from .common import PictureFamily, check_aspect, check_image, leading_tokens, square_grid
+from .geometry import PADDINGS, Region, crop_region
 
 __all__ = ["LlavaFamily"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import TILES, ImageTokens, PreparedImage
-from grounding.families.common import PictureFamily, check_aspect, leading_tokens, square_grid
-from grounding.families.geometry import Region
+from ..errors import GroundingError
+from .base import TILES, ImageTokens, PreparedImage
+from .common import PictureFamily, check_aspect, leading_tokens, square_grid
+from .geometry import Region
 
 __all__ = ["LlavaNextFamily", "LlavaOnevisionFamily", "tile_grid", "tile_region"]
 
@@ -116,8 +116,9 @@ class LlavaOnevisionFamily(LlavaNextFamily):
         shaped, region = self._shaped(image)
         side = self.image_size
         # Its processor would pad by itself (a list of pictures is not tiled), but not say where.
-        out = self._process(shaped, size={"height": side, "width": side}, image_grid_pinpoints=[
-            [side, side]])  # fmt: skip
+        out = self._process(
+            shaped, size={"height": side, "width": side}, image_grid_pinpoints=[[side, side]]
+        )
         inputs: dict[str, np.ndarray] = {
             "pixel_values": np.asarray(out["pixel_values"], dtype=np.float32)[:, :1],
             "image_sizes": np.asarray([shaped.shape[:2]], dtype=np.int64),

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import ImageTokens, PreparedImage
-from grounding.families.common import PictureFamily, check_aspect
+from ..errors import GroundingError
+from .base import ImageTokens, PreparedImage
+from .common import PictureFamily, check_aspect
 
 __all__ = ["Qwen2VLFamily", "Qwen3VLFamily", "Qwen25VLFamily"]
 

@@ -7,11 +7,11 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from editor import Editor
-from miniature.scores import discovery, finding, painting, segmenting
-from miniature.scores.journal import Journal, Record, fingerprint
-from miniature.scores.page import Measured, page
-from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
+from ...editor.api import Editor
+from . import discovery, finding, painting, segmenting
+from .journal import Journal, Record, fingerprint
+from .page import Measured, page
+from .sheets import finding_sheet, painting_sheet, verdict
 
 MINIATURE = Path(__file__).parents[1]
 ROOT = MINIATURE.parent

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_fill_holes
 
-from miniature.scenes import (
+from ..scenes import (
     load_sprite,
     make_background,
     painted_sprite,
@@ -23,7 +23,7 @@ from miniature.scenes import (
     sprite_table,
     transform_sprite,
 )
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from ..vocabulary import ObjectKind, load_vocabulary
 
 REMOVAL_PROMPTS = ("background", "background", "background", "the background", "")
 REMOVAL_SHARE = 0.13

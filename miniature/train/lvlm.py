@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from miniature.phrases import absent_expressions, expressions
-from miniature.scenes import compose
-from miniature.tokenizer import build_tokenizer
-from miniature.train.loop import Clock, chosen_device, load_checkpoint, save_checkpoint
-from miniature.train.lvlm_data import GRID, SCENES, language_batch, normalise, tower_batch
-from miniature.train.lvlm_model import (
+from ..phrases import absent_expressions, expressions
+from ..scenes import compose
+from ..tokenizer import build_tokenizer
+from .loop import Clock, chosen_device, load_checkpoint, save_checkpoint
+from .lvlm_data import GRID, SCENES, language_batch, normalise, tower_batch
+from .lvlm_model import (
     PatchWords,
     build_model,
     export,
@@ -30,7 +30,7 @@ from miniature.train.lvlm_model import (
     query_rows,
     save_figures,
 )
-from miniature.train.muon import Muon
+from .muon import Muon
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
 # Loss per unit of mean attention to the picture, reached after 40% of the time: a head stays with
@@ -52,8 +52,9 @@ def optimizers(
     return found
 
 
-def step_all(optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter],
-             clock: Clock) -> None:  # fmt: skip
+def step_all(
+    optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter], clock: Clock
+) -> None:
     """Clip, set the rate (warm up, hold for half the budget, then fall to 3%) and step."""
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     fall = 1 - 0.97 * max(0.0, (clock.progress - 0.5) / 0.5)
@@ -90,16 +91,23 @@ class Run:
             optimizer.load_state_dict(saved)
         return Clock(minutes, None, state["step"], state["elapsed"])
 
-    def keep(self, stage: str, model: torch.nn.Module, optims: list, clock: Clock,
-             every: float = 180) -> None:  # fmt: skip
+    def keep(
+        self, stage: str, model: torch.nn.Module, optims: list, clock: Clock, every: float = 180
+    ) -> None:
         """Write a checkpoint if the last one is older than `every` seconds."""
         if time.monotonic() - self.saved < every:
             return
         self.saved = time.monotonic()
-        save_checkpoint(self.path, {
-            "stage": stage, "step": clock.step, "elapsed": clock.elapsed,
-            "model": model.state_dict(), "optims": [o.state_dict() for o in optims],
-        })  # fmt: skip
+        save_checkpoint(
+            self.path,
+            {
+                "stage": stage,
+                "step": clock.step,
+                "elapsed": clock.elapsed,
+                "model": model.state_dict(),
+                "optims": [o.state_dict() for o in optims],
+            },
+        )
 
     def tell(self, stage: str, clock: Clock, **figures: float) -> None:
         """Print one line of progress and record it."""
@@ -108,8 +116,13 @@ class Run:
         save_figures(self.folder / "record.jsonl", {"minutes": clock.elapsed / 60, **figures})
 
 
-def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                run: Run, minutes: float, rate: float) -> bool:  # fmt: skip
+def train_tower(
+    model: LlavaForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    run: Run,
+    minutes: float,
+    rate: float,
+) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
     False when the process was asked to terminate before the time was spent.
@@ -137,8 +150,14 @@ def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
     return not clock.stopped
 
 
-def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                   run: Run, minutes: float, rate: float, count: int = 12) -> None:  # fmt: skip
+def train_language(
+    model: LlavaForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    run: Run,
+    minutes: float,
+    rate: float,
+    count: int = 12,
+) -> None:
     """Train language model and projector on answers only; the tower stays as it was."""
     parameters = {n: p for n, p in model.named_parameters() if "vision_tower" not in n}
     optims = optimizers(parameters, rate)
@@ -164,8 +183,9 @@ def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
     run.keep("language", model, optims, clock, every=0)
 
 
-def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                scenes: int = 24) -> dict[str, float]:  # fmt: skip
+def early_signs(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, scenes: int = 24
+) -> dict[str, float]:
     """On validation scenes: the best head's pointing and mass in the named mask, its place, and
     how often presence is answered rightly."""
     model.eval()
@@ -191,10 +211,14 @@ def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
     heads, hits = torch.stack(mass).mean(0), torch.stack(points).float().mean(0)
     best = divmod(int(heads.argmax()), heads.shape[1])
     return {
-        "mass": heads.max(), "pointing": hits.max(), "layer": best[0], "head": best[1],
-        "present": float(np.mean(present)), "absent": float(np.mean(absent)),
+        "mass": heads.max(),
+        "pointing": hits.max(),
+        "layer": best[0],
+        "head": best[1],
+        "present": float(np.mean(present)),
+        "absent": float(np.mean(absent)),
         "third_mass": heads.flatten().sort().values[-3],
-    }  # fmt: skip
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

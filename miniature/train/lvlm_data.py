@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miniature.phrases import COLUMNS, ROWS, exchanges
-from miniature.scenes import Scene, SceneObject, SceneSettings, compose
-from miniature.vocabulary import load_vocabulary
+from ..phrases import COLUMNS, ROWS, exchanges
+from ..scenes import Scene, SceneObject, SceneSettings, compose
+from ..vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -81,8 +81,12 @@ def tower_batch(split: str, seeds: list[int]) -> tuple[Tensor, Tensor]:
         scene = compose(split, seed, SCENES)
         if not scene.objects:
             continue
-        mirrored = Scene(scene.image[:, ::-1], np.ascontiguousarray(scene.instances[:, ::-1]),
-                         scene.objects, scene.background)  # fmt: skip
+        mirrored = Scene(
+            scene.image[:, ::-1],
+            np.ascontiguousarray(scene.instances[:, ::-1]),
+            scene.objects,
+            scene.background,
+        )
         for view in (scene, mirrored):
             images.append(view.image)
             labels.append(patch_labels(view))
@@ -132,11 +136,14 @@ def language_batch(
 ) -> Packed:
     """Scenes with `count` exchanges each, padded to one length."""
     scenes = [compose(split, seed, SCENES) for seed in seeds]
-    packs = [pack_scene(scene, np.random.default_rng([17, seed]), tokenizer, count)
-             for scene, seed in zip(scenes, seeds, strict=True)]  # fmt: skip
+    packs = [
+        pack_scene(scene, np.random.default_rng([17, seed]), tokenizer, count)
+        for scene, seed in zip(scenes, seeds, strict=True)
+    ]
     longest = max(pack.shape[1] for pack in packs)
-    out = np.tile(np.array([tokenizer.pad_token_id, IGNORE, -1, 0])[None, :, None],
-                  (len(packs), 1, longest))  # fmt: skip
+    out = np.tile(
+        np.array([tokenizer.pad_token_id, IGNORE, -1, 0])[None, :, None], (len(packs), 1, longest)
+    )
     for row, pack in zip(out, packs, strict=True):
         row[:, : pack.shape[1]] = pack
     ids, targets, segment, offset = torch.from_numpy(out).unbind(1)

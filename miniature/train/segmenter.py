@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamModel
 
-from miniature.train.loop import chosen_device, load_checkpoint, save_checkpoint
-from miniature.train.segmenter_data import (
+from .loop import chosen_device, load_checkpoint, save_checkpoint
+from .segmenter_data import (
     MASK_SIDE,
     SIDE,
     THREE_TOKENS,
@@ -37,14 +37,7 @@ from miniature.train.segmenter_data import (
     training_scene,
     unseen_sprites,
 )
-from miniature.train.segmenter_model import (
-    build_model,
-    decode,
-    encode_prompts,
-    export,
-    optimizers,
-    prompt_loss,
-)
+from .segmenter_model import build_model, decode, encode_prompts, export, optimizers, prompt_loss
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "segmenter"
 
@@ -115,9 +108,13 @@ def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> 
                 prompt = make_prompt(rng, kind, instances)
                 wanted = (padded == prompt.target) & (prompt.target > 0)
                 prompts.append(prompt)
-                targets.append(cv2.resize(
-                    wanted.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA
-                ))  # fmt: skip
+                targets.append(
+                    cv2.resize(
+                        wanted.astype(np.float32),
+                        (MASK_SIDE, MASK_SIDE),
+                        interpolation=cv2.INTER_AREA,
+                    )
+                )
         exists = pixels.new_tensor([float(prompt.target > 0) for prompt in prompts])
         pictures = embeddings.repeat_interleave(len(kinds), 0)
         masks, scores = decode(model, pictures, *encode_prompts(model, prompts))

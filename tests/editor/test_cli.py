@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush import Editor
+from groundbrush.editor.cli.main import main
+from groundbrush.miniature.scenes import Scene
 from PIL import Image
-
-from editor import Editor
-from editor.cli import main
-from miniature.scenes import Scene
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +37,21 @@ def test_edit_writes_picture_overlay_and_recipe(
     scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path, _, asked = scene_file
-    command = ["edit", str(path), "--find", asked.text, "--paint", "a red balloon", "--seed", "5",
-               "--steps", "3", "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    command = [
+        "edit",
+        str(path),
+        "--find",
+        asked.text,
+        "--paint",
+        "a red balloon",
+        "--seed",
+        "5",
+        "--steps",
+        "3",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    ]
     assert main(command) == 0
     assert "every other pixel equals the input's" in capsys.readouterr().out
     files = sorted(p.name for p in tmp_path.iterdir())
@@ -57,8 +69,19 @@ def test_where_nothing_is_found_other_places_are_named_and_can_be_painted(
     path, scene, _ = scene_file
     there = {thing.noun for thing in scene.objects}
     strange = next(f"the {name}" for name in ("cactus", "frog", "car") if name not in there)
-    command = ["edit", str(path), "--find", strange, "--paint", "a pear", "--steps", "2",
-               "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    command = [
+        "edit",
+        str(path),
+        "--find",
+        strange,
+        "--paint",
+        "a pear",
+        "--steps",
+        "2",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    ]
     assert main(command) == 1
     reason, *others, last = capsys.readouterr().out.splitlines()
     assert "not there" in reason
@@ -85,17 +108,38 @@ def test_wrong_usage_names_what_was_probably_meant(
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
-    assert capsys.readouterr().err.strip().endswith(meant + (
-        " where the value begins with a minus" if "VALUE" in meant else ""))  # fmt: skip
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith(meant + (" where the value begins with a minus" if "VALUE" in meant else ""))
+    )
 
 
 def test_another_edit_of_the_picture_goes_beside_the_first(
     scene_file: tuple[Path, Scene, object], tmp_path: Path
 ) -> None:
     def edited(seed: int, *more: str) -> None:
-        assert main(["edit", str(scene_file[0]), "--box", "40,40,90,90", "--paint", "a frog",
-                     "--steps", "2", "--seed", str(seed), "--out", str(tmp_path), "--quiet",
-                     *more]) == 0  # fmt: skip
+        assert (
+            main(
+                [
+                    "edit",
+                    str(scene_file[0]),
+                    "--box",
+                    "40,40,90,90",
+                    "--paint",
+                    "a frog",
+                    "--steps",
+                    "2",
+                    "--seed",
+                    str(seed),
+                    "--out",
+                    str(tmp_path),
+                    "--quiet",
+                    *more,
+                ]
+            )
+            == 0
+        )
 
     edited(1)
     first = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -104,16 +148,28 @@ def test_another_edit_of_the_picture_goes_beside_the_first(
     edited(1, "--format", "jpg")
     assert {path: path.read_bytes() for path in first} == first
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "scene-2.edited.png", "scene-2.overlay.png", "scene-2.recipe.json", "scene.edited.jpg",
-        "scene.edited.png", "scene.overlay.png", "scene.recipe.json",
-    ]  # fmt: skip
+        "scene-2.edited.png",
+        "scene-2.overlay.png",
+        "scene-2.recipe.json",
+        "scene.edited.jpg",
+        "scene.edited.png",
+        "scene.overlay.png",
+        "scene.recipe.json",
+    ]
     edited(3, "--variants", "2")
     assert (tmp_path / "scene-3.edited-4.png").is_file()
 
 
-@pytest.mark.parametrize("given", [["--seed", "9"], ["--paint", "a dog", "--variants", "3"],
-                                   ["--set", "feather=4"], ["--candidate", "0"],
-                                   ["--shadow"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--seed", "9"],
+        ["--paint", "a dog", "--variants", "3"],
+        ["--set", "feather=4"],
+        ["--candidate", "0"],
+        ["--shadow"],
+    ],
+)
 def test_what_a_recipe_says_cannot_be_changed_beside_it(
     given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -128,8 +184,12 @@ def test_a_file_is_no_folder_for_results(
     scene_file: tuple[Path, Scene, object], capsys: pytest.CaptureFixture
 ) -> None:
     path = str(scene_file[0])
-    for command in (["edit", path, "--box", "1,1,9,9", "--paint", "a dog"], ["ground", path, "dog"],
-                    ["ground-all", path, "a dog"], ["apply", path, "remove the dog"]):  # fmt: skip
+    for command in (
+        ["edit", path, "--box", "1,1,9,9", "--paint", "a dog"],
+        ["ground", path, "dog"],
+        ["ground-all", path, "a dog"],
+        ["apply", path, "remove the dog"],
+    ):
         assert main([*command, "--out", path]) == 1
         assert "is a file; expected a folder" in capsys.readouterr().err
 
@@ -137,8 +197,19 @@ def test_a_file_is_no_folder_for_results(
 def test_a_recipe_whose_picture_is_elsewhere_says_what_to_give(
     scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    command = ["edit", str(scene_file[0]), "--box", "40,40,90,90", "--paint", "a frog", "--steps",
-               "2", "--out", str(tmp_path), "--quiet"]  # fmt: skip
+    command = [
+        "edit",
+        str(scene_file[0]),
+        "--box",
+        "40,40,90,90",
+        "--paint",
+        "a frog",
+        "--steps",
+        "2",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    ]
     assert main(command) == 0
     recipe = json.loads((tmp_path / "scene.recipe.json").read_text())
     recipe["image"]["path"] = "gone/scene.png"

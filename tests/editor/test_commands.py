@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-
-from editor.cli import main
-from editor.presets import load_preset
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.models.presets import load_preset
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from miniature.calibration import write_calibration
+    from groundbrush.miniature.calibration import write_calibration
 
     folder = tmp_path_factory.mktemp("scenes")
     write_calibration(folder, 4, "heldout")
@@ -29,16 +28,39 @@ def test_calibrate_then_evaluate_with_every_ablation(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     calibration = tmp_path / "calibration"
-    status, ranked = run(capsys, "calibrate", "miniature", "--data", str(scenes), "--trials", "2",
-                         "--samples", "2", "--skip-layers", "1",
-                         "--out", str(calibration))  # fmt: skip
+    status, ranked = run(
+        capsys,
+        "calibrate",
+        "miniature",
+        "--data",
+        str(scenes),
+        "--trials",
+        "2",
+        "--samples",
+        "2",
+        "--skip-layers",
+        "1",
+        "--out",
+        str(calibration),
+    )
     assert status == 0
     assert ranked["pairs"] == 4
     assert load_preset(ranked["files"]["preset"]).lvlm["heads"] == ranked["heads"]
     assert Path(ranked["files"]["head-grid"]).is_file()
-    status, scored = run(capsys, "evaluate", "scenes", "--data", str(scenes), "--limit", "1",
-                         "--ablate", "--calibration", str(calibration),
-                         "--out", str(tmp_path / "out"))  # fmt: skip
+    status, scored = run(
+        capsys,
+        "evaluate",
+        "scenes",
+        "--data",
+        str(scenes),
+        "--limit",
+        "1",
+        "--ablate",
+        "--calibration",
+        str(calibration),
+        "--out",
+        str(tmp_path / "out"),
+    )
     assert status == 0
     assert set(scored["arms"]) >= {
         *("preset", "paper", "greedy", "k=1", "no SAM", "like-reference", "criterion 1 only"),
@@ -65,8 +87,18 @@ def test_evaluate_resumes(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFi
 def test_the_public_codes_way_runs(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    status, found = run(capsys, "evaluate", "scenes", "--data", str(scenes), "--limit", "1",
-                        "--like-reference", "--out", str(tmp_path))  # fmt: skip
+    status, found = run(
+        capsys,
+        "evaluate",
+        "scenes",
+        "--data",
+        str(scenes),
+        "--limit",
+        "1",
+        "--like-reference",
+        "--out",
+        str(tmp_path),
+    )
     assert status == 0
     assert list(found["arms"]) == ["like-reference"]
 
@@ -92,8 +124,9 @@ def test_what_cannot_be_met_is_one_line(
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [["evaluate"], ["evaluate", "coco"], ["evaluate", "refcoco"],
-                                     ["calibrate"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["evaluate", "coco"], ["evaluate", "refcoco"], ["calibrate"]]
+)
 def test_wrong_usage(command: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:
         main(command)

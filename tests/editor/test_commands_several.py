@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.plan import Plan
+from groundbrush.multiobject.export.coco import rgb_to_id
+from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
-
-from editor.cli import main
-from editor.plan import Plan
-from multiobject.exports.coco import rgb_to_id
-from multiobject.exports.rle import decode_rle
 
 SENTENCE = "replace the dog with a cat and remove the cup"
 
@@ -59,8 +58,19 @@ def test_neither_sentence_nor_plan_is_wrong_usage(capsys) -> None:
 
 def test_apply_writes_the_result_the_strip_and_the_plan(scene_file, tmp_path: Path, capsys) -> None:
     path, scene, asked = scene_file
-    status = main(["apply", str(path), f"replace {asked.text} with a book", "--steps", "2",
-                   "--out", str(tmp_path), "--offline", "--json"])  # fmt: skip
+    status = main(
+        [
+            "apply",
+            str(path),
+            f"replace {asked.text} with a book",
+            "--steps",
+            "2",
+            "--out",
+            str(tmp_path),
+            "--offline",
+            "--json",
+        ]
+    )
     facts = json.loads(capsys.readouterr().out)
     assert status == 0
     assert facts["done"]
@@ -77,22 +87,44 @@ def test_another_plan_for_the_picture_goes_beside_the_first(scene_file, tmp_path
 
     def applied(colour: str, seed: int = 0, *more: str) -> None:
         said = f"make {asked.text} {colour}"
-        assert main(["apply", str(path), said, "--steps", "2", "--seed", str(seed), "--out",
-                     str(tmp_path), "--offline", "--quiet", *more]) == 0  # fmt: skip
+        assert (
+            main(
+                [
+                    "apply",
+                    str(path),
+                    said,
+                    "--steps",
+                    "2",
+                    "--seed",
+                    str(seed),
+                    "--out",
+                    str(tmp_path),
+                    "--offline",
+                    "--quiet",
+                    *more,
+                ]
+            )
+            == 0
+        )
 
     applied("blue")
     first = {file: file.read_bytes() for file in tmp_path.iterdir()}
     assert sorted(file.name for file in first) == [
-        "scene.applied.png", "scene.plan.json", "scene.steps.png",
-    ]  # fmt: skip
+        "scene.applied.png",
+        "scene.plan.json",
+        "scene.steps.png",
+    ]
     applied("green")
     applied("blue", seed=1)
     applied("blue")  # the same again
     applied("blue", 1, "--format", "webp")
     assert {file: file.read_bytes() for file in first} == first
     assert sorted(file.name for file in tmp_path.glob("*.applied.*")) == [
-        "scene-2.applied.png", "scene-3.applied.png", "scene-3.applied.webp", "scene.applied.png",
-    ]  # fmt: skip
+        "scene-2.applied.png",
+        "scene-3.applied.png",
+        "scene-3.applied.webp",
+        "scene.applied.png",
+    ]
 
 
 def test_what_was_found_before_stays(scene_file, tmp_path: Path) -> None:
@@ -101,25 +133,68 @@ def test_what_was_found_before_stays(scene_file, tmp_path: Path) -> None:
     (tmp_path / "scene.labelme.json").write_bytes(b"somebody's")
     for _ in range(2):  # the same again goes where it was
         assert main(["ground", str(path), asked.text, "--out", str(tmp_path), "--offline"]) == 0
-        assert main(["ground-all", str(path), asked.text, "--out", str(tmp_path), "--offline",
-                     "--export", "labelme"]) == 0  # fmt: skip
+        assert (
+            main(
+                [
+                    "ground-all",
+                    str(path),
+                    asked.text,
+                    "--out",
+                    str(tmp_path),
+                    "--offline",
+                    "--export",
+                    "labelme",
+                ]
+            )
+            == 0
+        )
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "scene-2.all.png", "scene-2.found.png", "scene-2.labelme.json", "scene.found.png",
+        "scene-2.all.png",
+        "scene-2.found.png",
+        "scene-2.labelme.json",
+        "scene.found.png",
         "scene.labelme.json",
-    ]  # fmt: skip
+    ]
     assert (tmp_path / "scene.found.png").read_bytes() == b"somebody's"
     (tmp_path / "scene-2.labelme.json").write_bytes(b"corrected by hand")
-    assert main(["ground-all", str(path), asked.text, "--out", str(tmp_path), "--offline",
-                 "--export", "labelme"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "ground-all",
+                str(path),
+                asked.text,
+                "--out",
+                str(tmp_path),
+                "--offline",
+                "--export",
+                "labelme",
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "scene-2.labelme.json").read_bytes() == b"corrected by hand"
     assert (tmp_path / "scene-3.labelme.json").is_file()
 
 
 def test_ground_all_writes_a_legend_and_exports(scene_file, tmp_path: Path, capsys) -> None:
     path, _, asked = scene_file
-    status = main(["ground-all", str(path), f"{asked.text} and a zeppelin", "--out", str(tmp_path),
-                   "--offline", "--json", "--export", "coco-panoptic", "--export",
-                   "coco-instances", "--export", "labelme"])  # fmt: skip
+    status = main(
+        [
+            "ground-all",
+            str(path),
+            f"{asked.text} and a zeppelin",
+            "--out",
+            str(tmp_path),
+            "--offline",
+            "--json",
+            "--export",
+            "coco-panoptic",
+            "--export",
+            "coco-instances",
+            "--export",
+            "labelme",
+        ]
+    )
     facts = json.loads(capsys.readouterr().out)
     assert status == 0
     found, strange = facts["segments"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-
-from editor.errors import GroundbrushError
-from editor.jobs import PATIENCE, Job, JobCancelled, Jobs
+from groundbrush.app.queue import PATIENCE, Job, JobCancelled, Jobs
+from groundbrush.editor.errors import GroundbrushError
 
 
 class Gate:

@@ -13,21 +13,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from editor import GroundbrushError
-from editor.canvas import LEAST, PROXY, canvas_view, data_uri, fit_screen, new_marks, read_mark
-from editor.cli import build_parser
-from editor.commands.edit import _boxes, _operations, _settings
-from editor.edit import Edit, Variant
-from editor.images import Picture, open_picture
-from editor.masks import Boxes, Brush, Dilate, FillHoles, Points
-from editor.recipe import make_request
-from editor.session import Change, Session, paint_session, scene_of, shrink, variant_request
-from editor.session_file import picture_bytes, read_session, read_upload, session_bytes
-from editor.why import explain
-from editor.wording import (
+from groundbrush.app.page.canvas import (
+    LEAST,
+    PROXY,
+    canvas_view,
+    data_uri,
+    fit_screen,
+    new_marks,
+    read_mark,
+)
+from groundbrush.app.page.explain import explain
+from groundbrush.app.session.session import (
+    Change,
+    Session,
+    paint_session,
+    scene_of,
+    shrink,
+    variant_request,
+)
+from groundbrush.app.session.session_file import (
+    picture_bytes,
+    read_session,
+    read_upload,
+    session_bytes,
+)
+from groundbrush import GroundbrushError
+from groundbrush.editor.as_code import (
     as_command,
     as_python,
     command_of,
@@ -35,7 +46,15 @@ from editor.wording import (
     recipe_files,
     recipe_name,
 )
-from grounding.result import Candidate, Grounding
+from groundbrush.editor.cli.edit import _boxes, _operations, _settings
+from groundbrush.editor.cli.main import build_parser
+from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.masks.operations import Boxes, Brush, Dilate, FillHoles, Points
+from groundbrush.editor.pictures.picture import Picture, open_picture
+from groundbrush.editor.request import make_request
+from groundbrush.grounding.result import Candidate, Grounding
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -52,10 +71,17 @@ def grounding(status: str = "found") -> Grounding:
     if status == "found":
         mask[5:15, 10:20] = True
     return Grounding(
-        "the cup", status, "because", (10, 5, 20, 15) if mask.any() else None, mask, 0.8,
-        (Candidate((30, 20, 38, 25), 0.5, other),), ((1, 2),), np.ones((3, 4), np.float32),
+        "the cup",
+        status,
+        "because",
+        (10, 5, 20, 15) if mask.any() else None,
+        mask,
+        0.8,
+        (Candidate((30, 20, 38, 25), 0.5, other),),
+        ((1, 2),),
+        np.ones((3, 4), np.float32),
         (0, 0, 40, 30),
-    )  # fmt: skip
+    )
 
 
 def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
@@ -67,8 +93,18 @@ def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
         image = session.picture.pixels.copy()
         image[support] = value + k
         variants.append(Variant(image, k))
-    return Edit(True, variants[0].image, session.picture, None, support, {}, 0, tuple(variants),
-                {}, request=request)  # fmt: skip
+    return Edit(
+        True,
+        variants[0].image,
+        session.picture,
+        None,
+        support,
+        {},
+        0,
+        tuple(variants),
+        {},
+        request=request,
+    )
 
 
 # ---------------------------------------------------------------- the place and its request
@@ -113,7 +149,7 @@ def test_undo_and_redo_of_the_mask():
 
 
 def test_mask_states_are_bounded(monkeypatch):
-    monkeypatch.setattr("editor.session.MAX_MASK_BYTES", 4 * 30 * 40)
+    monkeypatch.setattr("groundbrush.app.session.session.MAX_MASK_BYTES", 4 * 30 * 40)
     session = Session(picture()).looked(grounding())
     for _ in range(6):
         session = session.mark(Dilate(1))
@@ -214,13 +250,15 @@ def told(**changes):
         (told(kept=9), "wrong kind"),
         (told(candidate=True), "wrong kind"),
         (told(find=["the cup"]), "wrong kind"),
-        (told(mask={"base": {"size": [9, 9], "bits": ""}, "operations": [], "undone": []}),
-         "not of the picture's size"),
+        (
+            told(mask={"base": {"size": [9, 9], "bits": ""}, "operations": [], "undone": []}),
+            "not of the picture's size",
+        ),
         (told(mask={"base": {}, "operations": [0] * 300, "undone": []}), "at most 200"),
         (told(changes=[{"window": [0, 0, 999, 5], "request": {}}] * 2), "recipe version None"),
         (told(changes=[{"window": "all", "request": {}}] * 2), "its window is 'all'"),
     ],
-)  # fmt: skip
+)
 def test_a_changed_file_is_refused_in_words(change, words):
     with pytest.raises(GroundbrushError) as error:
         read_session(tampered(change))
@@ -347,26 +385,46 @@ def test_a_small_picture_is_enlarged_so_that_its_outline_is_smooth():
 
 def requests(draw) -> dict:
     operations = [
-        o for o in ({"op": "level", "level": "part"}, {"op": "shadow"},
-                    {"op": "dilate", "pixels": draw(st.integers(1, 9))}, {"op": "invert"})
+        o
+        for o in (
+            {"op": "level", "level": "part"},
+            {"op": "shadow"},
+            {"op": "dilate", "pixels": draw(st.integers(1, 9))},
+            {"op": "invert"},
+        )
         if draw(st.booleans())
-    ]  # fmt: skip
+    ]
     removing = draw(st.booleans())
     options = {
-        "seed": draw(st.integers(0, 99)), "variants": draw(st.integers(1, 4)),
-        "candidate": draw(st.none() | st.integers(0, 3)), "operations": operations,
+        "seed": draw(st.integers(0, 99)),
+        "variants": draw(st.integers(1, 4)),
+        "candidate": draw(st.none() | st.integers(0, 3)),
+        "operations": operations,
         "draft": draw(st.booleans()),
-        "settings": draw(st.sampled_from([{}, {"steps": 9}, {"blend": "poisson", "feather": 3},
-                                          {"negative_prompt": "a b", "colour_match": False}])),
-    }  # fmt: skip
+        "settings": draw(
+            st.sampled_from(
+                [
+                    {},
+                    {"steps": 9},
+                    {"blend": "poisson", "feather": 3},
+                    {"negative_prompt": "a b", "colour_match": False},
+                ]
+            )
+        ),
+    }
     check = draw(st.booleans() if removing else st.sampled_from([False, True, "a dog's bowl"]))
     retries = draw(st.integers(0, 4)) if check else 0
     words = draw(st.sampled_from(["the cup", "the dog's bowl", 'a "big" one; rm -rf', "-x"]))
     if words == "-x":  # argparse reads it as an option: not what a page would send
         words = "the x"
-    return make_request("remove" if removing else "edit", find=words,
-                        paint=None if removing else "a cat", check=check, retries=retries,
-                        **options)  # fmt: skip
+    return make_request(
+        "remove" if removing else "edit",
+        find=words,
+        paint=None if removing else "a cat",
+        check=check,
+        retries=retries,
+        **options,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -377,11 +435,20 @@ def test_the_command_means_the_same_edit(data):
     args = build_parser().parse_args(words[1:])
     assert args.image == "my photo.png"
     assert request == make_request(
-        args.command, find=args.find, paint=args.paint, seed=args.seed, variants=args.variants,
-        candidate=args.candidate, settings=_settings(args), check=args.check,
-        retries=args.retries if args.check else 0, draft=args.draft, operations=_operations(args),
-        boxes=_boxes(args), snap=args.snap,
-    )  # fmt: skip
+        args.command,
+        find=args.find,
+        paint=args.paint,
+        seed=args.seed,
+        variants=args.variants,
+        candidate=args.candidate,
+        settings=_settings(args),
+        check=args.check,
+        retries=args.retries if args.check else 0,
+        draft=args.draft,
+        operations=_operations(args),
+        boxes=_boxes(args),
+        snap=args.snap,
+    )
 
 
 class Recorder:
@@ -399,8 +466,9 @@ class Recorder:
         return self
 
     def remove(self, image, find, check=True, retries=3, **options):
-        self.request = make_request("remove", find=find, paint=None, check=check,
-                                    retries=retries if check else 0, **options)  # fmt: skip
+        self.request = make_request(
+            "remove", find=find, paint=None, check=check, retries=retries if check else 0, **options
+        )
         return self
 
     def run(self, recipe, image):
@@ -452,10 +520,13 @@ def test_edits_that_follow_one_another_start_from_the_last_ones_file(tmp_path):
 
     run_python(python_of(requests, "a b.png", "miniature"), Follows())
     assert seen == [
-        ("edit", "a b.png", "the cup"), ("save", "a b.edited.png"),
-        ("run", "a b.edited.png", "a b.edited.recipe.json"), ("save", "a b.edited.edited.png"),
-        ("remove", "a b.edited.edited.png", "the cat"), ("save", "a b.edited.edited.edited.png"),
-    ]  # fmt: skip
+        ("edit", "a b.png", "the cup"),
+        ("save", "a b.edited.png"),
+        ("run", "a b.edited.png", "a b.edited.recipe.json"),
+        ("save", "a b.edited.edited.png"),
+        ("remove", "a b.edited.edited.png", "the cat"),
+        ("save", "a b.edited.edited.edited.png"),
+    ]
     lines = command_of(requests, "a b.png", "miniature").split(" &&\n")
     images = [build_parser().parse_args(shlex.split(line)[1:]).image for line in lines]
     assert images == ["a b.png", "out/a b.edited.png", "out/a b.edited.edited.png"]

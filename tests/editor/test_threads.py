@@ -9,8 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from editor.threads import OneThread, keep_to
+from groundbrush.editor.workers.threads import OneThread, keep_to
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -29,17 +28,22 @@ def said() -> dict[str, str]:
 
 def test_threads_are_as_many_as_cpus(unsaid: None) -> None:
     keep_to(3)
-    assert said() == {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3",
-                      "GOMP_SPINCOUNT": "1000"}  # fmt: skip
+    assert said() == {
+        "OMP_NUM_THREADS": "3",
+        "OPENCV_FOR_THREADS_NUM": "3",
+        "GOMP_SPINCOUNT": "1000",
+    }
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [({"OMP_NUM_THREADS": "5"}, {"OPENCV_FOR_THREADS_NUM": "5", "GOMP_SPINCOUNT": "1000"}),
-     ({"OMP_NUM_THREADS": "4,2"}, {"OPENCV_FOR_THREADS_NUM": "4", "GOMP_SPINCOUNT": "1000"}),
-     ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3"}),
-     ({"GOMP_SPINCOUNT": "7", "OPENCV_FOR_THREADS_NUM": "2"}, {"OMP_NUM_THREADS": "3"})],
-)  # fmt: skip
+    [
+        ({"OMP_NUM_THREADS": "5"}, {"OPENCV_FOR_THREADS_NUM": "5", "GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_NUM_THREADS": "4,2"}, {"OPENCV_FOR_THREADS_NUM": "4", "GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3"}),
+        ({"GOMP_SPINCOUNT": "7", "OPENCV_FOR_THREADS_NUM": "2"}, {"OMP_NUM_THREADS": "3"}),
+    ],
+)
 def test_what_the_environment_says_stays(
     unsaid: None, monkeypatch: pytest.MonkeyPatch, before: dict, after: dict
 ) -> None:
@@ -51,11 +55,18 @@ def test_what_the_environment_says_stays(
 
 def test_the_libraries_follow() -> None:
     """In a process that imports them afterwards; by themselves they take every core."""
-    code = ("from editor.threads import keep_to; keep_to(1); import cv2, torch; "
-            "print(torch.get_num_threads(), cv2.getNumThreads())")  # fmt: skip
+    code = (
+        "from editor.threads import keep_to; keep_to(1); import cv2, torch; "
+        "print(torch.get_num_threads(), cv2.getNumThreads())"
+    )
     environment = {k: v for k, v in os.environ.items() if k not in NAMES}
-    done = subprocess.run([sys.executable, "-c", code], env={**environment, "OMP_DISPLAY_ENV":
-                          "verbose"}, capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["1", "1"]
     if "GOMP_SPINCOUNT" in done.stderr:  # libgomp, not another OpenMP
         assert "GOMP_SPINCOUNT = '1000'" in done.stderr

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding import Backend, GroundingError, backend_class
+from groundbrush.grounding.detectors import Detections
+from groundbrush.grounding.detectors.grounding_dino import (
+    GroundingDino,
+    caption,
+    corners,
+    input_size,
+)
+from groundbrush.grounding.detectors.sam3 import Sam3, SquareInput
+from groundbrush.grounding.sam.coordinates import SquareFrame
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from grounding import Backend, GroundingError, backend_class
-from grounding.backends import Detections
-from grounding.backends.grounding_dino import GroundingDino, caption, corners, input_size
-from grounding.backends.sam3 import Sam3, SquareInput
-from grounding.frame import SquareFrame
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not look beside the tests
 from tiny_backends import SIDE, build_sam3, save_dino, save_sam3
@@ -109,9 +113,12 @@ def test_dino_answers_as_transformers_own_chain(dino: GroundingDino, shape: Any)
     with torch.inference_mode():
         output = dino._model(**pixels, **words)
     own = GroundingDinoProcessor.post_process_grounded_object_detection(
-        SimpleNamespace(batch_decode=lambda ids: [""] * len(ids)), output, words["input_ids"],
-        threshold=0.0, target_sizes=[shape],
-    )[0]  # fmt: skip
+        SimpleNamespace(batch_decode=lambda ids: [""] * len(ids)),
+        output,
+        words["input_ids"],
+        threshold=0.0,
+        target_sizes=[shape],
+    )[0]
     np.testing.assert_allclose(found.scores, own["scores"].numpy(), atol=1e-5)
     np.testing.assert_allclose(found.boxes, own["boxes"].numpy(), atol=1e-3)
 
@@ -147,8 +154,9 @@ def test_sam3_answers_as_a_plain_forward(sam3: Sam3, shape: Any) -> None:
     with torch.inference_mode():
         output = sam3._model(
             pixel_values=torch.from_numpy(sam3._input.prepare(image)),
-            input_ids=ids, attention_mask=(ids > 0).long(),
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=(ids > 0).long(),
+        )
         scores = output.pred_logits.sigmoid() * output.presence_logits.sigmoid()
         shares = torch.nn.functional.interpolate(
             output.pred_masks.sigmoid(), size=shape, mode="bilinear", align_corners=False
@@ -205,9 +213,14 @@ def test_dino_processor_has_the_documented_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("size", "wanted"),
-    [((640, 480), (1066, 800)), ((480, 640), (800, 1066)), ((2000, 1000), (1333, 666)),
-     ((500, 500), (800, 800)), ((2, 2000), (32, 1333))],
-)  # fmt: skip
+    [
+        ((640, 480), (1066, 800)),
+        ((480, 640), (800, 1066)),
+        ((2000, 1000), (1333, 666)),
+        ((500, 500), (800, 800)),
+        ((2, 2000), (32, 1333)),
+    ],
+)
 def test_the_resize_rule(size: Any, wanted: Any) -> None:
     assert input_size(size, 800, 1333) == wanted
 
@@ -321,8 +334,9 @@ def test_box_and_mask_of_sam3_come_back_at_their_pixels(
             return SimpleNamespace(
                 pred_logits=torch.logit(torch.tensor([[0.9]])),
                 presence_logits=torch.logit(torch.tensor([[0.8]])),
-                pred_boxes=torch.tensor([[[0.2, 0.4, 0.6, 0.9]]]), pred_masks=masks,
-            )  # fmt: skip
+                pred_boxes=torch.tensor([[[0.2, 0.4, 0.6, 0.9]]]),
+                pred_masks=masks,
+            )
 
     finder = sam3.using(sam3.settings_from({"refine": False, "proxy": proxy}))
     seen = finder.look(noise(*shape))
@@ -410,9 +424,13 @@ def test_an_empty_mask_becomes_the_box() -> None:
 
 def test_what_lies_outside_or_is_no_number_is_left_out() -> None:
     found = answer(
-        Told(((-50, -50, -1, -1), 0.99), ((np.nan, 0, 5, 5), 0.98), ((80, 80, 300, 90), 0.7),
-             (LEFT, np.nan))
-    )  # fmt: skip
+        Told(
+            ((-50, -50, -1, -1), 0.99),
+            ((np.nan, 0, 5, 5), 0.98),
+            ((80, 80, 300, 90), 0.7),
+            (LEFT, np.nan),
+        )
+    )
     np.testing.assert_allclose(found.detection, (80, 80, 100, 90))
     assert found.status == "found" and found.candidates == ()
 
@@ -490,7 +508,7 @@ def test_bad_phrases_are_refused(dino: GroundingDino, sam3: Sam3) -> None:
 
 def test_a_picture_read_while_another_thread_finds_is_its_own(dino: GroundingDino) -> None:
     """While a phrase is found, something else stands in the backbone's place."""
-    from grounding.backends.grounding_dino import _read_before
+    from groundbrush.grounding.detectors.grounding_dino import _read_before
 
     first, second = noise(40, 70), noise(50, 60)
     alone = dino._read(second)["levels"]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.localize.boxes import (
+    BoxSettings,
+    cells_on_picture,
+    map_boxes,
+    settled_map,
+)
+from groundbrush.grounding.localize.maps import token_map_to_image
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from grounding.boxes import BoxSettings, cells_on_picture, map_boxes, settled_map
-from grounding.errors import GroundingError
-from grounding.maps import token_map_to_image
 
 SQUARE = (0.0, 0.0, 40.0, 40.0)
 # An L of five cells, whose hull is large, and a block of six, whose hull is small.

@@ -9,9 +9,14 @@ import threading
 
 import pytest
 import torch
-
-from grounding.capture import ATTENTION_NAME, RowRequest, attach, attention_rows, capture
-from grounding.errors import GroundingError
+from groundbrush.grounding.attention.capture import (
+    ATTENTION_NAME,
+    RowRequest,
+    attach,
+    attention_rows,
+    capture,
+)
+from groundbrush.grounding.errors import GroundingError
 
 IMAGE = 4  # image token id of the tiny models
 ALL_LAYERS = dict.fromkeys(range(4))

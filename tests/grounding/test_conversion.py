@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding.attention.model import load_lvlm
+from groundbrush.grounding.checkpoints.files import read_weights
+from groundbrush.grounding.checkpoints.loading import load_family
+from groundbrush.grounding.checkpoints.original import is_original
+from groundbrush.grounding.errors import GroundingError
 from safetensors.torch import save_file
-
-from grounding.conversion import is_original
-from grounding.conversion_files import read_weights
-from grounding.errors import GroundingError
-from grounding.loading import load_family
-from grounding.lvlm import load_lvlm
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,11 +43,17 @@ def write(tmp_path, reference, make_tokenizer, make_processor):
             k: text[k] for k in text if k.startswith(("num_", "hidden_", "vocab", "max_", "inter"))
         }
         raw |= {
-            "model_type": "llava_llama", "architectures": ["LlavaLlamaForCausalLM"],
-            "mm_vision_tower": str(tower), "mm_projector_type": "mlp2x_gelu",
-            "mm_vision_select_layer": -1, "mm_hidden_size": 16, "torch_dtype": "float16",
-            "use_mm_proj": True, "tune_mm_mlp_adapter": False, "image_aspect_ratio": "pad",
-        } | changes  # fmt: skip
+            "model_type": "llava_llama",
+            "architectures": ["LlavaLlamaForCausalLM"],
+            "mm_vision_tower": str(tower),
+            "mm_projector_type": "mlp2x_gelu",
+            "mm_vision_select_layer": -1,
+            "mm_hidden_size": 16,
+            "torch_dtype": "float16",
+            "use_mm_proj": True,
+            "tune_mm_mlp_adapter": False,
+            "image_aspect_ratio": "pad",
+        } | changes
         (folder / "config.json").write_text(json.dumps(raw))
         (tower / "config.json").write_text(
             json.dumps({"model_type": "clip", "vision_config": vision.to_dict()})
@@ -132,8 +137,10 @@ def test_llava_v1_layout_has_one_linear_projector(write, reference, picture):
 
 def test_v1_names_no_projector_type(write, reference, picture):
     state = {k: v for k, v in original_names(reference.state_dict()).items() if "mm_proj" not in k}
-    state |= {"model.mm_projector.weight": torch.ones(32, 16),
-              "model.mm_projector.bias": torch.zeros(32)}  # fmt: skip
+    state |= {
+        "model.mm_projector.weight": torch.ones(32, 16),
+        "model.mm_projector.bias": torch.zeros(32),
+    }
     folder = write(state)
     raw = json.loads((folder / "config.json").read_text())
     del raw["mm_projector_type"]
@@ -146,9 +153,12 @@ def test_yi_vl_projector_with_layer_norms(write, reference, picture):
     state = {k: v for k, v in original_names(reference.state_dict()).items() if "mm_proj" not in k}
     torch.manual_seed(0)
     projector = torch.nn.Sequential(
-        torch.nn.Linear(16, 32), torch.nn.LayerNorm(32), torch.nn.GELU(),
-        torch.nn.Linear(32, 32), torch.nn.LayerNorm(32),
-    )  # fmt: skip
+        torch.nn.Linear(16, 32),
+        torch.nn.LayerNorm(32),
+        torch.nn.GELU(),
+        torch.nn.Linear(32, 32),
+        torch.nn.LayerNorm(32),
+    )
     for parameter in projector.parameters():
         torch.nn.init.normal_(parameter)
     state |= {f"model.mm_projector.{k}": v.clone() for k, v in projector.state_dict().items()}
@@ -162,8 +172,9 @@ def test_yi_vl_projector_with_layer_norms(write, reference, picture):
 
 
 def test_yi_vl_names_its_tower_relative_to_itself(write, reference, tmp_path):
-    folder = write(original_names(reference.state_dict()), tower_beside=True,
-                   mm_vision_tower="./vit/clip")  # fmt: skip
+    folder = write(
+        original_names(reference.state_dict()), tower_beside=True, mm_vision_tower="./vit/clip"
+    )
     with pytest.raises(GroundingError, match=r"vision tower './vit/clip'.*vision="):
         load_lvlm(folder, prompt=PROMPT, offline=True)
     (folder / "vit").mkdir()
@@ -172,8 +183,9 @@ def test_yi_vl_names_its_tower_relative_to_itself(write, reference, tmp_path):
 
 
 def test_vision_and_tokenizer_may_lie_elsewhere(write, reference, tmp_path):
-    folder = write(original_names(reference.state_dict()), tower_beside=True,
-                   mm_vision_tower="nobody/nothing")  # fmt: skip
+    folder = write(
+        original_names(reference.state_dict()), tower_beside=True, mm_vision_tower="nobody/nothing"
+    )
     words = tmp_path / "words"
     words.mkdir()
     for file in folder.glob("tokenizer*"):
@@ -189,23 +201,42 @@ def test_internvit_6b_tower(write, reference, picture, tmp_path):
 
     torch.manual_seed(0)
     own = InternVLVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        image_size=[32, 32], patch_size=[8, 8], use_qk_norm=True, norm_type="rms_norm",
-    )  # fmt: skip
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=[32, 32],
+        patch_size=[8, 8],
+        use_qk_norm=True,
+        norm_type="rms_norm",
+    )
     tower = AutoModel.from_config(own).eval()
     for parameter in tower.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     names = original_names(reference.state_dict())
     state = {k: v for k, v in names.items() if "vision_tower" not in k}
     renamed = intern_names(tower.state_dict())
-    assert {"embeddings.class_embedding", "encoder.layers.1.attn.qkv.weight",
-            "encoder.layers.0.attn.q_norm.weight", "encoder.layers.0.ls1",
-            "encoder.layers.0.norm2.weight"} <= set(renamed)  # fmt: skip
+    assert {
+        "embeddings.class_embedding",
+        "encoder.layers.1.attn.qkv.weight",
+        "encoder.layers.0.attn.q_norm.weight",
+        "encoder.layers.0.ls1",
+        "encoder.layers.0.norm2.weight",
+    } <= set(renamed)
     state |= {f"model.vision_tower.vision_tower.{k}": v for k, v in renamed.items()}
     folder = write(state)
-    raw = {"model_type": "intern_vit_6b", "hidden_size": 16, "intermediate_size": 32,
-           "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
-           "qkv_bias": False, "qk_normalization": True, "layer_norm_eps": 1e-6}  # fmt: skip
+    raw = {
+        "model_type": "intern_vit_6b",
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "qkv_bias": False,
+        "qk_normalization": True,
+        "layer_norm_eps": 1e-6,
+    }
     (tmp_path / "tower" / "config.json").write_text(json.dumps(raw))
     lvlm = load_lvlm(folder, prompt=PROMPT)
     pixels = torch.from_numpy(lvlm.family.prepare(picture).inputs["pixel_values"])
@@ -217,9 +248,8 @@ def test_internvit_6b_tower(write, reference, picture, tmp_path):
 
 
 def test_position_embeddings_of_another_resolution_are_resized():
+    from groundbrush.grounding.checkpoints.intern_vit_layout import convert_intern_vit
     from transformers import InternVLVisionConfig
-
-    from grounding.conversion_intern import convert_intern_vit
 
     config = InternVLVisionConfig(image_size=[48, 48], patch_size=[8, 8])
     ramp = torch.linspace(0, 1, 4)[None, :, None].expand(4, 4, 1).reshape(1, 16, 1)

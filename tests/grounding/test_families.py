@@ -7,12 +7,23 @@ import sys
 
 import numpy as np
 import pytest
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import (
+    FAMILIES,
+    Family,
+    ImageTokens,
+    LlavaFamily,
+    Presence,
+    family_class,
+)
+from groundbrush.grounding.families.geometry import (
+    crop_region,
+    pad_region,
+    pad_to_square,
+    squash_region,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-
-from grounding.errors import GroundingError
-from grounding.families import FAMILIES, Family, ImageTokens, LlavaFamily, Presence, family_class
-from grounding.families.geometry import crop_region, pad_region, pad_to_square, squash_region
 
 PROMPT = "a picture : <image> {phrase} ."
 SIZES = [(90, 200), (200, 90), (120, 120), (101, 64), (64, 101)]

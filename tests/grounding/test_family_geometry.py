@@ -13,23 +13,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import FAMILIES, family_class
+from groundbrush.grounding.families.geometry import resized_pad_region, tiled_region
+from groundbrush.grounding.families.llava_next import tile_grid, tile_region
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from grounding.errors import GroundingError
-from grounding.families import FAMILIES, family_class
-from grounding.families.geometry import resized_pad_region, tiled_region
-from grounding.families.llava_next import tile_grid, tile_region
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from family_checks import block_comes_back, make_local
 
-CASES = [(name, how, tiles) for name, cls in FAMILIES.items() for how in cls.paddings
-         for tiles in cls.tilings]  # fmt: skip
-ODD = [(f"{name}_odd", how, tiles) for name in ("llava_onevision", "smolvlm")
-       for how in FAMILIES[name].paddings for tiles in FAMILIES[name].tilings]  # fmt: skip
+CASES = [
+    (name, how, tiles)
+    for name, cls in FAMILIES.items()
+    for how in cls.paddings
+    for tiles in cls.tilings
+]
+ODD = [
+    (f"{name}_odd", how, tiles)
+    for name in ("llava_onevision", "smolvlm")
+    for how in FAMILIES[name].paddings
+    for tiles in FAMILIES[name].tilings
+]
 SIZES = [(90, 200), (187, 90), (120, 120)]
 
 
@@ -202,8 +209,11 @@ def test_tiled_prompts_are_the_processors_own(parts, name):
     family = family_class(name)(model.config, tokenizer, processor, tiles="fine")
     image = np.random.default_rng(0).integers(0, 256, (90, 200, 3), dtype=np.uint8)
     prepared = family.prepare(image)
-    cls = {"internvl": t.InternVLProcessor, "idefics3": t.Idefics3Processor,
-           "smolvlm": t.SmolVLMProcessor}[name]  # fmt: skip
+    cls = {
+        "internvl": t.InternVLProcessor,
+        "idefics3": t.Idefics3Processor,
+        "smolvlm": t.SmolVLMProcessor,
+    }[name]
     theirs = cls.__new__(cls)  # their constructors want video processors and more tokens
     theirs.image_token, theirs.fake_image_token = family.image_token, "<fake_token_around_image>"
     theirs.global_image_tag = theirs.global_image_token = "<global-img>"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from grounding import GroundingSettings
-from grounding.errors import GroundingError
-from grounding.ground import _shrink
+from groundbrush.grounding import GroundingSettings
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.pipeline import _shrink
 
 
 def test_settings_from_a_preset() -> None:

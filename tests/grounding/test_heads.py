@@ -7,13 +7,9 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
-from grounding.criteria import phrase_contrast
-from grounding.errors import GroundingError
-from grounding.heads import (
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.heads.criteria import phrase_contrast
+from groundbrush.grounding.heads.ranking import (
     HeadMeasurements,
     HeadRanking,
     LocalizationHeads,
@@ -25,6 +21,9 @@ from grounding.heads import (
     rank_heads,
     spatial_entropy,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 # Whole numbers make every mean exact, so that turning a map cannot move a cell over it.
 whole_maps = hnp.arrays(
@@ -296,8 +295,12 @@ def test_switching_each_criterion_off():
 
 
 def test_ties_go_to_the_larger_sum_then_the_lower_index():
-    rows = np.stack([np.stack([blob(4, (h, h), value=v) for h, v in enumerate(r)])
-                     for r in ((0.2, 0.5), (0.5, 0.3))])  # fmt: skip
+    rows = np.stack(
+        [
+            np.stack([blob(4, (h, h), value=v) for h, v in enumerate(r)])
+            for r in ((0.2, 0.5), (0.5, 0.3))
+        ]
+    )
     ranking = rank_heads([rows], lowest=3, skip_layers=0, threshold=0)
     assert ranking.top(3) == ((0, 1), (1, 0), (1, 1))
     assert ranking.frequency[0, 0] == 0

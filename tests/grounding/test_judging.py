@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from grounding import GroundingSettings
-from grounding.judging import apart, judge, scores_of
-from grounding.proposals import Proposal
-from grounding.second_look import SecondLook, overlap
+from groundbrush.grounding import GroundingSettings
+from groundbrush.grounding.localize.ambiguity import SecondLook, overlap
+from groundbrush.grounding.localize.proposals import Proposal
+from groundbrush.grounding.localize.status import apart, judge, scores_of
 
 SETTINGS = GroundingSettings()
 ROWS = np.eye(8)[None].repeat(3, 0).astype(np.float32)
@@ -22,8 +21,13 @@ def proposal(x0: int, x1: int, value: float = 0.5, score: float = 0.9) -> Propos
     return Proposal(mask, box, score, 0.7, value, "peak", np.zeros((4, 4), np.float32))
 
 
-def said(ranked: list[Proposal], presence: float | None = 0.9, score: float = 0.8,
-         others: int | None = None, **seen: bool) -> tuple[str, str]:  # fmt: skip
+def said(
+    ranked: list[Proposal],
+    presence: float | None = 0.9,
+    score: float = 0.8,
+    others: int | None = None,
+    **seen: bool,
+) -> tuple[str, str]:
     again = None if others is None else SecondLook(((proposal(9, 11), 0.5),) * others, **seen)
     return judge(SETTINGS, ranked, [score] * len(ranked), presence, ROWS, again)
 

@@ -9,12 +9,11 @@ import threading
 import numpy as np
 import pytest
 import torch
-
-from grounding.capture import ATTENTION_NAME
-from grounding.errors import GroundingError
-from grounding.families import LlavaFamily
-from grounding.lvlm import LVLM, Presence, load_lvlm
-from grounding.suffixes import Suffix, chunks, span_tokens
+from groundbrush.grounding.attention.capture import ATTENTION_NAME
+from groundbrush.grounding.attention.model import LVLM, Presence, load_lvlm
+from groundbrush.grounding.attention.suffixes import Suffix, chunks, span_tokens
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import LlavaFamily
 
 PROMPT = "a picture : <image> {phrase} ."
 PHRASES = ["red cup", "the blue dog left of the big chair", "dog", "a dog is nothing"]

@@ -5,12 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
-from grounding.errors import GroundingError
-from grounding.maps import (
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.localize.maps import (
     cells_to_pixels,
     combine_maps,
     component_boxes,
@@ -22,6 +18,9 @@ from grounding.maps import (
     pseudo_mask,
     token_map_to_image,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 8), st.integers(1, 8)))
 
@@ -277,8 +276,12 @@ def test_cells_to_pixels_can_be_undone(width, height, grid, data):
     if found is None:
         assert wanted[0] == pytest.approx(wanted[1]) or wanted[2] == pytest.approx(wanted[3])
     else:
-        back = ((found[0] - rx0) * sx, (found[2] - rx0) * sx,
-                (found[1] - ry0) * sy, (found[3] - ry0) * sy)  # fmt: skip
+        back = (
+            (found[0] - rx0) * sx,
+            (found[2] - rx0) * sx,
+            (found[1] - ry0) * sy,
+            (found[3] - ry0) * sy,
+        )
         assert back == pytest.approx(wanted, abs=1e-9)
         assert 0 <= found[0] < found[2] <= width
         assert 0 <= found[1] < found[3] <= height

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from grounding.errors import GroundingError
-from grounding.frame import SquareFrame
-from grounding.neighbours import NeighbourSettings, find_neighbours
-from grounding.segment import ImageEmbedding
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.localize.adjacent import NeighbourSettings, find_neighbours
+from groundbrush.grounding.sam.coordinates import SquareFrame
+from groundbrush.grounding.sam.segmenter import ImageEmbedding
 
 SIDE = 64
 
@@ -149,7 +148,10 @@ def test_bad_input_is_named():
         found(regions, mask, support[:, 1:])
     with pytest.raises(GroundingError, match="mask is uint8"):
         found(regions, mask.astype(np.uint8), support)
-    for bad, words in (({"points": 0}, "points is 0"), ({"overlap": 2}, "overlap is 2"),
-                       ({"reach": -1}, "reach is -1")):  # fmt: skip
+    for bad, words in (
+        ({"points": 0}, "points is 0"),
+        ({"overlap": 2}, "overlap is 2"),
+        ({"reach": -1}, "reach is -1"),
+    ):
         with pytest.raises(GroundingError, match=words):
             NeighbourSettings(**bad)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding.attention.model import load_lvlm
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import Presence
 from safetensors.torch import load_file, save_file
-
-from grounding.errors import GroundingError
-from grounding.families import Presence
-from grounding.lvlm import load_lvlm
 
 # The helpers lie beside; pytest's importlib mode would not find them.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,9 +31,12 @@ def saved(tmp_path_factory, make_llava, make_tokenizer, make_processor):
         if name not in made:
             torch.manual_seed(0)
             made[name] = save_original(
-                name, tmp_path_factory.mktemp("original"), make_llava,
-                make_tokenizer(with_image=False), make_processor(),
-            )  # fmt: skip
+                name,
+                tmp_path_factory.mktemp("original"),
+                make_llava,
+                make_tokenizer(with_image=False),
+                make_processor(),
+            )
         return made[name]
 
     return get
@@ -139,7 +141,7 @@ def test_mini_gemini_converts_without_a_weight_left_over(saved, load, tmp_path, 
 
 def test_patch_info_mining_by_hand():
     """Token by token: softmax over the fine features that lie under it, and no others."""
-    from grounding.families.mini_gemini_model import PatchInfoMining
+    from groundbrush.grounding.families.mini_gemini_model import PatchInfoMining
 
     torch.manual_seed(0)
     mining = PatchInfoMining(6, 5)
@@ -210,9 +212,8 @@ def test_towers_are_two_and_convnext(saved):
 
 
 def test_high_res_sides_are_whole_patches_under_each_token():
+    from groundbrush.grounding.families import family_class
     from tiny_families import build_config, build_processor, build_tokenizer
-
-    from grounding.families import family_class
 
     config = build_config("mini_gemini")
     config.high_res_size = 72

@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding import load_lvlm
+from groundbrush.grounding.checkpoints.quantization import loading_options
+from groundbrush.grounding.errors import GroundingError
 from PIL import Image
-
-from grounding import load_lvlm
-from grounding.errors import GroundingError
-from grounding.quantization import loading_options
 
 ROOT = Path(__file__).parents[2]
 HEADS = [(4, 7), (3, 4), (5, 7)]
-OPTIONS = {"dtype": "float32", "heads": HEADS, "prompt": "a picture : <image> {phrase} .",
-           "padding": "pad", "query": "prompt", "offline": True}  # fmt: skip
+OPTIONS = {
+    "dtype": "float32",
+    "heads": HEADS,
+    "prompt": "a picture : <image> {phrase} .",
+    "padding": "pad",
+    "query": "prompt",
+    "offline": True,
+}
 
 
 def test_without_the_package_the_error_names_the_command(monkeypatch):
@@ -43,8 +48,11 @@ def test_the_miniature_in_four_bits_looks_at_the_same_place():
 
     def size(lvlm) -> int:
         """Of what is to shrink."""
-        return sum(p.numel() * p.element_size() for name, p in lvlm._model.named_parameters()
-                   if "language_model.layers" in name)  # fmt: skip
+        return sum(
+            p.numel() * p.element_size()
+            for name, p in lvlm._model.named_parameters()
+            if "language_model.layers" in name
+        )
 
     def packed(lvlm, part: str) -> set[str]:
         return {type(m).__name__ for name, m in lvlm._model.named_modules() if part in name}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from grounding.errors import GroundingError
-from grounding.sam_conversion import convert_sam, sam_config
-from grounding.segment import load_segmenter
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.sam.original import convert_sam, sam_config
+from groundbrush.grounding.sam.segmenter import load_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +24,15 @@ def model():
     model = SamModel(
         SamConfig(
             vision_config=SamVisionConfig(
-                hidden_size=16, output_channels=32, num_hidden_layers=3, num_attention_heads=2,
-                image_size=64, patch_size=8, window_size=3, global_attn_indexes=[1], mlp_dim=40,
+                hidden_size=16,
+                output_channels=32,
+                num_hidden_layers=3,
+                num_attention_heads=2,
+                image_size=64,
+                patch_size=8,
+                window_size=3,
+                global_attn_indexes=[1],
+                mlp_dim=40,
                 num_pos_feats=16,
             ),
             prompt_encoder_config=SamPromptEncoderConfig(
@@ -36,7 +42,7 @@ def model():
                 hidden_size=32, mlp_dim=48, iou_head_hidden_dim=24
             ),
         )
-    ).eval()  # fmt: skip
+    ).eval()
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1 or "pos" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -61,8 +67,10 @@ def original(state: dict) -> dict:
             ("vision_encoder.neck.conv2", "image_encoder.neck.2"),
             ("vision_encoder.neck.layer_norm2", "image_encoder.neck.3"),
             ("vision_encoder.", "image_encoder."),
-            ("shared_embedding.positional_embedding",
-             "pe_layer.positional_encoding_gaussian_matrix"),
+            (
+                "shared_embedding.positional_embedding",
+                "pe_layer.positional_encoding_gaussian_matrix",
+            ),
             ("encoder.point_embed.", "encoder.point_embeddings."),
             ("mask_embed.conv1", "mask_downscaling.0"),
             ("mask_embed.layer_norm1", "mask_downscaling.1"),
@@ -74,7 +82,7 @@ def original(state: dict) -> dict:
             ("upscale_conv2", "output_upscaling.3"),
             ("layer_norm_final_attn", "norm_final_attn"),
             ("layer_norm", "norm"),
-        ]:  # fmt: skip
+        ]:
             name = name.replace(new, old)
         out[name] = value.clone()
     return out
@@ -85,16 +93,20 @@ def checkpoint(model, tmp_path):
     state = original(model.state_dict())
     # As in the published files.
     assert {
-        "image_encoder.pos_embed", "image_encoder.blocks.2.norm1.weight",
-        "image_encoder.blocks.0.attn.rel_pos_h", "image_encoder.neck.3.bias",
+        "image_encoder.pos_embed",
+        "image_encoder.blocks.2.norm1.weight",
+        "image_encoder.blocks.0.attn.rel_pos_h",
+        "image_encoder.neck.3.bias",
         "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
-        "prompt_encoder.mask_downscaling.6.weight", "prompt_encoder.not_a_point_embed.weight",
+        "prompt_encoder.mask_downscaling.6.weight",
+        "prompt_encoder.not_a_point_embed.weight",
         "mask_decoder.transformer.layers.1.cross_attn_image_to_token.q_proj.weight",
         "mask_decoder.transformer.layers.0.norm4.weight",
         "mask_decoder.transformer.norm_final_attn.weight",
         "mask_decoder.output_hypernetworks_mlps.3.layers.1.weight",
-        "mask_decoder.iou_prediction_head.layers.2.bias", "mask_decoder.output_upscaling.3.bias",
-    } <= set(state)  # fmt: skip
+        "mask_decoder.iou_prediction_head.layers.2.bias",
+        "mask_decoder.output_upscaling.3.bias",
+    } <= set(state)
     torch.save(state, tmp_path / "sam_tiny.pth")
     return tmp_path / "sam_tiny.pth"
 
@@ -151,16 +163,28 @@ def test_masks_equal_those_of_the_original_package(model, checkpoint):
     transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=48, num_heads=8)
     theirs = Sam(
         ImageEncoderViT(
-            depth=3, embed_dim=16, img_size=64, mlp_ratio=2.5, num_heads=2, patch_size=8,
-            norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6), qkv_bias=True,
-            use_rel_pos=True, global_attn_indexes=[1], window_size=3, out_chans=32,
+            depth=3,
+            embed_dim=16,
+            img_size=64,
+            mlp_ratio=2.5,
+            num_heads=2,
+            patch_size=8,
+            norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+            qkv_bias=True,
+            use_rel_pos=True,
+            global_attn_indexes=[1],
+            window_size=3,
+            out_chans=32,
         ),
         PromptEncoder(32, (8, 8), (64, 64), 4),
         MaskDecoder(
-            transformer_dim=32, transformer=transformer, num_multimask_outputs=3,
-            iou_head_depth=3, iou_head_hidden_dim=24,
+            transformer_dim=32,
+            transformer=transformer,
+            num_multimask_outputs=3,
+            iou_head_depth=3,
+            iou_head_hidden_dim=24,
         ),
-    ).eval()  # fmt: skip
+    ).eval()
     theirs.load_state_dict(torch.load(checkpoint, weights_only=True))
     ours = load_segmenter(checkpoint)._model
     pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -169,9 +193,12 @@ def test_masks_equal_those_of_the_original_package(model, checkpoint):
         features = theirs.image_encoder(pixels)
         sparse, dense = theirs.prompt_encoder(points=None, boxes=box[0], masks=None)
         masks, scores = theirs.mask_decoder(
-            image_embeddings=features, image_pe=theirs.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=True,
-        )  # fmt: skip
+            image_embeddings=features,
+            image_pe=theirs.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
         mine = ours(pixel_values=pixels, input_boxes=box)
     assert masks.abs().max() > 1
     torch.testing.assert_close(mine.pred_masks[0, 0], masks[0], atol=1e-3, rtol=1e-3)

@@ -8,39 +8,64 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from groundbrush import Editor
+from groundbrush.grounding import Grounder, GroundingSettings
+from groundbrush.grounding.localize.ambiguity import cover, names_only
+from groundbrush.grounding.localize.proposals import Proposal
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.grounding.pipeline import View, _Weighed
+from groundbrush.miniature.scenes import SceneSettings, compose
+from groundbrush.multiobject.instances import enlarged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from editor import Editor
-from grounding import Grounder, GroundingSettings
-from grounding.ground import View, _Weighed
-from grounding.metrics import mask_iou
-from grounding.proposals import Proposal
-from grounding.second_look import cover, names_only
-from miniature.scenes import SceneSettings, compose
-from multiobject.instances import enlarged
 
 # --- which phrases can be asked so ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "phrase",
-    ["the apple", "a red apple", "Dog", "the wooden building", "the tiger", "der Apfel",
-     "the wedding", "the fruit", "an orange flower"],
-)  # fmt: skip
+    [
+        "the apple",
+        "a red apple",
+        "Dog",
+        "the wooden building",
+        "the tiger",
+        "der Apfel",
+        "the wedding",
+        "the fruit",
+        "an orange flower",
+    ],
+)
 def test_a_name_can_be_asked_for_again(phrase) -> None:
     assert names_only(phrase)
 
 
 @pytest.mark.parametrize(
     "phrase",
-    ["the left apple", "the apple on the left", "the second car from the right", "the large dog",
-     "the smaller one", "the cup next to the plate", "the apple that is not green", "two apples",
-     "the man wearing a hat", "the man's hat", "the cup, not the blue one", "the tallest tree",
-     "the topmost book", "the dog isn't brown", "the other cat", "the non-red car", "all the cars",
-     "the 3rd dog", "the woman with a bag", "the door of the house"],
-)  # fmt: skip
+    [
+        "the left apple",
+        "the apple on the left",
+        "the second car from the right",
+        "the large dog",
+        "the smaller one",
+        "the cup next to the plate",
+        "the apple that is not green",
+        "two apples",
+        "the man wearing a hat",
+        "the man's hat",
+        "the cup, not the blue one",
+        "the tallest tree",
+        "the topmost book",
+        "the dog isn't brown",
+        "the other cat",
+        "the non-red car",
+        "all the cars",
+        "the 3rd dog",
+        "the woman with a bag",
+        "the door of the house",
+    ],
+)
 def test_what_singles_out_is_not_asked_for_again(phrase) -> None:
     assert not names_only(phrase)
 
@@ -109,8 +134,11 @@ class Squares(Grounder):
         return SimpleNamespace(image=image)
 
     def read(self, view, phrases, heads):
-        left = [k for k, (x0, x1) in enumerate(SQUARES)
-                if view.encoded.image[20:35, x0:x1, 0].mean() > 220]  # fmt: skip
+        left = [
+            k
+            for k, (x0, x1) in enumerate(SQUARES)
+            if view.encoded.image[20:35, x0:x1, 0].mean() > 220
+        ]
         rows = np.full((1, 2, 2), left[0] if left else -1, np.float32)
         return [SimpleNamespace(rows=rows, presence=0.99 if left else 0.01) for _ in phrases]
 
@@ -120,8 +148,11 @@ class Squares(Grounder):
             x0, x1 = self.place_of[int(rows.max())]
             mask = np.zeros((SIDE, SIDE), bool)
             mask[20:35, x0:x1] = True
-            ranked = (Proposal(mask, (x0, 20.0, x1, 35.0), 0.9, 0.8, 0.7, "peak",
-                               np.zeros((4, 4), np.float32)),)  # fmt: skip
+            ranked = (
+                Proposal(
+                    mask, (x0, 20.0, x1, 35.0), 0.9, 0.8, 0.7, "peak", np.zeros((4, 4), np.float32)
+                ),
+            )
         scores = tuple(0.9 - 0.1 * k for k in range(len(ranked)))
         return _Weighed(rows, presence, rows[0], (0, 0, SIDE, SIDE), ranked, scores)
 
@@ -172,9 +203,12 @@ def test_a_mask_that_is_only_a_part_is_uncertain() -> None:
     finder = Joined()
     view = finder.look_at(1)
     finder.place_of[9], finder.place_of[0] = (5, 12), (5, 22)  # later the whole
-    finder.read = lambda view, *_: [SimpleNamespace(  # type: ignore[method-assign]
-        rows=np.full((1, 2, 2), 9 if not finder.encoded else 0, np.float32),
-        presence=0.99 if len(finder.encoded) < 2 else 0.01)]  # fmt: skip
+    finder.read = lambda view, *_: [
+        SimpleNamespace(  # type: ignore[method-assign]
+            rows=np.full((1, 2, 2), 9 if not finder.encoded else 0, np.float32),
+            presence=0.99 if len(finder.encoded) < 2 else 0.01,
+        )
+    ]
     found = finder.ground(view, "the square")
     assert found.status == "uncertain"
     assert "still seen beside its mask" in found.reason
@@ -187,8 +221,9 @@ def test_looks_are_bounded() -> None:
     assert found.reason.startswith("at least 2 places fit")
 
 
-@pytest.mark.parametrize(("phrase", "changes"), [("the left square", {}),
-                                                 ("the square", {"looks": 0})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("phrase", "changes"), [("the left square", {}), ("the square", {"looks": 0})]
+)
 def test_no_second_look(phrase, changes) -> None:
     finder = Squares(**changes)
     assert finder.ground(finder.look_at(3), phrase).status == "found"
@@ -209,7 +244,7 @@ def test_an_answer_without_another_place_is_none() -> None:
 
 
 def test_the_looks_are_checked() -> None:
-    from grounding.errors import GroundingError
+    from groundbrush.grounding.errors import GroundingError
 
     with pytest.raises(GroundingError, match=r"looks is 12; expected 0 \(never\) to 9"):
         GroundingSettings(looks=12)
@@ -243,8 +278,9 @@ def test_the_miniature_tells_of_others_and_names_them(miniature: Editor) -> None
 
 def test_the_only_one_is_found_and_has_the_place_it_had(miniature: Editor) -> None:
     grounder = miniature.models.grounder()
-    once = Grounder(grounder.lvlm, grounder.segmenter,
-                    dataclasses.replace(grounder.settings, looks=0))  # fmt: skip
+    once = Grounder(
+        grounder.lvlm, grounder.segmenter, dataclasses.replace(grounder.settings, looks=0)
+    )
     told = 0
     for seed in SEEDS:
         scene = compose("validation", seed, ALONE)

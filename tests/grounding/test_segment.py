@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.localize.edges import refine_edges
+from groundbrush.grounding.localize.proposals import ProposalSettings, map_agreement, propose_masks
+from groundbrush.grounding.sam.coordinates import SquareFrame
+from groundbrush.grounding.sam.segmenter import Masks, Segmenter, load_segmenter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from grounding.edges import refine_edges
-from grounding.errors import GroundingError
-from grounding.frame import SquareFrame
-from grounding.proposals import ProposalSettings, map_agreement, propose_masks
-from grounding.segment import Masks, Segmenter, load_segmenter
 
 BUNDLED = Path(__file__).parents[2] / "miniature" / "weights" / "segmenter"
 SIDE = 64
@@ -126,8 +125,9 @@ def test_a_strip_keeps_its_colours(segmenter, thin, monkeypatch):
     """A processor that guesses takes three rows for three channels."""
     seen = []
     read = segmenter._model.get_image_embeddings
-    monkeypatch.setattr(segmenter._model, "get_image_embeddings",
-                        lambda pixels: seen.append(pixels) or read(pixels))  # fmt: skip
+    monkeypatch.setattr(
+        segmenter._model, "get_image_embeddings", lambda pixels: seen.append(pixels) or read(pixels)
+    )
     side = segmenter.input_side
     red = np.full((thin, side, 3), (255, 0, 0), np.uint8)
     segmenter.embed(red)
@@ -307,7 +307,7 @@ def test_rows_in_bands_are_one_mask(monkeypatch):
     frame = SquareFrame((300, 200), 64, 32)
     logits = np.random.default_rng(1).normal(size=(32, 32)).astype(np.float32)
     whole = frame.mask(logits)
-    monkeypatch.setattr("grounding.frame._BAND", 900)
+    monkeypatch.setattr("groundbrush.grounding.sam.coordinates._BAND", 900)
     np.testing.assert_array_equal(frame.mask(logits), whole)
 
 
@@ -596,7 +596,7 @@ def bundled() -> Segmenter:
 
 
 def test_bundled_segmenter_finds_heldout_objects(bundled):
-    from miniature.scenes import compose
+    from groundbrush.miniature.scenes import compose
 
     boxes_iou, points_iou = [], []
     for seed in range(10):
@@ -616,7 +616,7 @@ def test_bundled_segmenter_finds_heldout_objects(bundled):
 
 def test_bundled_segmenter_ranks_by_the_map(bundled):
     """An ideal map of one object, half covered: the proposals still cover the whole of it."""
-    from miniature.scenes import compose
+    from groundbrush.miniature.scenes import compose
 
     scores = []
     for seed in range(6):

@@ -6,11 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from grounding.ground import Grounder
-from grounding.metrics import mask_iou
-from grounding.reading import Reading
-from grounding.wording import definite, read_negation, read_phrases, without
+from groundbrush.grounding.attention.normalize import definite, read_negation, read_phrases, without
+from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.grounding.pipeline import Grounder
 
 
 @pytest.mark.parametrize(
@@ -24,15 +23,21 @@ from grounding.wording import definite, read_negation, read_phrases, without
         ("the non-green apple", "the apple that is not green", "the green apple"),
         ("the big non-green apple", "the big apple that is not green", "the green big apple"),
         ("the dog not on the sofa", "the dog that is not on the sofa", "the dog on the sofa"),
-        ("the man who is not wearing a hat", "the man that is not wearing a hat",
-         "the man wearing a hat"),
+        (
+            "the man who is not wearing a hat",
+            "the man that is not wearing a hat",
+            "the man wearing a hat",
+        ),
         ("the cup, not the blue one", "the cup that is not the blue one", "the blue cup"),
         ("the cup but not the blue one", "the cup that is not the blue one", "the blue cup"),
         ("the animal that is not a dog", "the animal that is not a dog", "the dog"),
-        ("the apple that is not green on the left", "the apple that is not green on the left",
-         "the green apple on the left"),
+        (
+            "the apple that is not green on the left",
+            "the apple that is not green on the left",
+            "the green apple on the left",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_negation_names_what_it_excludes(phrase, whole, excluded):
     found = read_negation(phrase)
     assert found is not None
@@ -41,11 +46,24 @@ def test_a_negation_names_what_it_excludes(phrase, whole, excluded):
 
 @pytest.mark.parametrize(
     "phrase",
-    ["the apple", "the knot", "the notebook that is red", "a forget-me-not", "nothing", "", "not",
-     "the apple that is not", "the cannon", "the sign that says do not enter",
-     "the man who does not wear a hat", "the forget me not flowers", "the apple and not the pear",
-     "the sign with do not enter on it", "the dog that is small but not brown"],
-)  # fmt: skip
+    [
+        "the apple",
+        "the knot",
+        "the notebook that is red",
+        "a forget-me-not",
+        "nothing",
+        "",
+        "not",
+        "the apple that is not",
+        "the cannon",
+        "the sign that says do not enter",
+        "the man who does not wear a hat",
+        "the forget me not flowers",
+        "the apple and not the pear",
+        "the sign with do not enter on it",
+        "the dog that is small but not brown",
+    ],
+)
 def test_other_phrases_are_left_alone(phrase):
     assert read_negation(phrase) is None
 
@@ -95,11 +113,13 @@ def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
     rows[0, 1, 1] = rows[0, 4, 4] = 1.0
     green = np.zeros_like(rows)
     green[0, 1, 1] = 1.0
-    lvlm = _Answers({
-        "the cup": Reading(rows, 1.0),
-        "the apple that is not green": Reading(rows, 1.0),
-        "the green apple": Reading(green, presence),
-    })  # fmt: skip
+    lvlm = _Answers(
+        {
+            "the cup": Reading(rows, 1.0),
+            "the apple that is not green": Reading(rows, 1.0),
+            "the green apple": Reading(green, presence),
+        }
+    )
     found = read_phrases(lvlm, None, ["the cup", "the non-green apple"], None, 0.5)
     assert lvlm.asked == [["the cup", "the apple that is not green", "the green apple"]]
     assert found[0].rows[0, 1, 1] == 1.0
@@ -107,8 +127,8 @@ def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
 
 
 def test_the_miniature_finds_more_with_it_than_without():
-    from editor import Editor
-    from miniature.calibration import balanced_expressions
+    from groundbrush import Editor
+    from groundbrush.miniature.calibration import balanced_expressions
 
     grounder = Editor.load("miniature", offline=True, device="cpu").models.grounder()
     plain = Grounder(

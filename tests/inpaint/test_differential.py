@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintError, fill, fill_many, load_inpainter
+from groundbrush.inpaint.support import change_map, free_cells
 from hypothesis import given
 from hypothesis import strategies as st
-
-from inpaint import InpaintError, fill, fill_many, load_inpainter
-from inpaint.masks import change_map, free_cells
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_the_hole_opens_from_its_middle(four, soft, monkeypatch):
     change = change_map(mask, 20, 8)
     np.testing.assert_allclose(change[1:6, 3], [8 / 20, 16 / 20, 1, 16 / 20, 8 / 20], atol=0.01)
 
-    from inpaint.progress import Watch
+    from groundbrush.inpaint.callbacks import Watch
 
     watched = Watch.on_step_end
 

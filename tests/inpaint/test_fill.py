@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush import inpaint
+from groundbrush.inpaint import Fill, InpaintError, InpaintSettings, fill
+from groundbrush.inpaint.support import support
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import inpaint
-from inpaint import Fill, InpaintError, InpaintSettings, fill
-from inpaint.masks import support
 
 
 def draw_mask(kind, shape, draw):
@@ -163,12 +162,7 @@ def test_bad_input_is_explained(painter, quick, changes, expected):
     call = {**GOOD, **changes}
     with pytest.raises(InpaintError, match=expected):
         fill(
-            painter,
-            call["image"],
-            call["mask"],
-            call["prompt"],
-            seed=call["seed"],
-            settings=quick,
+            painter, call["image"], call["mask"], call["prompt"], seed=call["seed"], settings=quick
         )
     assert painter.calls == []
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-
-from inpaint import InpaintSettings, finish, masks
-from inpaint.finish import Target, finished_size
-from inpaint.geometry import Crop
-from inpaint.masks import support
-from inpaint.quality import ring_colour_error, seam_error
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint import support as masks
+from groundbrush.inpaint.crop import Crop
+from groundbrush.inpaint.paste import finish
+from groundbrush.inpaint.paste.finish import Target, finished_size
+from groundbrush.inpaint.quality import ring_colour_error, seam_error
+from groundbrush.inpaint.support import support
 
 SETTINGS = InpaintSettings(size=64, buckets="square", feather=8, dilate=0.06, blend="laplacian")
 CANVAS = (64, 64)

@@ -7,8 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-
-from inpaint import InpaintError, fill, load_inpainter
+from groundbrush.inpaint import InpaintError, fill, load_inpainter
 
 needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft")
 
@@ -59,10 +58,15 @@ def test_joined_projections_keep_the_adapter(
 ):
     loras = [{"path": str(save_lora(nine, tmp_path / "lora")), "scale": scale}]
     plain, joined = (
-        fill(load_inpainter(tiny_folder, offline=True, loras=loras, speed=speed),
-             picture, hole, "red", settings=quick).image.astype(int)
+        fill(
+            load_inpainter(tiny_folder, offline=True, loras=loras, speed=speed),
+            picture,
+            hole,
+            "red",
+            settings=quick,
+        ).image.astype(int)
         for speed in ("plain", "fused")
-    )  # fmt: skip
+    )
     assert np.abs(plain - joined).max() <= 2
 
 
@@ -73,10 +77,15 @@ def test_an_adapter_changes_the_picture_by_its_scale(
     path = str(save_lora(nine, tmp_path / "lora"))
     plain = fill(nine, picture, hole, "red", settings=quick).image
     pictures = [
-        fill(load_inpainter(tiny_folder, offline=True, loras=[{"path": path, "scale": scale}]),
-             picture, hole, "red", settings=quick).image
+        fill(
+            load_inpainter(tiny_folder, offline=True, loras=[{"path": path, "scale": scale}]),
+            picture,
+            hole,
+            "red",
+            settings=quick,
+        ).image
         for scale in (0.0, 1.0)
-    ]  # fmt: skip
+    ]
     np.testing.assert_array_equal(pictures[0], plain)
     assert (pictures[1] != plain).any()
 

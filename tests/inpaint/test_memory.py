@@ -10,12 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
-from inpaint import InpaintError, fill, load_inpainter, memory
-from inpaint.errors import OutOfMemoryError
-from inpaint.memory import (
+from groundbrush.inpaint import InpaintError, fill, load_inpainter
+from groundbrush.inpaint.device import memory
+from groundbrush.inpaint.device.memory import (
     MODES,
     Placement,
     choose_mode,
@@ -28,7 +25,10 @@ from inpaint.memory import (
     vae_itemsize,
     weight_bytes,
 )
-from inpaint.turns import Turns
+from groundbrush.inpaint.device.sharing import Turns
+from groundbrush.inpaint.errors import OutOfMemoryError
+from hypothesis import given
+from hypothesis import strategies as st
 
 GPU = SimpleNamespace(type="cuda")
 
@@ -46,9 +46,12 @@ class FakePipe:
         self.components = {"unet": part(600_000), "vae": part(400_000), "tokenizer": object()}
         self.dtype, self.vae_scale_factor = torch.float16, 1
         self.unet = SimpleNamespace(config=SimpleNamespace(sample_size=1))
-        self.vae = SimpleNamespace(use_tiling=False, enable_slicing=lambda: None,
-                                   enable_tiling=self._tile,
-                                   config=SimpleNamespace(force_upcast=False))  # fmt: skip
+        self.vae = SimpleNamespace(
+            use_tiling=False,
+            enable_slicing=lambda: None,
+            enable_tiling=self._tile,
+            config=SimpleNamespace(force_upcast=False),
+        )
         self._exclude_from_cpu_offload = []
         self.log: list[str] = []
 
@@ -142,8 +145,15 @@ def test_offloaded_parts_paint_the_same_picture(request, kind, picture, hole, qu
     shown = []
     for _ in range(2):
         first = fill(plain, picture, hole, "red", seed=3, settings=quick)
-        second = fill(moved, picture, hole, "red", seed=3, settings=quick,
-                      on_preview=lambda *preview: shown.append(preview))  # fmt: skip
+        second = fill(
+            moved,
+            picture,
+            hole,
+            "red",
+            seed=3,
+            settings=quick,
+            on_preview=lambda *preview: shown.append(preview),
+        )
         assert first.image.tobytes() == second.image.tobytes()
     assert shown
 
@@ -257,8 +267,9 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 @pytest.mark.gpu
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_every_mode_paints_on_a_gpu(tiny_folder, mode, picture, hole, quick):
-    inpainter = load_inpainter(tiny_folder, offline=True, device="cuda", dtype="float32",
-                               memory=mode)  # fmt: skip
+    inpainter = load_inpainter(
+        tiny_folder, offline=True, device="cuda", dtype="float32", memory=mode
+    )
     first = fill(inpainter, picture, hole, "red", seed=3, settings=quick)
     again = fill(inpainter, picture, hole, "red", seed=3, settings=quick)
     assert first.image.tobytes() == again.image.tobytes()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintError, InpaintSettings, fill
+from groundbrush.inpaint.protect import spared_support
+from groundbrush.inpaint.support import support
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from inpaint import InpaintError, InpaintSettings, fill
-from inpaint.masks import support
-from inpaint.sparing import spared_support
 
 PLAIN = InpaintSettings(dilate=3, shape="outline")
 

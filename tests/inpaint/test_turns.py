@@ -6,8 +6,7 @@ import threading
 
 import pytest
 import torch
-
-from inpaint.turns import Turns, entries, networks_in
+from groundbrush.inpaint.device.sharing import Turns, entries, networks_in
 
 
 class Mover(torch.nn.Module):
@@ -66,9 +65,14 @@ def test_one_comes_when_the_other_has_left(turns, log):
     turns.painting(X)
     assert log == [
         ("looking", "cpu"),
-        ("painting", "cpu"), ("looking", "cpu:0"), ("looking", "runs"), ("looking", "runs"),
-        ("looking", "cpu"), ("painting", "cpu:0"), ("painting", "runs"),
-    ]  # fmt: skip
+        ("painting", "cpu"),
+        ("looking", "cpu:0"),
+        ("looking", "runs"),
+        ("looking", "runs"),
+        ("looking", "cpu"),
+        ("painting", "cpu:0"),
+        ("painting", "runs"),
+    ]
 
 
 def test_room_is_made_when_memory_runs_out(turns, log):

@@ -7,15 +7,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import groundbrush.miniature.calibration
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from PIL import Image
-
-import miniature.calibration
-from miniature.calibration import (
+from groundbrush.miniature.calibration import (
     KINDS,
     CalibrationSample,
     balanced_expressions,
@@ -24,8 +19,12 @@ from miniature.calibration import (
     mask_to_rle,
     write_calibration,
 )
-from miniature.phrases import expressions
-from miniature.scenes import CROWDED, compose
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import CROWDED, compose
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +61,11 @@ def test_phrases_are_true_of_one_object_of_a_scene_that_can_be_composed_again() 
     for drawn in balanced_expressions("heldout", 8, seed=3):
         again = compose("heldout", drawn.seed, drawn.settings)
         assert (again.image == drawn.scene.image).all()
-        fits = [i for i in range(len(again.objects))
-                if drawn.expression.text in {e.text for e in expressions(again, i)}]  # fmt: skip
+        fits = [
+            i
+            for i in range(len(again.objects))
+            if drawn.expression.text in {e.text for e in expressions(again, i)}
+        ]
         assert fits == [drawn.expression.target]
 
 
@@ -104,12 +106,14 @@ def test_streaming_composes_only_what_is_asked_for(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [({"split": "test"}, "unknown split 'test'; expected one of train, validation, heldout"),
-     ({"count": -1}, "must not be negative, got -1, 0 and 0"),
-     ({"kinds": ("shape",)}, r"kinds \('shape',\) must be some of name, colour"),
-     ({"kinds": ()}, r"kinds \(\) must be some of name, colour"),
-     ({"side": 8}, "side must be at least 64 pixels, got 8")],
-)  # fmt: skip
+    [
+        ({"split": "test"}, "unknown split 'test'; expected one of train, validation, heldout"),
+        ({"count": -1}, "must not be negative, got -1, 0 and 0"),
+        ({"kinds": ("shape",)}, r"kinds \('shape',\) must be some of name, colour"),
+        ({"kinds": ()}, r"kinds \(\) must be some of name, colour"),
+        ({"side": 8}, "side must be at least 64 pixels, got 8"),
+    ],
+)
 def test_wrong_arguments_are_refused(arguments: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         next(balanced_expressions(**{"split": "validation", "count": 1, **arguments}))

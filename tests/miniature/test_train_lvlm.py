@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from grounding import load_lvlm
-from miniature.scenes import compose
-from miniature.tokenizer import build_tokenizer
-from miniature.train import lvlm as script
-from miniature.train.lvlm_data import (
+from groundbrush.grounding import load_lvlm
+from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.tokenizer import build_tokenizer
+from groundbrush.miniature.train import lvlm as script
+from groundbrush.miniature.train.lvlm_data import (
     GRID,
     IGNORE,
     Packed,
@@ -21,8 +20,13 @@ from miniature.train.lvlm_data import (
     patch_labels,
     tower_batch,
 )
-from miniature.train.lvlm_model import build_model, language_loss, packed_mask, prefix_ids
-from miniature.train.price import priced
+from groundbrush.miniature.train.lvlm_model import (
+    build_model,
+    language_loss,
+    packed_mask,
+    prefix_ids,
+)
+from groundbrush.miniature.train.price import priced
 
 TOKENIZER = build_tokenizer()
 
@@ -45,9 +49,13 @@ def test_packed_exchanges_lose_as_much_as_one_by_one(model: torch.nn.Module) -> 
     total, words = 0.0, 0
     for number in range(4):
         pick = whole.segment[0] == number
-        alone = Packed(whole.pixels, *(t[:, pick] for t in (
-            whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset
-        )))  # fmt: skip
+        alone = Packed(
+            whole.pixels,
+            *(
+                t[:, pick]
+                for t in (whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset)
+            ),
+        )
         count = int((alone.targets != IGNORE).sum())
         total, words = total + loss_of(model, alone) * count, words + count
     assert loss_of(model, whole) == pytest.approx(total / words, abs=1e-5)

@@ -6,20 +6,19 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from editor import Editor
-from grounding.metrics import mask_iou
-from grounding.result import Candidate, Grounding
-from miniature.captions import plural_of
-from miniature.scenes import Scene, SceneSettings, compose
-from multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
-from multiobject.asking import how_to_ask, one_by_one
-from multiobject.batching import BatchingSegmenter
-from multiobject.caption_rows import caption_rows
-from multiobject.everything import find_places
-from multiobject.finding import Found
-from multiobject.instances import split_places, tight_box
-from multiobject.stuff import is_thing
+from groundbrush import Editor
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.miniature.captions import plural_of
+from groundbrush.miniature.scenes import Scene, SceneSettings, compose
+from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
+from groundbrush.multiobject.find.caption_rows import caption_rows
+from groundbrush.multiobject.find.everything import find_places
+from groundbrush.multiobject.find.packed import Found
+from groundbrush.multiobject.find.phrase_query import how_to_ask, one_by_one
+from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
+from groundbrush.multiobject.instances import split_places, tight_box
+from groundbrush.multiobject.phrases.stuff import is_thing
 
 KNOWN = set("the a red green apple dog car next to of on left".split())
 
@@ -62,9 +61,16 @@ def test_a_model_of_many_words_is_asked_as_written() -> None:
 
 @pytest.mark.parametrize(
     ("caption", "number"),
-    [("two dogs", 2), ("3 dogs", 3), ("the dogs", None), ("one dog", None), ("both dogs", 2),
-     ("² dogs", None), ("the ② dogs", None)],
-)  # fmt: skip
+    [
+        ("two dogs", 2),
+        ("3 dogs", 3),
+        ("the dogs", None),
+        ("one dog", None),
+        ("both dogs", 2),
+        ("² dogs", None),
+        ("the ② dogs", None),
+    ],
+)
 def test_how_many_are_meant(caption, number) -> None:
     assert how_to_ask(noun_phrases(caption)[0], lambda text: []).number == number
 
@@ -123,8 +129,18 @@ def drawn(*boxes: tuple[int, int, int, int], heat: list[float], scores: list[flo
     others = tuple(
         Candidate(tight_box(m), s, m) for m, s in zip(masks[1:], scores[1:], strict=True)
     )
-    return Grounding("cars", "ambiguous", "", tight_box(masks[0]), masks[0], scores[0], others,
-                     ((0, 0),), grid, (0, 0, 40, 20))  # fmt: skip
+    return Grounding(
+        "cars",
+        "ambiguous",
+        "",
+        tight_box(masks[0]),
+        masks[0],
+        scores[0],
+        others,
+        ((0, 0),),
+        grid,
+        (0, 0, 40, 20),
+    )
 
 
 PICTURE = np.zeros((20, 40, 3), np.uint8)
@@ -287,8 +303,9 @@ def test_both_models_read_the_picture_once_and_sam_decodes_together(seen, monkey
     real = grounder.segmenter.prompt_logits
     monkeypatch.setattr(grounder.lvlm, "encode", lambda *a, **k: pytest.fail("encoded again"))
     monkeypatch.setattr(grounder.segmenter, "embed", lambda *a: pytest.fail("embedded again"))
-    monkeypatch.setattr(grounder.segmenter, "prompt_logits",
-                        lambda *a, **k: decodes.append(1) or real(*a, **k))  # fmt: skip
+    monkeypatch.setattr(
+        grounder.segmenter, "prompt_logits", lambda *a, **k: decodes.append(1) or real(*a, **k)
+    )
     hook = grounder.lvlm._base.register_forward_pre_hook(lambda *a: forwards.append(1))
     try:
         ground_all(grounder, view, caption_of(scene))

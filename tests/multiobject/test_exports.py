@@ -10,17 +10,16 @@ import types
 
 import numpy as np
 import pytest
+from groundbrush.multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
+from groundbrush.multiobject.export.coco import coco_instances, id_to_rgb, rgb_to_id
+from groundbrush.multiobject.export.labelme import to_labelme
+from groundbrush.multiobject.export.rle import decode_rle, encode_rle
+from groundbrush.multiobject.export.supervision import to_detections
+from groundbrush.multiobject.instances import tight_box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
-
-from multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
-from multiobject.exports.coco import coco_instances, id_to_rgb, rgb_to_id
-from multiobject.exports.labelme import to_labelme
-from multiobject.exports.rle import decode_rle, encode_rle
-from multiobject.exports.supervision import to_detections
-from multiobject.instances import tight_box
 
 SHAPE = (40, 60)
 
@@ -45,12 +44,32 @@ def found() -> PanopticGrounding:
         for k, (mask, score) in enumerate(zip(apples, (0.9, 0.7), strict=True), 1)
     )
     segments = (
-        Segment("two apples", (0, 10), "apple", True, True, apples[0] | apples[1], 0.9, "found",
-                "2 places", instances, (1, 2)),
+        Segment(
+            "two apples",
+            (0, 10),
+            "apple",
+            True,
+            True,
+            apples[0] | apples[1],
+            0.9,
+            "found",
+            "2 places",
+            instances,
+            (1, 2),
+        ),
         Segment("the sky", (17, 24), "sky", False, False, sky, 0.6, "found", "here", (), (300,)),
-        Segment("the dog", (29, 36), "dog", True, False, np.zeros(SHAPE, bool), 0.1, "absent",
-                "the model answers that it is not there"),
-    )  # fmt: skip
+        Segment(
+            "the dog",
+            (29, 36),
+            "dog",
+            True,
+            False,
+            np.zeros(SHAPE, bool),
+            0.1,
+            "absent",
+            "the model answers that it is not there",
+        ),
+    )
     return PanopticGrounding("two apples under the sky and the dog", segments, ids)
 
 
@@ -170,8 +189,11 @@ def test_runs_that_do_not_fill_the_size_are_refused(counts) -> None:
 def test_instances_load_in_pycocotools(found, tmp_path) -> None:
     document = coco_instances(found, stuff=True)
     areas = [a["area"] for a in document["annotations"]]
-    whole = [found.segments[0].instances[0].mask, found.segments[0].instances[1].mask,
-             found.segments[1].mask]  # fmt: skip
+    whole = [
+        found.segments[0].instances[0].mask,
+        found.segments[0].instances[1].mask,
+        found.segments[1].mask,
+    ]
     assert areas == [int(m.sum()) for m in whole]
     decoded = [decode_rle(a["segmentation"]) for a in document["annotations"]]
     assert all((a == b).all() for a, b in zip(decoded, whole, strict=True))
@@ -218,8 +240,19 @@ def test_labelme_polygons_fill_to_the_mask_without_its_holes(found) -> None:
 def test_a_dot_is_a_polygon_of_three_points() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[3, 4] = True
-    dot = Segment("a dot", (0, 5), "dot", True, False, mask, 0.5, "found", "here",
-                  (Instance(mask, tight_box(mask), 0.5, 1),), (1,))  # fmt: skip
+    dot = Segment(
+        "a dot",
+        (0, 5),
+        "dot",
+        True,
+        False,
+        mask,
+        0.5,
+        "found",
+        "here",
+        (Instance(mask, tight_box(mask), 0.5, 1),),
+        (1,),
+    )
     (shape,) = to_labelme(PanopticGrounding("a dot", (dot,), mask.astype(np.int32)))["shapes"]
     assert shape["points"] == [[4.0, 3.0]] * 3
 
@@ -297,8 +330,17 @@ def test_the_id_map_and_the_segments_must_agree(found) -> None:
     ],
 )
 def test_a_segment_is_checked(change, words) -> None:
-    fields = dict(phrase="a", span=(0, 1), name="a", is_thing=True, plural=False,
-                  mask=np.zeros((2, 2), bool), score=0.5, status="found", reason="")  # fmt: skip
+    fields = dict(
+        phrase="a",
+        span=(0, 1),
+        name="a",
+        is_thing=True,
+        plural=False,
+        mask=np.zeros((2, 2), bool),
+        score=0.5,
+        status="found",
+        reason="",
+    )
     assert Segment(**fields).found
     with pytest.raises(MultiObjectError, match=words):
         Segment(**{**fields, **change})

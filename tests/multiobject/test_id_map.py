@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.multiobject import MultiObjectError, resolve_overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from multiobject import MultiObjectError, resolve_overlaps
 
 
 def mask(text: str) -> np.ndarray:

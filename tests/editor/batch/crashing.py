@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fake_editor import FakeEditor
-
-import inpaint  # noqa: F401 - so that no child loads it again
-from editor.batch import Job, read_manifest, run_batch
+from groundbrush import inpaint  # noqa: F401 - so that no child loads it again
+from groundbrush.editor.batch import Job, read_manifest, run_batch
 
 STEPS = ("write", "fsync", "replace", "open", "ftruncate", "unlink")
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs
-
-from editor.batch import Job, read_manifest, run_batch
-from editor.batch.journal import decode
+from groundbrush.editor.batch import Job, read_manifest, run_batch
+from groundbrush.editor.batch.journal import decode
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
@@ -26,10 +25,19 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
     calls: list = []
     run_batch(Job(read_manifest(manifest), calm), lambda: FakeEditor(calls))
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("crashing.py")), str(manifest), str(memory),
-         str(KILLS), "7"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(Path(__file__).with_name("crashing.py")),
+            str(manifest),
+            str(memory),
+            str(KILLS),
+            "7",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     batches = json.loads(done.stdout)
     assert sum(map(len, batches)) == KILLS

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_editor import FakeEditor, picture_file, results
+from groundbrush import Editor
+from groundbrush.editor.batch import Job, ManifestError, read_manifest, run_batch
+from groundbrush.editor.batch.inspection import inspect_rows
+from groundbrush.editor.batch.run import Outlook, examine
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.presets import load_preset
 from PIL import Image
-
-from editor import Editor
-from editor.batch import Job, ManifestError, read_manifest, run_batch
-from editor.batch.inspection import inspect_rows
-from editor.batch.run import Outlook, examine
-from editor.errors import GroundbrushError
-from editor.presets import load_preset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
 from quick_editor import QuickEditor
@@ -40,15 +39,22 @@ def folder(memory: Path) -> Path:
     Image.fromarray(white).save(memory / "mask.png")
     Image.fromarray(white[:6]).save(memory / "low.png")
     Image.fromarray(np.dstack([np.full((12, 16, 3), 90, np.uint8), white])).save(
-        memory / "clear.png")  # fmt: skip
+        memory / "clear.png"
+    )
     picture_file(memory / "long.png", size=(16_384, 1))
     whole = (memory / "a.png").read_bytes()
     (memory / "half.png").write_bytes(whole[: len(whole) // 2])
     (memory / "text.png").write_text("no picture")
-    (memory / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in ((b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)),
-                           (b"IDAT", b""))))  # fmt: skip
+    (memory / "huge.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in (
+                (b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)),
+                (b"IDAT", b""),
+            )
+        )
+    )
     return memory
 
 
@@ -72,20 +78,34 @@ ROWS: dict[str, tuple[dict, str, str]] = {
     "a picture of too many pixels": ({**BOX, "image": "huge.png"}, "png", "expected at most 200"),
     "a box outside": ({**BOX, "box": [16, 2, 20, 6]}, "png", "lies outside the picture of 16x12"),
     "the second box outside": (
-        {**BOX, "box": [[1, 2, 5, 6], [1, 12, 5, 16]]}, "png", "lies outside"),
+        {**BOX, "box": [[1, 2, 5, 6], [1, 12, 5, 16]]},
+        "png",
+        "lies outside",
+    ),
     "a click outside": (
-        {**BOX, "operations": [{"op": "points", "points": [[16, 3]]}]}, "png", "point (16, 3)"),
+        {**BOX, "operations": [{"op": "points", "points": [[16, 3]]}]},
+        "png",
+        "point (16, 3)",
+    ),
     "a box to subtract outside": (
         {**BOX, "operations": [{"op": "boxes", "boxes": [[40, 1, 50, 9]], "how": "subtract"}]},
-        "png", "lies outside"),
+        "png",
+        "lies outside",
+    ),
     "a mask of another size": ({"mask": "low.png", "paint": "a"}, "png", "is 16x6 pixels"),
     "a mask that marks nothing": ({"mask": "empty.png", "paint": "a"}, "png", "marks no pixel"),
     "a damaged mask": ({"mask": "half.png", "paint": "a"}, "png", "is damaged"),
     "transparency that a JPEG cannot hold": (
-        {**BOX, "image": "clear.png"}, "jpg", "cannot hold the input's transparency"),
+        {**BOX, "image": "clear.png"},
+        "jpg",
+        "cannot hold the input's transparency",
+    ),
     "a side that a WebP cannot hold": (
-        {**BOX, "image": "long.png", "box": [0, 0, 9, 1]}, "webp", "WEBP holds at most 16383"),
-}  # fmt: skip
+        {**BOX, "image": "long.png", "box": [0, 0, 9, 1]},
+        "webp",
+        "WEBP holds at most 16383",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", ROWS)
@@ -114,10 +134,20 @@ def test_every_row_of_every_kind_is_told_at_once_with_what_a_run_refuses(folder:
     found = told(job_of(folder, *rows))
     assert [row for row, _ in found] == [1, 1, 1, 2, 2, 4, 5, 6, 6]
     for words, (_, problem) in zip(
-        ("stepz", "steps: got 0", "is damaged", "expected a picture file", "expected a mask file",
-         "unknown column", "'a refused word' given", "box [90.0", "point (-1, 0)"),
-        found, strict=True,
-    ):  # fmt: skip
+        (
+            "stepz",
+            "steps: got 0",
+            "is damaged",
+            "expected a picture file",
+            "expected a mask file",
+            "unknown column",
+            "'a refused word' given",
+            "box [90.0",
+            "point (-1, 0)",
+        ),
+        found,
+        strict=True,
+    ):
         assert words in problem
 
 
@@ -134,7 +164,7 @@ def test_a_run_tells_what_is_wrong_with_the_manifest_and_what_the_preset_refuses
 def test_each_picture_is_read_once_and_told_of(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from editor.batch import inspection
+    from groundbrush.editor.batch import inspection
 
     read: list[str] = []
     original = inspection.open_picture
@@ -146,8 +176,7 @@ def test_each_picture_is_read_once_and_told_of(
     monkeypatch.setattr(inspection, "open_picture", open_picture)
     progress: list[tuple[str, int, int]] = []
     job = job_of(folder, EDIT, {**EDIT, "image": "clear.png"}, {"find": "the dog"}, BOX)
-    examine(job, FakeEditor,
-            on_progress=lambda p: progress.append((p.stage, p.done, p.total)))  # fmt: skip
+    examine(job, FakeEditor, on_progress=lambda p: progress.append((p.stage, p.done, p.total)))
     assert read == ["a.png", "clear.png"]
     assert progress == [("checking", 1, 2), ("checking", 2, 2)]
 
@@ -165,8 +194,10 @@ def test_a_place_that_cannot_be_written_is_told_with_the_rows(
 ) -> None:
     (folder / "file").write_text("mine")
     rows = ({**EDIT, "image": "half.png"},)
-    for out, words in ((folder / "file", "file' is no folder"),
-                       (folder / "file/below/out", "file' is no folder")):  # fmt: skip
+    for out, words in (
+        (folder / "file", "file' is no folder"),
+        (folder / "file/below/out", "file' is no folder"),
+    ):
         job = dataclasses.replace(job_of(folder, *rows), out=out)
         with pytest.raises(ManifestError) as refused:
             examine(job, FakeEditor)
@@ -198,8 +229,12 @@ def test_words_to_find_are_checked_by_the_tokenizer_alone_as_the_model_would(
     folder: Path, miniature: Editor
 ) -> None:
     light = Editor.load("miniature", device="cpu", offline=True)
-    rows = [{"find": "the red apple"}, {"find": "the zorb"}, {"remove": "the <image> of a cup"},
-            {"box": [1, 2, 5, 6], "find": "the zorb", "paint": "a frog"}]  # fmt: skip
+    rows = [
+        {"find": "the red apple"},
+        {"find": "the zorb"},
+        {"remove": "the <image> of a cup"},
+        {"box": [1, 2, 5, 6], "find": "the zorb", "paint": "a frog"},
+    ]
     found = told(job_of(folder, *rows), lambda: light)
     assert [row for row, _ in found] == [2, 3]
     assert "_grounder" not in light.models.__dict__
@@ -210,14 +245,19 @@ def test_words_to_find_are_checked_by_the_tokenizer_alone_as_the_model_would(
 
 
 def test_the_words_of_sentences_are_checked_and_other_languages_told(folder: Path) -> None:
-    rows = [{"apply": "replace the zorb with a red apple and remove the blorp"},
-            {"apply": "replace the apple with a pear"}, {"ground_all": "a zorb and an apple"},
-            {"ground_all": "der Hund und die Katze sind auf dem Sofa"}]  # fmt: skip
-    found = told(job_of(folder, *rows),
-                 lambda: Editor.load("miniature", device="cpu", offline=True))  # fmt: skip
+    rows = [
+        {"apply": "replace the zorb with a red apple and remove the blorp"},
+        {"apply": "replace the apple with a pear"},
+        {"ground_all": "a zorb and an apple"},
+        {"ground_all": "der Hund und die Katze sind auf dem Sofa"},
+    ]
+    found = told(
+        job_of(folder, *rows), lambda: Editor.load("miniature", device="cpu", offline=True)
+    )
     assert [row for row, _ in found] == [1, 1, 4]  # ground-all answers of unknown words
-    for words, (_, problem) in zip(("find 'zorb'", "find 'blorp'", "not read as English"), found,
-                                   strict=True):  # fmt: skip
+    for words, (_, problem) in zip(
+        ("find 'zorb'", "find 'blorp'", "not read as English"), found, strict=True
+    ):
         assert words in problem
 
 

@@ -7,18 +7,20 @@ import os
 from pathlib import Path
 
 import pytest
+from groundbrush.editor.batch.errors import BatchStopped
+from groundbrush.editor.batch.journal import Journal, decode, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editor.batch.errors import BatchStopped
-from editor.batch.journal import Journal, decode, encode
-
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 records = st.lists(st.dictionaries(st.text(), values, max_size=4), max_size=6)
 
 

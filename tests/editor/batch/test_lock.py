@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-
-from editor.batch import lock as lock_module
-from editor.batch.lock import FolderLock
-from editor.errors import GroundbrushError
+from groundbrush.editor.batch import lock as lock_module
+from groundbrush.editor.batch.lock import FolderLock
+from groundbrush.editor.errors import GroundbrushError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -32,9 +31,11 @@ with FolderLock(Path(sys.argv[1])):
 def holder(tmp_path: Path):
     """Another process that holds the lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()

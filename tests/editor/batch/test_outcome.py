@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from editor.batch.outcome import Reasons, alike, result_of
-from editor.batch.rows import Row
+from groundbrush.editor.batch.outcome import Reasons, alike, result_of
+from groundbrush.editor.batch.rows import Row
 
 
 def reasons_of(*messages: str | None) -> list[str]:
@@ -20,10 +19,15 @@ def reasons_of(*messages: str | None) -> list[str]:
 def test_messages_of_one_kind_are_one_reason_and_the_most_frequent_comes_first() -> None:
     damaged = "{!r} is damaged or not fully copied ({}); expected a whole picture"
     told = reasons_of(
-        None, "out of memory", damaged.format("a", "broken data stream"), None,
+        None,
+        "out of memory",
+        damaged.format("a", "broken data stream"),
+        None,
         damaged.format("b c", "image file is truncated (5 bytes (of 9) not processed)"),
-        damaged.format("it's", "x"), "out of memory", damaged.format("d", "y"),
-    )  # fmt: skip
+        damaged.format("it's", "x"),
+        "out of memory",
+        damaged.format("d", "y"),
+    )
     assert told == [
         "4 x ... is damaged or not fully copied; expected a whole picture (rows 3, 5, 6, ...)",
         "2 x out of memory (rows 2, 7)",
@@ -46,13 +50,15 @@ def test_nothing_failed_and_there_is_no_reason() -> None:
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        ("the mask is 4x4 pixels and the picture 256x256", "the mask is ... pixels and the "
-         "picture ..."),
+        (
+            "the mask is 4x4 pixels and the picture 256x256",
+            "the mask is ... pixels and the picture ...",
+        ),
         ("box [1.5, 2.0] lies outside", "box [..., ...] lies outside"),
         (r"'it\'s' or \"a\" is 'x'", r"... or \"a\" is ..."),
         ("an unbalanced ( or ' stays", "an unbalanced ( or ' stays"),
         ("RuntimeError: a model broke", "RuntimeError: a model broke"),
     ],
-)  # fmt: skip
+)
 def test_names_numbers_and_brackets_do_not_part_messages(words: str, kind: str) -> None:
     assert alike(words) == kind

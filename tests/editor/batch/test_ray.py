@@ -20,16 +20,15 @@ from typing import Any
 import fake_editor
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
-
-from editor import ray_pool
-from editor.batch import BatchStopped, Job, read_manifest, run_batch
-from editor.batch.engine import LocalEngine
-from editor.batch.journal import decode
-from editor.batch.ray_engine import RayEngine
-from editor.cli import main
-from editor.errors import GroundbrushError
-from editor.pools import Unit, open_pool
-from editor.ray_pool import NICENESS, Notebook, RayPool, Share, share
+from groundbrush.editor.batch import BatchStopped, Job, read_manifest, run_batch
+from groundbrush.editor.batch.engine import LocalEngine
+from groundbrush.editor.batch.journal import decode
+from groundbrush.editor.batch.ray_engine import RayEngine
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.workers import ray_pool
+from groundbrush.editor.workers.pool import Unit, open_pool
+from groundbrush.editor.workers.ray_pool import NICENESS, Notebook, RayPool, Share, share
 
 needs_ray = pytest.mark.skipif(
     not os.environ.get("GROUNDBRUSH_RAY"),
@@ -41,14 +40,20 @@ needs_ray = pytest.mark.skipif(
 def ray() -> Any:
     """A cluster of two CPUs in this machine, for all of the tests here."""
     pytest.importorskip("ray.data", reason="pip install 'groundbrush[ray]'")
-    from editor.ray_pool import import_ray
+    from groundbrush.editor.workers.ray_pool import import_ray
 
     module = import_ray()
     os.environ.setdefault(NICENESS, "0")  # behind all else a start takes half a minute
     for ours in (fake_editor, sys.modules[__name__]):  # no worker could import them
         module.cloudpickle.register_pickle_by_value(ours)
-    module.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-                object_store_memory=100_000_000, logging_level="error")  # fmt: skip
+    module.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100_000_000,
+        logging_level="error",
+    )
     yield module
     module.shutdown()
 
@@ -97,13 +102,15 @@ def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> Non
     here, there = memory / "here", memory / "there"
     run_batch(Job(manifest, here), FakeEditor)
     seen: list[Any] = []
-    report = run_batch(Job(manifest, there), FakeEditor, engine=two_workers,
-                       on_progress=seen.append)  # fmt: skip
+    report = run_batch(
+        Job(manifest, there), FakeEditor, engine=two_workers, on_progress=seen.append
+    )
     assert outputs(there) == outputs(here)
     assert report.notes == ()
     assert (seen[-1].stage, seen[-1].done) == ("painting", seen[-1].total)
-    rows = Counter(r["name"] for r in decode((there / ".batch/journal").read_bytes())[0]
-                   if r["event"] == "row")  # fmt: skip
+    rows = Counter(
+        r["name"] for r in decode((there / ".batch/journal").read_bytes())[0] if r["event"] == "row"
+    )
     assert set(rows.values()) == {1}
     assert not (there / ".batch/ray").exists()
     again = run_batch(Job(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
@@ -132,16 +139,22 @@ def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
         assert not list((memory / "out").glob(f"{made[k]['id']}.*"))
     calls = Counter((memory / "calls").read_text().splitlines())
     deadly = {"the once lost": 2, "a once torn hat": 2, "the mortal": 3, "a mortal hat": 3}
-    assert calls == {word: deadly.get(word, 1)
-                     for row in rows for word in row.values()
-                     if (row["find"], word) != ("the mortal", "a hat 2")}  # fmt: skip
+    assert calls == {
+        word: deadly.get(word, 1)
+        for row in rows
+        for word in row.values()
+        if (row["find"], word) != ("the mortal", "a hat 2")
+    }
     assert sum("row 2 (00002-a): its worker died (process" in note for note in report.notes) == 1
     assert sum("given up" in note for note in report.notes) == 6
     calm = memory / "calm"
     run_batch(Job(read_manifest(path), calm), FakeEditor)
     there, here = outputs(memory / "out"), outputs(calm)
-    left = {n: c for n, c in here.items() if not n.startswith(("results", "review.html"))
-            and "00003" not in n and "00005" not in n}  # fmt: skip
+    left = {
+        n: c
+        for n, c in here.items()
+        if not n.startswith(("results", "review.html")) and "00003" not in n and "00005" not in n
+    }
     assert {name: there.get(name) for name in left} == left
 
 
@@ -167,9 +180,11 @@ class Deadly(FakeEditor):
 @needs_ray
 @pytest.mark.parametrize(
     ("load", "words"),
-    [(Unloadable, "the model folder is not there"),
-     (partial(Deadly, 0), "workers die while they load the models .process")],
-)  # fmt: skip
+    [
+        (Unloadable, "the model folder is not there"),
+        (partial(Deadly, 0), "workers die while they load the models .process"),
+    ],
+)
 def test_models_that_cannot_be_loaded_are_no_rows_fault(
     memory: Path, ray: Any, load: Any, words: str
 ) -> None:
@@ -184,8 +199,10 @@ def test_models_that_cannot_be_loaded_are_no_rows_fault(
 @needs_ray
 def test_a_full_disk_in_a_worker_stops_the_batch(memory: Path, ray: Any) -> None:
     picture_file(memory / "a.png")
-    lines = [json.dumps({"image": "a.png", "find": f"the {word}", "paint": "a hat"})
-             for word in ("cup", "full")]  # fmt: skip
+    lines = [
+        json.dumps({"image": "a.png", "find": f"the {word}", "paint": "a hat"})
+        for word in ("cup", "full")
+    ]
     (memory / "m.jsonl").write_text("\n".join(lines))
     job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
     with pytest.raises(BatchStopped, match=r"stopped at row 2 \(00002-a\): .*no space left"):
@@ -205,19 +222,35 @@ class Full(FakeEditor):
 
 @needs_ray
 def test_the_real_models_on_two_workers(
-    scene_file: tuple, tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture,
+    scene_file: tuple,
+    tmp_path: Path,
+    ray: Any,
+    capsys: pytest.CaptureFixture,
     threads_of_a_worker: None,
-) -> None:  # fmt: skip
+) -> None:
     import shutil
 
     shutil.copy(scene_file[0], tmp_path / "scene.png")
     words = scene_file[2].text
-    rows = [{"find": words, "paint": "a red balloon", "seed": 3}, {"find": words},
-            {"remove": words, "retries": 0}]  # fmt: skip
+    rows = [
+        {"find": words, "paint": "a red balloon", "seed": 3},
+        {"find": words},
+        {"remove": words, "retries": 0},
+    ]
     lines = [json.dumps({"image": "scene.png", **row}) for row in rows]
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
-    command = ["batch", str(tmp_path / "m.jsonl"), "--steps", "2", "--gate", "paint", "--offline",
-               "--device", "cpu", "--quiet"]  # fmt: skip
+    command = [
+        "batch",
+        str(tmp_path / "m.jsonl"),
+        "--steps",
+        "2",
+        "--gate",
+        "paint",
+        "--offline",
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
     here, there = tmp_path / "here", tmp_path / "there"
     assert main([*command, "--out", str(here)]) == 0
     assert main([*command, "--out", str(there), "--engine", "ray", "--workers", "2"]) == 0
@@ -231,8 +264,13 @@ def _threads_of_a_worker() -> Any:
 
     begun = threading.get_ident()
     names = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
-    return lambda _: [torch.get_num_threads(), cv2.getNumThreads(), os.nice(0),
-                      threading.get_ident() == begun, *map(os.environ.get, names)]  # fmt: skip
+    return lambda _: [
+        torch.get_num_threads(),
+        cv2.getNumThreads(),
+        os.nice(0),
+        threading.get_ident() == begun,
+        *map(os.environ.get, names),
+    ]
 
 
 @needs_ray
@@ -265,18 +303,22 @@ def test_a_worker_loads_and_works_in_one_thread(
     from concurrent.futures import ThreadPoolExecutor
 
     context = SimpleNamespace(get_actor_id=lambda: "actor")
-    monkeypatch.setitem(sys.modules, "ray",
-                        SimpleNamespace(get_runtime_context=lambda: context))  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     kept: list[int] = []
     monkeypatch.setattr(ray_pool, "keep_to", kept.append)
-    worker = ray_pool._Worker(pickle.dumps(_threads_told), 3, Notebook.new(tmp_path / "notes"),
-                              os.getcwd())  # fmt: skip
-    groups = [SimpleNamespace(as_py=lambda k=k: pickle.dumps([Unit(f"unit {k}", k)]))
-              for k in range(2)]  # fmt: skip
+    worker = ray_pool._Worker(
+        pickle.dumps(_threads_told), 3, Notebook.new(tmp_path / "notes"), os.getcwd()
+    )
+    groups = [
+        SimpleNamespace(as_py=lambda k=k: pickle.dumps([Unit(f"unit {k}", k)])) for k in range(2)
+    ]
     with ThreadPoolExecutor(1) as other:
-        told = worker({"group": groups})["told"] + other.submit(
-            worker, {"group": [SimpleNamespace(as_py=lambda: pickle.dumps([Unit("last", 0)]))]}
-        ).result()["told"]  # fmt: skip
+        told = (
+            worker({"group": groups})["told"]
+            + other.submit(
+                worker, {"group": [SimpleNamespace(as_py=lambda: pickle.dumps([Unit("last", 0)]))]}
+            ).result()["told"]
+        )
     threads = {thread for line in told for thread in json.loads(line)["value"]}
     assert len(told) == 3
     assert len(threads) == 1
@@ -285,20 +327,21 @@ def test_a_worker_loads_and_works_in_one_thread(
 
 
 @pytest.mark.parametrize(
-    ("address", "said", "wanted"),
-    [(None, None, "0"), (None, "7", "7"), ("head:6379", None, None)],
+    ("address", "said", "wanted"), [(None, None, "0"), (None, "7", "7"), ("head:6379", None, None)]
 )
 def test_workers_of_this_machine_have_the_priority_of_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    said: str | None,
     wanted: str | None,
-) -> None:  # fmt: skip
+) -> None:
     for name, value in (("RAY_ADDRESS", address), (NICENESS, said)):
         monkeypatch.setenv(name, "what was there comes back after the test")
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     seen: list[str | None] = []
     fake = SimpleNamespace(
-        is_initialized=lambda: False,
-        init=lambda **_: seen.append(os.environ.get(NICENESS)),
+        is_initialized=lambda: False, init=lambda **_: seen.append(os.environ.get(NICENESS))
     )
     monkeypatch.setattr(ray_pool, "import_ray", lambda: fake)
     RayPool(tmp_path / "ray")._start()
@@ -395,8 +438,17 @@ def test_this_process_does_units_in_order_with_one_load(tmp_path: Path) -> None:
 def test_evaluating_on_two_workers_gives_the_same_scores(
     tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path
 ) -> None:
-    command = ["evaluate", "scenes", "--data", str(few_scenes), "--device", "cpu", "--quiet",
-               "--failures", "0"]  # fmt: skip
+    command = [
+        "evaluate",
+        "scenes",
+        "--data",
+        str(few_scenes),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--failures",
+        "0",
+    ]
     assert main([*command, "--out", str(tmp_path / "here")]) == 0
     there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
     assert main(there) == 0
@@ -407,13 +459,28 @@ def test_evaluating_on_two_workers_gives_the_same_scores(
 
 @needs_ray
 def test_calibrating_on_two_workers_gives_the_same_measurements(
-    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path,
+    tmp_path: Path,
+    ray: Any,
+    capsys: pytest.CaptureFixture,
+    few_scenes: Path,
     threads_of_a_worker: None,
-) -> None:  # fmt: skip
-    from editor.calibration.job import load_measured
+) -> None:
+    from groundbrush.editor.calibration.job import load_measured
 
-    command = ["calibrate", "miniature", "--data", str(few_scenes), "--samples", "6", "--trials",
-               "1", "--device", "cpu", "--quiet", "--no-figures"]  # fmt: skip
+    command = [
+        "calibrate",
+        "miniature",
+        "--data",
+        str(few_scenes),
+        "--samples",
+        "6",
+        "--trials",
+        "1",
+        "--device",
+        "cpu",
+        "--quiet",
+        "--no-figures",
+    ]
     assert main([*command, "--out", str(tmp_path / "here")]) == 0
     there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
     assert main(there) == 0
@@ -428,6 +495,9 @@ def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import subprocess
 
     folder = tmp_path_factory.mktemp("scenes")
-    subprocess.run([sys.executable, "-m", "miniature.calibration", str(folder), "--count", "8"],
-                   cwd=Path(__file__).resolve().parents[3], check=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "groundbrush.miniature.calibration", str(folder), "--count", "8"],
+        cwd=Path(__file__).resolve().parents[3],
+        check=True,
+    )
     return folder

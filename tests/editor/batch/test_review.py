@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, results
+from groundbrush.editor.batch import Job, Row, read_manifest, run_batch
+from groundbrush.editor.batch.outcome import STATUSES, failure, result_of
+from groundbrush.editor.batch.progress import Progress, Ticker
+from groundbrush.editor.batch.review import article
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from editor.batch import Job, Row, read_manifest, run_batch
-from editor.batch.outcome import STATUSES, failure, result_of
-from editor.batch.progress import Progress, Ticker
-from editor.batch.review import article
 
 
 class Tags(HTMLParser):
@@ -52,8 +51,12 @@ def test_every_row_is_there_with_its_status_and_its_pictures(sheet: tuple[Path, 
     shown = [attrs["data-status"] for tag, attrs in tags.tags if tag == "article"]
     assert shown == [row["status"] for row in results(out)]
     images = [attrs["src"] for tag, attrs in tags.tags if tag == "img"]
-    kept = {name for row in results(out) for kind, name in row["files"].items()
-            if kind.startswith("review_")}  # fmt: skip
+    kept = {
+        name
+        for row in results(out)
+        for kind, name in row["files"].items()
+        if kind.startswith("review_")
+    }
     assert set(images) == kept
     assert all((out / name).is_file() for name in images)
     filters = [attrs["data-filter"] for tag, attrs in tags.tags if "data-filter" in attrs]
@@ -66,8 +69,11 @@ def test_nothing_on_the_sheet_asks_the_network(sheet: tuple[Path, Tags]) -> None
     links = [v for _, attrs in tags.tags for k, v in attrs.items() if k in ("src", "href")]
     assert links
     assert not any(re.match(r"(?i)\s*(\w+:|//)", link) for link in links)
-    (policy,) = [attrs["content"] for tag, attrs in tags.tags
-                 if attrs.get("http-equiv") == "Content-Security-Policy"]  # fmt: skip
+    (policy,) = [
+        attrs["content"]
+        for tag, attrs in tags.tags
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy.startswith("default-src 'none'")
     assert "http" not in (out / "review.html").read_text().replace("http-equiv", "")
 
@@ -82,13 +88,33 @@ ODD = st.text() | st.sampled_from(
 def test_no_word_of_a_manifest_becomes_a_tag(image: str, words: str, paint: str, note: str) -> None:
     row = Row(1, "name", image, "edit", words, paint)
     files = {"review_before": f"review/{image}.jpg", "result": "name.edited.png"}
-    result = result_of(row, "done", reason=note, notes=[words], files=files, score=0.5,
-                       found=note, checks={words: note})  # fmt: skip
+    result = result_of(
+        row,
+        "done",
+        reason=note,
+        notes=[words],
+        files=files,
+        score=0.5,
+        found=note,
+        checks={words: note},
+    )
     tags = parsed(article(result))
     assert [tag for tag, _ in tags.tags] == [
-        "article", "h2", "span", "div", "figure", "a", "img", "figcaption", "ul", "li", "li", "li",
-        "p", "a",
-    ]  # fmt: skip
+        "article",
+        "h2",
+        "span",
+        "div",
+        "figure",
+        "a",
+        "img",
+        "figcaption",
+        "ul",
+        "li",
+        "li",
+        "li",
+        "p",
+        "a",
+    ]
     allowed = {"data-status", "data-doubt", "class", "href", "src", "alt", "loading"}
     assert {name for _, attrs in tags.tags for name in attrs} <= allowed
     broken = parsed(article(failure(row, "find", RuntimeError(note))))
@@ -114,13 +140,15 @@ def test_results_know_only_their_own_names() -> None:
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
-         "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed"),
+        (
+            Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
+            "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed",
+        ),
         (Progress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
         (Progress("painting", 1, 1001, 9.0), "painting 1 of 1001, 6.7 a minute, 2 h 30 min left"),
         (Progress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
     ],
-)  # fmt: skip
+)
 def test_progress_in_words(progress: Progress, words: str) -> None:
     assert str(progress) == words
 
@@ -133,8 +161,14 @@ def test_a_log_is_told_now_and_then_and_at_each_end() -> None:
             now += 7
             ticker(Progress(stage, done, 10, now))
     told = [line.split(",")[0] for line in stream.getvalue().splitlines()]
-    assert told == ["finding 1 of 10", "finding 6 of 10", "finding 10 of 10",
-                    "painting 1 of 10", "painting 6 of 10", "painting 10 of 10"]  # fmt: skip
+    assert told == [
+        "finding 1 of 10",
+        "finding 6 of 10",
+        "finding 10 of 10",
+        "painting 1 of 10",
+        "painting 6 of 10",
+        "painting 10 of 10",
+    ]
 
 
 def test_a_terminal_has_one_line_that_is_written_over() -> None:

@@ -9,11 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from groundbrush.editor.evaluation.true_masks import encode_rle
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import ImageTokens
 from PIL import Image
-
-from editor.evaluation.masks import encode_rle
-from grounding.errors import GroundingError
-from grounding.families import ImageTokens
 
 LAYERS, HEADS, CELLS, SIDE = 6, 5, 8, 64
 PLANTED = ((3, 1), (4, 2), (5, 0))

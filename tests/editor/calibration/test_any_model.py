@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.calibration.job import ablations_of, preset_for, run_calibration
+from groundbrush.editor.calibration.settings import CalibrationSettings
+from groundbrush.editor.evaluation.arms import PRESET, Arm, Greedy
+from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.grounding.families import FAMILIES
 from PIL import Image
-
-from editor.calibration.job import ablations_of, preset_for, run_calibration
-from editor.calibration.settings import CalibrationSettings
-from editor.evaluation.arms import PRESET, Arm, Greedy
-from editor.evaluation.job import EvaluationJob, run_evaluation
-from editor.presets import load_preset
-from grounding.families import FAMILIES
 
 BUILDERS = Path(__file__).parents[2] / "grounding" / "conftest.py"
 TINY = BUILDERS.with_name("tiny_families.py")
@@ -124,8 +123,9 @@ def test_every_family_is_calibrated_from_its_folder(
     preset = preset_for(str(save_family(family, tmp_path / "model")))
     assert preset.lvlm["family"] == family
     settings = CalibrationSettings(samples=4, trials=2, lowest=4, skip_layers=0, threshold=0.0)
-    done = run_calibration(preset, tmp_path / "out", settings, data=pictures, device="cpu",
-                           offline=True, figures=False)  # fmt: skip
+    done = run_calibration(
+        preset, tmp_path / "out", settings, data=pictures, device="cpu", offline=True, figures=False
+    )
     assert len(done.found.measured) == 4
     assert done.found.measured.skipped == ()
     assert len(load_preset(str(done.files["preset"])).lvlm["heads"]) == 3

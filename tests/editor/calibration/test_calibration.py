@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.calibration.figures import all_figures, frequency_and_iou, head_grid
+from groundbrush.editor.calibration.measure import Measured, Store, measure_pairs, true_cells
+from groundbrush.editor.calibration.report import preset_with_heads, ranking_facts, write_report
+from groundbrush.editor.calibration.result import Calibration
+from groundbrush.editor.calibration.samples import draw_pairs, read_data, trial_indices
+from groundbrush.editor.calibration.settings import CalibrationSettings
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.presets import load_preset
 from hypothesis import given
 from hypothesis import strategies as st
-
-from editor.calibration.figures import all_figures, frequency_and_iou, head_grid
-from editor.calibration.measure import Measured, Store, measure_pairs, true_cells
-from editor.calibration.report import preset_with_heads, ranking_facts, write_report
-from editor.calibration.result import Calibration
-from editor.calibration.samples import draw_pairs, read_data, trial_indices
-from editor.calibration.settings import CalibrationSettings
-from editor.errors import GroundbrushError
-from editor.presets import load_preset
 
 PLANTED = {(3, 1), (4, 2), (5, 0)}
 FEW = CalibrationSettings(samples=8, trials=3, lowest=3)
@@ -203,8 +202,13 @@ def test_the_report_holds_a_preset_that_loads(planted, squares: Callable, tmp_pa
     assert "24 pairs, 3 trials of 8" in made.lvlm["provenance"]
     assert made.lvlm["query"] == "prompt"
     assert made.lvlm["path"] == "llava-hf/llava-1.5-7b-hf"
-    assert set(figures) == {"attention-sums", "frequencies", "frequency-and-iou",
-                            "robustness-tau", "robustness-samples"}  # fmt: skip
+    assert set(figures) == {
+        "attention-sums",
+        "frequencies",
+        "frequency-and-iou",
+        "robustness-tau",
+        "robustness-samples",
+    }
     page = files["page"].read_text()
     for name in figures:
         assert files[name].read_bytes().startswith(b"\x89PNG")
@@ -224,12 +228,14 @@ def test_figures_show_the_numbers(planted, squares: Callable, tmp_path: Path) ->
     assert (np.diff(curve) >= 0).all()
     bars = figures["frequencies"].axes[0].patches
     assert [bar.get_height() for bar in bars[:3]] == [1, 1, 1]
-    bare = Measured(found.measured.sums, found.measured.entropies,
-                    np.full_like(found.measured.ious, np.nan))  # fmt: skip
+    bare = Measured(
+        found.measured.sums, found.measured.entropies, np.full_like(found.measured.ious, np.nan)
+    )
     without = Calibration(bare, FEW)
     assert "frequency-and-iou" not in all_figures(without)
     with pytest.raises(GroundbrushError, match="have no masks or boxes"):
         frequency_and_iou(without)
-    grid = head_grid(np.zeros((8, 8, 3), np.uint8), planted._rows("the square 1 1"), "x",
-                     found.heads)  # fmt: skip
+    grid = head_grid(
+        np.zeros((8, 8, 3), np.uint8), planted._rows("the square 1 1"), "x", found.heads
+    )
     assert len(grid.axes[1].patches) == 3

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from editor.calibration import bundled
-from editor.calibration.bundled import bundled_scenes, cache_folder
-from editor.calibration.cache import first_use_heads
-from editor.calibration.job import preset_for
-from editor.calibration.samples import read_data
-from editor.errors import GroundbrushError
-from editor.models import Models
-from editor.presets import Preset, load_preset
+from groundbrush.editor.calibration import bundled
+from groundbrush.editor.calibration.bundled import bundled_scenes, cache_folder
+from groundbrush.editor.calibration.cache import first_use_heads
+from groundbrush.editor.calibration.job import preset_for
+from groundbrush.editor.calibration.samples import read_data
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.models import Models
+from groundbrush.editor.models.presets import Preset, load_preset
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from PIL import Image
-
-from editor.errors import GroundbrushError
-from editor.evaluation.masks import (
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.true_masks import (
     MaskFile,
     Polygons,
     RunLengths,
@@ -22,6 +17,10 @@ from editor.evaluation.masks import (
     encode_rle,
     polygon_mask,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 MASKS = SIZES.flatmap(lambda size: arrays(bool, size))

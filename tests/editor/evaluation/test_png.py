@@ -8,31 +8,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.cli import evaluate_narratives as evaluate_png
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.journal import Journal
+from groundbrush.editor.evaluation.narrative_items import read_told
+from groundbrush.editor.evaluation.narrative_measure import ARMS, measure_told
+from groundbrush.editor.evaluation.narratives import PngJob, average_recall, recall_table, run_png
+from groundbrush.editor.evaluation.true_masks import decode_rle
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.grounding import GroundingSettings, ProposalSettings
+from groundbrush.grounding.attention.model import Reading
+from groundbrush.grounding.families import ImageTokens
+from groundbrush.grounding.pipeline import Grounder
+from groundbrush.grounding.sam.coordinates import SquareFrame
+from groundbrush.multiobject.export.coco import id_to_rgb
+from groundbrush.multiobject.narratives import png_groups, score_png
 from PIL import Image
-
-from editor.cli import main
-from editor.commands import evaluate_png
-from editor.errors import GroundbrushError
-from editor.evaluation.journal import Journal
-from editor.evaluation.masks import decode_rle
-from editor.evaluation.png import PngJob, average_recall, recall_table, run_png
-from editor.evaluation.png_items import read_told
-from editor.evaluation.png_measure import ARMS, measure_told
-from editor.presets import load_preset
-from grounding import GroundingSettings, ProposalSettings
-from grounding.families import ImageTokens
-from grounding.frame import SquareFrame
-from grounding.ground import Grounder
-from grounding.lvlm import Reading
-from multiobject.exports.coco import id_to_rgb
-from multiobject.png import png_groups, score_png
 
 SIDE, CELLS = 64, 8
 Cells = tuple[int, int, int, int]  # x0, y0, x1, y1 in cells of 8 pixels
 
 # segment id -> where it is
-SEGMENTS: dict[int, Cells] = {11: (0, 0, 4, 4), 21: (5, 0, 7, 2), 22: (5, 3, 7, 5),
-                              70_000: (0, 6, 8, 8), 5: (0, 0, 8, 4)}  # fmt: skip
+SEGMENTS: dict[int, Cells] = {
+    11: (0, 0, 4, 4),
+    21: (5, 0, 7, 2),
+    22: (5, 3, 7, 5),
+    70_000: (0, 6, 8, 8),
+    5: (0, 0, 8, 4),
+}
 # What the heads look at: half of the dog, both cups, half of the sky, not the wall at all.
 ASKED: dict[str, Sequence[Cells]] = {
     "the dog": [(0, 0, 2, 4)],
@@ -115,8 +119,12 @@ def told_grounder() -> Grounder:
 
 
 def utterance(words: str, *ids: int, plural: bool = False) -> dict:
-    return {"utterance": words, "segment_ids": [str(i) for i in ids], "noun": bool(ids),
-            "plural": plural}  # fmt: skip
+    return {
+        "utterance": words,
+        "segment_ids": [str(i) for i in ids],
+        "noun": bool(ids),
+        "plural": plural,
+    }
 
 
 @pytest.fixture
@@ -137,27 +145,47 @@ def root(tmp_path: Path) -> Path:
         Image.fromarray(id_to_rgb(ids)).save(masks / f"{number:012}.png")
         pixels = np.random.default_rng(number).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(images / f"{number:012}.jpg")
-        annotations.append({
-            "image_id": number, "file_name": f"{number:012}.png",
-            "segments_info": [{"id": i, "category_id": category[i], "iscrowd": 0}
-                              for i in present],
-        })  # fmt: skip
+        annotations.append(
+            {
+                "image_id": number,
+                "file_name": f"{number:012}.png",
+                "segments_info": [
+                    {"id": i, "category_id": category[i], "iscrowd": 0} for i in present
+                ],
+            }
+        )
     panoptic = {
-        "images": [{"id": n, "file_name": f"{n:012}.jpg", "width": SIDE, "height": SIDE}
-                   for n in (139, 285)],
-        "categories": [{"id": 18, "name": "dog", "isthing": 1},
-                       {"id": 47, "name": "cup", "isthing": 1},
-                       {"id": 187, "name": "sky-other-merged", "isthing": 0},
-                       {"id": 199, "name": "wall-other-merged", "isthing": 0}],
+        "images": [
+            {"id": n, "file_name": f"{n:012}.jpg", "width": SIDE, "height": SIDE}
+            for n in (139, 285)
+        ],
+        "categories": [
+            {"id": 18, "name": "dog", "isthing": 1},
+            {"id": 47, "name": "cup", "isthing": 1},
+            {"id": 187, "name": "sky-other-merged", "isthing": 0},
+            {"id": 199, "name": "wall-other-merged", "isthing": 0},
+        ],
         "annotations": annotations,
-    }  # fmt: skip
+    }
     narratives = [
-        {"image_id": "139", "caption": "A dog and two cups under the sky.", "segments": [
-            utterance("A dog", 11), utterance("and"), utterance("two cups", 21, 22, plural=True),
-            utterance("under"), utterance("the sky", 70_000), utterance(".")]},
-        {"image_id": "285", "caption": "We can see the wall.", "segments": [
-            utterance("We can see"), utterance("the wall", 5), utterance(".")]},
-    ]  # fmt: skip
+        {
+            "image_id": "139",
+            "caption": "A dog and two cups under the sky.",
+            "segments": [
+                utterance("A dog", 11),
+                utterance("and"),
+                utterance("two cups", 21, 22, plural=True),
+                utterance("under"),
+                utterance("the sky", 70_000),
+                utterance("."),
+            ],
+        },
+        {
+            "image_id": "285",
+            "caption": "We can see the wall.",
+            "segments": [utterance("We can see"), utterance("the wall", 5), utterance(".")],
+        },
+    ]
     (root / "annotations" / "panoptic_val2017.json").write_text(json.dumps(panoptic))
     (root / "annotations" / "png_coco_val2017.json").write_text(json.dumps(narratives))
     return root
@@ -235,8 +263,10 @@ def test_what_cannot_be_measured_is_told_and_tried_again(root: Path, tmp_path: P
 
 def test_the_table_leaves_out_groups_without_phrases(root: Path, tmp_path: Path) -> None:
     _, records = measured(root, tmp_path / "j.jsonl", ["phrases", "oracle"])
-    by_arm = {a: average_recall([r for r in records if r["arm"] == a and r["thing"]])
-              for a in ("phrases", "oracle")}  # fmt: skip
+    by_arm = {
+        a: average_recall([r for r in records if r["arm"] == a and r["thing"]])
+        for a in ("phrases", "oracle")
+    }
     table = recall_table(by_arm, {"all": 2, "things": 2, "stuff": 0, "plurals": 1})
     assert [line.split("|")[1].strip() for line in table.splitlines()] == [
         "average recall",

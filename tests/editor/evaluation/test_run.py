@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
+from groundbrush.editor.evaluation.journal import Journal
+from groundbrush.editor.evaluation.measure import evaluate
+from groundbrush.editor.evaluation.readers import benchmark, read_items
+from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
+from groundbrush.editor.evaluation.sheet import failure_sheet, failures
+from groundbrush.editor.evaluation.summary import groups, scores
+from groundbrush.editor.evaluation.true_masks import decode_rle
 from PIL import Image
-
-from editor.errors import GroundbrushError
-from editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
-from editor.evaluation.journal import Journal
-from editor.evaluation.masks import decode_rle
-from editor.evaluation.readers import benchmark, read_items
-from editor.evaluation.report import arms_table, paper_table, scores_table
-from editor.evaluation.run import evaluate
-from editor.evaluation.sheet import failure_sheet, failures
-from editor.evaluation.summary import groups, scores
 
 # In cells of 8 pixels: right to the pixel; half of the truth; elsewhere; a third too wide.
 TOLD = {
@@ -28,8 +27,12 @@ TOLD = {
     "wall": (0, 0, 3, 8),
 }
 # (shared, union) pixels of each
-COUNTS = {"val-10": (1024, 1024), "val-11": (512, 1024), "val-20": (0, 2048),
-          "val-30": (1024, 1536)}  # fmt: skip
+COUNTS = {
+    "val-10": (1024, 1024),
+    "val-11": (512, 1024),
+    "val-20": (0, 2048),
+    "val-30": (1024, 1536),
+}
 
 
 def measured(grounder, items, tmp_path: Path, arms=(PRESET,), name: str = "j.jsonl") -> list[dict]:
@@ -68,9 +71,11 @@ def test_metrics_equal_pycocotools(told: Callable, val: list, tmp_path: Path) ->
         assert coco.iou([guess], [truth], [0])[0, 0] == pytest.approx(iou, abs=1e-12)
         boxes = coco.iou(
             np.array([[b[0], b[1], b[2] - b[0], b[3] - b[1]] for b in (record["box"],)]),
-            np.array([[item.box[0], item.box[1], item.box[2] - item.box[0],
-                       item.box[3] - item.box[1]]]), [0],
-        )  # fmt: skip
+            np.array(
+                [[item.box[0], item.box[1], item.box[2] - item.box[0], item.box[3] - item.box[1]]]
+            ),
+            [0],
+        )
         assert boxes[0, 0] == pytest.approx(record["box_iou"], abs=1e-12)
 
 
@@ -93,9 +98,11 @@ def test_reasonseg_leaves_ignored_pixels_out(
 
 def test_what_would_be_refused_is_counted_apart(told: Callable, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "1.png")
-    rows = [{"image": "1.png", "phrase": "cat", "kind": "name", "box": [0, 0, 8, 8]},
-            {"image": "1.png", "phrase": "dog", "kind": "absent"},
-            {"image": "1.png", "phrase": "cow", "kind": "absent"}]  # fmt: skip
+    rows = [
+        {"image": "1.png", "phrase": "cat", "kind": "name", "box": [0, 0, 8, 8]},
+        {"image": "1.png", "phrase": "dog", "kind": "absent"},
+        {"image": "1.png", "phrase": "cow", "kind": "absent"},
+    ]
     (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)))
     items = read_items(benchmark("scenes"), tmp_path)
     cells = dict.fromkeys(("cat", "dog", "cow"), (0, 0, 1, 1))
@@ -204,8 +211,12 @@ def test_arms_of_another_prompt_load_another_model(
         asked.append(dict(changes))
         return told(TOLD)
 
-    arms = [PRESET, Arm("a", lvlm={"query": "prompt"}), Arm("b", lvlm={"query": "prompt"}),
-            like_reference("see <image> {phrase}. now")]  # fmt: skip
+    arms = [
+        PRESET,
+        Arm("a", lvlm={"query": "prompt"}),
+        Arm("b", lvlm={"query": "prompt"}),
+        like_reference("see <image> {phrase}. now"),
+    ]
     records = evaluate(load, val, arms, Journal(tmp_path / "j.jsonl", {}))
     assert asked == [{}, {"query": "prompt"}, {"prompt": "see <image> {phrase}", "query": "prompt"}]
     assert len(records) == 4 * len(val)

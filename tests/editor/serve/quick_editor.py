@@ -18,12 +18,11 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 
 from fake_editor import FakeEditor, FakeModels, _raise
-
-from editor.api import Editor
-from editor.edit import Edit, Variant
-from editor.images import open_picture
-from editor.place import find_place
-from inpaint.errors import Cancelled
+from groundbrush.editor.api import Editor
+from groundbrush.editor.editing.region import find_place
+from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.inpaint.errors import Cancelled
 
 STEPS = 3
 
@@ -71,15 +70,39 @@ class QuickEditor(Editor):
                 callbacks.on_step(step, STEPS)
         self.painted.append(words)
         if not mask.any():
-            return Edit(False, picture.pixels, picture, place.grounding, mask, {}, 0, (), {},
-                        ("it is absent",), {}, request)  # fmt: skip
+            return Edit(
+                False,
+                picture.pixels,
+                picture,
+                place.grounding,
+                mask,
+                {},
+                0,
+                (),
+                {},
+                ("it is absent",),
+                {},
+                request,
+            )
         variants = []
         for seed in range(request["seed"], request["seed"] + request["variants"]):
             pixels = picture.pixels.copy()
             pixels[mask] = colour(words, seed)
             variants.append(Variant(pixels, seed, {"passed": None}))
-        return Edit(True, variants[0].image, picture, place.grounding, mask, {}, request["seed"],
-                    tuple(variants), {"preserved": True}, (), {"paint": 0.0}, request)  # fmt: skip
+        return Edit(
+            True,
+            variants[0].image,
+            picture,
+            place.grounding,
+            mask,
+            {},
+            request["seed"],
+            tuple(variants),
+            {"preserved": True},
+            (),
+            {"paint": 0.0},
+            request,
+        )
 
 
 def colour(words: str, seed: int) -> list[int]:
@@ -88,9 +111,13 @@ def colour(words: str, seed: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    from editor.serve import ServeSettings, serve
+    from groundbrush.app.http import ServeSettings, serve
 
     seconds, keep, queue = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     settings = ServeSettings(keep=keep, queue=queue, queue_each=queue, grace=20)
-    serve(QuickEditor(seconds), settings, port=0,
-          tell=lambda words: print(json.dumps(words), flush=True))  # fmt: skip
+    serve(
+        QuickEditor(seconds),
+        settings,
+        port=0,
+        tell=lambda words: print(json.dumps(words), flush=True),
+    )

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 from fake_editor import spot
 from fastapi.testclient import TestClient
+from groundbrush.app.http import ServeSettings, create_app
+from groundbrush.app.http.schema import Settings
+from groundbrush.editor.masks.source import encode_mask
+from groundbrush.inpaint import InpaintSettings
 from PIL import Image
 from quick_editor import STEPS, QuickEditor, colour
-
-from editor.mask_source import encode_mask
-from editor.serve import ServeSettings, create_app
-from editor.serve.models import Settings
-from inpaint import InpaintSettings
 
 TOKEN = "a token of some length".replace(" ", "-")
 
@@ -47,8 +46,10 @@ class Client:
         self.desk = self.app.state.desk
 
     def post(self, action: str, ask: dict, image: bytes | None = None, **more: Any) -> Any:
-        files = {"request": (None, json.dumps(ask), "application/json"),
-                 "image": ("one.png", png(picture()) if image is None else image)}  # fmt: skip
+        files = {
+            "request": (None, json.dumps(ask), "application/json"),
+            "image": ("one.png", png(picture()) if image is None else image),
+        }
         return self.http.post(f"/v1/{action}", files={**files, **more})
 
     def done(self, answer: Any) -> dict:
@@ -127,8 +128,9 @@ def test_the_recipe_does_it_again(client: Client) -> None:
 
 def test_a_recipe_of_several_edits_is_done_in_order_up_to_a_limit(client: Client) -> None:
     asks = [{"find": "the red dog", "paint": words} for words in ("a cat", "a cup")]
-    one, two = (client.done(client.post("edit", ask))["result"]["edits"][0]["recipe"]
-                for ask in asks)  # fmt: skip
+    one, two = (
+        client.done(client.post("edit", ask))["result"]["edits"][0]["recipe"] for ask in asks
+    )
     job = client.done(client.post("run", {"recipe": {**two, "before": [one]}}))
     again = job["result"]["edits"][0]["recipe"]
     assert [step["paint"] for step in (*again["before"], again)] == ["a cat", "a cup"]
@@ -169,8 +171,12 @@ def test_a_sentence_is_done_step_by_step(client: Client) -> None:
     job = client.done(client.post("apply", ask))
     assert [e["recipe"]["action"] for e in job["result"]["edits"]] == ["remove", "edit"]
     assert {f["name"] for f in job["result"]["files"]} == {
-        "mask.png", "plan.json", "result.png", "step-1.png", "step-2.png"
-    }  # fmt: skip
+        "mask.png",
+        "plan.json",
+        "result.png",
+        "step-1.png",
+        "step-2.png",
+    }
     job = client.done(client.post("apply", {"sentence": "paint something somewhere"}))
     assert job["state"] == "failed"
     assert job["error"]["code"] == "failed"
@@ -474,10 +480,21 @@ def test_a_picture_in_the_root_is_named_by_its_path(rooted: tuple[Client, Path])
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside.png", "in/../../outside.png", "out.png", "away/outside.png", "/etc/passwd",
-     "in/../in/one.png", "C:\\a.png", "..\\outside.png", "\\\\host\\a.png", "https://a/b.png",
-     "a\x00b", "{root}/in/one.png"],
-)  # fmt: skip
+    [
+        "../outside.png",
+        "in/../../outside.png",
+        "out.png",
+        "away/outside.png",
+        "/etc/passwd",
+        "in/../in/one.png",
+        "C:\\a.png",
+        "..\\outside.png",
+        "\\\\host\\a.png",
+        "https://a/b.png",
+        "a\x00b",
+        "{root}/in/one.png",
+    ],
+)
 def test_no_path_leads_out_of_the_root(rooted: tuple[Client, Path], path: str) -> None:
     client, root = rooted
     given = path.replace("{root}", str(root))

@@ -11,12 +11,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from groundbrush.app.http import ServeSettings, create_app
+from groundbrush.app.http import job_store as desk
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from PIL import Image
 from quick_editor import QuickEditor
-
-from editor.serve import ServeSettings, create_app, desk
 
 schemathesis = pytest.importorskip(
     "schemathesis", reason="schemathesis is not installed: pip install -e '.[dev]'"
@@ -53,9 +53,13 @@ def undone() -> Iterator[None]:
 
 @served.parametrize()
 @settings(
-    max_examples=100 if LONG else 14, deadline=None, database=None, derandomize=True,
-    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+    max_examples=100 if LONG else 14,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 def test_every_answer_is_one_that_the_document_has(case) -> None:
     answer = case.call_and_validate(excluded_checks=[checks.positive_data_acceptance])
     # In its place: what fits the document is never refused as "invalid", only as "unprocessable"

@@ -22,18 +22,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from groundbrush.app.http import ServeSettings, command, serve
+from groundbrush.app.http.settings import check_exposure, read_token
+from groundbrush import Editor
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.editor.request import read_request
 from PIL import Image
 from quick_editor import colour
 from test_http import picture, png
-
-from editor import Editor
-from editor.cli import main
-from editor.commands import serve as command
-from editor.errors import GroundbrushError
-from editor.images import open_picture
-from editor.recipe import read_request
-from editor.serve import ServeSettings, serve
-from editor.serve.settings import check_exposure, read_token
 
 HERE = Path(__file__).parent
 CLIENTS, EACH = 50, 2
@@ -46,9 +44,10 @@ class Server:
         self.folder = Path(folder)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "quick_editor.py"), *arguments],
-            stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder},
-        )  # fmt: skip
+        )
         self.told = self.line()
         self.port = int(re.search(r":(\d+) ", self.told).group(1))
 
@@ -87,8 +86,14 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, kind: str 
 def form(request: dict, image: bytes) -> tuple[bytes, str]:
     """A multipart body and its kind, written by hand."""
     line = b'--edge\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n'
-    parts = [line % (b"request", b""), json.dumps(request).encode(), b"\r\n",
-             line % (b"image", b'; filename="one.png"'), image, b"\r\n--edge--\r\n"]  # fmt: skip
+    parts = [
+        line % (b"request", b""),
+        json.dumps(request).encode(),
+        b"\r\n",
+        line % (b"image", b'; filename="one.png"'),
+        image,
+        b"\r\n--edge--\r\n",
+    ]
     return b"".join(parts), "multipart/form-data; boundary=edge"
 
 
@@ -125,8 +130,10 @@ def test_fifty_clients_get_what_is_theirs_and_memory_stays() -> None:
     with running("0.002", "80", "12") as server:
         seen, lost = [], []
         before = server.memory()
-        threads = [threading.Thread(target=client, args=(server.port, n, seen, lost))
-                   for n in range(CLIENTS)]  # fmt: skip
+        threads = [
+            threading.Thread(target=client, args=(server.port, n, seen, lost))
+            for n in range(CLIENTS)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -188,8 +195,13 @@ def test_a_real_edit_over_http_is_the_one_of_python(
     assert ready.wait(30)
     port = int(re.search(r":(\d+) ", told[0]).group(1))
     try:
-        want = {"find": asked.text, "paint": "a red apple", "seed": 5, "draft": True,
-                "operations": [{"op": "dilate", "pixels": 2}]}  # fmt: skip
+        want = {
+            "find": asked.text,
+            "paint": "a red apple",
+            "seed": 5,
+            "draft": True,
+            "operations": [{"op": "dilate", "pixels": 2}],
+        }
         body = json.dumps({"image": path.name, **want}).encode()
         job = json.loads(ask(port, "POST", "/v1/edit", body, "application/json")[2])
         while not job["finished"]:
@@ -229,13 +241,39 @@ def _serve_in_thread(editor: Editor, path: Path, tell: Any, stop: list[Any]) -> 
 
 def test_the_command_makes_the_settings(tmp_path: Path, monkeypatch: Any) -> None:
     made: dict[str, Any] = {}
-    monkeypatch.setattr("editor.serve.server.serve", lambda *a, **k: made.update(a=a, **k))
+    monkeypatch.setattr("groundbrush.app.http.server.serve", lambda *a, **k: made.update(a=a, **k))
     token = tmp_path / "token"
     token.write_text("0123456789abcdef\n")
-    words = ["serve", "--host", "0.0.0.0", "--token-file", str(token), "--root", str(tmp_path),
-             "--allow-host", "Pictures.Example", "--queue", "3", "--max-upload", "2",
-             "--max-pixels", "0.5", "--keep", "4", "--keep-minutes", "2", "--grace", "1",
-             "--proxy", "10.0.0.1", "--port", "0", "--lazy", "--quiet", "--offline"]  # fmt: skip
+    words = [
+        "serve",
+        "--host",
+        "0.0.0.0",
+        "--token-file",
+        str(token),
+        "--root",
+        str(tmp_path),
+        "--allow-host",
+        "Pictures.Example",
+        "--queue",
+        "3",
+        "--max-upload",
+        "2",
+        "--max-pixels",
+        "0.5",
+        "--keep",
+        "4",
+        "--keep-minutes",
+        "2",
+        "--grace",
+        "1",
+        "--proxy",
+        "10.0.0.1",
+        "--port",
+        "0",
+        "--lazy",
+        "--quiet",
+        "--offline",
+    ]
     assert main(words) == 0
     settings = made["a"][1]
     assert (settings.token, settings.root) == ("0123456789abcdef", tmp_path)
