@@ -70,7 +70,7 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     assert main([*command, "--out", str(calm)]) == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "editor", *command, "--out", str(killed)],
+        [sys.executable, "-m", "groundbrush", *command, "--out", str(killed)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import sys, time
 from pathlib import Path
-from editor.batch.lock import FolderLock
+from groundbrush.editor.batch.lock import FolderLock
 with FolderLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -34,7 +34,7 @@ def holder(tmp_path: Path):
         [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=os.environ,
     )
     assert process.stdout.readline() == "held\n"
     yield process

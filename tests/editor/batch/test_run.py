@@ -497,8 +497,8 @@ def test_a_lost_journal_is_a_new_batch_that_refuses_to_overwrite(bench: Bench) -
 def test_a_second_process_is_refused_while_the_first_works(bench: Bench) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from editor.batch.lock import FolderLock\n"
-        "from editor.errors import GroundbrushError\n"
+        "from groundbrush.editor.batch.lock import FolderLock\n"
+        "from groundbrush.editor.errors import GroundbrushError\n"
         "try:\n    FolderLock(Path(sys.argv[1])).__enter__()\n"
         "except GroundbrushError as error:\n    print(error)"
     )
