@@ -17,13 +17,13 @@ from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
 from ...grounding.pipeline import GroundingSettings
+from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..pictures.picture import open_picture
 from ..workers.pool import Here, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .journal import Journal, Record
-from .true_masks import encode_rle
 
 if TYPE_CHECKING:
     from ...grounding.pipeline import Grounder, View
