@@ -61,7 +61,7 @@ class GroundingSettings:
         A score below this is uncertain.
     reword
         Ask in the words that models answer best, "a dog" as "the dog", and take what a phrase
-        excludes ("the apple that is not green") out of its map; see `grounding.attention.normalize`.
+        excludes ("the apple that is not green") out of its map; see `attention.normalize`.
     proxy
         Longest side, in pixels, of the copy that is searched; larger pictures are shrunk.
     """

@@ -24,7 +24,7 @@ class FolderLock:
     """Holds a lock file while in use as a context.
 
     The lock is the operating system's, which releases it however the process ends. On a file system
-    without such locks `filelock.SoftFileLock` is used, which checks the owner's process and machine.
+    without locks, `filelock.SoftFileLock` is used, which checks the owner's process and machine.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class FolderLock:
         try:
             try:
                 self._lock.acquire(timeout=0)
-            except OSError as error:
-                if isinstance(error, Timeout) or error.errno not in _NO_LOCKS:
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                     raise
                 self._lock = SoftFileLock(self.path.with_suffix(".soft"))
                 self._lock.acquire(timeout=0)

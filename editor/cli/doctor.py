@@ -53,7 +53,7 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed; run: pip install -r requirements.txt")
+        return Finding(name, False, f"not installed; run: pip install {name}")
 
 
 def _torchvision() -> Finding:

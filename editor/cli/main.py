@@ -167,7 +167,7 @@ def _app(args: argparse.Namespace) -> int:
 
     script = Path(__file__).parents[2] / "app" / "page" / "script.py"
     if find_spec("streamlit") is None or not script.is_file():
-        raise GroundbrushError("the editor needs streamlit: pip install -r requirements.txt")
+        raise GroundbrushError("the editor needs streamlit: pip install streamlit")
     import os
     import subprocess
 

@@ -1,7 +1,7 @@
 """Panoptic Narrative Grounding, a whole evaluation: read, measure, count, write the page.
 
-Average recall is the mean IoU (see `multiobject.narratives`), for all phrases, things, stuff, singulars
-and plurals, of three ways of finding side by side.
+Average recall is the mean IoU (see `multiobject.narratives`), for all phrases, things, stuff,
+singulars and plurals, of three ways of finding side by side.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""One vision-language model and its attention rows. No maps, no masks."""

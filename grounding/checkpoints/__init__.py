@@ -1,0 +1,1 @@
+"""Loading checkpoints safely, quantised or in original layouts. No inference."""

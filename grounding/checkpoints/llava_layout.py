@@ -51,7 +51,7 @@ def llava_parts(
 ) -> tuple[Any, State, Any, Any]:
     """Config, weights still under their original names, class and image processor.
 
-    Arguments as for :func:`grounding.checkpoints.original.load_original`; `vision` holds the tower, or
+    Arguments as for :func:`.original.load_original`; `vision` holds the tower, or
     nothing for the one that `raw` names.
     """
     named = (*vision, str(raw["mm_vision_tower"]))[0]

@@ -61,7 +61,7 @@ def mini_gemini_parts(
 ) -> tuple[Any, State, Any, Any]:
     """Config, weights still under their original names, class and image processor.
 
-    Arguments as for :func:`grounding.checkpoints.original.load_original`; `vision` holds both towers, or
+    Arguments as for :func:`.original.load_original`; `vision` holds both towers, or
     nothing for those that `raw` names.
 
     Raises

@@ -1,7 +1,7 @@
 """Checkpoints in the original LLaVA layouts, renamed on load into transformers' classes.
 
-Each layout has a module: :mod:`grounding.checkpoints.llava_layout` (LLaVA, ShareGPT4V, Yi-VL and
-InternVL-Chat-ViT-6B) and :mod:`grounding.checkpoints.mini_gemini_layout` (Mini-Gemini). Weights are renamed one
+Each layout has a module: :mod:`.llava_layout` (LLaVA, ShareGPT4V, Yi-VL and
+InternVL-Chat-ViT-6B) and :mod:`.mini_gemini_layout` (Mini-Gemini). Weights are renamed one
 by one and nothing is made up: a name without a place is an error.
 """
 

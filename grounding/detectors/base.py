@@ -102,7 +102,7 @@ class NoLVLM:
 
 @dataclass(eq=False)
 class Seen(Searched):
-    """A picture that a backend has read; as `grounding.pipeline.View`, the segmenter's part lazy."""
+    """A picture that a backend has read; as `View`, the segmenter's part lazy."""
 
     image: NDArray[np.uint8]
     proxy: NDArray[np.uint8]
@@ -186,7 +186,7 @@ class Backend(ABC):
         """
         for given, known, holder in (
             (values, (*_SETTINGS, "proposals"), "grounding"),
-            (values.get("proposals", {}), _PLACES, "groundbrush.grounding.localize.proposals"),
+            (values.get("proposals", {}), _PLACES, "grounding.proposals"),
         ):
             for name in given:
                 if name not in known:

@@ -1,0 +1,1 @@
+"""Head maps to a place: map, box, proposals, mask, status. It runs no LVLM."""

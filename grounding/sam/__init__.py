@@ -1,0 +1,1 @@
+"""The segmenter and its coordinates. It knows no words and no attention."""

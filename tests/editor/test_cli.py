@@ -273,7 +273,7 @@ def test_doctor_loads_everything(capsys: pytest.CaptureFixture) -> None:
 
 def test_help_needs_no_model_library() -> None:
     code = (
-        "import sys\nfrom editor.cli import main\n"
+        "import sys\nfrom groundbrush.__main__ import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
     )

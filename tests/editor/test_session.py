@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush import GroundbrushError
 from groundbrush.app.page.canvas import (
     LEAST,
     PROXY,
@@ -37,7 +38,6 @@ from groundbrush.app.session.session_file import (
     read_upload,
     session_bytes,
 )
-from groundbrush import GroundbrushError
 from groundbrush.editor.as_code import (
     as_command,
     as_python,
@@ -487,12 +487,12 @@ def test_the_python_means_the_same_edit(data):
 
 
 def run_python(text: str, recorder: Recorder | None = None) -> dict | None:
-    recorder, real = recorder or Recorder(), sys.modules["editor"]
-    sys.modules["editor"] = types.SimpleNamespace(Editor=recorder)
+    recorder, real = recorder or Recorder(), sys.modules["groundbrush"]
+    sys.modules["groundbrush"] = types.SimpleNamespace(Editor=recorder)
     try:
         exec(text, {})
     finally:
-        sys.modules["editor"] = real
+        sys.modules["groundbrush"] = real
     return recorder.request
 
 

@@ -71,7 +71,7 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
     assert main([*command, "--out", str(calm)]) == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "groundbrush", *command, "--out", str(killed)],
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

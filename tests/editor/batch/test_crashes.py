@@ -33,7 +33,7 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
             str(KILLS),
             "7",
         ],
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+        env=os.environ,
         capture_output=True,
         text=True,
         timeout=300,

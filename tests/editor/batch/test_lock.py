@@ -18,11 +18,6 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
 import os, sys, time
 from pathlib import Path
-if number := os.environ.get("NO_LOCKS"):
-    import fcntl
-    def flock(*_):
-        raise OSError(int(number), "no locks here")
-    fcntl.flock = flock
 from groundbrush.editor.batch.lock import FolderLock
 with FolderLock(Path(sys.argv[1])):
     print("held", flush=True)
@@ -37,7 +32,7 @@ def holder(tmp_path: Path):
         [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+        env=os.environ,
     )
     assert process.stdout.readline() == "held\n"
     yield process
