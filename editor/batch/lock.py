@@ -15,7 +15,6 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ..errors import GroundbrushError, one_line
-from ..files import atomic_write
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -58,23 +57,16 @@ class FolderLock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
+            try:
+                self._take_over()
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise GroundbrushError(
                 f"cannot lock {str(self.path.parent)!r} ({one_line(error)}); expected a writable "
                 "folder; choose another --out"
             ) from error
-        try:
-            if owner := self._owner():
-                self.took_over = (
-                    f"the run before (process {owner.get('pid', '?')}, started "
-                    f"{owner.get('since', '?')}) did not end by itself"
-                )
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            me = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            atomic_write(self._owner_file, json.dumps(me).encode())
-        except BaseException:
-            self._lock.release()
-            raise
         return self
 
     def __exit__(
@@ -103,6 +95,20 @@ class FolderLock:
                 f"{owner.get('host', '?')}, since {owner.get('since', '?')}; wait for it, or "
                 f"choose another --out (if that process is gone, remove {self._lock.lock_file!r})"
             ) from error
+
+    def _take_over(self) -> None:
+        """Note an earlier owner that did not end by itself, and name this process as the owner."""
+        if owner := self._owner():
+            self.took_over = (
+                f"the run before (process {owner.get('pid', '?')}, started "
+                f"{owner.get('since', '?')}) did not end by itself"
+            )
+        me = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        self._owner_file.write_text(json.dumps(me))
 
     def _owner(self) -> dict[str, Any]:
         """What the last owner wrote; empty if it released the lock."""
