@@ -33,14 +33,14 @@ LAYERS = [
     {"request", "finder"},
     {"editing"},
     {"plan"},
-    {"api"},
+    {"api", "facts", "outputs", "doctor"},
     {"batch", "calibration", "evaluation", "as_code"},
     {"cli"},
 ]
 LIGHT = ["", ".editor", ".grounding", ".inpaint", ".multiobject", ".app"]
 HEAVY = set("torch torchvision transformers diffusers spacy ray matplotlib streamlit".split())
 # the one file that may try torchvision: it reports whether an installed one is broken
-DIAGNOSIS = ROOT / "editor" / "cli" / "doctor.py"
+DIAGNOSIS = ROOT / "editor" / "doctor.py"
 
 
 def imports(source: str, package: str) -> Iterator[tuple[int, str]]:

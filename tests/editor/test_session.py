@@ -46,7 +46,7 @@ from groundbrush.editor.as_code import (
     recipe_files,
     recipe_name,
 )
-from groundbrush.editor.cli.edit import _boxes, _operations, _settings
+from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.masks.operations import Boxes, Brush, Dilate, FillHoles, Points
@@ -434,20 +434,16 @@ def test_the_command_means_the_same_edit(data):
     words = shlex.split(as_command(request, "my photo.png", "miniature"))
     args = build_parser().parse_args(words[1:])
     assert args.image == "my photo.png"
+    options = edit_options(args)
+    options.pop("mask")
+    retries = options.pop("retries")
     assert request == make_request(
         args.command,
         find=args.find,
         paint=args.paint,
-        seed=args.seed,
-        variants=args.variants,
-        candidate=args.candidate,
-        settings=_settings(args),
-        check=args.check,
-        retries=args.retries if args.check else 0,
-        draft=args.draft,
-        operations=_operations(args),
-        boxes=_boxes(args),
-        snap=args.snap,
+        boxes=options.pop("box"),
+        retries=retries if args.check else 0,
+        **options,
     )
 
 

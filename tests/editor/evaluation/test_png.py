@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from groundbrush.editor.cli import evaluate_narratives as evaluate_png
+from groundbrush.editor.cli import evaluate as evaluate_png
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.measurements import Measurements
@@ -294,7 +294,7 @@ def test_the_command_scores_composed_scenes_without_data(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setenv("GROUNDBRUSH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(evaluate_png, "COUNT", 3)
+    monkeypatch.setattr(evaluate_png, "HELD_OUT_CAPTIONS", 3)
     out = tmp_path / "out"
     asked = ["evaluate", "png", "--offline", "--device", "cpu", "--out", str(out), "--json"]
     assert main(asked) == 0
