@@ -14,22 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.page.canvas import (
-    LEAST,
-    PROXY,
-    canvas_view,
-    data_uri,
-    fit_screen,
-    new_marks,
-    read_mark,
-)
 from groundbrush.app.page.explain import explain
 from groundbrush.app.session.session import (
     Change,
     Session,
     paint_session,
     scene_of,
-    shrink,
     variant_request,
 )
 from groundbrush.app.session.session_file import (
@@ -56,7 +46,257 @@ from groundbrush.grounding.result import Candidate, Grounding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def picture(width: int = 40, height: int = 30) -> Picture:
+    values = np.random.default_rng(3).integers(0, 255, (height, width, 3), np.uint8)
+    return Picture(values, source=Path("photo.png"))
+
+
+def grounding(status: str = "found") -> Grounding:
+    mask = np.zeros((30, 40), bool)
+    other = np.zeros((30, 40), bool)
+    other[20:25, 30:38] = True
+    if status == "found":
+        mask[5:15, 10:20] = True
+    return Grounding(
+        "the cup",
+        status,
+        "because",
+        (10, 5, 20, 15) if mask.any() else None,
+        mask,
+        0.8,
+        (Candidate((30, 20, 38, 25), 0.5, other),),
+        ((1, 2),),
+        np.ones((3, 4), np.float32),
+        (0, 0, 40, 30),
+    )
+
+
+def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
+    """An edit as if the mask had been filled with one grey."""
+    request = {**session.request(paint), "preset": "miniature", "image": {}}
+    support = session.mask.mask
+    variants = []
+    for k in range(2):
+        image = session.picture.pixels.copy()
+        image[support] = value + k
+        variants.append(Variant(image, k))
+    return Edit(
+        True,
+        variants[0].image,
+        session.picture,
+        None,
+        support,
+        {},
+        0,
+        tuple(variants),
+        {},
+        request=request,
+    )
+
+
+# ---------------------------------------------------------------- the place and its request
+
+
+def test_a_plain_place_has_a_plain_recipe():
+    session = Session(picture()).looked(grounding())
+    assert session.request("a cat", seed=3) == make_request(
+        "edit", find="the cup", paint="a cat", seed=3
+    )
+    assert session.mask.mask.sum() == 100
+
+
+def test_removing_is_checked_and_retried_as_the_api_does():
+    request = Session(picture()).looked(grounding()).request("  ")
+    assert (request["action"], request["check"], request["retries"]) == ("remove", True, 3)
+
+
+def test_a_candidate_and_operations_travel_by_words():
+    session = Session(picture()).looked(grounding(), candidate=0).mark(Dilate(1))
+    request = session.request("a cat")
+    assert (request["candidate"], request["operations"]) == (0, [{"op": "dilate", "pixels": 1}])
+    assert "mask" not in request
+
+
+def test_marks_where_nothing_was_found_are_painted_as_drawn():
+    session = Session(picture()).looked(grounding("absent"))
+    with pytest.raises(GroundbrushError, match="nothing is marked"):
+        session.request("a cat")
+    session = session.mark(Boxes(((1, 1, 4, 4),)))
+    assert session.drawn
+    assert "mask" in session.request("a cat")
+    assert Session(picture()).mark(Boxes(((1, 1, 4, 4),))).mask.mask.sum() == 9
+
+
+def test_undo_and_redo_of_the_mask():
+    start = Session(picture()).looked(grounding())
+    grown = start.mark(Dilate(2))
+    assert (grown.undo().mask.mask == start.mask.mask).all()
+    assert (grown.undo().redo().mask.mask == grown.mask.mask).all()
+    assert Session(picture()).undo().redo().mask is None
+
+
+def test_mask_states_are_bounded(monkeypatch):
+    monkeypatch.setattr("groundbrush.app.session.session.MAX_MASK_BYTES", 4 * 30 * 40)
+    session = Session(picture()).looked(grounding())
+    for _ in range(6):
+        session = session.mark(Dilate(1))
+    assert len(session.mask.states) == 4
+    assert session.drawn  # how it came about is no longer known, so the recipe carries the mask
+    assert "mask" in session.request("a cat")
+
+
+# ---------------------------------------------------------------- the history
+
+
+def test_keeping_continues_from_the_result_and_goes_back():
+    start = Session(picture()).looked(grounding())
+    first = start.keep([painted(start, 10)], variant=1)
+    assert (first.picture.pixels[5:15, 10:20] == 11).all()
+    assert (first.mask, first.find) == (None, "")
+    assert first.changes[0].request["seed"] == 1
+    second = first.looked(grounding(), candidate=0)
+    second = second.keep([painted(second, 20, None)])
+    assert [c.words for c in second.changes] == ["the cup: a cat", "the cup: removed"]
+    assert (second.back().picture.pixels == first.picture.pixels).all()
+    assert (second.at(0).picture.pixels == start.original.pixels).all()
+    assert (second.at(0).forward().forward().picture.pixels == second.picture.pixels).all()
+    again = second.back().looked(grounding())
+    assert again.keep([painted(again, 30)]).undone == ()
+    assert [t.shape for t in second.thumbnails(20)] == [(15, 20, 3)] * 3
+
+
+def test_an_edit_that_found_nothing_is_not_kept():
+    start = Session(picture()).looked(grounding())
+    edit = dataclasses.replace(painted(start, 10), done=False, variants=())
+    assert start.keep([edit]) is start
+    with pytest.raises(GroundbrushError, match="expected one that was painted"):
+        Change.of(edit)
+
+
+def test_a_change_must_fit():
+    with pytest.raises(GroundbrushError, match="expected \\(y1 - y0, x1 - x0, 3\\)"):
+        Change((0, 0, 2, 2), np.zeros((1, 2, 3), np.uint8), {})
+    change = Change((0, 0, 2, 2), np.zeros((2, 2, 3), np.uint8), {})
+    with pytest.raises(GroundbrushError, match="lies outside the picture of 1x1"):
+        change.apply(np.zeros((1, 1, 3), np.uint8))
+
+
+# ---------------------------------------------------------------- the file
+
+
+def full_session() -> Session:
+    session = Session(picture()).looked(grounding())
+    session = session.keep([painted(session, 10)]).looked(grounding(), candidate=0)
+    session = session.keep([painted(session, 20)]).back().looked(grounding())
+    return session.mark(Dilate(2)).mark(FillHoles()).undo()
+
+
+def test_a_session_comes_back_whole():
+    session = full_session()
+    again = read_session(session_bytes(session))
+    assert (again.picture.pixels == session.picture.pixels).all()
+    assert (again.forward().picture.pixels == session.forward().picture.pixels).all()
+    assert (again.mask.mask == session.mask.mask).all()
+    assert again.mask.undone == session.mask.undone
+    assert again.request("a dog") == session.request("a dog")
+    assert again.original.source == Path("photo.png")
+    assert (again.find, again.candidate, again.drawn) == ("the cup", None, False)
+
+
+def tampered(change) -> bytes:
+    """A session file after `change(parts)` of its parts by name."""
+    with zipfile.ZipFile(io.BytesIO(session_bytes(full_session()))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def told(**changes):
+    def change(parts):
+        values = json.loads(parts["session.json"])
+        parts["session.json"] = json.dumps({**values, **changes}).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.pop("session.json"), "no session.json"),
+        (lambda p: p.pop("original.png"), "no original.png"),
+        (lambda p: p.pop("change-1.png"), "'change-1.png' is missing"),
+        (lambda p: p.update({"../../evil": b"x"}), "'../../evil' is missing or does not belong"),
+        (lambda p: p.update({"session.json": b"[" * 99_999}), "no JSON"),
+        (lambda p: p.update({"original.png": b"GIF89a nothing"}), "original.png"),
+        (told(groundbrush_session=2), "version 2 given"),
+        (told(extra=1), "'extra'"),
+        (told(kept=9), "wrong kind"),
+        (told(candidate=True), "wrong kind"),
+        (told(find=["the cup"]), "wrong kind"),
+        (
+            told(mask={"base": {"size": [9, 9], "bits": ""}, "operations": [], "undone": []}),
+            "not of the picture's size",
+        ),
+        (told(mask={"base": {}, "operations": [0] * 300, "undone": []}), "at most 200"),
+        (told(changes=[{"window": [0, 0, 999, 5], "request": {}}] * 2), "recipe version None"),
+        (told(changes=[{"window": "all", "request": {}}] * 2), "its window is 'all'"),
+    ],
+)
+def test_a_changed_file_is_refused_in_words(change, words):
+    with pytest.raises(GroundbrushError) as error:
+        read_session(tampered(change))
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 torn", b"GIF89a", b"{}"])
+def test_other_files_are_no_sessions(data):
+    with pytest.raises(GroundbrushError, match="this is no session file"):
+        read_session(data)
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = tampered(lambda p: p.update({"original.png": b"\0" * 3_000_000}))
+    assert len(bomb) < 100_000
+    with pytest.raises(GroundbrushError, match="too large"):
+        read_session(bomb, max_bytes=1_000_000)
+
+
+# ---------------------------------------------------------------- uploads
+
+
+def test_uploads_are_bounded_and_named():
+    data, notes = picture_bytes(picture().pixels, "png", None, None)
+    assert notes == ()
+    assert read_upload(data, "../../etc/holiday.png").source == Path("holiday.png")
+    with pytest.raises(GroundbrushError, match="expected at most 10;"):
+        read_upload(data, "holiday.png", max_bytes=10)
+    with pytest.raises(GroundbrushError, match="at most 100"):
+        read_upload(data, "holiday.png", max_pixels=100)
+
+
+def test_text_named_jpg_is_told_by_its_own_name():
+    with pytest.raises(GroundbrushError) as error:
+        read_upload(b"dear diary, " * 20, "diary.jpg")
+    assert "'diary.jpg'" in str(error.value)
+    assert "/tmp" not in str(error.value)
+
+
+"""Sessions: marks, history, the file, and the edit said again. Only the end uses the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def picture(width: int = 40, height: int = 30) -> Picture:
