@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from groundbrush.app.session.session_file import read_session
 from groundbrush import Editor
+from groundbrush.app.session.session_file import read_session
 from groundbrush.editor.batch import Job, read_manifest, run_batch
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.masks.source import decode_mask

@@ -23,7 +23,8 @@ from .narrative_items import Told
 from .true_masks import encode_rle
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
+    from ...grounding.view import View
 
 ARMS = {
     "caption": "one forward of the whole caption; a phrase's map is the mean of its tokens' rows",

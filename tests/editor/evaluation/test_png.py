@@ -18,7 +18,7 @@ from groundbrush.editor.evaluation.narratives import PngJob, average_recall, rec
 from groundbrush.editor.evaluation.true_masks import decode_rle
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.model import Reading
+from groundbrush.grounding.attention.types import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
