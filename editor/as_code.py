@@ -54,7 +54,7 @@ def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
 
 def python_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
     """As `as_python`, for edits that follow one another: each starts from the last one's file."""
-    lines = ["from editor import Editor\n", f"editor = Editor.load({preset!r})"]
+    lines = ["from groundbrush import Editor\n", f"editor = Editor.load({preset!r})"]
     for request in requests:
         lines += [_call(request, image), f"edit.save({_result(image)!r})"]
         image = _result(image)

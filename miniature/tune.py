@@ -1,4 +1,4 @@
-"""Choose the miniature preset's settings on validation scenes; ``python -m miniature.tune``.
+"""Choose the miniature preset's settings on validation scenes; ``miniature.tune``.
 
 One setting at a time, in the order of the pipeline: the query token and its heads (label-free),
 how many heads, smoothing, the prompts to SAM and how masks are ranked, the border, and the presence
@@ -279,7 +279,7 @@ def write_page(
     lines = [
         "# How the miniature preset was chosen",
         "",
-        f"Written by `python -m miniature.tune` on {datetime.date.today()}: {scenes} "
+        f"Written by `miniature.tune` on {datetime.date.today()}: {scenes} "
         "validation scenes, none of them held out. One setting at a time, in this order, by "
         f"mean mask IoU; the first of near-equals ({NEAR}, prompts {NEAR_PROMPTS}) "
         "stays.",
@@ -314,7 +314,7 @@ def write_preset(
         "query": found["query"],
         "heads": found["heads"],
         "provenance": (
-            f"label-free discovery on {head_scenes} validation scenes by `python -m miniature.tune`, "
+            f"label-free discovery on {head_scenes} validation scenes by `miniature.tune`, "
             f"{datetime.date.today()}"
         ),
     }

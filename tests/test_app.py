@@ -16,7 +16,7 @@ from groundbrush.editor.pictures.picture import open_picture
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "app" / "main.py"
+PAGE = ROOT / "app" / "page" / "script.py"
 
 
 @pytest.fixture

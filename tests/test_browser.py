@@ -56,7 +56,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("app") / "log.txt"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "editor", "app", "--port", str(port)],
+            [sys.executable, "-m", "groundbrush", "app", "--port", str(port)],
             cwd=ROOT,
             stdout=out,
             stderr=out,

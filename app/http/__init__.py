@@ -9,5 +9,9 @@ INSTALL = "pip install 'groundbrush[serve]' (in a clone: pip install -e '.[serve
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"application": ["create_app"], "server": ["serve"], "settings": ["ServeSettings"]},
+    submod_attrs={
+        "application": ["create_app"],
+        "server": ["serve"],
+        "settings": ["ServeSettings"],
+    },
 )

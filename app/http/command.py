@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...editor.cli.options import add_memory_option, add_model_options, load_editor
+from ...editor.cli.options import add_command, add_options, load_editor
 from ...editor.errors import GroundbrushError
 
 DONE = 0
@@ -17,9 +17,11 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
 def add_parsers(commands: Any) -> None:
     """Add the command to the program's subcommands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = add_command(
+        commands,
         "serve",
-        help="answer programs over HTTP: jobs, results, metrics",
+        run_command,
+        "answer programs over HTTP: jobs, results, metrics",
         epilog="See docs/serve.md. The token is read from --token-file or GROUNDBRUSH_TOKEN.",
     )
     where = parser.add_argument_group("who may ask")
@@ -54,13 +56,12 @@ def add_parsers(commands: Any) -> None:
         help="pictures may be named by paths in this folder (default: only uploads)",
     )
     _limits(parser)
-    add_model_options(parser)
-    add_memory_option(parser)
+    add_options(parser, "preset device offline memory")
     parser.add_argument(
         "--lazy", action="store_true", help="load models when first needed, not before listening"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    parser.set_defaults(run=run_command, json=False)
+    parser.set_defaults(json=False)
 
 
 def _limits(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from ...editor.models.presets import preset_names
 from ...editor.as_code import command_of, literal, python_of, recipe_files
+from ...editor.models.presets import preset_names
 from ...editor.request import MAX_VARIANTS, carried
 from ..session.session import variant_request
 from ..session.session_file import picture_bytes, session_bytes

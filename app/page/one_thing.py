@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from ...editor.api import Editor
-from ...grounding.result import Grounding
 from ...editor.as_code import literal
 from ...editor.masks.operations import (
     Dilate,
@@ -20,6 +19,7 @@ from ...editor.masks.operations import (
     Operation,
     Shadow,
 )
+from ...grounding.result import Grounding
 from ..session.session import scene_of, shrink
 from . import more, state
 from .components import canvas, compare

@@ -8,11 +8,10 @@ from typing import Any
 import streamlit as st
 
 from ...editor.api import Editor
-from ...editor.plan.steps import Plan
-from ...editor.plan.steps import Step
-from ...editor.plan.reader import read_plan
 from ...editor.as_code import literal
 from ...editor.pictures.panoptic_overlay import colour_of
+from ...editor.plan.reader import read_plan
+from ...editor.plan.steps import Plan, Step
 from . import state
 from .canvas import segments_view
 

@@ -11,10 +11,10 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ...editor.editing.result import Edit
 from ...editor.api import Editor
-from ...editor.errors import GroundbrushError
 from ...editor.as_code import literal
+from ...editor.editing.result import Edit
+from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Operation
 from ...editor.pictures.picture import Picture
 from ..queue import Job, JobCancelled, Jobs, Work

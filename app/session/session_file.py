@@ -69,7 +69,7 @@ def read_upload(
 def picture_bytes(
     pixels: np.ndarray, suffix: str, like: Picture | None, recipe: Mapping[str, Any] | None
 ) -> tuple[bytes, tuple[str, ...]]:
-    """A picture as a file's bytes, as `editor.pictures.saving.save_picture` writes it, and its notes."""
+    """A picture as a file's bytes, as `save_picture` writes it, and its notes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"picture.{suffix}"
         notes = save_picture(path, pixels, like=like, recipe=recipe)

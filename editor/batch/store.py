@@ -25,7 +25,7 @@ def save_grounding(
 ) -> None:
     """Write a grounding so that :func:`load_grounding` gives back the same one.
 
-    `spares` are what `editor.editing.pipeline.find_spares` found beside it, for :func:`load_spares`.
+    `spares` are what `find_spares` found beside it, for :func:`load_spares`.
     """
     facts = {name: _plain(getattr(found, name)) for name in _PLAIN}
     facts["size"] = list(found.mask.shape)

@@ -133,7 +133,7 @@ def run_calibration(
     on_pair
         Called with (pairs measured, pairs in all).
     pool
-        Who measures (`editor.workers.pool.open_pool`); None: this process, which has the LVLM anyway.
+        Who measures (`open_pool`); None: this process, which has the LVLM anyway.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Commands that are jobs of their own, one module each: ``add_parsers(commands)`` adds them."""
+"""The command line: every command parses, calls the API and prints; the work is elsewhere."""

@@ -1,23 +1,31 @@
-"""``groundbrush calibrate``: parses, calls `editor.calibration`, prints."""
+"""``groundbrush calibrate``: parse, call `editor.calibration`, print."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import GroundbrushError
-from .options import Bar, add_engine_options, add_model_options, engine_pool, teller
+from .options import (
+    DONE,
+    RESULTS,
+    ProgressBar,
+    add_command,
+    add_options,
+    open_workers,
+    print_result,
+    progress_line,
+)
 
 _ELBOW, _PER_SAMPLE = "elbow", "per-sample"
 
 
-def add_parsers(commands: Any) -> None:
-    """Add the command to the program's subcommands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "calibrate", help="find a model's localization heads, without labels"
+def add_commands(commands: Any) -> None:
+    """Add ``calibrate``."""
+    parser = add_command(
+        commands, "calibrate", _run, "find a model's localization heads, without labels"
     )
     parser.add_argument(
         "model",
@@ -36,22 +44,15 @@ def add_parsers(commands: Any) -> None:
         "--like",
         default="llava-1.5-7b",
         metavar="PRESET",
-        help="whose segmenter and inpainter a MODEL gets (default: %(default)s)",
+        help="preset with the segmenter and inpainter for a MODEL (default: %(default)s)",
     )
-    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
     parser.add_argument("--no-figures", action="store_true", help="only numbers")
-    add_engine_options(parser)
-    add_model_options(parser, preset=False)
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for the report (default: out/calibrate/NAME)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the ranking as JSON")
-    parser.set_defaults(run=run)
+    out = {"default": None, "help": "directory for the report (default: out/calibrate/NAME)"}
+    add_options(parser, f"fresh engine workers device offline {RESULTS}", out=out)
 
 
 def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
-    """How heads are measured and chosen; None = the preset's own, else the paper's."""
+    """How heads are measured and chosen; unset ones are the preset's, else the paper's."""
     parser.add_argument("--samples", type=int, metavar="N", help="pairs a trial (default: 1000)")
     parser.add_argument("--trials", type=int, metavar="T", help="trials (default: 5)")
     parser.add_argument(
@@ -73,8 +74,8 @@ def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--criterion",
         choices=("sum", "contrast"),
-        help="what admits a head: its attention sum (default), or how differently "
-        "it looks for two phrases",
+        help="what admits a head: its attention sum (default), or how much its maps of two "
+        "phrases differ",
     )
     parser.add_argument(
         "--binarise",
@@ -84,29 +85,25 @@ def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query",
         choices=("expression", "prompt"),
-        help="whose last token asks (default: the preset's)",
+        help="query with the last token of which text (default: the preset's)",
     )
     parser.add_argument("--padding", help="how the picture meets the square: pad, crop, squash")
     parser.add_argument("--seed", type=int, help="of the draw of pairs (default: 0)")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Calibrate; 0 where heads were found."""
+def _run(args: argparse.Namespace) -> int:
     from ..calibration.job import preset_for, run_calibration
     from ..calibration.report import ranking_facts, summary_lines
     from ..calibration.settings import CalibrationSettings
 
     preset = preset_for(args.model, family=args.family, like=args.like)
-    own = dict(preset.lvlm.get("calibration", {}))
     fields = {field.name for field in dataclasses.fields(CalibrationSettings)}
-    given = {
-        name: value for name, value in vars(args).items() if name in fields and value is not None
-    }
+    given = {name: v for name, v in vars(args).items() if name in fields and v is not None}
     if args.tau is not None:
-        given["threshold"] = _tau(args.tau)
-    settings = CalibrationSettings.from_dict({**own, **given})
+        given["threshold"] = _threshold(args.tau)
+    settings = CalibrationSettings.from_dict({**preset.lvlm.get("calibration", {}), **given})
     out = Path(args.out) if args.out else Path("out/calibrate") / preset.name
-    with Bar(args, "calibrating", "pair") as bar, engine_pool(args, out) as pool:
+    with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args, out) as pool:
         done = run_calibration(
             preset,
             out,
@@ -116,29 +113,16 @@ def run(args: argparse.Namespace) -> int:
             offline=args.offline,
             fresh=args.fresh,
             figures=not args.no_figures,
-            on_load=teller(args),
+            on_load=progress_line(args),
             on_pair=bar,
             pool=pool,
         )
-    if args.json:
-        files = {name: str(path) for name, path in done.files.items()}
-        print(json.dumps({**ranking_facts(done.found), "files": files}))
-    else:
-        print(
-            "\n".join(
-                [
-                    done.found.table(),
-                    "",
-                    *summary_lines(done.found),
-                    f"preset with these heads: {done.files['preset']}",
-                    f"report: {done.files['page']}",
-                ]
-            )
-        )
-    return 0
+    lines = [done.found.table(), "", *summary_lines(done.found)]
+    print_result(args, ranking_facts(done.found), lines, done.files, nested=True)
+    return DONE
 
 
-def _tau(given: str) -> float | str | None:
+def _threshold(given: str) -> float | str | None:
     if given in (_ELBOW, _PER_SAMPLE):
         return None if given == _ELBOW else given
     try:

@@ -1,76 +1,59 @@
-"""``groundbrush edit``, ``remove`` and ``extend``: parse, call the API, print."""
+"""``groundbrush edit``, ``remove``, ``extend`` and ``apply``: parse, call the API, print."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import GroundbrushError
+from .ground import candidate_lines
 from .options import (
-    add_common_options,
-    candidate_lines,
-    check_folder,
+    DONE,
+    MODELS,
+    RESULTS,
+    UNMET,
+    ProgressBar,
+    add_command,
+    add_options,
+    check_directory,
     check_format,
-    grounding_facts,
     load_editor,
-    report,
-    show,
+    print_result,
     wrong_usage,
 )
 
 if TYPE_CHECKING:
     from ..editing.result import Edit
     from ..pictures.picture import Picture
+    from ..plan import Plan
 
-DONE, UNMET = 0, 1
-_IN_RECIPE = (
-    "find",
-    "paint",
-    "mask",
-    "box",
-    "snap",
-    "candidate",
-    "level",
-    "shadow",
-    "grow",
-    "invert",
-    "seed",
-    "variants",
-    "retries",
-    "draft",
-    "steps",
-    "guidance",
-    "negative",
-    "set",
-    "check",
-)
 SIDES = ("left", "top", "right", "bottom")
+_BESIDE_RECIPE = {*f"help image recipe format memory show {MODELS} {RESULTS}".split()}
 
 
-def add_parsers(commands: Any) -> None:
-    """Add the three commands to the program's subcommands."""
-    edit = commands.add_parser("edit", help="repaint what a phrase names, or a place you give")
+def add_commands(commands: Any) -> None:
+    """Add ``edit``, ``remove``, ``extend`` and ``apply``."""
+    edit = add_command(commands, "edit", _run, "repaint what a phrase names, or a region you give")
     edit.add_argument("image", nargs="?", help="a picture file")
     edit.add_argument("--find", metavar="PHRASE", help="what to replace")
     edit.add_argument("--paint", metavar="PROMPT", help="what to paint instead")
-    edit.add_argument("--recipe", metavar="FILE", help="do again the edit saved in this file")
+    edit.add_argument("--recipe", metavar="FILE", help="repeat the edit saved in this file")
     edit.add_argument(
         "--check",
         action="store_true",
-        help="look for what was painted and put the best variant first",
+        help="check that what was painted is found, and put the best variant first",
     )
     edit.add_argument(
-        "--check-for", dest="check", metavar="PHRASE", help="the same, looking for this phrase"
+        "--check-for", dest="check", metavar="PHRASE", help="the same, finding this phrase"
     )
-    _place_options(edit)
-    _painting_options(edit, retries=0)
-    add_common_options(edit)
-    edit.set_defaults(run=run)
+    _add_region_options(edit)
+    _add_painting_options(edit)
 
-    remove = commands.add_parser(
-        "remove", help="paint the background over what a phrase names, or a place you give"
+    remove = add_command(
+        commands, "remove", _run, "paint the background over what a phrase names, or a region"
     )
     remove.add_argument("image", help="a picture file")
     remove.add_argument("--find", metavar="PHRASE", help="what to remove")
@@ -78,70 +61,78 @@ def add_parsers(commands: Any) -> None:
         "--no-check",
         dest="check",
         action="store_false",
-        help="do not look whether it is gone, and do not retry",
+        help="do not check that it is gone, and do not retry",
     )
-    _place_options(remove)
-    _painting_options(remove, retries=3)
-    add_common_options(remove)
-    remove.set_defaults(run=run, paint=None, recipe=None)
+    _add_region_options(remove)
+    _add_painting_options(remove, retries={"default": 3})
+    remove.set_defaults(paint=None, recipe=None)
 
-    extend = commands.add_parser("extend", help="add to a picture's sides and paint them")
+    extend = add_command(commands, "extend", _run, "add to a picture's sides and paint them")
     extend.add_argument("image", help="a picture file")
     for side in SIDES:
         extend.add_argument(
-            f"--{side}", default="0", metavar="N", help="pixels to add, or a share such as 25%%"
+            f"--{side}",
+            default="0",
+            metavar="N",
+            help="pixels to add, or a share of the picture such as 25%%",
         )
     extend.add_argument(
         "--paint", metavar="PROMPT", help="what to paint there (default: more background)"
     )
-    _painting_options(extend, retries=0)
-    add_common_options(extend)
-    extend.set_defaults(run=run, recipe=None, check=False)
+    _add_painting_options(extend)
+    extend.set_defaults(recipe=None, check=False)
+
+    apply = add_command(
+        commands,
+        "apply",
+        _apply,
+        "carry out a sentence: replace, turn into, recolour, remove, put on",
+    )
+    apply.add_argument("image", help="a picture file")
+    apply.add_argument(
+        "sentence", nargs="?", help='e.g. "replace the dog with a cat and remove the cup"'
+    )
+    apply.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="with SENTENCE: write its plan there; without: carry out this plan",
+    )
+    apply.add_argument("--plan-only", action="store_true", help="print the plan and stop")
+    add_options(apply, f"seed steps guidance format {MODELS} memory {RESULTS} show")
 
 
-def _place_options(parser: argparse.ArgumentParser) -> None:
-    place = parser.add_argument_group("where", "instead of --find, or to change what it finds")
-    place.add_argument("--mask", metavar="FILE", help="paint where this picture is white")
-    place.add_argument(
+def _add_region_options(parser: argparse.ArgumentParser) -> None:
+    region = parser.add_argument_group("where", "instead of --find, or to change what it finds")
+    region.add_argument("--mask", metavar="FILE", help="paint where this picture is white")
+    region.add_argument(
         "--box",
         action="append",
         metavar="X0,Y0,X1,Y1",
-        help="paint in this rectangle of pixels; repeat it for more",
+        help="paint in this rectangle of pixels; may be repeated",
     )
-    place.add_argument(
+    region.add_argument(
         "--snap", action="store_true", help="take the object in each box, not the rectangle"
     )
-    place.add_argument(
+    region.add_argument(
         "--candidate",
         type=int,
         metavar="K",
-        help="take this other place (0-based, as `ground` lists them)",
+        help="take this other candidate (0-based, as `ground` lists them)",
     )
-    place.add_argument(
+    region.add_argument(
         "--level",
         choices=("subpart", "part", "whole"),
         help="take the whole thing, a part, or a part of that",
     )
-    place.add_argument("--shadow", action="store_true", help="include the shadow it casts")
-    place.add_argument(
+    region.add_argument("--shadow", action="store_true", help="include the shadow it casts")
+    region.add_argument(
         "--grow", type=int, metavar="N", help="grow the mask by N pixels; negative: shrink"
     )
-    place.add_argument("--invert", action="store_true", help="paint everything else")
+    region.add_argument("--invert", action="store_true", help="paint everything else")
 
 
-def _painting_options(parser: argparse.ArgumentParser, retries: int) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same picture")
-    parser.add_argument("--variants", type=int, default=1, metavar="N", help="paint N pictures")
-    parser.add_argument(
-        "--retries",
-        type=int,
-        default=retries,
-        metavar="N",
-        help="try up to N more seeds while the check fails (default: %(default)s)",
-    )
-    parser.add_argument("--draft", action="store_true", help="few steps: a quick look")
-    parser.add_argument("--steps", type=int, help="denoising steps (default: the preset's)")
-    parser.add_argument("--guidance", type=float, help="how strictly to follow the prompt")
+def _add_painting_options(parser: argparse.ArgumentParser, **changes: Any) -> None:
+    add_options(parser, "seed variants retries draft steps guidance", **changes)
     parser.add_argument("--negative", metavar="PROMPT", help="what not to paint")
     parser.add_argument(
         "--set",
@@ -150,148 +141,166 @@ def _painting_options(parser: argparse.ArgumentParser, retries: int) -> None:
         metavar="NAME=VALUE",
         help="any other setting, e.g. feather=4, blend=poisson, scheduler=euler",
     )
-    parser.add_argument(
-        "--format",
-        default="png",
-        choices=("png", "webp", "jpg"),
-        help="of the result (default: %(default)s; jpg is lossy)",
-    )
+    add_options(parser, f"format {MODELS} memory {RESULTS} show")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do one edit and save it; 0 where something was painted."""
+def _run(args: argparse.Namespace) -> int:
+    """Do one edit and save it; 0 if something was painted."""
+    from ..facts import edit_facts, grounding_facts
+    from ..outputs import save_edit
+
     _check_usage(args)
-    check_folder(args.out)
-    with Steps(args) as on_step:
-        edit = _edited(args, on_step)
+    check_directory(args.out)
+    edit = _edited(args)
+    facts = {} if edit.grounding is None else grounding_facts(edit.grounding)
+    facts |= edit_facts(edit)
     if not edit.done:
-        _tell_undone(args, edit)
+        lines = [edit.notes[-1]]
+        if edit.grounding is not None and edit.grounding.candidates:
+            lines += candidate_lines(edit.grounding)
+            lines.append("--candidate K paints one of these all the same")
+        print_result(args, facts, lines)
         return UNMET
     files, notes = save_edit(edit, Path(args.out), args.format)
-    facts = edit_facts(edit, files, notes)
-    report(args, facts, _lines(edit, facts, files))
-    show(args, files["overlay"])
+    notes = [*edit.notes, *notes]
+    facts |= {
+        **edit.checks,
+        "variants": [{"seed": v.seed, **v.checks} for v in edit.variants],
+        "timings": {k: round(v, 2) for k, v in edit.timings.items()},
+        "notes": notes,
+    }
+    print_result(args, facts, _lines(edit, notes), files, show="overlay")
     return DONE
 
 
-def _edited(args: argparse.Namespace, on_step: Callable[[int, int], None] | None) -> Edit:
+def _lines(edit: Edit, notes: list[str]) -> list[str]:
+    lines = []
+    if edit.grounding is not None:
+        lines.append(f"{edit.grounding.status}: {edit.grounding.reason}")
+    lines.append(
+        f"painted {int(edit.support.sum())} pixels in {round(edit.timings['paint'], 2)} s; every "
+        "other pixel equals the input's"
+    )
+    checks = edit.variants[0].checks
+    if checks.get("passed"):
+        lines.append(f"checked: {checks.get('words')}")
+    return list(dict.fromkeys([*lines, *notes]))  # a note may repeat the grounding's reason
+
+
+def _edited(args: argparse.Namespace) -> Edit:
     from ..editing.rerun import first_picture
     from ..pictures.picture import open_picture
     from ..request import read_request
 
-    if args.recipe:
-        picture = first_picture(read_request(args.recipe), args.image)
+    with ProgressBar(args, "painting", "step", leave=False) as on_step:
+        if args.recipe:
+            picture = first_picture(read_request(args.recipe), args.image)
+            check_format(args, picture)
+            return load_editor(args).run(args.recipe, picture, on_step=on_step)
+        picture = open_picture(args.image)
         check_format(args, picture)
-        return load_editor(args).run(args.recipe, picture, on_step=on_step)
-    picture = open_picture(args.image)
-    check_format(args, picture)
-    options: dict[str, Any] = {
+        options = {**edit_options(args), "on_step": on_step}
+        if args.command == "extend":
+            options |= _sides(args, picture)
+            return load_editor(args).extend(picture, args.paint, **options)
+        editor = load_editor(args)
+        if args.command == "remove":
+            return editor.remove(picture, args.find, **options)
+        return editor.edit(picture, args.find, args.paint, **options)
+
+
+def edit_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options as keyword arguments of `Editor.edit`, `remove` or `extend`."""
+    painting = {
         "seed": args.seed,
         "variants": args.variants,
         "draft": args.draft,
         "check": args.check,
         "retries": args.retries,
         "settings": _settings(args),
-        "on_step": on_step,
     }
     if args.command == "extend":
-        options |= _sides(args, picture)
-    else:
-        options |= {
-            "mask": args.mask,
-            "box": _boxes(args),
-            "snap": args.snap,
-            "candidate": args.candidate,
-            "operations": _operations(args),
-        }
-    editor = load_editor(args)
-    if args.command == "extend":
-        return editor.extend(picture, args.paint, **options)
-    if args.command == "remove":
-        return editor.remove(picture, args.find, **options)
-    return editor.edit(picture, args.find, args.paint, **options)
+        return painting
+    return {
+        **painting,
+        "mask": args.mask,
+        "box": [_box(args, given) for given in args.box] if args.box else None,
+        "snap": args.snap,
+        "candidate": args.candidate,
+        "operations": _operations(args),
+    }
 
 
 def _check_usage(args: argparse.Namespace) -> None:
     if args.recipe is not None:
-        _check_alone(args)
-        return
-    if args.command == "extend":
+        _check_recipe_alone(args)
+    elif args.command == "extend":
         if all(getattr(args, side) == "0" for side in SIDES):
             wrong_usage(args, f"say where: {', '.join(f'--{side}' for side in SIDES)}")
-        return
-    placed = args.find or args.mask or args.box
-    if args.command == "edit" and not (args.image and placed):
-        message = (
-            "give IMAGE and --find PHRASE (or --mask or --box) and --paint PROMPT, or --recipe FILE"
-        )
-    elif not placed:
-        message = "give --find PHRASE, --mask FILE or --box X0,Y0,X1,Y1"
-    elif args.command == "edit" and args.paint is None:
-        message = "--paint PROMPT is missing; to take something away use `groundbrush remove`"
-    elif args.snap and not args.box:
-        message = "--snap takes the object in a --box; give one, or leave it out"
-    else:
-        return
-    wrong_usage(args, message)
-
-
-def _check_alone(args: argparse.Namespace) -> None:
-    """Refuse what a recipe says already: it would have no effect."""
-    usual = {"seed": 0, "variants": 1, "retries": 0, "set": []}
-    told = [
-        name
-        for name in _IN_RECIPE
-        if (value := getattr(args, name)) is not None
-        and value is not False
-        and value != usual.get(name)
-    ]
-    if told:
-        names = ", ".join("--" + name for name in told)
+    elif args.command == "edit" and not (args.image and (args.find or args.mask or args.box)):
         wrong_usage(
             args,
-            f"{names} cannot be changed beside --recipe, which says it already; "
-            "change it in a copy of the recipe's .json file",
+            "give IMAGE and --find PHRASE (or --mask or --box) and --paint PROMPT, or --recipe "
+            "FILE",
+        )
+    elif not (args.find or args.mask or args.box):
+        wrong_usage(args, "give --find PHRASE, --mask FILE or --box X0,Y0,X1,Y1")
+    elif args.command == "edit" and args.paint is None:
+        wrong_usage(
+            args, "--paint PROMPT is missing; to take something away use `groundbrush remove`"
+        )
+    elif args.snap and not args.box:
+        wrong_usage(args, "--snap takes the object in a --box; give one, or leave it out")
+
+
+def _check_recipe_alone(args: argparse.Namespace) -> None:
+    """Refuse options that the recipe contains: they would have no effect."""
+    options = {
+        action.dest: action.option_strings[0]
+        for action in reversed(args.parser._actions)
+        if action.dest not in _BESIDE_RECIPE
+    }
+    given = [n for d, n in options.items() if getattr(args, d) != args.parser.get_default(d)]
+    if given:
+        wrong_usage(
+            args,
+            f"{', '.join(reversed(given))} cannot be changed beside --recipe, which says it "
+            "already; change it in a copy of the recipe's .json file",
         )
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that differ from the preset's."""
-    changes: dict[str, Any] = {}
+    """The inpainting settings that differ from the preset's."""
+    settings: dict[str, Any] = {}
     for given in args.set:
-        name, equals, value = given.partition("=")
-        if not equals or not name.strip():
+        name, equals, value = (part.strip() for part in given.partition("="))
+        if not equals or not name:
             wrong_usage(args, f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
-        if name.strip() in changes:
-            wrong_usage(args, f"--set {name.strip()} is given twice; leave one out")
+        if name in settings:
+            wrong_usage(args, f"--set {name} is given twice; leave one out")
         try:
-            changes[name.strip()] = json.loads(value)
+            settings[name] = json.loads(value)
         except ValueError:
-            changes[name.strip()] = value.strip()
+            settings[name] = value
     options = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
-    given_so = {name: value for name, value in options.items() if value is not None}
-    if twice := sorted({*changes} & {*given_so}):
+    options = {name: value for name, value in options.items() if value is not None}
+    if twice := sorted(settings.keys() & options.keys()):
         wrong_usage(args, f"{twice[0]} is given by --set and by an option; leave one out")
-    return changes | given_so
+    return settings | options
 
 
-def _boxes(args: argparse.Namespace) -> list[list[float]] | None:
-    if not args.box:
-        return None
-    boxes = []
-    for given in args.box:
-        try:
-            x0, y0, x1, y1 = (float(v) for v in given.split(","))
-        except ValueError:
-            wrong_usage(
-                args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
-            )
-        boxes.append([x0, y0, x1, y1])
-    return boxes
+def _box(args: argparse.Namespace, given: str) -> list[float]:
+    try:
+        x0, y0, x1, y1 = (float(v) for v in given.split(","))
+    except ValueError:
+        wrong_usage(
+            args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
+        )
+    return [x0, y0, x1, y1]
 
 
 def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The operations on the mask, in the order a retoucher would do them."""
+    """Operations on the mask, in the order that a retoucher applies them."""
     operations: list[dict[str, Any]] = []
     if args.level:
         operations.append({"op": "level", "level": args.level})
@@ -305,7 +314,7 @@ def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _sides(args: argparse.Namespace, picture: Picture) -> dict[str, int]:
-    """Pixels by side; shares are of the picture's width or height."""
+    """Pixels to add by side; shares are of the picture's width or height."""
     sides = {}
     for side in SIDES:
         given = getattr(args, side)
@@ -321,96 +330,68 @@ def _sides(args: argparse.Namespace, picture: Picture) -> dict[str, int]:
     return sides
 
 
-def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
-    """Save every variant, the overlay and the recipe; gives the files, and notes.
+def _apply(args: argparse.Namespace) -> int:
+    """Print or carry out a plan; 0 if every step was done."""
+    from ..facts import edit_facts
+    from ..outputs import save_plan_edits
+    from ..pictures.picture import open_picture
+    from ..plan.apply import check_ready
 
-    The same edit goes where it went before; another one of the same picture beside it.
-    """
-    from ..files import atomic_write, free_stem, holds
-    from ..pictures.overlay import contact_sheet
-
-    recipe = json.dumps(edit.recipe(), indent=1).encode()
-    stem = edit.picture.source.stem if edit.picture.source else "picture"
-    stem = free_stem(
-        out,
-        stem,
-        (".recipe.json", ".overlay.png", ".edited*"),
-        lambda name: holds(out / f"{name}.recipe.json", recipe),
-    )
-    files = {"result": out / f"{stem}.edited.{suffix}"}
-    notes: list[str] = []
-    for k, variant in enumerate(edit.variants):
-        path = files["result"] if k == 0 else out / f"{stem}.edited-{variant.seed}.{suffix}"
-        notes += edit.save(path, k)
-        files["result" if k == 0 else f"variant {k}"] = path
-    files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
-    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
-    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
-    atomic_write(files["recipe"], recipe)
-    return files, list(dict.fromkeys(notes))
-
-
-def edit_facts(edit: Edit, files: dict[str, Path], notes: list[str]) -> dict[str, Any]:
-    """What ``--json`` prints of an edit."""
-    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    return {
-        "done": True,
-        **found,
-        **dict(edit.checks),
-        "seed": edit.variants[0].seed,
-        "support_pixels": int(edit.support.sum()),
-        "variants": [{"seed": v.seed, **dict(v.checks)} for v in edit.variants],
-        "timings": {k: round(v, 2) for k, v in edit.timings.items()},
-        "notes": [*edit.notes, *notes],
-        **{k: str(v) for k, v in files.items()},
-    }
+    plan = _plan(args)
+    if args.plan_only:
+        print_result(args, plan.as_dict(), [str(plan)])
+        return DONE if plan.steps and not plan.unread else UNMET
+    if not (args.quiet or args.json):
+        print(plan, file=sys.stderr)
+    check_ready(plan)
+    check_directory(args.out)
+    picture = open_picture(args.image)
+    check_format(args, picture)
+    changes = {k: v for k in ("steps", "guidance") if (v := getattr(args, k)) is not None}
+    with ProgressBar(args, "painting", "step") as bar:
+        edits = load_editor(args).apply(
+            picture, plan, seed=args.seed, settings=changes, on_step=bar
+        )
+    files, notes = save_plan_edits(picture, plan, edits, Path(args.out), args.format)
+    done = all(edit.done for edit in edits)
+    steps = [
+        {**{k: e.request[k] for k in ("find", "paint")}, **edit_facts(e), "recipe": e.recipe()}
+        for e in edits
+    ]
+    lines = [
+        f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
+    ]
+    facts = {"done": done, "steps": steps, "notes": notes}
+    print_result(args, facts, [*lines, *notes], files, show="result")
+    return DONE if done else UNMET
 
 
-def _tell_undone(args: argparse.Namespace, edit: Edit) -> None:
-    """Why nothing was painted, and what could be."""
-    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    lines = [edit.notes[-1]]
-    if found.get("candidates"):
-        lines += [*candidate_lines(found), "--candidate K paints one of these all the same"]
-    report(args, {"done": False, **found, "reason": edit.notes[-1]}, lines)
+def _plan(args: argparse.Namespace) -> Plan:
+    """The plan of the sentence, written to --plan if given, or the plan that --plan holds."""
+    from ..plan import Plan
+    from ..plan.reader import read_plan
+
+    if args.sentence is None:
+        if args.plan is None:
+            wrong_usage(args, "give a SENTENCE or --plan FILE")
+        return Plan.load(args.plan)
+    plan = read_plan(args.sentence)
+    if args.plan is not None:
+        _check_target(args.plan)
+        plan.save(args.plan)
+    return plan
 
 
-def _lines(edit: Edit, facts: dict[str, Any], files: dict[str, Path]) -> list[str]:
-    lines = []
-    if edit.grounding is not None:
-        lines.append(f"{edit.grounding.status}: {edit.grounding.reason}")
-    lines.append(
-        f"painted {facts['support_pixels']} pixels in {facts['timings']['paint']} s; every other "
-        "pixel equals the input's"
-    )
-    passed, words = edit.variants[0].checks.get("passed"), edit.variants[0].checks.get("words")
-    if passed:
-        lines.append(f"checked: {words}")
-    lines = list(dict.fromkeys([*lines, *facts["notes"]]))  # a note may be the grounding's reason
-    return [*lines, *(f"{name}: {path}" for name, path in files.items())]
+def _check_target(file: str) -> None:
+    """Refuse to write a plan over anything but a plan."""
+    from ..plan import Plan
 
-
-class Steps:
-    """A progress bar over denoising steps, as a callback."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._silent = args.quiet or args.json
-        self._bar: Any = None
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        return None if self._silent else self._step
-
-    def _step(self, step: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None or step == 1:
-            self._close()
-            self._bar = tqdm(total=total, desc="painting", unit="step", leave=False)
-        self._bar.update(1)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
+    if not Path(file).exists():
+        return
+    try:
+        Plan.load(file)
+    except GroundbrushError:
+        raise GroundbrushError(
+            f"--plan {file!r} is there already and is no plan; with a SENTENCE its plan is written "
+            "there: give another name"
+        ) from None

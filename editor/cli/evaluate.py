@@ -1,31 +1,40 @@
-"""``groundbrush evaluate``: parses, calls `editor.evaluation`, prints."""
+"""``groundbrush evaluate``: parse, call `editor.evaluation`, print."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from .evaluate_narratives import run_png_command
-from .options import Bar, add_engine_options, add_model_options, engine_pool, teller
+from .options import (
+    DONE,
+    MODELS,
+    RESULTS,
+    UNMET,
+    ProgressBar,
+    add_command,
+    add_options,
+    open_workers,
+    print_result,
+    progress_line,
+    wrong_usage,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.arms import Arm
-    from ..evaluation.job import Evaluation
     from ..models.presets import Preset
 
-HELD_OUT = 500  # composed scenes
-COMPARE = "compare"
-PNG = "png"
+HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
+COMPARE, PNG = "compare", "png"
 NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
+_NOT_OF_PNG = ("ablate", "arm", "paper", "like_reference", "partition", "calibration", "files")
 
 
-def add_parsers(commands: Any) -> None:
-    """Add the command to the program's subcommands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "evaluate", help="score a preset on a benchmark, beside the paper's numbers"
+def add_commands(commands: Any) -> None:
+    """Add ``evaluate``."""
+    parser = add_command(
+        commands, "evaluate", _run, "score a preset on a benchmark, beside the paper's numbers"
     )
     parser.add_argument(
         "benchmark",
@@ -41,31 +50,6 @@ def add_parsers(commands: Any) -> None:
         metavar="FILE",
         help=f"for {COMPARE}: the .json scores of two or more presets on one benchmark",
     )
-    _add_data_options(parser)
-    _add_arm_options(parser)
-    parser.add_argument(
-        "--failures",
-        type=int,
-        default=24,
-        metavar="N",
-        help="show the N worst in a picture (default: %(default)s)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="measure again; do not resume")
-    add_engine_options(parser)
-    add_model_options(parser)
-    parser.add_argument(
-        "--out",
-        default="out/evaluate",
-        metavar="DIR",
-        help="folder for results (default: %(default)s)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="print the scores as JSON")
-    parser.set_defaults(run=run)
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Which items are asked."""
     parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
     parser.add_argument("--split", help="one split (default: all that are reported)")
     parser.add_argument(
@@ -74,11 +58,20 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="another partition of RefCOCO or RefCOCOg than the usual",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    add_options(parser, "seed", seed={"help": "of that draw"})
+    _add_arm_options(parser)
+    parser.add_argument(
+        "--failures",
+        type=int,
+        default=24,
+        metavar="N",
+        help="show the N worst in a picture (default: %(default)s)",
+    )
+    out = {"default": "out/evaluate"}
+    add_options(parser, f"fresh engine workers {MODELS} {RESULTS}", out=out)
 
 
 def _add_arm_options(parser: argparse.ArgumentParser) -> None:
-    """Which ways of grounding are measured."""
     parser.add_argument(
         "--ablate", action="store_true", help="measure every ablation too, in one table"
     )
@@ -86,13 +79,13 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
         "--arm",
         action="append",
         metavar="NAME",
-        help="only this ablation beside the preset, say --arm 'SAM: one box'; may be repeated",
+        help="only this ablation beside the preset, e.g. --arm 'SAM: one box'; may be repeated",
     )
     parser.add_argument(
         "--calibration",
         metavar="DIR",
-        help="what `calibrate` wrote, for the ablations that choose other heads "
-        "(default: calibrate first)",
+        help="output of `calibrate`, for the ablations that choose other heads (default: "
+        "calibrate first)",
     )
     parser.add_argument("--paper", action="store_true", help="the paper's steps instead of ours")
     parser.add_argument(
@@ -102,16 +95,16 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Evaluate, or compare evaluations; 0 where something was scored."""
+def _run(args: argparse.Namespace) -> int:
+    """Evaluate, or compare evaluations; 0 if something was scored."""
     if (args.benchmark == COMPARE) != bool(args.files):
-        _wrong(f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
+        wrong_usage(args, f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
     if args.files:
         return _compare(args)
-    if args.benchmark == PNG and args.engine != "local":
-        _wrong(f"{PNG} is measured in this process only; leave --engine {args.engine} out")
-    if args.benchmark == PNG:
-        return run_png_command(args)
+    return _evaluate_png(args) if args.benchmark == PNG else _evaluate(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
     from ..evaluation.job import EvaluationJob, run_evaluation
     from ..models.presets import load_preset
 
@@ -119,44 +112,48 @@ def run(args: argparse.Namespace) -> int:
     job = EvaluationJob(
         benchmark=args.benchmark,
         data=_data(args),
-        out=Path(args.out) / preset.name,
-        split=args.split,
         partition=args.partition,
         arms=_arms(args, preset),
-        limit=args.limit,
-        seed=args.seed,
-        fresh=args.fresh,
-        sheet=args.failures,
+        split=args.split,
+        **_job_options(args, preset),
     )
-    with Bar(args, "evaluating", "answer") as bar, engine_pool(args, job.out) as pool:
-        found = run_evaluation(
-            job,
-            preset,
-            device=args.device,
-            offline=args.offline,
-            on_load=teller(args),
-            on_progress=bar,
-            pool=pool,
-        )
-    _print(args, found)
-    return 0 if any(row.count for row in found.by_group.values()) else 1
+    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args, job.out) as pool:
+        found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
+    facts = {
+        "groups": {k: v.as_dict() for k, v in found.by_group.items()},
+        "arms": {k: v.as_dict() for k, v in found.by_arm.items()},
+    }
+    _print(args, found, facts)
+    return DONE if any(row.count for row in found.by_group.values()) else UNMET
 
 
-def _print(args: argparse.Namespace, found: Evaluation) -> None:
-    if args.json:
-        print(
-            json.dumps(
-                {
-                    "groups": {k: v.as_dict() for k, v in found.by_group.items()},
-                    "arms": {k: v.as_dict() for k, v in found.by_arm.items()},
-                    "files": {k: str(v) for k, v in found.files.items()},
-                    "notes": list(found.notes),
-                }
-            )
-        )
-    else:
-        print(found.table)
-        print("\n".join([*found.notes, *(f"{name}: {path}" for name, path in found.files.items())]))
+def _evaluate_png(args: argparse.Namespace) -> int:
+    from ..calibration.bundled import bundled_narratives
+    from ..evaluation.narrative_measure import ARMS
+    from ..evaluation.narratives import PngJob, run_png
+    from ..models.presets import load_preset
+
+    if args.engine != "local":
+        wrong_usage(args, f"{PNG} is measured in this process only; leave --engine out")
+    if given := [name for name in _NOT_OF_PNG if getattr(args, name)]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        wrong_usage(args, f"{names} cannot be given here")
+    preset = load_preset(args.preset)
+    data, split = args.data and Path(args.data).expanduser(), "val2017"
+    if not data:
+        split = "heldout"
+        data = bundled_narratives(HELD_OUT_CAPTIONS, split=split, on_compose=progress_line(args))
+    job = PngJob(
+        data=data,
+        split=args.split or split,
+        arms=[arm for arm in ARMS if preset.lvlm or arm != "caption"],
+        **_job_options(args, preset),
+    )
+    with ProgressBar(args, "evaluating", "answer") as bar:
+        found = run_png(job, preset, on_progress=bar, **_run_options(args))
+    arms = {arm: {k: asdict(v) for k, v in row.items()} for arm, row in found.by_arm.items()}
+    _print(args, found, {"arms": arms, "counts": dict(found.counts)})
+    return DONE if any(found.by_arm.values()) else UNMET
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -164,57 +161,64 @@ def _compare(args: argparse.Namespace) -> int:
 
     found = compare(args.files)
     files = write_comparison(found, Path(args.out))
-    if args.json:
-        print(json.dumps({**found.as_dict(), "files": {k: str(v) for k, v in files.items()}}))
-    else:
-        print("\n\n".join(f"{title}\n{table}" for title, table in found.tables))
-        print("\n".join([*found.notes, *(f"{name}: {path}" for name, path in files.items())]))
-    return 0
+    lines = ["\n\n".join(f"{title}\n{table}" for title, table in found.tables), *found.notes]
+    print_result(args, found.as_dict(), lines, files, nested=True)
+    return DONE
 
 
-def _wrong(words: str) -> NoReturn:
-    """Wrong usage: say so and leave with status 2."""
-    print(f"groundbrush evaluate: {words}", file=sys.stderr)
-    raise SystemExit(2)
+def _print(args: argparse.Namespace, found: Any, facts: dict[str, Any]) -> None:
+    facts = {**facts, "notes": list(found.notes)}
+    print_result(args, facts, [found.table, *found.notes], found.files, nested=True)
+
+
+def _job_options(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    return {
+        "out": Path(args.out) / preset.name,
+        "limit": args.limit,
+        "seed": args.seed,
+        "fresh": args.fresh,
+        "sheet": args.failures,
+    }
+
+
+def _run_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {"device": args.device, "offline": args.offline, "on_load": progress_line(args)}
 
 
 def _data(args: argparse.Namespace) -> Path:
+    from ..calibration.bundled import bundled_scenes
+
     if args.data is not None:
         return Path(args.data).expanduser()
     if args.benchmark != "scenes":
-        _wrong(f"--data ROOT is missing; name the folder that holds {args.benchmark}")
-    from ..calibration.bundled import bundled_scenes
-
-    return bundled_scenes(HELD_OUT, split="heldout", on_compose=teller(args))
+        wrong_usage(args, f"--data ROOT is missing; name the folder that holds {args.benchmark}")
+    return bundled_scenes(HELD_OUT, split="heldout", on_compose=progress_line(args))
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.ablations import ablation_arms, chosen_arms
     from ..evaluation.arms import PAPER, PRESET, like_reference
 
     if args.paper:
         return [PAPER]
     if args.like_reference:
         return [like_reference(preset.lvlm.get("prompt"))]
-    if args.arm:
-        from ..evaluation.ablations import ablation_arms, chosen_arms
-
-        plain = ablation_arms(preset.lvlm)
-        if {arm.name for arm in plain} >= set(args.arm):  # none of them needs a calibration
-            return chosen_arms(plain, args.arm)
-        return chosen_arms(_ablations(args, preset), args.arm)
-    return _ablations(args, preset) if args.ablate else [PRESET]
+    if not args.arm:
+        return _ablations(args, preset) if args.ablate else [PRESET]
+    arms = ablation_arms(preset.lvlm)
+    if not {arm.name for arm in arms} >= set(args.arm):  # some need a calibration
+        arms = _ablations(args, preset)
+    return chosen_arms(arms, args.arm)
 
 
 def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
     from ..calibration.job import ablations_of
 
-    on_refcoco = args.data and (Path(args.data).expanduser() / "refcoco").is_dir()
+    data = Path(args.data).expanduser() if args.data else None
     return ablations_of(
         preset,
         Path(args.calibration) if args.calibration else None,
-        data=Path(args.data).expanduser() if on_refcoco else None,
+        data=data if data and (data / "refcoco").is_dir() else None,
         out=Path(args.out) / preset.name / "calibration",
-        device=args.device,
-        offline=args.offline,
-        on_load=teller(args),
+        **_run_options(args),
     )

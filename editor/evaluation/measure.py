@@ -18,11 +18,12 @@ from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
 from ...grounding.settings import GroundingSettings
 from ..errors import GroundbrushError, one_line, translate
+from ..journal import Record
 from ..pictures.picture import open_picture
 from ..workers.pool import Here, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
-from .journal import Journal, Record
+from .measurements import Measurements
 from .true_masks import encode_rle
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def evaluate(
     load: Load,
     items: Sequence[Item],
     arms: Sequence[Arm],
-    journal: Journal,
+    journal: Measurements,
     *,
     on_records: OnRecords | None = None,
     pool: Pool | None = None,
@@ -120,7 +121,7 @@ class _Asked(NamedTuple):
 
 
 def _open(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
 ) -> frozenset[tuple[str, str]]:
     return frozenset(
         (arm.name, item.id) for arm in arms for item in items if not journal.done(arm.name, item.id)
@@ -146,7 +147,7 @@ def _by_lvlm(arms: Sequence[Arm]) -> list[tuple[Mapping[str, Any], list[Arm]]]:
 
 
 def _open_pictures(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
 ) -> dict[Path, list[Item]]:
     """Items with something left to measure, by picture."""
     pictures: dict[Path, list[Item]] = {}

@@ -16,9 +16,10 @@ from ...multiobject.errors import MultiObjectError
 from ...multiobject.instances import tight_box
 from ...multiobject.narratives import ground_narrative
 from ..errors import GroundbrushError, one_line
+from ..journal import Record
 from ..pictures.picture import open_picture
 from .items import Item
-from .journal import Journal, Record
+from .measurements import Measurements
 from .narrative_items import Told
 from .true_masks import encode_rle
 
@@ -40,7 +41,7 @@ def measure_told(
     load: Callable[[], Grounder],
     told: Sequence[Told],
     arms: Sequence[str],
-    journal: Journal,
+    journal: Measurements,
     *,
     on_records: Callable[[int], None] | None = None,
 ) -> list[Record]:

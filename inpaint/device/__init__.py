@@ -1,0 +1,1 @@
+"""Memory and placement on the accelerator. It knows no image and no mask."""

@@ -1,0 +1,1 @@
+"""Diffusers pipelines behind one call. They know a canvas, and not the picture."""

@@ -68,7 +68,7 @@ def load_inpainter(
     Returns
     -------
     Inpainter
-        A `inpaint.painter.unet.UNetInpainter`, or a `inpaint.painter.flow.FlowInpainter` where the model is a FLUX
+        A `UNetInpainter`, or a `FlowInpainter` where the model is a FLUX
         or Qwen-Image one.
 
     Raises

@@ -32,7 +32,7 @@ def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -
     if importlib.util.find_spec("peft") is None:
         raise InpaintError(
             "loras: got some, but the package peft is not installed; expected it for LoRA. "
-            "Install it with: pip install peft"
+            "Install it with: pip install 'groundbrush[lora]'"
         )
     names = [f"lora{number}" for number in range(len(loras))]
     for name, entry in zip(names, loras, strict=True):

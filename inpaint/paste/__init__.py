@@ -1,0 +1,1 @@
+"""The painted crop back into its picture: colour, blend, composite. No model."""

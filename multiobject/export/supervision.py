@@ -28,7 +28,8 @@ def to_detections(found: PanopticGrounding) -> Any:
         import supervision
     except ImportError as error:
         raise MultiObjectError(
-            f"Detections need the package supervision ({error}): pip install supervision"
+            f"Detections need the package supervision ({error}): "
+            "pip install 'groundbrush[supervision]'"
         ) from error
     from ..instances import tight_box
 

@@ -1,0 +1,1 @@
+"""Noun phrases to masks. It knows no export format."""

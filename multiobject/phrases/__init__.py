@@ -1,0 +1,1 @@
+"""A sentence to its noun phrases, by spaCy. It knows no picture and no model."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from groundbrush.app.page.explain import explain
 from groundbrush import Editor, GroundbrushError
+from groundbrush.app.page.explain import explain
 from groundbrush.editor.batch.store import load_grounding, save_grounding
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.evaluation.arms import PAPER, PRESET

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush import GroundbrushError
 from groundbrush.app.page.canvas import (
     LEAST,
     PROXY,
@@ -37,7 +38,6 @@ from groundbrush.app.session.session_file import (
     read_upload,
     session_bytes,
 )
-from groundbrush import GroundbrushError
 from groundbrush.editor.as_code import (
     as_command,
     as_python,
@@ -46,7 +46,7 @@ from groundbrush.editor.as_code import (
     recipe_files,
     recipe_name,
 )
-from groundbrush.editor.cli.edit import _boxes, _operations, _settings
+from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.masks.operations import Boxes, Brush, Dilate, FillHoles, Points
@@ -434,20 +434,16 @@ def test_the_command_means_the_same_edit(data):
     words = shlex.split(as_command(request, "my photo.png", "miniature"))
     args = build_parser().parse_args(words[1:])
     assert args.image == "my photo.png"
+    options = edit_options(args)
+    options.pop("mask")
+    retries = options.pop("retries")
     assert request == make_request(
         args.command,
         find=args.find,
         paint=args.paint,
-        seed=args.seed,
-        variants=args.variants,
-        candidate=args.candidate,
-        settings=_settings(args),
-        check=args.check,
-        retries=args.retries if args.check else 0,
-        draft=args.draft,
-        operations=_operations(args),
-        boxes=_boxes(args),
-        snap=args.snap,
+        boxes=options.pop("box"),
+        retries=retries if args.check else 0,
+        **options,
     )
 
 
@@ -487,12 +483,12 @@ def test_the_python_means_the_same_edit(data):
 
 
 def run_python(text: str, recorder: Recorder | None = None) -> dict | None:
-    recorder, real = recorder or Recorder(), sys.modules["editor"]
-    sys.modules["editor"] = types.SimpleNamespace(Editor=recorder)
+    recorder, real = recorder or Recorder(), sys.modules["groundbrush"]
+    sys.modules["groundbrush"] = types.SimpleNamespace(Editor=recorder)
     try:
         exec(text, {})
     finally:
-        sys.modules["editor"] = real
+        sys.modules["groundbrush"] = real
     return recorder.request
 
 

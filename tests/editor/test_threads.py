@@ -56,7 +56,7 @@ def test_what_the_environment_says_stays(
 def test_the_libraries_follow() -> None:
     """In a process that imports them afterwards; by themselves they take every core."""
     code = (
-        "from editor.threads import keep_to; keep_to(1); import cv2, torch; "
+        "from groundbrush.editor.workers.threads import keep_to; keep_to(1); import cv2, torch; "
         "print(torch.get_num_threads(), cv2.getNumThreads())"
     )
     environment = {k: v for k, v in os.environ.items() if k not in NAMES}

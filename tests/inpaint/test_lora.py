@@ -32,7 +32,7 @@ def test_without_peft_the_error_names_the_install_command(tiny_folder, monkeypat
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "peft" else find(name, *a)
     )
-    with pytest.raises(InpaintError, match="pip install peft"):
+    with pytest.raises(InpaintError, match=r"pip install 'groundbrush\[lora\]'"):
         load_inpainter(tiny_folder, offline=True, loras=[{"path": "x"}])
 
 

@@ -7,9 +7,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import groundbrush.miniature.calibration
 import numpy as np
 import pytest
+from groundbrush.miniature import calibration
 from groundbrush.miniature.calibration import (
     KINDS,
     CalibrationSample,
@@ -96,12 +96,12 @@ def test_the_side_is_the_pictures() -> None:
 
 def test_streaming_composes_only_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    whole = miniature.calibration.compose
-    monkeypatch.setattr(miniature.calibration, "compose", lambda *a: calls.append(a) or whole(*a))
+    whole = calibration.compose
+    monkeypatch.setattr(calibration, "compose", lambda *a: calls.append(a) or whole(*a))
     stream = calibration_samples(10_000)
     assert calls == []
     next(stream)
-    assert 0 < len(calls) < miniature.calibration.TRIES
+    assert 0 < len(calls) < calibration.TRIES
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ def test_a_folder_of_other_samples_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    failed, tried = doctest.testmod(miniature.calibration)
+    failed, tried = doctest.testmod(calibration)
     assert tried
     assert not failed

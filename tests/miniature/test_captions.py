@@ -10,10 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import groundbrush.miniature.captions
-import groundbrush.miniature.edit_sentences
 import numpy as np
 import pytest
+from groundbrush.miniature import captions, edit_sentences
 from groundbrush.miniature.captions import (
     NUMBERS,
     Caption,
@@ -253,8 +252,9 @@ def test_as_many_steps_as_asked_where_the_scene_has_them() -> None:
 
 def test_sentences_do_not_depend_on_the_order_of_sets() -> None:
     code = (
-        "from miniature.captions import *; from miniature.edit_sentences import *\n"
-        "from miniature.scenes import compose\n"
+        "from groundbrush.miniature.captions import *\n"
+        "from groundbrush.miniature.edit_sentences import *\n"
+        "from groundbrush.miniature.scenes import compose\n"
         "for s in range(8):\n"
         "    scene, rng = compose('heldout', s), words_rng('heldout', s)\n"
         "    print(caption(scene, rng), edit_sentence(scene, rng))\n"
@@ -278,7 +278,7 @@ def test_splits_do_not_share_their_words() -> None:
     assert len(set(draws)) == 3
 
 
-@pytest.mark.parametrize("module", [miniature.captions, miniature.edit_sentences])
+@pytest.mark.parametrize("module", [captions, edit_sentences])
 def test_the_examples_in_the_docstrings_run(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried

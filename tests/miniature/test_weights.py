@@ -25,7 +25,7 @@ def refuse(*args, **kwargs):
     raise SystemExit("the network was asked for")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 sys.modules["torchvision"] = None
-from editor import Editor
+from groundbrush import Editor
 edit = Editor.load("miniature", device="cpu").edit(
     "examples/demo.png", "the red apple", "a frog", settings={"steps": 2})
 print(edit.done, edit.checks["preserved"])

@@ -305,7 +305,7 @@ def test_nothing_found_is_no_detection(found, detections) -> None:
 
 def test_without_supervision_the_command_is_named(found, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(MultiObjectError, match="pip install supervision"):
+    with pytest.raises(MultiObjectError, match=r"pip install 'groundbrush\[supervision\]'"):
         to_detections(found)
 
 

@@ -32,7 +32,7 @@ def test_public_names():
         "resolve_overlaps",
     ]
     assert issubclass(MultiObjectError, ValueError)
-    with pytest.raises(AttributeError, match="no attribute 'phrase'"):
+    with pytest.raises(AttributeError, match="No groundbrush.multiobject attribute phrase"):
         _ = multiobject.phrase
 
 

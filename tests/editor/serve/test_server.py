@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from groundbrush import Editor
+from groundbrush.__main__ import main
 from groundbrush.app.http import ServeSettings, command, serve
 from groundbrush.app.http.settings import check_exposure, read_token
-from groundbrush import Editor
-from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.editor.request import read_request

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from groundbrush import Editor
 from groundbrush.editor.cli.main import main
+from groundbrush.editor.cli.options import add_command
 from groundbrush.miniature.scenes import Scene
 from PIL import Image
 
@@ -273,8 +274,23 @@ def test_doctor_loads_everything(capsys: pytest.CaptureFixture) -> None:
 
 def test_help_needs_no_model_library() -> None:
     code = (
-        "import sys\nfrom editor.cli import main\n"
+        "import sys\nfrom groundbrush.__main__ import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    command = [sys.executable, "-m", "groundbrush", "presets"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_other_packages_add_commands(capsys: pytest.CaptureFixture) -> None:
+    def add_commands(commands: object) -> None:
+        add_command(commands, "greet", lambda args: print("hello") or 0, "say hello")
+
+    assert main(["greet"], [add_commands]) == 0
+    assert capsys.readouterr().out == "hello\n"

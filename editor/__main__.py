@@ -1,5 +1,0 @@
-"""``python -m editor`` is ``groundbrush``."""
-
-from .cli.main import main
-
-raise SystemExit(main())
