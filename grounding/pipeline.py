@@ -104,7 +104,7 @@ class Grounder:
         times.append(time.perf_counter())
         mask, again, rest = np.diff(times).tolist()
         timings = {**view.timings, "phrase": seconds, "again": again, "mask": mask + rest}
-        return dataclasses.replace(result, heads=self.lvlm.heads, timings=timings)
+        return dataclasses.replace(result, heads=self.lvlm.heads or (), timings=timings)
 
     def place(
         self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None
@@ -115,4 +115,4 @@ class Grounder:
         """
         located = locate(self.segmenter, view, Reading(rows, presence), self.settings)
         result = answer(self.segmenter, view, phrase, located, self.settings)
-        return dataclasses.replace(result, heads=self.lvlm.heads)
+        return dataclasses.replace(result, heads=self.lvlm.heads or ())

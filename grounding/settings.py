@@ -154,8 +154,10 @@ class GroundingSettings:
         given = dict(values)
         if isinstance(proposals := given.get("proposals"), Mapping):
             check_names(ProposalSettings, proposals, "grounding.proposals holds")
-            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in proposals.items()}
-            given["proposals"] = ProposalSettings(**tuples)
+            listed: dict[str, Any] = dict(proposals)
+            if isinstance(listed.get("prompts"), list):
+                listed["prompts"] = tuple(listed["prompts"])
+            given["proposals"] = ProposalSettings(**listed)
         if isinstance(boxes := given.get("boxes"), Mapping):
             check_names(BoxSettings, boxes, "grounding.boxes holds")
             given["boxes"] = BoxSettings(**boxes)
