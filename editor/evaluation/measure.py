@@ -17,6 +17,7 @@ from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
 from ...grounding.settings import GroundingSettings
+from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
 from ..pictures.picture import open_picture
@@ -24,7 +25,6 @@ from ..workers.pool import Here, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .measurements import Measurements
-from .true_masks import encode_rle
 
 if TYPE_CHECKING:
     from ...grounding.pipeline import Grounder
