@@ -17,7 +17,7 @@ from groundbrush.editor.evaluation.narrative_measure import ARMS, measure_told
 from groundbrush.editor.evaluation.narratives import PngJob, average_recall, recall_table, run_png
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.model import Reading
+from groundbrush.grounding.attention.types import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
