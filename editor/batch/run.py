@@ -19,10 +19,10 @@ from typing import Any
 
 from ..errors import GroundbrushError, one_line
 from ..files import as_path, atomic_write
+from ..journal import Journal, JournalError, Record, read_journal
 from .engine import Engine, Load, LocalEngine, Task
 from .errors import BatchStopped, Problem, refusals, stops_everything
 from .inspection import inspect_rows
-from .journal import Journal, decode
 from .lock import FolderLock
 from .manifest import Manifest
 from .outcome import Reason, Reasons, Result, failure, result_of
@@ -170,7 +170,8 @@ def run_batch(
     if job.manifest.problems:  # refused before anything is written, with what else is wrong
         check_rows(editor, job.manifest, job.manifest.rows, job.out)
     check_out(job.out)
-    with FolderLock(place.work / "lock") as lock, Journal(place.work / "journal") as journal:
+    with FolderLock(place.work / "lock") as lock:
+        journal = Journal(place.work / "journal")
         notes = [*job.manifest.notes, *filter(None, [lock.took_over]), *journal.notes]
         if job.resume and not journal.records:
             notes.append(f"there was no batch in {str(job.out)!r} to go on with: this is a new one")
@@ -183,14 +184,15 @@ def run_batch(
         journal.records.clear()
         left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
         check_rows(editor, job.manifest, left, job.out)
-        journal.append(
+        _write(
+            journal,
             {
                 "event": "run",
                 "version": 1,
                 "preset": editor.preset.name,
                 "rows": len(job.manifest.rows),
                 "left": len(left),
-            }
+            },
         )
         crew = engine(load, place)
         run = _Run(job, state, journal, crew, on_progress, existing)
@@ -257,11 +259,18 @@ def examine(job: Job, load: Load, *, on_progress: OnProgress | None = None) -> O
     )
 
 
-def _kept(job: Job) -> list[dict[str, Any]]:
-    """The journal's records; none where there is no journal that could be read."""
+def _kept(job: Job) -> list[Record]:
+    """The journal's records; none if there is no journal that can be read."""
     with contextlib.suppress(OSError):
-        return decode((job.place.work / "journal").read_bytes())[0]
+        return list(read_journal(job.place.work / "journal"))
     return []
+
+
+def _write(journal: Journal, record: Record) -> None:
+    try:
+        journal.append(record)
+    except JournalError as error:
+        raise BatchStopped(str(error)) from error
 
 
 @dataclass(eq=False)
@@ -304,7 +313,7 @@ class _Run:
         for done in self.engine.find([task for tasks in wanted.values() for task in tasks]):
             key = str(done.task.key)
             if done.facts is not None:
-                self.journal.append({"event": "found", "key": key, "facts": dict(done.facts)})
+                _write(self.journal, {"event": "found", "key": key, "facts": dict(done.facts)})
                 rows = by_key[key]
                 if done.result is not None:
                     self._commit(done.task.row, done.result, done.picture)
@@ -344,7 +353,7 @@ class _Run:
             record = self.state.record(row, result, picture)
         except OSError as error:
             raise _stopped(row, error) from error
-        self.journal.append(record)
+        _write(self.journal, record)
         self.state.take([record])
         self.counts[result["status"]] += 1
 

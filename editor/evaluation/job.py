@@ -13,14 +13,15 @@ from ...grounding.errors import GroundingError
 from .. import __version__
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write
+from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
 from ..models.presets import Preset
 from ..workers.pool import Pool
 from .arms import PRESET, Arm
 from .items import Item
-from .journal import Journal, Record
 from .measure import Load, evaluate
+from .measurements import Measurements
 from .readers import benchmark, read_items
 from .report import arms_table, page, paper_table, scores_table
 from .sheet import failure_sheet, failures
@@ -133,7 +134,7 @@ def run_evaluation(
     journal_file = job.out / f"{job.stem}.jsonl"
     if job.fresh:
         journal_file.unlink(missing_ok=True)
-    journal = Journal(journal_file, _header(job, preset))
+    journal = Measurements(journal_file, _header(job, preset))
     total = len(items) * len(job.arms)
     count = sum(journal.done(arm.name, item.id) for arm in job.arms for item in items)
 
@@ -225,7 +226,7 @@ def _concluded(
     device: str,
     items: Sequence[Item],
     records: Sequence[Record],
-    journal: Journal,
+    journal: Measurements,
 ) -> Evaluation:
     """Count, and write the page, the numbers and the sheet."""
     threshold = _threshold(preset)

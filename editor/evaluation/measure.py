@@ -16,18 +16,20 @@ from ...grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
-from ...grounding.pipeline import GroundingSettings
+from ...grounding.settings import GroundingSettings
+from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
+from ..journal import Record
 from ..pictures.picture import open_picture
 from ..workers.pool import Here, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
-from .journal import Journal, Record
-from .true_masks import encode_rle
+from .measurements import Measurements
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
     from ...grounding.result import Grounding
+    from ...grounding.view import View
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
 OnRecords = Callable[[int], None]
@@ -50,7 +52,7 @@ def evaluate(
     load: Load,
     items: Sequence[Item],
     arms: Sequence[Arm],
-    journal: Journal,
+    journal: Measurements,
     *,
     on_records: OnRecords | None = None,
     pool: Pool | None = None,
@@ -119,7 +121,7 @@ class _Asked(NamedTuple):
 
 
 def _open(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
 ) -> frozenset[tuple[str, str]]:
     return frozenset(
         (arm.name, item.id) for arm in arms for item in items if not journal.done(arm.name, item.id)
@@ -145,7 +147,7 @@ def _by_lvlm(arms: Sequence[Arm]) -> list[tuple[Mapping[str, Any], list[Arm]]]:
 
 
 def _open_pictures(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Journal
+    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
 ) -> dict[Path, list[Item]]:
     """Items with something left to measure, by picture."""
     pictures: dict[Path, list[Item]] = {}

@@ -13,17 +13,19 @@ from ...grounding.errors import GroundingError
 from ...grounding.localize.edges import refine_edges
 from ...grounding.metrics import mask_iou
 from ...multiobject.errors import MultiObjectError
+from ...multiobject.export.rle import encode_rle
 from ...multiobject.instances import tight_box
 from ...multiobject.narratives import ground_narrative
 from ..errors import GroundbrushError, one_line
+from ..journal import Record
 from ..pictures.picture import open_picture
 from .items import Item
-from .journal import Journal, Record
+from .measurements import Measurements
 from .narrative_items import Told
-from .true_masks import encode_rle
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
+    from ...grounding.view import View
 
 ARMS = {
     "caption": "one forward of the whole caption; a phrase's map is the mean of its tokens' rows",
@@ -39,7 +41,7 @@ def measure_told(
     load: Callable[[], Grounder],
     told: Sequence[Told],
     arms: Sequence[str],
-    journal: Journal,
+    journal: Measurements,
     *,
     on_records: Callable[[int], None] | None = None,
 ) -> list[Record]:

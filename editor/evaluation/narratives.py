@@ -19,11 +19,12 @@ from ...multiobject.narratives import GROUPS
 from .. import __version__
 from ..errors import GroundbrushError
 from ..files import atomic_write
+from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
 from ..models.presets import Preset
 from .job import OnProgress, weights_mark
-from .journal import Journal, Record
+from .measurements import Measurements
 from .narrative_items import Told, read_told
 from .narrative_measure import ARMS, measure_told
 from .report import page
@@ -129,7 +130,7 @@ def run_png(
     path = job.out / f"{job.stem}.jsonl"
     if job.fresh:
         path.unlink(missing_ok=True)
-    journal = Journal(path, _header(job, preset))
+    journal = Measurements(path, _header(job, preset))
     total = len(job.arms) * sum(len(one.items) for one in told)
     count = sum(journal.done(arm, i.id) for arm in job.arms for one in told for i in one.items)
 
@@ -199,7 +200,7 @@ def _concluded(
     device: str,
     told: Sequence[Told],
     records: Sequence[Record],
-    journal: Journal,
+    journal: Measurements,
 ) -> PngEvaluation:
     """Count, and write the page, the numbers and the sheet."""
     own = {arm: [r for r in records if r["arm"] == arm] for arm in job.arms}

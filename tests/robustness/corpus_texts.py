@@ -667,13 +667,16 @@ def bad_reasonseg() -> Iterator[tuple[str, Make]]:
 
 def bad_journals() -> Iterator[tuple[str, Make]]:
     """Journals of evaluations that hold something else."""
-    head = b'{"what": "a test"}\n'
+    from groundbrush.editor.journal import encode
+
+    head, good = encode({"what": "a test"}), encode({"arm": "a", "item": "b"})
     for name, text in {
         **ODD_TEXTS,
-        "a record without names": head + b'{"item": "a"}\n',
-        "a record of a list": head + b"[1]\n",
-        "a record of deep lists": head + DEEP.encode() + b"\n",
-        "another header": b'{"what": "other"}\n',
+        "a record without names": head + encode({"item": "a"}),
+        "a record of a list": head + b"[1]\n" + good,
+        "a record of deep lists": head + DEEP.encode() + b"\n" + good,
+        "another header": encode({"what": "other"}),
+        "no checksums": b'{"what": "a test"}\n{"arm": "a", "item": "b"}\n',
     }.items():
         if text:
             yield name, file_of("j.jsonl", text if text.endswith(b"\n") else text + b"\n")

@@ -81,9 +81,9 @@ def read_benchmark(name: str) -> Callable[[Path], None]:
 
 
 def read_journal(path: Path) -> None:
-    from groundbrush.editor.evaluation.journal import Journal
+    from groundbrush.editor.evaluation.measurements import Measurements
 
-    Journal(path, {"what": "a test"})
+    Measurements(path, {"what": "a test"})
 
 
 READERS: dict[str, tuple[Callable[[], Iterator[tuple[str, Any]]], Callable[[Any], None]]] = {

@@ -13,6 +13,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -445,9 +446,16 @@ def test_changed_shapes(data: st.DataObject) -> None:
     | st.text("0123456789PQRSTUVWXYZ`abcdefgho", max_size=300),
 )
 def test_any_run_lengths(size: list, counts: Any) -> None:
-    from groundbrush.editor.evaluation.true_masks import decode_rle
+    from groundbrush.editor.errors import translate
+    from groundbrush.multiobject import MultiObjectError
+    from groundbrush.multiobject.export.rle import decode_rle
 
-    ours(lambda: decode_rle({"size": size, "counts": counts}))
+    def read(rle: dict[str, Any]) -> Any:
+        with translate(MultiObjectError):
+            return decode_rle(rle)
+
+    ours(lambda: read({"size": size, "counts": counts}))
+    assert ours(lambda: read({"size": [2, 2], "counts": "121"})).tolist() == [[0, 1], [1, 0]]
 
 
 @fuzz(60)
@@ -470,18 +478,22 @@ def test_any_mask_of_a_recipe(bits: bytes, width: Any, height: Any) -> None:
 @given(data=st.data())
 def test_spoiled_journals_of_evaluations_and_locks(data: st.DataObject) -> None:
     from groundbrush.editor.batch.lock import FolderLock
-    from groundbrush.editor.evaluation.journal import Journal
+    from groundbrush.editor.evaluation.measurements import Measurements
+    from groundbrush.editor.journal import encode
 
-    head = b'{"what": "a test"}\n'
-    content = data.draw(spoiled(head + b'{"arm": "a", "item": "b", "error": "c"}\n'))
-    in_folder("j.jsonl", content, lambda path: Journal(path, {"what": "a test"}))
+    lines = encode({"what": "a test"}), encode({"arm": "a", "item": "b", "error": "c"})
+    measured = partial(Measurements, header={"what": "a test"})
+    assert in_folder("j.jsonl", b"".join(lines), lambda path: len(measured(path).records)) == 1
+    in_folder("j.jsonl", data.draw(spoiled(b"".join(lines))), measured)
 
     def lock(path: Path) -> None:
-        with FolderLock(path):
+        with FolderLock(path.with_name("lock")):
             pass
 
-    good = b'{"pid": 1, "host": "here", "born": "3", "since": "2026"}'
-    in_folder("lock", data.draw(spoiled(good) | changed(json.loads(good)).map(text_of)), lock)
+    good = b'{"pid": 1, "host": "here", "since": "2026"}'
+    in_folder("owner.json", good, lock)
+    spoiled_owner = spoiled(good) | changed(json.loads(good)).map(text_of)
+    in_folder("owner.json", data.draw(spoiled_owner), lock)
 
 
 @fuzz(40)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from fake_editor import FakeEditor, outputs, picture_file, results
 from groundbrush import Editor
-from groundbrush.editor.batch.journal import decode
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import read_journal
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -82,7 +82,7 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
     while not ended and rows < 1:
         time.sleep(0.02)
         ended = process.poll() is not None  # asked before reading: it may end in between
-        records = decode(journal.read_bytes())[0] if journal.exists() else []
+        records = read_journal(journal) if journal.exists() else []
         rows = sum(record["event"] == "row" for record in records)
     process.kill()
     _, said = process.communicate()

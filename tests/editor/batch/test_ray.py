@@ -22,10 +22,10 @@ import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
 from groundbrush.editor.batch import BatchStopped, Job, read_manifest, run_batch
 from groundbrush.editor.batch.engine import LocalEngine
-from groundbrush.editor.batch.journal import decode
 from groundbrush.editor.batch.ray_engine import RayEngine
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import read_journal
 from groundbrush.editor.workers import ray_pool
 from groundbrush.editor.workers.pool import Unit, open_pool
 from groundbrush.editor.workers.ray_pool import NICENESS, Notebook, RayPool, Share, share
@@ -108,9 +108,7 @@ def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> Non
     assert outputs(there) == outputs(here)
     assert report.notes == ()
     assert (seen[-1].stage, seen[-1].done) == ("painting", seen[-1].total)
-    rows = Counter(
-        r["name"] for r in decode((there / ".batch/journal").read_bytes())[0] if r["event"] == "row"
-    )
+    rows = Counter(r["name"] for r in read_journal(there / ".batch/journal") if r["event"] == "row")
     assert set(rows.values()) == {1}
     assert not (there / ".batch/ray").exists()
     again = run_batch(Job(manifest, there, resume=True), FakeEditor, engine=LocalEngine)

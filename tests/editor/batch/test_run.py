@@ -24,9 +24,9 @@ from groundbrush.editor.batch import (
     run_batch,
 )
 from groundbrush.editor.batch import run as run_module
-from groundbrush.editor.batch.journal import decode, encode
 from groundbrush.editor.batch.store import load_grounding, save_grounding
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import encode, read_journal
 from groundbrush.editor.pictures.picture import read_recipe
 from groundbrush.editor.plan import Plan, Step, Unread
 from hypothesis import HealthCheck, given, settings
@@ -380,14 +380,14 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
             run_batch(Job(manifest, full), FakeEditor)
     journal = full / ".batch/journal"
     finished = (
-        [r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row"]
+        [r["name"] for r in read_journal(journal) if r["event"] == "row"]
         if journal.exists()
         else []
     )
     calls: list = []
     run_batch(Job(manifest, full, resume=True), lambda: FakeEditor(calls))
     assert outputs(full) == outputs(calm)
-    again = Counter(r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row")
+    again = Counter(r["name"] for r in read_journal(journal) if r["event"] == "row")
     assert set(again.values()) == {1}
     assert set(finished) <= set(again)
 
@@ -507,7 +507,7 @@ def test_a_second_process_is_refused_while_the_first_works(bench: Bench) -> None
     def other(progress: Any) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code, str(bench.out / ".batch/lock")],
-            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
             capture_output=True,
             text=True,
             check=True,

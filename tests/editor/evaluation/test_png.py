@@ -11,18 +11,18 @@ import pytest
 from groundbrush.editor.cli import evaluate as evaluate_png
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.evaluation.journal import Journal
+from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.narrative_items import read_told
 from groundbrush.editor.evaluation.narrative_measure import ARMS, measure_told
 from groundbrush.editor.evaluation.narratives import PngJob, average_recall, recall_table, run_png
-from groundbrush.editor.evaluation.true_masks import decode_rle
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.model import Reading
+from groundbrush.grounding.attention.types import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.multiobject.export.coco import id_to_rgb
+from groundbrush.multiobject.export.rle import decode_rle
 from groundbrush.multiobject.narratives import png_groups, score_png
 from PIL import Image
 
@@ -193,7 +193,7 @@ def root(tmp_path: Path) -> Path:
 
 def measured(root: Path, journal: Path, arms: Sequence[str] = tuple(ARMS), load=told_grounder):
     told = read_told(root, "val2017")
-    return told, measure_told(load, told, arms, Journal(journal, {"of": "png"}))
+    return told, measure_told(load, told, arms, Measurements(journal, {"of": "png"}))
 
 
 def test_average_recall_is_exact(root: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_average_recall_is_exact(root: Path, tmp_path: Path) -> None:
 def test_masks_are_in_the_journal_and_not_in_memory(root: Path, tmp_path: Path) -> None:
     told, records = measured(root, tmp_path / "j.jsonl")
     assert not any("mask" in r for r in records)
-    journal = Journal(tmp_path / "j.jsonl", {"of": "png"})
+    journal = Measurements(tmp_path / "j.jsonl", {"of": "png"})
     (cups,) = journal.whole(
         [r for r in records if (r["arm"], r["phrase"]) == ("phrases", "two cups")]
     )

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
-from groundbrush.editor.evaluation.journal import Journal
 from groundbrush.editor.evaluation.measure import evaluate
+from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.readers import benchmark, read_items
 from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
 from groundbrush.editor.evaluation.sheet import failure_sheet, failures
 from groundbrush.editor.evaluation.summary import groups, scores
-from groundbrush.editor.evaluation.true_masks import decode_rle
+from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
 
 # In cells of 8 pixels: right to the pixel; half of the truth; elsewhere; a third too wide.
@@ -36,7 +36,9 @@ COUNTS = {
 
 
 def measured(grounder, items, tmp_path: Path, arms=(PRESET,), name: str = "j.jsonl") -> list[dict]:
-    return evaluate(lambda changes: grounder, items, arms, Journal(tmp_path / name, {"of": "x"}))
+    return evaluate(
+        lambda changes: grounder, items, arms, Measurements(tmp_path / name, {"of": "x"})
+    )
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_refcoco_scores_are_exact(told: Callable, val: list, tmp_path: Path) -> 
 
 def test_metrics_equal_pycocotools(told: Callable, val: list, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.mask")
-    journal = Journal(tmp_path / "j.jsonl", {})
+    journal = Measurements(tmp_path / "j.jsonl", {})
     records = evaluate(lambda changes: told(TOLD), val, [PRESET], journal)
     assert not any("mask" in record for record in records)  # memory does not grow with them
     for record, item in zip(journal.whole(records), val, strict=True):
@@ -140,12 +142,12 @@ def _timeless(record: dict) -> dict:
 
 
 def test_a_journal_of_another_measurement_is_refused(tmp_path: Path) -> None:
-    Journal(tmp_path / "j.jsonl", {"of": "x", "arms": 1})
+    Measurements(tmp_path / "j.jsonl", {"of": "x", "arms": 1})
     with pytest.raises(GroundbrushError, match=r"with another arms; give another --out, or"):
-        Journal(tmp_path / "j.jsonl", {"of": "x", "arms": 2})
+        Measurements(tmp_path / "j.jsonl", {"of": "x", "arms": 2})
     (tmp_path / "k.jsonl").write_text("hello\n")
     with pytest.raises(GroundbrushError, match="not a journal"):
-        Journal(tmp_path / "k.jsonl", {})
+        Measurements(tmp_path / "k.jsonl", {})
 
 
 def test_what_fails_is_recorded_and_the_rest_goes_on(
@@ -217,7 +219,7 @@ def test_arms_of_another_prompt_load_another_model(
         Arm("b", lvlm={"query": "prompt"}),
         like_reference("see <image> {phrase}. now"),
     ]
-    records = evaluate(load, val, arms, Journal(tmp_path / "j.jsonl", {}))
+    records = evaluate(load, val, arms, Measurements(tmp_path / "j.jsonl", {}))
     assert asked == [{}, {"query": "prompt"}, {"prompt": "see <image> {phrase}", "query": "prompt"}]
     assert len(records) == 4 * len(val)
 
@@ -229,7 +231,7 @@ def test_a_setting_that_does_not_exist_is_named(told: Callable, val: list, tmp_p
 
 def test_failures_are_shown_worst_first(told: Callable, val: list, tmp_path: Path) -> None:
     told_wrong = {**TOLD, "mug on left": (0, 0, 1, 4)}
-    journal = Journal(tmp_path / "j.jsonl", {})
+    journal = Measurements(tmp_path / "j.jsonl", {})
     records = evaluate(lambda changes: told(told_wrong), val, [PRESET], journal)
     assert [r["item"] for r in failures(records)] == ["val-20", "val-11"]
     assert [r["item"] for r in failures(records, most=1)] == ["val-20"]
