@@ -19,8 +19,7 @@ from ...grounding.families import family_class
 from ...grounding.families.geometry import PADDINGS
 from ...grounding.heads.criteria import Binarise
 from ...grounding.heads.ranking import Threshold
-from ...grounding.localize.boxes import BoxSettings
-from ...grounding.localize.proposals import ProposalSettings
+from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ...grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
-from ...grounding.pipeline import GroundingSettings
+from ...grounding.settings import GroundingSettings
 from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
@@ -27,8 +27,9 @@ from .items import Item
 from .measurements import Measurements
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
     from ...grounding.result import Grounding
+    from ...grounding.view import View
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
 OnRecords = Callable[[int], None]

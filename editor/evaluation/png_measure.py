@@ -28,7 +28,8 @@ from .measurements import Measurements
 from .true_masks import Labels
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
+    from ...grounding.view import View
 
 ARMS = {
     "caption": "one forward of the whole caption; a phrase's map is the mean of its tokens' rows",
