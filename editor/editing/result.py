@@ -1,4 +1,4 @@
-"""The result of an edit. It saves itself and tells how to run it again; it edits nothing."""
+"""The result of an edit: it saves itself and gives its recipe. It edits nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..pictures.saving import save_picture
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
+    from ..request import EditRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +68,14 @@ class Edit:
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
         removed one no longer is), and ``tries``, how many were painted.
+    request
+        The recipe without the picture.
     notes
         What the user should know.
     timings
         Seconds by stage.
-    request
-        What was asked for: the recipe but for the picture.
     given
-        The picture as it came, without new sides; None: it is `picture`.
+        The picture as given, without new sides; None: it is `picture`.
     """
 
     done: bool
@@ -86,16 +87,16 @@ class Edit:
     seed: int
     variants: tuple[Variant, ...]
     checks: Mapping[str, Any]
+    request: EditRequest
     notes: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
-    request: Mapping[str, Any] = field(default_factory=dict)
     given: Picture | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
+        """Return everything :meth:`Editor.run` needs to do this again, as JSON values."""
         source = self.picture if self.given is None else self.given
         path = None if source.source is None else str(source.source)
-        return {**self.request, "image": {"path": path, "sha256": source.digest}}
+        return {**self.request.as_dict(), "image": {"path": path, "sha256": source.digest}}
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
         """Write a variant with all that the input's file carried and the recipe inside.
@@ -128,7 +129,7 @@ class Edit:
                 "picture was not saved: please report this"
             )
         recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
-        recipe.pop("retries", None)  # this seed it was
+        recipe.pop("retries", None)  # the seed is known
         together = [b for b in recipe.pop("batches", ()) if 0 <= chosen.seed - b[0] < b[1]]
         if together:
             recipe["batches"] = together
