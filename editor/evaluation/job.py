@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...grounding.errors import GroundingError
 from .. import __version__
 from ..errors import GroundbrushError, translate
-from ..files import atomic_write
+from ..files import atomic_write, weights_mark
 from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
@@ -158,18 +158,6 @@ def job_items(job: EvaluationJob) -> list[Item]:
         chosen = np.random.default_rng(job.seed).choice(len(items), job.limit, replace=False)
         items = [items[i] for i in sorted(chosen.tolist())]
     return items
-
-
-def weights_mark(path: str) -> list[Any]:
-    """What tells one checkpoint from another without reading it: its files' names and sizes."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return [path]
-    return [
-        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
-        for file in sorted(folder.iterdir())
-        if file.suffix in (".safetensors", ".json")
-    ]
 
 
 def _check_arms(job: EvaluationJob, preset: Preset) -> None:

@@ -18,12 +18,12 @@ from ...grounding.metrics import bootstrap_interval
 from ...multiobject.narratives import GROUPS
 from .. import __version__
 from ..errors import GroundbrushError
-from ..files import atomic_write
+from ..files import atomic_write, weights_mark
 from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
 from ..models.presets import Preset
-from .job import OnProgress, weights_mark
+from .job import OnProgress
 from .measurements import Measurements
 from .narrative_items import Told, read_told
 from .narrative_measure import ARMS, measure_told
