@@ -284,15 +284,3 @@ def _check_recipe_size(size: int, what: str) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
-
-
-def weights_mark(path: str) -> list[Any]:
-    """Identify a checkpoint without reading it: the names, sizes and times of its files."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return [path]
-    return [
-        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
-        for file in sorted(folder.iterdir())
-        if file.suffix in (".safetensors", ".json")
-    ]

@@ -36,15 +36,15 @@ from ...grounding.heads.measurements import (
 from ...grounding.heads.report import ranking_facts, report_page
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, one_line, translate
-from ..files import atomic_write, safe_name, weights_mark
+from ..files import atomic_write, safe_name
 from ..machine import measured_on
 from ..models.bundled import bundled_scenes
 from ..models.models import Models
 from ..models.presets import Preset, load_preset, preset_names
+from ..models.weights import weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import Here, Pool, Unit, Work
-from .ablations import ablation_arms
-from .arms import Arm
+from .arms import Arm, ablation_arms
 from .items import Item
 from .readers import benchmark, read_items
 
@@ -125,7 +125,7 @@ def run_calibration(
         "data": str(source.resolve()),
         "lvlm": {k: v for k, v in changed.lvlm.items() if k not in _NOT_ATTENTION},
         **settings.measuring,
-        "weights": weights_mark(preset.path("lvlm")),
+        "weights": weights_stamp(preset.path("lvlm")),
     }
     with translate(GroundingError):
         store = MeasurementStore(out, header, lvlm.n_layers, lvlm.n_heads)

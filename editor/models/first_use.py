@@ -16,10 +16,11 @@ from ...grounding.heads.measurements import MeasurementStore
 from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, translate
-from ..files import atomic_write, safe_name, weights_mark
+from ..files import atomic_write, safe_name
 from ..pictures.picture import open_picture
 from .bundled import bundled_scenes, cache_folder
 from .presets import Preset
+from .weights import weights_stamp
 
 if TYPE_CHECKING:
     from ...grounding.attention.model import LVLM
@@ -133,7 +134,7 @@ def _key(preset: Preset, settings: DiscoverySettings, data: Path | None) -> str:
     spec = {k: v for k, v in preset.lvlm.items() if k not in ("heads", "provenance", "full")}
     facts: list[Any] = [
         spec,
-        weights_mark(preset.path("lvlm")),
+        weights_stamp(preset.path("lvlm")),
         repr(settings),
         str(data.resolve()) if data else None,
     ]
