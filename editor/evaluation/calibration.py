@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -320,7 +320,7 @@ def _work(load: Callable[[], LVLM], settings: DiscoverySettings) -> Work:
 
 def _measured(
     lvlm: LVLM, pairs: Sequence[DrawnPair], settings: DiscoverySettings
-) -> Iterator[Values | Exception] | list[Exception]:
+) -> Sequence[Values | Exception]:
     try:
         pixels = open_picture(pairs[0].item.image).pixels
         return list(measure_pairs(lvlm, pixels, pairs, settings, _true_mask))
