@@ -16,7 +16,7 @@ from .columns import OPTIONS
 from .errors import ManifestError, Problem
 from .folders import PICTURES, folder_names, list_pictures, passed_over
 from .lines import Lines, read_csv, read_jsonl
-from .rows import Named, Row, named_in, read_row
+from .rows import Named, BatchRow, named_in, read_row
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000
@@ -46,15 +46,15 @@ class Manifest:
 
     source: Path
     root: Path
-    rows: tuple[Row, ...] = ()
+    rows: tuple[BatchRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def picture(self, row: Row) -> Path:
+    def picture(self, row: BatchRow) -> Path:
         """The row's picture, looked up again: it must still lie in the root."""
         return inside(self.root, row.image)
 
-    def mask(self, row: Row) -> Path:
+    def mask(self, row: BatchRow) -> Path:
         """The same of a row's mask."""
         return inside(self.root, row.mask or "", "mask")
 
@@ -215,10 +215,10 @@ class _Reading:
 
     def read(
         self, values: Mapping[str, Any], number: int, line: int | None
-    ) -> tuple[Row | None, list[str]]:
+    ) -> tuple[BatchRow | None, list[str]]:
         """The row of a line, and what is wrong with it; a row that lacks only a file is one."""
         row, wrong = read_row(values, number, text=self.text, defaults=self.defaults, line=line)
-        given: Named | Row = row or named_in(values, number, text=self.text)
+        given: Named | BatchRow = row or named_in(values, number, text=self.text)
         if given.image is not None:
             wrong += filter(None, [file_problem(self.root, given.image)])
         if given.mask is not None:
@@ -265,7 +265,7 @@ def _collect(
     manifest: Manifest, lines: Lines, *, text: bool, defaults: Mapping[str, Any], refuse: bool
 ) -> Manifest:
     """The manifest with the rows of all lines, and every problem in them."""
-    rows: list[Row] = []
+    rows: list[BatchRow] = []
     problems = [*manifest.problems]
     wrong = _bad_defaults(defaults)
     problems += [Problem(f"of the rows that do not say it themselves: {words}") for words in wrong]

@@ -31,7 +31,7 @@ _OF_APPLY = ("seed", "settings", "gate")
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """What to do to one picture.
 
     Attributes
@@ -133,7 +133,7 @@ def read_row(
     text: bool = False,
     defaults: Mapping[str, Any] | None = None,
     line: int | None = None,
-) -> tuple[Row | None, list[str]]:
+) -> tuple[BatchRow | None, list[str]]:
     """A row from its columns, and everything that is wrong with them.
 
     Parameters
@@ -179,7 +179,7 @@ def read_row(
     if wrong:
         return None, wrong + _bad_options(options)
     gate = options.pop("gate", None)
-    row = Row(number, options=options, gate=gate, line=line, **_tidied(parts))
+    row = BatchRow(number, options=options, gate=gate, line=line, **_tidied(parts))
     wrong = _bad_request(row)
     return (None, wrong) if wrong else (row, [])
 
@@ -338,7 +338,7 @@ def _bad_options(options: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _bad_request(row: Row) -> list[str]:
+def _bad_request(row: BatchRow) -> list[str]:
     """What is wrong with the options by themselves, or else with all of them together."""
     if row.action in (EDIT, REMOVE):
         wrong = refusals([row.request])

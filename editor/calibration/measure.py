@@ -22,7 +22,7 @@ from ...grounding.errors import GroundingError
 from ..errors import GroundbrushError, one_line, translate
 from ..files import atomic_write
 from ..pictures.picture import open_picture
-from ..workers.pool import Here, Pool, Unit, Work
+from ..workers.pool import LocalPool, Pool, Unit, Work
 from .samples import Pair
 from .settings import CalibrationSettings
 
@@ -180,7 +180,7 @@ def measure_pairs(
         left = [pair for pair in group if pair.number not in done]
         units += [Unit(f"the picture {image}", left)] if left else []
     make = partial(_measurer, load or (lambda: lvlm), settings)
-    for answer in (pool or Here()).map(make, [[unit] for unit in units]):
+    for answer in (pool or LocalPool()).map(make, [[unit] for unit in units]):
         left = answer.unit.value
         values, why = answer.value or ([None] * len(left), [str(answer.gave_up)])
         reasons += why

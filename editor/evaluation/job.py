@@ -122,7 +122,7 @@ def run_evaluation(
     on_progress
         Called with (answers journalled, answers in all) after each picture.
     pool
-        Who measures (`editor.workers.pool.open_pool`); None: this process.
+        Who measures, such as a `RayPool`; None: this process.
 
     Raises
     ------

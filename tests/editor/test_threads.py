@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from groundbrush.editor.workers.threads import OneThread, keep_to
+from groundbrush.editor.workers.threads import limit_threads
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -27,7 +27,7 @@ def said() -> dict[str, str]:
 
 
 def test_threads_are_as_many_as_cpus(unsaid: None) -> None:
-    keep_to(3)
+    limit_threads(3)
     assert said() == {
         "OMP_NUM_THREADS": "3",
         "OPENCV_FOR_THREADS_NUM": "3",
@@ -49,14 +49,14 @@ def test_what_the_environment_says_stays(
 ) -> None:
     for name, value in before.items():
         monkeypatch.setenv(name, value)
-    keep_to(3)
+    limit_threads(3)
     assert said() == {**before, **after}
 
 
 def test_the_libraries_follow() -> None:
     """In a process that imports them afterwards; by themselves they take every core."""
     code = (
-        "from groundbrush.editor.workers.threads import keep_to; keep_to(1); import cv2, torch; "
+        "from groundbrush.editor.workers.threads import limit_threads; limit_threads(1); import cv2, torch; "
         "print(torch.get_num_threads(), cv2.getNumThreads())"
     )
     environment = {k: v for k, v in os.environ.items() if k not in NAMES}

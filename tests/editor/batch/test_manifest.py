@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_editor import picture_file
-from groundbrush.editor.batch import ManifestError, Row, read_folder, read_manifest
+from groundbrush.editor.batch import ManifestError, BatchRow, read_folder, read_manifest
 from groundbrush.editor.batch.columns import COLUMNS
 from groundbrush.editor.batch.manifest import inside
 from groundbrush.editor.batch.rows import read_row, row_name
@@ -38,7 +38,7 @@ def write(folder: Path, text: str | bytes, name: str = "m.jsonl") -> Path:
     return path
 
 
-def rows_of(folder: Path, *rows: dict) -> tuple[Row, ...]:
+def rows_of(folder: Path, *rows: dict) -> tuple[BatchRow, ...]:
     return read_manifest(write(folder, "\n".join(map(json.dumps, rows)))).rows
 
 

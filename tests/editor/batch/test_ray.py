@@ -20,7 +20,7 @@ from typing import Any
 import fake_editor
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
-from groundbrush.editor.batch import BatchStopped, Job, read_manifest, run_batch
+from groundbrush.editor.batch import BatchStopped, BatchJob, read_manifest, run_batch
 from groundbrush.editor.batch.engine import LocalEngine
 from groundbrush.editor.batch.ray_engine import RayEngine
 from groundbrush.editor.cli.main import main
@@ -100,10 +100,10 @@ class Mortal(FakeEditor):
 def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> None:
     manifest = read_manifest(mixed_manifest(memory))
     here, there = memory / "here", memory / "there"
-    run_batch(Job(manifest, here), FakeEditor)
+    run_batch(BatchJob(manifest, here), FakeEditor)
     seen: list[Any] = []
     report = run_batch(
-        Job(manifest, there), FakeEditor, engine=two_workers, on_progress=seen.append
+        BatchJob(manifest, there), FakeEditor, engine=two_workers, on_progress=seen.append
     )
     assert outputs(there) == outputs(here)
     assert report.notes == ()
@@ -111,7 +111,7 @@ def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> Non
     rows = Counter(r["name"] for r in read_journal(there / ".batch/journal") if r["event"] == "row")
     assert set(rows.values()) == {1}
     assert not (there / ".batch/ray").exists()
-    again = run_batch(Job(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
+    again = run_batch(BatchJob(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
     assert again.worked == 0  # what one engine began, the other one knows
 
 
@@ -126,7 +126,7 @@ def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
     path = memory / "m.jsonl"
     path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in rows))
     manifest = read_manifest(path)
-    report = run_batch(Job(manifest, memory / "out"), partial(Mortal, memory), engine=two_workers)
+    report = run_batch(BatchJob(manifest, memory / "out"), partial(Mortal, memory), engine=two_workers)
     made = results(memory / "out")
     assert [row["status"] for row in made] == ["done", "done", "failed", "done", "failed", "done"]
     assert [made[k]["error"]["stage"] for k in (2, 4)] == ["find", "paint"]
@@ -146,7 +146,7 @@ def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
     assert sum("row 2 (00002-a): its worker died (process" in note for note in report.notes) == 1
     assert sum("given up" in note for note in report.notes) == 6
     calm = memory / "calm"
-    run_batch(Job(read_manifest(path), calm), FakeEditor)
+    run_batch(BatchJob(read_manifest(path), calm), FakeEditor)
     there, here = outputs(memory / "out"), outputs(calm)
     left = {
         n: c
@@ -188,7 +188,7 @@ def test_models_that_cannot_be_loaded_are_no_rows_fault(
 ) -> None:
     picture_file(memory / "a.png")
     (memory / "m.jsonl").write_text('{"image": "a.png", "find": "the cup"}')
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     with pytest.raises(BatchStopped, match=words):
         run_batch(job, load, engine=two_workers)
     assert [row["status"] for row in results(memory / "out")] == ["waiting"]
@@ -202,10 +202,10 @@ def test_a_full_disk_in_a_worker_stops_the_batch(memory: Path, ray: Any) -> None
         for word in ("cup", "full")
     ]
     (memory / "m.jsonl").write_text("\n".join(lines))
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     with pytest.raises(BatchStopped, match=r"stopped at row 2 \(00002-a\): .*no space left"):
         run_batch(job, Full, engine=two_workers)
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out", resume=True)
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out", resume=True)
     assert run_batch(job, FakeEditor).counts == {"done": 2}
 
 
@@ -278,7 +278,7 @@ def test_a_worker_has_as_many_threads_as_cpus_and_computes_in_one(
 ) -> None:
     if "OMP_NUM_THREADS" in os.environ:
         threads = int(os.environ["OMP_NUM_THREADS"])  # the workers have it as well
-    pool = RayPool(tmp_path / "ray", workers=workers, device="cpu")
+    pool = RayPool(workers=workers, device="cpu")
     groups = [[Unit(f"unit {k}", k)] for k in range(4)]
     told = [answer.value for answer in pool.map(_threads_of_a_worker, groups)]
     niceness = os.nice(0) + int(os.environ[NICENESS])
@@ -303,7 +303,7 @@ def test_a_worker_loads_and_works_in_one_thread(
     context = SimpleNamespace(get_actor_id=lambda: "actor")
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
     kept: list[int] = []
-    monkeypatch.setattr(ray_pool, "keep_to", kept.append)
+    monkeypatch.setattr(ray_pool, "limit_threads", kept.append)
     worker = ray_pool._Worker(
         pickle.dumps(_threads_told), 3, Notebook.new(tmp_path / "notes"), os.getcwd()
     )
@@ -342,7 +342,7 @@ def test_workers_of_this_machine_have_the_priority_of_the_command(
         is_initialized=lambda: False, init=lambda **_: seen.append(os.environ.get(NICENESS))
     )
     monkeypatch.setattr(ray_pool, "import_ray", lambda: fake)
-    RayPool(tmp_path / "ray")._start()
+    RayPool()._start()
     assert seen == [wanted]
 
 
