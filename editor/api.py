@@ -31,8 +31,8 @@ from .pictures.picture import Picture, Source, open_picture
 from .request import check_words, make_request, read_request
 
 if TYPE_CHECKING:
-    from ..grounding.pipeline import View
     from ..grounding.result import Grounding
+    from ..grounding.view import View
     from ..multiobject import PanopticGrounding
     from .plan import Plan
     from .plan.apply import OnEdit

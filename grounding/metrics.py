@@ -1,8 +1,8 @@
-"""How good a box or a mask is: IoU, Acc@0.5, cIoU, gIoU, pointing, boundary F, intervals.
+"""Metrics of boxes and masks: IoU, Acc@0.5, cIoU, gIoU, pointing, boundary F, intervals.
 
 Boxes are xyxy, half-open pixels; masks (H, W) bool. A true mask may be an integer label map with
 0, 1 and 255, where 255 is left out of every count (ReasonSeg). An empty union counts as IoU 1: a
-right "there is nothing" is right (LISA's convention for gIoU, used here throughout).
+correct "nothing there" is correct (LISA's convention for gIoU, used here throughout).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from ._arrays import finite_array
+from .checks import finite_array
 from .errors import GroundingError
 
 IGNORE = 255

@@ -1,4 +1,4 @@
-"""What grounding a phrase gives: a place, how sure it is, and why. It computes nothing."""
+"""The result of grounding a phrase: mask, box, score, status and reason. It computes nothing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import GroundingError
-from .localize.maps import normalise_map, token_map_to_image
+from .localize.maps import Box, normalise_map, token_map_to_image
+
+__all__ = ["STATUSES", "Box", "Candidate", "Grounding"]
 
 STATUSES = ("found", "absent", "ambiguous", "uncertain")
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Another place the phrase could mean.
+    """Another object that the phrase could mean.
 
     Attributes
     ----------
@@ -42,8 +43,8 @@ class Grounding:
     phrase
         The referring expression.
     status
-        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other places
-        fit as well, and are candidates; ``uncertain``: the evidence is weak.
+        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other objects
+        match as well, and are candidates; ``uncertain``: the evidence is weak.
     reason
         One sentence on the status, and what to try.
     box
@@ -52,22 +53,22 @@ class Grounding:
         (H, W) bool; all False when absent.
     score
         In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
-        falls on the mask (up to a half counts in full) and SAM's own score. Of a find backend:
-        its own score.
+        falls on the mask (a half or more counts in full) and SAM's own score. Of a detector: its
+        own score.
     candidates
-        Other places, best first; when absent, the best guesses.
+        Other objects, best first; when absent, the best guesses.
     heads
-        The (layer, head) pairs read, 0-based; none where a find backend looked.
+        The (layer, head) pairs read, 0-based; empty for a detector.
     token_map, region
-        The combined map (P, Q) float32 and the rectangle of the picture it covers (xyxy). Of a
-        find backend: the best score of the boxes that reach into each cell.
+        The combined map (P, Q) float32 and the rectangle of the picture that it covers (xyxy). Of
+        a detector: the best score of the boxes that reach into each cell.
     presence
-        Probability that the phrase is there, by the model's answer; None where it is not asked.
-        Of a find backend: the best place's score, which is what its threshold is for.
+        Probability that the phrase is in the picture, by the model's answer; None without a
+        presence question. Of a detector: its best score.
     timings
         Seconds by stage.
     detection
-        The box that a find backend gave, before anything was segmented; else None.
+        The detector's box before segmentation; None for an LVLM.
     """
 
     phrase: str
@@ -98,7 +99,7 @@ class Grounding:
 
     @property
     def found(self) -> bool:
-        """Whether there is a place at all (found, ambiguous or uncertain)."""
+        """Whether there is a mask (found, ambiguous or uncertain)."""
         return self.status != "absent"
 
     @property
@@ -108,5 +109,5 @@ class Grounding:
 
     @property
     def map(self) -> np.ndarray:
-        """The combined map over the picture, (H, W) float32 in [0, 1], made when asked for."""
+        """The combined map over the picture, (H, W) float32 in [0, 1], computed on access."""
         return normalise_map(token_map_to_image(self.token_map, self.region, self.size_wh))

@@ -24,9 +24,8 @@ import numpy as np
 
 from ..editor.api import Editor
 from ..editor.models.presets import FOLDER
-from ..grounding import ProposalSettings, mask_iou
+from ..grounding import Grounder, GroundingSettings, ProposalSettings, View, mask_iou
 from ..grounding.attention.model import LVLM
-from ..grounding.pipeline import Grounder, GroundingSettings, View
 from .heads import LOWEST, SKIP_LAYERS, discover, load_miniature
 from .phrases import absent_expressions, expressions
 from .scenes import CROWDED, Scene, compose

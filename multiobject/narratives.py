@@ -23,7 +23,8 @@ from .phrases.noun_phrases import NounPhrase, noun_phrases
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..grounding.pipeline import Grounder, View
+    from ..grounding.pipeline import Grounder
+    from ..grounding.view import View
     from .panoptic import PanopticGrounding
 
 GROUPS = ("all", "things", "stuff", "singulars", "plurals")

@@ -13,7 +13,7 @@ import numpy as np
 from ...editor.errors import translate
 from ...editor.pictures.picture import Picture
 from ...grounding.errors import GroundingError
-from ...grounding.heads.ranking import attention_sums, spatial_entropy
+from ...grounding.heads.criteria import attention_sums, spatial_entropy
 from ...grounding.localize.maps import normalise_map, token_map_to_image
 from ..session.session import shrink
 

@@ -20,7 +20,7 @@ from ..masks.shadow import find_shadow
 from ..request import extra
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import View
+    from ...grounding.view import View
     from ...inpaint import InpaintSettings
     from ..api import Editor
     from ..pictures.picture import Picture
@@ -54,7 +54,7 @@ def find_spare(
     grows = settings.dilate > 0 or settings.shape != "outline"
     if not (settings.spare and grows and mask.any()):
         return None
-    from ...grounding.localize.adjacent import find_neighbours
+    from ...grounding.localize.adjacent import find_adjacent
     from ...inpaint.crop import grow_box, mask_box
     from ...inpaint.support import support
 
@@ -63,7 +63,7 @@ def find_spare(
     wide = support(small, _at_scale(settings, view.scale))
     with translate(GroundingError):
         segmenter = editor.models.grounder().segmenter
-        beside = find_neighbours(segmenter, view.embedding, small, wide)
+        beside = find_adjacent(segmenter, view.embedding, small, wide)
         things = _without_shadow(view, small, beside)
         if not things:
             return None

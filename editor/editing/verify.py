@@ -20,8 +20,8 @@ from ...inpaint.support import dilate, dilation_radius
 from ..errors import translate
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import View
     from ...grounding.result import Grounding
+    from ...grounding.view import View
     from ..api import Editor
     from ..pictures.picture import Picture
     from .region import Place

@@ -11,8 +11,7 @@ import numpy as np
 
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.heads.criteria import Binarise
-from ...grounding.localize.boxes import BoxSettings
-from ...grounding.localize.proposals import ProposalSettings
+from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 
 Head = tuple[int, int]

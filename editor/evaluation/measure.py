@@ -16,7 +16,8 @@ from ...grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import map_boxes
-from ...grounding.pipeline import GroundingSettings
+from ...grounding.settings import GroundingSettings
+from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
 from ..pictures.picture import open_picture
@@ -24,11 +25,11 @@ from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .measurements import Measurements
-from .true_masks import encode_rle
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
     from ...grounding.result import Grounding
+    from ...grounding.view import View
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
 OnRecords = Callable[[int], None]

@@ -13,6 +13,7 @@ from ...grounding.errors import GroundingError
 from ...grounding.localize.edges import refine_edges
 from ...grounding.metrics import mask_iou
 from ...multiobject.errors import MultiObjectError
+from ...multiobject.export.rle import encode_rle
 from ...multiobject.instances import tight_box
 from ...multiobject.narratives import ground_narrative
 from ..errors import GroundbrushError, one_line
@@ -21,10 +22,10 @@ from ..pictures.picture import open_picture
 from .items import Item
 from .measurements import Measurements
 from .narrative_items import Told
-from .true_masks import encode_rle
 
 if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder, View
+    from ...grounding.pipeline import Grounder
+    from ...grounding.view import View
 
 ARMS = {
     "caption": "one forward of the whole caption; a phrase's map is the mean of its tokens' rows",

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ...multiobject.export.rle import decode_rle
 from ..errors import GroundbrushError
 from ..pictures.picture import open_picture
 from .items import Item
-from .true_masks import decode_rle
 
 TRUE, FOUND = (64, 220, 96), (255, 64, 129)
 TILE, CAPTION, GAP, COLUMNS = 320, 44, 8, 4

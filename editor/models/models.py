@@ -196,7 +196,7 @@ class Models:
         settings = kind.settings_from(self.preset.grounding)
         segmenter = self._load_segmenter()
         self._tell(f"loading {kind.title} ({path})")
-        loading = {
+        loading: dict[str, Any] = {
             "revision": spec.get("revision"),
             "device": self.device,
             "dtype": self._dtype(spec),

@@ -1,1 +1,1 @@
-"""One vision-language model and its attention rows. No maps, no masks."""
+"""One LVLM and its attention rows: prompts, batching, capture. It knows no maps and no SAM."""

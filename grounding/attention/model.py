@@ -1,16 +1,14 @@
-"""A vision-language model as this project needs one: read a picture once, then ask by phrase.
+"""A loaded LVLM: read a picture once, then read attention rows and presence phrase by phrase.
 
 The picture and everything before the phrase go through the network once (:meth:`LVLM.encode`);
 each phrase then costs its own few tokens over that cache. Several phrases share one row, kept
-apart by a 4D mask, where the family allows it. What comes back are attention rows on the
-image-token grid and, if asked for, the language model's own opinion on whether the phrase is there
-at all.
+apart by a 4D mask, where the family allows it. It loads nothing; see `grounding.attention.load`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,18 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ..checkpoints.loading import load_parts
 from ..errors import GroundingError
-from ..families import Family, Presence
+from ..families.base import Family
+from ..families.tokens import Prompt
+from .batching import Suffix, chunks, span_tokens, suffix_inputs
 from .capture import RowRequest, attach, capture
-from .forwards import Forwards
-from .head_choice import HeadChoice
-from .planning import Planner
-from .presence import AnswerTokens
-from .suffixes import chunks, span_tokens
-from .types import EncodedImage, Reading
-
-__all__ = ["LVLM", "EncodedImage", "Presence", "Reading", "load_lvlm"]
+from .presence import AnswerTokens, Presence
+from .types import EncodedImage, HeadSelection, Reading
 
 _PACK_TOKENS = 1024
 """Most suffix tokens in one packed forward: bounds the mask, (n, prefix + n)."""
@@ -46,15 +39,15 @@ class LVLM:
     family
         The adapter, which holds the tokenizer and the image processor.
     heads
-        The (layer, head) pairs usually asked for, 0-based; None = unknown, so every layer reads
-        the picture.
+        The (layer, head) pairs usually read, 0-based; None = unknown, so every layer reads the
+        picture.
     presence
-        How to ask whether a phrase is there; None = never asked.
+        The question whether a phrase is in the picture; None = no presence answers.
 
     Raises
     ------
     GroundingError
-        For heads the model lacks, or presence without a language head.
+        For heads that the model lacks, or presence without a language head.
     """
 
     def __init__(
@@ -71,22 +64,19 @@ class LVLM:
         self.n_layers: int = text.num_hidden_layers
         self.n_heads: int = text.num_attention_heads
         self.context_length: int | None = getattr(text, "max_position_embeddings", None)
-        self.heads = (
-            None if heads is None else HeadChoice.of(heads, self.n_layers, self.n_heads).pairs
-        )
+        self.heads = self._select(heads).pairs
         self._model = model.eval().requires_grad_(False)
         whole = getattr(model, "lm_head", None) is not None
         self._base: nn.Module = model.model if whole else model  # type: ignore[assignment]
-        answers: AnswerTokens | None = None
-        if presence is not None:
-            if not whole:
-                raise GroundingError(
-                    "presence answers need the language head; load with full=True or without "
-                    "presence"
-                )
-            answers = AnswerTokens.of(family, presence)
-        self._forwards = Forwards(self._model, self._base, answers)
-        self._planner = Planner.of(family, presence, self.context_length)
+        if presence is not None and not whole:
+            raise GroundingError(
+                "presence answers need the language head; load with full=True or without presence"
+            )
+        self._answers = None if presence is None else AnswerTokens.of(family, presence)
+        # Whether the presence question is the grounding prompt itself: both are then one suffix.
+        self._one_prompt = presence is not None and (
+            family.prompt("object").ids == family.prompt("object", presence.template).ids
+        )
         attach(model)
 
     @property
@@ -101,8 +91,7 @@ class LVLM:
 
     @property
     def grid_hw(self) -> tuple[int, int]:
-        """Rows and columns of the image-token grid (usual ones; `EncodedImage.tokens` has the
-        picture's own)."""
+        """Usual rows and columns of image tokens; `EncodedImage.tokens` has the picture's own."""
         return self.family.grid_hw
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
@@ -128,25 +117,39 @@ class LVLM:
         inputs = {name: self._tensor(a) for name, a in prepared.inputs.items()}
         prefix = prepared.prefix_ids or self.family.prefix_ids
         following = prepared.next_position
-        found: dict[str, Any] = {
+        known: dict[str, Any] = {
             "size_wh": (image.shape[1], image.shape[0]),
             "tokens": prepared.tokens,
             "prefix_ids": prefix,
             "next_position": len(prefix) if following is None else following,
         }
+        # Without a config: sliding layers would drop old keys and shift the positions.
+        cache = DynamicCache()
         if not self.family.shares_prefix:
             with torch.inference_mode():
                 features = {"image": self._base.get_image_features(**inputs)}  # type: ignore[operator]
-            return EncodedImage(cache=DynamicCache(), features=features, **found)
+            return EncodedImage(cache=cache, features=features, **known)
         inputs["input_ids"] = torch.tensor([prefix], device=self.device)
-        # Without a config: sliding layers would drop old keys and shift the positions.
-        cache = DynamicCache()
         shallow = self.heads is not None and self.presence_settings is None and not all_layers
         deepest = max(i for i, _ in self.heads) if shallow and self.heads else self.n_layers - 1
         with torch.inference_mode(), capture(RowRequest({deepest: ()}, keys=slice(None))):
-            # Stops inside the deepest layer, whose keys and values are cached by then.
+            # Stops inside the deepest layer, with its keys and values cached by then.
             self._base(**inputs, past_key_values=cache, use_cache=True)
-        return EncodedImage(cache=cache, **found)
+        return EncodedImage(cache=cache, **known)
+
+    def read(
+        self,
+        encoded: EncodedImage,
+        phrases: Sequence[str],
+        heads: Iterable[tuple[int, int]] | None = None,
+    ) -> list[Reading]:
+        """Rows and, if configured, presence of each phrase in one forward pass.
+
+        Arguments and errors as for :meth:`head_rows`. Where the presence template is the
+        grounding prompt, its tokens run once for both.
+        """
+        configured = self.presence_settings is not None
+        return self._read(encoded, phrases, heads, rows=True, presence=configured)
 
     def head_rows(
         self,
@@ -174,8 +177,8 @@ class LVLM:
         Raises
         ------
         GroundingError
-            For an empty or overlong phrase, heads the model lacks, or layers that have not read
-            the picture.
+            For an empty or overlong phrase, heads that the model lacks, or layers that have not
+            read the picture.
         """
         readings = self._read(encoded, phrases, heads, rows=True, presence=False)
         return [r.rows for r in readings if r.rows is not None]
@@ -191,20 +194,6 @@ class LVLM:
         readings = self._read(encoded, phrases, None, rows=False, presence=True)
         return [r.presence for r in readings if r.presence is not None]
 
-    def read(
-        self,
-        encoded: EncodedImage,
-        phrases: Sequence[str],
-        heads: Iterable[tuple[int, int]] | None = None,
-    ) -> list[Reading]:
-        """Rows and, if configured, presence of each phrase in one forward pass.
-
-        Arguments and errors as for :meth:`head_rows`. Where the presence template is the
-        grounding prompt, its tokens run once for both.
-        """
-        configured = self.presence_settings is not None
-        return self._read(encoded, phrases, heads, rows=True, presence=configured)
-
     def token_rows(
         self,
         encoded: EncodedImage,
@@ -214,40 +203,39 @@ class LVLM:
     ) -> list[np.ndarray]:
         """Attention of the tokens inside a text over the image tokens, from one forward of it.
 
-        A token's row knows only the words before it.
+        A token's row depends only on the words before it.
 
         Parameters
         ----------
-        encoded
-            A picture from :meth:`encode`.
+        encoded, heads
+            As for :meth:`head_rows`.
         text
-            What stands where a phrase would.
+            Takes the place of a phrase.
         spans
             Half-open character offsets in `text`.
-        heads
-            As for :meth:`head_rows`.
 
         Returns
         -------
         list of ndarray
             Per span (T, k, P, Q) float32, or (T, L, H, P, Q) for all heads: one for each token
-            that stands for some of its characters.
+            that covers some of its characters.
 
         Raises
         ------
         GroundingError
             As :meth:`head_rows`, and for a span that is not in the text or without a token.
         """
-        choice = self._choice(heads)
-        self._check_depth(encoded, 1 + choice.deepest)
-        prompt = self._planner.prompt(encoded, text)
+        selection = self._select(heads)
+        self._check_depth(encoded, 1 + selection.deepest)
+        prompt = self._prompt(encoded, text)
         inside = span_tokens(text, prompt.offsets, spans)
         if not inside:
             return []
-        start = self._planner.start(encoded)
+        start = self._start(encoded)
         wanted = sorted({token for tokens in inside for token in tokens})
         queries = [prompt.expression[0] - start + token for token in wanted]
-        found = self._forwards.token_maps(encoded, prompt.ids[start:], queries, choice)
+        inputs = suffix_inputs(encoded, [Suffix(prompt.ids[start:])], self.device)
+        found, _ = self._forward(encoded, inputs, queries, [], selection)
         maps = dict(zip(wanted, found, strict=True))
         return [np.stack([maps[token] for token in tokens]) for tokens in inside]
 
@@ -260,34 +248,114 @@ class LVLM:
         rows: bool,
         presence: bool,
     ) -> list[Reading]:
-        """Plan the suffixes, run them in as few forwards as allowed, hand out the results."""
+        """Plan the suffixes, run them in as few forwards as allowed, and join each phrase's."""
         if isinstance(phrases, str):
             raise GroundingError(f"phrases is the text {phrases!r}; expected a list: [{phrases!r}]")
-        choice = self._choice(heads)
-        self._check_depth(encoded, self.n_layers if presence else 1 + choice.deepest)
-        plans = [self._planner.suffixes(encoded, p, rows=rows, presence=presence) for p in phrases]
-        suffixes = [s for plan in plans for s in plan]
-        results: list[tuple[np.ndarray | None, float | None]] = []
+        selection = self._select(heads)
+        self._check_depth(encoded, self.n_layers if presence else 1 + selection.deepest)
+        plans = [self._suffixes(encoded, p, rows=rows, presence=presence) for p in phrases]
         limit = _PACK_TOKENS if self.family.packs_phrases else 0
-        for chunk in chunks(suffixes, limit):
-            results.extend(self._forwards.run(encoded, chunk, choice))
-        readings, done = [], 0
-        for plan in plans:
-            own = results[done : done + len(plan)]
-            done += len(plan)
-            found = next((r for r, _ in own if r is not None), None)
-            answer = next((p for _, p in own if p is not None), None)
-            readings.append(Reading(found, answer))
-        return readings
+        results: list[Reading] = []
+        for chunk in chunks([s for plan in plans for s in plan], limit):
+            results.extend(self._run(encoded, chunk, selection))
+        left = iter(results)
+        return [_joined([next(left) for _ in plan]) for plan in plans]
+
+    def _suffixes(
+        self, encoded: EncodedImage, phrase: str, *, rows: bool, presence: bool
+    ) -> list[Suffix]:
+        """One suffix per distinct prompt of a phrase, for its rows, its presence, or both."""
+        start = self._start(encoded)
+        plan: list[Suffix] = []
+        if rows:
+            prompt = self._prompt(encoded, phrase)
+            both = presence and self._one_prompt
+            plan.append(Suffix(prompt.ids[start:], query=prompt.query - start, answer=both))
+        if presence and not (rows and self._one_prompt):
+            if self.presence_settings is None:
+                raise GroundingError(
+                    "presence was not configured; load the model with presence=Presence(...)"
+                )
+            prompt = self._prompt(encoded, phrase, self.presence_settings.template)
+            plan.append(Suffix(prompt.ids[start:], answer=True))
+        return plan
+
+    def _prompt(self, encoded: EncodedImage, phrase: str, template: str | None = None) -> Prompt:
+        """A phrase's prompt, refused if it does not fit the context behind this picture.
+
+        Prompts are built with the family's usual picture; what follows it is the same for all.
+        """
+        prompt = self.family.prompt(phrase, template)
+        prefix = len(encoded.prefix_ids)
+        total = len(prompt.ids) - len(self.family.prefix_ids) + prefix
+        if self.context_length is not None and total > self.context_length:
+            words = len(prompt.phrase.split())
+            raise GroundingError(
+                f"the phrase has {words} words; with the picture's {prefix} tokens the prompt "
+                f"has {total}, but the model reads at most {self.context_length}; shorten the "
+                f"phrase by at least {total - self.context_length} tokens"
+            )
+        return prompt
+
+    def _start(self, encoded: EncodedImage) -> int:
+        """Position in a prompt of the first token that was not read with the picture."""
+        return 0 if encoded.features is not None else len(self.family.prefix_ids)
+
+    def _run(
+        self, encoded: EncodedImage, suffixes: Sequence[Suffix], selection: HeadSelection
+    ) -> list[Reading]:
+        """The readings of suffixes packed in one row."""
+        ends = list(accumulate(len(s.ids) for s in suffixes))
+        starts = [end - len(s.ids) for s, end in zip(suffixes, ends, strict=True)]
+        queries = [
+            a + s.query for s, a in zip(suffixes, starts, strict=True) if s.query is not None
+        ]
+        answers = [end - 1 for s, end in zip(suffixes, ends, strict=True) if s.answer]
+        inputs = suffix_inputs(encoded, suffixes, self.device)
+        found, logits = self._forward(encoded, inputs, queries, answers, selection)
+        maps = iter(found)
+        scores = iter(self._answers.scores(logits) if self._answers and logits is not None else ())
+        return [
+            Reading(None if s.query is None else next(maps), next(scores) if s.answer else None)
+            for s in suffixes
+        ]
+
+    @torch.inference_mode()
+    def _forward(
+        self,
+        encoded: EncodedImage,
+        inputs: dict[str, Any],
+        queries: Sequence[int],
+        answers: Sequence[int],
+        selection: HeadSelection,
+    ) -> tuple[list[np.ndarray], Tensor | None]:
+        """Maps at some positions, and next-token logits after others, (n, vocabulary) float32."""
+
+        def logits() -> Tensor:
+            keep = torch.tensor(answers, device=self.device)
+            return self._model(**inputs, logits_to_keep=keep).logits[0].float()
+
+        if not queries:
+            return [], logits()
+        tokens = encoded.tokens
+        keys = torch.from_numpy(tokens.positions) if tokens.span is None else tokens.span
+        query = torch.tensor([queries])
+        request = RowRequest(selection.by_layer, keys=keys, query=query, stop=not answers)
+        found = None
+        with capture(request) as rows:
+            if answers:
+                found = logits()
+            else:
+                self._base(**inputs)
+        return selection.maps(rows, tokens.grid_hw), found
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         """A vision input on the model's device, floats in its type."""
         tensor = torch.from_numpy(array).to(self.device)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
-    def _choice(self, heads: Iterable[tuple[int, int]] | None) -> HeadChoice:
-        """The heads asked for, all of which the model has."""
-        return HeadChoice.of(heads, self.n_layers, self.n_heads)
+    def _select(self, heads: Iterable[tuple[int, int]] | None) -> HeadSelection:
+        return HeadSelection.of(heads, self.n_layers, self.n_heads)
 
     def _check_depth(self, encoded: EncodedImage, needed: int) -> None:
         """Refuse layers that have not read the picture."""
@@ -298,102 +366,8 @@ class LVLM:
             )
 
 
-def load_lvlm(
-    path: str | Path,
-    *,
-    family: str = "llava",
-    revision: str | None = None,
-    device: str | torch.device = "cpu",
-    dtype: str | torch.dtype = "float32",
-    heads: Iterable[tuple[int, int]] | None = None,
-    offline: bool = False,
-    full: bool = True,
-    prompt: str | None = None,
-    padding: str | None = None,
-    query: str = "expression",
-    presence: Presence | None = None,
-    tiles: str | None = None,
-    vision: str | Sequence[str] | None = None,
-    tokenizer: str | None = None,
-    quantization: str | None = None,
-) -> LVLM:
-    """Load a vision-language model from a folder or a hub repository.
-
-    No code of the checkpoint is run, and weights are read from safetensors; only checkpoints in
-    the original LLaVA layout, which are renamed on load, may also hold PyTorch files, read as
-    plain data.
-
-    Parameters
-    ----------
-    path
-        A folder written by `save_pretrained` (with tokenizer and image processor), or a
-        repository name such as ``"llava-hf/llava-1.5-7b-hf"``.
-    family
-        A name in :data:`grounding.families.FAMILIES`.
-    revision
-        Branch, tag or commit of a repository.
-    device, dtype
-        Where and in which floating type to hold the weights, e.g. ``"cuda"``, ``"float16"``.
-    heads
-        The (layer, head) pairs that will be asked for, 0-based.
-    offline
-        Never ask the network; a repository must then be in the local cache.
-    full
-        False: load only the layers up to the deepest of `heads`, without the language head. The
-        rows are the same; for LLaVA-1.5-7B up to layer 14 it halves the memory.
-    prompt, padding, query
-        Prompt template, treatment of the picture's shape and choice of the query token; see the
-        family, whose usual ones stand for None.
-    presence
-        How to ask whether a phrase is there.
-    tiles
-        Whether the picture is also cut into tiles, and whether these are read (``"fine"``) or the
-        overview; see :data:`grounding.families.base.TILES` and the family.
-    vision
-        Folder or repository of the vision tower (of both, for Mini-Gemini), for original
-        checkpoints that lack it and name none that can be reached.
-    tokenizer
-        Folder or repository of a fast tokenizer, for checkpoints without a ``tokenizer.json``.
-    quantization
-        "4bit" keeps the language model's weights in 4 bits; needs bitsandbytes.
-
-    Raises
-    ------
-    GroundingError
-        When nothing loadable is there, weights are missing, or the settings do not fit.
-
-    Examples
-    --------
-    >>> lvlm = load_lvlm("llava-hf/llava-1.5-7b-hf", heads=[(14, 24), (14, 13)])  # doctest: +SKIP
-    >>> lvlm.head_rows(lvlm.encode(image), ["the red mug"], lvlm.heads)[0].shape  # doctest: +SKIP
-    (2, 24, 24)
-    """
-    pairs = None if heads is None else tuple(heads)
-    if not full and (not pairs or presence is not None):
-        raise GroundingError(
-            "full=False loads only the layers that heads need: give heads=[(layer, head), ...] and "
-            "no presence, or load with full=True"
-        )
-    deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
-    parts = load_parts(
-        path,
-        family,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        deepest_layer=deepest,
-        vision=vision,
-        tokenizer=tokenizer,
-        quantization=quantization,
-    )
-    adapter = parts.family(
-        parts.model.config,
-        parts.tokenizer,
-        parts.image_processor,
-        prompt=prompt,
-        padding=padding,
-        query=query,
-        tiles=tiles,
-    )
-    return LVLM(parts.model, adapter, heads=pairs, presence=presence)
+def _joined(parts: Sequence[Reading]) -> Reading:
+    """The readings of one phrase's suffixes as one."""
+    rows = next((part.rows for part in parts if part.rows is not None), None)
+    presence = next((part.presence for part in parts if part.presence is not None), None)
+    return Reading(rows, presence)

@@ -1,32 +1,20 @@
-"""A phrase in the words that models answer best.
+"""Normalise phrases: articles, white space, and the terms that a phrase excludes.
 
-"A dog" is asked for as "the dog", as referring expressions have it. And phrases that say what is
-not meant, "the apple that is not green", are asked for together with that: models look at what is
-named, negated or not, at the green apple as much as at the red one. So the cells where they look
-for "the green apple" are taken out of every head's map. What that is worth:
-`groundbrush evaluate scenes --arm "words as they stand"`.
+"A dog" becomes "the dog", as referring expressions have it. A phrase such as "the apple that is
+not green" is split, because models attend to what is named, negated or not: to the green apple as
+much as to the red one. :mod:`grounding.localize.exclude` subtracts the excluded term's map;
+`groundbrush evaluate scenes --arm "words as they stand"` measures the effect.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import GroundingError
-from ..localize.maps import combine_maps, pseudo_mask
-
-if TYPE_CHECKING:
-    from .model import LVLM, EncodedImage
-    from .types import Reading
 
 _LONGEST = 1000
-"""Characters of a phrase that is read; the time it takes grows with their square."""
+"""Longest phrase that is parsed, in characters; the time grows with their square."""
 _CLAUSE = re.compile(
     r"^(?P<thing>.+?),?\s+(?:but\s+)?(?:that|which|who)\s*(?P<verb>is|are|['’]s|['’]re)\s*"
     r"(?:(?<=is)n['’]t|(?<=are)n['’]t|not)\s+(?P<rest>.+)$",
@@ -52,22 +40,14 @@ _PLACE = re.compile(
 
 @dataclass(frozen=True)
 class Negation:
-    """A phrase with what it excludes.
-
-    Parameters
-    ----------
-    phrase
-        The phrase in one form: "the apple that is not green".
-    excluded
-        What is not meant, as a phrase of its own: "the green apple".
-    """
+    """The phrase "the apple that is not green" and its excluded term "the green apple"."""
 
     phrase: str
     excluded: str
 
 
 def whole_text(phrase: str) -> str:
-    """A phrase with its white space tidied; GroundingError where it holds half a character."""
+    """A phrase with single spaces; GroundingError if it is not valid Unicode."""
     try:
         phrase.encode()
     except UnicodeEncodeError as error:
@@ -78,7 +58,7 @@ def whole_text(phrase: str) -> str:
 
 
 def read_negation(phrase: str) -> Negation | None:
-    """Split a phrase into what is meant and what is not; None where nothing is negated.
+    """Split a phrase into its meaning and its excluded term; None where nothing is negated.
 
     Examples
     --------
@@ -129,54 +109,3 @@ def definite(phrase: str) -> str:
     'the dog on a sofa'
     """
     return re.sub(r"^\s*(a|an)\s+", "the ", phrase, flags=re.IGNORECASE)
-
-
-def without(rows: NDArray[np.floating], excluded: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Head maps without the cells where the same heads look for the excluded thing.
-
-    Parameters
-    ----------
-    rows, excluded
-        (..., P, Q) attention of the phrase, and of what it excludes, head by head.
-
-    Returns
-    -------
-    (..., P, Q) float32; a head whose map has nothing left keeps it whole.
-    """
-    kept = np.array(rows, np.float32)
-    heads = kept.reshape(-1, *kept.shape[-2:])  # a view
-    for own, other in zip(heads, excluded.reshape(heads.shape), strict=True):
-        rest = np.where(pseudo_mask(combine_maps(other[None])), 0, own)
-        if rest.any():
-            own[:] = rest
-    return kept
-
-
-def read_phrases(
-    lvlm: LVLM,
-    encoded: EncodedImage,
-    phrases: Sequence[str],
-    heads: Sequence[tuple[int, int]] | None,
-    absent_below: float,
-) -> list[Reading]:
-    """As :meth:`LVLM.read`, in the words that models answer best.
-
-    An excluded thing whose presence answer is below `absent_below` is not in the picture, and
-    nothing is taken out: what its heads look at then may be the thing that is meant.
-    """
-    words = [definite(phrase) for phrase in phrases]
-    negations = [read_negation(phrase) for phrase in words]
-    asked = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
-    readings = lvlm.read(encoded, [*asked, *(one.excluded for one in negations if one)], heads)
-    others = iter(readings[len(asked) :])
-    return [
-        _combined(own, next(others), absent_below) if one else own
-        for own, one in zip(readings[: len(asked)], negations, strict=True)
-    ]
-
-
-def _combined(own: Reading, other: Reading, absent_below: float) -> Reading:
-    absent = other.presence is not None and other.presence < absent_below
-    if absent or own.rows is None or other.rows is None:
-        return own
-    return dataclasses.replace(own, rows=without(own.rows, other.rows))

@@ -8,19 +8,58 @@ import torch
 from torch import Tensor
 
 from ..errors import GroundingError
-from ..families.base import Family, Presence
+from ..families.base import Family
 
-__all__ = ["AnswerTokens"]
+
+@dataclass(frozen=True)
+class Presence:
+    """The question whether a phrase is in the picture at all.
+
+    Parameters
+    ----------
+    template
+        The question, with ``{phrase}``. Without the image placeholder it continues the grounding
+        prompt right after the picture; with it, it must open as the grounding prompt does.
+    yes, no
+        The answers' first words; several spellings may be given as a tuple. With ``yes=None`` the
+        probability is ``1 - P(no)``, else ``P(yes) / (P(yes) + P(no))``, at the last token.
+
+    Examples
+    --------
+    >>> Presence("Is there {phrase} in the image? ASSISTANT:", yes=("Yes", "yes"), no=("No", "no"))
+    ... # doctest: +ELLIPSIS
+    Presence(template=...)
+    """
+
+    template: str = "is there {phrase} ?"
+    yes: str | tuple[str, ...] | None = "yes"
+    no: str | tuple[str, ...] = "no"
+
+    def __post_init__(self) -> None:
+        if self.template.count("{phrase}") != 1:
+            raise GroundingError(
+                f"presence template {self.template!r} must hold {{phrase}} exactly once, e.g. "
+                "'is there {phrase} ?'"
+            )
+        for name in ("yes", "no"):
+            words = getattr(self, name)
+            spelled = (words,) if isinstance(words, str) else words
+            if spelled is None and name == "yes":
+                continue
+            if not spelled or not all(isinstance(w, str) and w.strip() for w in spelled):
+                raise GroundingError(
+                    f"presence answer {name}={words!r}; expected a word or a tuple of words"
+                )
 
 
 @dataclass(frozen=True)
 class AnswerTokens:
-    """First tokens of the answers.
+    """First tokens of the answers to the presence question.
 
     Parameters
     ----------
     yes
-        Token ids that mean yes; empty = everything that is not `no`.
+        Token ids that mean yes; empty = everything but `no`.
     no
         Token ids that mean no.
     """

@@ -1,1 +1,1 @@
-"""Loading checkpoints safely, quantised or in original layouts. No inference."""
+"""Loading checkpoints, quantised and in original layouts. It knows no prompts and no pictures."""

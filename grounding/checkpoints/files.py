@@ -1,15 +1,14 @@
-"""Where original checkpoints' weights and settings lie, and how they are read: as data only."""
+"""Find and read the weights and settings of original checkpoints, as data only."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import GroundingError
-
-__all__ = ["State", "hub_folder", "load_pickled", "read_weights", "tower_folder", "with_tower"]
 
 State = dict[str, Tensor]
 
@@ -99,24 +98,28 @@ def tower_folder(folder: Path, named: str, *, offline: bool, weights: bool = Tru
 def with_tower(
     state: State, prefix: str, folder: Path, named: str, *, offline: bool
 ) -> tuple[State, Path]:
-    """A checkpoint's weights, those of a tower that it lacks added, and the tower's folder.
+    """A checkpoint's weights, with those of a tower that it lacks added, and the tower's folder.
 
-    Parameters
-    ----------
-    state
-        The checkpoint's weights.
-    prefix
-        Of the tower's names among them.
-    folder
-        The checkpoint's.
-    named
-        Folder or repository of the tower. Where the checkpoint holds its weights, only settings
-        are fetched.
-    offline
-        Never ask the network.
+    `prefix` marks the tower's names among the weights, and `named` is its folder or repository.
+    Where the checkpoint holds its weights, only settings are fetched.
     """
     there = any(name.startswith(prefix) for name in state)
     tower = tower_folder(folder, named, offline=offline, weights=not there)
     if not there:
         state = state | {prefix + name: value for name, value in read_weights(tower).items()}
     return state, tower
+
+
+def keep_layers(config: Any, deepest: int | None) -> None:
+    """Cut a model's config after the deepest text layer (0-based) to be loaded; None keeps all."""
+    text = config.text_config
+    if deepest is None:
+        return
+    if not 0 <= deepest < text.num_hidden_layers:
+        raise GroundingError(
+            f"heads name layer {deepest}; the model has layers 0 to "
+            f"{text.num_hidden_layers - 1} (0-based)"
+        )
+    text.num_hidden_layers = deepest + 1
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[: deepest + 1]

@@ -13,8 +13,6 @@ from torch import Tensor, cat, nn
 
 from .files import State
 
-__all__ = ["convert_intern_vit", "intern_config"]
-
 _INTERN_SIDE = 336
 """InternVL-Chat reads its 224-pixel InternViT-6B at 336 pixels."""
 _INTERN = (

@@ -18,27 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GroundingError
-from ..families.common import square_grid
+from ..families.base import square_grid
 from .files import State, read_weights, with_tower
 from .intern_vit_layout import convert_intern_vit, intern_config
-
-__all__ = [
-    "CLIP_TOWER",
-    "clip_processor",
-    "clip_weights",
-    "convert_llava",
-    "convert_projector",
-    "flat_settings",
-    "language_weights",
-    "llava_config",
-    "llava_parts",
-    "tower_config",
-]
 
 CLIP_TOWER = "model.vision_tower.vision_tower."
 _PROJECTOR = "model.mm_projector."
 _NOT_OURS = re.compile(r"rotary_emb\.inv_freq$|position_ids$|^(text_model|text_projection)\.")
 _LEFT_OUT = ("visual_projection.weight", "text_projection.weight", "logit_scale")
+_FOREIGN = tuple(
+    "mm_ image_ tune_ freeze_ use_mm unfreeze_ optimize_ architectures auto_map model_type "
+    "torch_dtype transformers_version _name".split()
+)
+"""Beginnings of the settings that are not the language model's."""
 
 
 def llava_parts(
@@ -51,8 +43,8 @@ def llava_parts(
 ) -> tuple[Any, State, Any, Any]:
     """Config, weights still under their original names, class and image processor.
 
-    Arguments as for :func:`.original.load_original`; `vision` holds the tower, or
-    nothing for the one that `raw` names.
+    Arguments as for :func:`.original.load_original`; `vision` holds the tower, or nothing for the
+    one that `raw` names.
     """
     named = (*vision, str(raw["mm_vision_tower"]))[0]
     state, tower = with_tower(read_weights(folder), CLIP_TOWER, folder, named, offline=offline)
@@ -63,15 +55,8 @@ def llava_parts(
 def llava_config(raw: Mapping[str, Any], vision: Any, *, image_token_id: int) -> Any:
     """A ``LlavaConfig`` from a flat original ``config.json`` and the tower's config.
 
-    Parameters
-    ----------
-    raw
-        The original's ``config.json``.
-    vision
-        The tower's config.
-    image_token_id
-        An id of the vocabulary that text never holds (the unknown token): the original marks the
-        place of the picture by -200, which no embedding has.
+    `image_token_id` is an id of the vocabulary that text never holds (the unknown token): the
+    original marks the place of the picture by -200, which no embedding has.
     """
     from transformers import LlamaConfig, LlavaConfig
 
@@ -92,22 +77,7 @@ def llava_config(raw: Mapping[str, Any], vision: Any, *, image_token_id: int) ->
 
 def flat_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The language model's settings in a flat original ``config.json``."""
-    foreign = (
-        "mm_",
-        "image_",
-        "tune_",
-        "freeze_",
-        "use_mm",
-        "unfreeze_",
-        "optimize_",
-        "architectures",
-        "auto_map",
-        "model_type",
-        "torch_dtype",
-        "transformers_version",
-        "_name",
-    )
-    return {k: v for k, v in raw.items() if not k.startswith(foreign)}
+    return {k: v for k, v in raw.items() if not k.startswith(_FOREIGN)}
 
 
 def convert_llava(state: Mapping[str, Tensor], config: Any) -> State:

@@ -1,4 +1,4 @@
-"""Loading a vision-language checkpoint safely and quietly, with errors a user can act on."""
+"""Load checkpoints safely and quietly, with errors that name the remedy."""
 
 from __future__ import annotations
 
@@ -14,48 +14,87 @@ from torch import nn
 
 from ..errors import GroundingError
 from ..families import Family, family_class
+from .files import keep_layers
+from .original import is_original, load_original
 from .quantization import loading_options
-
-__all__ = [
-    "LoadedParts",
-    "checked_device",
-    "checked_dtype",
-    "checked_path",
-    "explained",
-    "load_family",
-    "load_parts",
-    "quiet_transformers",
-]
 
 _quiet_lock = threading.RLock()
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's folder or repository, and how its weights are held.
+
+    Parameters
+    ----------
+    given, where
+        As the caller named it, and as transformers takes it.
+    device, dtype
+        Of the weights.
+    options
+        Arguments of every `from_pretrained`.
+    """
+
+    given: str
+    where: str
+    device: torch.device
+    dtype: torch.dtype
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: str | torch.dtype = "float32",
+        offline: bool = False,
+    ) -> Checkpoint:
+        """Check path, device and dtype as a caller passes them."""
+        where = checked_path(path)
+        options = {
+            "revision": revision,
+            "local_files_only": offline or Path(where).is_dir(),
+            "trust_remote_code": False,
+        }
+        return cls(str(path), where, checked_device(device), checked_dtype(dtype), options)
+
+    def config(self, known: Sequence[str], reader: str) -> Any:
+        """Its config, refused if its ``model_type`` is not one that `reader` reads."""
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(self.where, **self.options)
+        if config.model_type not in known:
+            raise GroundingError(
+                f"{self.given} holds a {config.model_type!r} model; {reader} reads "
+                f"{', '.join(known)}: name another folder or repository"
+            )
+        return config
+
+    def weights(self, loader: Any, config: Any, **options: Any) -> Any:
+        """A model from safetensors on its device, refused if weights are missing."""
+        model, info = loader.from_pretrained(
+            self.where,
+            config=config,
+            dtype=self.dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **self.options,
+            **options,
+        )
+        check_complete(self.given, info)
+        return model.to(self.device)
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedParts:
-    """What a checkpoint consists of: the model, its tokenizer and image processor, its family."""
+    """The parts of a checkpoint: the model, its tokenizer and image processor, its family."""
 
     model: nn.Module
     tokenizer: Any
     image_processor: Any
     family: type[Family]
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars, load reports or fallback warnings inside the block; restored after."""
-    from transformers.utils import logging
-
-    # The settings are process-wide, so one loader at a time.
-    with _quiet_lock:
-        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()
 
 
 def load_parts(
@@ -76,7 +115,7 @@ def load_parts(
     Parameters
     ----------
     path, family, revision, device, dtype, offline, vision, tokenizer, quantization
-        As for :func:`grounding.attention.model.load_lvlm`.
+        As for :func:`grounding.attention.load.load_lvlm`.
     deepest_layer
         Load text layers up to this one (0-based) and no language head; None = everything.
 
@@ -87,52 +126,32 @@ def load_parts(
     """
     kind = family_class(family)
     kind.register()
-    tokenizer = tokenizer and str(Path(tokenizer).expanduser())
-    where = checked_path(path)
-    torch_dtype = checked_dtype(dtype)
-    target = checked_device(device)
-    fewer_bits = loading_options(quantization, torch_dtype, target)
-    common: dict[str, Any] = {
-        "revision": revision,
-        "local_files_only": offline or Path(where).is_dir(),
-        "trust_remote_code": False,
-    }
-    with quiet_transformers(), explained(path):
-        from transformers import AutoConfig, PreTrainedConfig
+    source = Checkpoint.of(path, revision=revision, device=device, dtype=dtype, offline=offline)
+    fewer_bits = loading_options(quantization, source.dtype, source.device)
+    elsewhere = tokenizer and str(Path(tokenizer).expanduser())
+    with loading(path):
+        from transformers import AutoModel, AutoModelForImageTextToText, PreTrainedConfig
 
-        raw, _ = PreTrainedConfig.get_config_dict(where, **common)
-        if "mm_vision_tower" in raw:
-            _check_original(where, raw, kind)
-            if fewer_bits:
-                raise GroundingError(
-                    f"quantization is {quantization!r}, but {where} holds a model in its original "
-                    "layout, which is renamed as it loads; use one that save_pretrained wrote"
-                )
-            from .original import load_original
-
+        raw, _ = PreTrainedConfig.get_config_dict(source.where, **source.options)
+        if is_original(raw):
+            _check_original(source.where, raw, kind, quantization)
             model, info, words, processor = load_original(
-                where,
+                source.where,
                 raw,
-                dtype=torch_dtype,
+                dtype=source.dtype,
                 revision=revision,
                 offline=offline,
                 deepest_layer=deepest_layer,
                 vision=vision,
-                tokenizer=tokenizer,
+                tokenizer=elsewhere,
             )
-            _check_complete(path, info)
-            return LoadedParts(model.to(target), words, processor, kind)
-        config = AutoConfig.from_pretrained(where, **common)
-        if config.model_type not in kind.model_types:
-            raise GroundingError(
-                f"{path} holds a {config.model_type!r} model; family {family!r} reads "
-                f"{', '.join(kind.model_types)}: name another folder or family"
-            )
-        words, processor = _load_processors(where, tokenizer, common, offline)
-        options = {**common, **fewer_bits}
-        model, info = _load_model(where, config, torch_dtype, deepest_layer, options)
-        model = model.to(target)
-    _check_complete(path, info)
+            check_complete(path, info)
+            return LoadedParts(model.to(source.device), words, processor, kind)
+        config = source.config(kind.model_types, f"family {family!r}")
+        words, processor = _load_processors(source, elsewhere, offline)
+        keep_layers(config, deepest_layer)
+        loader = AutoModelForImageTextToText if deepest_layer is None else AutoModel
+        model = source.weights(loader, config, **fewer_bits)
     return LoadedParts(model, words, processor, kind)
 
 
@@ -144,12 +163,12 @@ def load_family(
     tokenizer: str | None = None,
     **options: Any,
 ) -> Family:
-    """A checkpoint's family alone: what reads phrases, without weights and without the network.
+    """A checkpoint's family alone, which reads phrases without weights and without the network.
 
     Parameters
     ----------
     path, family, revision, tokenizer
-        As for :func:`grounding.attention.model.load_lvlm`.
+        As for :func:`grounding.attention.load.load_lvlm`.
     **options
         Its prompt, padding, query and tiles.
 
@@ -157,49 +176,43 @@ def load_family(
     ------
     GroundingError
         When config, tokenizer or image processor are not on this machine, for a model of another
-        family, and for the original LLaVA layouts, whose config is made with the model.
+        family, and for the original LLaVA layouts, because their config is made with the model.
     """
     kind = family_class(family)
     kind.register()
-    tokenizer = tokenizer and str(Path(tokenizer).expanduser())
-    where = checked_path(path)
-    common: dict[str, Any] = {
-        "revision": revision,
-        "local_files_only": True,
-        "trust_remote_code": False,
-    }
-    with quiet_transformers(), explained(path):
-        from transformers import AutoConfig, PreTrainedConfig
+    source = Checkpoint.of(path, revision=revision, offline=True)
+    with loading(path):
+        from transformers import PreTrainedConfig
 
-        raw, _ = PreTrainedConfig.get_config_dict(where, **common)
+        raw, _ = PreTrainedConfig.get_config_dict(source.where, **source.options)
         held = str(raw.get("model_type"))
-        if "mm_vision_tower" in raw or held not in kind.model_types:
-            layout = "in its original layout" if "mm_vision_tower" in raw else f"of type {held!r}"
+        if is_original(raw) or held not in kind.model_types:
+            layout = "in its original layout" if is_original(raw) else f"of type {held!r}"
             raise GroundingError(
                 f"{path} holds a model {layout}, whose words are known once it is loaded; expected "
                 f"one of {', '.join(kind.model_types)} as save_pretrained writes it"
             )
-        config = AutoConfig.from_pretrained(where, **common)
-        words, processor = _load_processors(where, tokenizer, common, True)
-        return kind(config, words, processor, **options)
+        config = source.config(kind.model_types, f"family {family!r}")
+        elsewhere = tokenizer and str(Path(tokenizer).expanduser())
+        return kind(config, *_load_processors(source, elsewhere, True), **options)
 
 
-def _load_processors(
-    where: str, tokenizer: str | None, common: Mapping[str, Any], offline: bool
-) -> tuple[Any, Any]:
-    """The tokenizer, which may lie elsewhere, and the image processor."""
+def _load_processors(source: Checkpoint, tokenizer: str | None, offline: bool) -> tuple[Any, Any]:
+    """The tokenizer, which may be in another folder or repository, and the image processor."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    elsewhere = {**common, "revision": None, "local_files_only": offline}
+    elsewhere = {**source.options, "revision": None, "local_files_only": offline}
     words = AutoTokenizer.from_pretrained(
-        tokenizer or where, **(elsewhere if tokenizer else common)
+        tokenizer or source.where, **(elsewhere if tokenizer else source.options)
     )
     # PIL even where torchvision is installed: the two resize differently.
-    return words, AutoImageProcessor.from_pretrained(where, backend="pil", **common)
+    return words, AutoImageProcessor.from_pretrained(source.where, backend="pil", **source.options)
 
 
-def _check_original(where: str, raw: dict[str, Any], kind: type[Family]) -> None:
-    """Refuse the original LLaVA layouts for families of other classes."""
+def _check_original(
+    where: str, raw: Mapping[str, Any], kind: type[Family], quantization: str | None
+) -> None:
+    """Refuse the original LLaVA layouts for families of other classes, and quantised."""
     wanted = "mini_gemini" if "mm_vision_tower_aux" in raw else "llava"
     if wanted not in kind.model_types:
         name = {"llava": "LLaVA", "mini_gemini": "Mini-Gemini"}[wanted]
@@ -207,39 +220,21 @@ def _check_original(where: str, raw: dict[str, Any], kind: type[Family]) -> None
             f"{where} holds a model in the original {name} layout; family {kind.name!r} reads "
             f"{', '.join(kind.model_types)}: use family {wanted!r}"
         )
+    if quantization:
+        raise GroundingError(
+            f"quantization is {quantization!r}, but {where} holds a model in its original "
+            "layout, which is renamed as it loads; use one that save_pretrained wrote"
+        )
 
 
-def _check_complete(path: str | Path, info: dict[str, Any]) -> None:
-    """Refuse a model some of whose weights were not in the checkpoint."""
+def check_complete(path: str | Path, info: Mapping[str, Any]) -> None:
+    """Refuse a model with weights that were not in the checkpoint (transformers' load report)."""
     lost = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
     if lost:
         raise GroundingError(
             f"{path} lacks {len(lost)} weights of its own config, first {lost[0]!r}; they would be "
             "random: get the complete checkpoint again"
         )
-
-
-def _load_model(
-    where: str, config: Any, dtype: torch.dtype, deepest_layer: int | None, common: dict[str, Any]
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The whole model, or its base cut after one text layer, with transformers' load report."""
-    from transformers import AutoModel, AutoModelForImageTextToText
-
-    loader: Any = AutoModelForImageTextToText
-    if deepest_layer is not None:
-        loader = AutoModel
-        text = config.text_config
-        if not 0 <= deepest_layer < text.num_hidden_layers:
-            raise GroundingError(
-                f"heads name layer {deepest_layer}; the model has layers 0 to "
-                f"{text.num_hidden_layers - 1} (0-based)"
-            )
-        text.num_hidden_layers = deepest_layer + 1
-        if getattr(text, "layer_types", None):
-            text.layer_types = text.layer_types[: deepest_layer + 1]
-    return loader.from_pretrained(
-        where, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **common
-    )
 
 
 def checked_path(path: str | Path) -> str:
@@ -270,7 +265,7 @@ def checked_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 
 def checked_device(device: str | torch.device) -> torch.device:
-    """A device that is there."""
+    """A device that torch can use here."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -283,10 +278,11 @@ def checked_device(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def explained(path: str | Path) -> Iterator[None]:
-    """Turn whatever a library raises while loading into our error."""
+def loading(path: str | Path) -> Iterator[None]:
+    """Silence transformers inside the block, and turn what a library raises into our error."""
     try:
-        yield
+        with quiet_transformers():
+            yield
     except (GroundingError, MemoryError):
         raise
     except Exception as error:  # transformers, tokenizers, safetensors and the hub share no base
@@ -295,6 +291,24 @@ def explained(path: str | Path) -> Iterator[None]:
             "safetensors weights, tokenizer and image processor there, or a repository that is "
             "reachable or in the local cache"
         ) from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars, load reports or fallback warnings inside the block; restored after."""
+    from transformers.utils import logging
+
+    # The settings are process-wide, so one loader at a time.
+    with _quiet_lock:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
 
 
 def _first_line(error: BaseException) -> str:

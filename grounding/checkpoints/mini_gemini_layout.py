@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import GroundingError
-from ..families.common import square_grid
+from ..families.base import square_grid
 from .files import State, read_weights, with_tower
 from .llava_layout import (
     CLIP_TOWER,
@@ -28,8 +28,6 @@ from .llava_layout import (
     language_weights,
     tower_config,
 )
-
-__all__ = ["convert_mini_gemini", "mini_gemini_config", "mini_gemini_parts"]
 
 _FINE_TOWER = "model.vision_tower_aux."
 _FINE_PARTS = re.compile(
@@ -61,8 +59,8 @@ def mini_gemini_parts(
 ) -> tuple[Any, State, Any, Any]:
     """Config, weights still under their original names, class and image processor.
 
-    Arguments as for :func:`.original.load_original`; `vision` holds both towers, or
-    nothing for those that `raw` names.
+    Arguments as for :func:`.original.load_original`; `vision` holds both towers, or nothing for
+    those that `raw` names.
 
     Raises
     ------
@@ -83,18 +81,10 @@ def mini_gemini_parts(
 def mini_gemini_config(
     raw: Mapping[str, Any], vision: Any, state: Mapping[str, Tensor], *, image_token_id: int
 ) -> Any:
-    """A ``MiniGeminiConfig``; the second tower's sizes are read off its weights.
+    """A ``MiniGeminiConfig`` from the original ``config.json`` and the first tower's config.
 
-    Parameters
-    ----------
-    raw
-        The original's ``config.json``.
-    vision
-        The first tower's config.
-    state
-        The weights, both towers' among them.
-    image_token_id
-        An id of the vocabulary that text never holds, which marks the picture's place.
+    The second tower's sizes are those of its weights in `state`. `image_token_id` is an id of the
+    vocabulary that text never holds; it marks the picture's place.
     """
     from transformers import GemmaConfig
 
@@ -167,21 +157,15 @@ def _convnext_config(state: Mapping[str, Tensor]) -> Any:
 
 def _check(raw: Mapping[str, Any]) -> None:
     """Refuse the variants that are not built here."""
-    facts = {
-        "model_type": "gemma" if "gemma" in str(raw.get("model_type")) else raw.get("model_type"),
-        "mm_projector_type": raw.get("mm_projector_type"),
-        "mm_vision_select_feature": raw.get("mm_vision_select_feature", "patch"),
-        "image_grid": raw.get("image_grid", 1),
-    }
-    known = {
-        "model_type": "gemma",
-        "mm_projector_type": "mlp2x_gelu",
-        "mm_vision_select_feature": "patch",
-        "image_grid": 1,
-    }
-    for name, value in facts.items():
-        if value != known[name]:
+    kind = raw.get("model_type")
+    for name, value, known in (
+        ("model_type", "gemma" if "gemma" in str(kind) else kind, "gemma"),
+        ("mm_projector_type", raw.get("mm_projector_type"), "mlp2x_gelu"),
+        ("mm_vision_select_feature", raw.get("mm_vision_select_feature", "patch"), "patch"),
+        ("image_grid", raw.get("image_grid", 1), 1),
+    ):
+        if value != known:
             raise GroundingError(
-                f"{name}={value!r} in the config of a Mini-Gemini; built here is {known[name]!r} "
+                f"{name}={value!r} in the config of a Mini-Gemini; built here is {known!r} "
                 "(Mini-Gemini-2B): HD variants and other language models are not"
             )

@@ -1,8 +1,8 @@
-"""Checkpoints in the original LLaVA layouts, renamed on load into transformers' classes.
+"""Load checkpoints in the original LLaVA layouts, renamed into transformers' classes.
 
-Each layout has a module: :mod:`.llava_layout` (LLaVA, ShareGPT4V, Yi-VL and
-InternVL-Chat-ViT-6B) and :mod:`.mini_gemini_layout` (Mini-Gemini). Weights are renamed one
-by one and nothing is made up: a name without a place is an error.
+Each layout has a module: `llava_layout` (LLaVA, ShareGPT4V, Yi-VL and InternVL-Chat-ViT-6B) and
+`mini_gemini_layout` (Mini-Gemini). Weights are renamed one by one and none is invented: a name
+without a counterpart is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import GroundingError
-from .files import hub_folder
+from .files import hub_folder, keep_layers
 from .llava_layout import convert_llava, llava_parts
 from .mini_gemini_layout import convert_mini_gemini, mini_gemini_parts
 
@@ -56,7 +56,7 @@ def load_original(
     revision
         Of the checkpoint, if it is a repository.
     offline
-        Never ask the network.
+        Never use the network.
     deepest_layer
         Keep text layers up to this one (0-based); None = all.
     vision
@@ -72,7 +72,7 @@ def load_original(
     Raises
     ------
     GroundingError
-        When a tower is not there or a weight has no place.
+        When a tower is missing or a weight has no counterpart.
     """
     from transformers import AutoTokenizer
 
@@ -90,7 +90,7 @@ def load_original(
     config, state, kind, processor = (mini_gemini_parts if two else llava_parts)(
         folder, raw, towers, offline=offline, image_token_id=words.unk_token_id or 0
     )
-    _truncate(config, deepest_layer)
+    keep_layers(config, deepest_layer)
     converted = (convert_mini_gemini if two else convert_llava)(state, config)
     model, info = kind.from_pretrained(
         None, config=config, state_dict=converted, dtype=dtype, output_loading_info=True
@@ -102,16 +102,3 @@ def load_original(
             "Yi-VL, InternVL-Chat-ViT-6B or Mini-Gemini"
         )
     return model, info, words, processor
-
-
-def _truncate(config: Any, deepest_layer: int | None) -> None:
-    """Leave out the text layers above the deepest one wanted."""
-    text = config.text_config
-    if deepest_layer is None:
-        return
-    if not 0 <= deepest_layer < text.num_hidden_layers:
-        raise GroundingError(
-            f"heads name layer {deepest_layer}; the model has layers 0 to "
-            f"{text.num_hidden_layers - 1} (0-based)"
-        )
-    text.num_hidden_layers = deepest_layer + 1

@@ -1,33 +1,28 @@
-"""Other ways to find a phrase than localization heads, behind the same `Grounding`.
+"""Detectors that find a phrase without localization heads, behind the same `Grounding`.
 
-A backend offers the editor what :class:`grounding.Grounder` offers; a preset names it in its
-``find`` section. A new one is a file here and a line in :data:`BACKENDS`.
+A backend has the interface of :class:`grounding.Grounder`; a preset names it in its ``find``
+section. A new one is a file here and a line in :data:`BACKENDS`. They know no LVLM and no heads.
 """
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 
+from ..checks import close_name
 from ..errors import GroundingError
-from .base import Backend, Detections, NoLVLM, Seen
+from .base import Backend, Detections, DetectorView, NoLVLM
 
-# name -> (module, class); imported when asked for, since the modules need torch
+# name -> (module, class); imported on demand, since the modules need torch
 BACKENDS: dict[str, tuple[str, str]] = {
     "grounding-dino": ("grounding_dino", "GroundingDino"),
     "sam3": ("sam3", "Sam3"),
 }
 
-__all__ = ["BACKENDS", "Backend", "Detections", "NoLVLM", "Seen", "backend_class"]
+__all__ = ["BACKENDS", "Backend", "Detections", "DetectorView", "NoLVLM", "backend_class"]
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The class of a backend.
-
-    Raises
-    ------
-    GroundingError
-        For an unknown name; a close one is suggested.
+    """The class of a backend; GroundingError for an unknown name, with a close one suggested.
 
     Examples
     --------
@@ -35,8 +30,8 @@ def backend_class(name: str) -> type[Backend]:
     'SAM 3'
     """
     if name not in BACKENDS:
-        near = difflib.get_close_matches(str(name), BACKENDS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = close_name(name, BACKENDS)
+        hint = f" (did you mean {near!r}?)" if near else ""
         raise GroundingError(
             f"find backend {name!r} given{hint}; expected one of {', '.join(BACKENDS)}"
         )

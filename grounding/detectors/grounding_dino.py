@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from ..checkpoints.loading import explained, quiet_transformers
+from ..checkpoints.loading import Checkpoint, loading
 from ..errors import GroundingError
-from ..pipeline import GroundingSettings
 from ..sam.segmenter import Segmenter
-from .base import Backend, Detections, Draw, Seen
-from .weights import check_type, load_settings, load_weights
+from ..settings import GroundingSettings
+from .base import Backend, Detections, DetectorView, Draw
 
 MODEL_TYPES = ("grounding-dino", "mm-grounding-dino")
 _LEAST = 32  # the backbone's coarsest cell
@@ -62,7 +61,7 @@ class GroundingDino(Backend):
         self._model = model.eval().requires_grad_(False)
         self._tokenizer, self._processor = tokenizer, processor
         self._lock = threading.Lock()
-        self._backbone = model.model.backbone  # in `_detect` something else stands in its place
+        self._backbone = model.model.backbone  # `_detect` replaces the model's own for a while
 
     @classmethod
     def load(
@@ -77,20 +76,21 @@ class GroundingDino(Backend):
         offline: bool = False,
     ) -> Self:
         """Load a folder or a repository; see :meth:`Backend.load`."""
-        source = load_settings(path_or_repo, revision, device, dtype, offline)
-        with quiet_transformers(), explained(path_or_repo):
-            from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoTokenizer
+        source = Checkpoint.of(
+            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+        )
+        with loading(path_or_repo):
+            from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
             from transformers.models.grounding_dino import (
                 image_processing_pil_grounding_dino as pil,
             )
 
-            config = AutoConfig.from_pretrained(source.where, **source.common)
-            check_type(path_or_repo, config, MODEL_TYPES, cls.title)
-            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.common)
+            config = source.config(MODEL_TYPES, cls.title)
+            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
             processor = pil.GroundingDinoImageProcessorPil.from_pretrained(
-                source.where, **source.common
+                source.where, **source.options
             )
-            model = load_weights(AutoModelForZeroShotObjectDetection, config, source)
+            model = source.weights(AutoModelForZeroShotObjectDetection, config)
         return cls(model, tokenizer, processor, segmenter, settings)
 
     def _read(self, proxy: NDArray[np.uint8]) -> dict[str, Any]:
@@ -110,25 +110,29 @@ class GroundingDino(Backend):
             levels = self._backbone(pixels, valid)
         return {"pixel_values": pixels, "pixel_mask": valid, "levels": levels}
 
-    def _detect(self, seen: Seen, phrase: str) -> Detections:
+    def _detect(self, view: DetectorView, phrase: str) -> Detections:
         words = self._tokenizer(caption(phrase), return_tensors="pt", return_token_type_ids=True)
         count, most = words["input_ids"].shape[1], int(self._model.config.max_text_len)
         if count > most:
             raise GroundingError(
                 f"the phrase is {count} tokens long; {self.title} takes {most}: shorten it"
             )
-        inputs = {k: v for k, v in seen.features.items() if k != "levels"}
+        inputs = {k: v for k, v in view.features.items() if k != "levels"}
         words = {k: v.to(self._model.device) for k, v in words.items()}
-        with self._lock, torch.inference_mode(), _read_before(self._model, seen.features["levels"]):
+        with (
+            self._lock,
+            torch.inference_mode(),
+            _cached_backbone(self._model, view.features["levels"]),
+        ):
             output = self._model(**inputs, **words)
         scores = output.logits[0].float().sigmoid().amax(-1).cpu().numpy().astype(np.float64)
         boxes = output.pred_boxes[0].float().cpu().numpy().astype(np.float64)
-        return Detections(corners(boxes) * np.tile(seen.size_wh, 2), scores)
+        return Detections(corners(boxes) * np.tile(view.size_wh, 2), scores)
 
-    def _drawn(self, seen: Seen, found: Detections) -> Draw:
+    def _drawn(self, view: DetectorView, found: Detections) -> Draw:
         # one mask a box: the three of an unclear prompt are for points
-        logits, _ = self.segmenter.prompt_logits(seen.embedding, boxes=found.boxes, multimask=False)
-        return lambda k, size: self.segmenter.full_mask(seen.embedding, logits[k, 0], size)
+        logits, _ = self.segmenter.prompt_logits(view.embedding, boxes=found.boxes, multimask=False)
+        return lambda k, size: self.segmenter.full_mask(view.embedding, logits[k, 0], size)
 
 
 def caption(phrase: str) -> str:
@@ -148,10 +152,10 @@ def caption(phrase: str) -> str:
 
 
 def input_size(size_wh: tuple[int, int], shortest: int, longest: int) -> tuple[int, int]:
-    """The size a picture is given: its shorter side `shortest`, its longer at most `longest`.
+    """A picture's input size: its shorter side is `shortest`, its longer one at most `longest`.
 
-    As transformers' processor has it, but that no side becomes less than 32 pixels: there, a
-    picture of two thousand pixels by one comes out without any.
+    As transformers' processor computes it, but no side is below 32 pixels: there, a picture of
+    two thousand pixels by one comes out empty.
 
     Examples
     --------
@@ -176,8 +180,8 @@ def corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
-class _Levels(nn.Module):
-    """Stands in for the backbone of a picture that was read before."""
+class _CachedBackbone(nn.Module):
+    """Replaces the backbone for a picture that it has read already."""
 
     def __init__(self, backbone: nn.Module, levels: Any) -> None:
         super().__init__()
@@ -189,13 +193,13 @@ class _Levels(nn.Module):
 
 
 @contextmanager
-def _read_before(model: Any, levels: Any) -> Iterator[None]:
-    """Inside, the model takes these features instead of reading the picture again.
+def _cached_backbone(model: Any, levels: Any) -> Iterator[None]:
+    """Inside the block, the model uses these features instead of reading the picture again.
 
     transformers has no argument for them; for several phrases the backbone is most of the work.
     """
     backbone = model.model.backbone
-    model.model.backbone = _Levels(backbone, levels)
+    model.model.backbone = _CachedBackbone(backbone, levels)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""SAM 3's text prompt: every place of a short noun phrase, with its mask (Meta, 2025).
+"""SAM 3's text prompt: every object that a short noun phrase names, with its mask (Meta, 2025).
 
 transformers' processor for it needs torchvision, so the picture is prepared here: squashed into
 the model's square, bilinear, then normalised. The model itself needs it for box prompts only.
@@ -17,12 +17,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..checkpoints.loading import explained, quiet_transformers
+from ..checkpoints.loading import Checkpoint, loading
 from ..errors import GroundingError
-from ..pipeline import GroundingSettings
 from ..sam.segmenter import Segmenter
-from .base import Backend, Detections, Draw, Seen
-from .weights import check_type, load_settings, load_weights
+from ..settings import GroundingSettings
+from .base import Backend, Detections, DetectorView, Draw
 
 MODEL_TYPES = ("sam3", "sam3_video")  # the published checkpoint holds the video model's config
 
@@ -132,17 +131,20 @@ class Sam3(Backend):
         offline: bool = False,
     ) -> Self:
         """Load a folder or a repository; see :meth:`Backend.load`."""
-        source = load_settings(path_or_repo, revision, device, dtype, offline)
-        with quiet_transformers(), explained(path_or_repo):
-            from transformers import AutoConfig, AutoTokenizer, Sam3Model
+        source = Checkpoint.of(
+            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+        )
+        with loading(path_or_repo):
+            from transformers import AutoTokenizer, Sam3Model
             from transformers.image_processing_base import ImageProcessingMixin
 
-            config = AutoConfig.from_pretrained(source.where, **source.common)
-            check_type(path_or_repo, config, MODEL_TYPES, cls.title)
-            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.common)
-            told, _ = ImageProcessingMixin.get_image_processor_dict(source.where, **source.common)
-            prepared = SquareInput.from_dict(told)
-            model = load_weights(Sam3Model, config, source)
+            config = source.config(MODEL_TYPES, cls.title)
+            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
+            values, _ = ImageProcessingMixin.get_image_processor_dict(
+                source.where, **source.options
+            )
+            prepared = SquareInput.from_dict(values)
+            model = source.weights(Sam3Model, config)
         return cls(model, tokenizer, prepared, segmenter, settings)
 
     def _read(self, proxy: NDArray[np.uint8]) -> Any:
@@ -151,7 +153,7 @@ class Sam3(Backend):
         with torch.inference_mode():
             return self._model.get_vision_features(pixel_values=pixels)
 
-    def _detect(self, seen: Seen, phrase: str) -> Detections:
+    def _detect(self, view: DetectorView, phrase: str) -> Detections:
         most = int(self._model.config.text_config.max_position_embeddings)
         words = self._tokenizer(phrase, return_tensors="pt", padding="max_length", max_length=most)
         count = int(words["attention_mask"].sum())
@@ -163,17 +165,17 @@ class Sam3(Backend):
         device = self._model.device
         with torch.inference_mode():
             output = self._model(
-                vision_embeds=seen.features,
+                vision_embeds=view.features,
                 input_ids=words["input_ids"].to(device),
                 attention_mask=words["attention_mask"].to(device),
             )
         scores = output.pred_logits[0].float().sigmoid()
         if output.presence_logits is not None:
             scores = scores * output.presence_logits[0].float().sigmoid()
-        boxes = output.pred_boxes[0].double().cpu().numpy() * np.tile(seen.size_wh, 2)
+        boxes = output.pred_boxes[0].double().cpu().numpy() * np.tile(view.size_wh, 2)
         return Detections(boxes, scores.double().cpu().numpy(), output.pred_masks[0])
 
-    def _drawn(self, seen: Seen, found: Detections) -> Draw:
+    def _drawn(self, view: DetectorView, found: Detections) -> Draw:
         # probabilities are enlarged, not logits, as in transformers' post-processing
         shares = found.masks.float().sigmoid().cpu().numpy()
         return lambda k, size: cv2.resize(shares[k], size, interpolation=cv2.INTER_LINEAR) > 0.5

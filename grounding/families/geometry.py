@@ -11,18 +11,6 @@ import numpy as np
 
 from ..errors import GroundingError
 
-__all__ = [
-    "PADDINGS",
-    "covered_region",
-    "crop_region",
-    "pad_region",
-    "pad_to_square",
-    "resized_pad_region",
-    "squash_region",
-    "tile_places",
-    "tiled_region",
-]
-
 PADDINGS = ("pad", "crop", "squash")
 """``pad`` to a square, ``crop`` its centre, or ``squash`` it."""
 

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import GroundingError
-from .base import TILES, ImageTokens, PreparedImage
-from .common import PictureFamily, check_aspect, leading_tokens, square_grid
+from .base import Family, check_aspect, leading_tokens, square_grid
 from .geometry import Region
+from .tokens import TILES, ImageTokens, PreparedImage
 
-__all__ = ["LlavaNextFamily", "LlavaOnevisionFamily", "tile_grid", "tile_region"]
 
-
-class LlavaNextFamily(PictureFamily):
-    """The LLaVA-NeXT adapter; parameters and errors as for `PictureFamily`."""
+class LlavaNextFamily(Family):
+    """The LLaVA-NeXT adapter; see :class:`Family`."""
 
     name = "llava_next"
     model_types: tuple[str, ...] = ("llava_next",)
@@ -39,16 +37,8 @@ class LlavaNextFamily(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (1, 1 + tiles, 3, S, S) float32 and ``image_sizes`` (1, 2) int64,
-            with the prefix for its number of tokens.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype, or is a thin strip.
+        Inputs: ``pixel_values`` (1, 1 + tiles, 3, S, S) float32 and ``image_sizes`` (1, 2) int64,
+        with the prefix for its number of tokens.
         """
         shaped, region = self._shaped(image)
         check_aspect(shaped, "be tiled")
@@ -94,7 +84,7 @@ class LlavaNextFamily(PictureFamily):
 
 
 class LlavaOnevisionFamily(LlavaNextFamily):
-    """The LLaVA-OneVision adapter; parameters and errors as for `PictureFamily`.
+    """The LLaVA-OneVision adapter; see :class:`Family`.
 
     ``padding="squash"`` feeds the overview and its tiles, the model's way with a single picture:
     up to some 7,000 tokens. ``padding="pad"`` feeds one view padded to a square, its way with

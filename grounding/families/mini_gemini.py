@@ -9,14 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import GroundingError
-from .common import leading_tokens, square_grid
+from .base import leading_tokens, square_grid
 from .llava import LlavaFamily
-
-__all__ = ["MiniGeminiFamily"]
 
 
 class MiniGeminiFamily(LlavaFamily):
-    """The Mini-Gemini adapter; parameters and errors as for `PictureFamily`."""
+    """The Mini-Gemini adapter; see :class:`Family`."""
 
     name = "mini_gemini"
     model_types: tuple[str, ...] = ("mini_gemini",)

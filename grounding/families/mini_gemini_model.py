@@ -22,13 +22,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.convnext import ConvNextModel
 from transformers.models.llava.modeling_llava import LlavaModel
 
-__all__ = [
-    "MiniGeminiConfig",
-    "MiniGeminiForConditionalGeneration",
-    "MiniGeminiModel",
-    "PatchInfoMining",
-]
-
 _CONVNEXT_LARGE = {"hidden_sizes": [192, 384, 768, 1536], "depths": [3, 3, 27, 3]}
 
 

@@ -1,1 +1,1 @@
-"""Which heads localize: the paper's Sec. 4. It knows rows, and no picture or mask."""
+"""Localization heads (Sec. 4): criteria, ranking, discovery, report. It knows no presets."""

@@ -1,7 +1,7 @@
-"""The two criteria by which a head is a localization head, and the elbow that sets the first.
+"""The two criteria of a localization head, and the elbow that sets the first threshold.
 
 Kang, Kim, Kim, Hwang, "Your Large Vision-Language Model Only Needs A Few Attention Heads For
-Visual Grounding", CVPR 2025, Sec. 4. `grounding.heads.ranking` exports these beside the ranking.
+Visual Grounding", CVPR 2025, Sec. 4.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import finite_array
+from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 
 Binarise = Literal["mean", "public-code"]
+BINARISE = ("mean", "public-code")
 
 PUBLIC_CODE_FLOOR = 0.001
 PUBLIC_CODE_BOTTOM_ROW = 0.05
@@ -47,7 +48,7 @@ def attention_sums(rows: ArrayLike) -> NDArray[np.float64]:
         "attention rows",
         axes="(..., L, H, P, Q)",
         ndim=4,
-        mend="Half precision often overflows: run the model in float32 or bfloat16.",
+        remedy="Half precision often overflows: run the model in float32 or bfloat16.",
     )
     if array.min() < 0:
         raise GroundingError(
@@ -58,12 +59,12 @@ def attention_sums(rows: ArrayLike) -> NDArray[np.float64]:
 
 
 def phrase_contrast(rows: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
-    """How differently each head looks at one picture for two phrases.
+    """How much each head's row over one picture changes between two phrases.
 
     Half the absolute difference of the two rows, summed: at most the attention sum, and 0 for a
-    head that looks at the same place whatever is asked. Not in the paper: in models so small that
-    nearly all attention goes to the picture the attention sum admits every head, and heads that
-    always look at one band or blob then win by their low entropy. Needs no labels either.
+    head with the same row for every phrase. Not in the paper: in models so small that nearly all
+    attention goes to the picture the attention sum admits every head, and heads that always attend
+    to one band or blob then win by their low entropy. Needs no labels either.
 
     Parameters
     ----------
@@ -154,9 +155,9 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
 
     Returns
     -------
-    (...) float64. A map without a counted cell, such as a constant one, gets ``inf``: it says
-    nothing about a place and lowest entropy wins, so it must lose. (The public code gives such a
-    map 0 where some cell lies between twice the mean and its floor; that slip is not reproduced.)
+    (...) float64. A map without a counted cell, such as a constant one, gets ``inf``: it carries no
+    location and the lowest entropy wins, so it must lose. (The public code gives such a map 0 where
+    some cell lies between twice the mean and its floor; that slip is not reproduced.)
 
     Raises
     ------
@@ -169,10 +170,7 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     >>> bool(np.isclose(spatial_entropy(two_blobs), np.log(2)))
     True
     """
-    if binarise not in ("mean", "public-code"):
-        raise GroundingError(
-            f"binarise is {binarise!r}; expected 'mean' (the paper) or 'public-code'."
-        )
+    check_choice("binarise", binarise, BINARISE)
     array = finite_array(maps, "maps", axes="(..., P, Q)", ndim=2)
     stack = array.reshape(-1, *array.shape[-2:])
     level = stack.mean(axis=(1, 2), keepdims=True, dtype=np.float64)

@@ -1,9 +1,8 @@
-"""Which attention heads say where: the two criteria of the paper and the ranking built on them.
+"""Rank attention heads by the two criteria of the paper (Kang et al., CVPR 2025, Sec. 4).
 
-Kang, Kim, Kim, Hwang, "Your Large Vision-Language Model Only Needs A Few Attention Heads For
-Visual Grounding", CVPR 2025, Sec. 4. Pure numpy and scipy; this module does not know what a model
-is. `rows` are attention rows over the image tokens only, not renormalised, `(..., L, H, P, Q)` for
-`L` layers, `H` heads and a `P` by `Q` token grid. Layers and heads are counted from 0.
+`rows` are attention rows over the image tokens only, not renormalised, `(..., L, H, P, Q)` for
+`L` layers, `H` heads and a `P` by `Q` token grid. Layers and heads are counted from 0. This module
+knows no model.
 """
 
 from __future__ import annotations
@@ -15,23 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import finite_array
+from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from .criteria import Binarise, attention_sums, bottom_row_focus, elbow, spatial_entropy
-
-__all__ = [
-    "HeadMeasurements",
-    "HeadRanking",
-    "LocalizationHeads",
-    "RankedHead",
-    "attention_sums",
-    "bottom_row_focus",
-    "elbow",
-    "greedy_heads",
-    "measure_heads",
-    "rank_heads",
-    "spatial_entropy",
-]
 
 Head = tuple[int, int]
 Threshold = float | Literal["per-sample"] | None
@@ -85,8 +70,7 @@ class HeadRanking:
         By frequency, then the larger mean sum, then the lower index; ``by="sum"`` ranks by mean sum
         alone (the ablation that drops criterion 2).
         """
-        if by not in ("frequency", "sum"):
-            raise GroundingError(f"by is {by!r}; expected 'frequency' or 'sum'.")
+        check_choice("by", by, ("frequency", "sum"))
         heads = [
             RankedHead(layer, head, float(share), float(self.mean_sums[layer, head]))
             for (layer, head), share in np.ndenumerate(self.frequency)
@@ -175,12 +159,7 @@ class HeadMeasurements:
         self, lowest: int = 10, skip_layers: int = 2, threshold: Threshold = None
     ) -> HeadRanking:
         """See `rank_heads`."""
-        layers = self.sums.shape[1]
-        if not 0 <= skip_layers < layers:
-            raise GroundingError(
-                f"skip_layers is {skip_layers} but the rows have {layers} layers; "
-                f"expected 0 to {layers - 1}."
-            )
+        _check_skipped(skip_layers, self.sums.shape[1])
         if lowest < 1:
             raise GroundingError(f"lowest is {lowest}; expected at least 1 head a sample.")
         mean_sums = self.sums.mean(axis=0, dtype=np.float64)
@@ -248,7 +227,7 @@ def rank_heads(
     *,
     binarise: Binarise = "mean",
 ) -> HeadRanking:
-    """Rank the heads of a model by how often they look at one compact place (Sec. 4).
+    """Rank the heads of a model by how often they attend to one compact region (Sec. 4).
 
     The threshold needs the mean sums of all samples before any head can be counted, so one pass
     keeps two numbers per head and sample (8 MB for 1,000 samples of 32 by 32 heads) and lets the
@@ -306,11 +285,7 @@ def greedy_heads(
         raise GroundingError(f"k is {k}; expected at least 1.")
     one = measure_heads([rows], binarise=binarise)
     sums, entropies = one.sums[0], one.entropies[0]
-    if not 0 <= skip_layers < len(sums):
-        raise GroundingError(
-            f"skip_layers is {skip_layers} but the rows have {len(sums)} layers; "
-            f"expected 0 to {len(sums) - 1}."
-        )
+    _check_skipped(skip_layers, len(sums))
     tau = _threshold(sums[skip_layers:], threshold)
     usable = np.ones(sums.shape, dtype=bool)
     usable[:skip_layers] = False
@@ -331,7 +306,7 @@ class LocalizationHeads:
     Parameters
     ----------
     heads : (layer, head) pairs counted from 0, best first; lists (as from JSON) become tuples.
-    provenance : who found them, on what; shown wherever the heads are used.
+    provenance : their source in words; shown wherever the heads are used.
 
     Examples
     --------
@@ -344,7 +319,11 @@ class LocalizationHeads:
     provenance: str
 
     def __post_init__(self) -> None:
-        pairs = tuple(_pair(item) for item in _listed(self.heads))
+        if not isinstance(self.heads, (tuple, list)):
+            raise GroundingError(
+                f"heads is {self.heads!r}; expected a list of (layer, head) pairs."
+            )
+        pairs = tuple(_pair(item) for item in self.heads)
         if not pairs:
             raise GroundingError("heads is empty; expected at least one (layer, head) pair.")
         if len(set(pairs)) < len(pairs):
@@ -390,12 +369,6 @@ class LocalizationHeads:
         return array[..., layers, heads, :, :]
 
 
-def _listed(value: Any) -> tuple:
-    if not isinstance(value, (tuple, list)):
-        raise GroundingError(f"heads is {value!r}; expected a list of (layer, head) pairs.")
-    return tuple(value)
-
-
 def _pair(item: Any) -> Head:
     """One (layer, head) pair of plain ints."""
     whole = (int, np.integer)
@@ -405,6 +378,14 @@ def _pair(item: Any) -> Head:
             f"head {item!r} is not a (layer, head) pair of whole numbers counted from 0."
         )
     return int(item[0]), int(item[1])
+
+
+def _check_skipped(skip_layers: int, layers: int) -> None:
+    if not 0 <= skip_layers < layers:
+        raise GroundingError(
+            f"skip_layers is {skip_layers} but the rows have {layers} layers; "
+            f"expected 0 to {layers - 1}."
+        )
 
 
 def _lowest(entropy: NDArray, sums: NDArray, count: int) -> NDArray[np.intp]:

@@ -1,1 +1,1 @@
-"""Head maps to a place: map, box, proposals, mask, status. It runs no LVLM."""
+"""Head maps to box, masks and status. It loads no model and knows no prompt and no heads."""

@@ -1,9 +1,9 @@
-"""What stands beside a found thing, and an edit of it must leave alone.
+"""Find the objects beside a found one that reach into the area to be painted.
 
-The segmenter is asked about points in and just beyond the area that is to be painted, which names
-places; then about the box and the innermost point of each place, twice, which gives the thing its
-outline: a single point near an edge rarely does. Everything is judged on the decoder's own grid,
-and only what passes is made a mask of the picture.
+The segmenter is prompted with points in and just beyond that area, which gives candidate regions;
+then with the box and the innermost point of each region, twice, which gives the object its
+outline: a single point near an edge rarely does. Everything is decided on the decoder's own grid,
+and only what passes becomes a mask of the picture.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_range
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter
-
-__all__ = ["NeighbourSettings", "find_neighbours"]
+from ..view import tight_box
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
-_ROUNDS = 2  # of asking about boxes: the second begins with what is no more the found thing's
-_SAME = 0.5  # of two answers that share so much of the smaller one the less sure is dropped
+_ROUNDS = 2  # of box prompts: the second starts from what no longer is the found object's
+_SAME = 0.5  # of two answers that share so much of the smaller one the lower ranked is dropped
 _LEAST = 4  # cells of the decoder's grid: less is a speck
 _OFFSET = 1.0  # of the logits' threshold, for stability; SAM's own automatic masks use the same
 _TRIED = 4096  # pixels among which the points are chosen
-_MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of an answer asked about again
+_MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of a region prompted again
 
 
 @dataclass(frozen=True)
-class NeighbourSettings:
-    """What counts as a thing of its own beside the found one.
+class AdjacentSettings:
+    """What counts as an object of its own beside the found one.
 
     Chosen on composed validation scenes (`benchmarks.sparing`), where they are not critical.
 
     Parameters
     ----------
     points
-        How many points are asked about at first.
+        How many point prompts there are at first.
     reach
-        How far beyond the support these may lie, over the square root of the mask's area: of a
-        thing that reaches in with its edge only, a point further inside tells more.
+        How far beyond the support these may lie, over the square root of the mask's area: of an
+        object that reaches in with its edge only, a point further inside tells more.
     places
-        At most so many places are asked about again.
+        How many regions are prompted again at most.
     overlap, taken
-        A neighbour has at most these shares of itself in the found mask, and of the found mask in
-        itself. Not less: a found mask often takes some of what touches it.
+        An adjacent object has at most these shares of itself in the found mask, and of the found
+        mask in itself. Not less: a found mask often takes some of what touches it.
     outside
         At least this share of it lies outside the support: a leaf, a wheel, a handle does not.
     surround
-        It covers at most this share of the ring between mask and support: the ground goes round.
+        It covers at most this share of the ring between mask and support; the ground covers more.
     score, stability
-        The least the segmenter must say of it, and the least share of its mask that is left when
-        the threshold of its logits rises by two.
+        Least score of the segmenter, and least share of its mask that is left when the threshold
+        of its logits rises by two.
     """
 
     points: int = 16
@@ -69,48 +69,43 @@ class NeighbourSettings:
     stability: float = 0.6
 
     def __post_init__(self) -> None:
-        for name in ("points", "places"):
-            if getattr(self, name) < 1:
-                raise GroundingError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("overlap", "taken", "outside", "surround", "score", "stability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise GroundingError(f"{name} is {getattr(self, name)}; expected 0 to 1")
-        if not 0 <= self.reach <= 4:
-            raise GroundingError(f"reach is {self.reach}; expected 0 to 4")
+        check_range(self, "points places", 1)
+        check_range(self, "overlap taken outside surround score stability", 0, 1)
+        check_range(self, "reach", 0, 4)
 
 
-def find_neighbours(
+def find_adjacent(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
     mask: Mask,
     support: Mask,
-    settings: NeighbourSettings | None = None,
+    settings: AdjacentSettings | None = None,
 ) -> Mask:
-    """The things beside a found one that reach into the area around it.
+    """Masks of the objects beside a found one that reach into the area around it.
 
     Parameters
     ----------
     segmenter, embedding
         The model and the picture it has read.
     mask
-        (H, W) bool of the picture that was read: the found thing.
+        (H, W) bool of the picture that was read: the found object.
     support
-        (H, W) bool, contains `mask`: what is to be painted.
+        (H, W) bool, contains `mask`: the area to be painted.
     settings
-        See :class:`NeighbourSettings`.
+        See :class:`AdjacentSettings`.
 
     Returns
     -------
     (n, H, W) bool
-        The surest first, with what of them lies outside the support or in the found mask. Nothing
-        is asked where `support` is no larger than `mask`.
+        Best first, including what of them lies outside the support or in the found mask. Empty
+        where `support` is no larger than `mask`.
 
     Raises
     ------
     GroundingError
-        When a mask is not of the picture's size.
+        When a mask does not have the picture's size.
     """
-    settings = settings or NeighbourSettings()
+    settings = settings or AdjacentSettings()
     size = embedding.size_wh[::-1]
     for name, given in (("mask", mask), ("support", support)):
         if given.shape != size or given.dtype != np.bool_:
@@ -119,25 +114,25 @@ def find_neighbours(
     if not mask.any() or not (support & ~mask).any():
         return none
     ring = _Ring(embedding, mask, support, settings)
-    spots = _spread(mask, support, settings)
-    answers = _read(ring, *segmenter.prompt_logits(embedding, points=spots))
-    places = ring.places([one for several in answers for one in several])
+    spots = _spread_points(mask, support, settings)
+    answers = _read_answers(ring, *segmenter.prompt_logits(embedding, points=spots))
+    regions = ring.regions([one for several in answers for one in several])
     for _ in range(_ROUNDS):
-        if not places:
+        if not regions:
             return none
-        boxes, inner = zip(*(ring.prompt(place.grid) for place in places), strict=True)
-        answers = _read(
+        boxes, inner = zip(*(ring.prompt(one.grid) for one in regions), strict=True)
+        answers = _read_answers(
             ring, *segmenter.prompt_logits(embedding, boxes=np.array(boxes), points=np.array(inner))
         )
-        places = [max(several, key=lambda one: one.sure) for several in answers if several]
-    passed = ring.neighbours([one for several in answers for one in several])
+        regions = [max(several, key=lambda one: one.rank) for several in answers if several]
+    passed = ring.adjacent([one for several in answers for one in several])
     masks = [segmenter.full_mask(embedding, one.logits) for one in passed]
     return np.stack(masks) if masks else none
 
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """One mask of the segmenter's: on the grid, cut to the picture, and as its logits."""
+    """One mask of the segmenter: on the grid, cut to the picture, and as its logits."""
 
     grid: Mask
     logits: Floats
@@ -145,15 +140,15 @@ class _Answer:
     stability: float
 
     @property
-    def sure(self) -> float:
+    def rank(self) -> float:
         return self.score * self.stability
 
 
 class _Ring:
-    """Found thing and support on the decoder's grid, as shares of each cell; what passes there."""
+    """Found object and support on the decoder's grid, as shares of each cell."""
 
     def __init__(
-        self, embedding: ImageEmbedding, mask: Mask, support: Mask, settings: NeighbourSettings
+        self, embedding: ImageEmbedding, mask: Mask, support: Mask, settings: AdjacentSettings
     ) -> None:
         self.settings, grid = settings, embedding.frame.grid_wh
         self.found, self.support = _shares(mask, grid), _shares(support, grid)
@@ -164,18 +159,17 @@ class _Ring:
         return np.clip(self.support - self.found, 0, 1)
 
     def free(self, grid: Mask) -> Mask:
-        """What of an answer is not the found thing."""
+        """The part of an answer outside the found object."""
         return grid & (self.found < 0.5)
 
     def prompt(self, grid: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Box and innermost point, in the picture's pixels, of what is not the found thing."""
+        """Box and innermost point, in the picture's pixels, of the part outside the object."""
         free = self.free(grid)
-        ys, xs = np.nonzero(free)
-        box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        box = np.array(tight_box(free))
         return box * np.tile(self.cell_xy, 2), (_innermost(free) + 0.5) * self.cell_xy
 
-    def places(self, answers: list[_Answer]) -> list[_Answer]:
-        """Where there may be another thing, the surest first."""
+    def regions(self, answers: list[_Answer]) -> list[_Answer]:
+        """Where there may be another object, best first."""
         score, overlap, outside = _MILD
         likely = [
             one
@@ -186,11 +180,11 @@ class _Ring:
         ]
         return _distinct(likely)[: self.settings.places]
 
-    def neighbours(self, answers: list[_Answer]) -> list[_Answer]:
-        """The answers that are things of their own, one for each."""
-        return _distinct([one for one in answers if self._is_neighbour(one)])
+    def adjacent(self, answers: list[_Answer]) -> list[_Answer]:
+        """The answers that are objects of their own, one for each."""
+        return _distinct([one for one in answers if self._is_adjacent(one)])
 
-    def _is_neighbour(self, one: _Answer) -> bool:
+    def _is_adjacent(self, one: _Answer) -> bool:
         settings, grid = self.settings, one.grid
         if one.score < settings.score or one.stability < settings.stability or _spans(grid):
             return False
@@ -207,13 +201,13 @@ class _Ring:
         return float(area[grid].mean())
 
 
-def _read(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Answer]]:
-    """Each prompt's answers that hold more than a speck beside the found thing."""
+def _read_answers(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Answer]]:
+    """Each prompt's answers that hold more than a speck beside the found object."""
     rows, columns = ring.found.shape
     read: list[list[_Answer]] = []
-    for several, said in zip(logits, scores, strict=True):
+    for several, values in zip(logits, scores, strict=True):
         read.append([])
-        for one, score in zip(several, said, strict=True):
+        for one, score in zip(several, values, strict=True):
             part = one[:rows, :columns]
             grid = part > 0
             if ring.free(grid).sum() >= _LEAST:
@@ -223,16 +217,16 @@ def _read(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Answer]]:
 
 
 def _distinct(answers: list[_Answer]) -> list[_Answer]:
-    """The surest first, without those that are much the same place as a surer one."""
+    """Best first, without those that largely share a better one's cells."""
     kept: list[_Answer] = []
-    for one in sorted(answers, key=lambda answer: -answer.sure):
+    for one in sorted(answers, key=lambda answer: -answer.rank):
         if all(_common(one.grid, other.grid) <= _SAME for other in kept):
             kept.append(one)
     return kept
 
 
-def _spread(mask: Mask, support: Mask, settings: NeighbourSettings) -> NDArray[np.float64]:
-    """Points in the ring and just beyond it, each as far from the others as can be, (n, 2) xy."""
+def _spread_points(mask: Mask, support: Mask, settings: AdjacentSettings) -> NDArray[np.float64]:
+    """Points (n, 2) xy in the ring and just beyond it, by farthest-point sampling."""
     reach = max(1.0, settings.reach * float(np.sqrt(np.count_nonzero(mask))))
     left, top, width, height = cv2.boundingRect(support.view(np.uint8))
     x0, y0 = max(0, left - int(reach)), max(0, top - int(reach))
@@ -254,7 +248,7 @@ def _spans(grid: Mask) -> bool:
 
 
 def _shares(mask: Mask, grid_wh: tuple[int, int]) -> Floats:
-    """What share of each of the grid's cells a mask covers."""
+    """The share of each cell of the grid that a mask covers."""
     how = cv2.INTER_AREA if mask.shape[1] > grid_wh[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(mask.astype(np.float32), grid_wh, interpolation=how), np.float32)
 

@@ -1,38 +1,46 @@
-"""A second look: with the thing that was found covered, does the phrase still name something?
+"""Search for other matches: cover the one found and query the model with the phrase again.
 
 Heads look at one of several alike and their map says little about the others, so "the apple" among
-three looks as sure as the only apple. But a model that still sees "the apple" once the first one is
-covered sees another. `python -m benchmarks.ambiguity` measures both.
+three looks as certain as the only apple. But a model that still sees "the apple" once the first
+one is covered sees another. `python -m benchmarks.ambiguity` measures both.
 
-Only a phrase that merely names a thing can be asked so. "The left apple" moves on to the next one
-when the leftmost is covered, and models answer that "the apple next to the cup" is there when any
-apple is.
+Only a phrase that merely names a thing can be repeated so. "The left apple" moves on to the next
+one when the leftmost is covered, and models answer that "the apple next to the cup" is there when
+any apple is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..settings import GroundingSettings
+from ..view import View, fitted_size, tight_box
+from .exclude import read_phrases
+from .locate import Located, locate
 from .proposals import Proposal
+from .status import OtherMatches
 
-__all__ = ["SecondLook", "cover", "names_only", "overlap"]
+if TYPE_CHECKING:
+    from ..attention.model import LVLM
+    from ..sam.segmenter import Segmenter
 
-_GROWN = 0.05
+_RIM = 0.05
 """How far a cover reaches beyond its mask, as a share of the masked thing's longer side."""
-_SMALL = 64
+_MIX_SIDE = 64
 """Longest side of the copy on which the colours of a cover are mixed."""
-_REACH = 6.0
+_MIX_SIGMA = 6.0
 """Sigma of that mixture, in pixels of the copy."""
 
-_APART, _COVERED, _HELD = 0.3, 0.7, 0.5
-"""Shares of a new place that may be covered for it to be another one, and that make it an old one;
-and of an old place that may lie in it."""
+_SEPARATE, _COVERED, _HELD = 0.3, 0.7, 0.5
+"""Shares of a new mask that may be covered for it to be another object, and that make it an old
+one; and of an old mask that may lie in it."""
 
 _SINGLES_OUT = re.compile(
     # places and relations
@@ -53,24 +61,41 @@ _SINGLES_OUT = re.compile(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class SecondLook:
-    """What a phrase names with the place that was found covered.
+def find_other_matches(
+    lvlm: LVLM,
+    segmenter: Segmenter,
+    view: View,
+    phrase: str,
+    found: Located,
+    settings: GroundingSettings,
+) -> OtherMatches | None:
+    """What a phrase matches with the found mask covered; None where the search does not apply.
 
-    Attributes
-    ----------
-    others
-        Places apart from it, in the order they were found, with their scores.
-    beside
-        It was also seen at a place that the first mask reaches into: that mask is a part of the
-        thing, or lies over two.
-    complete
-        With all of these covered, the model answered that there are no more.
+    It applies if `settings.looks` allows it, the model answers that the phrase is there, and the
+    phrase only names a thing.
     """
-
-    others: tuple[tuple[Proposal, float], ...]
-    beside: bool = False
-    complete: bool = True
+    there = found.presence is not None and found.presence >= settings.absent_below
+    if not (settings.looks and there and found.ranked and names_only(phrase)):
+        return None
+    known, matches = [found.ranked[0]], list[tuple[Proposal, float]]()
+    beside = complete = False
+    for _ in range(settings.looks):
+        covered = cover(view.proxy, [one.mask for one in known])
+        again = dataclasses.replace(view, encoded=lvlm.encode(covered))
+        (reading,) = read_phrases(lvlm, again.encoded, [phrase], lvlm.heads, settings)
+        if (reading.presence or 0.0) <= settings.again_above:
+            complete = True
+            break
+        # SAM has read the picture itself, so masks are of it; only the map is the covered one's.
+        seen = locate(segmenter, again, reading, settings)
+        where = overlap(seen.ranked[0], known) if seen.ranked else "covered"
+        if where == "covered":
+            break
+        if where == "apart":
+            matches.append((seen.ranked[0], seen.scores[0]))
+        beside = beside or where == "beside"
+        known.append(seen.ranked[0])
+    return OtherMatches(tuple(matches), beside, complete)
 
 
 def names_only(phrase: str) -> bool:
@@ -89,7 +114,7 @@ def names_only(phrase: str) -> bool:
 
 
 def overlap(new: Proposal, known: Sequence[Proposal]) -> str:
-    """How a place found on a covered picture lies to those that were covered.
+    """How a mask found on a covered picture lies to those that were covered.
 
     ``covered``: it is one of them, for models may look at the cover itself; ``apart``: little of
     it is covered and it holds none of them; else ``beside``.
@@ -100,33 +125,24 @@ def overlap(new: Proposal, known: Sequence[Proposal]) -> str:
     hidden = int((new.mask & np.any([one.mask for one in known], axis=0)).sum()) / area
     if hidden >= _COVERED:
         return "covered"
-    return "apart" if hidden < _APART and held < _HELD else "beside"
+    return "apart" if hidden < _SEPARATE and held < _HELD else "beside"
 
 
 def cover(image: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """A copy of a picture with things covered by the colours around them.
+    """A copy of a picture, (H, W, 3) uint8, with masked things covered by the colours around them.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8.
-    masks
-        (h, w) bool each, over the whole picture at any resolution.
-
-    Returns
-    -------
-    (H, W, 3) uint8; equal to `image` outside the masks and a narrow rim of each.
+    Masks are (h, w) bool over the whole picture at any resolution. The copy equals `image` outside
+    the masks and a narrow rim of each.
     """
     height, width = image.shape[:2]
-    hole = np.any([_grown(mask, (width, height)) for mask in masks], axis=0)
-    shrink = min(1.0, _SMALL / max(height, width))
-    small = max(1, round(width * shrink)), max(1, round(height * shrink))
+    hole = np.any([_with_rim(mask, (width, height)) for mask in masks], axis=0)
+    small = fitted_size((width, height), _MIX_SIDE)
     kept = (~hole).astype(np.float32)
     weight = cv2.resize(kept, small, interpolation=cv2.INTER_AREA)
     around = np.where(hole[..., None], np.uint8(0), image)
     shown = cv2.resize(around, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    mixed = cv2.GaussianBlur(shown, (0, 0), _REACH)
-    total = cv2.GaussianBlur(weight, (0, 0), _REACH)[..., None]
+    mixed = cv2.GaussianBlur(shown, (0, 0), _MIX_SIGMA)
+    total = cv2.GaussianBlur(weight, (0, 0), _MIX_SIGMA)[..., None]
     # Deep inside a thing that fills the picture there is nothing to mix, and grey says least.
     colours = np.where(total > 1e-3, mixed / np.maximum(total, 1e-3), 127.0)
     filled = cv2.resize(
@@ -135,10 +151,10 @@ def cover(image: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArr
     return np.where(hole[..., None], filled, image)
 
 
-def _grown(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+def _with_rim(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask at the picture's size, grown by its rim."""
     full = cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
-    *_, width, height = cv2.boundingRect(full)
-    radius = max(2, round(_GROWN * max(width, height)))
+    x0, y0, x1, y1 = tight_box(full.view(np.bool_))
+    radius = max(2, round(_RIM * max(x1 - x0, y1 - y0)))
     # By distance: a disc of this size would take a second on a large picture.
     return cv2.distanceTransform(1 - full, cv2.DIST_L2, cv2.DIST_MASK_3) <= radius

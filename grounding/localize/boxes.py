@@ -1,70 +1,32 @@
-"""From a combined map to the boxes SAM is asked about, with every choice the paper leaves open.
+"""From a combined map to the boxes that prompt SAM, with every choice the paper leaves open.
 
 The paper thresholds the map at its mean and boxes the largest convex hull (Kang et al., CVPR 2025,
-Sec. 5 and App. B.2); it does not say whether on the grid or on the picture, nor what becomes of the
-padding. The defaults are this project's reading; the others are for measuring what each is worth.
+Sec. 5 and App. B.2); it does not say whether on the grid or on the picture, nor how padding counts.
+The defaults are this project's reading; the others exist to measure what each is worth.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..errors import GroundingError
-from .maps import cells_to_pixels, component_boxes, pseudo_mask
+from ..settings import BoxSettings
+from .maps import Box, CellBox, cells_to_pixels, component_boxes, largest_component_box, pseudo_mask
 
-Box = tuple[float, float, float, float]
-THRESHOLDS = ("grid", "picture")
-CELLS = ("picture", "all")
-COMPONENTS = ("largest", "hull", "all")
 _MOST = 4  # further components are specks
 
 
-@dataclass(frozen=True)
-class BoxSettings:
-    """How boxes are cut out of a map.
-
-    Parameters
-    ----------
-    threshold
-        Where the map is compared with its mean: on the token ``"grid"``, or on the ``"picture"``
-        after bilinear upsampling.
-    cells
-        Which cells take part: those on the ``"picture"``, or ``"all"``, its padding too.
-    component
-        ``"largest"``: the 8-connected component of most cells comes first; ``"hull"``: the one
-        whose convex hull has the largest area; ``"all"``: one box around everything.
-    undo_padding
-        False lays the padded square straight onto the picture, as the public code does; wrong, and
-        kept to measure by how much.
-    """
-
-    threshold: str = "grid"
-    cells: str = "picture"
-    component: str = "largest"
-    undo_padding: bool = True
-
-    def __post_init__(self) -> None:
-        for name, known in (("threshold", THRESHOLDS), ("cells", CELLS), ("component", COMPONENTS)):
-            if getattr(self, name) not in known:
-                raise GroundingError(
-                    f"boxes.{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
-                )
-
-    def region(self, region: Box, size_wh: tuple[int, int]) -> Box:
-        """The rectangle of the picture that the grid is taken to cover."""
-        return region if self.undo_padding else (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
+def grid_region(region: Box, size_wh: tuple[int, int], settings: BoxSettings) -> Box:
+    """The rectangle of the picture that the grid is taken to cover."""
+    return region if settings.undo_padding else (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
 
 
 def settled_map(
     combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
 ) -> NDArray[np.float32]:
-    """The map with its padding cells at the lowest value on the picture, unless all take part."""
+    """The map with padding cells set to the lowest value on the picture, unless all take part."""
     if settings.cells == "all":
         return combined
     inside = cells_on_picture(combined.shape, region, size_wh)
@@ -78,7 +40,7 @@ def map_boxes(
     size_wh: tuple[int, int],
     settings: BoxSettings | None = None,
 ) -> list[Box]:
-    """Boxes of the pseudo-mask, the paper's one first, in the picture's pixels.
+    """Boxes of the pseudo-mask, the paper's box first, in the picture's pixels.
 
     Parameters
     ----------
@@ -95,7 +57,8 @@ def map_boxes(
     """
     settings = settings or BoxSettings()
     if settings.threshold == "picture":
-        return [_floats(box) for box in _ordered(pseudo_mask(heat), settings.component)[:_MOST]]
+        pixels = _ordered(pseudo_mask(heat), settings.component)[:_MOST]
+        return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in pixels]
     mask = pseudo_mask(combined)
     if settings.cells == "picture":
         mask &= cells_on_picture(combined.shape, region, size_wh)
@@ -119,14 +82,12 @@ def cells_on_picture(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int
     return touches_y[:, None] & ((xs + half[0] > 0) & (xs - half[0] < size_wh[0]))
 
 
-def _ordered(
-    mask: NDArray[np.bool_], component: Literal["largest", "hull", "all"] | str
-) -> list[tuple[int, int, int, int]]:
+def _ordered(mask: NDArray[np.bool_], component: str) -> list[CellBox]:
     if component == "largest":
         return list(component_boxes(mask))
     if component == "all":
-        xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-        return [(int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)] if xs.size else []
+        whole = largest_component_box(mask, all_components=True)
+        return [whole] if whole else []
     labels, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
     areas = [_hull_area(labels == label) for label in range(1, count + 1)]
     slices = ndimage.find_objects(labels)
@@ -139,8 +100,3 @@ def _hull_area(mask: NDArray[np.bool_]) -> float:
     ys, xs = np.nonzero(mask)
     corners = np.concatenate([np.stack([xs + i, ys + j], 1) for i in (0, 1) for j in (0, 1)])
     return float(cv2.contourArea(cv2.convexHull(corners.astype(np.int32))))
-
-
-def _floats(box: tuple[int, int, int, int]) -> Box:
-    x0, y0, x1, y1 = box
-    return float(x0), float(y0), float(x1), float(y1)

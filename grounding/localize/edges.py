@@ -1,7 +1,7 @@
-"""Sharper mask edges from the picture's own colours: GrabCut in a thin band.
+"""Refine mask borders with GrabCut in a thin band (Rother et al., 2004).
 
-SAM's decoder draws on a grid of a quarter of its input; what it finds is right, its border a few
-pixels off. Only pixels within a few pixels of that border are decided anew (Rother et al., 2004).
+SAM's decoder draws on a grid of a quarter of its input, so its borders are a few pixels off. Only
+pixels within a few pixels of that border are decided again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GroundingError
+from ..view import fitted_size, resize_mask
 
 __all__ = ["refine_edges"]
 
@@ -34,10 +35,8 @@ def refine_edges(
         (H, W, 3) uint8 RGB.
     mask
         (H, W) bool.
-    iterations
-        Of GrabCut.
     band
-        Pixels on either side of the border that are decided anew; 3 is a 7x7 trimap. On a crop
+        Pixels on either side of the border that are decided again; 3 is a 7x7 trimap. On a crop
         larger than 512 pixels they are pixels of the shrunken crop.
     largest_only
         Drop all but the largest component first: specks are nearly always mistakes. False keeps
@@ -45,7 +44,7 @@ def refine_edges(
 
     Returns
     -------
-    (H, W) bool. The mask (or its largest component) unchanged where GrabCut has nothing to go by:
+    (H, W) bool. The mask (or its largest component) unchanged where GrabCut has no samples:
     an object thinner than the band, or one that fills the picture.
 
     Raises
@@ -68,16 +67,15 @@ def refine_edges(
     kept = _largest(mask) if largest_only else mask
     window = _window(kept)
     crop, part = image[window], kept[window]
-    shrink = min(1.0, _WORK_SIDE / max(part.shape))
-    small_wh = max(1, round(part.shape[1] * shrink)), max(1, round(part.shape[0] * shrink))
+    full_wh = part.shape[1], part.shape[0]
+    small_wh = fitted_size(full_wh, _WORK_SIDE)
     refined = kept.copy()
-    if shrink == 1:
+    if small_wh == full_wh:
         refined[window] = _grabcut(crop, part, iterations, band)[0]
         return refined
     picture = cv2.resize(crop, small_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    decided, unsure = _grabcut(picture, _resized(part, small_wh), iterations, band)
-    full_wh = part.shape[1], part.shape[0]
-    inside, near = _resized(decided, full_wh), _resized(unsure, full_wh)
+    decided, unsure = _grabcut(picture, resize_mask(part, small_wh), iterations, band)
+    inside, near = resize_mask(decided, full_wh), resize_mask(unsure, full_wh)
     refined[window] = np.where(near, inside, part)
     return refined
 
@@ -85,7 +83,7 @@ def refine_edges(
 def _grabcut(
     image: NDArray[np.uint8], mask: NDArray[np.bool_], iterations: int, band: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The mask decided anew inside its band, and the band."""
+    """The mask decided again inside its band, and the band."""
     kernel = np.ones((2 * band + 1, 2 * band + 1), np.uint8)
     sure = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1).astype(bool)
     reach = cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
@@ -122,11 +120,6 @@ def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
         margin = max(16, length // 4)
         window.append(slice(max(0, start - margin), min(limit, start + length + margin)))
     return window[0], window[1]
-
-
-def _resized(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    grey = np.ascontiguousarray(mask).view(np.uint8) * 255
-    return cv2.resize(grey, size_wh, interpolation=cv2.INTER_LINEAR) >= 128
 
 
 def _check(image: NDArray, mask: NDArray, iterations: int, band: int) -> None:

@@ -1,6 +1,6 @@
-"""From head maps to a place: combine, binarise, box, and back to the picture's own pixels.
+"""Head maps in numpy: combine, binarise, box, and resample to the picture's own pixels.
 
-Kang et al., CVPR 2025, Sec. 5 and App. B.2. Pure numpy and scipy. Two frames meet here: token cells
+Kang et al., CVPR 2025, Sec. 5 and App. B.2. There are two coordinate frames: token cells
 of a (P, Q) grid, and pixels of the image. `region` is the rectangle of the image, in its pixels,
 that the grid covers: larger than the image where a processor padded it, smaller where it cropped.
 Cell (i, j) covers x0 + j w/Q to x0 + (j+1) w/Q, and so on; pixel (y, x) has its centre at
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from .._arrays import finite_array
+from ..checks import finite_array, whole_size
 from ..errors import GroundingError
 
 Box = tuple[float, float, float, float]
@@ -154,7 +154,7 @@ def token_map_to_image(
     [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
     grid = _map(map).astype(np.float32, copy=False)
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _size(size_wh)
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
     if min(x1, width) <= max(x0, 0) or min(y1, height) <= max(y0, 0):
         raise GroundingError(
             f"region ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not meet the image of "
@@ -196,8 +196,8 @@ def cells_to_pixels(
     (0.0, 0.0, 300.0, 400.0)
     """
     cells = _box(box_cells, "box")
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _size(size_wh)
-    rows, columns = _size(grid_hw, "grid_hw", "(P, Q)")
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
+    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
     if min(cells[:2]) < 0 or cells[2] > columns or cells[3] > rows:
         raise GroundingError(
             f"the box {cells} reaches outside the grid of {rows} rows and {columns} columns; "
@@ -274,7 +274,7 @@ def points_to_pixels(
     """
     points = np.asarray(points_xy, dtype=np.float64).reshape(-1, 2)
     x0, y0, x1, y1 = _region(region_xyxy)
-    rows, columns = _size(grid_hw, "grid_hw", "(P, Q)")
+    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
     return (points + 0.5) * ((x1 - x0) / columns, (y1 - y0) / rows) + (x0, y0)
 
 
@@ -323,15 +323,3 @@ def _box(value: ArrayLike, what: str) -> Box:
 
 def _region(value: ArrayLike) -> Box:
     return _box(value, "region")
-
-
-def _size(value: tuple[int, int], name: str = "size_wh", form: str = "(W, H)") -> tuple[int, int]:
-    """Two whole numbers of at least 1."""
-    try:
-        first, second = (int(v) for v in value)
-        good = (first, second) == tuple(value) and first > 0 and second > 0
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise GroundingError(f"{name} is {value!r}; expected {form}, whole and at least 1.")
-    return first, second

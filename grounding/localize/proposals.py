@@ -1,9 +1,9 @@
-"""Masks that agree with an attention map: propose with SAM from several prompts, rank by the map.
+"""Propose masks with SAM from several prompts, and rank them by agreement with the map.
 
 The paper prompts SAM with one box, that of the pseudo-mask (Kang et al., CVPR 2025, Sec. 5);
 `mode="paper"` does that. Heads of smaller models cover only part of an object and sit low on it,
 so the default also prompts with the map's peaks, lets SAM find the extent, and keeps the mask that
-agrees best with the whole map. Ranking happens on the decoder's own grid: no proposal is ever held
+agrees best with the whole map. Ranking uses the decoder's own grid: no proposal is ever held
 at the picture's size.
 """
 
@@ -15,72 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import finite_array
+from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter
-from .maps import normalise_map, peaks
+from ..settings import ProposalSettings
+from ..view import fitted_size, tight_box
+from .maps import Box, normalise_map, peaks
 
-__all__ = ["PROMPTS", "Proposal", "ProposalSettings", "map_agreement", "propose_masks"]
-
-PROMPTS = ("box", "peak", "box+peak", "box+map", "component")
-"""The first box; each peak; the first box with a peak inside it; with the map as mask; the rest."""
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class ProposalSettings:
-    """How masks are proposed and ranked.
-
-    Parameters
-    ----------
-    mode
-        ``"map"``: all `prompts`, ranked by agreement and score; ``"paper"``: the first box alone,
-        SAM's single mask.
-    prompts
-        Which of :data:`PROMPTS` to try. Not ``"box+map"`` unless asked for: where a map covers a
-        part of the object, the mask it prompts covers that part and agrees with it too well.
-    peaks
-        How many peaks of the map serve as points.
-    agreement
-        ``"cosine"`` between mask and map, or ``"contrast"``, mean inside minus mean outside.
-    score_power
-        Masks are ranked by agreement times score to this power. At 1, maps that cover a third of
-        the object pull out parts of objects (mean IoU .66 on drawn maps, .80 at 2).
-    duplicate_iou
-        Of two masks with a larger IoU only the better ranked stays.
-    keep
-        How many proposals to return at most.
-    proxy
-        Longest side, in pixels, of the returned masks; smaller pictures keep their size.
-    """
-
-    mode: str = "map"
-    prompts: tuple[str, ...] = ("box", "peak", "box+peak", "component")
-    peaks: int = 3
-    agreement: str = "cosine"
-    score_power: float = 2.0
-    duplicate_iou: float = 0.85
-    keep: int = 6
-    proxy: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("map", "paper"):
-            raise GroundingError(f"mode is {self.mode!r}; expected 'map' or 'paper'")
-        unknown = [name for name in self.prompts if name not in PROMPTS]
-        if unknown or not self.prompts:
-            raise GroundingError(
-                f"prompts are {self.prompts!r}; expected some of {', '.join(PROMPTS)}"
-            )
-        if self.agreement not in _AGREEMENTS:
-            raise GroundingError(f"agreement is {self.agreement!r}; expected {_names()}")
-        if not 0 <= self.score_power < 100:
-            raise GroundingError(f"score_power is {self.score_power}; expected 0 or more")
-        if not 0 < self.duplicate_iou <= 1:
-            raise GroundingError(f"duplicate_iou is {self.duplicate_iou}; expected above 0, to 1")
-        for name in ("peaks", "keep", "proxy"):
-            if getattr(self, name) < 1:
-                raise GroundingError(f"{name} is {getattr(self, name)}; expected at least 1")
+Answer = tuple[str, NDArray[np.float32], float]
+"""(prompt, logits, score) of one mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +60,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
+class _GridMask:
     """A mask on the decoder's grid, cut to the picture."""
 
     grid: NDArray[np.bool_]
@@ -135,7 +78,7 @@ def propose_masks(
     boxes: ArrayLike,
     settings: ProposalSettings | None = None,
 ) -> tuple[Proposal, ...]:
-    """Masks for the place a map points at, best first.
+    """Masks of the object that a map points at, best first.
 
     Parameters
     ----------
@@ -161,25 +104,25 @@ def propose_masks(
         No map and no box to go by, or wrong shapes.
     """
     settings = settings or ProposalSettings()
-    places = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    if settings.mode == "paper":
-        if not len(places):
-            raise GroundingError("mode 'paper' prompts with a box, and none was given")
-        found = _answers(segmenter, embedding, "box", boxes=places[:1], multimask=False)
-        weigh = False
-    else:
-        if map is None:
-            raise GroundingError("mode 'map' ranks by the map, and none was given; mode='paper'?")
-        found, weigh = _ask_all(segmenter, embedding, map, places, settings), True
+    given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    paper = settings.mode == "paper"
+    if paper and not len(given):
+        raise GroundingError("mode 'paper' prompts with a box, and none was given")
+    if not paper and map is None:
+        raise GroundingError("mode 'map' ranks by the map, and none was given; mode='paper'?")
     cols, rows = embedding.frame.grid_wh
     heat = None if map is None else _map_on_grid(map, (cols, rows))
+    if paper or heat is None:
+        found = _query(segmenter, embedding, "box", boxes=given[:1], multimask=False)
+    else:
+        found = _query_all(segmenter, embedding, heat, given, settings)
     candidates = []
     for prompt, logits, score in found:
         grid = logits[:rows, :cols] > 0
         if grid.any():
             fit = np.nan if heat is None else map_agreement(grid, heat, settings.agreement)
-            value = fit * score**settings.score_power if weigh else score
-            candidates.append(_Candidate(grid, logits, score, float(fit), float(value), prompt))
+            value = score if paper else fit * score**settings.score_power
+            candidates.append(_GridMask(grid, logits, score, float(fit), float(value), prompt))
     kept = _distinct(sorted(candidates, key=lambda one: -one.value), settings)
     return tuple(_finish(segmenter, embedding, one, settings.proxy) for one in kept)
 
@@ -203,8 +146,7 @@ def map_agreement(mask: NDArray[np.bool_], map: ArrayLike, kind: str = "cosine")
         raise GroundingError(
             f"mask {mask.dtype} {mask.shape} and map {heat.shape}; expected bool of one shape"
         )
-    if kind not in _AGREEMENTS:
-        raise GroundingError(f"kind is {kind!r}; expected {_names()}")
+    check_choice("kind", kind, _AGREEMENTS)
     return _AGREEMENTS[kind](mask, heat)
 
 
@@ -222,43 +164,35 @@ def _contrast(mask: NDArray[np.bool_], heat: NDArray) -> float:
 _AGREEMENTS = {"cosine": _cosine, "contrast": _contrast}
 
 
-def _names() -> str:
-    return " or ".join(repr(name) for name in _AGREEMENTS)
-
-
-def _ask_all(
+def _query_all(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
-    map: ArrayLike,
+    heat: NDArray[np.float32],
     boxes: NDArray[np.float64],
     settings: ProposalSettings,
-) -> list[tuple[str, NDArray[np.float32], float]]:
-    """(prompt, logits, score) of every mask of every prompt."""
-    # SAM's grid is fine enough to place a peak, whatever the map's own resolution.
-    heat = _map_on_grid(map, embedding.frame.grid_wh)
-    apart = 0.1 * max(heat.shape)
-    cells = peaks(heat, settings.peaks, apart)
-    scale = np.array(embedding.size_wh) / np.array(heat.shape[::-1])
-    spots = (cells + 0.5) * scale
-    asked: list[tuple[str, dict]] = []
+) -> list[Answer]:
+    """Every mask of every prompt; peaks are placed on SAM's grid, which is fine enough."""
+    cells = peaks(heat, settings.peaks, 0.1 * max(heat.shape))
+    spots = (cells + 0.5) * (np.array(embedding.size_wh) / np.array(heat.shape[::-1]))
+    prompts: list[tuple[str, dict]] = []
     if len(boxes):
-        asked.append(("box", {"boxes": boxes[:1]}))
-        asked.append(("box+map", {"boxes": boxes[:1], "mask": embedding.frame.map_logits(heat)}))
+        prompts.append(("box", {"boxes": boxes[:1]}))
+        prompts.append(("box+map", {"boxes": boxes[:1], "mask": embedding.frame.map_logits(heat)}))
         x0, y0, x1, y1 = boxes[0]
         within = [p for p in spots if x0 <= p[0] < x1 and y0 <= p[1] < y1][:1]
         if within:
-            asked.append(("box+peak", {"boxes": boxes[:1], "points": within}))
+            prompts.append(("box+peak", {"boxes": boxes[:1], "points": within}))
     if len(boxes) > 1:
-        asked.append(("component", {"boxes": boxes[1:]}))
+        prompts.append(("component", {"boxes": boxes[1:]}))
     if len(spots):
-        asked.append(("peak", {"points": spots}))
-    chosen = [(name, prompt) for name, prompt in asked if name in settings.prompts]
-    return [one for name, p in chosen for one in _answers(segmenter, embedding, name, **p)]
+        prompts.append(("peak", {"points": spots}))
+    chosen = [(name, prompt) for name, prompt in prompts if name in settings.prompts]
+    return [one for name, p in chosen for one in _query(segmenter, embedding, name, **p)]
 
 
-def _answers(
+def _query(
     segmenter: Segmenter, embedding: ImageEmbedding, name: str, **prompt: object
-) -> list[tuple[str, NDArray[np.float32], float]]:
+) -> list[Answer]:
     logits, scores = segmenter.prompt_logits(embedding, **prompt)  # type: ignore[arg-type]
     flat = logits.reshape(-1, *logits.shape[2:])
     return [(name, one, float(score)) for one, score in zip(flat, scores.ravel(), strict=True)]
@@ -272,9 +206,9 @@ def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32
     return normalise_map(cv2.resize(heat, grid_wh, interpolation=how))
 
 
-def _distinct(ranked: list[_Candidate], settings: ProposalSettings) -> list[_Candidate]:
+def _distinct(ranked: list[_GridMask], settings: ProposalSettings) -> list[_GridMask]:
     """The best ones, without those that nearly repeat a better one."""
-    kept: list[_Candidate] = []
+    kept: list[_GridMask] = []
     for one in ranked:
         if all(_iou(one.grid, other.grid) <= settings.duplicate_iou for other in kept):
             kept.append(one)
@@ -288,23 +222,12 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def _finish(
-    segmenter: Segmenter, embedding: ImageEmbedding, one: _Candidate, proxy: int
+    segmenter: Segmenter, embedding: ImageEmbedding, one: _GridMask, proxy: int
 ) -> Proposal:
-    width, height = embedding.size_wh
-    shrink = min(1.0, proxy / max(width, height))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    size = fitted_size(embedding.size_wh, proxy)
     mask = segmenter.full_mask(embedding, one.logits, size)
-    box = _tight_box(mask, width / size[0], height / size[1])
-    if box is None:  # lost between pixels: the grid still knows the place
-        rows, cols = one.grid.shape
-        box = _tight_box(one.grid, width / cols, height / rows)
-    assert box is not None  # the grid mask is not empty
+    known = mask if mask.any() else one.grid  # a mask lost between pixels is still on the grid
+    step = np.array(embedding.size_wh) / np.array(known.shape[::-1])
+    x0, y0, x1, y1 = (np.array(tight_box(known)) * np.tile(step, 2)).tolist()
+    box = x0, y0, x1, y1
     return Proposal(mask, box, one.score, one.agreement, one.value, one.prompt, one.logits)
-
-
-def _tight_box(mask: NDArray[np.bool_], step_x: float, step_y: float) -> Box | None:
-    xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    if not xs.size:
-        return None
-    x0, x1, y0, y1 = int(xs[0]), int(xs[-1]) + 1, int(ys[0]), int(ys[-1]) + 1
-    return x0 * step_x, y0 * step_y, x1 * step_x, y1 * step_y

@@ -1,1 +1,1 @@
-"""The segmenter and its coordinates. It knows no words and no attention."""
+"""The segmenter and its coordinates. It knows no phrases and no attention maps."""

@@ -1,4 +1,4 @@
-"""Between a picture's own pixels and the square that SAM sees. Pure numpy and cv2.
+"""Convert between a picture's own pixels and the square that SAM sees. Numpy and cv2 only.
 
 SAM shrinks or enlarges a picture until its longer side fits the model's square, puts it in the
 upper left corner and pads below or to the right. Prompts go into that frame; masks come back out
@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import finite_array
+from ..checks import finite_array, whole_size
 from ..errors import GroundingError
 
 _BAND = 4_000_000
-"""Pixels of a mask that are floats at one time."""
+"""Pixels of a mask that are held as floats at one time."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SquareFrame:
     mask_side: int
 
     def __post_init__(self) -> None:
-        _checked_size(self.size_wh)
+        whole_size(self.size_wh)
 
     @property
     def input_wh(self) -> tuple[int, int]:
@@ -145,7 +145,7 @@ class SquareFrame:
         The steps are SAM's own (to the square, cut to the picture, to the picture's size); the
         last one runs in bands of rows, so that 48 megapixels never become floats at once.
         """
-        width, height = self.size_wh if size_wh is None else _checked_size(size_wh)
+        width, height = self.size_wh if size_wh is None else whole_size(size_wh)
         seen_w, seen_h = self.input_wh
         square = _bilinear(_bilinear(logits.astype(np.float32), self.side, 0), self.side, 1)
         columns = _bilinear(square[:seen_h, :seen_w], width, 1)
@@ -173,14 +173,3 @@ def _bilinear(
     high *= weight
     low += high
     return low
-
-
-def _checked_size(size_wh: tuple[int, int]) -> tuple[int, int]:
-    try:
-        width, height = (int(v) for v in size_wh)
-        good = (width, height) == tuple(size_wh) and min(width, height) > 0
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise GroundingError(f"size_wh is {size_wh!r}; expected (W, H), whole and at least 1")
-    return width, height

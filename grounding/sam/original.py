@@ -1,6 +1,6 @@
 """Original ``segment-anything`` checkpoints (``sam_vit_h_4b8939.pth``) as a ``SamModel``.
 
-The original package needs torchvision; transformers' model does not. All sizes are read off the
+The original package needs torchvision; transformers' model does not. All sizes come from the
 weights, so ViT-B, -L and -H and fine-tuned ones of other sizes load alike.
 
 Source: https://github.com/facebookresearch/segment-anything (segment_anything/modeling).
@@ -19,15 +19,27 @@ from torch import Tensor
 from ..checkpoints.files import load_pickled
 from ..errors import GroundingError
 
-__all__ = ["convert_sam", "load_sam_checkpoint", "sam_config"]
-
+_NUMBERED = {
+    "image_encoder.neck": ("vision_encoder.neck", "conv1 layer_norm1 conv2 layer_norm2"),
+    "prompt_encoder.mask_downscaling": (
+        "prompt_encoder.mask_embed",
+        "conv1 layer_norm1 - conv2 layer_norm2 - conv3",
+    ),
+    "mask_decoder.output_upscaling": (
+        "mask_decoder",
+        "upscale_conv1 upscale_layer_norm - upscale_conv2",
+    ),
+}
+"""Sequential modules: their name in transformers and the names of their numbered parts."""
 _RENAMES = (
+    *(
+        (rf"^{old.replace('.', '[.]')}[.]{number}[.]", f"{new}.{part}.")
+        for old, (new, parts) in _NUMBERED.items()
+        for number, part in enumerate(parts.split())
+        if part != "-"
+    ),
     (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
     (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
-    (r"^image_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
-    (r"^image_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
-    (r"^image_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
-    (r"^image_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
     (r"^image_encoder\.", "vision_encoder."),
     (r"\.norm([1-4])\.", r".layer_norm\1."),
     (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
@@ -36,14 +48,6 @@ _RENAMES = (
         "prompt_encoder.shared_embedding.positional_embedding",
     ),
     (r"^prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
-    (r"^prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
-    (r"^prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
-    (r"^prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
-    (r"^prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
-    (r"^prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
-    (r"^mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
-    (r"^mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
-    (r"^mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
 )
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 _HEAD = re.compile(
@@ -52,18 +56,9 @@ _HEAD = re.compile(
 
 
 def convert_sam(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename an original checkpoint's weights.
+    """Rename an original checkpoint's weights to those of transformers' ``SamModel``.
 
-    Parameters
-    ----------
-    state
-        Original name -> weight.
-
-    Returns
-    -------
-    dict
-        Names of transformers' ``SamModel``; the random matrix of the position encoding stands
-        under both of its names.
+    The random matrix of the position encoding appears under both of its names.
     """
     depth: dict[str, int] = {}
     for name in state:
@@ -83,7 +78,7 @@ def sam_config(state: Mapping[str, Tensor]) -> Any:
     Raises
     ------
     GroundingError
-        When they are not those of a SAM.
+        When they are not those of SAM.
     """
     from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig
 

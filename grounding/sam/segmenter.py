@@ -1,8 +1,7 @@
-"""A segmenter as this project needs one: embed a picture once, then ask with boxes and points.
+"""SAM as this project needs it: embed a picture once, then decode boxes, points and masks.
 
 The picture goes through SAM's image encoder once (:meth:`Segmenter.embed`); each prompt then
-costs a pass of the light mask decoder. Prompts and results speak the picture's own pixels. How
-masks are chosen with the help of an attention map is in :mod:`grounding.localize.proposals`.
+costs a pass of the light mask decoder. Prompts and results are in the picture's own pixels.
 """
 
 from __future__ import annotations
@@ -17,33 +16,25 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.loading import (
-    checked_device,
-    checked_dtype,
-    checked_path,
-    explained,
-    quiet_transformers,
-)
+from ..checkpoints.loading import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .coordinates import SquareFrame
+from .original import load_sam_checkpoint
 
-__all__ = ["ImageEmbedding", "Masks", "Segmenter", "load_segmenter"]
-
-_MODEL_TYPES = ("sam",)
 _PROMPTS_AT_ONCE = 32
 """Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
-    """A picture the segmenter has read.
+    """A picture that the segmenter has encoded.
 
     Parameters
     ----------
     frame
         How the picture lies in the model's square.
     features
-        What the image encoder made of it, (1, C, h, w).
+        The image encoder's output, (1, C, h, w).
     """
 
     frame: SquareFrame
@@ -57,7 +48,7 @@ class ImageEmbedding:
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Masks with the model's own opinion of them.
+    """Masks with the model's own scores.
 
     Parameters
     ----------
@@ -158,22 +149,11 @@ class Segmenter:
         return next(self._model.parameters()).dtype
 
     def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
-        """Read a picture, once for any number of prompts.
-
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8 RGB of any size; it is shrunk before anything else is made of it.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype.
-        """
+        """Encode a picture, (H, W, 3) uint8 RGB of any size, once for any number of prompts."""
         _check_image(image)
         frame = SquareFrame(image.shape[1::-1], self.input_side, self.mask_side)
         small = Image.fromarray(image).resize(frame.input_wh, self._processor.resample)
-        # Of a strip three pixels high it could not tell which axis holds the colours.
+        # On a strip three pixels high the processor would guess the wrong colour axis.
         inputs = self._processor(
             np.asarray(small),
             do_resize=False,
@@ -203,11 +183,11 @@ class Segmenter:
         embedding
             A picture from :meth:`embed`.
         box
-            (4,) xyxy half-open, in the picture's own pixels; clipped to the picture.
+            (4,) xyxy half-open; clipped to the picture.
         points
-            (k, 2) xy in the picture's own pixels.
+            (k, 2) xy.
         labels
-            (k,) 1 = belongs to the object, 0 = does not; all 1 if not given.
+            (k,) 1 = belongs to the object, 0 = does not; None = all 1.
         mask
             A rough mask: bool (H, W) of the picture, or float logits (m, m) from
             :attr:`Masks.logits`.
@@ -297,12 +277,11 @@ class Segmenter:
         if points is not None:
             spots, kinds = frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
-        around, spots_given = prompt.boxes, prompt.points
-        if around is not None and spots_given is not None and len(around) != len(spots_given):
-            raise GroundingError(
-                f"{len(around)} boxes and {len(spots_given)} points; expected one point for each "
-                "box"
-            )
+            if prompt.boxes is not None and len(prompt.boxes) != len(spots):
+                raise GroundingError(
+                    f"{len(prompt.boxes)} boxes and {len(spots)} points; expected one point for "
+                    "each box"
+                )
         if mask is not None:
             prompt.mask = frame.mask_prompt(mask)
         return self._decode(embedding, prompt, multimask)
@@ -379,7 +358,7 @@ def load_segmenter(
     device, dtype
         Where and in which floating type to hold the weights, e.g. ``"cuda"``, ``"float16"``.
     offline
-        Never ask the network; a repository must then be in the local cache.
+        Never use the network; a repository must then be in the local cache.
 
     Raises
     ------
@@ -392,45 +371,21 @@ def load_segmenter(
     """
     torch_dtype, target = checked_dtype(dtype), checked_device(device)
     if str(path_or_repo).endswith((".pth", ".pt")):
-        from .original import load_sam_checkpoint
-
-        with quiet_transformers(), explained(path_or_repo):
+        torch_dtype, target = checked_dtype(dtype), checked_device(device)
+        with loading(path_or_repo):
             model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
         return Segmenter(model.to(target), processor)
-    where = checked_path(path_or_repo)
-    common: dict[str, Any] = {
-        "revision": revision,
-        "local_files_only": offline or Path(where).is_dir(),
-    }
-    with quiet_transformers(), explained(path_or_repo):
-        from transformers import AutoConfig, SamModel
+    source = Checkpoint.of(
+        path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+    )
+    with loading(path_or_repo):
+        from transformers import SamModel
         from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False, **common)
-        if config.model_type not in _MODEL_TYPES:
-            raise GroundingError(
-                f"{path_or_repo} holds a {config.model_type!r} model; the segmenter reads "
-                f"{', '.join(_MODEL_TYPES)} (SAM ViT-B, -L, -H): name another folder or repository"
-            )
+        config = source.config(("sam",), "the segmenter (SAM ViT-B, -L, -H)")
         # PIL even where torchvision is installed: the two resize differently.
-        processor = SamImageProcessorPil.from_pretrained(where, **common)
-        loader: Any = SamModel
-        model, info = loader.from_pretrained(
-            where,
-            config=config,
-            dtype=torch_dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            **common,
-        )
-        model = model.to(target)
-    lost = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if lost:
-        raise GroundingError(
-            f"{path_or_repo} lacks {len(lost)} weights of its own config, first {lost[0]!r}; they "
-            "would be random: get the complete checkpoint again"
-        )
-    return Segmenter(model, processor)
+        processor = SamImageProcessorPil.from_pretrained(source.where, **source.options)
+        return Segmenter(source.weights(SamModel, config), processor)
 
 
 def _check_image(image: Any) -> None:

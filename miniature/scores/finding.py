@@ -8,7 +8,8 @@ import numpy as np
 
 from ...editor.api import Editor
 from ...grounding import Grounding, ProposalSettings, box_iou, mask_iou
-from ...grounding.pipeline import Grounder, View
+from ...grounding.pipeline import Grounder
+from ...grounding.view import View
 from ..heads import cover
 from ..phrases import Expression, absent_expressions, expressions
 from ..scenes import CROWDED, Scene, compose

@@ -11,7 +11,7 @@ import torch
 
 from ...editor.api import Editor
 from ...grounding.attention.model import LVLM
-from ...grounding.pipeline import View
+from ...grounding.view import View
 from ...inpaint import Fill, fill
 from ..scenes import Scene, compose
 from ..vocabulary import load_vocabulary

@@ -15,7 +15,8 @@ from ...grounding.errors import GroundingError
 from ..errors import MultiObjectError
 
 if TYPE_CHECKING:
-    from ...grounding.attention.model import LVLM, EncodedImage
+    from ...grounding.attention.model import LVLM
+    from ...grounding.attention.types import EncodedImage
 
 
 def caption_rows(

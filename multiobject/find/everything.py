@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...grounding import Backend
-from ...grounding.pipeline import Grounder, View
+from ...grounding.pipeline import Grounder
+from ...grounding.view import View
 from ..errors import MultiObjectError
 from ..id_map import resolve_overlaps
 from ..instances import Place, split_places, tight_box

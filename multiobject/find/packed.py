@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...grounding import Backend
-from ...grounding.pipeline import Grounder, View
+from ...grounding.pipeline import Grounder
 from ...grounding.result import Grounding
+from ...grounding.view import View
 from .segmenter_batch import BatchingSegmenter
 
 _PEAKS, _KEEP = 12, 24

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.editor.models.presets import load_preset, preset_names
-from groundbrush.grounding.families import Presence, family_class
+from groundbrush.grounding import Presence
+from groundbrush.grounding.families import family_class
 
 # The tiny models' module lies beside grounding's tests; importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parents[1] / "grounding"))

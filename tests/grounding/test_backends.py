@@ -508,11 +508,11 @@ def test_bad_phrases_are_refused(dino: GroundingDino, sam3: Sam3) -> None:
 
 def test_a_picture_read_while_another_thread_finds_is_its_own(dino: GroundingDino) -> None:
     """While a phrase is found, something else stands in the backbone's place."""
-    from groundbrush.grounding.detectors.grounding_dino import _read_before
+    from groundbrush.grounding.detectors.grounding_dino import _cached_backbone
 
     first, second = noise(40, 70), noise(50, 60)
     alone = dino._read(second)["levels"]
-    with _read_before(dino._model, dino._read(first)["levels"]):
+    with _cached_backbone(dino._model, dino._read(first)["levels"]):
         beside = dino._read(second)["levels"]
         # moved now, the backbone goes with the rest
         inside = {id(p) for p in dino._model.parameters()}

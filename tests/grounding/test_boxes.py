@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.localize.boxes import (
-    BoxSettings,
     cells_on_picture,
+    grid_region,
     map_boxes,
     settled_map,
 )
 from groundbrush.grounding.localize.maps import token_map_to_image
+from groundbrush.grounding.settings import BoxSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -25,7 +26,7 @@ TWO[5:8, 5:8] = 1
 
 def boxes(combined: np.ndarray, region=SQUARE, size=(40, 40), **choices) -> list:
     settings = BoxSettings(**choices)
-    region = settings.region(region, size)
+    region = grid_region(region, size, settings)
     settled = settled_map(combined.astype(np.float32), region, size, settings)
     heat = token_map_to_image(settled, region, size)
     return map_boxes(settled, heat, region, size, settings)

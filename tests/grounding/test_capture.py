@@ -202,7 +202,7 @@ def test_errors_inside_the_block_pass_and_clear_the_request(make_llava):
 
 def test_import_registers_nothing():
     code = (
-        "import grounding.capture as c\n"
+        "import groundbrush.grounding.attention.capture as c\n"
         "from transformers import AttentionInterface as A, AttentionMaskInterface as M\n"
         "assert c.ATTENTION_NAME not in A._global_mapping\n"
         "c.install(); c.install()\n"

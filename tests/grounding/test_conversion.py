@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from groundbrush.grounding.attention.model import load_lvlm
+from groundbrush.grounding import load_lvlm
 from groundbrush.grounding.checkpoints.files import read_weights
 from groundbrush.grounding.checkpoints.loading import load_family
 from groundbrush.grounding.checkpoints.original import is_original

@@ -7,21 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+from groundbrush.grounding import Presence
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.families import (
-    FAMILIES,
-    Family,
-    ImageTokens,
-    LlavaFamily,
-    Presence,
-    family_class,
-)
+from groundbrush.grounding.families import FAMILIES, Family, ImageTokens, family_class
 from groundbrush.grounding.families.geometry import (
     crop_region,
     pad_region,
     pad_to_square,
     squash_region,
 )
+from groundbrush.grounding.families.llava import LlavaFamily
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding import LVLM, Presence, load_lvlm
 from groundbrush.grounding.attention.capture import ATTENTION_NAME
-from groundbrush.grounding.attention.model import LVLM, load_lvlm
 from groundbrush.grounding.checkpoints.loading import load_family
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.families import FAMILIES, Presence
+from groundbrush.grounding.families import FAMILIES
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))

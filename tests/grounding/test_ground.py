@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.pipeline import _shrink
+from groundbrush.grounding.view import shrink_image
 
 
 def test_settings_from_a_preset() -> None:
@@ -32,6 +32,6 @@ def test_bad_settings_are_named(values: dict, words: str) -> None:
 
 
 def test_large_pictures_are_searched_on_a_copy() -> None:
-    proxy, scale = _shrink(np.zeros((300, 600, 3), np.uint8), 100)
+    proxy, scale = shrink_image(np.zeros((300, 600, 3), np.uint8), 100)
     assert proxy.shape == (50, 100, 3)
     assert scale == 6

@@ -8,18 +8,20 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.heads.criteria import phrase_contrast
+from groundbrush.grounding.heads.criteria import (
+    attention_sums,
+    bottom_row_focus,
+    elbow,
+    phrase_contrast,
+    spatial_entropy,
+)
 from groundbrush.grounding.heads.ranking import (
     HeadMeasurements,
     HeadRanking,
     LocalizationHeads,
-    attention_sums,
-    bottom_row_focus,
-    elbow,
     greedy_heads,
     measure_heads,
     rank_heads,
-    spatial_entropy,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -228,7 +230,7 @@ def test_entropy_labels_all_heads_in_one_call(monkeypatch):
 
 
 def test_entropy_refuses():
-    with pytest.raises(GroundingError, match="binarise is 'max'; expected 'mean'"):
+    with pytest.raises(GroundingError, match="is .max.; expected one of mean, public-code"):
         spatial_entropy(np.eye(3), binarise="max")
     with pytest.raises(GroundingError, match=r"expected a non-empty \(\.\.\., P, Q\)"):
         spatial_entropy([1.0, 2.0])

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings
-from groundbrush.grounding.localize.ambiguity import SecondLook, overlap
+from groundbrush.grounding.localize.ambiguity import overlap
 from groundbrush.grounding.localize.proposals import Proposal
-from groundbrush.grounding.localize.status import apart, judge, scores_of
+from groundbrush.grounding.localize.status import (
+    OtherMatches,
+    are_separate,
+    decide_status,
+    proposal_scores,
+)
 
 SETTINGS = GroundingSettings()
 ROWS = np.eye(8)[None].repeat(3, 0).astype(np.float32)
@@ -28,15 +33,15 @@ def said(
     others: int | None = None,
     **seen: bool,
 ) -> tuple[str, str]:
-    again = None if others is None else SecondLook(((proposal(9, 11), 0.5),) * others, **seen)
-    return judge(SETTINGS, ranked, [score] * len(ranked), presence, ROWS, again)
+    again = None if others is None else OtherMatches(((proposal(9, 11), 0.5),) * others, **seen)
+    return decide_status(SETTINGS, ranked, [score] * len(ranked), presence, ROWS, again)
 
 
 def test_apart_is_little_of_the_smaller_one() -> None:
-    assert apart(proposal(0, 10), proposal(10, 20))
-    assert apart(proposal(0, 10), proposal(9, 19))
-    assert not apart(proposal(0, 20), proposal(3, 5))  # a part is no other place
-    assert not apart(proposal(0, 10), proposal(6, 16))
+    assert are_separate(proposal(0, 10).mask, proposal(10, 20).mask)
+    assert are_separate(proposal(0, 10).mask, proposal(9, 19).mask)
+    assert not are_separate(proposal(0, 20).mask, proposal(3, 5).mask)  # a part is no other place
+    assert not are_separate(proposal(0, 10).mask, proposal(6, 16).mask)
 
 
 def test_one_place_is_found() -> None:
@@ -94,9 +99,11 @@ def test_several_places_are_told_before_a_weak_score() -> None:
 def test_the_score_by_hand() -> None:
     heat = np.zeros((20, 20), np.float32)
     heat[:, 0:5] = 1.0
-    assert scores_of([proposal(0, 5, score=0.81)], heat, None) == pytest.approx((0.9,))
+    assert proposal_scores([proposal(0, 5, score=0.81)], heat, None) == pytest.approx((0.9,))
     both = [proposal(0, 5, score=0.5), proposal(10, 15)]
-    assert scores_of(both, heat, 0.25) == pytest.approx((0.5, 0))
+    assert proposal_scores(both, heat, 0.25) == pytest.approx((0.5, 0))
     # the map at another resolution says the same
-    assert scores_of([proposal(0, 5, score=0.81)], heat[::2, ::2], None) == pytest.approx((0.9,))
-    assert scores_of([], heat, 1.0) == ()
+    assert proposal_scores([proposal(0, 5, score=0.81)], heat[::2, ::2], None) == pytest.approx(
+        (0.9,)
+    )
+    assert proposal_scores([], heat, 1.0) == ()

@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 import torch
+from groundbrush.grounding import LVLM, Presence, load_lvlm
+from groundbrush.grounding.attention.batching import Suffix, chunks, span_tokens
 from groundbrush.grounding.attention.capture import ATTENTION_NAME
-from groundbrush.grounding.attention.model import LVLM, Presence, load_lvlm
-from groundbrush.grounding.attention.suffixes import Suffix, chunks, span_tokens
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import LlavaFamily
 

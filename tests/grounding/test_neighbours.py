@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.adjacent import NeighbourSettings, find_neighbours
+from groundbrush.grounding.localize.adjacent import AdjacentSettings, find_adjacent
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.segmenter import ImageEmbedding
 
@@ -46,14 +46,14 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def found(regions: np.ndarray, mask: np.ndarray, support: np.ndarray, **settings) -> np.ndarray:
-    return find_neighbours(DrawnSegmenter(regions, **settings), embedding(), mask, support)
+    return find_adjacent(DrawnSegmenter(regions, **settings), embedding(), mask, support)
 
 
 def test_a_thing_that_touches_is_a_neighbour_and_the_ground_is_not():
     regions, mask, support = scene()
     regions[26:38, 40:60] = 2
     segmenter = DrawnSegmenter(regions)
-    made = find_neighbours(segmenter, embedding(), mask, support)
+    made = find_adjacent(segmenter, embedding(), mask, support)
     np.testing.assert_array_equal(made, (regions == 2)[None])
     assert segmenter.asked == [16, 2, 2]  # the points, then the ground and the thing, twice
 
@@ -117,9 +117,9 @@ def test_an_unsure_answer_is_none(weak):
 def test_nothing_is_asked_where_nothing_is_beside():
     regions, mask, _ = scene()
     segmenter = DrawnSegmenter(regions)
-    assert find_neighbours(segmenter, embedding(), mask, mask).shape == (0, SIDE, SIDE)
+    assert find_adjacent(segmenter, embedding(), mask, mask).shape == (0, SIDE, SIDE)
     nothing = np.zeros_like(mask)
-    assert not len(find_neighbours(segmenter, embedding(), nothing, nothing))
+    assert not len(find_adjacent(segmenter, embedding(), nothing, nothing))
     assert segmenter.asked == []
 
 
@@ -137,7 +137,7 @@ def test_a_picture_of_another_shape_and_size():
         def prompt_logits(self, embedding, *, points, **more):
             return super().prompt_logits(embedding, points=np.asarray(points) / 1.5, **more)
 
-    made = find_neighbours(Scaled(grid), embedding(96, 48), mask, support)
+    made = find_adjacent(Scaled(grid), embedding(96, 48), mask, support)
     assert made.shape == (1, 48, 96)
     assert (made[0] & other).sum() / (made[0] | other).sum() > 0.9
 
@@ -154,4 +154,4 @@ def test_bad_input_is_named():
         ({"reach": -1}, "reach is -1"),
     ):
         with pytest.raises(GroundingError, match=words):
-            NeighbourSettings(**bad)
+            AdjacentSettings(**bad)

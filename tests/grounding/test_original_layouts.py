@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from groundbrush.grounding.attention.model import load_lvlm
+from groundbrush.grounding import Presence, load_lvlm
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.families import Presence
 from safetensors.torch import load_file, save_file
 
 # The helpers lie beside; pytest's importlib mode would not find them.

@@ -9,11 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from groundbrush import Editor
-from groundbrush.grounding import Grounder, GroundingSettings
+from groundbrush.grounding import Grounder, GroundingSettings, pipeline
+from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.localize import ambiguity
 from groundbrush.grounding.localize.ambiguity import cover, names_only
+from groundbrush.grounding.localize.locate import Located
 from groundbrush.grounding.localize.proposals import Proposal
 from groundbrush.grounding.metrics import mask_iou
-from groundbrush.grounding.pipeline import View, _Weighed
+from groundbrush.grounding.view import View
 from groundbrush.miniature.scenes import SceneSettings, compose
 from groundbrush.multiobject.instances import enlarged
 from hypothesis import given, settings
@@ -125,48 +128,55 @@ class Squares(Grounder):
 
     def __init__(self, **changes) -> None:
         self.encoded: list[np.ndarray] = []
-        self.lvlm = SimpleNamespace(heads=((0, 0),), encode=self._encode)
-        self.settings = GroundingSettings(**{"looks": 3, **changes})
+        self.lvlm = SimpleNamespace(
+            heads=((0, 0),),
+            encode=self._encode,
+            read=lambda encoded, phrases, heads: self._read(encoded.image),
+        )
+        self.segmenter = SimpleNamespace(full_mask=lambda embedding, logits: logits > 0)
+        self.settings = GroundingSettings(**{"looks": 3, "refine": False, **changes})
         self.place_of = dict(enumerate(SQUARES))
 
     def _encode(self, image):
         self.encoded.append(image)
         return SimpleNamespace(image=image)
 
-    def read(self, view, phrases, heads):
-        left = [
-            k
-            for k, (x0, x1) in enumerate(SQUARES)
-            if view.encoded.image[20:35, x0:x1, 0].mean() > 220
-        ]
+    def _read(self, image) -> list[Reading]:
+        left = [k for k, (x0, x1) in enumerate(SQUARES) if image[20:35, x0:x1, 0].mean() > 220]
         rows = np.full((1, 2, 2), left[0] if left else -1, np.float32)
-        return [SimpleNamespace(rows=rows, presence=0.99 if left else 0.01) for _ in phrases]
+        return [Reading(rows, 0.99 if left else 0.01)]
 
-    def _weigh(self, view, rows, presence):
-        ranked: tuple[Proposal, ...] = ()
+    def locate(self, reading: Reading) -> Located:
+        rows, ranked = reading.rows, ()
         if rows.max() >= 0:
             x0, x1 = self.place_of[int(rows.max())]
             mask = np.zeros((SIDE, SIDE), bool)
             mask[20:35, x0:x1] = True
-            ranked = (
-                Proposal(
-                    mask, (x0, 20.0, x1, 35.0), 0.9, 0.8, 0.7, "peak", np.zeros((4, 4), np.float32)
-                ),
-            )
-        scores = tuple(0.9 - 0.1 * k for k in range(len(ranked)))
-        return _Weighed(rows, presence, rows[0], (0, 0, SIDE, SIDE), ranked, scores)
-
-    def _full_mask(self, view, proposal):
-        return proposal.mask
+            logits = mask.astype(np.float32)
+            box = (x0, 20.0, x1, 35.0)
+            ranked = (Proposal(mask, box, 0.9, 0.8, 0.7, "peak", logits),)
+        region = (0, 0, SIDE, SIDE)
+        return Located(rows, reading.presence, rows[0], region, ranked, (0.9,) * len(ranked))
 
     def look_at(self, count: int) -> View:
         image = np.full((SIDE, SIDE, 3), 120, np.uint8)
         for x0, x1 in SQUARES[:count]:
             image[20:35, x0:x1] = (250, 10, 10)
+        self.segmenter.finder = self
         return View(image, image, 1.0, SimpleNamespace(image=image), None, {})  # type: ignore
 
 
+@pytest.fixture
+def drawn_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake's masks instead of a segmenter's."""
+    for module in (ambiguity, pipeline):
+        monkeypatch.setattr(
+            module, "locate", lambda segmenter, view, reading, _: segmenter.finder.locate(reading)
+        )
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.usefixtures("drawn_masks")
 def test_every_square_is_told(count) -> None:
     finder = Squares()
     found = finder.ground(finder.look_at(count), "the square")
@@ -181,15 +191,16 @@ def test_every_square_is_told(count) -> None:
 class Joined(Squares):
     """As long as nothing is covered, its mask is the first square and half of the second."""
 
-    def read(self, view, phrases, heads):
-        red = view.encoded.image[20:35, :, 0] > 220
+    def _read(self, image) -> list[Reading]:
+        red = image[20:35, :, 0] > 220
         left = [k for k, (x0, x1) in enumerate(SQUARES) if red[:, x0:x1].mean() > 0.3]
         self.place_of[9] = (5, 32)
-        untouched = (view.encoded.image == view.image).all()
-        rows = np.full((1, 2, 2), 9 if untouched else left[0] if left else -1, np.float32)
-        return [SimpleNamespace(rows=rows, presence=0.99 if left else 0.01) for _ in phrases]
+        rows = np.full((1, 2, 2), left[0] if left else -1, np.float32)
+        rows = np.full_like(rows, 9) if not self.encoded else rows
+        return [Reading(rows, 0.99 if left else 0.01)]
 
 
+@pytest.mark.usefixtures("drawn_masks")
 def test_a_mask_over_two_is_told() -> None:
     finder = Joined()
     found = finder.ground(finder.look_at(3), "the square")
@@ -199,14 +210,15 @@ def test_a_mask_over_two_is_told() -> None:
     assert finder.ground(finder.look_at(2), "the square").status == "uncertain"
 
 
+@pytest.mark.usefixtures("drawn_masks")
 def test_a_mask_that_is_only_a_part_is_uncertain() -> None:
     finder = Joined()
     view = finder.look_at(1)
     finder.place_of[9], finder.place_of[0] = (5, 12), (5, 22)  # later the whole
-    finder.read = lambda view, *_: [
-        SimpleNamespace(  # type: ignore[method-assign]
-            rows=np.full((1, 2, 2), 9 if not finder.encoded else 0, np.float32),
-            presence=0.99 if len(finder.encoded) < 2 else 0.01,
+    finder._read = lambda image: [  # type: ignore[method-assign]
+        Reading(
+            np.full((1, 2, 2), 9 if not finder.encoded else 0, np.float32),
+            0.99 if len(finder.encoded) < 2 else 0.01,
         )
     ]
     found = finder.ground(view, "the square")
@@ -214,6 +226,7 @@ def test_a_mask_that_is_only_a_part_is_uncertain() -> None:
     assert "still seen beside its mask" in found.reason
 
 
+@pytest.mark.usefixtures("drawn_masks")
 def test_looks_are_bounded() -> None:
     finder = Squares(looks=1)
     found = finder.ground(finder.look_at(3), "the square")
@@ -224,12 +237,14 @@ def test_looks_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("phrase", "changes"), [("the left square", {}), ("the square", {"looks": 0})]
 )
+@pytest.mark.usefixtures("drawn_masks")
 def test_no_second_look(phrase, changes) -> None:
     finder = Squares(**changes)
     assert finder.ground(finder.look_at(3), phrase).status == "found"
     assert finder.encoded == []
 
 
+@pytest.mark.usefixtures("drawn_masks")
 def test_what_is_absent_is_not_looked_for_again() -> None:
     finder = Squares()
     found = finder.ground(finder.look_at(0), "the square")
@@ -237,6 +252,7 @@ def test_what_is_absent_is_not_looked_for_again() -> None:
     assert finder.encoded == []
 
 
+@pytest.mark.usefixtures("drawn_masks")
 def test_an_answer_without_another_place_is_none() -> None:
     finder = Squares()
     finder.place_of = dict.fromkeys(range(3), SQUARES[0])  # the heads look at the cover

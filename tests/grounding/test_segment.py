@@ -11,9 +11,10 @@ import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.localize.edges import refine_edges
-from groundbrush.grounding.localize.proposals import ProposalSettings, map_agreement, propose_masks
+from groundbrush.grounding.localize.proposals import map_agreement, propose_masks
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.segmenter import Masks, Segmenter, load_segmenter
+from groundbrush.grounding.settings import ProposalSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -475,10 +476,10 @@ def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"mode": "best"}, "'map' or 'paper'"),
+        ({"mode": "best"}, "mode is 'best'; expected one of map, paper"),
         ({"prompts": ("circle",)}, "box\\+peak"),
         ({"prompts": ()}, "expected some of"),
-        ({"agreement": "dot"}, "'cosine' or 'contrast'"),
+        ({"agreement": "dot"}, "is 'dot'; expected one of cosine, contrast"),
         ({"duplicate_iou": 0.0}, "duplicate_iou"),
         ({"keep": 0}, "keep"),
         ({"score_power": -1.0}, "score_power"),
@@ -494,7 +495,7 @@ def test_proposals_need_something_to_go_by():
         propose_masks(DiscSegmenter(), Embedded(), None, [(1, 1, 9, 9)])
     with pytest.raises(GroundingError, match="with a box"):
         propose_masks(DiscSegmenter(), Embedded(), None, [], ProposalSettings(mode="paper"))
-    with pytest.raises(GroundingError, match="'cosine' or 'contrast'"):
+    with pytest.raises(GroundingError, match="is 'dot'; expected one of cosine, contrast"):
         map_agreement(np.zeros((2, 2), bool), np.zeros((2, 2)), "dot")
     with pytest.raises(GroundingError, match="one shape"):
         map_agreement(np.zeros((2, 2), bool), np.zeros((3, 2)))

@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from groundbrush.grounding.attention.normalize import definite, read_negation, read_phrases, without
+from groundbrush.grounding import GroundingSettings
+from groundbrush.grounding.attention.normalize import definite, read_negation
 from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.localize.exclude import read_phrases, subtract_maps
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.pipeline import Grounder
 
@@ -79,7 +81,7 @@ def test_the_excluded_cells_are_taken_out_head_by_head():
     rows[:, 1, 1] = rows[:, 4, 4] = 1.0  # both apples
     excluded = np.zeros((2, 6, 6), np.float32)
     excluded[0, 1, 1] = excluded[1, 4, 4] = 1.0
-    left = without(rows, excluded)
+    left = subtract_maps(rows, excluded)
     assert left[0, 1, 1] == 0 and left[0, 4, 4] == 1
     assert left[1, 4, 4] == 0 and left[1, 1, 1] == 1
     assert rows[0, 1, 1] == 1, "the rows given are not changed"
@@ -88,7 +90,7 @@ def test_the_excluded_cells_are_taken_out_head_by_head():
 def test_a_head_with_nothing_left_keeps_its_map():
     rows = np.zeros((1, 5, 5), np.float32)
     rows[0, 2, 2] = 1.0
-    np.testing.assert_array_equal(without(rows, rows), rows)
+    np.testing.assert_array_equal(subtract_maps(rows, rows), rows)
 
 
 class _Answers:
@@ -120,13 +122,13 @@ def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
             "the green apple": Reading(green, presence),
         }
     )
-    found = read_phrases(lvlm, None, ["the cup", "the non-green apple"], None, 0.5)
+    found = read_phrases(lvlm, None, ["the cup", "the non-green apple"], None, GroundingSettings())
     assert lvlm.asked == [["the cup", "the apple that is not green", "the green apple"]]
     assert found[0].rows[0, 1, 1] == 1.0
     assert found[1].rows[0, 1, 1] == kept
 
 
-def test_the_miniature_finds_more_with_it_than_without():
+def test_the_miniature_finds_more_with_it_than_subtract_maps():
     from groundbrush import Editor
     from groundbrush.miniature.calibration import balanced_expressions
 

@@ -166,6 +166,7 @@ def test_run_lengths_are_pycocotools_own(mask) -> None:
     ours = encode_rle(mask)
     assert ours["counts"] == theirs["counts"].decode()
     assert (tools.decode({**ours, "counts": ours["counts"].encode()}) == mask).all()
+    assert (decode_rle(theirs) == mask).all()
     assert tools.area(theirs) == mask.sum()
 
 
@@ -180,10 +181,24 @@ def test_long_runs_match_pycocotools() -> None:
     )
 
 
-@pytest.mark.parametrize("counts", [[1, 2], "!!", [5, -1, 0]])
-def test_runs_that_do_not_fill_the_size_are_refused(counts) -> None:
-    with pytest.raises(MultiObjectError):
-        decode_rle({"size": [2, 2], "counts": counts})
+@pytest.mark.parametrize(
+    "rle",
+    [
+        {"size": [2, 2], "counts": [1, 2]},
+        {"size": [2, 2], "counts": [5, -1]},
+        {"size": [2, 2], "counts": "~~"},
+        {"size": [2, 2], "counts": "!!"},
+        {"size": [2, 2], "counts": "12"},
+        {"size": [2, 2], "counts": "PPPPPPPPPPPPPP"},
+        {"size": [2], "counts": [4]},
+        {"size": [2, 2]},
+        {"size": [10**6, 10**6], "counts": [10**12]},
+        {"size": [-2, -2], "counts": [4]},
+    ],
+)
+def test_damaged_run_lengths_are_refused(rle) -> None:
+    with pytest.raises(MultiObjectError, match="run lengths"):
+        decode_rle(rle)
 
 
 def test_instances_load_in_pycocotools(found, tmp_path) -> None:

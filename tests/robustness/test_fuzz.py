@@ -446,9 +446,16 @@ def test_changed_shapes(data: st.DataObject) -> None:
     | st.text("0123456789PQRSTUVWXYZ`abcdefgho", max_size=300),
 )
 def test_any_run_lengths(size: list, counts: Any) -> None:
-    from groundbrush.editor.evaluation.true_masks import decode_rle
+    from groundbrush.editor.errors import translate
+    from groundbrush.multiobject import MultiObjectError
+    from groundbrush.multiobject.export.rle import decode_rle
 
-    ours(lambda: decode_rle({"size": size, "counts": counts}))
+    def read(rle: dict[str, Any]) -> Any:
+        with translate(MultiObjectError):
+            return decode_rle(rle)
+
+    ours(lambda: read({"size": size, "counts": counts}))
+    assert ours(lambda: read({"size": [2, 2], "counts": "121"})).tolist() == [[0, 1], [1, 0]]
 
 
 @fuzz(60)

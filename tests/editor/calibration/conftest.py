@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from groundbrush.editor.evaluation.true_masks import encode_rle
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import ImageTokens
+from groundbrush.multiobject.export.rle import encode_rle
 from PIL import Image
 
 LAYERS, HEADS, CELLS, SIDE = 6, 5, 8, 64

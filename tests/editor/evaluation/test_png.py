@@ -15,14 +15,14 @@ from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.narrative_items import read_told
 from groundbrush.editor.evaluation.narrative_measure import ARMS, measure_told
 from groundbrush.editor.evaluation.narratives import PngJob, average_recall, recall_table, run_png
-from groundbrush.editor.evaluation.true_masks import decode_rle
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.model import Reading
+from groundbrush.grounding.attention.types import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.multiobject.export.coco import id_to_rgb
+from groundbrush.multiobject.export.rle import decode_rle
 from groundbrush.multiobject.narratives import png_groups, score_png
 from PIL import Image
 

@@ -16,7 +16,7 @@ from groundbrush.editor.evaluation.readers import benchmark, read_items
 from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
 from groundbrush.editor.evaluation.sheet import failure_sheet, failures
 from groundbrush.editor.evaluation.summary import groups, scores
-from groundbrush.editor.evaluation.true_masks import decode_rle
+from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
 
 # In cells of 8 pixels: right to the pixel; half of the truth; elsewhere; a third too wide.

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..attention.normalize import whole_text
 from ..errors import GroundingError
-from ..families.base import QUERY_MODES, Prompt
-from .normalize import whole_text
-
-__all__ = ["PromptBuilder"]
+from .tokens import QUERY_MODES, Prompt
 
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"

@@ -1,8 +1,8 @@
-"""Several short continuations of one cached prefix in a single row.
+"""Several phrases after one cached picture, packed into a single row of tokens.
 
-Each continuation sees the prefix and itself, never its neighbours, and counts its positions as
-though it stood alone. The prefix's keys and values are shared, not copied per continuation, as a
-batch would need.
+Each phrase's suffix attends to the prefix and to itself, never to the other suffixes, and its
+positions count from the prefix. The prefix's keys and values are shared, not copied per phrase, as
+a batch would need.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from transformers import DynamicCache
 from ..errors import GroundingError
 from .types import EncodedImage
 
-__all__ = ["Suffix", "chunks", "fork", "packed_inputs", "span_tokens", "suffix_inputs"]
-
 
 @dataclass
 class Suffix:
-    """The tokens of one prompt after the prefix, and what is wanted of them.
+    """The tokens of one prompt after the prefix, and what to read from them.
 
     Parameters
     ----------
     ids
         Token ids, at least one.
     query
-        Position in `ids` whose attention row is wanted, or None.
+        Position in `ids` of the token with the wanted attention row, or None.
     answer
         Whether the next-token logits after the last one are wanted.
     """
@@ -57,10 +55,10 @@ def chunks(suffixes: Sequence[Suffix], limit: int) -> Iterator[list[Suffix]]:
 def suffix_inputs(
     encoded: EncodedImage, suffixes: Sequence[Suffix], device: torch.device
 ) -> dict[str, Any]:
-    """Forward arguments of some suffixes over a picture: packed, or one whole prompt."""
+    """Forward arguments for suffixes after a picture: packed, or one whole prompt."""
     if encoded.features is None:
         return packed_inputs(encoded.cache, encoded.next_position, suffixes, device)
-    (suffix,) = suffixes  # a family that reads all of it with every phrase packs nothing
+    (suffix,) = suffixes  # a family that reads the whole prompt with every phrase packs nothing
     ids = torch.tensor([suffix.ids], device=device)
     return {
         "input_ids": ids,
@@ -86,27 +84,18 @@ def fork(cache: DynamicCache) -> DynamicCache:
 def packed_inputs(
     cache: DynamicCache, position: int, suffixes: Sequence[Suffix], device: torch.device
 ) -> dict[str, Any]:
-    """Forward arguments for suffixes laid end to end over a fork of `cache`.
+    """Forward arguments for suffixes laid end to end over a fork of `cache` (batch of one).
 
-    Parameters
-    ----------
-    cache
-        Keys and values of the prefix, batch of one.
-    position
-        Rotary position of the first token after it: its length in tokens, but for families that
-        count pictures otherwise.
-    suffixes
-        At least one. A single one needs no mask of its own.
-    device
-        Where the model is.
+    `position` is the rotary position of the first token after the prefix: its length in tokens,
+    except for families that count pictures otherwise. A single suffix needs no mask of its own.
     """
     inputs: dict[str, Any] = {
         "input_ids": torch.tensor([[i for s in suffixes for i in s.ids]], device=device),
         "past_key_values": fork(cache),
         "use_cache": True,
     }
-    place = torch.cat([torch.arange(len(s.ids), device=device) for s in suffixes])
-    inputs["position_ids"] = (position + place)[None]
+    offset = torch.cat([torch.arange(len(s.ids), device=device) for s in suffixes])
+    inputs["position_ids"] = (position + offset)[None]
     if len(suffixes) == 1:
         return inputs
     lengths = torch.tensor([len(s.ids) for s in suffixes], device=device)
@@ -120,14 +109,14 @@ def packed_inputs(
 def span_tokens(
     text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
 ) -> list[list[int]]:
-    """Which of a text's tokens stand for some of the characters of each span.
+    """Which of a text's tokens cover some of the characters of each span.
 
     Parameters
     ----------
     text
-        As given, blanks and all.
+        As given, white space included.
     offsets
-        Half-open offsets of its tokens, as `Prompt.offsets` has them: once its blanks are single.
+        Half-open offsets of its tokens in the text with single spaces (`Prompt.offsets`).
     spans
         Half-open offsets in `text`.
 
