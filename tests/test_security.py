@@ -36,8 +36,6 @@ PACKAGES = ("app", "editor", "grounding", "inpaint", "miniature", "multiobject")
 ALLOWED = {
     # it knows no class: tests/editor/evaluation/test_pickles.py
     "editor/evaluation/plain_pickle.py": {"import pickle"},
-    # between our own processes, over Ray, which pickles all that it carries
-    "editor/workers/ray_pool.py": {"import pickle", "pickle.loads"},
 }
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BANNED_CALLS = {

@@ -194,10 +194,7 @@ def _bad_phrases(editor: Editor, row: BatchRow) -> list[str]:
 
 
 def _picture_problems(
-    manifest: Manifest,
-    rows: Sequence[BatchRow],
-    suffix: str,
-    on_progress: OnBatchProgress | None,
+    manifest: Manifest, rows: Sequence[BatchRow], suffix: str, on_progress: OnBatchProgress | None
 ) -> Iterator[Problem]:
     """What is wrong with pictures, each read once, and with boxes and masks in them."""
     by_picture: dict[str, list[BatchRow]] = {}

@@ -16,7 +16,7 @@ from .columns import OPTIONS
 from .errors import ManifestError, Problem
 from .folders import PICTURES, folder_names, list_pictures, passed_over
 from .lines import Lines, read_csv, read_jsonl
-from .rows import Named, BatchRow, named_in, read_row
+from .rows import BatchRow, Named, named_in, read_row
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000

@@ -53,7 +53,8 @@ class BatchProgress:
         rate = f"{minutely:.1f} a minute" if minutely < 120 else f"{self.rate:.1f} a second"
         others = [f"{n} {status}" for status, n in sorted(self.counts.items()) if status != "done"]
         more = f"; {', '.join(others)}" if others else ""
-        return f"{self.stage} {self.done} of {self.total}, {rate}, {_duration(self.left)} left{more}"
+        left = _duration(self.left)
+        return f"{self.stage} {self.done} of {self.total}, {rate}, {left} left{more}"
 
 
 OnBatchProgress = Callable[[BatchProgress], None]

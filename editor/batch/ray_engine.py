@@ -78,8 +78,10 @@ class RayEngine:
         try:
             with contextlib.closing(self._pool.map(make, units)) as answers:
                 for answer in answers:
-                    gave_up = answer.gave_up
-                    yield self._given_up(stage, answer.unit.value, gave_up) if gave_up else answer.value
+                    if answer.gave_up is None:
+                        yield answer.value
+                    else:
+                        yield self._given_up(stage, answer.unit.value, answer.gave_up)
         except GroundbrushError as error:
             raise BatchStopped(str(error)) from error
         finally:

@@ -55,9 +55,9 @@ class FoundFacts(BaseModel):
 class RowResult(BaseModel):
     """What a row came to.
 
-    ``found``, ``score``, ``box`` and ``candidates`` are those of the grounding, ``recipe`` is a list
-    for ``apply``, ``segments`` are for ``ground-all`` and ``steps`` for ``apply``; ``files`` are
-    relative to the output folder, by kind; ``seconds`` by stage.
+    ``found``, ``score``, ``box`` and ``candidates`` are the grounding's; ``recipe`` is a list for
+    ``apply``; ``segments`` are for ``ground-all`` and ``steps`` for ``apply``; ``files`` are
+    relative to the output folder, by kind; ``seconds`` are by stage.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -201,7 +201,7 @@ def gated_status(row: BatchRow, default: str, found: str) -> Status | None:
     Parameters
     ----------
     row
-        Its own gate precedes the default; a candidate chosen in the row opens it, since a person has
+        Its own gate precedes the default; a candidate chosen in the row opens it: a person has
         decided.
     default
         ``skip``, ``hold`` or ``paint``.

@@ -223,8 +223,9 @@ def run_batch(
 def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = None) -> DryRun:
     """Check everything that can be checked without a model, and say what a run would do.
 
-    More than `run_batch` checks before it begins: pictures are read whole, and words to find, boxes,
-    masks and formats are checked, each of which would fail its row alone. Nothing is written.
+    More than `run_batch` checks before it begins: pictures are read whole, and words to find,
+    boxes, masks and formats are checked, each of which would fail its row alone. Nothing is
+    written.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_editor import picture_file
-from groundbrush.editor.batch import ManifestError, BatchRow, read_folder, read_manifest
+from groundbrush.editor.batch import BatchRow, ManifestError, read_folder, read_manifest
 from groundbrush.editor.batch.columns import COLUMNS
 from groundbrush.editor.batch.manifest import inside
 from groundbrush.editor.batch.rows import read_row, row_name

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, results
 from groundbrush.editor.batch import BatchJob, BatchRow, read_manifest, run_batch
-from groundbrush.editor.batch.results import STATUSES, RowResult
 from groundbrush.editor.batch.progress import BatchProgress, ProgressPrinter
+from groundbrush.editor.batch.results import STATUSES, RowResult
 from groundbrush.editor.batch.review import article
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,7 +134,7 @@ def test_results_know_only_their_own_names() -> None:
         RowResult.of(row, "done", colour=1)
     with pytest.raises(ValueError, match="finished"):
         RowResult.of(row, "finished")
-    assert {RowResult.of(row, status)["status"] for status in STATUSES} == set(STATUSES)
+    assert {RowResult.of(row, status).status for status in STATUSES} == set(STATUSES)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,10 @@ def test_results_know_only_their_own_names() -> None:
             "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed",
         ),
         (BatchProgress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
-        (BatchProgress("painting", 1, 1001, 9.0), "painting 1 of 1001, 6.7 a minute, 2 h 30 min left"),
+        (
+            BatchProgress("painting", 1, 1001, 9.0),
+            "painting 1 of 1001, 6.7 a minute, 2 h 30 min left",
+        ),
         (BatchProgress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
     ],
 )

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from fake_editor import FakeEditor, FakeModels, mixed_manifest, outputs, picture_file, results
 from groundbrush.editor.batch import (
+    BatchJob,
     BatchReport,
     BatchStopped,
-    BatchJob,
     ManifestError,
     read_manifest,
     run_batch,

@@ -268,8 +268,7 @@ def test_where_the_tokenizer_is_not_at_hand_the_rest_is_checked_and_that_is_told
     elsewhere = dataclasses.replace(preset, lvlm={**preset.lvlm, "path": str(folder / "no model")})
     editor = Editor.load(elsewhere, device="cpu", offline=True)
     manifest = job_of(folder, EDIT, {**BOX, "box": [90, 90, 99, 99]}).manifest
-    seen = inspect_rows(editor, manifest, manifest.rows)
-    assert [problem.row for problem in seen.problems] == [2]
-    (note,) = seen.notes
+    problems, (note,) = inspect_rows(editor, manifest, manifest.rows)
+    assert [problem.row for problem in problems] == [2]
     assert note.startswith("the words to find were not checked:")
     assert "no model" in note
