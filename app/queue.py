@@ -1,13 +1,12 @@
-"""Many people, one model: a worker thread, a fair line, and the wish to stop.
+"""One worker thread for many clients, in turns, with progress and cancelling.
 
-It knows nothing of browsers: whoever asks for work gives it a name to be told apart by, and may say
-whether he is still there.
+It knows neither browsers nor HTTP: an owner is a string that tells clients apart.
 
->>> jobs = Jobs()
->>> job = jobs.submit("ann", lambda callbacks: 6 * 7)
+>>> queue = JobQueue()
+>>> job = queue.submit("ann", lambda callbacks: 6 * 7)
 >>> job.wait(10), job.state, job.value()
 (True, 'done', 42)
->>> jobs.close()
+>>> queue.close()
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -23,118 +23,113 @@ import numpy as np
 from ..editor.editing.pipeline import Callbacks
 from ..editor.errors import GroundbrushError, one_line
 
-ENDS = ("done", "failed", "cancelled")
-STATES = ("waiting", "running", *ENDS)
+END_STATES = ("done", "failed", "cancelled")
+STATES = ("waiting", "running", *END_STATES)
 MAX_WAITING = 32
-MAX_EACH = 4
-PATIENCE = 10.0
-"""Seconds for which someone may be gone before his work is stopped: a page may be reloading."""
+MAX_PER_OWNER = 4
+OWNER_TIMEOUT = 10.0
+"""Seconds an owner may be gone before its jobs are stopped: a page may be reloading."""
 
 Work = Callable[[Callbacks], Any]
-Alive = Callable[[], bool]
+IsAlive = Callable[[], bool]
 
 
 class JobCancelled(GroundbrushError):
-    """The work was stopped on request; nothing was changed."""
+    """The job was stopped on request; nothing was changed."""
 
 
 class Job:
-    """One piece of work and how far it is. Made by `Jobs.submit`; read from any thread.
+    """Queued work and its progress. Made by `JobQueue.submit`; read from any thread.
 
     Attributes
     ----------
-    owner
-        Who asked for it.
     state
         One of `STATES`.
     step, total
         Denoising steps done and to do; 0, 0 before the first.
     painting
-        Which painting that is, from 1: variants, retries and a plan's steps are one each.
+        Number of the present painting, from 1: each variant, retry and plan step is one.
     preview
-        ``(H, W, 3)`` uint8 of the picture as it would be now, or None.
+        ``(H, W, 3)`` uint8, the picture so far, or None.
     """
 
     def __init__(
-        self, owner: str, work: Work, alive: Alive | None, clock: Callable[[], float]
+        self, owner: str, work: Work, is_alive: IsAlive | None, clock: Callable[[], float]
     ) -> None:
         self.owner, self.state = owner, "waiting"
         self.step = self.total = self.painting = 0
         self.preview: np.ndarray | None = None
-        self._work, self._alive, self._clock = work, alive, clock
-        self._seen: float = clock()
-        self._stop, self._over = threading.Event(), threading.Event()
+        self._work: Work | None = work
+        self._is_alive, self._clock, self._last_alive = is_alive, clock, clock()
+        self._stop, self._end = threading.Event(), threading.Event()
         self._result: Any = None
-        self._error: BaseException | None = None
+        self._error: GroundbrushError | None = None
 
     @property
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
-        return self.state in ENDS  # not the event, which is set a moment later
+        return self.state in END_STATES  # not the event, which is set a moment later
 
     @property
     def stopping(self) -> bool:
-        """Whether it is to stop and has not yet."""
+        """Whether it was cancelled and still runs."""
         return self._stop.is_set() and not self.over
 
     def cancel(self) -> None:
-        """Stop it: at once where it waits, after the present step where it runs."""
+        """Stop it: at once while it waits, after the present step while it runs."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is over, at most so long; tells whether it is."""
-        return self._over.wait(seconds)
+        """Wait until it is over, at most so long; returns whether it is."""
+        return self._end.wait(seconds)
 
     def value(self) -> Any:
-        """What the work gave.
+        """What the work returned.
 
         Raises
         ------
         GroundbrushError
-            What the work raised, in one line; `JobCancelled` where it was stopped, and also where
-            it is not over yet.
+            The error of the work, in one line; `JobCancelled` if it was stopped; also while it is
+            not over.
         """
         if not self.over:
             raise GroundbrushError(f"the work is {self.state}; wait() for it first")
         if self.state == "cancelled":
             raise JobCancelled("stopped on request; the picture is unchanged")
-        if isinstance(self._error, GroundbrushError):
-            raise self._error
         if self._error is not None:
-            raise GroundbrushError(
-                f"the work failed: {type(self._error).__name__}: {one_line(self._error)}"
-            ) from self._error
+            raise self._error.with_traceback(None)
         return self._result
 
     def stopped(self) -> bool:
-        """Whether it is to stop: on request, or because nobody waits for it any more."""
-        if self._alive is not None:
+        """Whether it has to stop: cancelled, or its owner is gone."""
+        if self._is_alive is not None:
             now = self._clock()
-            if self._alive():
-                self._seen = now
-            elif now - self._seen > PATIENCE:
+            if self._is_alive():
+                self._last_alive = now
+            elif now - self._last_alive > OWNER_TIMEOUT:
                 self._stop.set()
         return self._stop.is_set()
 
     def run(self) -> None:
-        """Do the work in the calling thread; `Jobs` calls it."""
+        """Do the work in the calling thread; `JobQueue` calls it."""
         if self.stopped():
             self.finish("cancelled")
             return
         self.state = "running"
+        assert self._work is not None
         try:
             self._result = self._work(Callbacks(self._on_step, self.stopped, self._on_preview))
         except BaseException as error:  # noqa: BLE001 - the worker must outlive every failure
-            self._error = error
+            self._error = _without_frames(error)
             self.finish("cancelled" if self._stop.is_set() else "failed")
         else:
             self.finish("done")
 
     def finish(self, state: str) -> None:
-        """Set the last state and let those go who wait."""
-        self.preview = None
-        self.state = state  # what value() gives is there by now: others look at any time
-        self._over.set()
+        """Set the last state and release everything but the result."""
+        self.preview = self._work = None
+        self.state = state  # set after the result, since other threads read it at any time
+        self._end.set()
 
     def _on_step(self, step: int, total: int) -> None:
         self.painting += step <= self.step or not self.painting
@@ -144,62 +139,68 @@ class Job:
         self.preview = image
 
 
-class Jobs:
-    """A line of work for one worker thread, in turns by owner.
+def _without_frames(error: BaseException) -> GroundbrushError:
+    """The error as ours, without its traceback, which would keep every picture in its frames."""
+    if not isinstance(error, GroundbrushError):
+        return GroundbrushError(f"the work failed: {type(error).__name__}: {one_line(error)}")
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
-    Whoever asks for many things is served one of them, then everyone else one of theirs.
+
+class JobQueue:
+    """Jobs for one worker thread; owners take turns, one job each.
 
     Parameters
     ----------
     max_waiting
-        Longest line; further work is refused in words.
-    max_each
-        Most that one owner may have waiting.
+        Most jobs that wait; further ones are refused.
+    max_per_owner
+        The same for each owner.
     clock
-        Seconds that only grow; a test's own.
+        Monotonic seconds.
     """
 
     def __init__(
         self,
         max_waiting: int = MAX_WAITING,
-        max_each: int = MAX_EACH,
+        max_per_owner: int = MAX_PER_OWNER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._max_waiting, self._max_each, self._clock = max_waiting, max_each, clock
-        self._lines: dict[str, deque[Job]] = {}  # the order of its keys is the order of turns
+        self._max_waiting, self._max_per_owner, self._clock = max_waiting, max_per_owner, clock
+        self._waiting: dict[str, deque[Job]] = {}  # by owner; its keys are in the order of turns
         self._changed = threading.Condition()
         self._running: Job | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, owner: str, work: Work, alive: Alive | None = None) -> Job:
-        """Put work in line.
+    def submit(self, owner: str, work: Work, is_alive: IsAlive | None = None) -> Job:
+        """Add a job.
 
         Parameters
         ----------
         owner
-            Whose turn it takes.
+            The client that takes a turn.
         work
             Called in the worker thread with `editor.editing.pipeline.Callbacks` to pass on.
-        alive
-            Asked now and then, from the worker thread, whether the owner is still there.
+        is_alive
+            Called now and then, from any thread: whether the owner still waits for the job.
 
         Raises
         ------
         GroundbrushError
-            When the line is full.
+            If too many jobs wait, or the queue is closed.
         """
         with self._changed:
             self._drop_stopped()
-            waiting = sum(map(len, self._lines.values()))
-            mine = len(self._lines.get(owner, ()))
+            waiting = sum(map(len, self._waiting.values()))
+            own = len(self._waiting.get(owner, ()))
             if self._closed:
                 raise GroundbrushError("the editor is closing; start it again")
-            if waiting >= self._max_waiting or mine >= self._max_each:
-                many = f"{mine} of yours" if mine >= self._max_each else f"{waiting} others"
+            if waiting >= self._max_waiting or own >= self._max_per_owner:
+                many = f"{own} of yours" if own >= self._max_per_owner else f"{waiting} others"
                 raise GroundbrushError(f"{many} are already waiting; try again when some are done")
-            job = Job(owner, work, alive, self._clock)
-            self._lines.setdefault(owner, deque()).append(job)
+            job = Job(owner, work, is_alive, self._clock)
+            self._waiting.setdefault(owner, deque()).append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, daemon=True, name="painter")
                 self._thread.start()
@@ -207,60 +208,56 @@ class Jobs:
         return job
 
     def place(self, job: Job) -> int:
-        """How many are served before a job: 0 where it runs or is over."""
+        """Number of jobs served before this one: 0 if it runs or is over."""
         with self._changed:
             self._drop_stopped()
-            for number, other in enumerate(self._order(), 1 if self._running else 0):
-                if other is job:
-                    return number
-        return 0
+            order = self._in_order()
+            return order.index(job) + (self._running is not None) if job in order else 0
 
     def cancel_all(self, owner: str) -> None:
-        """Stop everything of one owner."""
+        """Stop all jobs of an owner."""
         with self._changed:
-            for job in (*self._lines.get(owner, ()), *([self._running] if self._running else ())):
+            for job in self._unfinished():
                 if job.owner == owner:
                     job.cancel()
             self._drop_stopped()
 
     def close(self) -> None:
-        """Stop everything and end the thread."""
+        """Stop all jobs and end the thread."""
         with self._changed:
             self._closed = True
-            for job in [*self._order(), *([self._running] if self._running else [])]:
+            for job in self._unfinished():
                 job.cancel()
             self._drop_stopped()
             self._changed.notify_all()
 
-    def _order(self) -> list[Job]:
-        """Everyone in line as they will be served: each owner's first, then each one's second."""
-        lines = [list(line) for line in self._lines.values()]
-        return [
-            line[k]
-            for k in range(max(map(len, lines), default=0))
-            for line in lines
-            if k < len(line)
-        ]
+    def _in_order(self) -> list[Job]:
+        """The waiting jobs as they will be served: each owner's first, then each one's second."""
+        rounds = zip_longest(*self._waiting.values())
+        return [job for turn in rounds for job in turn if job is not None]
+
+    def _unfinished(self) -> list[Job]:
+        return [*self._in_order(), *([self._running] if self._running else [])]
 
     def _drop_stopped(self) -> None:
-        for owner, line in list(self._lines.items()):
-            for job in [j for j in line if j.stopped()]:
-                line.remove(job)
+        for owner, jobs in list(self._waiting.items()):
+            for job in [job for job in jobs if job.stopped()]:
+                jobs.remove(job)
                 job.finish("cancelled")
-            if not line:
-                del self._lines[owner]
+            if not jobs:
+                del self._waiting[owner]
 
     def _next(self) -> Job | None:
-        """Wait for work; whoever is served goes to the end of the turns. None when closed."""
+        """Wait for a job; its owner becomes the last in turn. None if closed."""
         with self._changed:
             while True:
                 self._drop_stopped()
-                if self._lines:
-                    owner = next(iter(self._lines))
-                    line = self._lines.pop(owner)
-                    self._running = line.popleft()
-                    if line:
-                        self._lines[owner] = line
+                if self._waiting:
+                    owner = next(iter(self._waiting))
+                    jobs = self._waiting.pop(owner)
+                    self._running = jobs.popleft()
+                    if jobs:
+                        self._waiting[owner] = jobs
                     return self._running
                 if self._closed:
                     return None

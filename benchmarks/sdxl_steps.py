@@ -61,7 +61,7 @@ def compiled(unet: Any) -> None:
 
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
-    from groundbrush.inpaint.painter.speed import hasten
+    from groundbrush.inpaint.painter.speed import apply_speed
 
     theirs = {
         "diffusers, as loaded": plain,
@@ -79,7 +79,7 @@ def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callab
         made[name] = diffusers_way(own, side)
     for name, speed in ours.items():
         own = with_unet(pipe)
-        compile_for = hasten(own.unet, speed)
+        compile_for = apply_speed(own.unet, speed)
         made[name] = our_way(own, side, compile_for)
     return made
 

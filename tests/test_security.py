@@ -1,9 +1,9 @@
 """What SECURITY.md promises, as far as one can look at the code or try it; elsewhere:
 
 pickles ``editor/evaluation/test_pickles.py``; headers and metadata ``editor/test_images.py``;
-sessions ``editor/test_session.py``; manifests ``editor/batch/test_manifest.py`` and
+sessions ``app/session/test_session.py``; manifests ``editor/batch/test_manifest.py`` and
 ``test_places.py``; the review sheet ``editor/batch/test_review*.py``; the server
-``editor/serve/``.
+``app/http/``.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...editor.editing.pipeline import Callbacks
 from ...editor.errors import GroundbrushError
-from ..queue import ENDS, Job, JobCancelled, Jobs
+from ..queue import END_STATES, Job, JobCancelled, JobQueue
 from .monitoring import Metrics
 from .refusal import Refusal
 from .settings import ServeSettings
@@ -71,7 +71,7 @@ class Desk:
     def __init__(self, editor: Editor, settings: ServeSettings, clock: Clock = time.time) -> None:
         self.editor, self.settings, self.metrics = editor, settings, Metrics()
         self._clock, self._lock = clock, threading.RLock()
-        self._jobs = Jobs(max_waiting=settings.queue, max_each=settings.queue_each)
+        self._jobs = JobQueue(max_waiting=settings.queue, max_per_owner=settings.queue_each)
         self._records: dict[str, Record] = {}
         self._spool = tempfile.TemporaryDirectory(
             prefix="groundbrush-serve-", ignore_cleanup_errors=True
@@ -184,7 +184,7 @@ class Desk:
         assert job is not None
         state = job.state  # looked at once: it may end between two looks
         told: dict[str, Any] = {"error": None, "result": None, "finished": None}
-        if state in ENDS:
+        if state in END_STATES:
             self._settle(record)
             told["finished"], record.read = record.finished, True
         if state == "done":
@@ -195,7 +195,7 @@ class Desk:
                     for file in job.value()["files"]
                 ],
             }
-        elif state in ENDS:
+        elif state in END_STATES:
             told["error"] = _error(job)
         return {
             "id": record.id,

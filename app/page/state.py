@@ -17,7 +17,7 @@ from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Operation
 from ...editor.pictures.picture import Picture
-from ..queue import Job, JobCancelled, Jobs, Work
+from ..queue import Job, JobCancelled, JobQueue, Work
 from ..session.session import Session, paint_session, scene_of
 from .canvas import fit_screen, jpeg, read_mark
 
@@ -52,9 +52,9 @@ TYPED = ("find", "paint", "sentence", "do")
 
 
 @st.cache_resource(show_spinner=False)
-def jobs() -> Jobs:
+def jobs() -> JobQueue:
     """One line for all sessions: there is one model."""
-    return Jobs()
+    return JobQueue()
 
 
 @st.cache_resource(show_spinner=False)

@@ -87,12 +87,12 @@ def _kept(file: Path) -> LocalizationHeads | None:
 
 def _key(preset: Preset, settings: CalibrationSettings, data: Path | None) -> str:
     """What the heads depend on, in twelve letters."""
-    from ..evaluation.job import weights_mark
+    from ..models.weights import weights_stamp
 
     spec = {k: v for k, v in preset.lvlm.items() if k not in ("heads", "provenance", "full")}
     facts: list[Any] = [
         spec,
-        weights_mark(preset.path("lvlm")),
+        weights_stamp(preset.path("lvlm")),
         repr(settings),
         str(data.resolve()) if data else None,
     ]

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ...grounding.errors import GroundingError
 from ...grounding.families import FAMILIES
 from ..errors import GroundbrushError, translate
-from ..evaluation.ablations import ablation_arms
-from ..evaluation.arms import Arm
-from ..evaluation.job import weights_mark
+from ..evaluation.arms import Arm, ablation_arms
 from ..files import safe_name
 from ..models.models import Models
 from ..models.presets import Preset, load_preset, preset_names
+from ..models.weights import weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import Pool
 from .bundled import bundled_scenes
@@ -158,7 +157,7 @@ def run_calibration(
         "data": str(source.resolve()),
         "lvlm": _spec(changed),
         **settings.measuring,
-        "weights": weights_mark(preset.path("lvlm")),
+        "weights": weights_stamp(preset.path("lvlm")),
     }
     store = Store(out, header, lvlm.n_layers, lvlm.n_heads)
     measured = measure_pairs(

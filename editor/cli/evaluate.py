@@ -129,8 +129,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _evaluate_png(args: argparse.Namespace) -> int:
     from ..calibration.bundled import bundled_narratives
-    from ..evaluation.narrative_measure import ARMS
-    from ..evaluation.narratives import PngJob, run_png
+    from ..evaluation.png import PngJob, run_png
+    from ..evaluation.png_measure import ARMS
     from ..models.presets import load_preset
 
     if args.engine != "local":
@@ -196,8 +196,7 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..evaluation.ablations import ablation_arms, chosen_arms
-    from ..evaluation.arms import PAPER, PRESET, like_reference
+    from ..evaluation.arms import PAPER, PRESET, ablation_arms, chosen_arms, like_reference
 
     if args.paper:
         return [PAPER]

@@ -215,7 +215,8 @@ class ProgressBar:
     """A progress bar as a callback of (done, total); silent with --quiet or --json."""
 
     def __init__(self, args: argparse.Namespace, what: str, unit: str, leave: bool = True) -> None:
-        self._silent, self._bar = args.quiet or args.json, None
+        self._silent = args.quiet or args.json
+        self._bar: Any = None
         self._style: dict[str, Any] = {"desc": what, "unit": unit, "leave": leave}
 
     def __enter__(self) -> ProgressBar:

@@ -137,7 +137,7 @@ def test_what_needs_heads_says_so(
     out = ["--out", str(tmp_path), "--offline"]
     assert main(["calibrate", str(presets["sam3"]), *out]) == 1
     assert "finds with 'sam3' and has no lvlm, whose heads this needs" in capsys.readouterr().err
-    job = EvaluationJob("scenes", tmp_path, tmp_path, arms=(PRESET, PAPER))
+    job = EvaluationJob(benchmark="scenes", data=tmp_path, out=tmp_path, arms=(PRESET, PAPER))
     with pytest.raises(GroundbrushError, match="no heads or maps to switch, and 'paper' was asked"):
         run_evaluation(job, load_preset(presets["sam3"]))
 

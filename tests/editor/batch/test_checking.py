@@ -22,7 +22,7 @@ from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.models.presets import load_preset
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "app" / "http"))
 from quick_editor import QuickEditor
 
 EDIT = {"find": "the cup", "paint": "a vase"}

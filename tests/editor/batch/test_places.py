@@ -19,7 +19,7 @@ from groundbrush.editor.masks.operations import Dilate
 from groundbrush.editor.pictures.picture import open_picture
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "app" / "http"))
 from quick_editor import QuickEditor
 
 GROW = [{"op": "dilate", "pixels": 2}]

@@ -74,7 +74,7 @@ def test_a_folder_becomes_a_preset_that_finds_things(
         Arm("prompt", lvlm={"query": "prompt"}),
         Arm("squash", lvlm={"padding": "squash"}),
     ]
-    job = EvaluationJob("scenes", pictures, tmp_path / "out", arms=arms)
+    job = EvaluationJob(benchmark="scenes", data=pictures, out=tmp_path / "out", arms=arms)
     scored = run_evaluation(job, made, device="cpu", offline=True)
     assert {name: (s.count, s.failed) for name, s in scored.by_arm.items()} == dict.fromkeys(
         ("preset", "greedy", "deep", "prompt", "squash"), (4, 0)

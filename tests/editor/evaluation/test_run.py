@@ -14,8 +14,8 @@ from groundbrush.editor.evaluation.measure import evaluate
 from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.readers import benchmark, read_items
 from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
+from groundbrush.editor.evaluation.scores import groups, scores
 from groundbrush.editor.evaluation.sheet import failure_sheet, failures
-from groundbrush.editor.evaluation.summary import groups, scores
 from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
 

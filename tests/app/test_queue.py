@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from groundbrush.app.queue import PATIENCE, Job, JobCancelled, Jobs
+from groundbrush.app.queue import OWNER_TIMEOUT, Job, JobCancelled, JobQueue
 from groundbrush.editor.errors import GroundbrushError
 
 
 class Gate:
     """Work that stays in its first step until it is let go."""
 
-    def __init__(self, jobs: Jobs, owner: str = "gate", **options) -> None:
+    def __init__(self, jobs: JobQueue, owner: str = "gate", **options) -> None:
         self.entered, self.open = threading.Event(), threading.Event()
         self.job = jobs.submit(owner, self, **options)
         assert self.entered.wait(10)
@@ -29,7 +29,7 @@ class Gate:
 
 @pytest.fixture
 def jobs():
-    made = Jobs(max_waiting=6, max_each=3)
+    made = JobQueue(max_waiting=6, max_per_owner=3)
     yield made
     made.close()
 
@@ -147,16 +147,16 @@ def test_work_of_someone_who_is_gone_is_stopped_after_a_while():
     job = Job("ann", lambda callbacks: None, lambda: there, lambda: now)
     now, there = 100.0, True
     assert not job.stopped()
-    now, there = 100.0 + PATIENCE, False
+    now, there = 100.0 + OWNER_TIMEOUT, False
     assert not job.stopped()
-    now = 100.1 + PATIENCE
+    now = 100.1 + OWNER_TIMEOUT
     assert job.stopped()
     job.run()
     assert job.state == "cancelled"
 
 
 def test_closing_refuses_and_stops():
-    jobs = Jobs()
+    jobs = JobQueue()
     gate = Gate(jobs)
     waiting = jobs.submit("ann", lambda callbacks: None)
     jobs.close()

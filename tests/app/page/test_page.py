@@ -1,7 +1,7 @@
 """The page, driven by Streamlit's own test harness with the real miniature models.
 
-The harness has no browser, so the drawing surface is not driven here: tests/test_browser.py does
-that, and what its marks mean is tested in tests/editor/test_session.py.
+The harness has no browser, so the drawing surface is not driven here: test_browser.py does that,
+and what its marks mean is tested in test_canvas.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ pytest.importorskip("streamlit.testing.v1")
 from groundbrush.editor.pictures.picture import open_picture
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "app" / "page" / "script.py"
 
 

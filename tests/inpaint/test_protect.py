@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintError, InpaintSettings, fill
-from groundbrush.inpaint.protect import spared_support
+from groundbrush.inpaint.protect import support_without
 from groundbrush.inpaint.support import support
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,24 +23,24 @@ def test_the_support_stops_a_pixel_inside_the_spared_thing():
     spare = drawn("......######", "......######")
     expected = drawn(".######.....", ".######.....")
     expected[:, 6] = True  # the rim, where they touch
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, spare), expected)
+    np.testing.assert_array_equal(support_without(mask, PLAIN, spare), expected)
 
 
 def test_the_mask_stays_where_the_spared_thing_covers_it():
     mask = drawn("....##......")
     everywhere = np.ones_like(mask)
     expected = drawn("...####.....")
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, everywhere), expected)
+    np.testing.assert_array_equal(support_without(mask, PLAIN, everywhere), expected)
 
 
 def test_what_the_spared_thing_cuts_off_is_left_out():
     mask = drawn("##........", "##........")
     pole = drawn("...#......", "...#......")
     expected = drawn("###.......", "###.......")
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, pole), expected)
+    np.testing.assert_array_equal(support_without(mask, PLAIN, pole), expected)
     short = drawn("..........", "...#......")  # the ground behind it is reached around it
     whole = support(mask, PLAIN)
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, short), whole & ~short)
+    np.testing.assert_array_equal(support_without(mask, PLAIN, short), whole & ~short)
 
 
 def test_the_hull_gives_way_as_well():
@@ -52,14 +52,14 @@ def test_the_hull_gives_way_as_well():
     expected[2, 1] = True
     # a pixel's rim above the mask's foot is painted all the same
     expected |= support(ell, settings) & drawn("......", "......", ".#####", "......")
-    np.testing.assert_array_equal(spared_support(ell, settings, other), expected)
+    np.testing.assert_array_equal(support_without(ell, settings, other), expected)
 
 
 def test_the_rim_grows_with_the_thing():
     mask = np.zeros((300, 700), bool)
     mask[:, :300] = True
     spare = ~mask
-    made = spared_support(mask, InpaintSettings(dilate=50), spare)
+    made = support_without(mask, InpaintSettings(dilate=50), spare)
     assert made[:, :303].all() and not made[:, 303:].any()
 
 
@@ -69,16 +69,16 @@ def test_a_closed_hole_is_painted_whatever_is_in_it():
     inside = np.zeros_like(ring)
     inside[25:75, 25:75] = True
     filled = InpaintSettings(dilate=0, fill_holes=1.0)
-    np.testing.assert_array_equal(spared_support(ring, filled, inside), support(ring, filled))
+    np.testing.assert_array_equal(support_without(ring, filled, inside), support(ring, filled))
 
 
 def test_nothing_is_spared_where_nothing_is_named_or_it_is_not_wanted():
     mask, spare = drawn("..#......"), drawn("...######")
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, None), support(mask, PLAIN))
+    np.testing.assert_array_equal(support_without(mask, PLAIN, None), support(mask, PLAIN))
     unwanted = InpaintSettings(dilate=3, spare=False)
-    np.testing.assert_array_equal(spared_support(mask, unwanted, spare), support(mask, PLAIN))
+    np.testing.assert_array_equal(support_without(mask, unwanted, spare), support(mask, PLAIN))
     far = drawn("........#")
-    np.testing.assert_array_equal(spared_support(mask, PLAIN, far), support(mask, PLAIN))
+    np.testing.assert_array_equal(support_without(mask, PLAIN, far), support(mask, PLAIN))
 
 
 MASKS = arrays(bool, (12, 15))
@@ -88,7 +88,7 @@ MASKS = arrays(bool, (12, 15))
 def test_it_always_lies_between_the_mask_and_its_support(mask, spare, shape, grow):
     settings = InpaintSettings(dilate=grow, shape=shape)
     before = spare.copy()
-    made = spared_support(mask, settings, spare)
+    made = support_without(mask, settings, spare)
     np.testing.assert_array_equal(spare, before)
     assert not (mask & ~made).any() and not (made & ~support(mask, settings)).any()
 

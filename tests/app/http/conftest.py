@@ -8,4 +8,4 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "batch")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "editor" / "batch")]

@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[3]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
+sys.path.insert(0, str(Path(__file__).parents[4]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "editor" / "batch"))
 
 from fake_editor import FakeEditor, FakeModels, _raise
 from groundbrush.editor.api import Editor

@@ -40,7 +40,7 @@ pytestmark = [
     ),
     pytest.mark.xdist_group("browser"),  # with --dist loadgroup: one server for all of them
 ]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SHOTS = os.environ.get("GROUNDBRUSH_SCREENSHOTS")
 SLOW = 120_000  # milliseconds; a loaded machine takes its time
 ORANGE = (0.24, 0.6)
