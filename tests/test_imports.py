@@ -34,7 +34,7 @@ LAYERS = [
     {"editing"},
     {"plan"},
     {"api", "facts", "outputs", "doctor"},
-    {"batch", "calibration", "evaluation", "as_code"},
+    {"batch", "evaluation", "as_code"},
     {"cli"},
 ]
 LIGHT = ["", ".editor", ".grounding", ".inpaint", ".multiobject", ".app"]

@@ -1,7 +1,7 @@
 """The composed scenes that come with the program, written once to the user's cache.
 
-They are made by the ``miniature`` package, which nothing imports; it is run as a program of its
-own, as a user would run it: ``python -m miniature.calibration OUT --count N``.
+The ``miniature`` package makes them. Nothing may import it, so it runs as a program of its own:
+``python -m groundbrush.miniature.calibration OUT --count N``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def bundled_scenes(
     split
         ``validation``, or ``heldout`` for scores.
     on_compose
-        Called with a line of words before scenes are composed.
+        Called with a line before scenes are composed.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _composed(
     split: str,
     on_compose: Callable[[str], None] | None,
 ) -> Path:
-    """The folder, written by one of miniature's programs where it is not there yet."""
+    """The folder, written by one of miniature's programs on first use."""
     if (folder / "complete").is_file():
         return folder
     if on_compose:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from groundbrush.editor.calibration.job import ablations_of, preset_for, run_calibration
-from groundbrush.editor.calibration.settings import CalibrationSettings
 from groundbrush.editor.evaluation.arms import PRESET, Arm, Greedy
+from groundbrush.editor.evaluation.calibration import ablations_of, preset_for, run_calibration
 from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.families import FAMILIES
+from groundbrush.grounding.heads.discovery import DiscoverySettings
 from PIL import Image
 
 BUILDERS = Path(__file__).parents[2] / "grounding" / "conftest.py"
@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_preset_that_finds_things(
     tiny_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     preset = preset_for(str(tiny_model), like="miniature")
-    settings = CalibrationSettings(samples=4, trials=2, lowest=4, skip_layers=1)
+    settings = DiscoverySettings(samples=4, trials=2, lowest=4, skip_layers=1)
     out = tmp_path / "calibration"
     done = run_calibration(preset, out, settings, data=pictures, device="cpu", offline=True)
     assert len(done.found.measured) == 4
@@ -90,7 +90,7 @@ def test_the_same_pairs_give_the_same_heads(
     tiny_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     preset = preset_for(str(tiny_model), like="miniature")
-    settings = CalibrationSettings(samples=4, trials=2, lowest=4, skip_layers=1)
+    settings = DiscoverySettings(samples=4, trials=2, lowest=4, skip_layers=1)
     runs = [
         run_calibration(
             preset,
@@ -122,7 +122,7 @@ def test_every_family_is_calibrated_from_its_folder(
 ) -> None:
     preset = preset_for(str(save_family(family, tmp_path / "model")))
     assert preset.lvlm["family"] == family
-    settings = CalibrationSettings(samples=4, trials=2, lowest=4, skip_layers=0, threshold=0.0)
+    settings = DiscoverySettings(samples=4, trials=2, lowest=4, skip_layers=0, threshold=0.0)
     done = run_calibration(
         preset, tmp_path / "out", settings, data=pictures, device="cpu", offline=True, figures=False
     )

@@ -13,7 +13,7 @@ from groundbrush.grounding.checkpoints.quantization import loading_options
 from groundbrush.grounding.errors import GroundingError
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEADS = [(4, 7), (3, 4), (5, 7)]
 OPTIONS = {
     "dtype": "float32",

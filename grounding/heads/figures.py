@@ -1,4 +1,4 @@
-"""The paper's figures redrawn from a calibration. Each takes results and returns a figure.
+"""Draw the paper's figures from a discovery. Each function takes results, returns a figure.
 
 Kang et al., CVPR 2025: Figs. 1, 3, 6a, 6b, 13 and 14. Nothing is shown, loaded or changed, and
 matplotlib's global state is not touched.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GroundbrushError
-from .result import Calibration
+from ..errors import GroundingError
+from .trials import HeadDiscovery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHOSEN, OTHER, LINE = "#d81b60", "#90a4ae", "#37474f"
 
 
-def attention_sum_curve(found: Calibration) -> Figure:
+def attention_sum_curve(found: HeadDiscovery) -> Figure:
     """Mean attention sums in ascending order with tau (Fig. 3); the chosen heads are marked."""
     figure, axes = _blank("Mean attention sum of each head, ascending")
     sums, skip = found.ranking.mean_sums, found.settings.skip_layers
@@ -45,7 +45,7 @@ def attention_sum_curve(found: Calibration) -> Figure:
     return figure
 
 
-def frequencies(found: Calibration, limit: int = 20) -> Figure:
+def frequencies(found: HeadDiscovery, limit: int = 20) -> Figure:
     """Selection frequency of the most frequent heads, mean and deviation over trials (Fig. 6a)."""
     figure, axes = _blank("How often each head is among the lowest in spatial entropy")
     rows = [row for row in found.ranking.order()[:limit] if row.frequency > 0]
@@ -58,17 +58,17 @@ def frequencies(found: Calibration, limit: int = 20) -> Figure:
     return figure
 
 
-def frequency_and_iou(found: Calibration, min_frequency: float = 0.01) -> Figure:
+def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figure:
     """IoU of each head's pseudo-mask against its frequency rank, with Spearman's rho (Fig. 6b).
 
     Raises
     ------
-    GroundbrushError
+    GroundingError
         Where the data have no masks.
     """
     ious = found.measured.mean_ious
     if ious is None:
-        raise GroundbrushError(
+        raise GroundingError(
             "the calibration data have no masks or boxes; expected truth for this figure: it needs "
             '"mask" in the JSONL, or RefCOCO'
         )
@@ -87,13 +87,13 @@ def frequency_and_iou(found: Calibration, min_frequency: float = 0.01) -> Figure
                 color=CHOSEN,
             )
     rho = found.ranking.agreement(ious, min_frequency)
-    told = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}"
-    axes.text(0.98, 0.95, told, transform=axes.transAxes, ha="right", va="top")
+    label = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}"
+    axes.text(0.98, 0.95, label, transform=axes.transAxes, ha="right", va="top")
     axes.set(xlabel="rank by frequency", ylabel="mean IoU of the pseudo-mask")
     return figure
 
 
-def robustness_to_tau(found: Calibration, points: int = 15) -> Figure:
+def robustness_to_tau(found: HeadDiscovery, points: int = 15) -> Figure:
     """How many of the chosen heads other thresholds choose (Fig. 13)."""
     figure, axes = _blank("The choice under other thresholds")
     top = float(found.ranking.mean_sums[found.settings.skip_layers :].max())
@@ -110,7 +110,7 @@ def robustness_to_tau(found: Calibration, points: int = 15) -> Figure:
     return figure
 
 
-def robustness_to_samples(found: Calibration, points: int = 8) -> Figure:
+def robustness_to_samples(found: HeadDiscovery, points: int = 8) -> Figure:
     """How many of the chosen heads fewer pairs choose, mean and deviation (Fig. 14)."""
     figure, axes = _blank("The choice with fewer image-phrase pairs")
     most = len(found.measured)
@@ -173,7 +173,7 @@ def head_grid(
     return figure
 
 
-def all_figures(found: Calibration) -> dict[str, Figure]:
+def all_figures(found: HeadDiscovery) -> dict[str, Figure]:
     """Every figure that the data allow, by file name without suffix."""
     made = {
         "attention-sums": attention_sum_curve(found),
@@ -207,7 +207,7 @@ def _figure(size: tuple[float, float]) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise GroundbrushError(
+        raise GroundingError(
             "the figures need matplotlib, which is not installed: pip install matplotlib"
         ) from error
     return Figure(figsize=size, layout="constrained")

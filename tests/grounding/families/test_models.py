@@ -16,7 +16,7 @@ from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import FAMILIES
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from family_checks import eager_rows
 

@@ -8,25 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from groundbrush.editor.calibration.figures import all_figures, frequency_and_iou, head_grid
-from groundbrush.editor.calibration.measure import Measured, Store, measure_pairs, true_cells
-from groundbrush.editor.calibration.report import preset_with_heads, ranking_facts, write_report
-from groundbrush.editor.calibration.result import Calibration
-from groundbrush.editor.calibration.samples import draw_pairs, read_data, trial_indices
-from groundbrush.editor.calibration.settings import CalibrationSettings
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.calibration import (
+    measure,
+    preset_with_heads,
+    read_data,
+    write_report,
+)
 from groundbrush.editor.models.presets import load_preset
-from hypothesis import given
-from hypothesis import strategies as st
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.heads.discovery import DiscoverySettings, draw_pairs
+from groundbrush.grounding.heads.figures import all_figures, frequency_and_iou, head_grid
+from groundbrush.grounding.heads.measurements import MeasuredPairs, MeasurementStore
+from groundbrush.grounding.heads.report import ranking_facts
+from groundbrush.grounding.heads.trials import HeadDiscovery
 
 PLANTED = {(3, 1), (4, 2), (5, 0)}
-FEW = CalibrationSettings(samples=8, trials=3, lowest=3)
+FEW = DiscoverySettings(samples=8, trials=3, lowest=3)
 
 
-def calibrate(lvlm, data: Path, out: Path, settings: CalibrationSettings = FEW) -> Calibration:
+def calibrate(lvlm, data: Path, out: Path, settings: DiscoverySettings = FEW) -> HeadDiscovery:
     pairs = draw_pairs(read_data(data), settings)
-    store = Store(out, {"seed": settings.seed}, lvlm.n_layers, lvlm.n_heads)
-    return Calibration(measure_pairs(lvlm, pairs, settings, store), settings)
+    store = MeasurementStore(out, {"seed": settings.seed}, lvlm.n_layers, lvlm.n_heads)
+    return HeadDiscovery(measure(lambda: lvlm, pairs, settings, store), settings)
 
 
 def test_planted_heads_are_found_and_decoys_are_not(
@@ -55,15 +59,15 @@ def test_labels_play_no_part_in_the_choice(planted, squares: Callable, tmp_path:
 
 def test_each_criterion_alone_takes_a_decoy(planted, squares: Callable, tmp_path: Path) -> None:
     data = squares(24)
-    no_threshold = CalibrationSettings(samples=8, trials=3, lowest=4, heads=4, threshold=0.0)
+    no_threshold = DiscoverySettings(samples=8, trials=3, lowest=4, heads=4, threshold=0.0)
     assert set(calibrate(planted, data, tmp_path / "a", no_threshold).heads) > PLANTED
     assert (4, 4) in calibrate(planted, data, tmp_path / "a", no_threshold).heads
-    no_skipping = CalibrationSettings(samples=8, trials=3, lowest=4, heads=4, skip_layers=0)
+    no_skipping = DiscoverySettings(samples=8, trials=3, lowest=4, heads=4, skip_layers=0)
     assert (1, 3) in calibrate(planted, data, tmp_path / "a", no_skipping).heads
 
 
 def test_contrast_asks_a_second_phrase(planted, squares: Callable, tmp_path: Path) -> None:
-    settings = CalibrationSettings(samples=8, trials=3, lowest=3, criterion="contrast")
+    settings = DiscoverySettings(samples=8, trials=3, lowest=3, criterion="contrast")
     pairs = draw_pairs(read_data(squares(24)), settings)
     assert all(pair.other and pair.other != pair.item.phrase for pair in pairs)
     found = calibrate(planted, squares(24, name="more"), tmp_path / "out", settings)
@@ -89,7 +93,7 @@ def test_an_interrupted_calibration_goes_on(planted, squares: Callable, tmp_path
 
 def test_more_pairs_build_on_those_there_are(planted, squares: Callable, tmp_path: Path) -> None:
     data, out = squares(24), tmp_path / "out"
-    few = CalibrationSettings(samples=4, trials=2, lowest=3)
+    few = DiscoverySettings(samples=4, trials=2, lowest=3)
     assert len(calibrate(planted, data, out, few).measured) == 8
     planted.encoded = 0
     more = calibrate(planted, data, out)
@@ -97,17 +101,6 @@ def test_more_pairs_build_on_those_there_are(planted, squares: Callable, tmp_pat
     assert planted.encoded <= 12
     fewer = calibrate(planted, data, out, few)
     assert (fewer.measured.sums == more.measured.sums[:8]).all()
-
-
-def test_measurements_of_something_else_are_refused(tmp_path: Path) -> None:
-    Store(tmp_path, {"seed": 1}, 6, 5)
-    with pytest.raises(
-        GroundbrushError, match="measurements with another seed; give another --out"
-    ):
-        Store(tmp_path, {"seed": 2}, 6, 5)
-    (tmp_path / "measurements.json").write_text("{")
-    with pytest.raises(GroundbrushError, match="cannot be read"):
-        Store(tmp_path, {"seed": 1}, 6, 5)
 
 
 def test_pairs_that_fail_are_left_out_and_told(planted, squares: Callable, tmp_path: Path) -> None:
@@ -135,52 +128,10 @@ def test_data_that_is_none(tmp_path: Path) -> None:
         read_data(tmp_path)
 
 
-@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5))
-def test_trials_take_what_there_is(count: int, samples: int, trials: int) -> None:
-    settings = CalibrationSettings(samples=samples, trials=trials)
-    indices = trial_indices(count, settings)
-    assert len(indices) == trials
-    assert all(len(index) == min(samples, count) for index in indices)
-    assert all(index.min() >= 0 and index.max() < count for index in indices)
-    if count >= samples * trials:
-        assert len(np.unique(np.concatenate(indices))) == samples * trials
-    elif samples < count:
-        assert all(len(np.unique(index)) == samples for index in indices)
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"samples": 0}, "samples is 0; expected a whole number from 1"),
-        ({"trials": 1.5}, "trials is 1.5"),
-        ({"criterion": "labels"}, "criterion is 'labels'; expected one of sum, contrast"),
-        ({"threshold": 2.0}, r"threshold is 2.0; expected an attention sum in \[0, 1\]"),
-        ({"threshold": "auto"}, "threshold is 'auto'"),
-        ({"binarise": "max"}, "binarise is 'max'"),
-        ({"tau": 1}, "the unknown name 'tau'"),
-    ],
-)
-def test_bad_settings_are_named(values: dict, words: str) -> None:
-    with pytest.raises(GroundbrushError, match=words):
-        CalibrationSettings.from_dict(values)
-
-
 def test_too_many_heads_asked_for(planted, squares: Callable, tmp_path: Path) -> None:
-    settings = CalibrationSettings(samples=8, trials=3, lowest=1, heads=20)
-    with pytest.raises(GroundbrushError, match="k is 20, but"):
+    settings = DiscoverySettings(samples=8, trials=3, lowest=1, heads=20)
+    with pytest.raises(GroundingError, match="k is 20, but"):
         _ = calibrate(planted, squares(24), tmp_path / "o", settings).heads
-
-
-def test_true_cells_of_a_padded_picture() -> None:
-    # a 4 by 2 picture in a 4 by 4 square seen by 4 by 4 cells: rows 0 and 3 are padding
-    mask = np.zeros((2, 4), bool)
-    mask[:, :2] = True
-    cells = true_cells(mask, (0, -1, 4, 3), (4, 4))
-    assert cells.astype(int).tolist() == [[0] * 4, [1, 1, 0, 0], [1, 1, 0, 0], [0] * 4]
-    speck = np.zeros((40, 40), bool)
-    speck[3, 3] = True
-    assert true_cells(speck, (0, 0, 40, 40), (4, 4)).sum() == 1
-    assert not true_cells(np.zeros((4, 4), bool), (0, 0, 4, 4), (2, 2)).any()
 
 
 def test_robustness_curves(planted, squares: Callable, tmp_path: Path) -> None:
@@ -193,7 +144,7 @@ def test_robustness_curves(planted, squares: Callable, tmp_path: Path) -> None:
 
 
 def test_the_report_holds_a_preset_that_loads(planted, squares: Callable, tmp_path: Path) -> None:
-    settings = CalibrationSettings(samples=8, trials=3, lowest=3, query="prompt")
+    settings = DiscoverySettings(samples=8, trials=3, lowest=3, query="prompt")
     found = calibrate(planted, squares(24), tmp_path / "m", settings)
     figures = all_figures(found)
     files = write_report(found, load_preset("llava-1.5-7b"), "squares", tmp_path / "out", figures)
@@ -228,12 +179,12 @@ def test_figures_show_the_numbers(planted, squares: Callable, tmp_path: Path) ->
     assert (np.diff(curve) >= 0).all()
     bars = figures["frequencies"].axes[0].patches
     assert [bar.get_height() for bar in bars[:3]] == [1, 1, 1]
-    bare = Measured(
+    bare = MeasuredPairs(
         found.measured.sums, found.measured.entropies, np.full_like(found.measured.ious, np.nan)
     )
-    without = Calibration(bare, FEW)
+    without = HeadDiscovery(bare, FEW)
     assert "frequency-and-iou" not in all_figures(without)
-    with pytest.raises(GroundbrushError, match="have no masks or boxes"):
+    with pytest.raises(GroundingError, match="have no masks or boxes"):
         frequency_and_iou(without)
     grid = head_grid(
         np.zeros((8, 8, 3), np.uint8), planted._rows("the square 1 1"), "x", found.heads

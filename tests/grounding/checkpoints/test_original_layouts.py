@@ -14,7 +14,7 @@ from groundbrush.grounding.errors import GroundingError
 from safetensors.torch import load_file, save_file
 
 # The helpers lie beside; pytest's importlib mode would not find them.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from family_checks import block_comes_back, eager_rows, make_local
 from original_layouts import LAYOUTS, save_original, timm_names

@@ -17,7 +17,7 @@ from groundbrush.grounding.errors import GroundingError
 from safetensors.torch import save_file
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from original_layouts import intern_names, original_names
 

@@ -1,4 +1,4 @@
-"""What calibration found: a ranking with its deviation over trials, and how firm the choice is."""
+"""Rank heads over trials, and measure how stable the choice is (Sec. 4, Figs. 6, 13 and 14)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from types import EllipsisType
 import numpy as np
 from numpy.typing import NDArray
 
-from ...grounding import HeadRanking
-from ...grounding.errors import GroundingError
-from ...grounding.heads.ranking import Threshold
-from ..errors import GroundbrushError, translate
-from .measure import Measured
-from .samples import trial_indices
-from .settings import CalibrationSettings
-
-Head = tuple[int, int]
+from ..errors import GroundingError
+from .discovery import DiscoverySettings
+from .measurements import MeasuredPairs
+from .ranking import Head, HeadRanking, Threshold
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class HeadDiscovery:
     """Rankings of a model's heads over trials (Sec. 4, Fig. 6).
 
     Parameters
@@ -30,11 +25,11 @@ class Calibration:
     measured
         Both criteria on every pair.
     settings
-        How it is ranked; another setting re-ranks without reading anything again.
+        How it is ranked; other settings rank again without reading anything again.
     """
 
-    measured: Measured
-    settings: CalibrationSettings
+    measured: MeasuredPairs
+    settings: DiscoverySettings
 
     @cached_property
     def trials(self) -> tuple[HeadRanking, ...]:
@@ -42,7 +37,7 @@ class Calibration:
 
         Raises
         ------
-        GroundbrushError
+        GroundingError
             When the threshold has no elbow or the settings do not fit the model.
         """
         indices = trial_indices(len(self.measured), self.settings)
@@ -56,12 +51,11 @@ class Calibration:
         """The ranking of some of the pairs (all by default), at the settings' or another tau."""
         heads = self.measured.heads if index is None else self.measured.heads.subset(index)
         tau = self.settings.threshold if isinstance(threshold, EllipsisType) else threshold
-        with translate(GroundingError):
-            return heads.rank(self.settings.lowest, self.settings.skip_layers, tau)
+        return heads.rank(self.settings.lowest, self.settings.skip_layers, tau)
 
     @cached_property
     def ranking(self) -> HeadRanking:
-        """The mean over the trials: what the heads are chosen by."""
+        """The mean over the trials, by which heads are chosen."""
         frequency = np.mean([trial.frequency for trial in self.trials], axis=0)
         sums = np.mean([trial.mean_sums for trial in self.trials], axis=0)
         tau = float(np.mean([trial.threshold for trial in self.trials]))
@@ -81,11 +75,10 @@ class Calibration:
 
         Raises
         ------
-        GroundbrushError
-            When fewer heads were ever selected than are asked for.
+        GroundingError
+            When fewer heads were ever selected than requested.
         """
-        with translate(GroundingError):
-            return self.ranking.top(self.settings.heads)
+        return self.ranking.top(self.settings.heads)
 
     @property
     def agreement(self) -> float | None:
@@ -117,7 +110,7 @@ class Calibration:
                 index = rng.choice(len(self.measured), count, replace=False)
                 try:
                     kept.append(self._kept(self.rank(index))[0])
-                except GroundbrushError:  # so few pairs may have no elbow
+                except GroundingError:  # so few pairs may have no elbow
                     kept.append(0)
             out.append((int(count), float(np.mean(kept)), float(np.std(kept))))
         return out
@@ -129,10 +122,10 @@ class Calibration:
 
     def table(self, limit: int = 10) -> str:
         """The ranking as Markdown: frequency as mean and deviation over the trials."""
-        ious = self.measured.mean_ious
+        ious, contrast = self.measured.mean_ious, self.settings.criterion == "contrast"
         lines = [
             "| rank | head | frequency | "
-            + _sum_name(self.settings)
+            + ("mean contrast" if contrast else "mean attention sum")
             + " |"
             + (" IoU |" if ious is not None else ""),
             "|---|---|---|---|" + ("---|" if ious is not None else ""),
@@ -147,5 +140,19 @@ class Calibration:
         return "\n".join(lines)
 
 
-def _sum_name(settings: CalibrationSettings) -> str:
-    return "mean contrast" if settings.criterion == "contrast" else "mean attention sum"
+def trial_indices(count: int, settings: DiscoverySettings) -> list[NDArray[np.intp]]:
+    """Numbers of each trial's pairs: disjoint if there are enough, else shared or resampled.
+
+    Examples
+    --------
+    >>> [t.tolist() for t in trial_indices(4, DiscoverySettings(samples=2, trials=2))]
+    [[0, 1], [2, 3]]
+    """
+    size = min(settings.samples, count)
+    if count >= settings.samples * settings.trials:
+        return [np.arange(t * size, (t + 1) * size) for t in range(settings.trials)]
+    rng = np.random.default_rng([settings.seed, 1])
+    whole = size == count
+    if whole and settings.trials == 1:
+        return [np.arange(count)]
+    return [rng.choice(count, size, replace=whole) for _ in range(settings.trials)]

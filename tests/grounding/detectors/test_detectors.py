@@ -24,7 +24,7 @@ from groundbrush.grounding.sam.coordinates import SquareFrame
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode does not look beside the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode does not look beside the tests
 from tiny_backends import SIDE, build_sam3, save_dino, save_sam3
 
 PICTURES = {"landscape": (60, 100), "portrait": (100, 60), "square": (80, 80)}  # (H, W)

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from groundbrush.editor.calibration import bundled
-from groundbrush.editor.calibration.bundled import bundled_scenes, cache_folder
-from groundbrush.editor.calibration.cache import first_use_heads
-from groundbrush.editor.calibration.job import preset_for
-from groundbrush.editor.calibration.samples import read_data
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.calibration import preset_for, read_data
+from groundbrush.editor.models import bundled
+from groundbrush.editor.models.bundled import bundled_scenes, cache_folder
+from groundbrush.editor.models.first_use import first_use_heads
 from groundbrush.editor.models.models import Models
 from groundbrush.editor.models.presets import Preset, load_preset
 
