@@ -27,7 +27,7 @@ LAW: dict[str, set[str]] = {
 OURS = {*LAW, "tests"}
 # inside editor: each layer may import those before it, and itself
 LAYERS = [
-    {"errors", "files", "values", "machine", "version"},
+    {"errors", "files", "journal", "values", "machine", "version"},
     {"pictures"},
     {"models", "masks", "workers"},
     {"request", "finder"},

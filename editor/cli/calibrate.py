@@ -103,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         given["threshold"] = _threshold(args.tau)
     settings = discovery_settings(preset, **given)
     out = Path(args.out) if args.out else Path("out/calibrate") / preset.name
-    with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args, out) as pool:
+    with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args) as pool:
         done = run_calibration(
             preset,
             out,

@@ -117,7 +117,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         split=args.split,
         **_job_options(args, preset),
     )
-    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args, job.out) as pool:
+    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
     facts = {
         "groups": {k: v.as_dict() for k, v in found.by_group.items()},

@@ -43,7 +43,7 @@ from ..models.models import Models
 from ..models.presets import Preset, load_preset, preset_names
 from ..models.weights import weights_stamp
 from ..pictures.picture import open_picture
-from ..workers.pool import Here, Pool, Unit, Work
+from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, ablation_arms
 from .items import Item
 from .readers import benchmark, read_items
@@ -92,7 +92,7 @@ def run_calibration(
     fresh : Measure again what an earlier run has measured.
     figures : Draw them.
     on_pair : Called with (pairs measured, pairs in all).
-    pool : Workers that measure (`editor.workers.pool.open_pool`); None = this process, which loads
+    pool : Workers that measure (such as a `RayPool`); None = this process, which loads
         the LVLM anyway.
 
     Raises GroundbrushError for data that cannot be read, other measurements in the directory, or a
@@ -266,7 +266,9 @@ def measure(
         left = [pair for pair in group if pair.number not in done]
         units += [Unit(f"the picture {image}", left)] if left else []
     reasons: list[str] = []
-    for answer in (pool or Here()).map(partial(_work, load, settings), [[one] for one in units]):
+    for answer in (pool or LocalPool()).map(
+        partial(_work, load, settings), [[one] for one in units]
+    ):
         left = answer.unit.value
         for pair, values in zip(left, answer.value or [answer.gave_up] * len(left), strict=True):
             failed = values is None or isinstance(values, str)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from fake_editor import FakeEditor, picture_file, results
 from groundbrush import Editor
-from groundbrush.editor.batch import Job, ManifestError, read_manifest, run_batch
-from groundbrush.editor.batch.inspection import inspect_rows
-from groundbrush.editor.batch.run import Outlook, examine
+from groundbrush.editor.batch import BatchJob, ManifestError, read_manifest, run_batch
+from groundbrush.editor.batch.checking import inspect_rows
+from groundbrush.editor.batch.run import DryRun, dry_run
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.models.presets import load_preset
 from PIL import Image
@@ -58,16 +58,16 @@ def folder(memory: Path) -> Path:
     return memory
 
 
-def job_of(folder: Path, *rows: dict, suffix: str = "png", **options: Any) -> Job:
+def job_of(folder: Path, *rows: dict, suffix: str = "png", **options: Any) -> BatchJob:
     path = folder / "m.jsonl"
     path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in rows))
-    return Job(read_manifest(path, refuse=False), folder / "out", suffix=suffix, **options)
+    return BatchJob(read_manifest(path, refuse=False), folder / "out", suffix=suffix, **options)
 
 
-def told(job: Job, load: Any = FakeEditor) -> list[tuple[int | None, str]]:
-    """Row and words of what a dry run refuses."""
+def told(job: BatchJob, load: Any = FakeEditor) -> list[tuple[int | None, str]]:
+    """BatchRow and words of what a dry run refuses."""
     with pytest.raises(ManifestError) as refused:
-        examine(job, load)
+        dry_run(job, load)
     assert not job.out.exists()
     return [(problem.row, problem.words) for problem in refused.value.problems]
 
@@ -164,19 +164,19 @@ def test_a_run_tells_what_is_wrong_with_the_manifest_and_what_the_preset_refuses
 def test_each_picture_is_read_once_and_told_of(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from groundbrush.editor.batch import inspection
+    from groundbrush.editor.batch import checking
 
     read: list[str] = []
-    original = inspection.open_picture
+    original = checking.open_picture
 
     def open_picture(source: Any) -> Any:
         read.append(Path(source).name)
         return original(source)
 
-    monkeypatch.setattr(inspection, "open_picture", open_picture)
+    monkeypatch.setattr(checking, "open_picture", open_picture)
     progress: list[tuple[str, int, int]] = []
     job = job_of(folder, EDIT, {**EDIT, "image": "clear.png"}, {"find": "the dog"}, BOX)
-    examine(job, FakeEditor, on_progress=lambda p: progress.append((p.stage, p.done, p.total)))
+    dry_run(job, FakeEditor, on_progress=lambda p: progress.append((p.stage, p.done, p.total)))
     assert read == ["a.png", "clear.png"]
     assert progress == [("checking", 1, 2), ("checking", 2, 2)]
 
@@ -185,7 +185,7 @@ def test_finished_rows_are_not_looked_at_again(folder: Path) -> None:
     run_batch(job_of(folder, BOX), QuickEditor)
     job = job_of(folder, BOX, {**BOX, "image": "clear.png"}, resume=True)
     seen: list[int] = []
-    outlook = examine(job, QuickEditor, on_progress=lambda p: seen.append(p.total))
+    outlook = dry_run(job, QuickEditor, on_progress=lambda p: seen.append(p.total))
     assert (outlook.finished, seen) == (1, [1])
 
 
@@ -200,7 +200,7 @@ def test_a_place_that_cannot_be_written_is_told_with_the_rows(
     ):
         job = dataclasses.replace(job_of(folder, *rows), out=out)
         with pytest.raises(ManifestError) as refused:
-            examine(job, FakeEditor)
+            dry_run(job, FakeEditor)
         place, picture = refused.value.problems
         assert place.row is None
         assert words in place.words
@@ -217,12 +217,12 @@ def test_a_folder_that_a_run_would_not_begin_in_is_told(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/review.html").write_text("mine")
     with pytest.raises(ManifestError, match=r"holds 'review.html' already"):
-        examine(job_of(folder, EDIT), FakeEditor)
+        dry_run(job_of(folder, EDIT), FakeEditor)
     (folder / "out/review.html").unlink()
     run_batch(job_of(folder, BOX), QuickEditor)
-    with pytest.raises(ManifestError, match=r"a batch that was begun; --resume goes on"):
-        examine(job_of(folder, EDIT), FakeEditor)
-    assert isinstance(examine(job_of(folder, EDIT, resume=True), FakeEditor), Outlook)
+    with pytest.raises(ManifestError, match=r"a batch that was begun; --resume continues"):
+        dry_run(job_of(folder, EDIT), FakeEditor)
+    assert isinstance(dry_run(job_of(folder, EDIT, resume=True), FakeEditor), DryRun)
 
 
 def test_words_to_find_are_checked_by_the_tokenizer_alone_as_the_model_would(
@@ -268,8 +268,7 @@ def test_where_the_tokenizer_is_not_at_hand_the_rest_is_checked_and_that_is_told
     elsewhere = dataclasses.replace(preset, lvlm={**preset.lvlm, "path": str(folder / "no model")})
     editor = Editor.load(elsewhere, device="cpu", offline=True)
     manifest = job_of(folder, EDIT, {**BOX, "box": [90, 90, 99, 99]}).manifest
-    seen = inspect_rows(editor, manifest, manifest.rows)
-    assert [problem.row for problem in seen.problems] == [2]
-    (note,) = seen.notes
+    problems, (note,) = inspect_rows(editor, manifest, manifest.rows)
+    assert [problem.row for problem in problems] == [2]
     assert note.startswith("the words to find were not checked:")
     assert "no model" in note

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from groundbrush.editor.batch.outcome import Reasons, alike, result_of
-from groundbrush.editor.batch.rows import Row
+from groundbrush.editor.batch.results import FailureReasons, RowResult, message_kind
+from groundbrush.editor.batch.rows import BatchRow
 
 
 def reasons_of(*messages: str | None) -> list[str]:
     """What is told of rows that failed so; None is a row that did not."""
-    reasons = Reasons()
+    reasons = FailureReasons()
     for number, words in enumerate(messages, 1):
-        row = Row(number, f"row{number}", "a.png", "ground", "the cup")
-        reasons.add(result_of(row, "done" if words is None else "failed", reason=words))
+        row = BatchRow(number, f"row{number}", "a.png", "ground", "the cup")
+        reasons.add(RowResult.of(row, "done" if words is None else "failed", reason=words))
     return [str(reason) for reason in reasons.all()]
 
 
@@ -61,4 +61,4 @@ def test_nothing_failed_and_there_is_no_reason() -> None:
     ],
 )
 def test_names_numbers_and_brackets_do_not_part_messages(words: str, kind: str) -> None:
-    assert alike(words) == kind
+    assert message_kind(words) == kind
