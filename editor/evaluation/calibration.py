@@ -43,7 +43,7 @@ from ..models.models import Models
 from ..models.presets import Preset, load_preset, preset_names
 from ..models.weights import weights_stamp
 from ..pictures.picture import open_picture
-from ..workers.pool import Here, Pool, Unit, Work
+from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, ablation_arms
 from .items import Item
 from .readers import benchmark, read_items
@@ -296,7 +296,9 @@ def measure(
         left = [pair for pair in group if pair.number not in done]
         units += [Unit(f"the picture {image}", left)] if left else []
     reasons: list[str] = []
-    for answer in (pool or Here()).map(partial(_work, load, settings), [[one] for one in units]):
+    for answer in (pool or LocalPool()).map(
+        partial(_work, load, settings), [[one] for one in units]
+    ):
         left = answer.unit.value
         for pair, values in zip(left, answer.value or [answer.gave_up] * len(left), strict=True):
             failed = values is None or isinstance(values, str)
