@@ -126,7 +126,7 @@ def manifest_in(folder: Path, rows: int) -> Path:
 def case(given: Mapping[str, Any]) -> dict[str, Any]:
     """Do the batch in this process or with its workers; when each row of a stage was finished."""
     from groundbrush import Editor
-    from groundbrush.editor.batch import Job, read_manifest, run_batch
+    from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
     from groundbrush.editor.batch.engine import LocalEngine
     from groundbrush.editor.batch.ray_engine import RayEngine
 
@@ -138,7 +138,7 @@ def case(given: Mapping[str, Any]) -> dict[str, Any]:
     manifest = read_manifest(given["manifest"], defaults={"settings": {"steps": given["steps"]}})
     stamps: dict[str, list[float]] = {"finding": [], "painting": []}
     report = run_batch(
-        Job(manifest, Path(given["out"])),
+        BatchJob(manifest, Path(given["out"])),
         partial(Editor.load, "miniature", device="cpu", offline=True),
         engine=engine,
         on_progress=lambda told: stamps[told.stage].append(time.perf_counter()),

@@ -56,7 +56,7 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
     """Run the batch here, and look at this process' memory on the way."""
     from groundbrush import Editor
     from groundbrush.editor.batch.manifest import read_manifest
-    from groundbrush.editor.batch.run import Job, run_batch
+    from groundbrush.editor.batch.run import BatchJob, run_batch
 
     common.one_thread()
     seen: list[tuple[int, int]] = []
@@ -68,7 +68,7 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = Job(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
+        job = BatchJob(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
 
         def load() -> Any:
             return Editor.load("miniature", device="cpu", offline=True)

@@ -248,7 +248,7 @@ class Models:
         given = self.preset.lvlm.get("heads")
         if given:
             return [tuple(pair) for pair in given]
-        from ..calibration.cache import first_use_heads
+        from .first_use import first_use_heads
 
         return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
 
