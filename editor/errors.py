@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 2_000  # characters of a message; the value given may be a book
 _LONGEST_VALUE = 500
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 class GroundbrushError(Exception):
@@ -23,10 +24,10 @@ class GroundbrushError(Exception):
 
     Examples
     --------
-    >>> raise GroundbrushError("seed -1 given; expected a whole number from 0; try seed=0")
+    >>> raise GroundbrushError("seed -1 given; expected a whole number; try seed=0")
     Traceback (most recent call last):
     ...
-    groundbrush.editor.errors.GroundbrushError: seed -1 given; expected a whole number from 0; try seed=0
+    groundbrush.editor.errors.GroundbrushError: seed -1 given; expected a whole number; try seed=0
     """
 
     def __str__(self) -> str:
@@ -98,7 +99,7 @@ def explain(error: ValidationError, schema: Any, what: str) -> list[str]:
     Returns
     -------
     list of str
-        One message for each problem, in the order of the fields.
+        One message for each problem: unknown names, then the fields in their order.
 
     Examples
     --------
@@ -114,7 +115,8 @@ def explain(error: ValidationError, schema: Any, what: str) -> list[str]:
 
     adapter = schema if isinstance(schema, TypeAdapter) else TypeAdapter(schema)
     described = adapter.json_schema()
-    return [_message(one, described, what) for one in error.errors(include_url=False)]
+    unknown_first = sorted(error.errors(include_url=False), key=lambda e: e["type"] not in _UNKNOWN)
+    return [_message(one, described, what) for one in unknown_first]
 
 
 def one_line(error: BaseException) -> str:
@@ -141,7 +143,7 @@ def _message(problem: ErrorDetails, schema: Mapping[str, Any], what: str) -> str
         return str(context["error"])
     label, owner, node = _locate(schema, problem["loc"], what)
     value = _shortened(repr(given), _LONGEST_VALUE)
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+    if kind in _UNKNOWN:
         known, name = _names(node), str(problem["loc"][-1])
         hint = did_you_mean(name, known)
         rest = f"; expected some of {', '.join(known)}" if known else "; expected no value"

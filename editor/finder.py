@@ -21,9 +21,9 @@ from .values import check_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..grounding.pipeline import View
     from ..grounding.result import Grounding
     from ..grounding.sam.segmenter import Segmenter
+    from ..grounding.view import View
     from ..multiobject import PanopticGrounding
     from .masks.operations import MaskScene
     from .models.models import Models
@@ -108,12 +108,12 @@ class Finder:
         list of list of numpy.ndarray
             For each phrase its things, ``(H, W)`` bool, the best first.
         """
-        from ..multiobject.find.everything import find_places
+        from ..multiobject.find.ground_all import find_instances
 
         grounder, view = self.models.grounder(), self.look(picture)
         with translate(MultiObjectError):
-            found = self.models.with_room(lambda: find_places(grounder, view, wanted))
-        return [[place.mask for place in places] for places in found]
+            found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
+        return [[one.mask for one in instances] for instances in found]
 
     def segment(self, picture: Picture, **prompt: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return masks ``(n, H, W)`` bool and scores ``(n,)`` of a box or points in pixels."""

@@ -72,7 +72,7 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
             files[name] = out / f"{stem}.edited-{variant.seed}.{suffix}"
         notes += edit.save(files[name], k)
     files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
-    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
+    sheet = contact_sheet(edit, edit.request.paint or "removed")
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))

@@ -103,7 +103,7 @@ def schema(what: str) -> Callable[[type[T]], type[T]]:
         construct = made.__init__
 
         @functools.wraps(construct)
-        def __init__(self: Any, *args: Any, **values: Any) -> None:  # noqa: N807
+        def __init__(self: Any, *args: Any, **values: Any) -> None:
             with translate_validation(made, what):
                 construct(self, *args, **values)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...inpaint.callbacks import OnPreview, OnStep
+from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
+from ..pictures.picture import open_picture
 from .protect import find_protected, protection_key
 from .region import Region, find_region
 from .result import Edit, Variant
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from ...inpaint import Fill, InpaintSettings
     from ..finder import Finder
     from ..models.models import Models
-    from ..pictures.picture import Picture
+    from ..pictures.picture import Picture, Source
     from ..request import EditRequest
 
-Cancelled = Callable[[], bool] | threading.Event
 Protected = Mapping[str, np.ndarray | None]
 """Masks of neighbours to spare, by `protection_key`; see `find_protection`."""
 DRAFT_SHARE = 3
@@ -41,7 +40,7 @@ class Callbacks:
     """Progress, cancellation and preview callbacks; see `Editor.edit`."""
 
     on_step: OnStep | None = None
-    cancelled: Cancelled | None = None
+    cancelled: CancelledBy | None = None
     on_preview: OnPreview | None = None
 
 
@@ -72,7 +71,7 @@ class _Task:
 
 def run_request(
     finder: Finder,
-    picture: Picture,
+    image: Source,
     request: EditRequest,
     callbacks: Callbacks,
     grounding: Grounding | None = None,
@@ -95,7 +94,8 @@ def run_request(
     start = time.perf_counter()
     models = finder.models
     request = request.model_copy(update={"preset": models.preset.name, "image": None})
-    check_request(models, request)  # before any model loads
+    check_request(models, request)  # before anything is opened or loaded
+    picture = open_picture(image)
     region = find_region(finder, picture, request, grounding)
     settings = settings_for(models, request, region)
     if not region.mask.any():
@@ -110,9 +110,10 @@ def run_request(
         around = surroundings(finder, region.picture, region.mask)
     task = _Task(models, request, region, settings, verifier, around)
     attempts = list(_attempts(task, spare, callbacks))
-    timings = {"find": found - start, "paint": sum(sum(a.fill.timings.values()) for a in attempts)}
-    timings["check"] = max(0.0, time.perf_counter() - found - timings["paint"])
-    return replace(_edit(task, attempts), given=picture, timings=timings)
+    painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
+    checking = max(0.0, time.perf_counter() - found - painting)
+    timings = {"find": found - start, "paint": painting, "check": checking}
+    return replace(_edit(task, attempts, timings), given=picture)
 
 
 def find_protection(
@@ -154,9 +155,7 @@ def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np
     return find_protected(finder, region.picture, region.mask, settings)
 
 
-def _attempts(
-    task: _Task, spare: np.ndarray | None, callbacks: Callbacks
-) -> Iterator[_Attempt]:
+def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> Iterator[_Attempt]:
     """Paint and verify every variant; then further seeds, as retries, while none passes."""
     from ...inpaint.fill import fill_many
 
@@ -219,8 +218,8 @@ def _painted(task: _Task, fills: list[Fill]) -> EditRequest:
     return request.model_copy(update=changes)
 
 
-def _edit(task: _Task, attempts: list[_Attempt]) -> Edit:
-    """Choose as many attempts as were asked for: the best where they were verified, else by seed."""
+def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> Edit:
+    """Choose the wanted number of attempts, the best where they were verified, else by seed."""
     request, region = task.request, task.region
     ranked = attempts
     if request.check:
@@ -247,6 +246,7 @@ def _edit(task: _Task, attempts: list[_Attempt]) -> Edit:
         variants=tuple(Variant(a.fill.image, a.fill.seed, a.verdict.as_dict()) for a in chosen),
         checks=checks,
         notes=tuple(_notes(task, best, verdict, len(attempts))),
+        timings=timings,
         request=_painted(task, [a.fill for a in chosen]),
     )
 

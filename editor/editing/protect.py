@@ -51,8 +51,7 @@ def find_protected(
     small = _shrunk(mask, view)
     wide = support(small, _at_scale(settings, view.scale))
     with translate(GroundingError):
-        segmenter = editor.models.grounder().segmenter
-        beside = find_adjacent(segmenter, view.embedding, small, wide)
+        beside = find_adjacent(finder.segmenter, view.embedding, small, wide)
         things = _without_shadow(view, small, beside)
         if not things:
             return None

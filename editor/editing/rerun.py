@@ -21,9 +21,7 @@ DRIFTED = (
 )
 
 
-def rerun(
-    finder: Finder, request: EditRequest, image: Source | None, callbacks: Callbacks
-) -> Edit:
+def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks: Callbacks) -> Edit:
     """Do the edits of a recipe in order and return the last one; its recipe holds the others.
 
     `image` None is the picture that the first edit's recipe names.

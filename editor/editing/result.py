@@ -14,10 +14,10 @@ from ...inpaint.paste.composite import is_preserved
 from ..errors import GroundbrushError
 from ..pictures.picture import Picture
 from ..pictures.saving import save_picture
+from ..request import EditRequest, PictureReference
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ..request import EditRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +68,12 @@ class Edit:
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
         removed one no longer is), and ``tries``, how many were painted.
-    request
-        The recipe without the picture.
     notes
         What the user should know.
     timings
         Seconds by stage.
+    request
+        The recipe without the picture.
     given
         The picture as given, without new sides; None: it is `picture`.
     """
@@ -87,16 +87,27 @@ class Edit:
     seed: int
     variants: tuple[Variant, ...]
     checks: Mapping[str, Any]
+    notes: tuple[str, ...]
+    timings: Mapping[str, float]
     request: EditRequest
-    notes: tuple[str, ...] = ()
-    timings: Mapping[str, float] = field(default_factory=dict)
     given: Picture | None = None
 
     def recipe(self) -> dict[str, Any]:
         """Return everything :meth:`Editor.run` needs to do this again, as JSON values."""
+        return self.request.model_copy(update={"image": self._image}).as_dict()
+
+    def request_for(self, variant: int = 0) -> EditRequest:
+        """Return the request that gives one of the variants, and only that."""
+        seed = self.variants[variant].seed
+        batches = tuple(b for b in self.request.batches or () if 0 <= seed - b[0] < b[1])
+        changes = {"seed": seed, "variants": 1, "retries": 0, "batches": batches or None}
+        return self.request.model_copy(update={**changes, "image": self._image})
+
+    @property
+    def _image(self) -> PictureReference:
         source = self.picture if self.given is None else self.given
         path = None if source.source is None else str(source.source)
-        return {**self.request.as_dict(), "image": {"path": path, "sha256": source.digest}}
+        return PictureReference(path=path, sha256=source.digest)
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
         """Write a variant with all that the input's file carried and the recipe inside.
@@ -128,11 +139,9 @@ class Edit:
                 f"{int(changed.sum())} pixels outside the support differ from the input's; the "
                 "picture was not saved: please report this"
             )
-        recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
-        recipe.pop("retries", None)  # the seed is known
-        together = [b for b in recipe.pop("batches", ()) if 0 <= chosen.seed - b[0] < b[1]]
-        if together:
-            recipe["batches"] = together
+        recipe = self.request_for(variant).as_dict()
+        if "batches" in recipe:  # last, as in all files so far
+            recipe["batches"] = recipe.pop("batches")
         return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
 
     def show(self) -> Image.Image:

@@ -21,7 +21,6 @@ from ..errors import translate
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ...grounding.view import View
     from ..finder import Finder
     from ..pictures.picture import Picture
     from ..request import EditRequest
