@@ -231,10 +231,10 @@ def rank_heads(
     Parameters
     ----------
     rows_iterable : iterable of (L, H, P, Q) attention rows; the grid may differ between samples.
-    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many;
+    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many
         heads have one component, entropy 0) go to the larger attention sum of the sample.
     skip_layers : leave this many first layers out, before the curve is drawn.
-    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,;
+    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,
         ``"per-sample"`` the elbow of each sample's own curve, 0 switches criterion 1 off.
     binarise : see `spatial_entropy`.
 
