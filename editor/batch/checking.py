@@ -244,7 +244,7 @@ def _bad_mask(manifest: Manifest, row: BatchRow, size: tuple[int, int] | None) -
 
     if row.mask is None:
         return []
-    mask = _read(manifest, row.mask, "mask")
+    mask: Any = _read(manifest, row.mask, "mask")
     if isinstance(mask, str):
         return [mask]
     return refusals([partial(read_mask, mask, size or mask.size)])
