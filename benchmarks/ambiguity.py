@@ -72,12 +72,12 @@ def facts_of(scene: Any, asked: Query, found: Any) -> dict[str, Any]:
     """What one answer came to."""
     import numpy as np
     from groundbrush.grounding.metrics import mask_iou
-    from groundbrush.multiobject.instances import enlarged
+    from groundbrush.multiobject.instances import full_size_mask
 
     masks = [scene.mask(k) for k in range(len(scene.objects))]
     true = [masks[k] for k in asked.fits]
     held = [float((found.mask & mask).sum() / mask.sum()) for mask in masks]
-    places = [found.mask, *(enlarged(c.mask, found.size_wh) for c in found.candidates)]
+    places = [found.mask, *(full_size_mask(c.mask, found.size_wh) for c in found.candidates)]
     best = max(mask_iou(found.mask, mask) for mask in true)
     joined = sum(share > HOLDS for share in held) > 1
     return {

@@ -97,7 +97,7 @@ def manifest_in(folder: Path, rows: int) -> Path:
 def case(given: Mapping[str, Any]) -> dict[str, Any]:
     """Do the batch in this process or with its workers; when each row of a stage was finished."""
     from groundbrush import Editor
-    from groundbrush.editor.batch import Job, read_manifest, run_batch
+    from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
     from groundbrush.editor.batch.engine import LocalEngine
     from groundbrush.editor.batch.ray_engine import RayEngine
 
@@ -105,7 +105,7 @@ def case(given: Mapping[str, Any]) -> dict[str, Any]:
     manifest = read_manifest(given["manifest"], defaults={"settings": {"steps": given["steps"]}})
     stamps: dict[str, list[float]] = {"finding": [], "painting": []}
     report = run_batch(
-        Job(manifest, Path(given["out"])),
+        BatchJob(manifest, Path(given["out"])),
         partial(Editor.load, "miniature", device="cpu", offline=True),
         engine=ray if given["workers"] else LocalEngine,
         on_progress=lambda progress: stamps[progress.stage].append(time.perf_counter()),

@@ -89,8 +89,8 @@ def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
     """Composed scenes as files, with so many phrases each."""
-    from groundbrush.editor.calibration.samples import Pair
     from groundbrush.editor.evaluation.items import Item
+    from groundbrush.grounding.heads.discovery import DrawnPair
     from groundbrush.miniature.scenes import compose
     from PIL import Image
 
@@ -101,19 +101,20 @@ def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
             Image.fromarray(compose("validation", number).image).save(path, compress_level=1)
         for phrase in PHRASES[:each]:
             item = Item(f"{number}-{phrase}", path, phrase, "validation", "name")
-            pairs.append(Pair(len(pairs), item, None))
+            pairs.append(DrawnPair(len(pairs), item, None))
     return pairs
 
 
 def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
-    from groundbrush.editor.calibration.measure import Store, measure_pairs
-    from groundbrush.editor.calibration.settings import CalibrationSettings
+    from groundbrush.editor.evaluation.calibration import measure
+    from groundbrush.grounding.heads.discovery import DiscoverySettings
+    from groundbrush.grounding.heads.measurements import MeasurementStore
 
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
-        settings = CalibrationSettings(samples=len(pairs), trials=1)
-        return measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair).heads
+        store = MeasurementStore(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
+        settings = DiscoverySettings(samples=len(pairs), trials=1)
+        return measure(lambda: lvlm, pairs, settings, store, on_pair=on_pair).heads
 
 
 def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:

@@ -32,8 +32,8 @@ from groundbrush.inpaint.device.memory import (
     denoise_bytes,
     place,
 )
-from groundbrush.inpaint.device.sharing import Turns
-from groundbrush.inpaint.painter.loading import quiet_libraries
+from groundbrush.inpaint.device.sharing import DeviceSharing
+from groundbrush.inpaint.painter.libraries import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -315,21 +315,21 @@ def random_pipe(device: str) -> tuple[Any, int]:
     return pipe, UNET["sample_size"] * CELL
 
 
-def looking_beside(device: torch.device) -> Turns:
+def looking_beside(device: torch.device) -> DeviceSharing:
     """The models that look, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
     halves = sum(count(network) for network in finders().values())
     weights = torch.nn.Parameter(torch.empty(halves, dtype=torch.float16, device=device), False)
-    turns = Turns(device)
-    turns.add(LOOKING, [torch.nn.ParameterList([weights])])
-    return turns
+    sharing = DeviceSharing(device)
+    sharing.add(LOOKING, [torch.nn.ParameterList([weights])])
+    return sharing
 
 
-def one_turn(turns: Turns) -> float:
+def one_turn(sharing: DeviceSharing) -> float:
     """Seconds until the models that look have come back and left again."""
 
     def turn() -> None:
         for group in (LOOKING, GROUP):
-            with turns.use(group):
+            with sharing.use(group):
                 pass
 
     return common.seconds(turn, "cuda")
@@ -343,8 +343,8 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     common.let_go("cuda")
     started = time.perf_counter()
     device = torch.device("cuda", 0)
-    turns = looking_beside(device) if mode == "swap" else None
-    inpainter = UNetInpainter(pipe, place(pipe, device, mode, turns))
+    sharing = looking_beside(device) if mode == "swap" else None
+    inpainter = UNetInpainter(pipe, place(pipe, device, mode, sharing))
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     mask = np.zeros((1200, 1600), bool)
     mask[500:700, 700:1000] = True
@@ -364,7 +364,7 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
         "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
         "place_s": placed,
         "step_s": float(np.median(np.diff(times))),
-        "turn_s": None if turns is None else one_turn(turns),
+        "turn_s": None if sharing is None else one_turn(sharing),
         "canvas": list(result.canvas),
         "preserved": bool((result.image == image)[~result.support].all()),
         "notes": list(result.notes),

@@ -43,18 +43,20 @@ def measure(args: Namespace) -> dict[str, Any]:
     import numpy as np
     from groundbrush import Editor
     from groundbrush.grounding.metrics import mask_iou
-    from groundbrush.multiobject.find.packed import Wanted, find_wanted
-    from groundbrush.multiobject.find.phrase_query import one_by_one
-    from groundbrush.multiobject.instances import split_places
+    from groundbrush.multiobject.find.phrase_query import position_variants
+    from groundbrush.multiobject.find.search import SearchTerm, search
+    from groundbrush.multiobject.instances import split_instances
 
     grounder = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     found: dict[str, list] = {"the plural's map": [], "one by one": []}
     for scene, noun, masks in scenes(3 if args.tiny else COUNT):
         view, words = grounder.look(scene.image), f"the {noun}"
-        others = one_by_one(words, len(masks), grounder.lvlm.unknown_words)
-        wanted = [Wanted(words, False), Wanted(words, False, others)]
-        for way, looked in zip(found, find_wanted(grounder, view, wanted), strict=True):
-            places = split_places(scene.image, looked, at_most=len(masks))
+        variants = position_variants(words, len(masks), grounder.lvlm.unknown_words)
+        terms = [SearchTerm(words, False), SearchTerm(words, False, variants)]
+        for way, result in zip(found, search(grounder, view, terms), strict=True):
+            places = split_instances(
+                scene.image, result.grounding, result.variants, at_most=len(masks)
+            )
             union = np.any([p.mask for p in places], axis=0) if places else np.zeros_like(masks[0])
             hit = [any(mask_iou(p.mask, mask) >= 0.5 for p in places) for mask in masks]
             whole = mask_iou(union, np.any(masks, axis=0))

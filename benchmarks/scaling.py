@@ -45,7 +45,7 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
     """Run the batch here, and record this process's memory on the way."""
     from groundbrush import Editor
     from groundbrush.editor.batch.manifest import read_manifest
-    from groundbrush.editor.batch.run import Job, run_batch
+    from groundbrush.editor.batch.run import BatchJob, run_batch
 
     common.one_thread()
     seen: list[tuple[int, int]] = []
@@ -61,7 +61,7 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
     reports: list[Any] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = Job(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
+        job = BatchJob(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
         taken = common.clock_seconds(  # rows are flushed to the disk, which takes no CPU time
             lambda: reports.append(run_batch(job, load, on_progress=on_progress))
         )

@@ -51,7 +51,7 @@ def prepare(unet: Any, *, channels_last: bool = True, fused: bool = True, compil
 
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
-    from groundbrush.inpaint.painter.speed import hasten
+    from groundbrush.inpaint.painter.speed import apply_speed
 
     theirs: dict[str, dict[str, bool]] = {
         "diffusers, as loaded": {"channels_last": False, "fused": False, "compiled": False},
@@ -69,7 +69,7 @@ def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callab
         made[name] = diffusers_way(own, side)
     for name, speed in ours.items():
         own = with_unet(pipe)
-        compile_for = hasten(own.unet, speed)
+        compile_for = apply_speed(own.unet, speed)
         made[name] = our_way(own, side, compile_for)
     return made
 

@@ -27,7 +27,7 @@ from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.protect import RIM, spared_support
+from groundbrush.inpaint.protect import RIM, support_without
 from groundbrush.inpaint.support import dilate, dilation_radius, fill_holes, support
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import Scene, compose
@@ -104,7 +104,7 @@ def rows(
     spare = spare_of(editor, case, settings)
     seconds = time.process_time() - start
     before = support(case.mask, settings)
-    after = spared_support(case.mask, settings, spare)
+    after = support_without(case.mask, settings, spare)
     core = fill_holes(case.mask, settings.fill_holes)
     needed = before & dilate(core, dilation_radius(case.mask, RIM))
     made = [
@@ -203,7 +203,7 @@ def sheet(editor: Editor, path: Path) -> None:
         if spare is None:
             continue
         for one in (None, spare):
-            area = spared_support(case.mask, settings, one)
+            area = support_without(case.mask, settings, one)
             painted = fill(
                 editor.models.inpainter(),
                 case.scene.image,

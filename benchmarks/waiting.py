@@ -20,14 +20,14 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from groundbrush.editor.workers.threads import TURNS
+from groundbrush.editor.workers.threads import SPIN_COUNT
 
 from benchmarks import common
 
 THREADS = 2
 WAYS = {
     "libgomp's turns": {},
-    "a worker's": {"GOMP_SPINCOUNT": str(TURNS)},
+    "a worker's": {"GOMP_SPINCOUNT": str(SPIN_COUNT)},
     "none": {"OMP_WAIT_POLICY": "passive"},
 }
 BESIDE = (0, 1, 2)

@@ -7,16 +7,17 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line, translate
 from ..files import as_path, open_regular
 from .columns import OPTIONS
-from .errors import ManifestError, Problem
+from .errors import ManifestError, Problem, refusals
 from .folders import PICTURES, folder_names, list_pictures, passed_over
-from .lines import Lines, read_csv, read_jsonl
-from .rows import Named, Row, named_in, read_row
+from .rows import BatchRow, read_row
+from .tables import Lines, read_csv, read_jsonl
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000
@@ -46,15 +47,15 @@ class Manifest:
 
     source: Path
     root: Path
-    rows: tuple[Row, ...] = ()
+    rows: tuple[BatchRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def picture(self, row: Row) -> Path:
+    def picture(self, row: BatchRow) -> Path:
         """The row's picture, looked up again: it must still lie in the root."""
         return inside(self.root, row.image)
 
-    def mask(self, row: Row) -> Path:
+    def mask(self, row: BatchRow) -> Path:
         """The same of a row's mask."""
         return inside(self.root, row.mask or "", "mask")
 
@@ -163,7 +164,7 @@ def read_folder(
         )
     how = {name: value for name, value in instruction.items() if name in OPTIONS}
     what = {name: value for name, value in instruction.items() if name not in OPTIONS}
-    _, wrong = read_row({"image": "picture.png", **what}, 1)
+    wrong = read_row({"image": "picture.png", **what}, 1).problems
     if wrong:  # told once, not of each picture; what is wrong with these is told as well
         what = {"remove": True, "box": [[0, 0, 1, 1]]}  # right in any picture, in no words
     lines = [
@@ -204,48 +205,45 @@ def inside(root: Path, given: str, what: str = "image") -> Path:
 
 
 @dataclass(eq=False)
-class _Reading:
-    """Reads line after line; remembers the names and masks of those before."""
+class _Reader:
+    """Reads row after row; remembers the names and masks of those before."""
 
     root: Path
     text: bool
     defaults: Mapping[str, Any]
     names: dict[str, int] = field(default_factory=dict)
-    masks: dict[str, str | None] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
 
     def read(
         self, values: Mapping[str, Any], number: int, line: int | None
-    ) -> tuple[Row | None, list[str]]:
-        """The row of a line, and what is wrong with it; a row that lacks only a file is one."""
-        row, wrong = read_row(values, number, text=self.text, defaults=self.defaults, line=line)
-        given: Named | Row = row or named_in(values, number, text=self.text)
-        if given.image is not None:
-            wrong += filter(None, [file_problem(self.root, given.image)])
-        if given.mask is not None:
-            digest, more = self._mask(given.mask)
-            wrong += more
-            row = row and dataclasses.replace(row, mask_digest=digest)
-        if given.name is not None:
-            earlier = self.names.setdefault(given.name.casefold(), number)
+    ) -> tuple[BatchRow | None, list[str]]:
+        """A row and what is wrong with it; a row that lacks only a file is one."""
+        row, wrong, image, mask, name = read_row(
+            values, number, text=self.text, defaults=self.defaults, line=line
+        )
+        if image is not None:
+            wrong += filter(None, [file_problem(self.root, image)])
+        if mask is not None:
+            problem = file_problem(self.root, mask, "mask")
+            if problem is None:
+                wrong += refusals([partial(self._read_mask, mask)])
+            else:
+                wrong.append(problem)
+            row = row and dataclasses.replace(row, mask_digest=self.masks.get(mask))
+        if name is not None:
+            earlier = self.names.setdefault(name.casefold(), number)
             if earlier != number:
                 wrong.append(
-                    f"its files would be called {given.name!r} as those of row {earlier}; "
-                    "give another id"
+                    f"its files would be called {name!r} as those of row {earlier}; give another id"
                 )
         return row, wrong
 
-    def _mask(self, given: str) -> tuple[str | None, list[str]]:
-        """A mask's digest, by which a later run sees that it was changed."""
-        wrong = file_problem(self.root, given, "mask")
-        if wrong is not None:
-            return None, [wrong]
+    def _read_mask(self, given: str) -> None:
+        """Keep a mask's digest, by which a later run finds that it was changed."""
         if given not in self.masks:
-            try:
-                with open_regular(inside(self.root, given, "mask"), "mask") as file:
-                    self.masks[given] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            except (GroundbrushError, OSError) as error:
-                return None, [one_line(error)]
-        return self.masks[given], []
+            path = inside(self.root, given, "mask")
+            with translate(OSError), open_regular(path, "mask") as file:
+                self.masks[given] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def file_problem(root: Path, given: str, what: str = "image") -> str | None:
@@ -265,11 +263,11 @@ def _collect(
     manifest: Manifest, lines: Lines, *, text: bool, defaults: Mapping[str, Any], refuse: bool
 ) -> Manifest:
     """The manifest with the rows of all lines, and every problem in them."""
-    rows: list[Row] = []
+    rows: list[BatchRow] = []
     problems = [*manifest.problems]
     wrong = _bad_defaults(defaults)
     problems += [Problem(f"of the rows that do not say it themselves: {words}") for words in wrong]
-    reading = _Reading(manifest.root, text, {} if wrong else defaults)
+    reader = _Reader(manifest.root, text, {} if wrong else defaults)
     number = 0
     for line, values in lines:
         if isinstance(values, Problem):
@@ -277,7 +275,7 @@ def _collect(
             problems.append(values if values.row is None else Problem(values.words, number, line))
         else:
             number += 1
-            row, wrong = reading.read(values, number, line)
+            row, wrong = reader.read(values, number, line)
             rows += [] if row is None else [row]
             if wrong:
                 told = {one.words for one in problems if one.row is None}  # of the headings, once
@@ -295,7 +293,7 @@ def _collect(
 
 def _bad_defaults(defaults: Mapping[str, Any]) -> list[str]:
     """What is wrong with what goes to every row: told once, not of each of them."""
-    return read_row({"image": "a.png", "find": "it", "paint": "it"}, 1, defaults=defaults)[1]
+    return read_row({"image": "a.png", "find": "it", "paint": "it"}, 1, defaults=defaults).problems
 
 
 def _real_folder(path: str | os.PathLike[str]) -> Path:

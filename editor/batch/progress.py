@@ -1,4 +1,4 @@
-"""How far a batch is: done, of how many, how fast, how long still."""
+"""The progress of a batch, and printing it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TextIO
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A moment of a batch.
+class BatchProgress:
+    """The progress of one stage of a run.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Progress:
     done, total
         Of this stage in this run.
     seconds
-        Since the stage began, the loading of its models included.
+        Since the stage began, including the loading of its models.
     counts
         Rows that this run finished, by status.
     """
@@ -38,7 +38,7 @@ class Progress:
 
     @property
     def left(self) -> float:
-        """Seconds that this stage will still take at this rate."""
+        """Seconds left in this stage at this rate."""
         return (self.total - self.done) / self.rate if self.rate > 0 else 0.0
 
     def __str__(self) -> str:
@@ -46,28 +46,29 @@ class Progress:
 
         Examples
         --------
-        >>> print(Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}))
+        >>> print(BatchProgress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}))
         painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed
         """
-        per_minute = self.rate * 60
-        rate = f"{per_minute:.1f} a minute" if per_minute < 120 else f"{self.rate:.1f} a second"
-        told = [f"{n} {status}" for status, n in sorted(self.counts.items()) if status != "done"]
-        more = f"; {', '.join(told)}" if told else ""
-        return f"{self.stage} {self.done} of {self.total}, {rate}, {_spoken(self.left)} left{more}"
+        minutely = self.rate * 60
+        rate = f"{minutely:.1f} a minute" if minutely < 120 else f"{self.rate:.1f} a second"
+        others = [f"{n} {status}" for status, n in sorted(self.counts.items()) if status != "done"]
+        more = f"; {', '.join(others)}" if others else ""
+        left = _duration(self.left)
+        return f"{self.stage} {self.done} of {self.total}, {rate}, {left} left{more}"
 
 
-OnProgress = Callable[[Progress], None]
+OnBatchProgress = Callable[[BatchProgress], None]
 
 
-class Ticker:
-    """Shows progress on one line of a terminal, or as a line now and then in a log.
+class ProgressPrinter:
+    """Prints progress on one line of a terminal, or as a line now and then in a log.
 
     Parameters
     ----------
     stream
-        By default stderr.
+        stderr by default.
     every
-        Seconds between two lines of a log; a terminal is told at most five times a second.
+        Seconds between two lines of a log; a terminal is updated at most five times a second.
     clock
         Gives seconds.
     """
@@ -84,8 +85,8 @@ class Ticker:
         self._last: tuple[str, float] = ("", 0.0)
         self._width = 0
 
-    def __call__(self, progress: Progress) -> None:
-        """Show it, if it is time to."""
+    def __call__(self, progress: BatchProgress) -> None:
+        """Print it, unless the last line is too recent."""
         now, last = self._clock(), progress.done == progress.total
         if not last and self._last[0] == progress.stage and now - self._last[1] < self._every:
             return
@@ -100,8 +101,8 @@ class Ticker:
         self._stream.flush()
 
 
-def _spoken(seconds: float) -> str:
-    """A duration in the two units that matter."""
+def _duration(seconds: float) -> str:
+    """A duration in its two largest units."""
     total = round(seconds)
     hours, minutes, rest = total // 3600, total // 60 % 60, total % 60
     if hours:

@@ -1,7 +1,7 @@
-"""The review sheet: one HTML file for people who check, with before, mask, after and status.
+"""The review sheet: one HTML page with before, mask, after and status of each row.
 
-It asks nothing of the network: a policy in the page forbids it, pictures lie beside it, and every
-word of the manifest is escaped.
+It loads nothing from the network: a policy in the page forbids it, pictures lie beside it, and
+every word of the manifest is escaped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..files import atomic_write
-from .outcome import STATUSES, Result
+from .results import STATUSES, RowResult
 
 _STYLE = """
 :root{color-scheme:light dark;font:15px/1.45 system-ui,sans-serif;--line:#8884}
@@ -67,7 +67,7 @@ _PANELS = (("review_before", "before"), ("review_found", "found"), ("review_afte
 
 
 def write_review(
-    path: Path, title: str, results: Iterable[Result], counts: Mapping[str, int]
+    path: Path, title: str, results: Iterable[RowResult], counts: Mapping[str, int]
 ) -> None:
     """Write the sheet, row by row, so that a long one needs little memory.
 
@@ -92,18 +92,17 @@ def write_review(
     atomic_write(path, write)
 
 
-def article(result: Result) -> str:
+def article(result: RowResult) -> str:
     """One row as HTML.
 
     Examples
     --------
-    >>> from editor.batch.outcome import result_of
-    >>> from editor.batch.rows import Row
-    >>> "<b>" in article(result_of(Row(1, "a", "a.png", "ground", "<b>dog</b>"), "absent"))
+    >>> from groundbrush.editor.batch.rows import BatchRow
+    >>> row = BatchRow(1, "a", "a.png", "ground", "<b>dog</b>")
+    >>> "<b>" in article(RowResult.of(row, "absent"))
     False
     """
-    status = result["status"] if result["status"] in STATUSES else "failed"
-    files = result["files"]
+    status, files = result.status, result.files
     panels = "".join(
         f'<figure><a href="{_link(files, kind)}"><img loading="lazy" alt="{words}" '
         f'src="{_link(files, kind)}"></a><figcaption>{words}</figcaption></figure>'
@@ -115,19 +114,13 @@ def article(result: Result) -> str:
         for kind in files
         if not kind.startswith("review_")
     )
-    doubt = doubtful(result)
-    facts = "".join(f"<li>{escape(str(words))}</li>" for words in _facts(result))
+    facts = "".join(f"<li>{escape(words)}</li>" for words in _facts(result))
     return (
-        f'<article data-status="{status}" data-doubt="{int(doubt)}">'
-        f'<h2><span class="status {status}">{status}</span>{result["row"]}. '
-        f"{escape(str(result['image']))}: {escape(_asked(result))}</h2>"
+        f'<article data-status="{status}" data-doubt="{int(result.doubtful)}">'
+        f'<h2><span class="status {status}">{status}</span>{result.row}. '
+        f"{escape(result.image)}: {escape(_request(result))}</h2>"
         f'<div class="panels">{panels}</div><ul>{facts}</ul><p>{links}</p></article>\n'
     )
-
-
-def doubtful(result: Result) -> bool:
-    """Whether a check of the painting was not passed."""
-    return any(result["checks"].get(name) is False for name in ("gone", "grounded", "preserved"))
 
 
 def _head(title: str, counts: Mapping[str, int]) -> str:
@@ -149,32 +142,32 @@ def _head(title: str, counts: Mapping[str, int]) -> str:
     )
 
 
-def _asked(result: Result) -> str:
-    what = f"“{result['words']}”" if result["words"] else "the marked place"
-    words = f"{result['action']} {what}"
-    return words if result["paint"] is None else f"{words} → “{result['paint']}”"
+def _request(result: RowResult) -> str:
+    what = f"“{result.words}”" if result.words else "the marked place"
+    words = f"{result.action} {what}"
+    return words if result.paint is None else f"{words} → “{result.paint}”"
 
 
-def _facts(result: Result) -> list[str]:
+def _facts(result: RowResult) -> list[str]:
     """What the row came to, in words."""
-    score = "" if result["score"] is None else f"{result['found']}, score {result['score']:.2f}"
-    reason = str(result["reason"] or "")
+    score = "" if result.score is None else f"{result.found}, score {result.score:.2f}"
+    reason = result.reason or ""
     if reason.startswith("score "):  # it names the score itself
-        score = str(result["found"])
-    told = [": ".join(filter(None, (score, reason)))] if score or reason else []
-    told += [
+        score = str(result.found)
+    facts = [": ".join(filter(None, (score, reason)))] if score or reason else []
+    facts += [
         f"candidate {k}: box {', '.join(f'{v:g}' for v in c['box'])}, score {c['score']:.2f}"
-        for k, c in enumerate(result["candidates"])
+        for k, c in enumerate(result.candidates)
     ]
-    if result["checks"]:
-        told.append("checks: " + " · ".join(map(_check, result["checks"].items())))
-    told += result["notes"]
-    if result["status"] == "held":
-        told.append(
+    if result.checks:
+        facts.append("checks: " + " · ".join(map(_check, result.checks.items())))
+    facts += result.notes
+    if result.status == "held":
+        facts.append(
             'to go on, give this row "candidate": 0 (or another), "gate": "paint", or other words, '
             "and run it again with --resume"
         )
-    return told
+    return facts
 
 
 def _check(named: tuple[str, Any]) -> str:

@@ -161,7 +161,7 @@ def run_evaluation(
     on_progress
         Called with (records on disk, records in all) after each picture.
     pool
-        Workers to measure in (`editor.workers.pool.open_pool`); None: this process.
+        Workers to measure in (such as a `RayPool`); None: this process.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
 from ..pictures.picture import open_picture
-from ..workers.pool import Here, Pool, Unit, Work
+from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .measurements import Measurements
@@ -107,7 +107,7 @@ def evaluate(
     for changes, group in by_lvlm:
         units = [Unit(f"the picture {task.image}", task) for task in _tasks(items, group, journal)]
         make = partial(_measurer, load, changes)
-        for answer in (pool or Here()).map(make, [[unit] for unit in units]):
+        for answer in (pool or LocalPool()).map(make, [[unit] for unit in units]):
             records = answer.value
             if answer.gave_up is not None:
                 records = answer.unit.value.failed(answer.gave_up)

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
-from ...inpaint.device.memory import MODES, is_out_of_memory
+from ...inpaint.device.memory import MODES
+from ...inpaint.device.usage import is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .presets import Preset, resolve
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ...grounding.pipeline import Grounder
     from ...grounding.sam.segmenter import Segmenter
     from ...inpaint import Inpainter, InpaintSettings
-    from ...inpaint.device.sharing import Turns
+    from ...inpaint.device.sharing import DeviceSharing
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OnLoad = Callable[[str], None]
@@ -95,11 +96,11 @@ class Models:
         return self._wanted
 
     @cached_property
-    def _turns(self) -> Turns | None:
+    def _sharing(self) -> DeviceSharing | None:
         """How the models share the accelerator; None on the CPU, where all have one memory."""
         import torch
 
-        from ...inpaint.device.sharing import Turns
+        from ...inpaint.device.sharing import DeviceSharing
 
         if self.device == "cpu":
             if self.memory not in MODES[:2]:
@@ -107,10 +108,10 @@ class Models:
                     f"memory {self.memory!r} is for accelerators; on the CPU all stay loaded"
                 )
             return None
-        turns = Turns(torch.device(self.device))
+        sharing = DeviceSharing(torch.device(self.device))
         if self.memory not in MODES[:2]:
-            turns.share()
-        return turns
+            sharing.share()
+        return sharing
 
     @cached_property
     def words(self) -> WordList | None:
@@ -153,19 +154,19 @@ class Models:
 
     def _make_room(self) -> bool:
         """Let the painter leave the accelerator, from now on whenever others look."""
-        if self._turns is None or not self._turns.make_room(_LOOKING):
+        if self._sharing is None or not self._sharing.make_room(_LOOKING):
             return False
-        self._tell("memory ran out: the models now take turns on the accelerator")
+        self._tell("memory ran out: finder and inpainter now alternate on the accelerator")
         return True
 
     @cached_property
     def _grounder(self) -> Grounder:
-        turns = self._turns
-        if turns is None:
+        sharing = self._sharing
+        if sharing is None:
             return self._load_grounder()
         from ...inpaint.device.sharing import entries, networks_in
 
-        with turns.use(_LOOKING):  # where they take turns, the painter leaves before
+        with sharing.use(_LOOKING):  # where they take turns, the painter leaves before
             try:
                 found = self._load_grounder()
             except GroundingError as error:
@@ -173,8 +174,8 @@ class Models:
                     raise
                 found = self._load_grounder()
         networks = networks_in(found)
-        turns.add(_LOOKING, networks)
-        turns.watch(_LOOKING, entries(networks))
+        sharing.add(_LOOKING, networks)
+        sharing.watch(_LOOKING, entries(networks))
         return found
 
     def _load_grounder(self) -> Grounder:
@@ -247,7 +248,7 @@ class Models:
         given = self.preset.lvlm.get("heads")
         if given:
             return [tuple(pair) for pair in given]
-        from ..calibration.cache import first_use_heads
+        from .first_use import first_use_heads
 
         return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
 
@@ -279,13 +280,13 @@ class Models:
         self._tell(f"loading the inpainter ({path})")
         _check_inpainter(self.preset)
         options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
-        options["memory"] = self.memory if self._turns else MODES[0]
+        options["memory"] = self.memory if self._sharing else MODES[0]
         return load_inpainter(
             path,
             device=self.device,
             dtype=self._dtype(spec),
             offline=self.offline,
-            turns=self._turns,
+            sharing=self._sharing,
             **options,
         )
 

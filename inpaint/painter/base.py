@@ -1,4 +1,4 @@
-"""A loaded diffusers pipeline behind one call: a canvas in, canvases out. torch stops here."""
+"""A loaded diffusers pipeline: canvas, mask and prompt -> painted canvases. torch stops here."""
 
 from __future__ import annotations
 
@@ -10,66 +10,65 @@ from typing import Any
 
 import numpy as np
 
-from ..callbacks import CancelledBy, OnPreview, OnStep, Watch
+from ..callbacks import CancelledBy, OnPreview, OnStep, Progress
 from ..device.memory import GROUP, Placement
 from ..errors import Cancelled, InpaintError
 from ..settings import InpaintSettings
 from ..validation import check_pair, check_prompt, check_seed
-from .loading import quiet_libraries, scheduler_from
+from .libraries import quiet_libraries, scheduler_from
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What one call paints; `original` is the canvas before its hole was prefilled."""
+class CanvasBatch:
+    """One canvas to paint once for each seed; `original` is the canvas without prefill."""
 
     image: np.ndarray
     mask: np.ndarray
     prompt: str
     seeds: tuple[int, ...]
     settings: InpaintSettings
-    watch: Watch
+    progress: Progress
     original: np.ndarray
 
-    def inputs(self) -> dict[str, Any]:
-        """The arguments that all of diffusers' inpainting calls share.
+    def each(self, value: Any) -> Any:
+        """Return `value`, or for several seeds a list of it.
 
-        A batch is a list of everything, with a generator each: one seed, one noise, whatever else
-        is painted beside it. Encoding takes from them as well, so one picture for all would leave
-        the first one's generator ahead of the others.
+        A batch needs a list of everything, with a generator each. Encoding draws from them too, so
+        one picture for all would leave the first generator ahead of the others.
         """
+        return value if len(self.seeds) == 1 else [value] * len(self.seeds)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the arguments that all of diffusers' inpainting calls share."""
         import torch
         from PIL import Image
 
         height, width = self.mask.shape
-        image = Image.fromarray(self.image)
-        mask = Image.fromarray(self.mask.astype(np.uint8) * 255)
         # On the CPU whatever the device: one seed, one noise.
-        noises = [torch.Generator("cpu").manual_seed(seed) for seed in self.seeds]
-        count = len(self.seeds)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in self.seeds]
         return {
-            "image": image if count == 1 else [image] * count,
-            "mask_image": mask if count == 1 else [mask] * count,
+            "image": self.each(Image.fromarray(self.image)),
+            "mask_image": self.each(mask_image(self.mask)),
             "height": height,
             "width": width,
             "strength": float(self.settings.strength),
             "num_inference_steps": self.settings.steps,
-            "generator": noises[0] if count == 1 else noises,
-            "callback_on_step_end": self.watch.on_step_end,
+            "generator": generators[0] if len(self.seeds) == 1 else generators,
+            "callback_on_step_end": self.progress.on_step_end,
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Inpainter:
-    """A loaded inpainting pipeline. One call at a time; a second caller waits its turn.
+    """A loaded inpainting pipeline, used by one thread at a time; a second caller waits.
 
-    Made by `load_inpainter`, as one of its kinds: `inpaint.painter.unet.UNetInpainter` or
-    `inpaint.painter.flow.FlowInpainter`.
+    Made by `load_inpainter` as a `UNetInpainter` or a `FlowInpainter`.
 
     Parameters
     ----------
     pipe : DiffusionPipeline
-    placement : inpaint.memory.Placement, optional
-        Where its parts are; as they lie, where it is left out.
+    placement : inpaint.device.memory.Placement, optional
+        By default its components stay where they are.
     """
 
     pipe: Any
@@ -77,89 +76,42 @@ class Inpainter:
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._check()
+        self._check_pipe()
         if self.placement is None:
             object.__setattr__(self, "placement", Placement(self.pipe, self.pipe.device))
 
     @property
     def channels(self) -> int:
-        """Input channels of the network that denoises."""
+        """Input channels of the denoising network."""
         raise NotImplementedError
 
     @property
-    def stepped_down(self) -> tuple[str, ...]:
-        """What was given up since memory ran out, in words; it stays so until loaded again."""
-        return self.placement.words
+    def memory_notes(self) -> tuple[str, ...]:
+        """Memory savings made since loading, as sentences."""
+        return self.placement.notes
 
     @property
-    def follows(self) -> str | None:
-        """Name of what a ControlNet follows; None where the model has none."""
+    def control_conditioner(self) -> str | None:
+        """The conditioner of its ControlNet; None without one."""
         return None
 
     def at_once(self, canvas: tuple[int, int], wanted: int) -> int:
-        """How many variants of a canvas (width, height) to paint as one batch, 1 to `wanted`.
+        """Return how many variants of a canvas (width, height) fit one batch, 1 to `wanted`.
 
-        As many as the free memory holds, so ask once and keep the answer: a batch of another size
-        gives other last bits.
+        It depends on the free memory, and a batch of another size gives other last bits: to
+        reproduce a picture, keep the answer.
         """
         return self.placement.at_once(canvas[0] * canvas[1], wanted)
 
     def fits(self, canvas: tuple[int, int]) -> bool:
-        """Whether the free memory holds a canvas (width, height), as far as one can tell before."""
+        """Estimate whether the free memory holds a canvas (width, height)."""
         return self.placement.fits(canvas[0] * canvas[1])
 
     def paint(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        prompt: str,
-        *,
-        seed: int = 0,
-        settings: InpaintSettings | None = None,
-        on_step: OnStep | None = None,
-        cancelled: CancelledBy | None = None,
-        on_preview: OnPreview | None = None,
-        original: np.ndarray | None = None,
+        self, image: np.ndarray, mask: np.ndarray, prompt: str, *, seed: int = 0, **options: Any
     ) -> np.ndarray:
-        """Repaint one canvas. Most callers want `inpaint.fill`, which crops and composites.
-
-        Parameters
-        ----------
-        image : (h, w, 3) uint8 RGB
-            h and w multiples of 8, of about the model's own size.
-        mask : (h, w) bool
-            The hole. diffusers blanks it in the masked image of a 9-channel UNet itself.
-        prompt : str
-            Exactly "" is unconditional: zero embeddings where the pipeline was trained so
-            (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
-        seed, settings, on_step, cancelled
-            As in `inpaint.fill`.
-        on_preview : callable, optional
-            ``on_preview(step, total, canvas)`` a few times on the way.
-        original : (h, w, 3) uint8, optional
-            The canvas before its hole was prefilled, for a ControlNet; `image` by default.
-
-        Returns
-        -------
-        (h, w, 3) uint8
-            The whole canvas as decoded. It drifts outside the hole: composite it.
-
-        Raises
-        ------
-        InpaintError, Cancelled
-        """
-        (painted,) = self.paint_many(
-            image,
-            mask,
-            prompt,
-            seeds=(seed,),
-            settings=settings,
-            on_step=on_step,
-            cancelled=cancelled,
-            on_preview=on_preview,
-            original=original,
-        )
-        return painted
+        """Paint one canvas; options as for `paint_many`."""
+        return self.paint_many(image, mask, prompt, seeds=(seed,), **options)[0]
 
     def paint_many(
         self,
@@ -174,26 +126,48 @@ class Inpainter:
         on_preview: OnPreview | None = None,
         original: np.ndarray | None = None,
     ) -> list[np.ndarray]:
-        """Repaint one canvas once for each seed, as one batch; else as `paint`.
+        """Paint one canvas once for each seed, as one batch. See `inpaint.fill` for whole images.
 
-        Each has the noise of its own seed. A batch's sums run in another order than a single
-        picture's, so their last bits differ; the same seeds in the same order give the same bytes.
-        Previews show the first. When memory runs out for several, nothing is given up for it:
-        OutOfMemoryError asks the caller to paint them one by one.
+        The same seeds in the same order give the same bytes; a batch's sums run in another order
+        than a single picture's, so their last bits differ. A batch that runs out of memory raises
+        OutOfMemoryError at once; a single picture steps down first.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 RGB
+            h and w multiples of 8, of about the model's own size.
+        mask : (h, w) bool
+            The hole. diffusers blanks it in the masked image of a 9-channel UNet itself.
+        prompt : str
+            Exactly "" is unconditional: zero embeddings where the pipeline was trained so
+            (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
+        on_preview : callable, optional
+            ``on_preview(step, total, canvas)`` a few times, with the first seed's canvas.
+        original : (h, w, 3) uint8, optional
+            The canvas before its hole was prefilled, for a ControlNet; `image` by default.
+
+        Returns
+        -------
+        list of (h, w, 3) uint8
+            Whole canvases as decoded. They drift outside the hole: composite them.
+
+        Raises
+        ------
+        InpaintError, Cancelled
         """
         image, mask = check_pair(image, mask)
         seeds = tuple(check_seed(seed) for seed in seeds)
         settings = InpaintSettings() if settings is None else settings
         self._check_size(image)
         self._check_settings(settings)
-        watch = Watch(on_step, cancelled, on_preview)
+        progress = Progress(on_step, cancelled, on_preview)
         original = image if original is None else check_pair(original, mask)[0]
-        job = Job(image, mask, check_prompt(prompt), seeds, settings, watch, original)
-        size = f"{image.shape[1]}x{image.shape[0]}"
+        batch = CanvasBatch(image, mask, check_prompt(prompt), seeds, settings, progress, original)
         several = len(seeds) > 1
-        what = f"painting {f'{len(seeds)} times ' if several else ''}{size} pixels"
-        with self._ready(job):
-            return self.placement.retry(lambda: self._paint(job), what, step_down=not several)
+        times = f"{len(seeds)} times " if several else ""
+        what = f"painting {times}{image.shape[1]}x{image.shape[0]} pixels"
+        with self._exclusive(batch):
+            return self.placement.retry(lambda: self._paint(batch), what, step_down=not several)
 
     def cut_off(self, prompt: str) -> str:
         """Return the end of `prompt` that the text encoder will not read, or ""."""
@@ -202,7 +176,7 @@ class Inpainter:
             whole = tokenizer(prompt, add_special_tokens=False).input_ids
         return tokenizer.decode(whole[kept:]).strip() if len(whole) > kept else ""
 
-    def _check(self) -> None:
+    def _check_pipe(self) -> None:
         """Refuse a pipeline of another kind."""
         raise NotImplementedError
 
@@ -216,15 +190,15 @@ class Inpainter:
             )
 
     def _multiple(self) -> int:
-        """What the canvas's sides must be multiples of."""
+        """Return what the canvas's sides must be multiples of."""
         raise NotImplementedError
 
     def _reader(self) -> tuple[Any, int]:
-        """The tokenizer that cuts first, and how many tokens it reads."""
+        """Return the tokenizer that truncates first, and how many tokens it reads."""
         raise NotImplementedError
 
-    def _paint(self, job: Job) -> list[np.ndarray]:
-        """Do it, with the pipeline in hand."""
+    def _paint(self, batch: CanvasBatch) -> list[np.ndarray]:
+        """Paint, with the pipeline held."""
         raise NotImplementedError
 
     def _check_size(self, image: np.ndarray) -> None:
@@ -236,33 +210,38 @@ class Inpainter:
             )
 
     @contextlib.contextmanager
-    def _ready(self, job: Job) -> Iterator[None]:
-        """Have the pipeline to oneself, on its device and set up; explain its failures."""
-        turns = self.placement.turns
+    def _exclusive(self, batch: CanvasBatch) -> Iterator[None]:
+        """Hold the pipeline, on its device and set up; explain its failures."""
+        sharing = self.placement.sharing
         with contextlib.ExitStack() as scope:
-            scope.enter_context(self._turn(job.watch))
-            if turns is not None:
-                scope.enter_context(turns.use(GROUP))
+            scope.enter_context(self._locked(batch.progress))
+            if sharing is not None:
+                scope.enter_context(sharing.use(GROUP))
             scope.enter_context(quiet_libraries())
-            scope.enter_context(self._scheduler(job.settings.scheduler))
+            scope.enter_context(self._scheduler(batch.settings.scheduler))
             scope.enter_context(_deterministic())
             try:
                 yield
             except (Cancelled, InpaintError):
                 raise
             except Exception as error:
-                if error is job.watch.error:
+                if error is batch.progress.error:
                     raise
-                raise _explain(error, job.image.shape) from error
+                height, width = batch.mask.shape
+                raise InpaintError(
+                    f"the model failed on a canvas of {width}x{height} pixels: "
+                    f"{type(error).__name__}: {error}. Expected it to paint; check that the model "
+                    "is complete and the settings suit it."
+                ) from error
             finally:
-                # A raise out of the callback skips diffusers' own release of offloaded parts.
+                # An exception out of the callback skips diffusers' own release of offloaded parts.
                 self.pipe.maybe_free_model_hooks()
 
     @contextlib.contextmanager
-    def _turn(self, watch: Watch) -> Iterator[None]:
+    def _locked(self, progress: Progress) -> Iterator[None]:
         """Wait for the pipeline, which keeps state between steps; a waiting caller may cancel."""
         while not self._lock.acquire(timeout=0.1):
-            watch.check()
+            progress.check_cancelled()
         try:
             yield
         finally:
@@ -279,19 +258,17 @@ class Inpainter:
             self.pipe.scheduler = before
 
 
+def mask_image(mask: np.ndarray) -> Any:
+    """Return an ``(h, w)`` bool mask as a grey PIL image."""
+    from PIL import Image
+
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
 @contextlib.contextmanager
 def _deterministic() -> Iterator[None]:
-    """The same recipe on the same machine gives the same picture, also with cuDNN."""
+    """Make cuDNN repeatable: same recipe, same machine, same picture."""
     import torch
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
-
-
-def _explain(error: Exception, shape: tuple[int, ...]) -> InpaintError:
-    """Say what a library's failure during painting means."""
-    size = f"{shape[1]}x{shape[0]}"
-    return InpaintError(
-        f"the model failed on a canvas of {size} pixels: {type(error).__name__}: {error}. "
-        "Expected it to paint; check that the model is complete and the settings suit it."
-    )

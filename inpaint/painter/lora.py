@@ -8,27 +8,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InpaintError
+from .libraries import first_line
 
 _NAMES = ("path", "weight", "revision", "scale")
 
 
 def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -> None:
-    """Load adapters into a pipeline and switch them on, each with its scale.
+    """Load adapters into a pipeline and enable them.
 
     Parameters
     ----------
-    pipe : DiffusionPipeline
     loras : sequence of mappings
-        Each with "path", and optionally "weight", "revision" and "scale" (1.0).
-    offline : bool
-        Read only what is on disk.
+        Each with "path" (a folder or repository), and optionally "weight" (the file's name),
+        "revision" and "scale" (1.0).
 
     Raises
     ------
     InpaintError
         For a wrong entry, a missing `peft`, or an adapter that does not fit the model.
     """
-    scales = [_check(entry) for entry in loras]
+    scales = [_checked_scale(entry) for entry in loras]
     if importlib.util.find_spec("peft") is None:
         raise InpaintError(
             "loras: got some, but the package peft is not installed; expected it for LoRA. "
@@ -47,15 +46,14 @@ def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -
             )
         except Exception as error:
             raise InpaintError(
-                f"loras: {entry['path']!r} could not be loaded ({type(error).__name__}: "
-                f"{str(error).splitlines()[0][:200] if str(error) else ''}); expected an adapter "
-                "for this model in safetensors. Check its path and which model it was made for."
+                f"loras: {entry['path']!r} could not be loaded ({first_line(error)}); expected an "
+                "adapter for this model in safetensors. Check its path and which model it was "
+                "made for."
             ) from error
     pipe.set_adapters(names, adapter_weights=scales)
 
 
-def _check(entry: Any) -> float:
-    """The scale of a well-formed entry."""
+def _checked_scale(entry: Any) -> float:
     good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
     if not good or set(entry) - set(_NAMES):
         raise InpaintError(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from groundbrush import Editor, GroundbrushError
 from groundbrush.app.page.explain import explain
-from groundbrush.editor.batch.store import load_grounding, save_grounding
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.evaluation.arms import PAPER, PRESET
 from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush import Editor
-from groundbrush.editor.batch.store import load_grounding, load_spares, save_grounding
+from groundbrush.editor.batch.grounding_store import load_grounding, load_spares, save_grounding
 from groundbrush.editor.editing.pipeline import Callbacks, find_spares, settings_for
 from groundbrush.editor.editing.protect import _at_scale, _without_shadow, find_spare
 from groundbrush.editor.editing.region import Place

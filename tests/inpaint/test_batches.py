@@ -112,7 +112,7 @@ def test_a_batch_that_memory_does_not_hold_is_painted_one_by_one(
         assert one.image.tobytes() == alone.image.tobytes()
         assert one.together == (one.seed,)
         assert one.notes == ("Memory ran out painting 3 variants at once: painted one by one.",)
-    assert inpainter.stepped_down == ()  # a batch is not worth tiles
+    assert inpainter.memory_notes == ()  # a batch is not worth tiles
     with pytest.raises(OutOfMemoryError, match="out of memory painting 3 times 64x64 pixels"):
         inpainter.paint_many(
             np.zeros((64, 64, 3), np.uint8),

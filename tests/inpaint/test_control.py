@@ -54,7 +54,7 @@ def controlled(request, control):
 
 def test_the_picture_s_edges_steer_the_painting(controlled, picture, hole, quick):
     assert type(controlled.pipe).__name__ == "StableDiffusionXLControlNetInpaintPipeline"
-    assert controlled.follows == "canny"
+    assert controlled.control_conditioner == "canny"
     first = fill(controlled, picture, hole, "red", seed=3, settings=quick)
     again = fill(controlled, picture, hole, "red", seed=3, settings=quick)
     weaker = fill(

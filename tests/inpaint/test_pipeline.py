@@ -336,7 +336,7 @@ def test_a_passing_shortage_only_costs_the_tiles(
     monkeypatch.setattr(inpainter.pipe.vae, "decode", once)
     result = fill(inpainter, picture, hole, "red", settings=quick)
     assert result.settings == quick
-    assert inpainter.stepped_down == result.notes
+    assert inpainter.memory_notes == result.notes
     assert len(result.notes) == 1
 
 

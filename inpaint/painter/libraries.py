@@ -1,0 +1,67 @@
+"""What diffusers and transformers are set to: silence, and a scheduler by name."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from ..errors import InpaintError
+from ..settings import SCHEDULERS
+from ..validation import check_choice
+
+_LOCK = threading.Lock()
+_quiet = SimpleNamespace(scopes=0, before=[])
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence diffusers and transformers, and restore their settings afterwards.
+
+    The settings belong to the process, so scopes are counted: the first one saves them and the
+    last one restores them, in whichever thread.
+    """
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    libraries = (diffusers.utils.logging, transformers.utils.logging)
+    with _LOCK:
+        if not _quiet.scopes:
+            for library in libraries:
+                before = library.get_verbosity(), library.is_progress_bar_enabled()
+                _quiet.before.append((library, *before))
+                library.set_verbosity_error()
+                library.disable_progress_bar()
+        _quiet.scopes += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _quiet.scopes -= 1
+            while _quiet.before and not _quiet.scopes:
+                library, verbosity, bars = _quiet.before.pop()
+                library.set_verbosity(verbosity)
+                if bars:
+                    library.enable_progress_bar()
+
+
+def scheduler_from(current: Any, name: str) -> Any:
+    """Return the scheduler called `name` with the noise schedule of `current`."""
+    import diffusers
+
+    check_choice("scheduler", name, tuple(SCHEDULERS))
+    if type(current).__name__.startswith("FlowMatch"):
+        raise InpaintError(
+            f"scheduler: got {name!r} for a flow-matching model; expected its own. Leave the "
+            "scheduler out of the settings and the preset."
+        )
+    with quiet_libraries():
+        return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's class and the first line of its message."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
