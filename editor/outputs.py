@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import GroundbrushError
 from .files import atomic_write, free_stem, holds
@@ -130,19 +130,27 @@ def _export(
 
     source = picture.source or Path("picture.png")
     if kind == "coco-panoptic":
-        made = found.to_coco_panoptic(file_name=source.name)
-        made.document["annotations"][0]["file_name"] = f"{stem}.panoptic.png"
+        png, document = panoptic_files(found, source.name, f"{stem}.panoptic.png")
         return {
-            "panoptic PNG": (".panoptic.png", made.png()),
-            "panoptic JSON": (".panoptic.json", json.dumps(made.document).encode()),
+            "panoptic PNG": (".panoptic.png", png),
+            "panoptic JSON": (".panoptic.json", document),
         }
-    document: dict[str, Any]
     if kind == "coco-instances":
-        ending, document = ".instances.json", coco_instances(found, file_name=source.name)
+        ending, content = ".instances.json", coco_instances(found, file_name=source.name)
     else:
         ending = ".labelme.json"
-        document = to_labelme(found, image_path=str(source.resolve()))
-    return {kind: (ending, json.dumps(document).encode())}
+        content = to_labelme(found, image_path=str(source.resolve()))
+    return {kind: (ending, json.dumps(content).encode())}
+
+
+def panoptic_files(
+    found: PanopticGrounding, file_name: str, png_name: str, indent: int | None = None
+) -> tuple[bytes, bytes]:
+    """Return COCO's panoptic PNG and JSON of what was found in the picture `file_name`."""
+    from ..multiobject.export.coco import coco_panoptic
+
+    panoptic = coco_panoptic(found, file_name=file_name, png_name=png_name)
+    return panoptic.png(), json.dumps(panoptic.document, indent=indent).encode()
 
 
 def _name(picture: Picture) -> str:

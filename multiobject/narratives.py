@@ -1,8 +1,8 @@
-"""Panoptic Narrative Grounding: its files and its measure (Gonzalez et al., ICCV 2021).
+"""Panoptic Narrative Grounding: read its files and score (Gonzalez et al., ICCV 2021).
 
 Average recall is the area under recall(IoU >= t) for t from 0 to 1, over all phrases, which is
 their mean IoU; the benchmark's own code (BCV-Uniandes/PNG, baseline/utils/meters.py) sums it in
-steps of 0.00001. A phrase's truth is the union of its segments.
+steps of 0.00001. A phrase's true mask is the union of its segments.
 """
 
 from __future__ import annotations
@@ -33,19 +33,17 @@ CAPTIONS, PANOPTIC, MASKS = "png_coco_{}.json", "panoptic_{}.json", "panoptic_se
 
 @dataclass(frozen=True)
 class PngPhrase:
-    """A phrase of a narrative that has a place.
+    """A phrase of a narrative that has a mask.
 
     Attributes
     ----------
-    text
-        Its words.
     span
         Half-open character offsets in the caption.
     segment_ids
         Its segments in the panoptic PNG.
     plural, is_thing
-        As the benchmark's own code counts: plural where it has more than one segment, a thing
-        where the last of them is one.
+        As the benchmark's own code counts: plural with more than one segment, a thing if the last
+        of them is one.
     """
 
     text: str
@@ -61,16 +59,12 @@ class Narrative:
 
     Attributes
     ----------
-    image_id
-        COCO's number.
-    image_file
-        The picture, where COCO's pictures are expected.
     mask_file
         Its panoptic PNG.
     caption
-        As the data has it; its utterances put together where they are not found in it.
+        As in the data; the joined utterances if they are not found in it.
     phrases
-        Those with a place.
+        Those with a mask.
     """
 
     image_id: int
@@ -80,13 +74,7 @@ class Narrative:
     phrases: tuple[PngPhrase, ...]
 
     def ids(self) -> np.ndarray:
-        """The picture's segment ids, (H, W) int32.
-
-        Raises
-        ------
-        MultiObjectError
-            When the PNG is missing or damaged.
-        """
+        """Read the picture's segment ids, (H, W) int32."""
         from PIL import Image
 
         try:
@@ -100,27 +88,25 @@ class Narrative:
 
 
 def truth(ids: np.ndarray, phrase: PngPhrase) -> np.ndarray:
-    """Where a phrase is, (H, W) bool."""
+    """Return a phrase's true mask, (H, W) bool."""
     return np.isin(ids, phrase.segment_ids)
 
 
 def read_png(root: str | Path, split: str = "val2017") -> Iterator[Narrative]:
-    """The narratives of the public layout, in the file's order.
+    """Yield the narratives of the public layout, in the file's order.
 
     Parameters
     ----------
     root
         Folder with ``images/val2017`` and ``annotations``, which holds ``png_coco_val2017.json``,
         ``panoptic_val2017.json`` and the PNGs in ``panoptic_segmentation/val2017``. As COCO
-        unpacks them the PNGs may also be in ``panoptic_val2017`` and the pictures in ``val2017``;
-        everything may lie in the folder itself.
-    split
-        ``val2017`` or ``train2017``.
+        unpacks them, the PNGs may also be in ``panoptic_val2017`` and the pictures in ``val2017``;
+        all may be in the folder itself.
 
     Raises
     ------
     MultiObjectError
-        When a file is missing or has another form.
+        If a file is missing or has another form.
     """
     root = Path(root)
     narratives = _json(_find(root, CAPTIONS.format(split)))
@@ -170,7 +156,7 @@ def _narrative(
 
 
 def _placed(caption: str, utterances: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Where the utterances, which follow each other, stand in the caption."""
+    """Return the caption and the spans of its utterances, which follow each other."""
     spans, at = [], 0
     for words in utterances:
         start = caption.find(words, at)
@@ -197,14 +183,12 @@ class PngScore:
 
 
 def score_png(ious: Sequence[float], phrases: Sequence[PngPhrase]) -> PngScore:
-    """Average recall of all, things, stuff, singulars and plurals.
+    """Return the average recall of all, things, stuff, singulars and plurals.
 
     Parameters
     ----------
     ious
-        One IoU in [0, 1] for each phrase; 0 where it was not found.
-    phrases
-        The phrases.
+        One IoU in [0, 1] for each phrase; 0 if it was not found.
 
     Examples
     --------
@@ -224,7 +208,7 @@ def score_png(ious: Sequence[float], phrases: Sequence[PngPhrase]) -> PngScore:
 
 
 def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
-    """Which phrases belong to each of :data:`GROUPS`, (n,) bool."""
+    """Return which phrases belong to each of :data:`GROUPS`, (n,) bool."""
     things = np.array([p.is_thing for p in phrases], bool)
     plural = np.array([p.plural for p in phrases], bool)
     return {
@@ -237,9 +221,9 @@ def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
 
 
 def recall_curve(ious: Sequence[float], thresholds: Iterable[float]) -> np.ndarray:
-    """Share of phrases with an IoU of at least each threshold.
+    """Return the share of phrases with an IoU of at least each threshold.
 
-    Its area over thresholds from 0 to 1 is what `score_png` gives as the mean IoU: the integral of
+    Its area over thresholds from 0 to 1 is the mean IoU that `score_png` returns: the integral of
     [IoU >= t] over t is the IoU itself.
     """
     values = np.asarray(ious, np.float64)
@@ -255,33 +239,23 @@ def ground_narrative(
     tokens: str = "phrase",
     pipeline: str | Path | Language | None = None,
 ) -> PanopticGrounding:
-    """Find a narrative's phrases: a segment for each of them.
+    """Find a narrative's phrases with `ground_all`: a segment for each of them.
 
-    The data's phrases are asked for, not the parser's; whether one is plural or stuff is told by
-    its words alone.
-
-    Parameters
-    ----------
-    grounder, view, mode, tokens, pipeline
-        As for `ground_all`.
-    narrative
-        From `read_png`.
+    The phrases are the data's, not the parser's; plural and stuff are read from their words alone.
     """
-    from .find.everything import ground_all
+    from .find.ground_all import ground_all
 
-    asked = [_noun_phrase(phrase, pipeline) for phrase in narrative.phrases]
-    return ground_all(grounder, view, narrative.caption, mode=mode, tokens=tokens, phrases=asked)
+    phrases = [_noun_phrase(phrase, pipeline) for phrase in narrative.phrases]
+    return ground_all(grounder, view, narrative.caption, mode=mode, tokens=tokens, phrases=phrases)
 
 
 def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float]:
-    """How well each phrase of a narrative is found: its IoU, 0 where it is not.
-
-    `score_png` takes the IoUs of many narratives.
+    """Return the IoU of each phrase of a narrative, 0 if it was not found.
 
     Raises
     ------
     MultiObjectError
-        When the panoptic PNG has another size than the picture, or is damaged.
+        If the panoptic PNG has another size than the picture, or is damaged.
     """
     ids = narrative.ids()
     if ids.shape != found.id_map.shape:
@@ -296,7 +270,7 @@ def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float
 
 
 def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> NounPhrase:
-    """A phrase of the data with what the parser says of its words."""
+    """Parse a phrase of the data."""
     try:
         parsed = noun_phrases(phrase.text, pipeline=pipeline)
     except MultiObjectError:  # a word or two may not look English
@@ -309,12 +283,12 @@ def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> N
 
 
 def _find(root: Path, *names: str) -> Path:
-    """The first place that is there, of some names in the folder and in its annotations."""
+    """Return the first path that exists, in the folder or its annotations."""
     for name in names:
-        for place in (root / "annotations" / name, root / name):
-            if place.exists():
-                inside = place / place.name  # as COCO's archive of PNGs unpacks
-                return inside if inside.is_dir() else place
+        for path in (root / "annotations" / name, root / name):
+            if path.exists():
+                inside = path / path.name  # as COCO's archive of PNGs unpacks
+                return inside if inside.is_dir() else path
     raise MultiObjectError(
         f"{names[0]} is not in {root} nor in its 'annotations'; expected the public layout: "
         "annotations/png_coco_val2017.json, annotations/panoptic_val2017.json and the folder "

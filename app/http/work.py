@@ -15,6 +15,7 @@ import numpy as np
 from ...editor.errors import GroundbrushError
 from ...editor.files import atomic_write
 from ...editor.masks.operations import read_operation
+from ...editor.outputs import panoptic_files
 from ...editor.pictures.picture import Picture
 from ...editor.request import extra, make_request, read_request
 
@@ -220,10 +221,9 @@ def _ground(found: Grounding, folder: Path) -> Outcome:
 
 
 def _ground_all(found: PanopticGrounding, folder: Path) -> Outcome:
-    made = found.to_coco_panoptic(file_name="picture")
-    made.document["annotations"][0]["file_name"] = "panoptic.png"
-    atomic_write(folder / "panoptic.png", made.png())
-    atomic_write(folder / "panoptic.json", json.dumps(made.document).encode())
+    png, document = panoptic_files(found, "picture", "panoptic.png")
+    atomic_write(folder / "panoptic.png", png)
+    atomic_write(folder / "panoptic.json", document)
     segments = [
         {
             "phrase": s.phrase,

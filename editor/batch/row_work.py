@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -286,14 +285,14 @@ def _least_certain(
 
 
 def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
+    from ..outputs import panoptic_files
     from ..pictures.panoptic_overlay import draw_segments
 
     found = editor.ground_all(picture, files.row.words)
-    made = found.to_coco_panoptic(file_name=Path(files.row.image).name)
-    png = files.path("panoptic", "panoptic.png")
-    made.document["annotations"][0]["file_name"] = png.name
-    atomic_write(png, made.png())
-    atomic_write(files.path("panoptic_json", "panoptic.json"), json.dumps(made.document).encode())
+    png_path = files.path("panoptic", "panoptic.png")
+    png, document = panoptic_files(found, Path(files.row.image).name, png_path.name)
+    atomic_write(png_path, png)
+    atomic_write(files.path("panoptic_json", "panoptic.json"), document)
     files.thumb("before", picture.pixels)
     files.thumb("found", draw_segments(picture.pixels, found))
     scores = [round(float(segment.score), 4) for segment in found.found]

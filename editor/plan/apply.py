@@ -149,13 +149,13 @@ def find_targets(
     Empty where there are none; None for what only an earlier step makes. The picture is encoded
     once.
     """
-    from ...multiobject.find.everything import find_places
+    from ...multiobject.find.ground_all import find_instances
 
     grounder = editor.models.grounder()
     asked = [k for k, step in enumerate(steps) if step.at is None]
     wanted, view = [(steps[k].find, steps[k].count) for k in asked], editor.look(picture)
     with translate(MultiObjectError):
-        found = editor.models.looking(lambda: find_places(grounder, view, wanted))
+        found = editor.models.looking(lambda: find_instances(grounder, view, wanted))
     targets: list[list[np.ndarray] | None] = [None] * len(steps)
     for k, places in zip(asked, found, strict=True):
         targets[k] = [place.mask for place in places]
@@ -245,13 +245,13 @@ class _Run:
 
 def _choose(found: Grounding, target: np.ndarray, needed: float) -> tuple[int | None, bool]:
     """Which candidate is the target (None = the first choice), and whether any is."""
-    from ...multiobject.instances import enlarged
+    from ...multiobject.instances import full_size_mask
 
     best, candidate = (mask_iou(found.mask, target) if found.found else 0.0), None
     if best >= needed:
         return None, True
     for k, other in enumerate(found.candidates):
-        overlap = mask_iou(enlarged(other.mask, found.size_wh), target)
+        overlap = mask_iou(full_size_mask(other.mask, found.size_wh), target)
         if overlap > best:
             best, candidate = overlap, k
     return (candidate, True) if best >= needed else (None, False)

@@ -1,4 +1,4 @@
-"""COCO's panoptic and instance formats (https://cocodataset.org/#format-data)."""
+"""Convert to COCO's panoptic and instance formats (https://cocodataset.org/#format-data)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MultiObjectError
+from ..instances import tight_box
 from ..panoptic import PanopticGrounding
 from .rle import encode_rle
 
@@ -30,7 +31,7 @@ class CocoPanoptic:
     document: dict[str, Any]
 
     def png(self) -> bytes:
-        """The PNG file."""
+        """Return the PNG file."""
         from PIL import Image
 
         buffer = io.BytesIO()
@@ -42,28 +43,27 @@ def coco_panoptic(
     found: PanopticGrounding,
     *,
     file_name: str = "picture.png",
+    png_name: str | None = None,
     image_id: int = 1,
     categories: Sequence[dict[str, Any]] | None = None,
 ) -> CocoPanoptic:
-    """What was found as COCO panoptic PNG and JSON.
+    """Convert to a COCO panoptic PNG and JSON.
 
     Parameters
     ----------
-    found
-        A grounded caption.
-    file_name
-        The picture's file; the PNG is named like it with the ending ``.png``.
+    file_name, png_name
+        The picture's file and the PNG's; by default the latter is the former ending in ``.png``.
     image_id
         Number of the picture.
     categories
-        COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from; phrases whose noun is
-        none of them get numbers after theirs. By default the caption's own nouns from 1.
+        COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from; other nouns get numbers
+        after theirs. By default the caption's own nouns from 1.
 
     Returns
     -------
     CocoPanoptic
-        Each segment also carries ``phrase``, ``span``, ``score`` and ``status``; phrases that are
-        not there are listed as ``not_found`` of the annotation.
+        Each segment also carries ``phrase``, ``span``, ``score`` and ``status``; absent phrases
+        are listed as ``not_found`` of the annotation.
     """
     numbers, listed = _categories(found, categories)
     segments = []
@@ -88,19 +88,14 @@ def coco_panoptic(
         for s in found.segments
         if not s.ids
     ]
-    stem = file_name.rpartition(".")[0] or file_name
     annotation = {
         "image_id": image_id,
-        "file_name": f"{stem}.png",
+        "file_name": png_name or f"{file_name.rpartition('.')[0] or file_name}.png",
         "caption": found.caption,
         "segments_info": segments,
         "not_found": missing,
     }
-    document = {
-        "images": [_image(found, file_name, image_id)],
-        "annotations": [annotation],
-        "categories": listed,
-    }
+    document = _document(found, file_name, image_id, [annotation], listed)
     return CocoPanoptic(id_to_rgb(found.id_map), document)
 
 
@@ -112,14 +107,10 @@ def coco_instances(
     categories: Sequence[dict[str, Any]] | None = None,
     stuff: bool = False,
 ) -> dict[str, Any]:
-    """The things that were found as COCO instances, masks run-length encoded.
+    """Convert the things to COCO instances, masks run-length encoded.
 
-    Masks are whole: unlike the id map's they may overlap. Arguments as for `coco_panoptic`.
-
-    Parameters
-    ----------
-    stuff
-        Also list stuff, one annotation for each phrase.
+    Masks are whole: unlike the id map's they may overlap. Arguments as for `coco_panoptic`;
+    `stuff` also lists stuff, one annotation for each phrase.
     """
     numbers, listed = _categories(found, categories)
     annotations: list[dict[str, Any]] = []
@@ -141,15 +132,11 @@ def coco_instances(
                     "phrase": segment.phrase,
                 }
             )
-    return {
-        "images": [_image(found, file_name, image_id)],
-        "annotations": annotations,
-        "categories": listed,
-    }
+    return _document(found, file_name, image_id, annotations, listed)
 
 
 def id_to_rgb(ids: np.ndarray) -> np.ndarray:
-    """An id map (H, W) as (H, W, 3) uint8: id = R + 256 G + 65536 B.
+    """Convert an id map (H, W) to (H, W, 3) uint8: id = R + 256 G + 65536 B.
 
     Examples
     --------
@@ -166,7 +153,7 @@ def id_to_rgb(ids: np.ndarray) -> np.ndarray:
 
 
 def rgb_to_id(pixels: np.ndarray) -> np.ndarray:
-    """The id map (H, W) int32 of a panoptic PNG's pixels (H, W, 3) uint8."""
+    """Convert a panoptic PNG's pixels (H, W, 3) uint8 to the id map (H, W) int32."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise MultiObjectError(
             f"panoptic pixels of {pixels.dtype} {pixels.shape} given; expected (H, W, 3) uint8"
@@ -177,31 +164,35 @@ def rgb_to_id(pixels: np.ndarray) -> np.ndarray:
 def _categories(
     found: PanopticGrounding, given: Sequence[dict[str, Any]] | None
 ) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Noun -> number, and the list for the file."""
+    """Return noun -> number, and the file's list of categories."""
     listed = [dict(one) for one in given or ()]
     numbers = {str(one["name"]): int(one["id"]) for one in listed}
-    following = max(numbers.values(), default=0) + 1
     for segment in found.segments:
         if segment.name not in numbers:
-            numbers[segment.name] = following
-            kind = "thing" if segment.is_thing else "stuff"
+            numbers[segment.name] = max(numbers.values(), default=0) + 1
             listed.append(
                 {
-                    "id": following,
+                    "id": numbers[segment.name],
                     "name": segment.name,
-                    "supercategory": kind,
+                    "supercategory": "thing" if segment.is_thing else "stuff",
                     "isthing": int(segment.is_thing),
                 }
             )
-            following += 1
     return numbers, listed
 
 
-def _image(found: PanopticGrounding, file_name: str, image_id: int) -> dict[str, Any]:
+def _document(
+    found: PanopticGrounding,
+    file_name: str,
+    image_id: int,
+    annotations: list[dict[str, Any]],
+    categories: list[dict[str, Any]],
+) -> dict[str, Any]:
     width, height = found.size_wh
-    return {"id": image_id, "file_name": file_name, "width": width, "height": height}
+    image = {"id": image_id, "file_name": file_name, "width": width, "height": height}
+    return {"images": [image], "annotations": annotations, "categories": categories}
 
 
 def _xywh(mask: np.ndarray) -> list[int]:
-    xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return [int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1)]
+    x0, y0, x1, y1 = (int(v) for v in tight_box(mask))
+    return [x0, y0, x1 - x0, y1 - y0]

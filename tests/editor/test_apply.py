@@ -14,8 +14,7 @@ from groundbrush.editor.plan import apply as module
 from groundbrush.editor.plan.apply import apply_plan, save_applied
 from groundbrush.grounding.result import Candidate, Grounding
 from groundbrush.miniature.scenes import compose
-from groundbrush.multiobject.find.packed import Found
-from groundbrush.multiobject.instances import Place, split_places, tight_box
+from groundbrush.multiobject.instances import ScoredMask, split_instances, tight_box
 from PIL import Image
 from scipy import ndimage
 
@@ -98,17 +97,17 @@ def painter(monkeypatch) -> SquarePainter:
     """Plural places are the squares themselves, as the real grounder's would be."""
     made = SquarePainter()
 
-    def find_places(_, picture, asked):
+    def find_instances(_, picture, asked):
         found = [made.ground(picture, words) for words, _ in asked]
         return [
             [
-                Place(p.mask, p.score)
-                for p in split_places(picture.pixels, Found(one), at_most=count, refine=False)
+                ScoredMask(p.mask, p.score)
+                for p in split_instances(picture.pixels, one, at_most=count, refine=False)
             ]
             for one, (_, count) in zip(found, asked, strict=True)
         ]
 
-    monkeypatch.setattr("groundbrush.multiobject.find.everything.find_places", find_places)
+    monkeypatch.setattr("groundbrush.multiobject.find.ground_all.find_instances", find_instances)
     return made
 
 

@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 from groundbrush.multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
-from groundbrush.multiobject.export.coco import coco_instances, id_to_rgb, rgb_to_id
+from groundbrush.multiobject.export.coco import coco_instances, coco_panoptic, id_to_rgb, rgb_to_id
 from groundbrush.multiobject.export.labelme import to_labelme
 from groundbrush.multiobject.export.rle import decode_rle, encode_rle
 from groundbrush.multiobject.export.supervision import to_detections
@@ -77,7 +77,7 @@ def found() -> PanopticGrounding:
 
 
 def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
-    made = found.to_coco_panoptic(file_name="photo.jpg", image_id=7)
+    made = coco_panoptic(found, file_name="photo.jpg", image_id=7)
     # as panopticapi.utils.rgb2id reads it
     rgb = np.array(Image.open(io.BytesIO(made.png())), dtype=np.uint32)
     ids = rgb[..., 0] + 256 * rgb[..., 1] + 256 * 256 * rgb[..., 2]
@@ -100,7 +100,7 @@ def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
 
 def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> None:
     tools = pytest.importorskip("pycocotools.mask")
-    made = found.to_coco_panoptic(file_name="photo.jpg")
+    made = coco_panoptic(found, file_name="photo.jpg")
     ids = rgb_to_id(np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")))
     (annotation,) = made.document["annotations"]
     for one in annotation["segments_info"]:
@@ -110,7 +110,7 @@ def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> N
 
 
 def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
-    (annotation,) = found.to_coco_panoptic().document["annotations"]
+    (annotation,) = coco_panoptic(found).document["annotations"]
     (missing,) = annotation["not_found"]
     assert missing["phrase"] == "the dog"
     assert missing["status"] == "absent"
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
 
 def test_given_categories_keep_their_numbers(found) -> None:
     coco = [{"id": 53, "name": "apple", "isthing": 1}, {"id": 18, "name": "dog", "isthing": 1}]
-    document = found.to_coco_panoptic(categories=coco).document
+    document = coco_panoptic(found, categories=coco).document
     numbers = {c["name"]: c["id"] for c in document["categories"]}
     assert numbers == {"apple": 53, "dog": 18, "sky": 54}
     assert len(coco) == 2

@@ -18,7 +18,7 @@ from groundbrush.grounding.localize.proposals import Proposal
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.view import View
 from groundbrush.miniature.scenes import SceneSettings, compose
-from groundbrush.multiobject.instances import enlarged
+from groundbrush.multiobject.instances import full_size_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -283,7 +283,7 @@ def test_the_miniature_tells_of_others_and_names_them(miniature: Editor) -> None
         if number < 2:
             continue
         found = grounder.ground(grounder.look(scene.image), f"the {noun}")
-        places = [found.mask, *(enlarged(c.mask, found.size_wh) for c in found.candidates)]
+        places = [found.mask, *(full_size_mask(c.mask, found.size_wh) for c in found.candidates)]
         true = [scene.mask(k) for k, o in enumerate(scene.objects) if o.noun == noun]
         asked, told = asked + 1, told + (found.status == "ambiguous")
         named += all(any(mask_iou(p, t) > 0.4 for p in places) for t in true)

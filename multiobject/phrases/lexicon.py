@@ -1,4 +1,4 @@
-"""Which words name no thing in a picture, and which adjectives contrast with each other."""
+"""Word lists: nouns for things, stuff and nothing visible; adjectives that contrast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ PICTURE = frozenset(
     "image picture photo photograph pic snapshot scene view shot close-up background "
     "foreground".split()
 )
-# These hang on walls too: they mean the picture itself only where they say what they show.
+# Pictures that may also hang on a wall: the picture itself only where they say what they show.
 DEPICTION = frozenset(
     "picture photo photograph painting drawing illustration sketch portrait rendering cartoon "
     "print poster image".split()
@@ -48,7 +48,7 @@ PLURAL_IN_FORM = frozenset(
     "pliers tweezers sunglasses eyeglasses goggles headphones tongs clippers".split()
 )
 
-# What cannot be pointed at. Lemmas; nouns in -ness and -ism are added by `is_abstract`.
+# Not visible. Lemmas; nouns in -ness and -ism are added by `is_abstract`.
 ABSTRACT = frozenset(
     """
     ability absence action activity advantage adventure advice age agreement air amount anger
@@ -122,9 +122,39 @@ LETTERING = frozenset(
 ABSENT = frozenset(["without", "except", "excluding", "minus"])
 TOGETHER = frozenset(["between", "among", "amongst", "amid"])
 
+# COCO's stuff and the plain words people say for it (https://github.com/nightrome/cocostuff).
+STUFF = frozenset(
+    """
+    air asphalt bush beach blanket brick building cage cardboard carpet ceiling cement cliff cloth
+    cloud coast concrete countertop court crowd curtain desert dirt earth fabric fence field
+    fire fireplace floor flooring fog foliage forest fur garden glass grass gravel greenery ground
+    hair hay hedge hill ice jungle lake land landscape lawn leaves light lot marble meadow metal
+    mist moss mountain mountaintop mud ocean pasture pavement pebble plain plant platform playing
+    pond rail railing railroad rain river road rock roof rubble sand scenery sea seawater shade
+    shadow shore shrub sidewalk skin sky skyline skyscraper smoke snow soil steam straw street
+    sunlight surface terrain textile tile track trail tree turf tunnel vegetation wall wallpaper
+    water waterdrop waterfall wave wetland wheat wood woodland woods yard
+    """.split()
+)
+# Stuff in COCO, but one thing in the singular.
+_COUNTED = frozenset("building bush blanket plant rock tree tunnel fireplace cage lot".split())
+
 
 def is_abstract(lemma: str) -> bool:
-    """Whether a noun names nothing that a picture can show."""
+    """Return whether a noun names nothing visible."""
     if lemma in ABSTRACT:
         return True
     return lemma.endswith(("ness", "ism")) and lemma not in _CONCRETE
+
+
+def is_thing(lemma: str, plural: bool = False) -> bool:
+    """Return whether a noun names things that can be counted.
+
+    Trees and rocks are things in the singular and stuff in the plural.
+
+    Examples
+    --------
+    >>> is_thing("dog"), is_thing("sky"), is_thing("tree"), is_thing("tree", plural=True)
+    (True, False, True, False)
+    """
+    return lemma not in STUFF or (lemma in _COUNTED and not plural)

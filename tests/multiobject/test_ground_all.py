@@ -12,13 +12,11 @@ from groundbrush.grounding.result import Candidate, Grounding
 from groundbrush.miniature.captions import plural_of
 from groundbrush.miniature.scenes import Scene, SceneSettings, compose
 from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
-from groundbrush.multiobject.find.caption_rows import caption_rows
-from groundbrush.multiobject.find.everything import find_places
-from groundbrush.multiobject.find.packed import Found
-from groundbrush.multiobject.find.phrase_query import how_to_ask, one_by_one
+from groundbrush.multiobject.find.ground_all import caption_rows, find_instances
+from groundbrush.multiobject.find.phrase_query import phrase_query, position_variants
 from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
-from groundbrush.multiobject.instances import split_places, tight_box
-from groundbrush.multiobject.phrases.stuff import is_thing
+from groundbrush.multiobject.instances import split_instances, tight_box
+from groundbrush.multiobject.phrases.lexicon import is_thing
 
 KNOWN = set("the a red green apple dog car next to of on left".split())
 
@@ -43,20 +41,20 @@ def unknown(text: str) -> list[str]:
     ],
 )
 def test_the_fullest_words_that_are_known_are_asked(caption, words, told) -> None:
-    asked = how_to_ask(noun_phrases(caption)[0], unknown)
+    asked = phrase_query(noun_phrases(caption)[0], unknown)
     assert asked.words == words
     assert told in asked.note
     assert asked.unknown == ()
 
 
 def test_what_describes_the_thing_is_never_left_out() -> None:
-    asked = how_to_ask(noun_phrases("two striped apples")[0], unknown)
+    asked = phrase_query(noun_phrases("two striped apples")[0], unknown)
     assert asked.unknown == ("striped",)
 
 
 def test_a_model_of_many_words_is_asked_as_written() -> None:
     for phrase in noun_phrases("two striped apples behind the dog"):
-        assert how_to_ask(phrase, lambda text: []).words == phrase.refer
+        assert phrase_query(phrase, lambda text: []).words == phrase.refer
 
 
 @pytest.mark.parametrize(
@@ -72,7 +70,7 @@ def test_a_model_of_many_words_is_asked_as_written() -> None:
     ],
 )
 def test_how_many_are_meant(caption, number) -> None:
-    assert how_to_ask(noun_phrases(caption)[0], lambda text: []).number == number
+    assert phrase_query(noun_phrases(caption)[0], lambda text: []).number == number
 
 
 @pytest.mark.parametrize(
@@ -85,27 +83,27 @@ def test_how_many_are_meant(caption, number) -> None:
     ],
 )
 def test_the_words_for_one_of_several(caption, one) -> None:
-    assert how_to_ask(noun_phrases(caption)[0], lambda text: []).one == one
+    assert phrase_query(noun_phrases(caption)[0], lambda text: []).singular == one
 
 
 def test_relations_that_are_not_asked_for_are_in_no_words_for_one() -> None:
-    asked = how_to_ask(noun_phrases("two red apples behind the dog")[0], unknown)
-    assert asked.one == "the red apple"
+    asked = phrase_query(noun_phrases("two red apples behind the dog")[0], unknown)
+    assert asked.singular == "the red apple"
 
 
 def test_several_are_asked_for_one_by_one() -> None:
-    two = one_by_one("the red car", 2, lambda text: [])
+    two = position_variants("the red car", 2, lambda text: [])
     assert two == tuple(f"the {side} red car" for side in ("left", "right", "top", "bottom"))
-    three = one_by_one("every car", 3, lambda text: [])
+    three = position_variants("every car", 3, lambda text: [])
     assert three[4:] == (
         "the middle car",
         "the first car from the left",
         "the second car from the left",
         "the third car from the left",
     )
-    assert one_by_one("the car", None, lambda text: [])[4:] == ("the middle car",)
-    assert one_by_one("the car", 3, unknown) == ("the left car",)
-    assert one_by_one("the left car", 2, lambda text: []) == ()
+    assert position_variants("the car", None, lambda text: [])[4:] == ("the middle car",)
+    assert position_variants("the car", 3, unknown) == ("the left car",)
+    assert position_variants("the left car", 2, lambda text: []) == ()
 
 
 def test_things_and_stuff() -> None:
@@ -149,27 +147,27 @@ LEFT, MIDDLE, RIGHT = (2, 5, 8, 12), (16, 5, 22, 12), (30, 5, 36, 12)
 
 def test_every_place_with_much_of_the_map_is_an_instance() -> None:
     found = drawn(LEFT, RIGHT, MIDDLE, heat=[1, 0.9, 0.1], scores=[0.9, 0.8, 0.8])
-    places = split_places(PICTURE, Found(found), refine=False)
+    places = split_instances(PICTURE, found, refine=False)
     assert [tight_box(p.mask) for p in places] == [LEFT, RIGHT]
     assert [p.score for p in places] == [0.9, 0.8]
 
 
 def test_the_number_in_the_words_bounds_the_instances() -> None:
     found = drawn(LEFT, RIGHT, MIDDLE, heat=[1, 1, 1], scores=[0.9, 0.8, 0.7])
-    assert len(split_places(PICTURE, Found(found), refine=False)) == 3
-    assert len(split_places(PICTURE, Found(found), at_most=2, refine=False)) == 2
+    assert len(split_instances(PICTURE, found, refine=False)) == 3
+    assert len(split_instances(PICTURE, found, at_most=2, refine=False)) == 2
 
 
 def test_words_that_count_are_believed_before_a_weak_map() -> None:
     found = drawn(LEFT, RIGHT, MIDDLE, heat=[1, 0.2, 0.05], scores=[0.9, 0.4, 0.4])
-    assert len(split_places(PICTURE, Found(found), refine=False)) == 1
-    assert len(split_places(PICTURE, Found(found), at_most=3, refine=False)) == 2
+    assert len(split_instances(PICTURE, found, refine=False)) == 1
+    assert len(split_instances(PICTURE, found, at_most=3, refine=False)) == 2
 
 
 def test_a_mask_over_two_found_ones_is_no_third_instance() -> None:
     both = (2, 5, 36, 12)
     found = drawn(LEFT, RIGHT, both, heat=[1, 1, 0.9], scores=[0.9, 0.9, 0.9])
-    assert len(split_places(PICTURE, Found(found), refine=False)) == 2
+    assert len(split_instances(PICTURE, found, refine=False)) == 2
 
 
 def one_place(box: tuple[int, int, int, int], score: float) -> Grounding:
@@ -179,26 +177,25 @@ def one_place(box: tuple[int, int, int, int], score: float) -> Grounding:
 def test_things_found_one_by_one_come_before_weak_places() -> None:
     found = drawn(LEFT, MIDDLE, heat=[1, 0.9], scores=[0.8, 0.75])
     others = (one_place(RIGHT, 0.9), one_place(LEFT, 0.85))
-    looked = Found(found, others)
-    places = split_places(PICTURE, looked, at_most=2, refine=False)
+    variants = others
+    places = split_instances(PICTURE, found, variants, at_most=2, refine=False)
     assert [tight_box(p.mask) for p in places] == [RIGHT, LEFT]
     assert [p.score for p in places] == [0.9, 0.85]
-    every = split_places(PICTURE, looked, at_most=3, refine=False)
+    every = split_instances(PICTURE, found, variants, at_most=3, refine=False)
     assert [tight_box(p.mask) for p in every] == [RIGHT, LEFT, MIDDLE]
 
 
 def test_one_mask_over_two_things_gives_way_to_the_two() -> None:
     both = (2, 5, 22, 12)  # over the left and the middle one
-    looked = Found(
-        drawn(both, heat=[1], scores=[0.95]), (one_place(LEFT, 0.6), one_place(MIDDLE, 0.7))
-    )
-    places = split_places(PICTURE, looked, at_most=2, refine=False)
+    found = drawn(both, heat=[1], scores=[0.95])
+    variants = (one_place(LEFT, 0.6), one_place(MIDDLE, 0.7))
+    places = split_instances(PICTURE, found, variants, at_most=2, refine=False)
     assert [tight_box(p.mask) for p in places] == [MIDDLE, LEFT]
-    three = Found(looked.grounding, (*looked.others, one_place(RIGHT, 0.8)))
-    places = split_places(PICTURE, three, at_most=3, refine=False)
+    three = (*variants, one_place(RIGHT, 0.8))
+    places = split_instances(PICTURE, found, three, at_most=3, refine=False)
     assert [tight_box(p.mask) for p in places] == [RIGHT, MIDDLE, LEFT]
     # two that are there suffice where they score better
-    places = split_places(PICTURE, three, at_most=2, refine=False)
+    places = split_instances(PICTURE, found, three, at_most=2, refine=False)
     assert [tight_box(p.mask) for p in places] == [both, RIGHT]
 
 
@@ -206,15 +203,15 @@ def test_words_that_do_not_count_need_places_nearly_as_good() -> None:
     found = drawn(LEFT, heat=[1], scores=[0.9])
     weak, gone = one_place(RIGHT, 0.7), one_place(MIDDLE, 0.9)
     gone = dataclasses.replace(gone, status="absent", box=None, mask=np.zeros((20, 40), bool))
-    looked = Found(found, (weak, gone))
-    assert len(split_places(PICTURE, looked, refine=False)) == 1
-    assert len(split_places(PICTURE, looked, at_most=3, refine=False)) == 2
+    variants = (weak, gone)
+    assert len(split_instances(PICTURE, found, variants, refine=False)) == 1
+    assert len(split_instances(PICTURE, found, variants, at_most=3, refine=False)) == 2
 
 
 def test_an_absent_phrase_has_no_places() -> None:
     found = drawn(LEFT, RIGHT, heat=[1, 1], scores=[0.9, 0.9])
     gone = dataclasses.replace(found, status="absent", box=None, mask=np.zeros((20, 40), bool))
-    assert split_places(PICTURE, Found(gone)) == []
+    assert split_instances(PICTURE, gone) == []
 
 
 # --- prompts together -------------------------------------------------------------------------
@@ -412,11 +409,11 @@ def test_the_whole_caption_runs_once(seen) -> None:
 def test_places_of_phrases_that_mean_several(seen) -> None:
     grounder, view, scene = seen
     name = f"the {scene.objects[0].noun}"
-    one, every = find_places(grounder, view, [(name, 1), (name, None)])
+    one, every = find_instances(grounder, view, [(name, 1), (name, None)])
     alone = grounder.ground(view, name)
     assert len(one) <= 1 <= len(every)
     assert mask_iou(one[0].mask, alone.mask) > 0.99
-    assert find_places(grounder, view, []) == []
+    assert find_instances(grounder, view, []) == []
 
 
 def test_given_phrases_are_taken_instead_of_the_parsers(seen) -> None:
