@@ -1,16 +1,16 @@
-"""What diffusers and transformers are set to: silence, and a scheduler by name."""
+"""Helpers for diffusers and transformers: silence, schedulers by name, errors of loading."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from ..errors import InpaintError
 from ..settings import SCHEDULERS
-from ..validation import check_choice
+from ..validation import check_choice, describe
 
 _LOCK = threading.Lock()
 _quiet = SimpleNamespace(scopes=0, before=[])
@@ -61,7 +61,24 @@ def scheduler_from(current: Any, name: str) -> Any:
         return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
 
 
-def first_line(error: Exception) -> str:
-    """Return an error's class and the first line of its message."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+@contextlib.contextmanager
+def explain_loading(what: str, remedy: str) -> Iterator[None]:
+    """Turn a library's failure to load `what` into an InpaintError with a remedy."""
+    try:
+        yield
+    except InpaintError:
+        raise
+    except Exception as error:
+        first = [type(error).__name__, *str(error).strip().splitlines()[:1]]
+        reason = ": ".join(part[:200] for part in first)
+        raise InpaintError(f"{what} could not be loaded ({reason}){remedy}") from error
+
+
+def check_entry(name: str, entry: Any, optional: tuple[str, ...]) -> None:
+    """Raise unless a preset's entry is a mapping with a path, and perhaps optional names."""
+    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
+    if not good or set(entry) - {"path", *optional}:
+        raise InpaintError(
+            f"{name}: got {describe(entry)}; expected a mapping with path, and optionally "
+            f"{', '.join(optional)}."
+        )
