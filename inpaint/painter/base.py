@@ -142,7 +142,7 @@ class Inpainter:
             Exactly "" is unconditional: zero embeddings where the pipeline was trained so
             (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
         on_preview : callable, optional
-            ``on_preview(step, total, canvas)`` a few times, with the first seed's canvas.
+            Gets the first seed's canvas.
         original : (h, w, 3) uint8, optional
             The canvas before its hole was prefilled, for a ControlNet; `image` by default.
 
@@ -150,10 +150,6 @@ class Inpainter:
         -------
         list of (h, w, 3) uint8
             Whole canvases as decoded. They drift outside the hole: composite them.
-
-        Raises
-        ------
-        InpaintError, Cancelled
         """
         image, mask = check_pair(image, mask)
         seeds = tuple(check_seed(seed) for seed in seeds)

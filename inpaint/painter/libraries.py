@@ -13,7 +13,7 @@ from ..settings import SCHEDULERS
 from ..validation import check_choice, describe
 
 _LOCK = threading.Lock()
-_quiet = SimpleNamespace(scopes=0, before=[])
+_quiet = SimpleNamespace(scopes=0, restore=contextlib.ExitStack())
 
 
 @contextlib.contextmanager
@@ -26,12 +26,12 @@ def quiet_libraries() -> Iterator[None]:
     import diffusers.utils.logging
     import transformers.utils.logging
 
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
     with _LOCK:
         if not _quiet.scopes:
-            for library in libraries:
-                before = library.get_verbosity(), library.is_progress_bar_enabled()
-                _quiet.before.append((library, *before))
+            for library in (diffusers.utils.logging, transformers.utils.logging):
+                _quiet.restore.callback(library.set_verbosity, library.get_verbosity())
+                if library.is_progress_bar_enabled():
+                    _quiet.restore.callback(library.enable_progress_bar)
                 library.set_verbosity_error()
                 library.disable_progress_bar()
         _quiet.scopes += 1
@@ -40,11 +40,8 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         with _LOCK:
             _quiet.scopes -= 1
-            while _quiet.before and not _quiet.scopes:
-                library, verbosity, bars = _quiet.before.pop()
-                library.set_verbosity(verbosity)
-                if bars:
-                    library.enable_progress_bar()
+            if not _quiet.scopes:
+                _quiet.restore.close()
 
 
 def scheduler_from(current: Any, name: str) -> Any:
