@@ -84,30 +84,19 @@ def run_calibration(
 
     Parameters
     ----------
-    preset
-        Describes the LVLM; its present heads are not used.
-    out
-        Directory for measurements, preset, ranking, figures and page.
-    settings
-        See :class:`DiscoverySettings`.
-    data
-        Pictures with phrases (see `read_data`); None = the bundled scenes.
-    device, offline, on_load
-        As for :class:`editor.models.models.Models`.
-    fresh
-        Measure again what an earlier run has measured.
-    figures
-        Draw them.
-    on_pair
-        Called with (pairs measured, pairs in all).
-    pool
-        Workers that measure (such as a `RayPool`); None = this process, which loads
+    preset : Describes the LVLM; its present heads are not used.
+    out : Directory for measurements, preset, ranking, figures and page.
+    settings : See :class:`DiscoverySettings`.
+    data : Pictures with phrases (see `read_data`); None = the bundled scenes.
+    device, offline, on_load : As for :class:`editor.models.models.Models`.
+    fresh : Measure again what an earlier run has measured.
+    figures : Draw them.
+    on_pair : Called with (pairs measured, pairs in all).
+    pool : Workers that measure (such as a `RayPool`); None = this process, which loads
         the LVLM anyway.
 
-    Raises
-    ------
-    GroundbrushError
-        For data that cannot be read, other measurements in the directory, or a model that fails.
+    Raises GroundbrushError for data that cannot be read, other measurements in the directory, or a
+    model that fails.
     """
     source = data or bundled_scenes(on_compose=on_load)
     pairs = draw_pairs(read_data(source), settings)
@@ -157,10 +146,8 @@ def ablations_of(
 
     Parameters
     ----------
-    calibration
-        The directory of an earlier one, or None.
-    data
-        Pictures to calibrate on now; None = the bundled scenes.
+    calibration : The directory of an earlier one, or None.
+    data : Pictures to calibrate on now; None = the bundled scenes.
     """
     settings = discovery_settings(preset)
     with translate(GroundingError):
@@ -192,17 +179,11 @@ def preset_for(given: str, *, family: str | None = None, like: str = LIKE) -> Pr
 
     Parameters
     ----------
-    given
-        A preset's name, a ``.json`` file, a folder or a repository's name (``owner/name``).
-    family
-        Of a model; None reads it from the folder's config.
-    like
-        Preset that lends a model its segmenter and inpainter.
+    given : A preset's name, a ``.json`` file, a folder or a repository's name (``owner/name``).
+    family : Of a model; None reads it from the folder's config.
+    like : Preset that lends a model its segmenter and inpainter.
 
-    Raises
-    ------
-    GroundbrushError
-        For an unknown preset, or a folder with an unknown family.
+    Raises GroundbrushError for an unknown preset, or a folder with an unknown family.
     """
     folder = Path(given).expanduser()
     named = given in preset_names() or given.endswith(".json")
@@ -243,10 +224,7 @@ def _family_of(folder: Path) -> str:
 def read_data(data: Path) -> list[Item]:
     """Items of a JSONL file, of a folder with ``examples.jsonl``, or of RefCOCO's train split.
 
-    Raises
-    ------
-    GroundbrushError
-        Where there is none of these.
+    Raises GroundbrushError where there is none of these.
     """
     if data.is_file() or (data / "examples.jsonl").is_file():
         found = read_items(benchmark("scenes"), data)
@@ -273,21 +251,13 @@ def measure(
 
     Parameters
     ----------
-    load
-        Loads the LVLM with all layers where the work is done.
-    pairs
-        From `draw_pairs`, one picture's side by side.
-    settings, store
-        What is measured, and where the numbers are kept.
-    on_pair
-        Called with (measured, in all).
-    pool
-        Workers that measure; None = this process.
+    load : Loads the LVLM with all layers where the work is done.
+    pairs : From `draw_pairs`, one picture's side by side.
+    settings, store : What is measured, and where the numbers are kept.
+    on_pair : Called with (measured, in all).
+    pool : Workers that measure; None = this process.
 
-    Raises
-    ------
-    GroundbrushError
-        When no pair could be measured.
+    Raises GroundbrushError when no pair could be measured.
     """
     done = set(store.rows()["number"].tolist())
     count = sum(pair.number in done for pair in pairs)

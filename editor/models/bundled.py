@@ -38,17 +38,11 @@ def bundled_scenes(
 
     Parameters
     ----------
-    count
-        How many pictures.
-    split
-        ``validation``, or ``heldout`` for scores.
-    on_compose
-        Called with a line before scenes are composed.
+    count : How many pictures.
+    split : ``validation``, or ``heldout`` for scores.
+    on_compose : Called with a line before scenes are composed.
 
-    Raises
-    ------
-    GroundbrushError
-        Where the scenes are not installed or cannot be written.
+    Raises GroundbrushError where the scenes are not installed or cannot be written.
     """
     folder = cache_folder() / f"scenes-{split}-{count}"
     return _composed(folder, MODULE, "examples.jsonl", count, split, on_compose)

@@ -49,19 +49,12 @@ def first_use_heads(
 
     Parameters
     ----------
-    preset
-        One without heads in its ``lvlm``; its ``calibration`` may hold settings.
-    load
-        Loads the LVLM with all layers; called only when heads have to be found.
-    on_load
-        Called with a line for each step.
-    data
-        A folder with ``examples.jsonl``, instead of the bundled scenes.
+    preset : One without heads in its ``lvlm``; its ``calibration`` may hold settings.
+    load : Loads the LVLM with all layers; called only when heads have to be found.
+    on_load : Called with a line for each step.
+    data : A folder with ``examples.jsonl``, instead of the bundled scenes.
 
-    Raises
-    ------
-    GroundbrushError
-        When the heads cannot be found.
+    Raises GroundbrushError when the heads cannot be found.
     """
     with translate(GroundingError):
         values = {**FIRST_USE, **preset.lvlm.get("calibration", {})}

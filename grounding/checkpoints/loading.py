@@ -27,12 +27,9 @@ class Checkpoint:
 
     Parameters
     ----------
-    given, where
-        As the caller named it, and as transformers takes it.
-    device, dtype
-        Of the weights.
-    options
-        Arguments of every `from_pretrained`.
+    given, where : As the caller named it, and as transformers takes it.
+    device, dtype : Of the weights.
+    options : Arguments of every `from_pretrained`.
     """
 
     given: str
@@ -114,15 +111,12 @@ def load_parts(
 
     Parameters
     ----------
-    path, family, revision, device, dtype, offline, vision, tokenizer, quantization
-        As for :func:`grounding.attention.load.load_lvlm`.
-    deepest_layer
-        Load text layers up to this one (0-based) and no language head; None = everything.
+    path, family, revision, device, dtype, offline, vision, tokenizer, quantization : As for
+        :func:`grounding.attention.load.load_lvlm`.
+    deepest_layer : Load text layers up to this one (0-based) and no language head; None =
+        everything.
 
-    Raises
-    ------
-    GroundingError
-        When something is missing, unreadable or of another family.
+    Raises GroundingError when something is missing, unreadable or of another family.
     """
     kind = family_class(family)
     kind.register()
@@ -167,16 +161,12 @@ def load_family(
 
     Parameters
     ----------
-    path, family, revision, tokenizer
-        As for :func:`grounding.attention.load.load_lvlm`.
-    **options
-        Its prompt, padding, query and tiles.
+    path, family, revision, tokenizer : As for :func:`grounding.attention.load.load_lvlm`.
+    **options : Its prompt, padding, query and tiles.
 
-    Raises
-    ------
-    GroundingError
-        When config, tokenizer or image processor are not on this machine, for a model of another
-        family, and for the original LLaVA layouts, because their config is made with the model.
+    Raises GroundingError when config, tokenizer or image processor are not on this machine, for a
+    model of another family, and for the original LLaVA layouts, because their config is made with
+    the model.
     """
     kind = family_class(family)
     kind.register()

@@ -47,32 +47,21 @@ def load_original(
 
     Parameters
     ----------
-    where
-        Its folder or repository.
-    raw
-        Its ``config.json``.
-    dtype
-        Floating type of the weights.
-    revision
-        Of the checkpoint, if it is a repository.
-    offline
-        Never use the network.
-    deepest_layer
-        Keep text layers up to this one (0-based); None = all.
-    vision
-        Folder or repository of the vision tower, or of each; None = those that `raw` names.
-    tokenizer
-        Folder or repository of a fast tokenizer; None = the checkpoint's own.
+    where : Its folder or repository.
+    raw : Its ``config.json``.
+    dtype : Floating type of the weights.
+    revision : Of the checkpoint, if it is a repository.
+    offline : Never use the network.
+    deepest_layer : Keep text layers up to this one (0-based); None = all.
+    vision : Folder or repository of the vision tower, or of each; None = those that `raw` names.
+    tokenizer : Folder or repository of a fast tokenizer; None = the checkpoint's own.
 
     Returns
     -------
     tuple
         The model, transformers' load report, the tokenizer and the image processor.
 
-    Raises
-    ------
-    GroundingError
-        When a tower is missing or a weight has no counterpart.
+    Raises GroundingError when a tower is missing or a weight has no counterpart.
     """
     from transformers import AutoTokenizer
 

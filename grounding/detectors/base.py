@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..attention.normalize import whole_text
+from ..checkpoints.loading import Checkpoint, loading
 from ..errors import GroundingError
 from ..localize.edges import refine_edges
 from ..localize.status import are_separate
@@ -50,12 +51,9 @@ class Detections:
 
     Parameters
     ----------
-    boxes
-        (n, 4) float xyxy in the proxy's pixels; they may reach over its border.
-    scores
-        (n,) in [0, 1].
-    masks
-        n masks in the detector's own format, for its `_drawn`; None if it gives none.
+    boxes : (n, 4) float xyxy in the proxy's pixels; they may reach over its border.
+    scores : (n,) in [0, 1].
+    masks : n masks in the detector's own format, for its `_drawn`; None if it gives none.
     """
 
     boxes: NDArray[np.float64]
@@ -128,21 +126,19 @@ class Backend(ABC):
 
     Parameters
     ----------
-    segmenter
-        Makes masks of boxes where the model gives none, and answers the editor's clicks.
-    settings
-        From :meth:`settings_from`.
+    segmenter : Makes masks of boxes where the model gives none, and answers the editor's clicks.
+    settings : From :meth:`settings_from`.
 
     Attributes
     ----------
-    title
-        Its name for people.
-    defaults
-        Values of `GroundingSettings` that differ for its scores.
+    title : Its name for people.
+    model_types : The ``model_type`` values of configs it can read.
+    defaults : Values of `GroundingSettings` that differ for its scores.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    model_types: ClassVar[tuple[str, ...]]
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, segmenter: Segmenter, settings: GroundingSettings | None = None) -> None:
@@ -151,7 +147,6 @@ class Backend(ABC):
         self.lvlm = NoLVLM(self.title)
 
     @classmethod
-    @abstractmethod
     def load(
         cls,
         path_or_repo: str | Path,
@@ -164,6 +159,17 @@ class Backend(ABC):
         offline: bool = False,
     ) -> Self:
         """Load a folder or a repository; parameters and errors as of `load_segmenter`."""
+        source = Checkpoint.of(
+            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+        )
+        with loading(path_or_repo):
+            parts = cls._load(source, source.config(cls.model_types, cls.title))
+        return cls(*parts, segmenter, settings)  # type: ignore[call-arg]
+
+    @staticmethod
+    @abstractmethod
+    def _load(source: Checkpoint, config: Any) -> tuple[Any, ...]:
+        """The first arguments of the constructor: model, tokenizer and image preparation."""
 
     @abstractmethod
     def _read(self, proxy: NDArray[np.uint8]) -> Any:
@@ -215,10 +221,7 @@ class Backend(ABC):
     def ground_many(self, view: DetectorView, phrases: Sequence[str]) -> list[Grounding]:
         """Find phrases in a picture that :meth:`look` has read.
 
-        Raises
-        ------
-        GroundingError
-            For an empty or overlong phrase.
+        Raises GroundingError for an empty or overlong phrase.
         """
         return [self._ground(view, phrase) for phrase in phrases]
 

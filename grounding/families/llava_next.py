@@ -136,13 +136,10 @@ def tile_grid(
 
     Parameters
     ----------
-    size_wh
-        The picture's width and height in pixels.
-    canvas
-        Columns and rows of tokens over all tiles, and the columns of one tile. The picture lies
-        centred in it with its shape kept; rows or columns of padding are dropped.
-    most_tiles
-        Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
+    size_wh : The picture's width and height in pixels.
+    canvas : Columns and rows of tokens over all tiles, and the columns of one tile. The picture
+        lies centred in it with its shape kept; rows or columns of padding are dropped.
+    most_tiles : Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
 
     Examples
     --------
@@ -171,12 +168,9 @@ def tile_region(
 
     Parameters
     ----------
-    size_wh, canvas
-        As for :func:`tile_grid`.
-    side
-        Side of a tile in pixels.
-    covered
-        Share of a tile's side that its patches cover; the gaps are spread over the cells.
+    size_wh, canvas : As for :func:`tile_grid`.
+    side : Side of a tile in pixels.
+    covered : Share of a tile's side that its patches cover; the gaps are spread over the cells.
 
     Examples
     --------

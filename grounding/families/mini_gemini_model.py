@@ -45,10 +45,8 @@ class PatchInfoMining(nn.Module):
 
     Parameters
     ----------
-    width
-        Channels of the tokens and of what is returned.
-    fine_width
-        Channels of the fine features.
+    width : Channels of the tokens and of what is returned.
+    fine_width : Channels of the fine features.
     """
 
     def __init__(self, width: int, fine_width: int) -> None:
@@ -88,10 +86,7 @@ class MiniGeminiModel(LlavaModel):
     def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> Any:
         """Tokens of pictures (B, 3, S, S), S the `high_res_size`, as the language model takes them.
 
-        Returns
-        -------
-        BaseModelOutputWithPooling
-            The tokens as ``pooler_output``, one (N * N, width) tensor a picture.
+        The tokens are returned as ``pooler_output``, one (N * N, width) tensor per picture.
         """
         config: Any = self.config
         side = config.vision_config.image_size

@@ -38,28 +38,20 @@ class DiscoverySettings:
 
     Parameters
     ----------
-    samples, trials
-        Image-phrase pairs per trial, and trials; the paper has 1,000 and 5. With fewer pairs than
-        all trials together need, trials share pairs; with fewer than one needs, each trial is a
-        bootstrap resample of all.
-    threshold
-        tau: the attention sum that a head's mean must reach. None takes the elbow of the mean
-        curve, ``"per-sample"`` each sample's own elbow, 0 switches the criterion off.
-    lowest
-        How many heads of lowest spatial entropy count as selected in a sample.
-    skip_layers
-        How many first layers are left out, before the curve is drawn.
-    heads
-        How many heads to choose: the paper's k = 3.
-    criterion
-        ``"sum"``, the paper's, or ``"contrast"``: how much a head's row changes between two
+    samples, trials : Image-phrase pairs per trial, and trials; the paper has 1,000 and 5. With
+        fewer pairs than all trials together need, trials share pairs; with fewer than one needs,
+        each trial is a bootstrap resample of all.
+    threshold : tau: the attention sum that a head's mean must reach. None takes the elbow of the
+        mean curve, ``"per-sample"`` each sample's own elbow, 0 switches the criterion off.
+    lowest : How many heads of lowest spatial entropy count as selected in a sample.
+    skip_layers : How many first layers are left out, before the curve is drawn.
+    heads : How many heads to choose: the paper's k = 3.
+    criterion : ``"sum"``, the paper's, or ``"contrast"``: how much a head's row changes between two
         phrases about one picture, for models so small that every head attends to the picture.
-    binarise
-        Cells that count for the entropy: above the ``"mean"``, or as the ``"public-code"`` has it.
-    query, padding
-        The query token and the treatment of the picture's shape; None = the preset's.
-    seed
-        Same seed, same pairs.
+    binarise : Cells that count for the entropy: above the ``"mean"``, or as the ``"public-code"``
+        has it.
+    query, padding : The query token and the treatment of the picture's shape; None = the preset's.
+    seed : Same seed, same pairs.
     """
 
     samples: int = 1000
@@ -159,16 +151,11 @@ def measure_pairs(
 
     Parameters
     ----------
-    lvlm
-        With every layer loaded.
-    image
-        (H, W, 3) uint8 RGB.
-    pairs
-        Pairs about it.
-    settings
-        Its criterion and binarisation are used here.
-    true_mask
-        For the IoUs only, which never choose heads.
+    lvlm : With every layer loaded.
+    image : (H, W, 3) uint8 RGB.
+    pairs : Pairs about it.
+    settings : Its criterion and binarisation are used here.
+    true_mask : For the IoUs only, which never choose heads.
     """
     encoded = lvlm.encode(image, all_layers=True)
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):

@@ -61,10 +61,7 @@ def frequencies(found: HeadDiscovery, limit: int = 20) -> Figure:
 def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figure:
     """IoU of each head's pseudo-mask against its frequency rank, with Spearman's rho (Fig. 6b).
 
-    Raises
-    ------
-    GroundingError
-        Where the data have no masks.
+    Raises GroundingError where the data have no masks.
     """
     ious = found.measured.mean_ious
     if ious is None:
@@ -143,12 +140,9 @@ def head_grid(
 
     Parameters
     ----------
-    image
-        (H, W, 3) uint8 RGB.
-    rows
-        (L, H, P, Q) attention rows of the phrase; each map is stretched to its own range.
-    heads
-        Chosen (layer, head) pairs.
+    image : (H, W, 3) uint8 RGB.
+    rows : (L, H, P, Q) attention rows of the phrase; each map is stretched to its own range.
+    heads : Chosen (layer, head) pairs.
     """
     from matplotlib.patches import Rectangle
 

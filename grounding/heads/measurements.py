@@ -28,13 +28,11 @@ class MeasuredPairs:
 
     Parameters
     ----------
-    sums, entropies
-        (N, L, H) float32: the admitting criterion (attention sum, or contrast) and the entropy.
-    ious
-        (N, L, H) float32 IoU of each head's pseudo-mask with the true mask on the grid, NaN where
-        the truth is unknown. Never used to choose heads.
-    skipped
-        Why pairs were left out.
+    sums, entropies : (N, L, H) float32: the admitting criterion (attention sum, or contrast) and
+        the entropy.
+    ious : (N, L, H) float32 IoU of each head's pseudo-mask with the true mask on the grid, NaN
+        where the truth is unknown. Never used to choose heads.
+    skipped : Why pairs were left out.
     """
 
     sums: NDArray[np.float32]
@@ -62,17 +60,12 @@ class MeasurementStore:
 
     Parameters
     ----------
-    folder
-        Created if missing.
-    header
-        JSON-able facts on which the records depend.
-    layers, heads
-        The model's numbers of layers, and of heads per layer.
+    folder : Created if missing.
+    header : JSON-able facts on which the records depend.
+    layers, heads : The model's numbers of layers, and of heads per layer.
 
-    Raises
-    ------
-    GroundingError
-        When the folder holds measurements with another header, or cannot be written.
+    Raises GroundingError when the folder holds measurements with another header, or cannot be
+    written.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any], layers: int, heads: int) -> None:
@@ -157,10 +150,7 @@ def _check_header(file: Path, header: Mapping[str, Any]) -> None:
 def load_measured(folder: Path) -> MeasuredPairs:
     """The measured pairs in the folder of an earlier discovery.
 
-    Raises
-    ------
-    GroundingError
-        When the folder holds no measurements.
+    Raises GroundingError when the folder holds no measurements.
     """
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))

@@ -83,10 +83,7 @@ class HeadRanking:
     def top(self, k: int = 3, by: Literal["frequency", "sum"] = "frequency") -> tuple[Head, ...]:
         """The `k` best heads as (layer, head) pairs; the paper takes 3 (Tab. 4).
 
-        Raises
-        ------
-        GroundingError
-            `k` below 1, or more heads asked for than were ever selected.
+        Raises GroundingError for `k` below 1, or more heads asked for than were ever selected.
         """
         ranked = self.order(by)
         if by == "frequency":
@@ -193,10 +190,8 @@ def measure_heads(samples: Iterable[ArrayLike], *, binarise: Binarise = "mean") 
     samples : iterable of (L, H, P, Q) attention rows; the grid may differ between samples.
     binarise : see `spatial_entropy`.
 
-    Raises
-    ------
-    GroundingError
-        No sample, a sample of the wrong shape, or L and H that change between samples.
+    Raises GroundingError for no sample, a sample of the wrong shape, or L and H that change between
+    samples.
     """
     sums: list[NDArray] = []
     entropies: list[NDArray] = []
@@ -236,17 +231,14 @@ def rank_heads(
     Parameters
     ----------
     rows_iterable : iterable of (L, H, P, Q) attention rows; the grid may differ between samples.
-    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many
+    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many;
         heads have one component, entropy 0) go to the larger attention sum of the sample.
     skip_layers : leave this many first layers out, before the curve is drawn.
-    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,
+    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,;
         ``"per-sample"`` the elbow of each sample's own curve, 0 switches criterion 1 off.
     binarise : see `spatial_entropy`.
 
-    Raises
-    ------
-    GroundingError
-        As `measure_heads`, or settings out of range.
+    Raises GroundingError as `measure_heads`, or settings out of range.
 
     Examples
     --------
@@ -277,9 +269,8 @@ def greedy_heads(
     threshold : attention sum needed in this sample; None takes the elbow of its own curve.
     bottom_row_limit : drop heads by `bottom_row_focus`; the public code uses 0.05.
 
-    Returns
-    -------
-    (layer, head) pairs of lowest entropy first; where none qualifies, the head of largest sum.
+    Returns (layer, head) pairs of lowest entropy first; where none qualifies, the head of largest
+    sum.
     """
     if k < 1:
         raise GroundingError(f"k is {k}; expected at least 1.")

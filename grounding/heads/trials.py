@@ -22,10 +22,8 @@ class HeadDiscovery:
 
     Parameters
     ----------
-    measured
-        Both criteria on every pair.
-    settings
-        How it is ranked; other settings rank again without reading anything again.
+    measured : Both criteria on every pair.
+    settings : How it is ranked; other settings rank again without reading anything again.
     """
 
     measured: MeasuredPairs
@@ -35,10 +33,7 @@ class HeadDiscovery:
     def trials(self) -> tuple[HeadRanking, ...]:
         """The ranking of each trial.
 
-        Raises
-        ------
-        GroundingError
-            When the threshold has no elbow or the settings do not fit the model.
+        Raises GroundingError when the threshold has no elbow or the settings do not fit the model.
         """
         indices = trial_indices(len(self.measured), self.settings)
         return tuple(self.rank(index) for index in indices)
@@ -73,10 +68,7 @@ class HeadDiscovery:
     def heads(self) -> tuple[Head, ...]:
         """The localization heads: the most frequent ones.
 
-        Raises
-        ------
-        GroundingError
-            When fewer heads were ever selected than requested.
+        Raises GroundingError when fewer heads were ever selected than requested.
         """
         return self.ranking.top(self.settings.heads)
 

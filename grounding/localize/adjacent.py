@@ -39,23 +39,18 @@ class AdjacentSettings:
 
     Parameters
     ----------
-    points
-        How many point prompts there are at first.
-    reach
-        How far beyond the support these may lie, over the square root of the mask's area: of an
+    points : How many point prompts there are at first.
+    reach : How far beyond the support these may lie, over the square root of the mask's area: of an
         object that reaches in with its edge only, a point further inside tells more.
-    places
-        How many regions are prompted again at most.
-    overlap, taken
-        An adjacent object has at most these shares of itself in the found mask, and of the found
-        mask in itself. Not less: a found mask often takes some of what touches it.
-    outside
-        At least this share of it lies outside the support: a leaf, a wheel, a handle does not.
-    surround
-        It covers at most this share of the ring between mask and support; the ground covers more.
-    score, stability
-        Least score of the segmenter, and least share of its mask that is left when the threshold
-        of its logits rises by two.
+    places : How many regions are prompted again at most.
+    overlap, taken : An adjacent object has at most these shares of itself in the found mask, and of
+        the found mask in itself. Not less: a found mask often takes some of what touches it.
+    outside : At least this share of it lies outside the support: a leaf, a wheel, a handle does
+        not.
+    surround : It covers at most this share of the ring between mask and support; the ground covers
+        more.
+    score, stability : Least score of the segmenter, and least share of its mask that is left when
+        the threshold of its logits rises by two.
     """
 
     points: int = 16
@@ -85,25 +80,15 @@ def find_adjacent(
 
     Parameters
     ----------
-    segmenter, embedding
-        The model and the picture it has read.
-    mask
-        (H, W) bool of the picture that was read: the found object.
-    support
-        (H, W) bool, contains `mask`: the area to be painted.
-    settings
-        See :class:`AdjacentSettings`.
+    segmenter, embedding : The model and the picture it has read.
+    mask : (H, W) bool of the picture that was read: the found object.
+    support : (H, W) bool, contains `mask`: the area to be painted.
+    settings : See :class:`AdjacentSettings`.
 
-    Returns
-    -------
-    (n, H, W) bool
-        Best first, including what of them lies outside the support or in the found mask. Empty
-        where `support` is no larger than `mask`.
+    Returns (n, H, W) bool: Best first, including what of them lies outside the support or in the
+    found mask. Empty where `support` is no larger than `mask`.
 
-    Raises
-    ------
-    GroundingError
-        When a mask does not have the picture's size.
+    Raises GroundingError when a mask does not have the picture's size.
     """
     settings = settings or AdjacentSettings()
     size = embedding.size_wh[::-1]

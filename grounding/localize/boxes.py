@@ -44,16 +44,11 @@ def map_boxes(
 
     Parameters
     ----------
-    combined
-        (P, Q) map, from :func:`settled_map`.
-    heat
-        (H, W) the same map over the picture, from `token_map_to_image`.
-    region, size_wh
-        As in `token_map_to_image`.
+    combined : (P, Q) map, from :func:`settled_map`.
+    heat : (H, W) the same map over the picture, from `token_map_to_image`.
+    region, size_wh : As in `token_map_to_image`.
 
-    Returns
-    -------
-    At most four; none where the map is flat or everything above its mean lies on padding.
+    Returns At most four; none where the map is flat or everything above its mean lies on padding.
     """
     settings = settings or BoxSettings()
     if settings.threshold == "picture":

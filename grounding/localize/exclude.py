@@ -50,12 +50,9 @@ def subtract_maps(
 
     Parameters
     ----------
-    rows, excluded
-        (..., P, Q) attention of the phrase, and of the term it excludes, head by head.
+    rows, excluded : (..., P, Q) attention of the phrase, and of the term it excludes, head by head.
 
-    Returns
-    -------
-    (..., P, Q) float32; a head with no weight left keeps its whole map.
+    Returns (..., P, Q) float32; a head with no weight left keeps its whole map.
     """
     kept = np.array(rows, np.float32)
     heads = kept.reshape(-1, *kept.shape[-2:])  # a view

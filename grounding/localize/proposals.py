@@ -32,22 +32,15 @@ class Proposal:
 
     Parameters
     ----------
-    mask
-        (h, w) bool at the proxy size; :meth:`Segmenter.full_mask` makes the picture-sized mask
+    mask : (h, w) bool at the proxy size; :meth:`Segmenter.full_mask` makes the picture-sized mask
         from `logits`.
-    box
-        Tight box of the mask, xyxy half-open, in the picture's own pixels.
-    score
-        SAM's predicted IoU, in [0, 1].
-    agreement
-        With the map, at most 1; nan in mode "paper" without a map.
-    rank_value
-        What proposals are ordered by: agreement times score to the power set (mode "paper": the
-        score).
-    prompt
-        Which of :data:`PROMPTS` it came from.
-    logits
-        (m, m) float32 on the decoder's grid.
+    box : Tight box of the mask, xyxy half-open, in the picture's own pixels.
+    score : SAM's predicted IoU, in [0, 1].
+    agreement : With the map, at most 1; nan in mode "paper" without a map.
+    rank_value : What proposals are ordered by: agreement times score to the power set (mode
+        "paper": the score).
+    prompt : Which of :data:`PROMPTS` it came from.
+    logits : (m, m) float32 on the decoder's grid.
     """
 
     mask: NDArray[np.bool_]
@@ -82,26 +75,19 @@ def propose_masks(
 
     Parameters
     ----------
-    segmenter, embedding
-        The model and the picture it has read.
-    map
-        (h, w) map over the whole picture, edge to edge, at any resolution (see
+    segmenter, embedding : The model and the picture it has read.
+    map : (h, w) map over the whole picture, edge to edge, at any resolution (see
         `token_map_to_image`, which undoes padding and cropping); None only in mode "paper".
-    boxes
-        (n, 4) xyxy in the picture's own pixels: the pseudo-mask's box first, as the paper has it,
-        then those of its other components; n may be 0 where only peaks are wanted.
-    settings
-        See :class:`ProposalSettings`.
+    boxes : (n, 4) xyxy in the picture's own pixels: the pseudo-mask's box first, as the paper has
+        it, then those of its other components; n may be 0 where only peaks are wanted.
+    settings : See :class:`ProposalSettings`.
 
     Returns
     -------
     tuple of Proposal
         Best first, near-duplicates left out; empty where SAM answers every prompt with nothing.
 
-    Raises
-    ------
-    GroundingError
-        No map and no box to go by, or wrong shapes.
+    Raises GroundingError for no map and no box to go by, or wrong shapes.
     """
     settings = settings or ProposalSettings()
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
