@@ -149,11 +149,10 @@ def reader() -> Any:
 def load(name: str) -> tuple[Any, Any]:
     """A model by name: the product's reader, and the plain model with eager attention."""
     if name == MINIATURE:
+        from groundbrush.grounding.checkpoints.checkpoint import Checkpoint
         from groundbrush.grounding.checkpoints.loading import load_parts
 
-        parts = load_parts(
-            WEIGHTS, "llava", revision=None, device="cpu", dtype="float32", offline=True
-        )
+        parts = load_parts(Checkpoint.of(WEIGHTS, offline=True), "llava")
         lvlm, model = reader(), parts.model
     else:
         lvlm, model = (

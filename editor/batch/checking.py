@@ -17,7 +17,7 @@ from ..errors import GroundbrushError, translate
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
 from .errors import ManifestError, Problem, refusals
-from .manifest import Manifest, file_problem, inside
+from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
 from .workspace import Workspace
@@ -214,10 +214,8 @@ def _picture_problems(
 
 def _read(manifest: Manifest, given: str, what: str = "image") -> Picture | str:
     """A picture, or why it cannot be read."""
-    wrong = file_problem(manifest.root, given, what)
-    if wrong is not None:
-        return wrong
     try:
+        check_file(manifest.root, given, what)
         return open_picture(inside(manifest.root, given, what))
     except GroundbrushError as error:
         return str(error)
@@ -244,7 +242,7 @@ def _bad_mask(manifest: Manifest, row: BatchRow, size: tuple[int, int] | None) -
 
     if row.mask is None:
         return []
-    mask = _read(manifest, row.mask, "mask")
+    mask: Any = _read(manifest, row.mask, "mask")
     if isinstance(mask, str):
         return [mask]
     return refusals([partial(read_mask, mask, size or mask.size)])

@@ -1,4 +1,4 @@
-"""A manifest's bytes -> the columns of each line, or what is wrong with it."""
+"""The values of each line of a JSONL or CSV file by column, or what is wrong with the line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .errors import Problem
 _LONGEST_LINE = 1_000_000  # bytes
 
 Lines = Iterable[tuple[int | None, Mapping[str, Any] | Problem]]
-"""A line's number in its file, from 1, and its values by column; or what is wrong with it, its row
-then 0 for the line's own and None where it is of no row."""
+"""A line's number in its file, from 1, and its values by column or a problem. The problem's row is
+0 for the line's own row, and None if the line is no row."""
 
 
 def read_jsonl(raw: bytes) -> Lines:
     """The objects of a JSONL file."""
-    for number, line in enumerate(_without_mark(raw).split(b"\n"), 1):
+    for number, line in enumerate(_without_bom(raw).split(b"\n"), 1):
         if line.strip():
             yield number, _read_object(line)
 
@@ -31,7 +31,7 @@ def _read_object(line: bytes) -> Mapping[str, Any] | Problem:
     if len(line) > _LONGEST_LINE:
         return Problem(f"{len(line):,} bytes in one line; expected at most {_LONGEST_LINE:,}", 0)
     try:
-        values = json.loads(line.decode(), object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        values = json.loads(line.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         return Problem(f"it is not UTF-8 text ({error.reason}); save the manifest as UTF-8", 0)
     except (ValueError, RecursionError) as error:
@@ -45,7 +45,7 @@ def _read_object(line: bytes) -> Mapping[str, Any] | Problem:
     return values
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ValueError("a name is given twice")
@@ -59,7 +59,7 @@ def _no_constant(name: str) -> None:
 def read_csv(raw: bytes) -> Lines:
     """The records of a CSV file by the headings of its first."""
     try:
-        text = _without_mark(raw).decode()
+        text = _without_bom(raw).decode()
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         yield None, Problem(f"it is not UTF-8 text ({error.reason}); save it as UTF-8", line=line)
@@ -77,7 +77,7 @@ def read_csv(raw: bytes) -> Lines:
             wrong = _check_headings(headings)
             yield from ((line, Problem(words, line=line)) for words in wrong)
             if set(wrong) - set(unknown_columns(headings)):
-                return  # it is not known what the cells are
+                return  # the cells have no meaning
         elif len(cells) > len(headings) and any(cells[len(headings) :]):
             words = f"{len(cells)} cells under {len(headings)} headings; put quotes around text "
             yield line, Problem(f"{words}that holds {delimiter!r}", 0)
@@ -86,7 +86,7 @@ def read_csv(raw: bytes) -> Lines:
 
 
 def _records(reader: Any) -> Iterator[tuple[int, list[str] | Problem]]:
-    """(line it starts at, cells) of every record that is not blank."""
+    """The first line and the cells of every record that is not blank."""
     while True:
         line = reader.line_num + 1
         try:
@@ -113,8 +113,8 @@ def _check_headings(headings: list[str]) -> list[str]:
     return wrong
 
 
-def _without_mark(raw: bytes) -> bytes:
-    """The bytes without a byte order mark; another encoding's is told."""
+def _without_bom(raw: bytes) -> bytes:
+    """The bytes without a byte order mark; that of UTF-16 is refused."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise GroundbrushError("the manifest is UTF-16 text; expected UTF-8; save it as UTF-8")
     return raw.removeprefix(b"\xef\xbb\xbf")

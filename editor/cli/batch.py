@@ -93,7 +93,7 @@ def add_commands(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     """Do the batch; 0 if no row failed."""
-    from ..batch.progress import ProgressPrinter
+    from ..batch.progress import BatchProgressBar
     from ..batch.run import BatchJob, dry_run, run_batch
 
     check_engine(args)
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
     )
     load = partial(load_editor, args)
-    ticker = None if args.quiet or args.json else ProgressPrinter()
+    ticker = None if args.quiet or args.json else BatchProgressBar()
     if args.dry_run:
         _print_dry_run(args, dry_run(job, load, on_progress=ticker))
         return DONE

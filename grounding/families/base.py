@@ -220,7 +220,7 @@ def check_image(image: np.ndarray) -> None:
 
 
 def check_aspect(image: np.ndarray, what: str) -> None:
-    """Refuse strips whose shorter side cannot be enlarged within reason."""
+    """Refuse strips too thin to enlarge their shorter side within reason."""
     height, width = image.shape[:2]
     if max(width, height) > _MAX_ASPECT * min(width, height):
         raise GroundingError(
