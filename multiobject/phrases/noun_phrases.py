@@ -159,14 +159,9 @@ def _modifiers(plain: Caption, chunk: Chunk, head_length: int) -> tuple[str, ...
             continue  # the article of a noun left out: "a red and a green apple"
         if owner.dep_ in _NO_MODIFIER or (owner.dep_ == "poss" and owner.pos_ == "PRON"):
             continue
-        following = before[k + 1] if k + 1 < len(before) else None
-        if (
-            owner is token
-            and token.lower_ in lexicon.SHADES
-            and following is not None
-            and (following.lower_ in lexicon.COLOURS)
-        ):
-            owner = following
+        following = before[k + 1] if k + 1 < len(before) else token
+        if owner is token and token.lower_ in lexicon.SHADES:
+            owner = following if following.lower_ in lexicon.COLOURS else token
         groups.setdefault(owner.i, []).append(token)
     return tuple(_written(plain, tuple(group)) for group in groups.values())
 
@@ -185,12 +180,12 @@ def _is_plural(chunk: Chunk) -> bool:
     if chunk.quantifier:
         several = lexicon.QUANTIFIERS - lexicon.ONE_OF_MANY
         return chunk.quantifier in several and _plural_form(chunk.head)
-    unit = chunk.units[0] if chunk.units else None
-    if unit is not None and lemma(unit) in lexicon.UNIT:
-        return _plural_form(unit)
-    if chunk.head.lower_ in lexicon.PLURAL_IN_FORM:
-        return (unit is not None and _plural_form(unit)) or _counted(chunk) is True
+    plural_unit = bool(chunk.units) and _plural_form(chunk.units[0])
+    if chunk.units and lemma(chunk.units[0]) in lexicon.UNIT:
+        return plural_unit
     counted = _counted(chunk)
+    if chunk.head.lower_ in lexicon.PLURAL_IN_FORM:
+        return plural_unit or counted is True
     return _plural_form(chunk.head) if counted is None else counted
 
 
