@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.loading import Checkpoint, checked_device, checked_dtype, loading
+from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .coordinates import SquareFrame
 from .original import load_sam_checkpoint

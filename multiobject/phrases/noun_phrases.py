@@ -28,20 +28,20 @@ class NounPhrase:
 
     Attributes
     ----------
-    text : str
+    text
         The words that name it: "the dog"; a conjunction's part stands alone: "red apples".
-    span : tuple of int
+    span
         Half-open character offsets, in the caption as typed, of the shortest stretch that holds
         all of these words.
-    head : str
+    head
         The noun as written.
-    lemma : str
-        The noun's dictionary form in small letters; of "a green one", the noun it stands for.
-    plural : bool
+    lemma
+        The noun's lemma in lower case; of "a green one", the noun it stands for.
+    plural
         Whether more than one is meant.
-    modifiers : tuple of str
+    modifiers
         Words before the noun that describe or count it, in order, without articles.
-    refer : str
+    refer
         `text` with the relative clause or prepositional phrase that singles the thing out: the
         referring expression to ground.
     """
