@@ -179,14 +179,8 @@ def measure(
 
 def page(rows: list[MethodRow], scenes: int, where: str) -> str:
     """The table as Markdown; `where` names the day and the machine."""
-    formats = {
-        "outside": ",.0f",
-        "seam": ".1f",
-        "ring_colour": ".1f",
-        "grounded": ".2f",
-        "gone": ".2f",
-        "seconds": ".1f",
-    }
+    formats = dict(outside=",.0f", seam=".1f", ring_colour=".1f")
+    formats |= dict(grounded=".2f", gone=".2f", seconds=".1f")
     means = {
         method: {
             name: float(np.mean([getattr(r, name) for r in rows if r.method == method]))
@@ -195,15 +189,12 @@ def page(rows: list[MethodRow], scenes: int, where: str) -> str:
         for method in METHODS
         if any(r.method == method for r in rows)
     }
-    heads = (
-        "method",
-        "pixels changed outside the support",
-        "seam error",
-        "ring colour error",
-        "new phrase grounded in the hole",
-        "old phrase gone",
-        "seconds",
-    )
+    heads = "method|pixels changed outside the support|seam error|ring colour error"
+    heads += "|new phrase grounded in the hole|old phrase gone|seconds"
+    cells = [
+        (method, *(format(mean[name], form) for name, form in formats.items()))
+        for method, mean in means.items()
+    ]
     own = [f"{mean['own_seam']:.2f} ({method})" for method, mean in means.items()]
     lines = [
         "# Editing: ours beside diffusers' own ways",
@@ -216,13 +207,7 @@ def page(rows: list[MethodRow], scenes: int, where: str) -> str:
         "true surroundings; the miniature LVLM judges the two columns after them, with its own "
         "errors.",
         "",
-        *table(
-            [
-                (method, *(format(mean[name], form) for name, form in formats.items()))
-                for method, mean in means.items()
-            ],
-            heads,
-        ),
+        *table(cells, heads.split("|")),
         *(f"- **{name}**: {words}." for name, words in METHODS.items()),
         "",
         "A call that repaints the whole picture has next to no seam in its own output, at "
