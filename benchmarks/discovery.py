@@ -109,7 +109,7 @@ def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
     from groundbrush.editor.evaluation.calibration import measure
     from groundbrush.grounding.heads.discovery import DiscoverySettings
-    from groundbrush.grounding.heads.measurements import MeasurementStore
+    from groundbrush.grounding.heads.measured_pairs import MeasurementStore
 
     with tempfile.TemporaryDirectory() as folder:
         store = MeasurementStore(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)

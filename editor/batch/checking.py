@@ -59,14 +59,7 @@ def check_rows(
 ) -> Iterator[Problem]:
     """Problems that a run refuses: settings, prompts, sentences, inputs that it could overwrite.
 
-    Parameters
-    ----------
-    editor
-        Knows the settings and, for small models, the words; no model is loaded.
-    manifest, rows
-        The rows to do, and the manifest they are of.
-    workspace
-        A picture that a result could overwrite is a problem.
+    The editor knows the settings and, for small models, the words; no model is loaded.
     """
     seen: dict[str, list[str]] = {}  # most rows are alike
     for row in rows:
@@ -138,16 +131,7 @@ def inspect_rows(
 ) -> tuple[list[Problem], list[str]]:
     """Check the words, pictures and masks of rows as their work would.
 
-    Parameters
-    ----------
-    editor
-        Its tokenizer is loaded, from this machine alone, and no model.
-    manifest, rows
-        The rows to do, and the manifest they are of.
-    suffix
-        Of painted pictures: png, webp or jpg.
-    on_progress
-        Called after each picture.
+    The editor's tokenizer is loaded, from this machine alone, and no model.
 
     Returns
     -------

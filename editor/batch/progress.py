@@ -10,18 +10,9 @@ from typing import Any, TextIO, cast
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """The progress of one stage of a run.
+    """The progress of one stage of a run: ``finding``, ``painting``, or ``checking`` (a dry run).
 
-    Attributes
-    ----------
-    stage
-        ``finding`` or ``painting``; ``checking`` in a dry run.
-    done, total
-        Of this stage in this run.
-    seconds
-        Since the stage began, including the loading of its models.
-    counts
-        Rows that this run finished, by status.
+    `seconds` include the loading of models; `counts` are rows that this run finished, by status.
     """
 
     stage: str
@@ -55,15 +46,7 @@ OnBatchProgress = Callable[[BatchProgress], None]
 
 
 class BatchProgressBar:
-    """Shows progress on one line of a terminal, or now and then in a log.
-
-    Parameters
-    ----------
-    stream
-        stderr by default.
-    every
-        Seconds between two lines of a log.
-    """
+    """Shows progress on one line of a terminal, or `every` so many seconds in a log."""
 
     def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
         self._stream = stream or sys.stderr

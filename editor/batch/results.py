@@ -114,17 +114,10 @@ class RowResult(BaseModel):
 
 @dataclass(frozen=True)
 class FailureReason:
-    """Why rows failed.
+    """Why rows failed: their message, how many there are, and the first of them.
 
-    Attributes
-    ----------
-    words
-        The rows' message; if their messages differ, what these have in common, with ... for names,
-        numbers and what is in brackets.
-    count
-        How many rows failed for it.
-    rows
-        The first of them, from 1.
+    If their messages differ, `words` is what these have in common, with ... for names, numbers and
+    what is in brackets.
     """
 
     words: str

@@ -31,16 +31,7 @@ def write_review(
 ) -> None:
     """Write the sheet, row by row, so that a long one needs little memory.
 
-    Parameters
-    ----------
-    path
-        In the output folder: links to pictures are relative to it.
-    title
-        The manifest's name.
-    results
-        In the order they are shown.
-    counts
-        Rows by status, for the filters.
+    Links to pictures are relative to its folder; `counts` (rows by status) make the filters.
     """
 
     def write(file: Any) -> None:

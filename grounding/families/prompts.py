@@ -11,7 +11,7 @@ from typing import Any
 
 from ..attention.normalize import whole_text
 from ..errors import GroundingError
-from .tokens import QUERY_MODES, Prompt
+from .tokens import QUERY_MODES, TokenizedPrompt
 
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
@@ -19,7 +19,7 @@ _Encoding = tuple[list[int], list[tuple[int, int]]]
 
 
 class PromptBuilder:
-    """Turns a phrase into a :class:`Prompt` with `image_length` image tokens in it.
+    """Turns a phrase into a :class:`TokenizedPrompt` with `image_length` image tokens in it.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class PromptBuilder:
         n = {self.image_token_id: self.image_length}
         return tuple(i for i in ids for _ in range(n.get(i, 1)))
 
-    def build(self, phrase: str, template: str | None = None) -> Prompt:
+    def build(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt for a phrase.
 
         Raises GroundingError when the phrase is empty or holds a control token.
@@ -131,7 +131,7 @@ class PromptBuilder:
         if not inside:
             raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
         own = offsets[inside[0] : inside[-1] + 1]
-        return Prompt(
+        return TokenizedPrompt(
             ids=tuple(ids),
             expression=(inside[0], inside[-1] + 1),
             offsets=tuple((max(a - first, 0), min(b - first, len(phrase))) for a, b in own),

@@ -86,7 +86,7 @@ class ImageTokens:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TokenizedPrompt:
     """A tokenised prompt for one phrase.
 
     Parameters
