@@ -28,7 +28,7 @@ from groundbrush.editor.editing.verify import Judge
 from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.inpaint import InpaintSettings, fill_many
-from groundbrush.inpaint.painter.base import Inpainter
+from groundbrush.inpaint.painter.inpainter import Inpainter
 from groundbrush.inpaint.prefill import resize_image
 from groundbrush.inpaint.quality import seam_error
 from groundbrush.inpaint.support import support as declared_support

@@ -12,9 +12,9 @@ from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
 from ..settings import SCHEDULERS
 from ..validation import check_choice
-from .base import Inpainter
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
+from .inpainter import Inpainter
 from .libraries import explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
 from .speed import apply_speed
@@ -243,5 +243,5 @@ def _remedy(source: str, offline: bool) -> str:
             "refused): copy or convert it again."
         )
     if offline:
-        return ". Expected it in the local cache, since offline was asked: download it once online."
+        return ". Expected it in the local cache, since offline is set: download it once online."
     return ". Expected a public repository with safetensors: check its name and the network."

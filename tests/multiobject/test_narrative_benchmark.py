@@ -12,7 +12,7 @@ from groundbrush.grounding.metrics import mask_iou
 from groundbrush.miniature.scenes import compose
 from groundbrush.multiobject import MultiObjectError
 from groundbrush.multiobject.export.coco import id_to_rgb
-from groundbrush.multiobject.narratives import (
+from groundbrush.multiobject.narrative_benchmark import (
     PngPhrase,
     ground_narrative,
     narrative_ious,
@@ -180,7 +180,7 @@ def test_a_narrative_of_a_scene_is_scored(miniature: Editor, tmp_path) -> None:
     for k in range(len(scene.objects)):
         ids[scene.mask(k)] = k + 1
     Image.fromarray(id_to_rgb(ids)).save(tmp_path / "scene.png")
-    from groundbrush.multiobject.narratives import Narrative
+    from groundbrush.multiobject.narrative_benchmark import Narrative
 
     caption, phrases = "", []
     for k, thing in enumerate(scene.objects):

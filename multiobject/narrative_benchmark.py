@@ -246,7 +246,7 @@ def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> N
     """Parse a phrase of the data."""
     try:
         parsed = noun_phrases(phrase.text, pipeline=pipeline)
-    except MultiObjectError:  # a word or two may not look English
+    except MultiObjectError:  # a word or two may not read as English
         parsed = ()
     start, stop = phrase.span
     if parsed:
