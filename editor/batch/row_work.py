@@ -20,7 +20,7 @@ from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
 from .grounding_store import load_grounding, load_spares, save_grounding
 from .manifest import inside
-from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, grounding_facts
+from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, result_facts
 from .rows import APPLY, GROUND, GROUND_ALL, BatchRow
 from .workspace import RowFiles, Workspace, picture_facts
 
@@ -166,7 +166,7 @@ def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> Foun
         with contextlib.suppress(GroundbrushError):
             spares = editor.find_protection(open_picture(path), row.request(), found)
     save_grounding(workspace.grounding(key), found, spares)
-    return FoundFacts(**grounding_facts(found), picture=about, seconds=seconds)
+    return FoundFacts(**result_facts(found), picture=about, seconds=seconds)
 
 
 def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> RowResult:
@@ -244,7 +244,7 @@ def _apply(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
 
 def _step(edit: Edit) -> dict[str, Any]:
     """One edit of a sentence, as plain values."""
-    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
+    found = {} if edit.grounding is None else result_facts(edit.grounding)
     return {
         "find": edit.request.find,
         "paint": edit.request.paint,
@@ -263,7 +263,7 @@ def _least_certain(
     if not found:
         return {}, None
     least = min(found, key=lambda g: (order.index(g.status), g.score))
-    facts = grounding_facts(least)
+    facts = result_facts(least)
     undone = next((edit for edit in edits if not edit.done), None)
     if least.status != "found":
         facts["reason"] = f"{least.phrase!r}: {facts['reason']}"

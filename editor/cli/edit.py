@@ -36,6 +36,11 @@ _BESIDE_RECIPE = {*f"help image recipe format memory show {MODELS} {RESULTS}".sp
 
 def add_commands(commands: Any) -> None:
     """Add ``edit``, ``remove``, ``extend`` and ``apply``."""
+    for add in (_add_edit, _add_remove, _add_extend, _add_apply):
+        add(commands)
+
+
+def _add_edit(commands: Any) -> None:
     edit = add_command(commands, "edit", _run, "repaint what a phrase names, or a region you give")
     edit.add_argument("image", nargs="?", help="a picture file")
     edit.add_argument("--find", metavar="PHRASE", help="what to replace")
@@ -52,6 +57,8 @@ def add_commands(commands: Any) -> None:
     _add_region_options(edit)
     _add_painting_options(edit)
 
+
+def _add_remove(commands: Any) -> None:
     remove = add_command(
         commands, "remove", _run, "paint the background over what a phrase names, or a region"
     )
@@ -67,6 +74,8 @@ def add_commands(commands: Any) -> None:
     _add_painting_options(remove, retries={"default": 3})
     remove.set_defaults(paint=None, recipe=None)
 
+
+def _add_extend(commands: Any) -> None:
     extend = add_command(commands, "extend", _run, "add to a picture's sides and paint them")
     extend.add_argument("image", help="a picture file")
     for side in SIDES:
@@ -82,6 +91,8 @@ def add_commands(commands: Any) -> None:
     _add_painting_options(extend)
     extend.set_defaults(recipe=None, check=False)
 
+
+def _add_apply(commands: Any) -> None:
     apply = add_command(
         commands,
         "apply",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...multiobject.errors import MultiObjectError
-from ...multiobject.phrases.caption import Caption, read_caption
+from ...multiobject.phrases.caption import NormalizedCaption, read_caption
 from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
@@ -71,7 +71,7 @@ def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -
 class _Reader:
     """Reads clause after clause and remembers what "it" is."""
 
-    plain: Caption
+    plain: NormalizedCaption
     pipeline: Any
     steps: list[Step] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..attention.normalize import whole_text
-from ..checkpoints.loading import Checkpoint, loading
+from ..checkpoints.checkpoint import Checkpoint, loading
 from ..errors import GroundingError
 from ..localize.edges import refine_edges
 from ..localize.status import are_separate

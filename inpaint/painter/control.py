@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import InpaintError
 from ..settings import InpaintSettings
-from ..validation import check_choice, describe
-from .libraries import first_line
+from ..validation import check_choice
+from .libraries import check_entry, explain_loading
 
 CONDITIONERS = ("canny",)
-_NAMES = ("path", "revision", "variant", "conditioner")
 _CANNY_THRESHOLDS = 100, 200
 _RIM = 3
 
@@ -33,12 +32,7 @@ def check_controlnet(entry: Any) -> dict[str, Any]:
     InpaintError
         For anything else, such as a conditioner that would need a model of its own.
     """
-    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
-    if not good or set(entry) - set(_NAMES):
-        raise InpaintError(
-            f"controlnet: got {describe(entry)}; expected a mapping with path, and optionally "
-            f"{', '.join(_NAMES[1:])}."
-        )
+    check_entry("controlnet", entry, ("revision", "variant", "conditioner"))
     conditioner = entry.get("conditioner", CONDITIONERS[0])
     if conditioner not in CONDITIONERS:
         raise InpaintError(
@@ -54,16 +48,14 @@ def load_controlnet(entry: Mapping[str, Any], **options: Any) -> Any:
     import diffusers
 
     options |= {name: entry[name] for name in ("revision", "variant") if entry.get(name)}
-    try:
+    remedy = (
+        "; expected a folder or repository of a ControlNetModel in safetensors. Check the name, or "
+        "leave controlnet out."
+    )
+    with explain_loading(f"controlnet: {entry['path']!r}", remedy):
         return diffusers.ControlNetModel.from_pretrained(
             entry["path"], use_safetensors=True, **options
         )
-    except Exception as error:
-        raise InpaintError(
-            f"controlnet: {entry['path']!r} could not be loaded ({first_line(error)}); expected a "
-            "folder or repository of a ControlNetModel in safetensors. Check the name, or leave "
-            "controlnet out."
-        ) from error
 
 
 def control_image(

@@ -12,10 +12,10 @@ from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
 from ..settings import SCHEDULERS
 from ..validation import check_choice
-from .base import Inpainter
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
-from .libraries import first_line, quiet_libraries, scheduler_from
+from .inpainter import Inpainter
+from .libraries import explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
 from .speed import apply_speed
 from .unet import UNetInpainter
@@ -118,17 +118,13 @@ def load_inpainter(
         if scheduler is not None:
             check_choice("scheduler", scheduler, tuple(SCHEDULERS))
         options["dtype"] = _resolve_dtype(dtype, torch_device.type)
-        try:
-            parts = {}
-            if vae is not None:
-                parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
-            if entry is not None:
-                parts["controlnet"] = load_controlnet(entry, **options)
+        parts = {}
+        if vae is not None:
+            parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
+        if entry is not None:
+            parts["controlnet"] = load_controlnet(entry, **options)
+        with explain_loading(f"inpainter: {source!r}", _remedy(source, offline)):
             pipe = _load_pipeline(source, revision=revision, variant=variant, **options, **parts)
-        except InpaintError:
-            raise
-        except Exception as error:
-            raise _explain(error, source, offline) from error
         pipe.set_progress_bar_config(disable=True)
         pipe.watermark = None
         if scheduler is not None:
@@ -232,25 +228,20 @@ def _load_pipeline(source: str, **options: Any) -> Any:
 def _load_vae(source: str, **options: Any) -> Any:
     import diffusers
 
-    try:
+    remedy = (
+        "; expected a folder or repository of an AutoencoderKL in safetensors. Check the name, or "
+        "leave it out."
+    )
+    with explain_loading(f"vae: {source!r}", remedy):
         return diffusers.AutoencoderKL.from_pretrained(source, use_safetensors=True, **options)
-    except Exception as error:
-        raise InpaintError(
-            f"vae: {source!r} could not be loaded ({first_line(error)}); expected a folder or "
-            "repository of an AutoencoderKL in safetensors. Check the name, or leave it out."
-        ) from error
 
 
-def _explain(error: Exception, source: str, offline: bool) -> InpaintError:
+def _remedy(source: str, offline: bool) -> str:
     if Path(source).is_dir():
-        remedy = (
-            "Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
+        return (
+            ". Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
             "refused): copy or convert it again."
         )
-    elif offline:
-        remedy = "Expected it in the local cache, since offline was asked: download it once online."
-    else:
-        remedy = "Expected a public repository with safetensors: check its name and the network."
-    return InpaintError(
-        f"inpainter: {source!r} could not be loaded ({first_line(error)}). {remedy}"
-    )
+    if offline:
+        return ". Expected it in the local cache, since offline is set: download it once online."
+    return ". Expected a public repository with safetensors: check its name and the network."

@@ -31,10 +31,9 @@ def apply_speed(network: Any, speed: str) -> Callable[[bool], None] | None:
     ----------
     network : UNet2DConditionModel or a transformer of diffusers
     speed : {"plain", "fused", "compiled"}
-        "plain" changes nothing. "fused" lays a UNet out channels last and fuses the projections of
-        its attentions; the last bits of numbers then differ. "compiled" also compiles it: minutes
-        for the first picture, and again for the next sizes of canvas and batch. Kernels are chosen
-        by measuring, so bits may differ between two processes.
+        "fused" lays a UNet out channels last and fuses its attention projections; last bits differ.
+        "compiled" also compiles it: minutes for the first picture, and again for other sizes of
+        canvas and batch. Kernels are chosen by measuring, so bits may differ between processes.
 
     Returns
     -------

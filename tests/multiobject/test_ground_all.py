@@ -208,6 +208,47 @@ def test_words_that_do_not_count_need_places_nearly_as_good() -> None:
     assert len(split_instances(PICTURE, found, variants, at_most=3, refine=False)) == 2
 
 
+@pytest.mark.parametrize(
+    ("at_most", "heat", "score", "counts"),
+    [
+        # share of the best map and of the best score that a further instance needs
+        (None, 0.52, 0.9, True),
+        (None, 0.48, 0.9, False),
+        (None, 1, 0.46, True),
+        (None, 1, 0.44, False),
+        (2, 0.12, 0.9, True),
+        (2, 0.08, 0.9, False),
+        (2, 1, 0.28, True),
+        (2, 1, 0.26, False),
+    ],
+)
+def test_how_much_map_and_score_a_further_instance_needs(at_most, heat, score, counts) -> None:
+    # the map's mean is subtracted first; both boxes have 6 by 7 of its 20 by 40 pixels
+    share = 42 / 800
+    mean = share * (1 + heat) / (1 - share * (1 - heat))
+    level = heat * (1 - mean) + mean
+    found = drawn(LEFT, RIGHT, heat=[1, level], scores=[0.9, score])
+    assert (len(split_instances(PICTURE, found, at_most=at_most, refine=False)) == 2) == counts
+
+
+@pytest.mark.parametrize(
+    ("at_most", "score", "counts"),
+    [(None, 0.86, True), (None, 0.84, False), (2, 0.51, True), (2, 0.49, False)],
+)
+def test_how_good_an_instance_found_by_a_variant_must_be(at_most, score, counts) -> None:
+    found, variant = one_place(LEFT, 1.0), one_place(RIGHT, score)
+    places = split_instances(PICTURE, found, [variant], at_most=at_most, refine=False)
+    assert (len(places) == 2) == counts
+
+
+@pytest.mark.parametrize(("shared", "apart"), [(2, True), (3, False)])
+def test_instances_share_less_than_three_tenths_of_the_smaller(shared, apart) -> None:
+    box = (2, 5, 12, 12)  # ten columns
+    other = (12 - shared, 5, 22 - shared, 12)
+    found = drawn(box, other, heat=[1, 1], scores=[0.9, 0.9])
+    assert (len(split_instances(PICTURE, found, refine=False)) == 2) == apart
+
+
 def test_an_absent_phrase_has_no_places() -> None:
     found = drawn(LEFT, RIGHT, heat=[1, 1], scores=[0.9, 0.9])
     gone = dataclasses.replace(found, status="absent", box=None, mask=np.zeros((20, 40), bool))

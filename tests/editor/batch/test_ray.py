@@ -537,7 +537,7 @@ def test_calibrating_on_two_workers_gives_the_same_measurements(
     few_scenes: Path,
     threads_of_a_worker: None,
 ) -> None:
-    from groundbrush.grounding.heads.measurements import load_measured
+    from groundbrush.grounding.heads.measured_pairs import load_measured
 
     command = [
         "calibrate",
