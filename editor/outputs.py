@@ -85,10 +85,10 @@ def save_plan_edits(
     from .pictures.picture import read_recipe
     from .plan import Plan
     from .plan.apply import save_applied
-    from .request import carried
+    from .request import recipe_for_file
 
     done = [edit.recipe() for edit in edits if edit.done]
-    recipe = json.loads(json.dumps(carried(done)[0])) if done else None
+    recipe = json.loads(json.dumps(recipe_for_file(done)[0])) if done else None
 
     def is_same(name: str) -> bool:
         results = out.glob(f"{escape(name)}.applied.*")

@@ -68,7 +68,7 @@ def _read_check(given: Any) -> bool | str:
     return given if isinstance(given, bool) else check_words("check", given)
 
 
-def _read_before(given: Any) -> tuple[AnyRequest, ...]:
+def _read_before(given: Any) -> tuple[EditRequest, ...]:
     if not isinstance(given, list | tuple) or len(given) >= MAX_CHAIN:
         raise GroundbrushError(
             f"the recipe's before is {str(given)[:60]!r}; expected a list of fewer than "
@@ -207,7 +207,7 @@ EditRequest.model_rebuild()
 _REQUEST: TypeAdapter[EditRequest] = TypeAdapter(AnyRequest)
 
 
-def make_request(action: str, **values: Any) -> EditRequest:
+def make_request(action: Any, **values: Any) -> EditRequest:
     """Make a checked request from its fields.
 
     Raises

@@ -29,7 +29,10 @@ def expects(words: str, **more: str) -> Any:
 
 def as_validator(check: Callable[[Any], Any]) -> BeforeValidator:
     """A pydantic validator from a function that raises `GroundbrushError`."""
+    return BeforeValidator(_raising_value_error(check))
 
+
+def _raising_value_error(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(check)
     def validate(value: Any) -> Any:
         try:
@@ -37,7 +40,7 @@ def as_validator(check: Callable[[Any], Any]) -> BeforeValidator:
         except GroundbrushError as error:
             raise ValueError(str(error)) from error
 
-    return BeforeValidator(validate)
+    return validate
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Words:
     name: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        check = as_validator(functools.partial(check_words, self.name)).func
+        check = _raising_value_error(functools.partial(check_words, self.name))
         return core_schema.no_info_before_validator_function(check, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:

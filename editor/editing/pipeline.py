@@ -105,7 +105,7 @@ def run_request(
     verifier = Verifier.of(finder, region.picture, request)
     found = time.perf_counter()
     models.inpainter()
-    around = ()
+    around: tuple[str, ...] = ()
     if request.action == "remove" and verifier.phrase is not None:
         around = surroundings(finder, region.picture, region.mask)
     task = _Task(models, request, region, settings, verifier, around)

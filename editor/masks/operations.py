@@ -83,7 +83,7 @@ class Operation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that survive JSON; `read_operation` reads them back."""
-        return as_lists(dataclasses.asdict(self))  # type: ignore[call-overload, no-any-return]
+        return as_lists(dataclasses.asdict(self))  # type: ignore[call-overload]
 
 
 @schema("mask operation 'dilate'")
