@@ -72,7 +72,9 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
             files[name] = out / f"{stem}.edited-{variant.seed}.{suffix}"
         notes += edit.save(files[name], k)
     files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
-    sheet = contact_sheet(edit, edit.request.paint or "removed")
+    paintings = [(f"seed {v.seed}", v.image) for v in edit.variants]
+    paintings[0] = (edit.request.paint or "removed", edit.image)
+    sheet = contact_sheet(edit.picture.pixels, edit.grounding, edit.support, paintings)
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
