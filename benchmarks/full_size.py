@@ -40,7 +40,7 @@ from torch.utils._pytree import tree_leaves
 from benchmarks import common, stand_ins
 
 CELL = 8
-LOOKING = "looking"
+FINDERS = "finders"
 MINIATURE = common.ROOT / "miniature" / "weights" / "inpainter"
 UNET = {
     "sample_size": 128,
@@ -249,7 +249,7 @@ def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[
 
 
 def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str, Any]]:
-    """The mode that "auto" would take on cards of several sizes, by what looks beside."""
+    """The mode that "auto" takes on cards of several sizes, by what is loaded beside."""
     work, rows = (denoise_bytes(1024**2, 2), decode_bytes(1024**2, 2)), []
     for gigabytes in CARDS_GB:
         free = int(gigabytes * 0.95e9)  # the system and the kernels take some
@@ -286,20 +286,20 @@ def random_pipe(device: str) -> tuple[Any, int]:
     return pipe, UNET["sample_size"] * CELL
 
 
-def looking_beside(device: torch.device) -> DeviceSharing:
-    """The models that look, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
+def finders_beside(device: torch.device) -> DeviceSharing:
+    """The finders, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
     halves = sum(count(network) for network in finders().values())
     weights = torch.nn.Parameter(torch.empty(halves, dtype=torch.float16, device=device), False)
     sharing = DeviceSharing(device)
-    sharing.add(LOOKING, [torch.nn.ParameterList([weights])])
+    sharing.add(FINDERS, [torch.nn.ParameterList([weights])])
     return sharing
 
 
 def one_turn(sharing: DeviceSharing) -> float:
-    """Seconds until the models that look have come back and left again."""
+    """Seconds until the finders have come back and left again."""
 
     def turn() -> None:
-        for group in (LOOKING, GROUP):
+        for group in (FINDERS, GROUP):
             with sharing.use(group):
                 pass
 
@@ -314,7 +314,7 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     common.let_go("cuda")
     started = time.perf_counter()
     device = torch.device("cuda", 0)
-    sharing = looking_beside(device) if mode == "swap" else None
+    sharing = finders_beside(device) if mode == "swap" else None
     inpainter = UNetInpainter(pipe, place(pipe, device, mode, sharing))
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     mask = np.zeros((1200, 1600), bool)
@@ -345,8 +345,8 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
 def measure(args: Namespace) -> dict[str, Any]:
     """Everything, as one record; painting only where the device is a GPU."""
     with quiet_libraries():
-        parts, looking = sdxl_parts(), finders()
-        counts = {name: count(n) for name, n in {**parts, **looking}.items()}
+        parts, finding = sdxl_parts(), finders()
+        counts = {name: count(n) for name, n in {**parts, **finding}.items()}
         for name, expected in EXPECTED.items():
             if counts[name] != expected:
                 raise SystemExit(
@@ -356,8 +356,8 @@ def measure(args: Namespace) -> dict[str, Any]:
         canvases = {tuple(row["canvas"]) for row in found_crops} | {(1024, 1024)}
         chosen = [(1024, 1024)] if args.tiny else sorted(canvases)
         sizes = {name: 2 * counts[name] for name in parts}
-        language = count(looking["llava-1.5-7b"].model.language_model.layers)
-        halves = sum(2 * counts[name] for name in looking)
+        language = count(finding["llava-1.5-7b"].model.language_model.layers)
+        halves = sum(2 * counts[name] for name in finding)
         beside = {
             "nothing beside": 0,
             "finders": halves,

@@ -144,7 +144,7 @@ def measure_masks(editor: Editor, count: int, removing: bool) -> str:
 
 
 def edit_cases(editor: Editor, settings: InpaintSettings) -> Iterator[tuple[Neighbours, str, str]]:
-    """Cases without a twin, with what is painted instead and what is then asked for."""
+    """Cases without a twin, with the prompt, and the phrase that is found afterwards."""
     for seed in range(SEEDS, SEEDS + 10_000):
         chosen = edit_of(seed, "validation")
         if chosen is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GroundbrushError, translate
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
-from .errors import ManifestError, Problem, refusals
+from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..api import Editor
 
 
-def refuse(manifest: Manifest, problems: Iterable[Problem]) -> None:
+def refuse(manifest: Manifest, problems: Iterable[BatchProblem]) -> None:
     """Raise ManifestError with a manifest's own problems and these, if there are any."""
     if every := [*manifest.problems, *problems]:
         raise ManifestError(str(manifest.source), every, manifest.notes)
@@ -56,7 +56,7 @@ def check_out(out: Path) -> None:
 
 def check_rows(
     editor: Editor, manifest: Manifest, rows: Iterable[BatchRow], workspace: Workspace
-) -> Iterator[Problem]:
+) -> Iterator[BatchProblem]:
     """Problems that a run refuses: settings, prompts, sentences, inputs that it could overwrite.
 
     The editor knows the settings and, for small models, the words; no model is loaded.
@@ -67,7 +67,7 @@ def check_rows(
         if key not in seen:
             seen[key] = _bad_request(editor, row)
         for words in (*seen[key], *_overwritten(manifest, row, workspace)):
-            yield Problem(words, row.number, row.line)
+            yield BatchProblem(words, row.number, row.line)
 
 
 def _overwritten(manifest: Manifest, row: BatchRow, workspace: Workspace) -> Iterator[str]:
@@ -128,7 +128,7 @@ def inspect_rows(
     rows: Sequence[BatchRow],
     suffix: str = "png",
     on_progress: OnBatchProgress | None = None,
-) -> tuple[list[Problem], list[str]]:
+) -> tuple[list[BatchProblem], list[str]]:
     """Check the words, pictures and masks of rows as their work would.
 
     The editor's tokenizer is loaded, from this machine alone, and no model.
@@ -142,7 +142,9 @@ def inspect_rows(
     return [*phrases, *_picture_problems(manifest, rows, suffix, on_progress)], notes
 
 
-def _phrase_problems(editor: Editor, rows: Sequence[BatchRow]) -> tuple[list[Problem], list[str]]:
+def _phrase_problems(
+    editor: Editor, rows: Sequence[BatchRow]
+) -> tuple[list[BatchProblem], list[str]]:
     """What the preset cannot find; a note instead if its tokenizer is missing."""
     finding = [row for row in rows if row.grounds or row.action == APPLY]
     missing = refusals([editor.models.reader]) if finding else []
@@ -154,7 +156,7 @@ def _phrase_problems(editor: Editor, rows: Sequence[BatchRow]) -> tuple[list[Pro
         key = (row.action, row.words)
         if key not in seen:
             seen[key] = _bad_phrases(editor, row)
-        problems += [Problem(words, row.number, row.line) for words in seen[key]]
+        problems += [BatchProblem(words, row.number, row.line) for words in seen[key]]
     return problems, notes
 
 
@@ -179,7 +181,7 @@ def _bad_phrases(editor: Editor, row: BatchRow) -> list[str]:
 
 def _picture_problems(
     manifest: Manifest, rows: Sequence[BatchRow], suffix: str, on_progress: OnBatchProgress | None
-) -> Iterator[Problem]:
+) -> Iterator[BatchProblem]:
     """What is wrong with pictures, each read once, and with boxes and masks in them."""
     by_picture: dict[str, list[BatchRow]] = {}
     for row in rows:
@@ -190,7 +192,7 @@ def _picture_problems(
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)
-            yield from (Problem(words, row.number, row.line) for words in wrong)
+            yield from (BatchProblem(words, row.number, row.line) for words in wrong)
         if on_progress is not None:
             seconds = time.perf_counter() - started
             on_progress(BatchProgress("checking", done, len(by_picture), seconds))

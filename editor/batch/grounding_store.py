@@ -26,7 +26,9 @@ def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -
     masks = {"mask": fields.pop("mask")}
     masks |= {f"candidate{k}": c.mask for k, c in enumerate(found.candidates)}
     masks |= {f"spare{k}": mask for k, mask in enumerate((spares or {}).values())}
-    arrays = {name: np.packbits(mask) for name, mask in masks.items() if mask is not None}
+    arrays: dict[str, Any] = {
+        name: np.packbits(mask) for name, mask in masks.items() if mask is not None
+    }
     arrays["token_map"] = fields.pop("token_map")
     fields["candidates"] = [{"box": c.box, "score": c.score} for c in found.candidates]
     facts = {**fields, "spares": list(spares or {}), "size": found.mask.shape}

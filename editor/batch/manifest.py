@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import GroundbrushError, one_line, translate
 from ..files import as_path, open_regular
 from .columns import OPTIONS
-from .errors import ManifestError, Problem, refusals
+from .errors import BatchProblem, ManifestError, refusals
 from .folders import PICTURES, folder_names, list_pictures, passed_over
 from .rows import BatchRow, read_row
 from .tables import Lines, read_csv, read_jsonl
@@ -47,7 +47,7 @@ class Manifest:
     source: Path
     root: Path
     rows: tuple[BatchRow, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[BatchProblem, ...] = ()
     notes: tuple[str, ...] = ()
 
     def picture(self, row: BatchRow) -> Path:
@@ -158,7 +158,7 @@ def read_folder(
         for file, name in zip(files, folder_names(files), strict=True)
     ]
     real_root = folder if root is None else _real_folder(root)
-    manifest = Manifest(Path(path), real_root, (), tuple(map(Problem, wrong)), notes)
+    manifest = Manifest(Path(path), real_root, (), tuple(map(BatchProblem, wrong)), notes)
     return _read_rows(manifest, lines, False, how, refuse)
 
 
@@ -240,26 +240,30 @@ def _read_rows(
     problems = [*manifest.problems]
     example = {"image": "a.png", "find": "it", "paint": "it"}
     wrong = read_row(example, 1, defaults=defaults).problems  # of the defaults, once for all rows
-    problems += [Problem(f"of the rows that do not say it themselves: {words}") for words in wrong]
+    problems += [
+        BatchProblem(f"of the rows that do not say it themselves: {words}") for words in wrong
+    ]
     reader = _Reader(manifest.root, text, {} if wrong else defaults)
     number = 0
     for line, values in lines:
-        if isinstance(values, Problem):
+        if isinstance(values, BatchProblem):
             number += values.row is not None
-            problems.append(values if values.row is None else Problem(values.words, number, line))
+            problems.append(
+                values if values.row is None else BatchProblem(values.words, number, line)
+            )
         else:
             number += 1
             row, wrong = reader.read(values, number, line)
             rows += [] if row is None else [row]
             if wrong:
                 once = {one.words for one in problems if one.row is None}  # of the headings
-                problems += [Problem(w, number, line) for w in wrong if w not in once]
+                problems += [BatchProblem(w, number, line) for w in wrong if w not in once]
         if len(problems) > _MANY or number > MAX_ROWS:
             rest = f"the rest, from row {number + 1}, was not read; fix these first"
-            problems.append(Problem(rest))
+            problems.append(BatchProblem(rest))
             break
     if not number and not problems:
-        problems.append(Problem("there are no rows; expected at least one"))
+        problems.append(BatchProblem("there are no rows; expected at least one"))
     if refuse and problems:
         raise ManifestError(str(manifest.source), problems, manifest.notes)
     return dataclasses.replace(manifest, rows=tuple(rows), problems=tuple(problems))

@@ -22,7 +22,7 @@ from ..files import as_path, atomic_write
 from ..journal import Journal, JournalError, Record, read_journal
 from .checking import check_out, check_rows, inspect_rows, refuse
 from .engine import Engine, Load, LocalEngine
-from .errors import BatchStopped, Problem, batch_stopped, refusals, stops_everything
+from .errors import BatchProblem, BatchStopped, batch_stopped, refusals, stops_everything
 from .lock import FolderLock
 from .manifest import Manifest
 from .progress import BatchProgress, OnBatchProgress
@@ -217,7 +217,7 @@ def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = 
     unusable = refusals([partial(check_out, job.out), free])
     problems, notes = inspect_rows(editor, manifest, left, job.suffix, on_progress)
     refused = check_rows(editor, manifest, left, workspace)
-    refuse(manifest, [*map(Problem, unusable), *refused, *problems])
+    refuse(manifest, [*map(BatchProblem, unusable), *refused, *problems])
     keys = {
         state.key(row) for row in left if row.grounds and state.grounding(manifest, row) is None
     }

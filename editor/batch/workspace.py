@@ -1,4 +1,4 @@
-"""The folders of a batch and the files in them: where rows write, and whose a file is."""
+"""The folders of a batch and the files in them: where rows write, and the row of a file."""
 
 from __future__ import annotations
 

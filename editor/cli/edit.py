@@ -163,8 +163,10 @@ def _run(args: argparse.Namespace) -> int:
     _check_usage(args)
     check_directory(args.out)
     edit = _edited(args)
-    facts = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    facts |= edit_facts(edit)
+    facts = edit_facts(edit)
+    if edit.grounding is not None:
+        facts = {**grounding_facts(edit.grounding), **facts}
+        facts["reason"] = facts["reason"] or edit.grounding.reason
     if not edit.done:
         lines = [edit.notes[-1]]
         if edit.grounding is not None and edit.grounding.candidates:

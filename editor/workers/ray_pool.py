@@ -259,7 +259,7 @@ class _Dispatch:
 
 
 def _failure(unit: Unit | None, error: Exception) -> Exception:
-    """The error to raise for one of Ray's, whose message may be a page long."""
+    """The error to raise for an error of Ray, which may be a page long."""
     cause, text = getattr(error, "cause", None), str(error)
     if isinstance(cause, GroundbrushError):
         return GroundbrushError(one_line(cause))
