@@ -137,10 +137,11 @@ class Plan:
                 raise ValueError(
                     f"step {k} (from 0) names the result of step {step.at}; expected an earlier one"
                 )
-        for part in (*self.steps, *self.unread) if self.sentence else ():
-            if part.span is not None and part.span[1] > len(self.sentence):
+        spans = [step.span for step in self.steps] + [part.span for part in self.unread]
+        for span in spans if self.sentence else ():
+            if span is not None and span[1] > len(self.sentence):
                 raise ValueError(
-                    f"span {part.span} lies outside the sentence of {len(self.sentence)} characters"
+                    f"span {span} lies outside the sentence of {len(self.sentence)} characters"
                 )
 
     def words(self, part: Step | Unread) -> str:
@@ -158,7 +159,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; `from_dict` reads them back."""
-        return {"groundbrush_plan": VERSION, **as_lists(dataclasses.asdict(self))}  # type: ignore[call-overload]
+        return {"groundbrush_plan": VERSION, **as_lists(dataclasses.asdict(self))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
