@@ -5,7 +5,7 @@
 On held-out composed scenes (`--split validation` to choose settings). "The car" and "the red car"
 where two or three are there, and phrases that fit exactly one thing, of every kind.
 
-Told: share answered as ambiguous. All places: share of those with all true things among the place
+Told: the share answered as ambiguous. All places: the share with all true things among the place
 and the candidates (IoU of at least 0.5). One whole: the mask is one true thing; join: it holds more
 than 40% of two things; other: another thing or a part. With a second look and without.
 """
@@ -36,7 +36,7 @@ class Query:
 
 
 def scenes(split: str, count: int) -> Iterator[tuple[Any, list[Query]]]:
-    """Scenes with what is asked of them: all that fits several, one of each other kind."""
+    """Scenes with their queries: all that fit several things, one of each other kind."""
     import numpy as np
     from groundbrush.miniature.phrases import expressions
     from groundbrush.miniature.scenes import CROWDED, compose
@@ -68,33 +68,33 @@ def several(scene: Any) -> list[Query]:
     ]
 
 
-def facts_of(scene: Any, asked: Query, found: Any) -> dict[str, Any]:
+def facts_of(scene: Any, query: Query, found: Any) -> dict[str, Any]:
     """What one answer came to."""
     import numpy as np
     from groundbrush.grounding.metrics import mask_iou
     from groundbrush.multiobject.instances import full_size_mask
 
     masks = [scene.mask(k) for k in range(len(scene.objects))]
-    true = [masks[k] for k in asked.fits]
+    true = [masks[k] for k in query.fits]
     held = [float((found.mask & mask).sum() / mask.sum()) for mask in masks]
     places = [found.mask, *(full_size_mask(c.mask, found.size_wh) for c in found.candidates)]
     best = max(mask_iou(found.mask, mask) for mask in true)
     joined = sum(share > HOLDS for share in held) > 1
     return {
-        "phrase": asked.phrase,
-        "kind": asked.kind,
+        "phrase": query.phrase,
+        "kind": query.kind,
         "status": found.status,
         "all places": all(any(mask_iou(p, mask) >= SAME for p in places) for mask in true),
         "mask": "join" if joined else "one whole" if best >= SAME else "other",
         "iou": float(np.round(best, 3)),
-        "box hit": _box_hit(scene, asked, found),
+        "box hit": _box_hit(scene, query, found),
     }
 
 
-def _box_hit(scene: Any, asked: Query, found: Any) -> bool:
+def _box_hit(scene: Any, query: Query, found: Any) -> bool:
     from groundbrush.grounding.metrics import box_iou
 
-    boxes = [scene.objects[k].box for k in asked.fits]
+    boxes = [scene.objects[k].box for k in query.fits]
     return found.box is not None and max(float(box_iou(found.box, b)) for b in boxes) >= SAME
 
 
@@ -106,10 +106,10 @@ def answers_of(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
     ours = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     once = Grounder(ours.lvlm, ours.segmenter, dataclasses.replace(ours.settings, looks=0))
     found: dict[str, list[dict[str, Any]]] = {"one look": [], "second look": []}
-    for scene, asked in scenes(split, count):
+    for scene, queries in scenes(split, count):
         view = ours.look(scene.image)
         for (way, rows), grounder in zip(found.items(), (once, ours), strict=True):
-            for one in asked:
+            for one in queries:
                 start = time.process_time()
                 answer = grounder.ground(view, one.phrase)
                 taken = round(time.process_time() - start, 3)

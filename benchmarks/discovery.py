@@ -109,7 +109,7 @@ def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
     from groundbrush.editor.evaluation.calibration import measure
     from groundbrush.grounding.heads.discovery import DiscoverySettings
-    from groundbrush.grounding.heads.measurements import MeasurementStore
+    from groundbrush.grounding.heads.measured_pairs import MeasurementStore
 
     with tempfile.TemporaryDirectory() as folder:
         store = MeasurementStore(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
@@ -149,11 +149,10 @@ def reader() -> Any:
 def load(name: str) -> tuple[Any, Any]:
     """A model by name: the product's reader, and the plain model with eager attention."""
     if name == MINIATURE:
+        from groundbrush.grounding.checkpoints.checkpoint import Checkpoint
         from groundbrush.grounding.checkpoints.loading import load_parts
 
-        parts = load_parts(
-            WEIGHTS, "llava", revision=None, device="cpu", dtype="float32", offline=True
-        )
+        parts = load_parts(Checkpoint.of(WEIGHTS, offline=True), "llava")
         lvlm, model = reader(), parts.model
     else:
         lvlm, model = (

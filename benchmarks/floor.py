@@ -70,17 +70,17 @@ def forward(weights: int, layers: int, width: int, tokens: int, size: int) -> tu
     return float(operations), float(weights * size)
 
 
-def needed(shape: Shape, prefix: int, asked: int, width: int) -> tuple[float, float]:
+def needed(shape: Shape, prefix: int, phrase_tokens: int, width: int) -> tuple[float, float]:
     """Operations and bytes of weights from a picture's patches to the deepest head's rows.
 
     All layers up to the deepest head's; of that one only queries and keys (values are cached with
-    them). Causal attention counts half of its square. `prefix` and `asked` are the tokens up to the
-    picture's end and of all phrases, `width` the bytes of a weight.
+    them). Causal attention counts half of its square. `prefix` and `phrase_tokens` are the tokens
+    up to the picture's end and of all phrases, `width` the bytes of a weight.
     """
-    tokens, deep = prefix + asked, shape.deepest
+    tokens, deep = prefix + phrase_tokens, shape.deepest
     layer = 4 * shape.hidden**2 + 3 * shape.hidden * shape.intermediate
     last = 3 * shape.hidden**2
-    attention = 2 * shape.hidden * (prefix**2 + 2 * asked * prefix)
+    attention = 2 * shape.hidden * (prefix**2 + 2 * phrase_tokens * prefix)
     depth, wide, _, side, patch = shape.vision
     patches = (side // patch) ** 2 + 1
     block = 12 * wide**2

@@ -32,13 +32,10 @@ def segmenter(device: str) -> tuple[str, Any]:
 
     if device == "cpu":
         return "miniature", load_segmenter(WEIGHTS, offline=True)
-    import torch
     from groundbrush.grounding.sam.segmenter import Segmenter
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-    with torch.device(device):
-        model = stand_ins.sam_huge().half()
-    return "SAM ViT-H", Segmenter(model, SamImageProcessorPil())
+    return "SAM ViT-H", Segmenter(stand_ins.sam_huge(device), SamImageProcessorPil())
 
 
 def boxes(count: int) -> np.ndarray:

@@ -5,7 +5,7 @@
 A LLaVA with random weights, 576 image tokens, its heads at 45% of the depth; from the picture's
 pixels to the heads' maps. "full forward" is the whole model under SDPA, with its language head,
 once a phrase; "eager" the same keeping every attention. Ours stops at the deepest head, reads the
-picture once and asks all phrases in one row; "picture read before" is what further phrases cost,
+picture once and reads all phrases in one row; "picture read before" is what further phrases cost,
 "picture resized before" leaves out resizing and normalising it, which a CPU does. The floor is the
 larger of operations over the measured rate of matrix products and weights over the measured
 bandwidth, for the layers that ours needs; resizing is not in it.
@@ -23,7 +23,7 @@ from benchmarks import common, stand_ins
 from benchmarks.floor import Floor, measure_rates, needed
 
 COUNTS = (1, 4, 16, 64)
-_EACH_UP_TO = 4  # more phrases asked one by one take so many times one
+_EACH_UP_TO = 4  # more phrases one by one take so many times one
 PICTURES = (1, 4, 16)
 FULL, EAGER = "full forward for each", "eager with attentions for each"
 ANEW, TOGETHER, SEEN = "ours, anew for each", "ours, together", "ours, picture read before"
@@ -68,24 +68,24 @@ def _tensors(inputs: Any, model: Any) -> dict[str, Any]:
 
 def ways_for(lvlm: Any, model: Any, image: Any, count: int) -> dict[str, Callable[[], Any]]:
     """What is timed for so many phrases."""
-    asked = stand_ins.phrases(count)
+    texts = stand_ins.phrases(count)
 
     def anew() -> list:
-        return [lvlm.read(lvlm.encode(image), [p], lvlm.heads) for p in asked]
+        return [lvlm.read(lvlm.encode(image), [p], lvlm.heads) for p in texts]
 
     attend(model, SEEN)
     seen = lvlm.encode(image)
     ways: dict[str, Callable[[], Any]] = {
-        TOGETHER: lambda: lvlm.read(lvlm.encode(image), asked, lvlm.heads),
-        SEEN: lambda: lvlm.read(seen, asked, lvlm.heads),
+        TOGETHER: lambda: lvlm.read(lvlm.encode(image), texts, lvlm.heads),
+        SEEN: lambda: lvlm.read(seen, texts, lvlm.heads),
     }
     if count <= _EACH_UP_TO:
-        ways[FULL] = lambda: whole(model, lvlm.family, image, asked, FULL)
+        ways[FULL] = lambda: whole(model, lvlm.family, image, texts, FULL)
         ways[ANEW] = anew
     if count == 1:
         resized = already_resized(lvlm, image)
-        ways[RESIZED] = lambda: resized.read(resized.encode(image), asked, lvlm.heads)
-        ways[EAGER] = lambda: whole(model, lvlm.family, image, asked, EAGER)
+        ways[RESIZED] = lambda: resized.read(resized.encode(image), texts, lvlm.heads)
+        ways[EAGER] = lambda: whole(model, lvlm.family, image, texts, EAGER)
     return ways
 
 
@@ -113,7 +113,7 @@ def case(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def already_resized(lvlm: Any, image: Any) -> Any:
-    """The same reader, to whom a picture comes as the vision tower takes it."""
+    """The same reader, with the picture prepared for the vision tower before."""
     made, prepared = copy.copy(lvlm), lvlm.family.prepare(image)
     made.family = copy.copy(lvlm.family)
     made.family.prepare = lambda image: prepared
@@ -154,8 +154,8 @@ def rows_of(
 def floor_of(lvlm: Any, shape: stand_ins.Shape, count: int, rates: Floor) -> dict[str, Any]:
     """Least seconds for so many phrases on this machine, and what bounds them."""
     prefix = len(lvlm.family.prefix_ids)
-    asked = sum(len(lvlm.family.prompt(p).ids) - prefix for p in stand_ins.phrases(count))
-    return rates.least(*needed(shape, prefix, asked, rates.width))
+    phrase_tokens = sum(len(lvlm.family.prompt(p).ids) - prefix for p in stand_ins.phrases(count))
+    return rates.least(*needed(shape, prefix, phrase_tokens, rates.width))
 
 
 def measure_pictures(

@@ -3,12 +3,12 @@
     python -m benchmarks.sdxl_steps [--device cuda]
 
 On a GPU at full size and 1024 by 1024 with random weights in half precision; on a CPU, with a C++
-compiler, the miniature's own networks at 128 by 128 pixels, whose step is mostly the calls of many
-small layers. Every way paints, from words and picture on, in a few steps and in many more, all of
-them in turn; a step is the difference of the medians (on a CPU of the least times) over the steps
-between, so that what else a way does (ours decodes) is not in it. Each setting is added to those
-before it; diffusers' best is the last of its own, with the compiler settings of its page on speed
-(https://huggingface.co/docs/diffusers/optimization/fp16). Ours is painted by the product, as
+compiler, the miniature's own networks at 128 by 128 pixels, a step of which is mostly the calls of
+many small layers. Every way paints, from words and picture on, in a few steps and in many more, all
+of them in turn; a step is the difference of the medians (on a CPU of the least times) over the
+steps between, so that what else a way does (ours decodes) is not in it. Each setting is added to
+those before it; diffusers' best is the last of its own, with the compiler settings of its page on
+speed (https://huggingface.co/docs/diffusers/optimization/fp16). Ours is painted by the product, as
 `speed=` says. Quantised networks, which paint other pictures, are left out.
 """
 

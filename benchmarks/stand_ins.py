@@ -112,8 +112,9 @@ def qwen(device: str) -> Any:
     return _made(Qwen2_5_VLForConditionalGeneration, config, device, torch)
 
 
-def sam_huge() -> Any:
-    """A SAM ViT-H with random weights, on torch's default device."""
+def sam_huge(device: str) -> Any:
+    """A SAM ViT-H with random weights."""
+    import torch
     from transformers import SamConfig, SamModel, SamVisionConfig
 
     vision = SamVisionConfig(
@@ -123,7 +124,7 @@ def sam_huge() -> Any:
         mlp_dim=5120,
         global_attn_indexes=[7, 15, 23, 31],
     )
-    return SamModel(SamConfig(vision_config=vision.to_dict()))
+    return _made(SamModel, SamConfig(vision_config=vision.to_dict()), device, torch)
 
 
 def _made(kind: Any, config: Any, device: str, torch: Any) -> Any:

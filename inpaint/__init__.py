@@ -16,7 +16,7 @@ from __future__ import annotations
 # Imported eagerly: with a lazy attribute, `inpaint.fill` would name the module once it is loaded.
 from .errors import Cancelled, InpaintError
 from .fill import Fill, fill, fill_many
-from .painter.base import Inpainter
+from .painter.inpainter import Inpainter
 from .painter.loading import load_inpainter
 from .settings import InpaintSettings
 

@@ -28,20 +28,13 @@ MOST_SHRINKS = 3
 class Painter(Protocol):
     """What `fill` needs of a model; `Inpainter` is one, a test's fake another.
 
-    `paint` also gets ``on_preview`` if the caller wants previews, and ``original`` if the model has
-    a `control_conditioner`. `fill_many` needs `paint_many`, too.
+    Options of `paint` are ``settings``, ``on_step`` and ``cancelled``; also ``on_preview`` if the
+    caller wants previews, and ``original`` if the model has a `control_conditioner`. `fill_many`
+    needs `paint_many`, too.
     """
 
     def paint(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        prompt: str,
-        *,
-        seed: int,
-        settings: InpaintSettings,
-        on_step: OnStep | None,
-        cancelled: CancelledBy | None,
+        self, image: np.ndarray, mask: np.ndarray, prompt: str, *, seed: int, **options: Any
     ) -> np.ndarray:
         """Return the ``(h, w, 3)`` uint8 canvas repainted where `mask` is True."""
         ...
@@ -55,18 +48,17 @@ class Painter(Protocol):
 class Fill:
     """A repainted picture and how it was made.
 
-    Parameters
+    Attributes
     ----------
-    image : (H, W, 3) uint8
     support : (H, W) bool
-        Outside it every pixel equals the input's.
+        Outside it every pixel of the image equals the input's.
     window : tuple of int
         The crop the model saw, xyxy in pixels of the image.
     canvas : tuple of int
         (width, height) at which the model painted it.
-    prompt, seed, settings
-        Those of the call, with a smaller `size` if memory ran out; with the same input and model
-        they give the same bytes.
+    settings
+        Those of the call, with a smaller `size` if memory ran out; with the same input, prompt,
+        seed and model they give the same bytes.
     notes : tuple of str
         What the user should know, such as words that the model did not read.
     timings : mapping of str to float

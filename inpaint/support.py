@@ -147,20 +147,9 @@ def change_map(hole: np.ndarray, width: int, cell: int) -> np.ndarray:
     """Return how early each latent cell may change, for differential diffusion.
 
     Levin and Fried, "Differential diffusion: giving each pixel its strength" (2023): a cell is free
-    once one minus its value is below the share of the steps. The value ramps from 0 at the hole's
-    edge to 1 over `width` pixels; a narrower hole is scaled up, so that some cell always starts
-    free.
-
-    Parameters
-    ----------
-    hole : (h, w) bool
-        On the model's canvas.
-    width, cell : int
-        Pixels; the canvas's sides are multiples of `cell`.
-
-    Returns
-    -------
-    (h // cell, w // cell) float32 in [0, 1], positive exactly where a cell touches the hole.
+    once one minus its value is below the share of the steps. The value, float32, is 0 for cells
+    outside the hole and ramps to 1 over `width` pixels; a narrower hole is scaled up, so that some
+    cell always starts free. `cell` is a cell's side in pixels, a divisor of the hole's sides.
 
     Examples
     --------

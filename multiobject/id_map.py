@@ -32,21 +32,14 @@ def resolve_overlaps(
     Parameters
     ----------
     masks
-        n masks (H, W) bool.
-    scores
-        n numbers.
+        (H, W) bool, all of one shape.
     maps
-        n functions that return a map (H, W) in [0, 1], called only for masks that touch others;
-        None compares scores alone.
+        Functions that return a map (H, W) in [0, 1], called only for masks that touch others; None
+        compares scores alone.
 
     Returns
     -------
     (H, W) int32: 0 = none, k + 1 = masks[k].
-
-    Raises
-    ------
-    MultiObjectError
-        No masks, or masks of different shapes.
 
     Examples
     --------

@@ -19,18 +19,9 @@ STATUSES = (*GROUNDING_STATUSES, "unknown")
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One of the things that a phrase names.
+    """One of the things that a phrase names: mask (H, W) bool, its xyxy box, score in [0, 1].
 
-    Attributes
-    ----------
-    mask
-        (H, W) bool.
-    box
-        xyxy, half-open pixels, of the mask.
-    score
-        In [0, 1].
-    id
-        Its number in the id map; 0 where another segment has all of its pixels.
+    `id` is its number in the id map; 0 if another segment has all of its pixels.
     """
 
     mask: np.ndarray

@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "errors": ["BatchStopped", "ManifestError", "Problem"],
+        "errors": ["BatchStopped", "ManifestError", "BatchProblem"],
         "manifest": ["Manifest", "read_folder", "read_manifest"],
         "rows": ["BatchRow"],
         "run": ["BatchJob", "BatchReport", "run_batch"],

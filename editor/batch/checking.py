@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GroundbrushError, translate
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
-from .errors import ManifestError, Problem, refusals
-from .manifest import Manifest, file_problem, inside
+from ..request import EditRequest, make_request
+from .errors import BatchProblem, ManifestError, refusals
+from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
 from .workspace import Workspace
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..api import Editor
 
 
-def refuse(manifest: Manifest, problems: Iterable[Problem]) -> None:
+def refuse(manifest: Manifest, problems: Iterable[BatchProblem]) -> None:
     """Raise ManifestError with a manifest's own problems and these, if there are any."""
     if every := [*manifest.problems, *problems]:
         raise ManifestError(str(manifest.source), every, manifest.notes)
@@ -56,17 +57,10 @@ def check_out(out: Path) -> None:
 
 def check_rows(
     editor: Editor, manifest: Manifest, rows: Iterable[BatchRow], workspace: Workspace
-) -> Iterator[Problem]:
+) -> Iterator[BatchProblem]:
     """Problems that a run refuses: settings, prompts, sentences, inputs that it could overwrite.
 
-    Parameters
-    ----------
-    editor
-        Knows the settings and, for small models, the words; no model is loaded.
-    manifest, rows
-        The rows to do, and the manifest they are of.
-    workspace
-        A picture that a result could overwrite is a problem.
+    The editor knows the settings and, for small models, the words; no model is loaded.
     """
     seen: dict[str, list[str]] = {}  # most rows are alike
     for row in rows:
@@ -74,7 +68,7 @@ def check_rows(
         if key not in seen:
             seen[key] = _bad_request(editor, row)
         for words in (*seen[key], *_overwritten(manifest, row, workspace)):
-            yield Problem(words, row.number, row.line)
+            yield BatchProblem(words, row.number, row.line)
 
 
 def _overwritten(manifest: Manifest, row: BatchRow, workspace: Workspace) -> Iterator[str]:
@@ -101,8 +95,9 @@ def _bad_request(editor: Editor, row: BatchRow) -> list[str]:
         return [*_bad_settings(editor, row.request()), *_bad_prompts(editor, prompts)]
     if row.action != APPLY:
         return []
-    settings = {"action": EDIT, "settings": row.options.get("settings", {})}
-    wrong = _bad_settings(editor, settings)
+    settings = row.options.get("settings")
+    request = make_request(EDIT, find="checked here", paint="checked here", settings=settings)
+    wrong = _bad_settings(editor, request)
     try:
         plan = read_plan(row.words)
     except GroundbrushError as error:
@@ -111,14 +106,14 @@ def _bad_request(editor: Editor, row: BatchRow) -> list[str]:
     return [*refusals([partial(check_ready, plan)]), *wrong, *_bad_prompts(editor, prompts)]
 
 
-def _bad_settings(editor: Editor, request: Mapping[str, Any]) -> list[str]:
+def _bad_settings(editor: Editor, request: EditRequest) -> list[str]:
     """What is wrong with each setting by itself, or else with all of them together."""
     from ..editing.pipeline import settings_for
 
-    alone = [{name: value} for name, value in request["settings"].items()]
+    alone = [{name: value} for name, value in request.settings.items()]
     together, *each = (
-        partial(settings_for, editor, {**request, "settings": settings})
-        for settings in (request["settings"], *alone)
+        partial(settings_for, editor.models, request.model_copy(update={"settings": settings}))
+        for settings in (request.settings, *alone)
     )
     wrong = refusals([together])
     return wrong and (refusals(each) or wrong)
@@ -135,19 +130,10 @@ def inspect_rows(
     rows: Sequence[BatchRow],
     suffix: str = "png",
     on_progress: OnBatchProgress | None = None,
-) -> tuple[list[Problem], list[str]]:
+) -> tuple[list[BatchProblem], list[str]]:
     """Check the words, pictures and masks of rows as their work would.
 
-    Parameters
-    ----------
-    editor
-        Its tokenizer is loaded, from this machine alone, and no model.
-    manifest, rows
-        The rows to do, and the manifest they are of.
-    suffix
-        Of painted pictures: png, webp or jpg.
-    on_progress
-        Called after each picture.
+    The editor's tokenizer is loaded, from this machine alone, and no model.
 
     Returns
     -------
@@ -158,7 +144,9 @@ def inspect_rows(
     return [*phrases, *_picture_problems(manifest, rows, suffix, on_progress)], notes
 
 
-def _phrase_problems(editor: Editor, rows: Sequence[BatchRow]) -> tuple[list[Problem], list[str]]:
+def _phrase_problems(
+    editor: Editor, rows: Sequence[BatchRow]
+) -> tuple[list[BatchProblem], list[str]]:
     """What the preset cannot find; a note instead if its tokenizer is missing."""
     finding = [row for row in rows if row.grounds or row.action == APPLY]
     missing = refusals([editor.models.reader]) if finding else []
@@ -170,7 +158,7 @@ def _phrase_problems(editor: Editor, rows: Sequence[BatchRow]) -> tuple[list[Pro
         key = (row.action, row.words)
         if key not in seen:
             seen[key] = _bad_phrases(editor, row)
-        problems += [Problem(words, row.number, row.line) for words in seen[key]]
+        problems += [BatchProblem(words, row.number, row.line) for words in seen[key]]
     return problems, notes
 
 
@@ -195,7 +183,7 @@ def _bad_phrases(editor: Editor, row: BatchRow) -> list[str]:
 
 def _picture_problems(
     manifest: Manifest, rows: Sequence[BatchRow], suffix: str, on_progress: OnBatchProgress | None
-) -> Iterator[Problem]:
+) -> Iterator[BatchProblem]:
     """What is wrong with pictures, each read once, and with boxes and masks in them."""
     by_picture: dict[str, list[BatchRow]] = {}
     for row in rows:
@@ -206,7 +194,7 @@ def _picture_problems(
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)
-            yield from (Problem(words, row.number, row.line) for words in wrong)
+            yield from (BatchProblem(words, row.number, row.line) for words in wrong)
         if on_progress is not None:
             seconds = time.perf_counter() - started
             on_progress(BatchProgress("checking", done, len(by_picture), seconds))
@@ -214,10 +202,8 @@ def _picture_problems(
 
 def _read(manifest: Manifest, given: str, what: str = "image") -> Picture | str:
     """A picture, or why it cannot be read."""
-    wrong = file_problem(manifest.root, given, what)
-    if wrong is not None:
-        return wrong
     try:
+        check_file(manifest.root, given, what)
         return open_picture(inside(manifest.root, given, what))
     except GroundbrushError as error:
         return str(error)
@@ -244,7 +230,7 @@ def _bad_mask(manifest: Manifest, row: BatchRow, size: tuple[int, int] | None) -
 
     if row.mask is None:
         return []
-    mask = _read(manifest, row.mask, "mask")
+    mask: Any = _read(manifest, row.mask, "mask")
     if isinstance(mask, str):
         return [mask]
     return refusals([partial(read_mask, mask, size or mask.size)])

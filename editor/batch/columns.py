@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import GroundbrushError
@@ -65,7 +66,7 @@ def plain_values(
             value = _parse(name, value) if text else value
         plain[name] = value
 
-    wrong = refusals(lambda n=n, v=v: read(n, v) for n, v in given.items() if n in COLUMNS)
+    wrong = refusals(partial(read, n, v) for n, v in given.items() if n in COLUMNS)
     return plain, [*unknown_columns(given), *wrong]
 
 

@@ -14,7 +14,7 @@ _STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE
 
 
 @dataclass(frozen=True)
-class Problem:
+class BatchProblem:
     """One thing that is wrong in a manifest.
 
     Attributes
@@ -44,11 +44,13 @@ class ManifestError(GroundbrushError):
 
     Attributes
     ----------
-    problems : tuple of Problem
+    problems : tuple of BatchProblem
         In the file's order, those of the whole file first.
     """
 
-    def __init__(self, name: str, problems: Iterable[Problem], notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, problems: Iterable[BatchProblem], notes: Sequence[str] = ()
+    ) -> None:
         # Several checks of a row may find the same thing.
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda one: one.row or 0))
         shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import GroundbrushError, one_line
+from ..facts import grounding_facts
 from .rows import BatchRow
 
 if TYPE_CHECKING:
@@ -113,17 +114,10 @@ class RowResult(BaseModel):
 
 @dataclass(frozen=True)
 class FailureReason:
-    """Why rows failed.
+    """Why rows failed: their message, how many there are, and the first of them.
 
-    Attributes
-    ----------
-    words
-        The rows' message; if their messages differ, what these have in common, with ... for names,
-        numbers and what is in brackets.
-    count
-        How many rows failed for it.
-    rows
-        The first of them, from 1.
+    If their messages differ, `words` is what these have in common, with ... for names, numbers and
+    what is in brackets.
     """
 
     words: str
@@ -181,18 +175,11 @@ def message_kind(words: str) -> str:
     return _NUMBER.sub("...", words)
 
 
-def grounding_facts(found: Grounding) -> dict[str, Any]:
-    """A grounding's plain values, for results and journal."""
-    return {
-        "found": found.status,
-        "reason": found.reason,
-        "score": round(float(found.score), 4),
-        "box": None if found.box is None else [round(float(v), 1) for v in found.box],
-        "candidates": [
-            {"box": [round(float(v), 1) for v in c.box], "score": round(float(c.score), 4)}
-            for c in found.candidates
-        ],
-    }
+def result_facts(found: Grounding) -> dict[str, Any]:
+    """A grounding's plain values, as members of a `RowResult`."""
+    facts = grounding_facts(found)
+    names = ("reason", "score", "box", "candidates")
+    return {"found": facts["status"], **{name: facts[name] for name in names}}
 
 
 def gated_status(row: BatchRow, default: str, found: str) -> Status | None:

@@ -20,7 +20,7 @@ from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
 from .grounding_store import load_grounding, load_spares, save_grounding
 from .manifest import inside
-from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, grounding_facts
+from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, result_facts
 from .rows import APPLY, GROUND, GROUND_ALL, BatchRow
 from .workspace import RowFiles, Workspace, picture_facts
 
@@ -164,27 +164,23 @@ def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> Foun
         # Now, since the process that paints may have no grounder. Other rows have the same phrase:
         # an error in this row's request is reported when the row is painted.
         with contextlib.suppress(GroundbrushError):
-            spares = editor._spares(open_picture(path), row.request(), found)
+            spares = editor.find_protection(open_picture(path), row.request(), found)
     save_grounding(workspace.grounding(key), found, spares)
-    return FoundFacts(**grounding_facts(found), picture=about, seconds=seconds)
+    return FoundFacts(**result_facts(found), picture=about, seconds=seconds)
 
 
 def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> RowResult:
     """Edit or remove what was found, or what a box or mask marks."""
-    from ..editing.pipeline import Callbacks
-
     row, facts = files.row, task.facts
     if row.placed:
-        edit = editor._paint(
-            picture, row.request(_row_mask(files.workspace, row, picture)), Callbacks()
-        )
+        edit = editor.paint(picture, row.request(_row_mask(files.workspace, row, picture)))
         _show_support(files, picture, edit.support)
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
     assert facts is not None
     kept = files.workspace.grounding(task.key)
     found = load_grounding(kept)
-    edit = editor._paint(picture, row.request(), Callbacks(), found, load_spares(kept))
+    edit = editor.paint(picture, row.request(), None, found, load_spares(kept))
     _show_found(files, picture, found, row.options.get("candidate"))
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
 
@@ -248,10 +244,10 @@ def _apply(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
 
 def _step(edit: Edit) -> dict[str, Any]:
     """One edit of a sentence, as plain values."""
-    found = {} if edit.grounding is None else grounding_facts(edit.grounding)
+    found = {} if edit.grounding is None else result_facts(edit.grounding)
     return {
-        "find": edit.request["find"],
-        "paint": edit.request["paint"],
+        "find": edit.request.find,
+        "paint": edit.request.paint,
         "done": edit.done,
         "reason": "" if edit.done else edit.notes[-1],
         **{name: found.get(name) for name in ("found", "score", "box")},
@@ -267,7 +263,7 @@ def _least_certain(
     if not found:
         return {}, None
     least = min(found, key=lambda g: (order.index(g.status), g.score))
-    facts = grounding_facts(least)
+    facts = result_facts(least)
     undone = next((edit for edit in edits if not edit.done), None)
     if least.status != "found":
         facts["reason"] = f"{least.phrase!r}: {facts['reason']}"

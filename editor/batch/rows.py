@@ -8,17 +8,19 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import GroundbrushError
 from ..files import safe_name
-from ..request import check_words, make_request
+from ..request import EditRequest, make_request
+from ..values import check_words
 from .columns import OPTIONS, PLACES, WORDS, plain_values
 from .errors import refusals
 
+T = TypeVar("T")
 GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
     "ground",
     "ground-all",
@@ -98,7 +100,7 @@ class BatchRow:
         """Whether the vision-language model checks what was painted."""
         return bool(self.options.get("check", self.action == REMOVE))
 
-    def request(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def request(self, mask: Mapping[str, Any] | None = None) -> EditRequest:
         """The recipe of an ``edit`` or ``remove``, with the defaults of `Editor`.
 
         `mask` is the content of the row's, encoded; without it, one pixel stands for it.
@@ -178,31 +180,28 @@ def read_row(
         problems.append(f"image is {plain.get('image')!r}; expected a picture's path")
     if "mask" in plain and not isinstance(plain["mask"], str):
         problems.append(f"mask is {plain['mask']!r}; expected a picture's path")
-    parts: dict[str, Any] = {}
-    readers = [
-        partial(_read_name, plain, number),
-        *([] if unsure else [partial(_read_action, plain)]),
-    ]
-    problems += refusals(lambda read=read: parts.update(read()) for read in readers)
+    name = _attempt(problems, partial(_read_name, plain, number))
+    what = None if unsure else _attempt(problems, partial(_read_action, plain))
     problems += _bad_words(plain)
-    options, more = _read_options(plain, defaults or {}, parts.get("action"))
-    problems += more
+    options, misplaced = _read_options(plain, defaults or {}, None if what is None else what[0])
+    problems += misplaced
     row = None
-    if problems:
+    if problems or image is None or name is None or what is None:
         problems += _bad_options(options)
     else:
         gate = options.pop("gate", None)
-        row = BatchRow(
-            number,
-            image=image,
-            mask=plain.get("mask"),
-            options=options,
-            gate=gate,
-            line=line,
-            **parts,
-        )
+        row = BatchRow(number, name, image, *what, options, mask=mask, gate=gate, line=line)
         problems = _bad_request(row)
-    return RowReading(None if problems else row, problems, image, mask, parts.get("name"))
+    return RowReading(None if problems else row, problems, image, mask, name)
+
+
+def _attempt(problems: list[str], read: Callable[[], T]) -> T | None:
+    """What a reader gives, or None and its message among the problems."""
+    try:
+        return read()
+    except GroundbrushError as error:
+        problems.append(str(error))
+        return None
 
 
 def _path(values: Mapping[str, Any], name: str) -> str | None:
@@ -210,8 +209,8 @@ def _path(values: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _read_action(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The action that the columns mean; `_bad_words` checks the words themselves."""
+def _read_action(values: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """The action that the columns mean, its words and what to paint, which `_bad_words` checks."""
     said = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
     columns = " and ".join(said) or "nothing"
     placed = any(values.get(name) is not None for name in ("box", "mask"))
@@ -244,7 +243,7 @@ def _read_action(values: Mapping[str, Any]) -> dict[str, Any]:
             "leave the action out, or give its columns"
         )
     paint = said["paint"] if action == EDIT else None
-    return {"action": action, "words": _tidy(words) or "", "paint": _tidy(paint)}
+    return action, _tidy(words) or "", _tidy(paint)
 
 
 def _tidy(words: Any) -> str | None:
@@ -262,15 +261,15 @@ def _bad_words(values: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _read_name(values: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _read_name(values: Mapping[str, Any], number: int) -> str:
     """The name of the row's files."""
     given = values.get("id")
     if given is None:
         stem = str(values.get("image", "")).replace("\\", "/").rsplit("/", 1)[-1]
-        return {"name": row_name(f"{number:05}-{stem.rsplit('.', 1)[0]}")}
+        return row_name(f"{number:05}-{stem.rsplit('.', 1)[0]}")
     if not isinstance(given, str | int) or isinstance(given, bool):
         raise GroundbrushError(f"id is {given!r}; expected a short name, such as 'kitchen-3'")
-    return {"name": row_name(str(given))}
+    return row_name(str(given))
 
 
 def row_name(text: str) -> str:

@@ -17,14 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from ..errors import GroundbrushError
 from ..files import as_path, atomic_write
 from ..journal import Journal, JournalError, Record, read_journal
 from .checking import check_out, check_rows, inspect_rows, refuse
 from .engine import Engine, Load, LocalEngine
-from .errors import BatchStopped, Problem, batch_stopped, refusals, stops_everything
+from .errors import BatchProblem, BatchStopped, batch_stopped, refusals, stops_everything
 from .lock import FolderLock
 from .manifest import Manifest
 from .progress import BatchProgress, OnBatchProgress
@@ -92,20 +90,8 @@ class BatchJob:
 class BatchReport:
     """What a batch came to.
 
-    Attributes
-    ----------
-    counts
-        Rows by status, of the whole manifest.
-    worked
-        How many rows this run did.
-    results, review
-        The files.
-    notes
-        What was skipped, repaired or taken over.
-    seconds
-        That this run took.
-    reasons
-        Why rows of the whole manifest failed, the most frequent first.
+    `counts` (rows by status) and `reasons` (of failures) are of the whole manifest; `worked` is how
+    many rows this run did, and `notes` say what it skipped, repaired or took over.
     """
 
     counts: Mapping[str, int]
@@ -121,16 +107,8 @@ class BatchReport:
 class DryRun:
     """What a run would do.
 
-    Attributes
-    ----------
-    actions
-        Rows by action.
-    finished
-        Rows that are finished already.
-    find
-        Phrases to find.
-    notes
-        What was skipped, or could not be checked.
+    `actions` counts rows to do by action, `finished` rows that are finished already, `find` phrases
+    to find; `notes` say what was skipped or could not be checked.
     """
 
     actions: Mapping[str, int]
@@ -150,12 +128,10 @@ def run_batch(
 
     Parameters
     ----------
-    job
-        What and where.
     load
         Makes an editor, such as ``lambda: Editor.load("miniature")``; called once or twice.
     on_progress
-        Called with a `BatchProgress` after each row.
+        Called after each row.
     engine
         Makes what does the work.
 
@@ -194,13 +170,8 @@ def run_batch(
         refuse(manifest, check_rows(editor, manifest, left, workspace))
         working = engine(load, workspace)
         run = _Run(job, state, journal, working, on_progress, existing)
-        run.write(
-            event="run",
-            version=1,
-            preset=editor.preset.name,
-            rows=len(manifest.rows),
-            left=len(left),
-        )
+        about = {"preset": editor.preset.name, "rows": len(manifest.rows), "left": len(left)}
+        run.write({"event": "run", "version": 1, **about})
         try:
             with contextlib.closing(working):
                 run.work(left)
@@ -227,12 +198,7 @@ def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = 
     boxes, masks and formats are checked, each of which would fail its row alone. Nothing is
     written.
 
-    Parameters
-    ----------
-    job, load
-        As for `run_batch`; the editor loads no model.
-    on_progress
-        Called with a `BatchProgress` of stage ``checking`` after each picture.
+    `on_progress` is called after each picture, with the stage ``checking``.
 
     Raises
     ------
@@ -251,7 +217,7 @@ def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = 
     unusable = refusals([partial(check_out, job.out), free])
     problems, notes = inspect_rows(editor, manifest, left, job.suffix, on_progress)
     refused = check_rows(editor, manifest, left, workspace)
-    refuse(manifest, [*map(Problem, unusable), *refused, *problems])
+    refuse(manifest, [*map(BatchProblem, unusable), *refused, *problems])
     keys = {
         state.key(row) for row in left if row.grounds and state.grounding(manifest, row) is None
     }
@@ -286,10 +252,10 @@ class _Run:
             self._commit(done.task.row, done.result, done.picture)
             progress()
 
-    def write(self, record: BaseModel | None = None, **fields: Any) -> None:
+    def write(self, record: Record) -> None:
         """Append a record to the journal."""
         try:
-            self.journal.append(fields if record is None else record.model_dump())
+            self.journal.append(record)
         except JournalError as error:
             raise BatchStopped(str(error)) from error
 
@@ -310,7 +276,7 @@ class _Run:
         for done in self.engine.find([task for same in wanted.values() for task in same]):
             key = str(done.task.key)
             if done.facts is not None:
-                self.write(FoundRecord(key=key, facts=done.facts))
+                self.write(FoundRecord(key=key, facts=done.facts).model_dump())
                 rows = by_key[key]
                 if done.result is not None:
                     self._commit(done.task.row, done.result, done.picture)
@@ -350,7 +316,7 @@ class _Run:
             record = self.state.record(row, result, picture)
         except OSError as error:
             raise batch_stopped(row.number, row.name, error) from error
-        self.write(record)
+        self.write(record.model_dump())
         self.state.keep(record)
         self.counts[result.status] += 1
 

@@ -46,14 +46,8 @@ _RECORD: TypeAdapter[RowRecord | FoundRecord] = TypeAdapter(
 class State:
     """The journal's last record of each row and of each grounding.
 
-    Parameters
-    ----------
-    workspace
-        Where the files are.
-    preset
-        Digest of the models and their settings.
-    retry_failed
-        Whether failed rows count as unfinished.
+    `preset` is the digest of the models and their settings; with `retry_failed`, failed rows count
+    as unfinished.
     """
 
     def __init__(self, workspace: Workspace, preset: str, retry_failed: bool = False) -> None:

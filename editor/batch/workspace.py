@@ -1,4 +1,4 @@
-"""The folders of a batch and the files in them: where rows write, and whose a file is."""
+"""The folders of a batch and the files in them: where rows write, and the row of a file."""
 
 from __future__ import annotations
 
@@ -26,18 +26,9 @@ _PARTIAL = re.compile(r"\..{1,32}\.[0-9a-f]{16}\.part", re.DOTALL)
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a batch reads and writes, and how.
+    """Where a batch reads (`root`) and writes (`out`), and how.
 
-    Attributes
-    ----------
-    root
-        Folder that holds every picture.
-    out
-        Folder of the results; what is kept between runs is in ``.batch`` below it.
-    suffix
-        Of painted pictures: png, webp or jpg.
-    gate
-        For rows without their own.
+    `suffix` is that of painted pictures; `gate` is for rows without their own.
     """
 
     root: Path

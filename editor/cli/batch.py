@@ -56,7 +56,24 @@ def add_commands(commands: Any) -> None:
     group.add_argument("--apply", metavar="SENTENCE", help="edits, in words")
     group.add_argument("--ground-all", metavar="SENTENCE", help="everything to find")
     group.add_argument("--recursive", action="store_true", help="include subfolders")
-    group = parser.add_argument_group("the run")
+    _add_run_options(parser.add_argument_group("the run"))
+    unset = {"default": None}
+    group = parser.add_argument_group("for rows that do not say it themselves")
+    add_options(group, "seed variants", seed=unset, variants=unset)
+    group.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="check that what was painted is found, or that it is gone",
+    )
+    retries = {**unset, "help": "try up to N more seeds while the check fails"}
+    add_options(group, "retries draft steps guidance", retries=retries, draft=unset)
+    group.add_argument("--settings", metavar="JSON", help='others, e.g. {"feather": 4}')
+    add_options(group, "format")
+    add_options(parser, f"{MODELS} memory {RESULTS}", out={"default": "out/batch"})
+
+
+def _add_run_options(group: Any) -> None:
     group.add_argument(
         "--gate",
         choices=("skip", "hold", "paint"),
@@ -75,25 +92,11 @@ def add_commands(commands: Any) -> None:
         "write nothing",
     )
     add_options(group, "engine workers")
-    unset = {"default": None}
-    group = parser.add_argument_group("for rows that do not say it themselves")
-    add_options(group, "seed variants", seed=unset, variants=unset)
-    group.add_argument(
-        "--check",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="check that what was painted is found, or that it is gone",
-    )
-    retries = {**unset, "help": "try up to N more seeds while the check fails"}
-    add_options(group, "retries draft steps guidance", retries=retries, draft=unset)
-    group.add_argument("--settings", metavar="JSON", help='others, e.g. {"feather": 4}')
-    add_options(group, "format")
-    add_options(parser, f"{MODELS} memory {RESULTS}", out={"default": "out/batch"})
 
 
 def _run(args: argparse.Namespace) -> int:
     """Do the batch; 0 if no row failed."""
-    from ..batch.progress import ProgressPrinter
+    from ..batch.progress import BatchProgressBar
     from ..batch.run import BatchJob, dry_run, run_batch
 
     check_engine(args)
@@ -106,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
     )
     load = partial(load_editor, args)
-    ticker = None if args.quiet or args.json else ProgressPrinter()
+    ticker = None if args.quiet or args.json else BatchProgressBar()
     if args.dry_run:
         _print_dry_run(args, dry_run(job, load, on_progress=ticker))
         return DONE

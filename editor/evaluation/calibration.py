@@ -26,7 +26,7 @@ from ...grounding.heads.discovery import (
     measure_pairs,
 )
 from ...grounding.heads.figures import all_figures, head_grid
-from ...grounding.heads.measurements import (
+from ...grounding.heads.measured_pairs import (
     HEADER,
     RECORDS,
     MeasuredPairs,

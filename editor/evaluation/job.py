@@ -292,7 +292,7 @@ def _check_arms(job: EvaluationJob, preset: Preset) -> None:
     if preset.find and switched:
         raise GroundbrushError(
             f"preset {preset.name!r} finds with {preset.find['backend']!r}, which has no heads or "
-            f"maps to switch, and {switched[0]!r} was asked for; leave out --ablate, --paper and "
+            f"maps to switch, as {switched[0]!r} does; leave out --ablate, --paper and "
             "--like-reference, or use a preset with an lvlm"
         )
 

@@ -26,10 +26,10 @@ class _PlainUnpickler(pickle._Unpickler):
     stack: list[Any]
 
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
 
     def persistent_load(self, pid: object) -> NoReturn:
-        raise pickle.UnpicklingError("it asks for an outside object")
+        raise pickle.UnpicklingError("it refers to an outside object")
 
     def _check_keys(self, keys: Iterable[Any]) -> None:
         """Refuse tuples and the like: hashing nested ones may take forever."""

@@ -1,7 +1,7 @@
 """Evaluate a preset on Panoptic Narrative Grounding: read, measure, score, write a report.
 
-Average recall is the mean IoU (see `multiobject.narratives`), for all phrases, things, stuff,
-singulars and plurals, with several arms side by side.
+Average recall is the mean IoU (see `multiobject.narrative_benchmark`), for all phrases, things,
+stuff, singulars and plurals, with several arms side by side.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...multiobject.narratives import GROUPS
+from ...multiobject.narrative_benchmark import GROUPS
 from ..errors import GroundbrushError
 from ..journal import Record
 from ..machine import measured_on

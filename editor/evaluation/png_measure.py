@@ -18,7 +18,7 @@ from ...grounding.metrics import mask_iou
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.export.rle import encode_rle
 from ...multiobject.instances import tight_box
-from ...multiobject.narratives import Narrative, ground_narrative, read_png, truth
+from ...multiobject.narrative_benchmark import Narrative, ground_narrative, read_png, truth
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
 from ..pictures.picture import open_picture

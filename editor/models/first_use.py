@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...grounding.errors import GroundingError
 from ...grounding.heads.discovery import DiscoverySettings, draw_pairs, measure_pairs
-from ...grounding.heads.measurements import MeasurementStore
+from ...grounding.heads.measured_pairs import MeasurementStore
 from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, translate

@@ -50,11 +50,6 @@ def share(nodes: Sequence[Mapping[str, float]], workers: int | None, device: str
     device
         ``cpu`` leaves GPUs alone; ``cuda`` requires them.
 
-    Raises
-    ------
-    GroundbrushError
-        For fewer than one worker, or if GPUs are required and there are none.
-
     Examples
     --------
     >>> share([{"CPU": 16, "GPU": 4}, {"CPU": 8}], None, "auto")
@@ -82,16 +77,7 @@ class RayPool:
     """Actors that each hold their models: on this machine, or on the cluster of RAY_ADDRESS.
 
     If a worker dies, the unit it had is done again by a new one, and what it had finished is not.
-
-    Parameters
-    ----------
-    workers, device
-        As for `share`.
-
-    Raises
-    ------
-    GroundbrushError
-        If Ray is not installed.
+    `workers` and `device` are as for `share`.
     """
 
     def __init__(self, *, workers: int | None = None, device: str = "auto") -> None:
@@ -273,7 +259,7 @@ class _Dispatch:
 
 
 def _failure(unit: Unit | None, error: Exception) -> Exception:
-    """The error to raise for one of Ray's, whose message may be a page long."""
+    """The error to raise for an error of Ray, which may be a page long."""
     cause, text = getattr(error, "cause", None), str(error)
     if isinstance(cause, GroundbrushError):
         return GroundbrushError(one_line(cause))

@@ -111,7 +111,7 @@ def span_tokens(
     Parameters
     ----------
     text : As given, white space included.
-    offsets : Half-open offsets of its tokens in the text with single spaces (`Prompt.offsets`).
+    offsets : Half-open offsets of its tokens in the text with single spaces.
     spans : Half-open offsets in `text`.
 
     Raises GroundingError for a span that is not in the text, or without a token.

@@ -1,4 +1,4 @@
-"""Attention rows out of a transformers model that keeps running under SDPA.
+"""Capture attention rows from a transformers model that keeps running under SDPA.
 
 `output_attentions=True` forces the eager path and stores every layer's full L x L matrix; a
 localization head needs one row of it. Here an attention function is registered with transformers
@@ -41,7 +41,7 @@ class RowRequest:
         of shape (n,) or, for a padded batch, (B, n).
     query : Query positions within the tokens of *this* forward: an int (negative counts from the
         end), or an int64 tensor of shape (B,) or (B, R). A right-padded batch needs a tensor.
-    stop : End the forward pass at the deepest layer asked for, right after its row: the rest of
+    stop : End the forward pass at the deepest requested layer, right after its row: the rest of
         that layer, the layers above, the norm and the language head are never computed. The layer's
         keys and values are in the cache by then.
 
@@ -71,7 +71,7 @@ class RowRequest:
 
 
 class _Stop(Exception):
-    """Ends a forward pass whose rows are complete; never leaves `capture`."""
+    """Ends a forward pass once its rows are complete; never leaves `capture`."""
 
 
 _active: ContextVar[tuple[RowRequest, dict[int, Tensor]] | None] = ContextVar(
@@ -145,7 +145,7 @@ def attach(model: nn.Module) -> None:
 
     Parameters
     ----------
-    model : A vision-language model whose config has a ``text_config``.
+    model : A vision-language model with a ``text_config`` in its config.
     """
     install()
     model.set_attn_implementation({"text_config": ATTENTION_NAME})  # type: ignore[operator]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import load_parts
 from ..errors import GroundingError
 from .model import LVLM
@@ -78,12 +79,8 @@ def load_lvlm(
         )
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
     parts = load_parts(
-        path,
+        Checkpoint.of(path, revision=revision, device=device, dtype=dtype, offline=offline),
         family,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        offline=offline,
         deepest_layer=deepest,
         vision=vision,
         tokenizer=tokenizer,

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.base import Family
-from ..families.tokens import Prompt
+from ..families.tokens import TokenizedPrompt
 from .batching import Suffix, chunks, span_tokens, suffix_inputs
 from .capture import RowRequest, attach, capture
 from .presence import AnswerTokens, Presence
@@ -249,7 +249,9 @@ class LVLM:
             plan.append(Suffix(prompt.ids[start:], answer=True))
         return plan
 
-    def _prompt(self, encoded: EncodedImage, phrase: str, template: str | None = None) -> Prompt:
+    def _prompt(
+        self, encoded: EncodedImage, phrase: str, template: str | None = None
+    ) -> TokenizedPrompt:
         """A phrase's prompt, refused if it does not fit the context behind this picture.
 
         Prompts are built with the family's usual picture; what follows it is the same for all.

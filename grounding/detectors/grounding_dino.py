@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from ..checkpoints.loading import Checkpoint
+from ..checkpoints.checkpoint import Checkpoint
 from ..errors import GroundingError
 from ..sam.segmenter import Segmenter
 from ..settings import GroundingSettings

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..checkpoints.loading import Checkpoint
+from ..checkpoints.checkpoint import Checkpoint
 from ..errors import GroundingError
 from ..sam.segmenter import Segmenter
 from ..settings import GroundingSettings

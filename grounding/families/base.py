@@ -21,7 +21,7 @@ from .geometry import (
     tiled_region,
 )
 from .prompts import PromptBuilder
-from .tokens import ImageTokens, PreparedImage, Prompt
+from .tokens import ImageTokens, PreparedImage, TokenizedPrompt
 
 _MAX_ASPECT = 50
 
@@ -126,7 +126,7 @@ class Family:
             )
         return given
 
-    def prompt(self, phrase: str, template: str | None = None) -> Prompt:
+    def prompt(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt (or another template with the same opening) for a phrase."""
         return self._prompts.build(phrase, template)
 
@@ -220,7 +220,7 @@ def check_image(image: np.ndarray) -> None:
 
 
 def check_aspect(image: np.ndarray, what: str) -> None:
-    """Refuse strips whose shorter side cannot be enlarged within reason."""
+    """Refuse strips too thin to enlarge their shorter side within reason."""
     height, width = image.shape[:2]
     if max(width, height) > _MAX_ASPECT * min(width, height):
         raise GroundingError(

@@ -1,8 +1,9 @@
 """LLaVA-NeXT and LLaVA-OneVision: an overview of the whole picture, then tiles of it.
 
-The model is fed all of it, as it was trained. Read is usually the overview, whose tokens come first
-and cover the whole picture, squashed, in one regular grid; with ``tiles="fine"`` the tiles, whose
-tokens follow row by row of the whole picture, its shape kept, each row with a line break.
+The model gets all of it, as in training. Rows are usually read over the overview: its tokens come
+first and cover the whole picture, squashed, in one regular grid. With ``tiles="fine"`` it is the
+tiles: these follow row by row of the whole picture, its shape kept, each row ended by a
+line break.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Mini-Gemini as a transformers model: a LLaVA whose tokens also look into a second, finer tower.
+"""Mini-Gemini as a transformers model: LLaVA tokens refined by a second, finer tower.
 
-Each of the 24 x 24 CLIP tokens asks the patch of the high-resolution feature map that lies under
-it (patch info mining) and adds what it is told to itself; the number of tokens stays. transformers
+Each of the 24 x 24 CLIP tokens attends to the patch of the high-resolution feature map under it
+(patch info mining) and adds the result to itself; the number of tokens stays. transformers
 does not ship this class, so it is written here around its CLIP, ConvNeXT and Gemma. Import it
 through :meth:`grounding.families.mini_gemini.MiniGeminiFamily.register`.
 
@@ -56,7 +56,7 @@ class PatchInfoMining(nn.Module):
         self.value = nn.Sequential(nn.LayerNorm(fine_width), nn.Linear(fine_width, width))
 
     def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
-        """What the tokens (B, N * N, C) find in the map (B, F, N * M, N * M): (B, N * N, C)."""
+        """The tokens' (B, N * N, C) values from the map (B, F, N * M, N * M): (B, N * N, C)."""
         batch, count, width = tokens.shape
         side = int(count**0.5)
         patch = fine.shape[-1] // side

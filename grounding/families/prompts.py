@@ -1,7 +1,7 @@
-"""Prompts with one picture in them, tokenised so that everything before the phrase is shared.
+"""Tokenise prompts with one picture so that everything before the phrase is shared.
 
-Shared by the families whose prompt is "head, picture, text with the phrase". The split is made
-right after the picture, never further on: a tokenizer may merge a later separator with the
+All families write "head, picture, text with the phrase". The split is made right after the
+picture, never further on: a tokenizer may merge a later separator with the
 phrase's first letters, but never anything with the image placeholder.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..attention.normalize import whole_text
 from ..errors import GroundingError
-from .tokens import QUERY_MODES, Prompt
+from .tokens import QUERY_MODES, TokenizedPrompt
 
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
@@ -19,7 +19,7 @@ _Encoding = tuple[list[int], list[tuple[int, int]]]
 
 
 class PromptBuilder:
-    """Turns a phrase into a :class:`Prompt` with `image_length` image tokens in it.
+    """Turns a phrase into a :class:`TokenizedPrompt` with `image_length` image tokens in it.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class PromptBuilder:
     template : The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
     image_token_id : The id the model replaces by image features.
     image_length : How many of them the picture takes.
-    query : ``"expression"`` or ``"prompt"``: whose last token asks.
+    query : ``"expression"`` or ``"prompt"``: the query is the last token of which text.
     image_token : The token that is repeated, as text.
     picture : What the family writes for a picture, with `image_token` once, e.g.
         ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for it.
@@ -63,7 +63,7 @@ class PromptBuilder:
         self.image_token_id = image_token_id
         self.image_length = image_length
         self.query = query
-        # Asked by id: a tokenizer answers the unknown token for a name it does not know.
+        # By id: a tokenizer returns the unknown token for a name that it does not know.
         self._whole = tokenizer.convert_ids_to_tokens(image_token_id) == image_token
         self.template = self._checked(template)
         head, tail = self.template.split(image_token)
@@ -113,7 +113,7 @@ class PromptBuilder:
         n = {self.image_token_id: self.image_length}
         return tuple(i for i in ids for _ in range(n.get(i, 1)))
 
-    def build(self, phrase: str, template: str | None = None) -> Prompt:
+    def build(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt for a phrase.
 
         Raises GroundingError when the phrase is empty or holds a control token.
@@ -131,7 +131,7 @@ class PromptBuilder:
         if not inside:
             raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
         own = offsets[inside[0] : inside[-1] + 1]
-        return Prompt(
+        return TokenizedPrompt(
             ids=tuple(ids),
             expression=(inside[0], inside[-1] + 1),
             offsets=tuple((max(a - first, 0), min(b - first, len(phrase))) for a, b in own),

@@ -86,7 +86,7 @@ class ImageTokens:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TokenizedPrompt:
     """A tokenised prompt for one phrase.
 
     Parameters
@@ -94,7 +94,7 @@ class Prompt:
     ids : Token ids, image tokens expanded.
     expression : First and one-past-last position of the expression's tokens.
     offsets : For each expression token, its characters in `phrase`, half-open.
-    query : Position of the token whose attention is read.
+    query : Position of the query token, which attention is read from.
     phrase : The phrase as tokenised (white space tidied).
     """
 

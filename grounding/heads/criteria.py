@@ -132,7 +132,7 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     Parameters
     ----------
     maps : (..., P, Q) array of any number of maps; one labelling call serves all of them.
-    binarise : which cells count.; ``"mean"``, the paper: cells above the map's mean; 8-connected
+    binarise : which cells count. ``"mean"``, the paper: cells above the map's mean; 8-connected
         components; P(C) = share of the cells; H = -sum P ln P, in nats. ``"public-code"``: cells
         above twice the mean by more than 0.001; P(C) = the component's mass above twice the mean
         over that of the whole map, as github.com/seilk/LocalizationHeads.

@@ -98,7 +98,7 @@ class DiscoverySettings:
         return {name: getattr(self, name) for name in names}
 
 
-class Expression(Protocol):
+class ImagePhrase(Protocol):
     """A phrase about a picture; `target` is what it names, where two phrases may name one."""
 
     @property
@@ -120,7 +120,7 @@ class DrawnPair:
     other: str | None
 
 
-def draw_pairs(items: Sequence[Expression], settings: DiscoverySettings) -> list[DrawnPair]:
+def draw_pairs(items: Sequence[ImagePhrase], settings: DiscoverySettings) -> list[DrawnPair]:
     """As many pairs as all trials need, or all there are; those of one picture side by side."""
     rng = np.random.default_rng(settings.seed)
     order = rng.permutation(len(items))[: settings.samples * settings.trials].tolist()

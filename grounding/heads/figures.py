@@ -29,12 +29,7 @@ def attention_sum_curve(found: HeadDiscovery) -> Figure:
     curve = sums[skip:].ravel()[order]
     axes.plot(curve, color=LINE)
     axes.axhline(found.ranking.threshold, color=OTHER, linestyle="--")
-    axes.annotate(
-        f"τ = {found.ranking.threshold:.3f}",
-        (0, found.ranking.threshold),
-        xytext=(4, 4),
-        textcoords="offset points",
-    )
+    _label(axes, f"τ = {found.ranking.threshold:.3f}", (0, found.ranking.threshold), "black")
     place = {int(flat): at for at, flat in enumerate(order)}
     chosen = [place[(layer - skip) * sums.shape[1] + head] for layer, head in found.heads]
     # names beside the points would overlap: the chosen heads are neighbours on the curve
@@ -76,13 +71,7 @@ def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figu
         value = ious[row.layer, row.head]
         axes.plot(rank, value, "o", color=CHOSEN if chosen else OTHER)
         if chosen:
-            axes.annotate(
-                _name(row.layer, row.head),
-                (rank, value),
-                xytext=(4, 4),
-                textcoords="offset points",
-                color=CHOSEN,
-            )
+            _label(axes, _name(row.layer, row.head), (rank, value), CHOSEN)
     rho = found.ranking.agreement(ious, min_frequency)
     label = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}"
     axes.text(0.98, 0.95, label, transform=axes.transAxes, ha="right", va="top")
@@ -97,12 +86,7 @@ def robustness_to_tau(found: HeadDiscovery, points: int = 15) -> Figure:
     rows = found.over_tau(np.linspace(0, 0.98 * top, points).tolist())
     axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
     axes.axvline(found.ranking.threshold, color=OTHER, linestyle="--")
-    axes.set(
-        xlabel="τ",
-        ylabel=f"of the {len(found.heads)} heads, still chosen",
-        ylim=(-0.1, len(found.heads) + 0.1),
-        yticks=range(len(found.heads) + 1),
-    )
+    _count_axis(axes, len(found.heads), "τ")
     _second_axis(axes, [(r[0], r[2]) for r in rows])
     return figure
 
@@ -113,20 +97,9 @@ def robustness_to_samples(found: HeadDiscovery, points: int = 8) -> Figure:
     most = len(found.measured)
     counts = sorted({int(n) for n in np.geomspace(min(5, most), most, points)})
     rows = found.over_samples(counts)
-    axes.errorbar(
-        [r[0] for r in rows],
-        [r[1] for r in rows],
-        yerr=[r[2] for r in rows],
-        fmt="o-",
-        color=LINE,
-        capsize=2,
-    )
-    axes.set(
-        xlabel="pairs",
-        ylabel=f"of the {len(found.heads)} heads, still chosen",
-        ylim=(-0.1, len(found.heads) + 0.3),
-        yticks=range(len(found.heads) + 1),
-    )
+    pairs, kept, spread = zip(*rows, strict=True)
+    axes.errorbar(pairs, kept, yerr=spread, fmt="o-", color=LINE, capsize=2)
+    _count_axis(axes, len(found.heads), "pairs")
     return figure
 
 
@@ -178,6 +151,15 @@ def all_figures(found: HeadDiscovery) -> dict[str, Figure]:
     if found.measured.mean_ious is not None:
         made["frequency-and-iou"] = frequency_and_iou(found)
     return made
+
+
+def _label(axes: Any, text: str, at: tuple[float, float], colour: str) -> None:
+    axes.annotate(text, at, xytext=(4, 4), textcoords="offset points", color=colour)
+
+
+def _count_axis(axes: Any, heads: int, xlabel: str) -> None:
+    axes.set(xlabel=xlabel, ylabel=f"of the {heads} heads, still chosen")
+    axes.set(ylim=(-0.1, heads + 0.3), yticks=range(heads + 1))
 
 
 def _second_axis(axes: Any, points: Sequence[tuple[float, float | None]]) -> None:

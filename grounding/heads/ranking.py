@@ -83,14 +83,14 @@ class HeadRanking:
     def top(self, k: int = 3, by: Literal["frequency", "sum"] = "frequency") -> tuple[Head, ...]:
         """The `k` best heads as (layer, head) pairs; the paper takes 3 (Tab. 4).
 
-        Raises GroundingError for `k` below 1, or more heads asked for than were ever selected.
+        Raises GroundingError for `k` below 1, or more heads than were ever selected.
         """
         ranked = self.order(by)
         if by == "frequency":
             ranked = tuple(row for row in ranked if row.frequency > 0)
         if not 1 <= k <= len(ranked):
             raise GroundingError(
-                f"k is {k}, but {len(ranked)} heads are ranked (selected at least once); ask for "
+                f"k is {k}, but {len(ranked)} heads are ranked (selected at least once); take "
                 f"fewer, lower the threshold ({self.threshold:.4g}) or measure more samples."
             )
         return tuple((row.layer, row.head) for row in ranked[:k])
@@ -231,10 +231,10 @@ def rank_heads(
     Parameters
     ----------
     rows_iterable : iterable of (L, H, P, Q) attention rows; the grid may differ between samples.
-    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many;
+    lowest : how many heads of lowest spatial entropy count as selected in a sample. Ties (many
         heads have one component, entropy 0) go to the larger attention sum of the sample.
     skip_layers : leave this many first layers out, before the curve is drawn.
-    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,;
+    threshold : attention sum a head's mean must reach; None takes the elbow of the mean curve,
         ``"per-sample"`` the elbow of each sample's own curve, 0 switches criterion 1 off.
     binarise : see `spatial_entropy`.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import GroundingError
 from .discovery import DiscoverySettings
-from .measurements import MeasuredPairs
+from .measured_pairs import MeasuredPairs
 from .ranking import Head, HeadRanking, Threshold
 
 

@@ -63,7 +63,7 @@ def map_boxes(
 
 
 def cells_on_picture(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int]) -> NDArray:
-    """Cells whose centre lies on the picture and not on its padding, (P, Q) bool."""
+    """Cells with their centre on the picture and not on its padding, (P, Q) bool."""
     rows, columns = grid
     x0, y0, x1, y1 = region
     xs = x0 + (np.arange(columns) + 0.5) * (x1 - x0) / columns

@@ -34,12 +34,12 @@ def read_phrases(
         return lvlm.read(encoded, phrases, heads)
     words = [definite(phrase) for phrase in phrases]
     negations = [read_negation(phrase) for phrase in words]
-    asked = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
-    readings = lvlm.read(encoded, [*asked, *(one.excluded for one in negations if one)], heads)
-    excluded = iter(readings[len(asked) :])
+    queries = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
+    readings = lvlm.read(encoded, [*queries, *(one.excluded for one in negations if one)], heads)
+    excluded = iter(readings[len(queries) :])
     return [
         _subtracted(own, next(excluded), settings.absent_below) if one else own
-        for own, one in zip(readings[: len(asked)], negations, strict=True)
+        for own, one in zip(readings[: len(queries)], negations, strict=True)
     ]
 
 

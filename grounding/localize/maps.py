@@ -131,7 +131,7 @@ def token_map_to_image(
     region_xyxy : rectangle of the image, in its pixels, that the grid covers; may reach outside.
     size_wh : (W, H) of the image.
 
-    Returns (H, W) float32, 0 at pixels whose centre lies outside the region.
+    Returns (H, W) float32, 0 at pixels with their centre outside the region.
 
     Raises GroundingError for wrong shapes, or a region that is empty or does not meet the image.
 
@@ -245,22 +245,6 @@ def peaks(map: ArrayLike, count: int, min_distance: float = 2.0) -> NDArray[np.i
             if len(kept) == count:
                 break
     return np.array(kept, dtype=np.intp).reshape(-1, 2)
-
-
-def points_to_pixels(
-    points_xy: ArrayLike, grid_hw: tuple[int, int], region_xyxy: ArrayLike
-) -> NDArray[np.float64]:
-    """Centres of (n, 2) whole (x, y) cells as (n, 2) points in the image's pixels, not clipped.
-
-    Examples
-    --------
-    >>> points_to_pixels([(0, 0)], (24, 24), (0, -100, 600, 500)).tolist()
-    [[12.5, -87.5]]
-    """
-    points = np.asarray(points_xy, dtype=np.float64).reshape(-1, 2)
-    x0, y0, x1, y1 = _region(region_xyxy)
-    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
-    return (points + 0.5) * ((x1 - x0) / columns, (y1 - y0) / rows) + (x0, y0)
 
 
 def _taps(

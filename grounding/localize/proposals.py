@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +18,7 @@ from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter
 from ..settings import ProposalSettings
-from ..view import fitted_size, tight_box
+from ..view import fitted_size, resize_shares, tight_box
 from .maps import Box, normalise_map, peaks
 
 Answer = tuple[str, NDArray[np.float32], float]
@@ -187,9 +186,7 @@ def _query(
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
     """The map over the picture at the decoder's grid, in [0, 1]."""
     heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
-    shrinks = heat.shape[1] > grid_wh[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return normalise_map(cv2.resize(heat, grid_wh, interpolation=how))
+    return normalise_map(resize_shares(heat, grid_wh))
 
 
 def _distinct(ranked: list[_GridMask], settings: ProposalSettings) -> list[_GridMask]:

@@ -46,14 +46,8 @@ def choose_mode(
 ) -> str:
     """Return the fastest of `MODES` that fits; all arguments are bytes.
 
-    Parameters
-    ----------
-    free
-        Free on the accelerator.
-    parts
-        Weights of each pipeline component, none of them on it yet; "vae" decodes.
-    others
-        What other models could give up.
+    `parts` are the weights of each pipeline component, none on the accelerator yet ("vae" decodes);
+    `others` is what other models on it could give up.
 
     Examples
     --------
@@ -117,14 +111,8 @@ def vae_itemsize(pipe: Any) -> int:
 class Placement:
     """Where a pipeline's components are, and the memory savings made so far.
 
-    Attributes
-    ----------
-    mode : str
-        One of `MODES` but "auto".
-    notes : tuple of str
-        One for each saving made since loading.
-    compile_for : callable, optional
-        The result of `inpaint.painter.speed.apply_speed`.
+    `mode` is one of `MODES` but "auto"; `notes` has a sentence for each saving made since loading;
+    `compile_for` is the result of `inpaint.painter.speed.apply_speed`.
     """
 
     pipe: Any
@@ -185,21 +173,10 @@ class Placement:
         return next((n for n in range(most, 1, -1) if self.fits(pixels, n)), 1)
 
     def retry(self, work: Callable[[], T], what: str, *, step_down: bool = True) -> T:
-        """Run `work`; when memory runs out, save memory and run it again.
+        """Run `work`, which must be repeatable; when memory runs out, save memory and run it again.
 
-        Parameters
-        ----------
-        work : callable
-            Must be repeatable.
-        what : str
-            Names the work in the error: "painting 1024x1024 pixels".
-        step_down : bool
-            False fails at once instead.
-
-        Raises
-        ------
-        OutOfMemoryError
-            When no saving is left.
+        `what` names the work in the error: "painting 1024x1024 pixels". Raises OutOfMemoryError if
+        no saving is left, or, without `step_down`, at once.
         """
         while True:
             if self.compile_for is not None:

@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import InpaintError
 from ..settings import InpaintSettings
-from ..validation import check_choice, describe
-from .libraries import first_line
+from ..validation import check_choice
+from .libraries import check_entry, explain_loading
 
 CONDITIONERS = ("canny",)
-_NAMES = ("path", "revision", "variant", "conditioner")
 _CANNY_THRESHOLDS = 100, 200
 _RIM = 3
 
@@ -22,23 +21,10 @@ _RIM = 3
 def check_controlnet(entry: Any) -> dict[str, Any]:
     """Return a preset's ``controlnet`` entry with its default conditioner.
 
-    Parameters
-    ----------
-    entry : mapping
-        "path" (a folder or a repository), and optionally "revision", "variant" and "conditioner",
-        one of `CONDITIONERS` ("canny" by default).
-
-    Raises
-    ------
-    InpaintError
-        For anything else, such as a conditioner that would need a model of its own.
+    It has "path" (a folder or a repository), and optionally "revision", "variant" and
+    "conditioner", one of `CONDITIONERS`. Raises InpaintError for anything else.
     """
-    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
-    if not good or set(entry) - set(_NAMES):
-        raise InpaintError(
-            f"controlnet: got {describe(entry)}; expected a mapping with path, and optionally "
-            f"{', '.join(_NAMES[1:])}."
-        )
+    check_entry("controlnet", entry, ("revision", "variant", "conditioner"))
     conditioner = entry.get("conditioner", CONDITIONERS[0])
     if conditioner not in CONDITIONERS:
         raise InpaintError(
@@ -54,29 +40,22 @@ def load_controlnet(entry: Mapping[str, Any], **options: Any) -> Any:
     import diffusers
 
     options |= {name: entry[name] for name in ("revision", "variant") if entry.get(name)}
-    try:
+    remedy = (
+        "; expected a folder or repository of a ControlNetModel in safetensors. Check the name, or "
+        "leave controlnet out."
+    )
+    with explain_loading(f"controlnet: {entry['path']!r}", remedy):
         return diffusers.ControlNetModel.from_pretrained(
             entry["path"], use_safetensors=True, **options
         )
-    except Exception as error:
-        raise InpaintError(
-            f"controlnet: {entry['path']!r} could not be loaded ({first_line(error)}); expected a "
-            "folder or repository of a ControlNetModel in safetensors. Check the name, or leave "
-            "controlnet out."
-        ) from error
 
 
 def control_image(
     conditioner: str, image: np.ndarray, hole: np.ndarray, settings: InpaintSettings
 ) -> np.ndarray:
-    """Return the ControlNet's input: white edges on black, ``(h, w, 3)`` uint8.
+    """Return the ControlNet's input, white edges on black, for the original crop on the canvas.
 
-    Parameters
-    ----------
-    image : (h, w, 3) uint8
-        The original crop on the model's canvas.
-    hole : (h, w) bool
-        With `settings.control` "surroundings", no edge is drawn in it or on its border.
+    With `settings.control` "surroundings", no edge is drawn in the hole or on its border.
     """
     check_choice("conditioner", conditioner, CONDITIONERS)
     edges = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), *_CANNY_THRESHOLDS)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InpaintError
 from ..prefill import resize_image
 from ..settings import InpaintSettings
-from .base import CanvasBatch, Inpainter
+from .inpainter import CanvasBatch, Inpainter
 
 
 @dataclass(frozen=True, eq=False)

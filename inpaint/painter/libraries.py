@@ -1,19 +1,19 @@
-"""What diffusers and transformers are set to: silence, and a scheduler by name."""
+"""Helpers for diffusers and transformers: silence, schedulers by name, errors of loading."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from ..errors import InpaintError
 from ..settings import SCHEDULERS
-from ..validation import check_choice
+from ..validation import check_choice, describe
 
 _LOCK = threading.Lock()
-_quiet = SimpleNamespace(scopes=0, before=[])
+_quiet = SimpleNamespace(scopes=0, restore=contextlib.ExitStack())
 
 
 @contextlib.contextmanager
@@ -26,12 +26,12 @@ def quiet_libraries() -> Iterator[None]:
     import diffusers.utils.logging
     import transformers.utils.logging
 
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
     with _LOCK:
         if not _quiet.scopes:
-            for library in libraries:
-                before = library.get_verbosity(), library.is_progress_bar_enabled()
-                _quiet.before.append((library, *before))
+            for library in (diffusers.utils.logging, transformers.utils.logging):
+                _quiet.restore.callback(library.set_verbosity, library.get_verbosity())
+                if library.is_progress_bar_enabled():
+                    _quiet.restore.callback(library.enable_progress_bar)
                 library.set_verbosity_error()
                 library.disable_progress_bar()
         _quiet.scopes += 1
@@ -40,11 +40,8 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         with _LOCK:
             _quiet.scopes -= 1
-            while _quiet.before and not _quiet.scopes:
-                library, verbosity, bars = _quiet.before.pop()
-                library.set_verbosity(verbosity)
-                if bars:
-                    library.enable_progress_bar()
+            if not _quiet.scopes:
+                _quiet.restore.close()
 
 
 def scheduler_from(current: Any, name: str) -> Any:
@@ -61,7 +58,24 @@ def scheduler_from(current: Any, name: str) -> Any:
         return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
 
 
-def first_line(error: Exception) -> str:
-    """Return an error's class and the first line of its message."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+@contextlib.contextmanager
+def explain_loading(what: str, remedy: str) -> Iterator[None]:
+    """Turn a library's failure to load `what` into an InpaintError with a remedy."""
+    try:
+        yield
+    except InpaintError:
+        raise
+    except Exception as error:
+        first = [type(error).__name__, *str(error).strip().splitlines()[:1]]
+        reason = ": ".join(part[:200] for part in first)
+        raise InpaintError(f"{what} could not be loaded ({reason}){remedy}") from error
+
+
+def check_entry(name: str, entry: Any, optional: tuple[str, ...]) -> None:
+    """Raise unless a preset's entry is a mapping with a path, and perhaps optional names."""
+    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
+    if not good or set(entry) - {"path", *optional}:
+        raise InpaintError(
+            f"{name}: got {describe(entry)}; expected a mapping with path, and optionally "
+            f"{', '.join(optional)}."
+        )

@@ -12,10 +12,10 @@ from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
 from ..settings import SCHEDULERS
 from ..validation import check_choice
-from .base import Inpainter
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
-from .libraries import first_line, quiet_libraries, scheduler_from
+from .inpainter import Inpainter
+from .libraries import explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
 from .speed import apply_speed
 from .unet import UNetInpainter
@@ -79,32 +79,22 @@ def load_inpainter(
         Read only what is on disk.
     variant : str, optional
         Such as "fp16", for files named ``*.fp16.safetensors``.
-    scheduler : str, optional
-        One of `inpaint.settings.SCHEDULERS` instead of the model's own.
+    scheduler, memory, speed : str
+        See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
+        `inpaint.painter.speed.apply_speed`.
     vae, vae_revision : str, optional
         Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix".
-    memory : str
-        One of `inpaint.device.memory.MODES`.
     tiling : bool
         Encode and decode in slices and tiles: less memory, faint seams possible.
-    loras : sequence of mappings
-        See `inpaint.painter.lora.add_loras`; needs `peft`.
-    controlnet : mapping, optional
-        See `inpaint.painter.control.check_controlnet`.
+    loras, controlnet
+        See `inpaint.painter.lora.add_loras` and `inpaint.painter.control.check_controlnet`.
     sharing : DeviceSharing, optional
         Shared with other models on the same accelerator.
-    speed : {"plain", "fused", "compiled"}
-        See `inpaint.painter.speed.apply_speed`.
 
     Returns
     -------
     Inpainter
         A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
-
-    Raises
-    ------
-    InpaintError
-        Saying what was given, what was expected and the remedy.
 
     Examples
     --------
@@ -118,17 +108,13 @@ def load_inpainter(
         if scheduler is not None:
             check_choice("scheduler", scheduler, tuple(SCHEDULERS))
         options["dtype"] = _resolve_dtype(dtype, torch_device.type)
-        try:
-            parts = {}
-            if vae is not None:
-                parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
-            if entry is not None:
-                parts["controlnet"] = load_controlnet(entry, **options)
+        parts = {}
+        if vae is not None:
+            parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
+        if entry is not None:
+            parts["controlnet"] = load_controlnet(entry, **options)
+        with explain_loading(f"inpainter: {source!r}", _remedy(source, offline)):
             pipe = _load_pipeline(source, revision=revision, variant=variant, **options, **parts)
-        except InpaintError:
-            raise
-        except Exception as error:
-            raise _explain(error, source, offline) from error
         pipe.set_progress_bar_config(disable=True)
         pipe.watermark = None
         if scheduler is not None:
@@ -232,25 +218,20 @@ def _load_pipeline(source: str, **options: Any) -> Any:
 def _load_vae(source: str, **options: Any) -> Any:
     import diffusers
 
-    try:
+    remedy = (
+        "; expected a folder or repository of an AutoencoderKL in safetensors. Check the name, or "
+        "leave it out."
+    )
+    with explain_loading(f"vae: {source!r}", remedy):
         return diffusers.AutoencoderKL.from_pretrained(source, use_safetensors=True, **options)
-    except Exception as error:
-        raise InpaintError(
-            f"vae: {source!r} could not be loaded ({first_line(error)}); expected a folder or "
-            "repository of an AutoencoderKL in safetensors. Check the name, or leave it out."
-        ) from error
 
 
-def _explain(error: Exception, source: str, offline: bool) -> InpaintError:
+def _remedy(source: str, offline: bool) -> str:
     if Path(source).is_dir():
-        remedy = (
-            "Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
+        return (
+            ". Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
             "refused): copy or convert it again."
         )
-    elif offline:
-        remedy = "Expected it in the local cache, since offline was asked: download it once online."
-    else:
-        remedy = "Expected a public repository with safetensors: check its name and the network."
-    return InpaintError(
-        f"inpainter: {source!r} could not be loaded ({first_line(error)}). {remedy}"
-    )
+    if offline:
+        return ". Expected it in the local cache, since offline is set: download it once online."
+    return ". Expected a public repository with safetensors: check its name and the network."

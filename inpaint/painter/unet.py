@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import InpaintError
 from ..settings import InpaintSettings
 from ..support import change_map, free_cells
-from .base import CanvasBatch, Inpainter, mask_image
 from .control import control_image
+from .inpainter import CanvasBatch, Inpainter, mask_image
 
 
 @dataclass(frozen=True, eq=False)

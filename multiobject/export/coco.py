@@ -17,15 +17,7 @@ from .rle import encode_rle
 
 @dataclass(frozen=True, eq=False)
 class CocoPanoptic:
-    """A picture's panoptic annotation.
-
-    Attributes
-    ----------
-    pixels
-        (H, W, 3) uint8: id = R + 256 G + 65536 B.
-    document
-        The JSON: images, annotations with their segments_info, categories.
-    """
+    """A picture's panoptic annotation: the PNG's pixels (`id_to_rgb`) and the JSON document."""
 
     pixels: np.ndarray
     document: dict[str, Any]
@@ -53,8 +45,6 @@ def coco_panoptic(
     ----------
     file_name, png_name
         The picture's file and the PNG's; by default the latter is the former ending in ``.png``.
-    image_id
-        Number of the picture.
     categories
         COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from; other nouns get numbers
         after theirs. By default the caption's own nouns from 1.

@@ -140,17 +140,8 @@ def caption_rows(
 ) -> list[np.ndarray]:
     """Return each span's mean attention over the image tokens, (k, P, Q) float32.
 
-    The caption runs once; a token's row depends only on the words before it.
-
-    Parameters
-    ----------
-    spans
-        Half-open character offsets in `caption`.
-
-    Raises
-    ------
-    MultiObjectError
-        For a caption that the model cannot read whole, or a span without a token.
+    Spans are half-open character offsets. The caption runs once; a token's row depends only on the
+    words before it. Raises MultiObjectError if the model cannot read the caption whole.
     """
     try:
         tokens = lvlm.token_rows(encoded, caption, spans, lvlm.heads)

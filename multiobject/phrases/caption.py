@@ -30,7 +30,7 @@ _BLANK = frozenset("So Sk Cc Cf Cs Co Cn Me Zl Zp".split())
 
 
 @dataclass(frozen=True)
-class Caption:
+class NormalizedCaption:
     """A normalised caption.
 
     Attributes
@@ -52,7 +52,7 @@ class Caption:
         return self.offsets[start][0], self.offsets[stop - 1][1]
 
 
-def read_caption(caption: str) -> Caption:
+def read_caption(caption: str) -> NormalizedCaption:
     """Check and normalise a caption.
 
     Raises
@@ -76,7 +76,7 @@ def read_caption(caption: str) -> Caption:
             f"the caption {given} holds no words; expected a text, such as 'a cat and a dog'"
         )
     _refuse_foreign(text)
-    return Caption(text, _small_headline(text), offsets)
+    return NormalizedCaption(text, _small_headline(text), offsets)
 
 
 def _plain(caption: str) -> tuple[str, tuple[tuple[int, int], ...]]:

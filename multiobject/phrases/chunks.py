@@ -75,13 +75,18 @@ def _base(doc: Doc) -> list[Chunk]:
     taken = {i for start, end in spans.values() for i in range(start, end)}
     for token in doc:
         noun = token.pos_ in ("NOUN", "PROPN") and (
-            token.dep_ in _NOUN_DEPS or measures_preposition(token) or _does_something(token)
+            token.dep_ in _NOUN_DEPS
+            or measures_preposition(token)
+            # subject and verb parsed as one noun: "two white sheep graze"
+            or (token.dep_ == "compound" and token.head.pos_ == "VERB")
         )
         one = token.lower_ == "one" and token.i > 0 and token.nbor(-1).pos_ == "ADJ"
         if token.i in taken or not (noun or one):
             continue
         start = token.i
-        while start and start - 1 not in taken and _modifies(doc[start - 1], token):
+        while start and start - 1 not in taken:
+            if doc[start - 1].head != token or doc[start - 1].dep_ not in _MODIFIER_DEPS:
+                break
             start -= 1
         # a bare one is mostly a verb taken for a noun
         if start < token.i or token.dep_ == "pobj":
@@ -98,15 +103,6 @@ def _base(doc: Doc) -> list[Chunk]:
 def measures_preposition(noun: Token) -> bool:
     """Return whether the parser read "a clock above a shelf" as "a mile above a shelf"."""
     return noun.dep_ == "npadvmod" and noun.head.pos_ == "ADP" and noun.head.i == noun.i + 1
-
-
-def _does_something(noun: Token) -> bool:
-    """Return whether the parser joined subject and verb: "two white sheep graze"."""
-    return noun.dep_ == "compound" and noun.head.pos_ == "VERB"
-
-
-def _modifies(token: Token, noun: Token) -> bool:
-    return token.head == noun and token.dep_ in _MODIFIER_DEPS
 
 
 def _separated(chunk: Chunk) -> list[Chunk]:
@@ -148,7 +144,10 @@ def _merged(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
     for chunk in reversed(chunks):
         unit = chunk.head.lemma_.lower() in lexicon.COLLECTIVE | lexicon.UNIT
         following = joined[-1] if joined else None
-        if unit and following and _of_between(doc, chunk.end, following.start):
+        of_between = (
+            following and following.start == chunk.end + 1 and doc[chunk.end].lower_ == "of"
+        )
+        if unit and following and of_between:
             joined[-1] = replace(
                 following,
                 tokens=tuple(doc[chunk.start : following.end]),
@@ -159,10 +158,6 @@ def _merged(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
         else:
             joined.append(chunk)
     return [_with_quantifier(doc, chunk) for chunk in reversed(joined)]
-
-
-def _of_between(doc: Doc, end: int, start: int) -> bool:
-    return start == end + 1 and doc[end].lower_ == "of"
 
 
 def _quantifies(token: Token) -> bool:
@@ -231,9 +226,12 @@ def _split(chunk: Chunk) -> list[Chunk]:
     ):
         return [chunk]
     tail = last[at + 1 :]
-    shared = () if own else _before_contrast(segments[0])
-    starts = [segments[0][len(shared) :], *segments[1:-1], last[: at + 1]]
-    return [replace(chunk, tokens=(*shared, *start, *tail)) for start in starts]
+    first, k = segments[0], 0 if own else len(segments[0]) - 1
+    while k and (first[k - 1].lower_ in lexicon.SHADES or first[k - 1].pos_ == "ADV"):
+        k -= 1
+    # words before the first contrasted one are shared by all: "the small" (red and green apples)
+    starts = [first[k:], *segments[1:-1], last[: at + 1]]
+    return [replace(chunk, tokens=(*first[:k], *start, *tail)) for start in starts]
 
 
 def _segments(chunk: Chunk) -> list[tuple[Token, ...]]:
@@ -248,11 +246,3 @@ def _segments(chunk: Chunk) -> list[tuple[Token, ...]]:
         else:
             segments[-1].append(token)
     return [tuple(segment) for segment in segments]
-
-
-def _before_contrast(segment: tuple[Token, ...]) -> tuple[Token, ...]:
-    """Return the words before the first contrasted one, shared by all: "the small" (red)."""
-    k = len(segment) - 1
-    while k and (segment[k - 1].lower_ in lexicon.SHADES or segment[k - 1].pos_ == "ADV"):
-        k -= 1
-    return segment[:k]

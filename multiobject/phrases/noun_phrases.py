@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MultiObjectError
 from . import lexicon
-from .caption import Caption, read_caption
+from .caption import NormalizedCaption, read_caption
 from .chunks import Chunk, find_chunks, possessors
 from .relations import relation_end
 from .selection import is_picture, is_pronoun_like, lemma, names_a_thing
@@ -28,20 +28,20 @@ class NounPhrase:
 
     Attributes
     ----------
-    text : str
+    text
         The words that name it: "the dog"; a conjunction's part stands alone: "red apples".
-    span : tuple of int
+    span
         Half-open character offsets, in the caption as typed, of the shortest stretch that holds
         all of these words.
-    head : str
+    head
         The noun as written.
-    lemma : str
-        The noun's dictionary form in small letters; of "a green one", the noun it stands for.
-    plural : bool
+    lemma
+        The noun's lemma in lower case; of "a green one", the noun it stands for.
+    plural
         Whether more than one is meant.
-    modifiers : tuple of str
+    modifiers
         Words before the noun that describe or count it, in order, without articles.
-    refer : str
+    refer
         `text` with the relative clause or prepositional phrase that singles the thing out: the
         referring expression to ground.
     """
@@ -113,7 +113,7 @@ def noun_phrases(
     return tuple(found)
 
 
-def _phrase(plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> NounPhrase:
+def _phrase(plain: NormalizedCaption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> NounPhrase:
     text = _written(plain, chunk.tokens)
     end = relation_end(doc, chunk, pictures)
     first, head = chunk.tokens[0], chunk.head
@@ -130,7 +130,7 @@ def _phrase(plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> No
     )
 
 
-def _written(plain: Caption, tokens: tuple[Token, ...]) -> str:
+def _written(plain: NormalizedCaption, tokens: tuple[Token, ...]) -> str:
     """Return words as typed; one blank where words between were left out."""
     parts = []
     for _, run in groupby(enumerate(tokens), key=lambda pair: pair[1].i - pair[0]):
@@ -147,7 +147,7 @@ def _hyphenated_head(chunk: Chunk) -> tuple[Token, ...]:
     return chunk.tokens[k:]
 
 
-def _modifiers(plain: Caption, chunk: Chunk, head_length: int) -> tuple[str, ...]:
+def _modifiers(plain: NormalizedCaption, chunk: Chunk, head_length: int) -> tuple[str, ...]:
     """Return the modifiers, each with its own modifiers."""
     groups: dict[int, list[Token]] = {}
     before = chunk.tokens[:-head_length]
@@ -159,14 +159,9 @@ def _modifiers(plain: Caption, chunk: Chunk, head_length: int) -> tuple[str, ...
             continue  # the article of a noun left out: "a red and a green apple"
         if owner.dep_ in _NO_MODIFIER or (owner.dep_ == "poss" and owner.pos_ == "PRON"):
             continue
-        following = before[k + 1] if k + 1 < len(before) else None
-        if (
-            owner is token
-            and token.lower_ in lexicon.SHADES
-            and following is not None
-            and (following.lower_ in lexicon.COLOURS)
-        ):
-            owner = following
+        following = before[k + 1] if k + 1 < len(before) else token
+        if owner is token and token.lower_ in lexicon.SHADES:
+            owner = following if following.lower_ in lexicon.COLOURS else token
         groups.setdefault(owner.i, []).append(token)
     return tuple(_written(plain, tuple(group)) for group in groups.values())
 
@@ -185,12 +180,12 @@ def _is_plural(chunk: Chunk) -> bool:
     if chunk.quantifier:
         several = lexicon.QUANTIFIERS - lexicon.ONE_OF_MANY
         return chunk.quantifier in several and _plural_form(chunk.head)
-    unit = chunk.units[0] if chunk.units else None
-    if unit is not None and lemma(unit) in lexicon.UNIT:
-        return _plural_form(unit)
-    if chunk.head.lower_ in lexicon.PLURAL_IN_FORM:
-        return (unit is not None and _plural_form(unit)) or _counted(chunk) is True
+    plural_unit = bool(chunk.units) and _plural_form(chunk.units[0])
+    if chunk.units and lemma(chunk.units[0]) in lexicon.UNIT:
+        return plural_unit
     counted = _counted(chunk)
+    if chunk.head.lower_ in lexicon.PLURAL_IN_FORM:
+        return plural_unit or counted is True
     return _plural_form(chunk.head) if counted is None else counted
 
 
@@ -209,7 +204,7 @@ def _counted(chunk: Chunk) -> bool | None:
 
 
 def _stood_for(
-    plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk], found: list[NounPhrase]
+    plain: NormalizedCaption, doc: Doc, chunk: Chunk, pictures: list[Chunk], found: list[NounPhrase]
 ) -> NounPhrase | None:
     """Replace "one": "a green one" after "a red apple" -> a green apple; None if unclear."""
     if chunk.head.lower_ not in ("one", "ones") or not found:

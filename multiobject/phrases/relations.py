@@ -26,19 +26,13 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
     `pictures` are chunks that mean the picture itself: a relation that the parser attached to them
     ("a photo of a dog on a sofa") belongs to the thing before it.
     """
-    kept: set[int] = set()
-    for noun in (chunk.head, *chunk.units):
-        for token in noun.rights:
-            if token.i >= chunk.end and token.dep_ in _RELATION_DEPS:
-                kept |= _kept(token)
-    for picture in pictures:
-        for token in picture.head.rights:
-            if token.left_edge.i == chunk.end and token.dep_ in _RELATION_DEPS:
-                kept |= _kept(token)
-    for token in (*_shown(chunk, pictures), *_compared(doc, chunk)):
-        kept |= _kept(token)
+    own = [t for noun in (chunk.head, *chunk.units) for t in noun.rights if t.i >= chunk.end]
+    shown = [t for p in pictures for t in p.head.rights if t.left_edge.i == chunk.end]
+    roots = [t for t in own + shown if t.dep_ in _RELATION_DEPS]
+    roots += [*_shown(chunk, pictures), *_compared(doc, chunk)]
     if measures_preposition(chunk.head):
-        kept |= _kept(chunk.head.head)
+        roots.append(chunk.head.head)
+    kept = {i for root in roots for i in _kept(root)}
     end = _run(chunk.end, kept)
     verb = _participle(chunk, end)
     if verb is not None:
@@ -60,10 +54,9 @@ def _shown(chunk: Chunk, pictures: list[Chunk]) -> list[Token]:
 
 def _compared(doc: Doc, chunk: Chunk) -> list[Token]:
     """Return "nearest" of "the boat nearest to the shore", which parsers attach to the verb."""
-    following = doc[chunk.end : chunk.end + 1]
     return [
         t
-        for t in following
+        for t in doc[chunk.end : chunk.end + 1]
         if t.tag_ in ("JJS", "RBS", "JJR", "RBR")
         and any(c.dep_ == "prep" and c.i == t.i + 1 for c in t.rights)
     ]

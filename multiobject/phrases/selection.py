@@ -24,7 +24,11 @@ def names_a_thing(chunk: Chunk) -> bool:
         or _is_position(chunk)
         or _is_absent(chunk)
         or _is_lettering(chunk)
-        or (lexicon.is_abstract(lemma(head)) and not _has_colour(chunk))
+        # a colour makes it a thing: "a red second"
+        or (
+            lexicon.is_abstract(lemma(head))
+            and not any(t.lower_ in lexicon.COLOURS for t in chunk.tokens[:-1])
+        )
         or _is_game(chunk)
     )
 
@@ -92,19 +96,10 @@ def _is_lettering(chunk: Chunk) -> bool:
     return before >= 0 and lemma(doc[before]) in lexicon.LETTERING
 
 
-def _has_colour(chunk: Chunk) -> bool:
-    """Return whether a colour makes it a thing: "a red second"."""
-    return any(t.lower_ in lexicon.COLOURS for t in chunk.tokens[:-1])
-
-
 def _is_game(chunk: Chunk) -> bool:
     """Return whether it is a game: "playing baseball", "a game of frisbee"."""
     head = chunk.head
-    governor = head.head.head if head.dep_ == "pobj" and head.head.lower_ == "of" else head.head
-    played = head.dep_ == "dobj" or (head.dep_ == "pobj" and head.head.lower_ == "of")
-    return (
-        played
-        and len(chunk.tokens) == 1
-        and head.tag_ == "NN"
-        and lemma(governor) in (lexicon.PLAYING)
-    )
+    of = head.dep_ == "pobj" and head.head.lower_ == "of"
+    if not (of or head.dep_ == "dobj") or len(chunk.tokens) != 1 or head.tag_ != "NN":
+        return False
+    return lemma(head.head.head if of else head.head) in lexicon.PLAYING

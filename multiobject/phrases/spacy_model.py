@@ -58,7 +58,8 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
         raise MultiObjectError(
             f"the pipeline reads the language {nlp.lang!r}; expected an English one: {INSTALL}"
         )
-    doc = nlp(_plain_places(text))
+    # "a bus right of a frog" becomes "a bus close to a frog"
+    doc = nlp(_OF.sub(lambda found: _NEAR[found[0].lower()], text))
     missing = [what for what in ("TAG", "POS", "DEP") if not doc.has_annotation(what)]
     if missing:
         raise MultiObjectError(
@@ -67,11 +68,6 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
         )
     replaced = _plain_sides(doc)
     return doc if replaced == doc.text else nlp(replaced)
-
-
-def _plain_places(text: str) -> str:
-    """Replace "a bus right of a frog" by "a bus close to a frog"."""
-    return _OF.sub(lambda found: _NEAR[found[0].lower()], text)
 
 
 def _plain_sides(doc: Doc) -> str:
@@ -108,8 +104,9 @@ def load_pipeline(name: str | Path | None = None) -> Language:
         return spacy.load(name, exclude=["ner"])
     except (OSError, ValueError, ImportError) as error:
         known = ", ".join(installed) or "none"
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise MultiObjectError(
-            f"the spaCy pipeline {str(name)!r} cannot be loaded ({_first_line(error)}); expected "
+            f"the spaCy pipeline {str(name)!r} cannot be loaded ({first}); expected "
             f"an installed one (English ones here: {known}) or a folder: {INSTALL}"
         ) from error
 
@@ -121,7 +118,3 @@ def installed_pipelines() -> tuple[str, ...]:
     found = {n for n in get_installed_models() if n.startswith("en_")}
     found |= {n for n in PREFERRED if find_spec(n)}
     return (*(n for n in PREFERRED if n in found), *sorted(found.difference(PREFERRED)))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -15,7 +15,7 @@ needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("folder", "loras: got 'folder'; expected a mapping with path"),
+        ("folder", "loras: got str 'folder'; expected a mapping with path"),
         ({"path": ""}, "expected a mapping with path"),
         ({"path": "x", "strength": 1}, "optionally weight, revision, scale"),
         ({"path": "x", "scale": "much"}, "got scale 'much'"),

@@ -14,6 +14,7 @@ from groundbrush.miniature.scenes import Scene, SceneSettings, compose
 from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
 from groundbrush.multiobject.find.ground_all import caption_rows, find_instances
 from groundbrush.multiobject.find.phrase_query import phrase_query, position_variants
+from groundbrush.multiobject.find.search import SearchTerm, search
 from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
 from groundbrush.multiobject.instances import split_instances, tight_box
 from groundbrush.multiobject.phrases.lexicon import is_thing
@@ -206,6 +207,47 @@ def test_words_that_do_not_count_need_places_nearly_as_good() -> None:
     variants = (weak, gone)
     assert len(split_instances(PICTURE, found, variants, refine=False)) == 1
     assert len(split_instances(PICTURE, found, variants, at_most=3, refine=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("at_most", "heat", "score", "counts"),
+    [
+        # share of the best map and of the best score that a further instance needs
+        (None, 0.52, 0.9, True),
+        (None, 0.48, 0.9, False),
+        (None, 1, 0.46, True),
+        (None, 1, 0.44, False),
+        (2, 0.12, 0.9, True),
+        (2, 0.08, 0.9, False),
+        (2, 1, 0.28, True),
+        (2, 1, 0.26, False),
+    ],
+)
+def test_how_much_map_and_score_a_further_instance_needs(at_most, heat, score, counts) -> None:
+    # the map's mean is subtracted first; both boxes have 6 by 7 of its 20 by 40 pixels
+    share = 42 / 800
+    mean = share * (1 + heat) / (1 - share * (1 - heat))
+    level = heat * (1 - mean) + mean
+    found = drawn(LEFT, RIGHT, heat=[1, level], scores=[0.9, score])
+    assert (len(split_instances(PICTURE, found, at_most=at_most, refine=False)) == 2) == counts
+
+
+@pytest.mark.parametrize(
+    ("at_most", "score", "counts"),
+    [(None, 0.86, True), (None, 0.84, False), (2, 0.51, True), (2, 0.49, False)],
+)
+def test_how_good_an_instance_found_by_a_variant_must_be(at_most, score, counts) -> None:
+    found, variant = one_place(LEFT, 1.0), one_place(RIGHT, score)
+    places = split_instances(PICTURE, found, [variant], at_most=at_most, refine=False)
+    assert (len(places) == 2) == counts
+
+
+@pytest.mark.parametrize(("shared", "apart"), [(2, True), (3, False)])
+def test_instances_share_less_than_three_tenths_of_the_smaller(shared, apart) -> None:
+    box = (2, 5, 12, 12)  # ten columns
+    other = (12 - shared, 5, 22 - shared, 12)
+    found = drawn(box, other, heat=[1, 1], scores=[0.9, 0.9])
+    assert (len(split_instances(PICTURE, found, refine=False)) == 2) == apart
 
 
 def test_an_absent_phrase_has_no_places() -> None:
@@ -404,6 +446,22 @@ def test_the_whole_caption_runs_once(seen) -> None:
     for segment in found.segments:
         for number in segment.ids:
             assert segment.mask[found.painted(number)].all()
+
+
+def test_variants_belong_to_their_own_term(seen) -> None:
+    """Also behind terms without any: each variant is grounded with its own words."""
+    grounder, view, scene = seen
+    first, second, third = (f"the {o.noun}" for o in scene.objects)
+    variants = {name: (f"the left {name[4:]}", f"the right {name[4:]}") for name in (second, third)}
+    terms = [
+        SearchTerm(first),
+        SearchTerm(second, False, variants[second]),
+        SearchTerm(first),
+        SearchTerm(third, False, variants[third]),
+    ]
+    results = search(grounder, view, terms)
+    assert [[g.phrase for g in r.variants] for r in results] == [list(t.variants) for t in terms]
+    assert [r.grounding.phrase for r in results] == [t.words for t in terms]
 
 
 def test_places_of_phrases_that_mean_several(seen) -> None:

@@ -500,7 +500,7 @@ def test_spoiled_journals_of_evaluations_and_locks(data: st.DataObject) -> None:
 @fuzz(40)
 @given(data=st.data())
 def test_spoiled_measurements(data: st.DataObject) -> None:
-    from groundbrush.grounding.heads.measurements import load_measured
+    from groundbrush.grounding.heads.measured_pairs import load_measured
 
     good = {"what": "x", "layers": 2, "heads": 2}
     with tempfile.TemporaryDirectory() as folder:
@@ -511,7 +511,7 @@ def test_spoiled_measurements(data: st.DataObject) -> None:
 
 
 def test_good_measurements_are_read(tmp_path: Path) -> None:
-    from groundbrush.grounding.heads.measurements import MeasurementStore, load_measured
+    from groundbrush.grounding.heads.measured_pairs import MeasurementStore, load_measured
 
     ones = {name: [[1.0, 1.0]] * 2 for name in ("sums", "entropies", "ious")}
     MeasurementStore(tmp_path, {"what": "x"}, 2, 2).add(0, ones)

@@ -83,9 +83,9 @@ class Mortal(FakeEditor):
         self._live(phrase)
         return super().ground(image, phrase)
 
-    def _paint(self, image: Any, request: dict, callbacks: Any, *found: Any) -> Any:
-        self._live(request["paint"] or "")
-        return super()._paint(image, request, callbacks, *found)
+    def paint(self, image: Any, request: Any, callbacks: Any, *found: Any) -> Any:
+        self._live(request.paint or "")
+        return super().paint(image, request, callbacks, *found)
 
     def _live(self, words: str) -> None:
         with (self.folder / "calls").open("a") as file:
@@ -537,7 +537,7 @@ def test_calibrating_on_two_workers_gives_the_same_measurements(
     few_scenes: Path,
     threads_of_a_worker: None,
 ) -> None:
-    from groundbrush.grounding.heads.measurements import load_measured
+    from groundbrush.grounding.heads.measured_pairs import load_measured
 
     command = [
         "calibrate",

@@ -24,6 +24,7 @@ from groundbrush.editor.batch import (
     run_batch,
 )
 from groundbrush.editor.batch import run as run_module
+from groundbrush.editor.batch.errors import stops_everything
 from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.journal import encode, read_journal
@@ -392,6 +393,29 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
     assert set(finished) <= set(again)
 
 
+@pytest.mark.parametrize(
+    ("number", "stops"),
+    [
+        (errno.ENOSPC, True),
+        (errno.EDQUOT, True),
+        (errno.EROFS, True),
+        (errno.EMFILE, True),
+        (errno.ENFILE, True),
+        (errno.EACCES, False),  # one picture may be unreadable
+        (errno.EIO, False),
+        (errno.EFBIG, False),
+    ],
+)
+def test_errors_that_every_row_would_meet_stop_the_batch(number: int, stops: bool) -> None:
+    try:
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            raise GroundbrushError("cannot write") from error
+    except GroundbrushError as error:
+        assert stops_everything(error) == stops
+
+
 def test_a_full_disk_names_the_row_it_stopped_at(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,6 +624,7 @@ def test_a_damaged_grounding_is_refused_or_the_same(bench: Bench, data: st.DataO
     found = FakeEditor().ground(bench.folder / "a.png", "the cup")
     path = bench.folder / "kept.npz"
     save_grounding(path, found)
+    assert np.array_equal(load_grounding(path).mask, found.mask)
     raw = bytearray(path.read_bytes())
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(raw[: data.draw(st.integers(len(raw) - 30, len(raw)))])
@@ -693,6 +718,15 @@ def test_a_journal_of_another_version_is_passed_over(bench: Bench) -> None:
         {"event": "row", "files": 3},
         {"event": {}},
         {},
+    ]
+    (row,) = (r for r in read_journal(journal) if r["event"] == "row")
+    odd += [
+        {**row, "files": {"00001-a.mask.png": "large"}},
+        {**row, "picture": {"bytes": 3}},
+        {**row, "result": {**row["result"], "status": "finished"}},
+        {**row, "result": {k: v for k, v in row["result"].items() if k != "words"}},
+        {**row, "result": [row["result"]]},
+        {"event": "found", "key": "x", "facts": {"found": "found"}},
     ]
     journal.write_bytes(
         b"".join(map(encode, odd)) + journal.read_bytes() + b"".join(map(encode, odd))

@@ -218,4 +218,4 @@ def test_a_sentence_that_names_nothing_there_is_status_1(scene_file, tmp_path, c
     path, _, _ = scene_file
     command = ["ground-all", str(path), "it is quiet", "--out", str(tmp_path), "--offline"]
     assert main(command) == 1
-    assert "names nothing that could be pointed at" in capsys.readouterr().out
+    assert "names nothing that can be found" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.heads.discovery import DiscoverySettings, draw_pairs
 from groundbrush.grounding.heads.figures import all_figures, frequency_and_iou, head_grid
-from groundbrush.grounding.heads.measurements import MeasuredPairs, MeasurementStore
+from groundbrush.grounding.heads.measured_pairs import MeasuredPairs, MeasurementStore
 from groundbrush.grounding.heads.report import ranking_facts
 from groundbrush.grounding.heads.trials import HeadDiscovery
 

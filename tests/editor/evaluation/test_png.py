@@ -22,7 +22,7 @@ from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.multiobject.export.coco import id_to_rgb
 from groundbrush.multiobject.export.rle import decode_rle
-from groundbrush.multiobject.narratives import png_groups, score_png
+from groundbrush.multiobject.narrative_benchmark import png_groups, score_png
 from PIL import Image
 
 SIDE, CELLS = 64, 8

@@ -412,6 +412,33 @@ def test_uncertain_when_low_or_when_the_mask_is_elsewhere() -> None:
     assert found.status == "uncertain" and "does not fill its box" in found.reason
 
 
+@pytest.mark.parametrize(("rows", "status"), [(20, "found"), (19, "uncertain")])
+def test_a_mask_fills_its_box_from_an_iou_of_a_half(rows: int, status: str) -> None:
+    class Part(Told):
+        def _drawn(self, view: Any, found: Detections) -> Any:
+            def draw(k: int, size: tuple[int, int]) -> np.ndarray:
+                x0, y0, x1, _ = (int(v) for v in LEFT)
+                mask = np.zeros(size[::-1], bool)
+                mask[y0 : y0 + rows, x0:x1] = True
+                return mask
+
+            return draw
+
+    assert LEFT[3] - LEFT[1] == 40
+    assert answer(Part((LEFT, 0.9), refine=False)).status == status
+
+
+def test_nothing_found_gives_three_guesses() -> None:
+    weak = [((20 * k, 10, 20 * k + 15, 30), 0.3 - 0.01 * k) for k in range(4)]
+    found = answer(Told(*weak))
+    assert found.status == "absent" and len(found.candidates) == 3
+
+
+def test_a_rival_scores_above_its_share_of_the_best() -> None:
+    assert answer(Told((LEFT, 0.8), (RIGHT, 0.68))).status == "found"
+    assert answer(Told((LEFT, 0.8), (RIGHT, 0.69))).status == "ambiguous"
+
+
 def test_an_empty_mask_becomes_the_box() -> None:
     class Empty(Told):
         def _drawn(self, seen: Any, found: Detections) -> Any:

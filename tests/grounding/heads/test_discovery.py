@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.heads.discovery import DiscoverySettings, true_cells
-from groundbrush.grounding.heads.measurements import MeasurementStore
+from groundbrush.grounding.heads.measured_pairs import MeasurementStore
 from groundbrush.grounding.heads.trials import trial_indices
 from hypothesis import given
 from hypothesis import strategies as st

@@ -227,6 +227,17 @@ def test_a_mask_that_is_only_a_part_is_uncertain() -> None:
 
 
 @pytest.mark.usefixtures("drawn_masks")
+@pytest.mark.parametrize(("presence", "status"), [(0.95, "found"), (0.951, "ambiguous")])
+def test_another_one_is_there_above_the_threshold(presence, status) -> None:
+    finder = Squares(looks=1)
+    read = finder._read
+    finder._read = lambda image: [  # type: ignore[method-assign]
+        Reading(one.rows, presence if finder.encoded else one.presence) for one in read(image)
+    ]
+    assert finder.ground(finder.look_at(2), "the square").status == status
+
+
+@pytest.mark.usefixtures("drawn_masks")
 def test_looks_are_bounded() -> None:
     finder = Squares(looks=1)
     found = finder.ground(finder.look_at(3), "the square")

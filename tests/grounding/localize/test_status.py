@@ -107,3 +107,62 @@ def test_the_score_by_hand() -> None:
         (0.9,)
     )
     assert proposal_scores([], heat, 1.0) == ()
+
+
+# --- the thresholds, each at its edge ---------------------------------------------------------
+
+
+def test_presence_of_exactly_the_threshold_is_there() -> None:
+    assert said([proposal(0, 5)], presence=0.5)[0] == "found"
+    assert said([proposal(0, 5)], presence=0.499)[0] == "absent"
+
+
+def test_a_score_of_exactly_the_threshold_is_found() -> None:
+    assert said([proposal(0, 5)], score=0.35)[0] == "found"
+    assert said([proposal(0, 5)], score=0.349)[0] == "uncertain"
+
+
+def test_a_rival_counts_above_its_share_of_the_best_rank() -> None:
+    assert said([proposal(0, 5, 1.0), proposal(8, 12, 0.85)])[0] == "found"
+    assert said([proposal(0, 5, 1.0), proposal(8, 12, 0.851)])[0] == "ambiguous"
+
+
+def test_masks_that_share_three_tenths_are_one_object() -> None:
+    assert are_separate(proposal(0, 10).mask, proposal(8, 18).mask)
+    assert not are_separate(proposal(0, 10).mask, proposal(7, 17).mask)
+
+
+@pytest.mark.parametrize(("distance", "why"), [(4, "the map is diffuse"), (5, "different places")])
+def test_heads_look_at_different_places_from_a_quarter_of_the_side(distance: int, why: str) -> None:
+    rows = np.zeros((2, 8, 8), np.float32)
+    rows[0, 2, 0] = rows[1, 2, distance] = 1.0  # the mean distance from their mean is half of it
+    reason = decide_status(SETTINGS, [proposal(0, 5)], [0.1], 0.9, rows)[1]
+    assert why in reason
+
+
+def test_half_of_the_maps_weight_counts_in_full() -> None:
+    heat = np.zeros((20, 20), np.float32)
+    heat[:, 0:4] = heat[:, 10:14] = 1.0
+    sure = [proposal(0, 4, score=1.0), proposal(0, 3, score=1.0)]
+    assert proposal_scores(sure, heat, None) == pytest.approx((1.0, np.sqrt(0.75)))
+
+
+@pytest.mark.parametrize(
+    ("shared", "where"), [(5, "apart"), (6, "beside"), (13, "beside"), (14, "covered")]
+)
+def test_how_much_of_a_new_mask_may_be_covered(shared: int, where: str) -> None:
+    wide, tall = np.zeros((2, 40, 40), bool)
+    wide[0:20, 0:20] = True  # 20 columns, of which `shared` are covered
+    tall[:, 20 - shared : 40] = True
+    box = (0.0, 0.0, 1.0, 1.0)
+    new, known = (
+        Proposal(mask, box, 0.9, 0.7, 0.5, "peak", np.zeros((4, 4), np.float32))
+        for mask in (wide, tall)
+    )
+    assert overlap(new, [known]) == where
+
+
+def test_a_new_mask_that_holds_half_of_a_covered_one_is_beside() -> None:
+    assert overlap(proposal(0, 20), [proposal(18, 19)]) == "beside"
+    assert overlap(proposal(4, 20), [proposal(0, 8)]) == "beside"  # holds half, 1/4 is covered
+    assert overlap(proposal(5, 20), [proposal(0, 8)]) == "apart"  # holds 3/8, 1/5 is covered

@@ -12,12 +12,11 @@ from groundbrush.grounding.metrics import mask_iou
 from groundbrush.miniature.scenes import compose
 from groundbrush.multiobject import MultiObjectError
 from groundbrush.multiobject.export.coco import id_to_rgb
-from groundbrush.multiobject.narratives import (
+from groundbrush.multiobject.narrative_benchmark import (
     PngPhrase,
     ground_narrative,
     narrative_ious,
     read_png,
-    recall_curve,
     score_png,
     truth,
 )
@@ -54,7 +53,8 @@ def test_the_area_under_the_recall_curve_is_the_mean_iou(ious) -> None:
     # recall falls only at the IoUs themselves: between two of them its area is a rectangle
     steps = np.unique([0.0, *ious, 1.0])
     middles = (steps[1:] + steps[:-1]) / 2
-    area = float((recall_curve(ious, middles) * np.diff(steps)).sum())
+    recall = np.array([(np.asarray(ious) >= t).mean() for t in middles])
+    area = float((recall * np.diff(steps)).sum())
     assert area == pytest.approx(np.mean(ious), abs=1e-9)
     assert score_png(ious, [DOG] * len(ious)).recall["all"] == pytest.approx(area, abs=1e-9)
 
@@ -180,7 +180,7 @@ def test_a_narrative_of_a_scene_is_scored(miniature: Editor, tmp_path) -> None:
     for k in range(len(scene.objects)):
         ids[scene.mask(k)] = k + 1
     Image.fromarray(id_to_rgb(ids)).save(tmp_path / "scene.png")
-    from groundbrush.multiobject.narratives import Narrative
+    from groundbrush.multiobject.narrative_benchmark import Narrative
 
     caption, phrases = "", []
     for k, thing in enumerate(scene.objects):

@@ -8,7 +8,7 @@ steps of 0.00001. A phrase's true mask is the union of its segments.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,17 +33,10 @@ CAPTIONS, PANOPTIC, MASKS = "png_coco_{}.json", "panoptic_{}.json", "panoptic_se
 
 @dataclass(frozen=True)
 class PngPhrase:
-    """A phrase of a narrative that has a mask.
+    """A phrase of a narrative that has segments in the panoptic PNG.
 
-    Attributes
-    ----------
-    span
-        Half-open character offsets in the caption.
-    segment_ids
-        Its segments in the panoptic PNG.
-    plural, is_thing
-        As the benchmark's own code counts: plural with more than one segment, a thing if the last
-        of them is one.
+    `span` are half-open character offsets in the caption. As in the benchmark's own code, it is
+    plural with more than one segment, and a thing if the last of them is one.
     """
 
     text: str
@@ -55,16 +48,9 @@ class PngPhrase:
 
 @dataclass(frozen=True)
 class Narrative:
-    """One picture's narrative.
+    """One picture's narrative; `mask_file` is its panoptic PNG.
 
-    Attributes
-    ----------
-    mask_file
-        Its panoptic PNG.
-    caption
-        As in the data; the joined utterances if they are not found in it.
-    phrases
-        Those with a mask.
+    The caption is the data's, or the joined utterances if they are not found in it.
     """
 
     image_id: int
@@ -185,10 +171,7 @@ class PngScore:
 def score_png(ious: Sequence[float], phrases: Sequence[PngPhrase]) -> PngScore:
     """Return the average recall of all, things, stuff, singulars and plurals.
 
-    Parameters
-    ----------
-    ious
-        One IoU in [0, 1] for each phrase; 0 if it was not found.
+    `ious` holds one IoU in [0, 1] for each phrase, 0 if it was not found.
 
     Examples
     --------
@@ -218,16 +201,6 @@ def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
         "singulars": ~plural,
         "plurals": plural,
     }
-
-
-def recall_curve(ious: Sequence[float], thresholds: Iterable[float]) -> np.ndarray:
-    """Return the share of phrases with an IoU of at least each threshold.
-
-    Its area over thresholds from 0 to 1 is the mean IoU that `score_png` returns: the integral of
-    [IoU >= t] over t is the IoU itself.
-    """
-    values = np.asarray(ious, np.float64)
-    return np.array([(values >= t).mean() for t in thresholds])
 
 
 def ground_narrative(
@@ -273,7 +246,7 @@ def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> N
     """Parse a phrase of the data."""
     try:
         parsed = noun_phrases(phrase.text, pipeline=pipeline)
-    except MultiObjectError:  # a word or two may not look English
+    except MultiObjectError:  # a word or two may not read as English
         parsed = ()
     start, stop = phrase.span
     if parsed:

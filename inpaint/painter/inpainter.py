@@ -142,7 +142,7 @@ class Inpainter:
             Exactly "" is unconditional: zero embeddings where the pipeline was trained so
             (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
         on_preview : callable, optional
-            ``on_preview(step, total, canvas)`` a few times, with the first seed's canvas.
+            Gets the first seed's canvas.
         original : (h, w, 3) uint8, optional
             The canvas before its hole was prefilled, for a ControlNet; `image` by default.
 
@@ -150,22 +150,23 @@ class Inpainter:
         -------
         list of (h, w, 3) uint8
             Whole canvases as decoded. They drift outside the hole: composite them.
-
-        Raises
-        ------
-        InpaintError, Cancelled
         """
         image, mask = check_pair(image, mask)
         seeds = tuple(check_seed(seed) for seed in seeds)
         settings = InpaintSettings() if settings is None else settings
-        self._check_size(image)
+        size, step = f"{image.shape[1]}x{image.shape[0]}", self._multiple()
+        if image.shape[0] % step or image.shape[1] % step:
+            raise InpaintError(
+                f"canvas: got {size} pixels; expected sides that are multiples of {step}. Use "
+                "inpaint.fill, which chooses the size."
+            )
         self._check_settings(settings)
         progress = Progress(on_step, cancelled, on_preview)
         original = image if original is None else check_pair(original, mask)[0]
         batch = CanvasBatch(image, mask, check_prompt(prompt), seeds, settings, progress, original)
         several = len(seeds) > 1
         times = f"{len(seeds)} times " if several else ""
-        what = f"painting {times}{image.shape[1]}x{image.shape[0]} pixels"
+        what = f"painting {times}{size} pixels"
         with self._exclusive(batch):
             return self.placement.retry(lambda: self._paint(batch), what, step_down=not several)
 
@@ -201,25 +202,28 @@ class Inpainter:
         """Paint, with the pipeline held."""
         raise NotImplementedError
 
-    def _check_size(self, image: np.ndarray) -> None:
-        step = self._multiple()
-        if image.shape[0] % step or image.shape[1] % step:
-            raise InpaintError(
-                f"canvas: got {image.shape[1]}x{image.shape[0]} pixels; expected sides that are "
-                f"multiples of {step}. Use inpaint.fill, which chooses the size."
-            )
-
     @contextlib.contextmanager
     def _exclusive(self, batch: CanvasBatch) -> Iterator[None]:
         """Hold the pipeline, on its device and set up; explain its failures."""
-        sharing = self.placement.sharing
+        import torch
+
+        sharing, scheduler = self.placement.sharing, batch.settings.scheduler
+        # The pipeline keeps state between steps, so that callers wait; a waiting one may cancel.
+        while not self._lock.acquire(timeout=0.1):
+            batch.progress.check_cancelled()
         with contextlib.ExitStack() as scope:
-            scope.enter_context(self._locked(batch.progress))
+            scope.callback(self._lock.release)
             if sharing is not None:
                 scope.enter_context(sharing.use(GROUP))
             scope.enter_context(quiet_libraries())
-            scope.enter_context(self._scheduler(batch.settings.scheduler))
-            scope.enter_context(_deterministic())
+            if scheduler is not None:
+                scope.callback(setattr, self.pipe, "scheduler", self.pipe.scheduler)
+                self.pipe.scheduler = scheduler_from(self.pipe.scheduler, scheduler)
+            # Same recipe, same machine, same picture: also with cuDNN.
+            flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+            scope.enter_context(flags)
+            # An exception out of the callback skips diffusers' own release of offloaded parts.
+            scope.callback(self.pipe.maybe_free_model_hooks)
             try:
                 yield
             except (Cancelled, InpaintError):
@@ -233,29 +237,6 @@ class Inpainter:
                     f"{type(error).__name__}: {error}. Expected it to paint; check that the model "
                     "is complete and the settings suit it."
                 ) from error
-            finally:
-                # An exception out of the callback skips diffusers' own release of offloaded parts.
-                self.pipe.maybe_free_model_hooks()
-
-    @contextlib.contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
-        """Wait for the pipeline, which keeps state between steps; a waiting caller may cancel."""
-        while not self._lock.acquire(timeout=0.1):
-            progress.check_cancelled()
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    @contextlib.contextmanager
-    def _scheduler(self, name: str | None) -> Iterator[None]:
-        before = self.pipe.scheduler
-        try:
-            if name is not None:
-                self.pipe.scheduler = scheduler_from(before, name)
-            yield
-        finally:
-            self.pipe.scheduler = before
 
 
 def mask_image(mask: np.ndarray) -> Any:
@@ -263,12 +244,3 @@ def mask_image(mask: np.ndarray) -> Any:
     from PIL import Image
 
     return Image.fromarray(mask.astype(np.uint8) * 255)
-
-
-@contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    """Make cuDNN repeatable: same recipe, same machine, same picture."""
-    import torch
-
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
