@@ -177,7 +177,7 @@ def read_row(
     image, mask = _path(plain, "image"), _path(plain, "mask")
     if image is None and ("image" in plain or not unsure):
         problems.append(f"image is {plain.get('image')!r}; expected a picture's path")
-    if "mask" in plain and not isinstance(plain["mask"], str):
+    if "mask" in plain and mask is None:
         problems.append(f"mask is {plain['mask']!r}; expected a picture's path")
     name = _attempt(problems, partial(_read_name, plain, number))
     what = None if unsure else _attempt(problems, partial(_read_action, plain))
