@@ -1,6 +1,6 @@
 """What SECURITY.md promises, as far as one can look at the code or try it; elsewhere:
 
-pickles ``editor/evaluation/test_pickles.py``; headers and metadata ``editor/test_images.py``;
+pickles ``editor/evaluation/test_plain_pickle.py``; headers and metadata ``editor/test_images.py``;
 sessions ``app/session/test_session.py``; manifests ``editor/batch/test_manifest.py`` and
 ``test_places.py``; the review sheet ``editor/batch/test_review*.py``; the server
 ``app/http/``.
@@ -34,7 +34,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "editor", "grounding", "inpaint", "miniature", "multiobject")
 ALLOWED = {
-    # it knows no class: tests/editor/evaluation/test_pickles.py
+    # it knows no class: tests/editor/evaluation/test_plain_pickle.py
     "editor/evaluation/plain_pickle.py": {"import pickle"}
 }
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

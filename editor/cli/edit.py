@@ -163,8 +163,10 @@ def _run(args: argparse.Namespace) -> int:
     _check_usage(args)
     check_directory(args.out)
     edit = _edited(args)
-    facts = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    facts |= edit_facts(edit)
+    facts = edit_facts(edit)
+    if edit.grounding is not None:
+        facts = {**grounding_facts(edit.grounding), **facts}
+        facts["reason"] = facts["reason"] or edit.grounding.reason
     if not edit.done:
         lines = [edit.notes[-1]]
         if edit.grounding is not None and edit.grounding.candidates:
@@ -366,11 +368,11 @@ def _apply(args: argparse.Namespace) -> int:
     files, notes = save_plan_edits(picture, plan, edits, Path(args.out), args.format)
     done = all(edit.done for edit in edits)
     steps = [
-        {**{k: e.request[k] for k in ("find", "paint")}, **edit_facts(e), "recipe": e.recipe()}
+        {"find": e.request.find, "paint": e.request.paint, **edit_facts(e), "recipe": e.recipe()}
         for e in edits
     ]
     lines = [
-        f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
+        f"{e.request.find}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
     ]
     facts = {"done": done, "steps": steps, "notes": notes}
     print_result(args, facts, [*lines, *notes], files, show="result")

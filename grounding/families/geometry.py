@@ -1,8 +1,8 @@
-"""How a picture meets the square a vision tower wants, and back: pure numpy.
+"""Fit a picture to the square of a vision tower, and give the region it then covers. Numpy only.
 
-Each way gives the *region*: the rectangle of the original image, in its pixels, that the square
-covers. The public code of the localization-heads paper forgets it and lays the padded square
-straight onto the picture.
+The *region* is the rectangle of the original image, in its pixels, that the square covers. The
+public code of the localization-heads paper ignores it and lays the padded square directly onto the
+picture.
 """
 
 from __future__ import annotations

@@ -199,29 +199,6 @@ class Segmenter:
         masks = [self.full_mask(embedding, one, size_wh) for one in logits[0]]
         return Masks(np.stack(masks), scores[0], logits[0])
 
-    def predict_boxes(
-        self,
-        embedding: ImageEmbedding,
-        boxes: ArrayLike,
-        *,
-        multimask: bool = True,
-        size_wh: tuple[int, int] | None = None,
-    ) -> Masks:
-        """The best mask of each box, decoded together.
-
-        Parameters
-        ----------
-        embedding, size_wh : As for :meth:`predict`.
-        boxes : (n, 4) xyxy half-open, in the picture's own pixels.
-        multimask : True: of three masks the one scored highest; False: the single mask.
-
-        Returns one mask per box, in the order of the boxes.
-        """
-        logits, scores = self.prompt_logits(embedding, boxes=boxes, multimask=multimask)
-        best = np.arange(len(scores)), scores.argmax(1)
-        masks = [self.full_mask(embedding, one, size_wh) for one in logits[best]]
-        return Masks(np.stack(masks), scores[best], logits[best])
-
     def prompt_logits(
         self,
         embedding: ImageEmbedding,

@@ -1,4 +1,4 @@
-"""The sentence's own settings and geometry; the whole of it is tested with the real models."""
+"""The settings of the pipeline and its reduced copy; the whole is tested with the real models."""
 
 from __future__ import annotations
 

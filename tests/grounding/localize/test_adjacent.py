@@ -155,3 +155,38 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(GroundingError, match=words):
             AdjacentSettings(**bad)
+
+
+# --- the thresholds, each at its edge ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("right", "count"), [(51, 1), (49, 0)])
+def test_more_than_four_tenths_of_it_lie_outside_the_support(right: int, count: int) -> None:
+    regions, mask, support = scene()
+    regions[26:38, 40:right] = 2  # the support ends at column 46: 5 of 11 outside, 3 of 9
+    assert len(found(regions, mask, support)) == count
+
+
+@pytest.mark.parametrize(("left", "count"), [(34, 1), (33, 0)])
+def test_less_than_three_tenths_of_it_lie_in_the_found_mask(left: int, count: int) -> None:
+    regions, mask, support = scene()
+    regions[30:34, left : left + 21] = 2  # the mask ends at column 40: 6 or 7 of 21 inside
+    assert len(found(regions, mask, support)) == count
+
+
+@pytest.mark.parametrize(("rows", "count"), [(16, 1), (17, 0)])
+def test_a_quarter_of_the_found_mask_may_lie_in_it(rows: int, count: int) -> None:
+    regions, _, support = scene()
+    mask = np.zeros_like(support)
+    mask[20:44, 30:40] = True  # 240 cells, of which 4 columns are the other's
+    regions[22 : 22 + rows - 1, 36:60] = 2
+    mine = (regions == 2) & mask
+    assert (mine.sum() <= 0.25 * mask.sum()) == bool(count)
+    assert len(found(regions, mask, support)) == count
+
+
+@pytest.mark.parametrize(("score", "count"), [(0.6, 1), (0.59, 0)])
+def test_the_segmenters_score_counts_from_six_tenths(score: float, count: int) -> None:
+    regions, mask, support = scene()
+    regions[26:38, 40:60] = 2
+    assert len(found(regions, mask, support, score=np.float32(score))) == count

@@ -245,6 +245,13 @@ def test_failures_are_shown_worst_first(told: Callable, val: list, tmp_path: Pat
     assert decode_rle(journal.whole(perfect)[0]["mask"])[:32, :32].all()
 
 
+def test_a_failure_is_an_iou_below_a_half() -> None:
+    def record(shared: int, kind: str = "name") -> dict:
+        return {"kind": kind, "shared": shared, "union": 100, "box_iou": None}
+
+    assert failures([record(50), record(49), record(0, "absent")]) == [record(49)]
+
+
 def test_ours_stands_beside_the_papers(told: Callable, val: list, tmp_path: Path) -> None:
     rows = {"val": scores(measured(told(TOLD), val, tmp_path))}
     table = paper_table("refcoco", "llava-1.5-7b", rows)
