@@ -11,28 +11,22 @@ import numpy as np
 from .errors import Cancelled
 
 OnStep = Callable[[int, int], None]
+"""Called with the step, 1-based, and the number of steps."""
 OnPreview = Callable[[int, int, np.ndarray], None]
+"""Called with the step, the number of steps and the picture as it is then."""
 CancelledBy = Callable[[], bool] | threading.Event
+"""Returns True, or is set, to stop."""
 PREVIEWS = 4
 """About how many previews a painting gives."""
 
 
 class Progress:
-    """Forward a pipeline's steps to the caller, and check for cancellation around each.
-
-    Parameters
-    ----------
-    on_step : callable, optional
-        ``on_step(step, total)``, 1-based.
-    cancelled : callable or threading.Event, optional
-        Returns True, or is set, to stop.
-    on_preview : callable, optional
-        ``on_preview(step, total, canvas)`` with an ``(h, w, 3)`` uint8 canvas.
+    """Forward a pipeline's steps to the caller's callbacks, and check for cancellation around each.
 
     Attributes
     ----------
     decode : callable, optional
-        Latents to canvas; previews need it.
+        Latents to ``(h, w, 3)`` uint8 canvas; previews need it.
     error : Exception, optional
         Raised by a callback, not by the model.
     """

@@ -21,16 +21,8 @@ _RIM = 3
 def check_controlnet(entry: Any) -> dict[str, Any]:
     """Return a preset's ``controlnet`` entry with its default conditioner.
 
-    Parameters
-    ----------
-    entry : mapping
-        "path" (a folder or a repository), and optionally "revision", "variant" and "conditioner",
-        one of `CONDITIONERS` ("canny" by default).
-
-    Raises
-    ------
-    InpaintError
-        For anything else, such as a conditioner that would need a model of its own.
+    It has "path" (a folder or a repository), and optionally "revision", "variant" and
+    "conditioner", one of `CONDITIONERS`. Raises InpaintError for anything else.
     """
     check_entry("controlnet", entry, ("revision", "variant", "conditioner"))
     conditioner = entry.get("conditioner", CONDITIONERS[0])
@@ -61,14 +53,9 @@ def load_controlnet(entry: Mapping[str, Any], **options: Any) -> Any:
 def control_image(
     conditioner: str, image: np.ndarray, hole: np.ndarray, settings: InpaintSettings
 ) -> np.ndarray:
-    """Return the ControlNet's input: white edges on black, ``(h, w, 3)`` uint8.
+    """Return the ControlNet's input, white edges on black, for the original crop on the canvas.
 
-    Parameters
-    ----------
-    image : (h, w, 3) uint8
-        The original crop on the model's canvas.
-    hole : (h, w) bool
-        With `settings.control` "surroundings", no edge is drawn in it or on its border.
+    With `settings.control` "surroundings", no edge is drawn in the hole or on its border.
     """
     check_choice("conditioner", conditioner, CONDITIONERS)
     edges = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), *_CANNY_THRESHOLDS)

@@ -79,32 +79,22 @@ def load_inpainter(
         Read only what is on disk.
     variant : str, optional
         Such as "fp16", for files named ``*.fp16.safetensors``.
-    scheduler : str, optional
-        One of `inpaint.settings.SCHEDULERS` instead of the model's own.
+    scheduler, memory, speed : str
+        See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
+        `inpaint.painter.speed.apply_speed`.
     vae, vae_revision : str, optional
         Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix".
-    memory : str
-        One of `inpaint.device.memory.MODES`.
     tiling : bool
         Encode and decode in slices and tiles: less memory, faint seams possible.
-    loras : sequence of mappings
-        See `inpaint.painter.lora.add_loras`; needs `peft`.
-    controlnet : mapping, optional
-        See `inpaint.painter.control.check_controlnet`.
+    loras, controlnet
+        See `inpaint.painter.lora.add_loras` and `inpaint.painter.control.check_controlnet`.
     sharing : DeviceSharing, optional
         Shared with other models on the same accelerator.
-    speed : {"plain", "fused", "compiled"}
-        See `inpaint.painter.speed.apply_speed`.
 
     Returns
     -------
     Inpainter
         A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
-
-    Raises
-    ------
-    InpaintError
-        Saying what was given, what was expected and the remedy.
 
     Examples
     --------

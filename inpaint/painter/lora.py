@@ -14,16 +14,9 @@ from .libraries import check_entry, explain_loading
 def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -> None:
     """Load adapters into a pipeline and enable them.
 
-    Parameters
-    ----------
-    loras : sequence of mappings
-        Each with "path" (a folder or repository), and optionally "weight" (the file's name),
-        "revision" and "scale" (1.0).
-
-    Raises
-    ------
-    InpaintError
-        For a wrong entry, a missing `peft`, or an adapter that does not fit the model.
+    Each has "path" (a folder or repository), and optionally "weight" (the file's name), "revision"
+    and "scale" (1.0). Raises InpaintError for a wrong entry, a missing `peft`, or an adapter that
+    does not fit the model.
     """
     scales = [_checked_scale(entry) for entry in loras]
     if importlib.util.find_spec("peft") is None:

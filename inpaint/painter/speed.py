@@ -23,32 +23,23 @@ _COMPILER = {
 
 
 def apply_speed(network: Any, speed: str) -> Callable[[bool], None] | None:
-    """Make a denoising network faster, in place and before it is placed.
+    """Make a diffusers network faster, in place, before its weights are placed on a device.
 
-    Weights that are fused later than that would not be moved with the rest.
-
-    Parameters
-    ----------
-    network : UNet2DConditionModel or a transformer of diffusers
-    speed : {"plain", "fused", "compiled"}
-        "fused" lays a UNet out channels last and fuses its attention projections; last bits differ.
-        "compiled" also compiles it: minutes for the first picture, and again for other sizes of
-        canvas and batch. Kernels are chosen by measuring, so bits may differ between processes.
+    "fused" lays a UNet out channels last and fuses its attention projections; last bits differ.
+    "compiled" also compiles it: minutes for the first picture, and again for other sizes of canvas
+    and batch; kernels are chosen by measuring, so bits may differ between processes. See
+    https://huggingface.co/docs/diffusers/optimization/fp16.
 
     Returns
     -------
     callable or None
-        For "compiled", ``compile_for(moves)``, called before each painting with whether weights
+        For "compiled", ``compile_for(moves)``, to call before each painting with whether weights
         are moved between calls.
 
     Raises
     ------
     InpaintError
-        For another speed, or a network whose projections cannot be fused.
-
-    References
-    ----------
-    https://huggingface.co/docs/diffusers/optimization/fp16
+        For another speed, or a network with projections that cannot be fused.
     """
     import torch
 

@@ -60,11 +60,11 @@ def same_pixels(first: np.ndarray, second: np.ndarray) -> bool:
 
 def assert_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> None:
     """Raise InpaintError unless every pixel outside `support` is equal in both images."""
-    shapes = original.shape, result.shape, support.shape
     if original.shape != result.shape or original.shape[:2] != support.shape:
         raise InpaintError(
-            f"assert_preserved: got shapes {shapes} (original, result, support); expected "
-            "(H, W, 3), (H, W, 3), (H, W) of one size. Compare before resizing or rotating."
+            f"assert_preserved: got shapes {original.shape}, {result.shape}, {support.shape} "
+            "(original, result, support); expected (H, W, 3), (H, W, 3), (H, W) of one size. "
+            "Compare before resizing or rotating."
         )
     if original.dtype != result.dtype:
         raise InpaintError(

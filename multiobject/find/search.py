@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def search(
     groundings = _localize(grounder, view, phrases, readings)
     rest = iter(groundings[len(terms) :])
     return [
-        SearchResult(grounding, tuple(found for found, _ in zip(rest, term.variants, strict=False)))
+        SearchResult(grounding, tuple(islice(rest, len(term.variants))))
         for grounding, term in zip(groundings, terms, strict=False)
     ]
 

@@ -14,6 +14,7 @@ from groundbrush.miniature.scenes import Scene, SceneSettings, compose
 from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
 from groundbrush.multiobject.find.ground_all import caption_rows, find_instances
 from groundbrush.multiobject.find.phrase_query import phrase_query, position_variants
+from groundbrush.multiobject.find.search import SearchTerm, search
 from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
 from groundbrush.multiobject.instances import split_instances, tight_box
 from groundbrush.multiobject.phrases.lexicon import is_thing
@@ -445,6 +446,22 @@ def test_the_whole_caption_runs_once(seen) -> None:
     for segment in found.segments:
         for number in segment.ids:
             assert segment.mask[found.painted(number)].all()
+
+
+def test_variants_belong_to_their_own_term(seen) -> None:
+    """Also behind terms without any: each variant is grounded with its own words."""
+    grounder, view, scene = seen
+    first, second, third = (f"the {o.noun}" for o in scene.objects)
+    variants = {name: (f"the left {name[4:]}", f"the right {name[4:]}") for name in (second, third)}
+    terms = [
+        SearchTerm(first),
+        SearchTerm(second, False, variants[second]),
+        SearchTerm(first),
+        SearchTerm(third, False, variants[third]),
+    ]
+    results = search(grounder, view, terms)
+    assert [[g.phrase for g in r.variants] for r in results] == [list(t.variants) for t in terms]
+    assert [r.grounding.phrase for r in results] == [t.words for t in terms]
 
 
 def test_places_of_phrases_that_mean_several(seen) -> None:
