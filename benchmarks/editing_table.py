@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from groundbrush import Editor
-from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.editing.verify import Verifier
 from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.inpaint import InpaintSettings, fill_many
@@ -126,14 +126,16 @@ def methods(
     side = settings.size
 
     def ours(task: EditTask, choices: int = 1) -> np.ndarray:
-        judge = Judge(editor, open_picture(task.image), task.new, gone=False, old=task.old)
+        verifier = Verifier(
+            editor.finder, open_picture(task.image), task.new, gone=False, old=task.old
+        )
         seeds = range(task.seed, task.seed + choices)
         fills = fill_many(
             inpainter, task.image, task.mask, task.prompt, seeds=seeds, settings=settings
         )
         if choices == 1:
             return fills[0].image
-        return max(fills, key=lambda f: judge.look(f.image, f.support).rank).image
+        return max(fills, key=lambda f: verifier.check(f.image, f.support).rank).image
 
     def best(task: EditTask) -> np.ndarray:
         return ours(task, CHOICES)
@@ -160,8 +162,8 @@ def measure(
 ) -> MethodRow:
     """Look at one result with the same eyes for all."""
     picture = open_picture(task.image)
-    new = Judge(editor, picture, task.new, gone=False).look(image, task.support)
-    old = Judge(editor, picture, task.old, gone=True).look(image, task.support)
+    new = Verifier(editor.finder, picture, task.new, gone=False).check(image, task.support)
+    old = Verifier(editor.finder, picture, task.old, gone=True).check(image, task.support)
     outside = int(((image != task.image).any(2) & ~task.support).sum())
     kept = np.where(task.support[..., None], image, task.image)
     return MethodRow(

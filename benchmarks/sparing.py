@@ -21,8 +21,8 @@ from typing import Any
 import cv2
 import numpy as np
 from groundbrush import Editor
-from groundbrush.editor.editing.protect import find_spare
-from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.editing.protect import find_protected
+from groundbrush.editor.editing.verify import Verifier
 from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.grounding.metrics import mask_iou
@@ -92,14 +92,14 @@ def cases(editor: Editor, settings: InpaintSettings, first: int = SEEDS) -> Iter
 
 def spare_of(editor: Editor, case: Neighbours, settings: InpaintSettings) -> np.ndarray | None:
     """What the product spares."""
-    return find_spare(editor, open_picture(case.scene.image), case.mask, settings)
+    return find_protected(editor.finder, open_picture(case.scene.image), case.mask, settings)
 
 
 def rows(
     editor: Editor, case: Neighbours, settings: InpaintSettings
 ) -> tuple[list[Shares], tuple[float, float]]:
     """A row for each thing beside; shares lost of the ring's ground and of the named thing."""
-    editor.look(open_picture(case.scene.image))
+    editor.finder.look(open_picture(case.scene.image))
     start = time.process_time()
     spare = spare_of(editor, case, settings)
     seconds = time.process_time() - start
@@ -173,8 +173,8 @@ def measure_edits(editor: Editor, count: int) -> str:
                 settings=settings,
                 spare=spare,
             ).image
-            there = Judge(editor, picture, new, gone=False).look(image, whole).passed
-            gone = Judge(editor, picture, old, gone=True).look(image, whole).passed
+            there = Verifier(editor.finder, picture, new, gone=False).check(image, whole).passed
+            gone = Verifier(editor.finder, picture, old, gone=True).check(image, whole).passed
             change = np.abs(image.astype(int) - case.scene.image).max(2) > CHANGED
             hurt = np.mean([change[other].mean() for other in case.beside(whole)])
             seen[spares].append((float(bool(there)), float(bool(gone)), float(hurt)))

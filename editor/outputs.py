@@ -72,7 +72,9 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
             files[name] = out / f"{stem}.edited-{variant.seed}.{suffix}"
         notes += edit.save(files[name], k)
     files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
-    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
+    paintings = [(f"seed {v.seed}", v.image) for v in edit.variants]
+    paintings[0] = (edit.request.paint or "removed", edit.image)
+    sheet = contact_sheet(edit.picture.pixels, edit.grounding, edit.support, paintings)
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
@@ -85,10 +87,10 @@ def save_plan_edits(
     from .pictures.picture import read_recipe
     from .plan import Plan
     from .plan.apply import save_applied
-    from .request import carried
+    from .request import recipe_for_file
 
     done = [edit.recipe() for edit in edits if edit.done]
-    recipe = json.loads(json.dumps(carried(done)[0])) if done else None
+    recipe = json.loads(json.dumps(recipe_for_file(done)[0])) if done else None
 
     def is_same(name: str) -> bool:
         results = out.glob(f"{escape(name)}.applied.*")

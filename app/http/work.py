@@ -17,7 +17,7 @@ from ...editor.files import atomic_write
 from ...editor.masks.operations import read_operation
 from ...editor.outputs import panoptic_files
 from ...editor.pictures.picture import Picture
-from ...editor.request import extra, make_request, read_request
+from ...editor.request import EditRequest, make_request, read_request
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
@@ -79,7 +79,7 @@ class Order:
         sides: Counter[str] = Counter()
         for request in requests:
             _check(editor, request)
-            sides.update(extra(request, "extend") or {})
+            sides.update(request.extend.model_dump() if request.extend else {})
         return dataclasses.replace(order, sides=dict(sides))
 
     def check_size(self, size: tuple[int, int], max_pixels: int) -> None:
@@ -92,7 +92,7 @@ class Order:
                 f"most {max_pixels:,}; extend it by less"
             )
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> EditRequest:
         """The recipe that the editor will make of it, but for a mask's pixels."""
         v = self.values
         if self.action == "extend":
@@ -116,21 +116,21 @@ class Order:
         )
 
 
-def _chain(editor: Editor, recipe: Mapping[str, Any], max_pixels: int) -> list[dict[str, Any]]:
+def _chain(editor: Editor, recipe: Mapping[str, Any], max_pixels: int) -> list[EditRequest]:
     """A recipe's edits in order, checked."""
     before = recipe.get("before")
     for one in (recipe, *(before if isinstance(before, list) else ())):
         if isinstance(one, Mapping):
             _check_mask(one, max_pixels)
     request = read_request(recipe)
-    requests = [*request.get("before", ()), request]
+    requests = [*request.before, request]
     if len(requests) > MOST_EDITS:
         raise GroundbrushError(
             f"a recipe of {len(requests)} edits given; expected at most {MOST_EDITS} in a request, "
             "which others wait for; do the first ones, then the rest from their result"
         )
     for one in requests:
-        if one["preset"] not in (None, editor.preset.name):
+        if one.preset not in (None, editor.preset.name):
             raise GroundbrushError(
                 f"the recipe is of preset {one['preset']!r}; this server has {editor.preset.name!r}"
             )
@@ -150,12 +150,10 @@ def _check_mask(recipe: Mapping[str, Any], max_pixels: int) -> None:
         raise GroundbrushError("the recipe's mask has no size; expected the one that was saved")
 
 
-def _check(editor: Editor, request: dict[str, Any]) -> None:
-    from ...editor.editing.pipeline import settings_for
+def _check(editor: Editor, request: EditRequest) -> None:
+    from ...editor.editing.pipeline import check_request
 
-    settings_for(editor, request)
-    if editor.models.words and request["paint"] is not None:
-        editor.models.words.check_prompt(request["paint"])
+    check_request(editor.models, request)
 
 
 def do(

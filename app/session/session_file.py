@@ -86,7 +86,7 @@ def session_bytes(session: Session) -> bytes:
         "candidate": session.candidate,
         "drawn": session.drawn,
         "mask": None if session.mask is None else session.mask.as_dict(),
-        "changes": [{"window": list(c.window), "request": dict(c.request)} for c in every],
+        "changes": [{"window": list(c.window), "request": c.request.as_dict()} for c in every],
         "kept": len(session.changes),
     }
     file = io.BytesIO()

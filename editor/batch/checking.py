@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GroundbrushError, translate
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
+from ..request import EditRequest, make_request
 from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
@@ -94,8 +95,9 @@ def _bad_request(editor: Editor, row: BatchRow) -> list[str]:
         return [*_bad_settings(editor, row.request()), *_bad_prompts(editor, prompts)]
     if row.action != APPLY:
         return []
-    settings = {"action": EDIT, "settings": row.options.get("settings", {})}
-    wrong = _bad_settings(editor, settings)
+    settings = row.options.get("settings")
+    request = make_request(EDIT, find="checked here", paint="checked here", settings=settings)
+    wrong = _bad_settings(editor, request)
     try:
         plan = read_plan(row.words)
     except GroundbrushError as error:
@@ -104,14 +106,14 @@ def _bad_request(editor: Editor, row: BatchRow) -> list[str]:
     return [*refusals([partial(check_ready, plan)]), *wrong, *_bad_prompts(editor, prompts)]
 
 
-def _bad_settings(editor: Editor, request: Mapping[str, Any]) -> list[str]:
+def _bad_settings(editor: Editor, request: EditRequest) -> list[str]:
     """What is wrong with each setting by itself, or else with all of them together."""
     from ..editing.pipeline import settings_for
 
-    alone = [{name: value} for name, value in request["settings"].items()]
+    alone = [{name: value} for name, value in request.settings.items()]
     together, *each = (
-        partial(settings_for, editor, {**request, "settings": settings})
-        for settings in (request["settings"], *alone)
+        partial(settings_for, editor.models, request.model_copy(update={"settings": settings}))
+        for settings in (request.settings, *alone)
     )
     wrong = refusals([together])
     return wrong and (refusals(each) or wrong)

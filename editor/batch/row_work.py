@@ -164,27 +164,23 @@ def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> Foun
         # Now, since the process that paints may have no grounder. Other rows have the same phrase:
         # an error in this row's request is reported when the row is painted.
         with contextlib.suppress(GroundbrushError):
-            spares = editor._spares(open_picture(path), row.request(), found)
+            spares = editor.find_protection(open_picture(path), row.request(), found)
     save_grounding(workspace.grounding(key), found, spares)
     return FoundFacts(**result_facts(found), picture=about, seconds=seconds)
 
 
 def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> RowResult:
     """Edit or remove what was found, or what a box or mask marks."""
-    from ..editing.pipeline import Callbacks
-
     row, facts = files.row, task.facts
     if row.placed:
-        edit = editor._paint(
-            picture, row.request(_row_mask(files.workspace, row, picture)), Callbacks()
-        )
+        edit = editor.paint(picture, row.request(_row_mask(files.workspace, row, picture)))
         _show_support(files, picture, edit.support)
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
     assert facts is not None
     kept = files.workspace.grounding(task.key)
     found = load_grounding(kept)
-    edit = editor._paint(picture, row.request(), Callbacks(), found, load_spares(kept))
+    edit = editor.paint(picture, row.request(), None, found, load_spares(kept))
     _show_found(files, picture, found, row.options.get("candidate"))
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
 
@@ -250,8 +246,8 @@ def _step(edit: Edit) -> dict[str, Any]:
     """One edit of a sentence, as plain values."""
     found = {} if edit.grounding is None else result_facts(edit.grounding)
     return {
-        "find": edit.request["find"],
-        "paint": edit.request["paint"],
+        "find": edit.request.find,
+        "paint": edit.request.paint,
         "done": edit.done,
         "reason": "" if edit.done else edit.notes[-1],
         **{name: found.get(name) for name in ("found", "score", "box")},

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import GroundbrushError
 from ..files import safe_name
-from ..request import check_words, make_request
+from ..request import EditRequest, make_request
+from ..values import check_words
 from .columns import OPTIONS, PLACES, WORDS, plain_values
 from .errors import refusals
 
@@ -99,7 +100,7 @@ class BatchRow:
         """Whether the vision-language model checks what was painted."""
         return bool(self.options.get("check", self.action == REMOVE))
 
-    def request(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def request(self, mask: Mapping[str, Any] | None = None) -> EditRequest:
         """The recipe of an ``edit`` or ``remove``, with the defaults of `Editor`.
 
         `mask` is the content of the row's, encoded; without it, one pixel stands for it.

@@ -368,11 +368,11 @@ def _apply(args: argparse.Namespace) -> int:
     files, notes = save_plan_edits(picture, plan, edits, Path(args.out), args.format)
     done = all(edit.done for edit in edits)
     steps = [
-        {**{k: e.request[k] for k in ("find", "paint")}, **edit_facts(e), "recipe": e.recipe()}
+        {"find": e.request.find, "paint": e.request.paint, **edit_facts(e), "recipe": e.recipe()}
         for e in edits
     ]
     lines = [
-        f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
+        f"{e.request.find}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
     ]
     facts = {"done": done, "steps": steps, "notes": notes}
     print_result(args, facts, [*lines, *notes], files, show="result")

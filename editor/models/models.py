@@ -129,8 +129,8 @@ class Models:
         with self._lock, translate(InpaintError):
             return self._inpainter
 
-    def looking(self, work: Callable[[], T]) -> T:
-        """What some work of the models that find gives; where memory runs out, the painter leaves.
+    def with_room(self, work: Callable[[], T]) -> T:
+        """Run work of the finding models; if memory runs out, move the inpainter away and retry.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,7 +58,7 @@ class WordList:
         if unknown:
             raise GroundbrushError(self.refusal(unknown, "paint"))
 
-    def refusal(self, unknown: list[str] | tuple[str, ...], verb: str) -> str:
+    def refusal(self, unknown: Sequence[str], verb: str) -> str:
         """One sentence: which words are unknown, which are near, which exist."""
         near = [m for w in unknown for m in self.near(w)]
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""

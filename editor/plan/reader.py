@@ -16,7 +16,7 @@ from ...multiobject.phrases.caption import NormalizedCaption, read_caption
 from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
-from ..request import left_out
+from ..values import exclusion
 from . import words
 from .clauses import Clause, find_clauses, trim
 from .pairs import Pair, read_pairs
@@ -169,7 +169,7 @@ class _Reader:
             return self._meant(single)
         text = self._text(tokens)
         found = _EXCEPTED.search(text)
-        if excluding := left_out(text) or (found and found[0]):
+        if excluding := exclusion(text) or (found and found[0]):
             raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
         return read_things(text, tokens, self._phrases)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import GroundbrushError
-from ..request import check_words
+from ..values import check_words
 
 VERSION = 1
 ACTIONS = ("edit", "remove")

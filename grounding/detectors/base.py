@@ -244,41 +244,35 @@ class Backend(ABC):
         there = len(ranked) > 0 and best >= settings.absent_below
         count = int((ranked.scores >= settings.absent_below).sum()) if there else GUESSES
         ranked = ranked.take(np.arange(min(count, len(ranked))))
-        draw = self._drawn(view, ranked) if len(ranked) else _never
-        candidates = [self._candidate(view, ranked, draw, k) for k in range(len(ranked))]
-        common: dict[str, Any] = {
-            "phrase": phrase,
-            "score": best,
-            "presence": best,
-            "heads": (),
-            "token_map": _score_map(every, view.size_wh),
-            "region": (0.0, 0.0, float(width), float(height)),
-        }
-        if not there:
-            return Grounding(
-                status="absent",
-                reason=(
-                    f"the best place that {self.title} names has score {best:.2f}, needed "
-                    f"{settings.absent_below:.2f}; check the words, or take a candidate"
-                ),
-                box=None,
-                mask=np.zeros((height, width), bool),
-                candidates=tuple(candidates),
-                **common,
+        draw = self._drawn(view, ranked) if len(ranked) else None
+        candidates = [self._candidate(view, ranked, draw, k) for k in range(len(ranked)) if draw]
+        box, mask = None, np.zeros((height, width), bool)
+        if there and draw:
+            first, *others = candidates
+            candidates = [one for one in others if are_separate(one.mask, first.mask)]
+            mask = self._full_mask(view, ranked, draw)
+            box = tight_box(mask)
+            fits = float(box_iou(box, first.box)) >= FITS
+            status, reason = self._decide_status(best, candidates, fits)
+        else:
+            status = "absent"
+            reason = (
+                f"the best place that {self.title} names has score {best:.2f}, needed "
+                f"{settings.absent_below:.2f}; check the words, or take a candidate"
             )
-        first, *others = candidates
-        rivals = tuple(one for one in others if are_separate(one.mask, first.mask))
-        mask = self._full_mask(view, ranked, draw)
-        fits = float(box_iou(tight_box(mask), first.box)) >= FITS
-        status, reason = self._decide_status(best, rivals, fits)
         return Grounding(
+            phrase=phrase,
             status=status,
             reason=reason,
-            box=tight_box(mask),
+            box=box,
             mask=mask,
-            candidates=rivals,
-            detection=first.box,
-            **common,
+            score=best,
+            candidates=tuple(candidates),
+            heads=(),
+            token_map=_score_map(every, view.size_wh),
+            region=(0.0, 0.0, float(width), float(height)),
+            presence=best,
+            detection=view.enlarged(ranked.boxes[0]) if there else None,
         )
 
     def _candidate(self, view: DetectorView, ranked: Detections, draw: Draw, k: int) -> Candidate:
@@ -349,10 +343,6 @@ def _score_map(found: Detections, size_wh: tuple[int, int]) -> NDArray[np.float3
     for k in np.argsort(found.scores):  # the best last, over the others
         out[low[k, 1] : high[k, 1], low[k, 0] : high[k, 0]] = found.scores[k]
     return out
-
-
-def _never(k: int, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    raise AssertionError("nothing was detected, so nothing is drawn")
 
 
 def _box_mask(box: ArrayLike, size_wh: tuple[int, int]) -> NDArray[np.bool_]:

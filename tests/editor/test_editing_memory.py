@@ -227,7 +227,9 @@ def test_a_preset_may_name_a_controlnet(tmp_path):
         "remove": {"find": "x", "paint": None},
         "extend": {"find": None, "paint": None, "extend": {"right": 9}},
     }
-    follows = {a: settings_for(editor, make_request(a, **k)).control for a, k in kinds.items()}
+    follows = {
+        a: settings_for(editor.models, make_request(a, **k)).control for a, k in kinds.items()
+    }
     assert follows == {"edit": "picture", "remove": "surroundings", "extend": "surroundings"}
     assert InpaintSettings().control == "picture"
 
@@ -251,11 +253,11 @@ def test_where_looking_runs_out_of_memory_the_painter_leaves():
     sharing = DeviceSharing(torch.device("cpu"))
     sharing.add("inpainter", [torch.nn.Linear(2, 2)])
     models.__dict__["_sharing"] = sharing
-    assert models.looking(NoRoom(1)) == "found"
+    assert models.with_room(NoRoom(1)) == "found"
     assert told == ["memory ran out: finder and inpainter now alternate on the accelerator"]
     assert sharing.exclusive and sharing.away("inpainter")
     with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
-        models.looking(NoRoom(1))  # nobody is left who could leave
+        models.with_room(NoRoom(1))  # nobody is left who could leave
 
 
 def test_running_out_of_memory_while_looking_is_an_error_of_ours(editor, picture, monkeypatch):

@@ -71,13 +71,13 @@ def test_a_place_stands_for_the_words(
     assert row.placed and not row.grounds
     assert row.mask == columns.get("mask")
     assert (row.mask_digest is None) == (row.mask is None)
-    assert (row.request()["find"] or "") == words
+    assert (row.request().find or "") == words
 
 
 def test_operations_go_with_words_as_well(folder: Path) -> None:
     (row,) = manifest(folder, {"find": "the cup", "paint": "a vase", "operations": GROW}).rows
     assert row.grounds and not row.placed
-    assert row.request()["operations"] == GROW
+    assert row.request().as_dict()["operations"] == GROW
 
 
 def test_a_csv_says_the_same(folder: Path) -> None:

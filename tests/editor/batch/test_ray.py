@@ -83,9 +83,9 @@ class Mortal(FakeEditor):
         self._live(phrase)
         return super().ground(image, phrase)
 
-    def _paint(self, image: Any, request: dict, callbacks: Any, *found: Any) -> Any:
-        self._live(request["paint"] or "")
-        return super()._paint(image, request, callbacks, *found)
+    def paint(self, image: Any, request: Any, callbacks: Any, *found: Any) -> Any:
+        self._live(request.paint or "")
+        return super().paint(image, request, callbacks, *found)
 
     def _live(self, words: str) -> None:
         with (self.folder / "calls").open("a") as file:
