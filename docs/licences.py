@@ -64,6 +64,7 @@ _NAMES = {
     "bsd license": "BSD",
     "bsd": "BSD",
     "3-clause bsd license": "BSD-3-Clause",
+    "freebsd": "BSD-2-Clause",
     "isc license": "ISC",
     "isc license (iscl)": "ISC",
     "mit license": "MIT",
