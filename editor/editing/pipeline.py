@@ -94,10 +94,11 @@ def run_request(
     start = time.perf_counter()
     models = finder.models
     request = request.model_copy(update={"preset": models.preset.name, "image": None})
-    check_request(models, request)  # before anything is opened or loaded
+    settings = check_request(models, request)  # before anything is opened or loaded
     picture = open_picture(image)
     region = find_region(finder, picture, request, grounding)
-    settings = settings_for(models, request, region)
+    if region.settings:
+        settings = settings_for(models, request, region)
     if not region.mask.any():
         return replace(_unpainted(region, settings, request), given=picture)
     key, known = protection_key(request, settings), protected or {}
@@ -125,11 +126,11 @@ def find_protection(
     return {protection_key(request, settings): _protection(finder, region, settings)}
 
 
-def check_request(models: Models, request: EditRequest) -> None:
-    """Raise `GroundbrushError` for settings or words that the models do not know."""
+def check_request(models: Models, request: EditRequest) -> InpaintSettings:
+    """Return a request's settings; GroundbrushError for words that the models do not know."""
     if models.words and request.paint is not None:
         models.words.check_prompt(request.paint)
-    settings_for(models, request)
+    return settings_for(models, request)
 
 
 def settings_for(

@@ -121,11 +121,15 @@ class Models:
 
     def grounder(self) -> Grounder:
         """The LVLM and the segmenter, joined; or the preset's find backend, used the same way."""
+        if "_grounder" in self.__dict__:
+            return self._grounder
         with self._lock, translate(GroundingError):
             return self._grounder
 
     def inpainter(self) -> Inpainter:
         """The inpainting pipeline."""
+        if "_inpainter" in self.__dict__:
+            return self._inpainter
         with self._lock, translate(InpaintError):
             return self._inpainter
 
