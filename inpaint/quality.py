@@ -63,13 +63,16 @@ def _step(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(apart).mean(-1))
 
 
-def ring_colour_error(image: np.ndarray, original: np.ndarray, support: np.ndarray) -> float:
+def ring_colour_error(
+    image: np.ndarray, original: np.ndarray, support: np.ndarray, width: int | None = None
+) -> float:
     """Return how far the colours just inside the support are from the true ones just outside.
 
     Along the border, the local mean of `image` in a ring inside is compared with the local mean
     of `original` in a ring outside: a colour cast, a halo or a drift of the whole picture counts;
     fine texture does not. An object painted up to the border counts too, and so does, a little, a
-    slope of the background. 0 where the support has no border.
+    slope of the background. `width` is that of each ring in pixels, by default 4% of the square
+    root of the area and at least 3. 0 where the support has no border.
 
     Examples
     --------
@@ -85,7 +88,7 @@ def ring_colour_error(image: np.ndarray, original: np.ndarray, support: np.ndarr
             f"original: got shape {original.shape} for an image of {image.shape}; expected the "
             "same. Compare before resizing."
         )
-    ring = max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
+    ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
     part = box_slices(grow_box(mask_box(support), 3 * ring, support.shape[::-1]))
     image, original, inside, outside = image[part], original[part], support[part], ~support[part]
     if inside.all():

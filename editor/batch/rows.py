@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import GroundbrushError
+from pydantic import ValidationError
+
+from ..errors import GroundbrushError, explain
 from ..files import safe_name
-from ..request import EditRequest, make_request
+from ..request import REMOVAL, EditRequest, RemoveRequest, make_request
 from ..values import check_words
 from .columns import OPTIONS, PLACES, WORDS, plain_values
 from .errors import refusals
@@ -29,6 +31,8 @@ GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
     "apply",
 )
 GATES = ("skip", "hold", "paint")
+_ONE_PIXEL = {"size": [1, 1], "bits": "eNprAAAAgQCB"}
+"""A mask that stands for one that is not read yet."""
 _OPTIONS_OF = {
     EDIT: (*PLACES, *OPTIONS),
     REMOVE: (*PLACES, *OPTIONS),
@@ -101,18 +105,15 @@ class BatchRow:
         return bool(self.options.get("check", self.action == REMOVE))
 
     def request(self, mask: Mapping[str, Any] | None = None) -> EditRequest:
-        """The recipe of an ``edit`` or ``remove``, with the defaults of `Editor`.
+        """The request of an ``edit`` or ``remove``, with the defaults of `Editor`.
 
         `mask` is the content of the row's, encoded; without it, one pixel stands for it.
         """
-        removing = self.action == REMOVE
-        given = {
-            "check": removing,
-            "retries": 3 if removing and self.checked else 0,
-            **self.options,
-        }
+        given = dict(self.options)
+        if self.action == REMOVE and self.checked:
+            given = {**REMOVAL, **given}
         if self.mask is not None:
-            given["mask"] = mask or {"size": [1, 1], "bits": "eNprAAAAgQCB"}
+            given["mask"] = mask or _ONE_PIXEL
         return make_request(self.action, find=self.words or None, paint=self.paint, **given)
 
     def fingerprint(self, *more: str) -> str:
@@ -178,21 +179,18 @@ def read_row(
     image, mask = _path(plain, "image"), _path(plain, "mask")
     if image is None and ("image" in plain or not unsure):
         problems.append(f"image is {plain.get('image')!r}; expected a picture's path")
-    if "mask" in plain and not isinstance(plain["mask"], str):
+    if "mask" in plain and mask is None:
         problems.append(f"mask is {plain['mask']!r}; expected a picture's path")
     name = _attempt(problems, partial(_read_name, plain, number))
     what = None if unsure else _attempt(problems, partial(_read_action, plain))
     problems += _bad_words(plain)
     options, misplaced = _read_options(plain, defaults or {}, None if what is None else what[0])
-    problems += misplaced
+    problems += [*misplaced, *_bad_options(options, mask)]
     row = None
-    if problems or image is None or name is None or what is None:
-        problems += _bad_options(options)
-    else:
+    if image is not None and name is not None and what is not None and not problems:
         gate = options.pop("gate", None)
         row = BatchRow(number, name, image, *what, options, mask=mask, gate=gate, line=line)
-        problems = _bad_request(row)
-    return RowReading(None if problems else row, problems, image, mask, name)
+    return RowReading(row, problems, image, mask, name)
 
 
 def _attempt(problems: list[str], read: Callable[[], T]) -> T | None:
@@ -305,21 +303,11 @@ def _read_options(
     return options, wrong
 
 
-def _bad_options(options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with each option by itself."""
-    request = partial(make_request, REMOVE, find="checked here", paint=None)
-    return refusals(
-        partial(request, **{name: value}) for name, value in options.items() if name != "gate"
-    )
-
-
-def _bad_request(row: BatchRow) -> list[str]:
-    """What is wrong with the options by themselves, or else with all of them together."""
-    if row.action in (EDIT, REMOVE):
-        wrong = refusals([row.request])
-    elif row.action == APPLY:
-        request = partial(make_request, REMOVE, find="checked here", paint=None)
-        wrong = refusals([partial(request, **row.options)])
-    else:
-        return []
-    return wrong and (_bad_options(row.options) or wrong)
+def _bad_options(options: Mapping[str, Any], mask: str | None) -> list[str]:
+    """What is wrong with each option, or else with all of them together."""
+    values = {"find": "anything", "mask": mask and _ONE_PIXEL, **options}
+    try:
+        RemoveRequest.model_validate({n: v for n, v in values.items() if n != "gate"})
+    except ValidationError as error:
+        return explain(error, RemoveRequest, "the row")
+    return []

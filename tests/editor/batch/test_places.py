@@ -116,6 +116,7 @@ def test_a_csv_says_the_same(folder: Path) -> None:
         ({"box": [1, 2, 5, 6], "mask": "mask.png", "paint": "a"}, "a mask and a box given"),
         ({"box": [1, 2, 5, 6], "candidate": 1, "paint": "a"}, "candidate"),
         ({"mask": 3, "paint": "a"}, "mask is 3; expected a picture's path"),
+        ({"mask": " ", "paint": "a"}, "mask is ' '; expected a picture's path"),
         ({"mask": "none.png", "paint": "a"}, "none.png' does not exist; expected a mask"),
         ({"mask": "../outside.png", "paint": "a"}, "mask '../outside.png' lies outside"),
         ({"mask": "/etc/passwd", "paint": "a"}, "mask '/etc/passwd' lies outside"),
