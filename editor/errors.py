@@ -139,9 +139,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def _message(problem: ErrorDetails, schema: Mapping[str, Any], what: str) -> str:
     """One problem in words."""
     kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "value_error":
-        return str(context["error"])
     label, owner, node = _locate(schema, problem["loc"], what)
+    prefix = "" if owner == what else f"{owner}: "
+    if kind == "value_error":
+        return f"{prefix}{context['error']}"
     value = _shortened(repr(given), _LONGEST_VALUE)
     if kind in _UNKNOWN:
         known, name = _names(node), str(problem["loc"][-1])
@@ -152,13 +153,11 @@ def _message(problem: ErrorDetails, schema: Mapping[str, Any], what: str) -> str
         name = str(problem["loc"][-1])
         if not isinstance(problem["loc"][-1], str):  # of a tuple that is too short
             return f"{label} is {value}; expected {_expected(node)}"
-        prefix = "" if owner == what else f"{owner}: "
         return f"{prefix}{name} is None; expected {_expected(node)}"
     if kind.startswith("union_tag"):
         return _unknown_tag(given, node, label)
-    if node.get("x-name"):
-        return f"{label} {value} given; expected {_expected(node)}"
-    return f"{label} is {value}; expected {_expected(node)}"
+    verb = f"{value} given" if node.get("x-name") else f"is {value}"
+    return f"{prefix}{label} {verb}; expected {_expected(node)}"
 
 
 def _unknown_tag(given: Any, node: Mapping[str, Any], label: str) -> str:
@@ -186,7 +185,8 @@ def _locate(
     def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
         options = [n for n in node.get("anyOf", ()) if n.get("type") != "null"]
         if len(options) == 1:
-            return resolved({**options[0], **{k: v for k, v in node.items() if k != "anyOf"}})
+            more = {k: v for k, v in node.items() if k != "anyOf"}
+            return resolved({**options[0], **more, "x-nullable": True})
         if "$ref" in node:
             target = definitions[node["$ref"].rpartition("/")[2]]
             return resolved({**target, **{k: v for k, v in node.items() if k != "$ref"}})
@@ -200,7 +200,7 @@ def _locate(
             item = resolved(listed[part] if part < len(listed) else node.get("items", {}))
             keeps = item.get("type") == "array" and "x-expected" in node
             node = {**item, "x-expected": node["x-expected"]} if keeps else item
-            label = node.get("x-name", label)
+            label = node.get("x-name", f"{label}[{part}]")
         elif part in tags:
             label = f"{label} {part!r}" if "x-name" in node else label
             node = resolved({"$ref": tags[part]})
@@ -214,6 +214,8 @@ def _locate(
 
 def _expected(node: Mapping[str, Any]) -> str:
     """What a value of a schema looks like."""
+    if node.get("x-nullable"):
+        return f"{_expected({**node, 'x-nullable': False})}, or null"
     if "x-expected" in node:
         return str(node["x-expected"])
     if "enum" in node or "const" in node:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.phrases.caption import NormalizedCaption, read_caption
@@ -225,7 +225,7 @@ class _Reader:
         return f"{article(said)} {said}"
 
     def _step(self, thing: Thing, paint: str | None, span: tuple[int, int]) -> Step:
-        action = "remove" if paint is None else "edit"
+        action: Literal["edit", "remove"] = "remove" if paint is None else "edit"
         return Step(action, thing.find, paint, thing.count, thing.at, span, thing.note)
 
     def _reading(self, option: Any, span: tuple[int, int]) -> tuple[Step, ...]:
