@@ -5,6 +5,7 @@ Run as a program it serves until told to stop: ``quick_editor.py STEP_SECONDS KE
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -23,6 +24,7 @@ from groundbrush.editor.editing.pipeline import Callbacks
 from groundbrush.editor.editing.region import find_region
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.editor.request import read_request
 from groundbrush.inpaint.errors import Cancelled
 
 STEPS = 3
@@ -37,8 +39,9 @@ class QuickEditor(Editor):
         self.gate = threading.Event()
         self.gate.set()
         self.painted: list[str] = []
+        self.finder.ground = self._ground
 
-    def _find(self, picture: Any, phrase: str) -> Any:
+    def _ground(self, picture: Any, phrase: str) -> Any:
         self.gate.wait(20)
         return FakeEditor().ground(picture, phrase)
 
@@ -53,6 +56,13 @@ class QuickEditor(Editor):
             edits.append(do(image, *words, seed=options["seed"] + len(edits)))
             image = edits[-1].image
         return edits
+
+    def run(self, recipe: Any, image: Any = None, **callbacks: Any) -> Edit:
+        request, picture = read_request(recipe), open_picture(image)
+        for step in (*request.before, request):
+            edit = self.paint(picture, step, Callbacks(**callbacks))
+            picture = dataclasses.replace(edit.picture, pixels=edit.image, notes=())
+        return edit
 
     def paint(self, image: Any, request: Any, callbacks: Any = None, *found: Any) -> Edit:
         picture, callbacks = open_picture(image), callbacks or Callbacks()
