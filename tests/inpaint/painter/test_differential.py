@@ -82,8 +82,8 @@ def test_it_follows_previews_steps_and_wishes_to_stop(four, picture, hole, soft)
 
 
 def test_other_models_refuse_it(nine, four_folder, picture, hole, soft, tmp_path):
-    from test_control import save_control
     from tiny_flow import save_tiny_flux
+    from tiny_inpainter import save_control
 
     net = {"path": str(save_control(tmp_path / "net"))}
     others = [

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import diffusers
 import numpy as np
 import pytest
-import torch
 from groundbrush.inpaint import InpaintError, fill, fill_many, load_inpainter
 from groundbrush.inpaint.painter.control import control_image
 
 
-def save_control(folder: Path, *, xl: bool = True) -> Path:
-    """A random ControlNet that fits the tiny UNets; its zero convolutions are not zero."""
-    from tiny_inpainter import WIDTH
-
-    torch.manual_seed(2)
-    options = {
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 4,
-        "projection_class_embeddings_input_dim": WIDTH + 6 * 4,
-    }
-    model = diffusers.ControlNetModel(
-        in_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=2 * WIDTH if xl else WIDTH,
-        attention_head_dim=4,
-        conditioning_embedding_out_channels=(4, 4, 8, 8),
-        **(options if xl else {}),
-    )
-    embedding = model.controlnet_cond_embedding.conv_out
-    for block in (model.controlnet_down_blocks, model.controlnet_mid_block, embedding):
-        for weights in block.parameters():
-            torch.nn.init.normal_(weights, std=0.3)
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def control(tmp_path_factory) -> dict[str, str]:
+    from tiny_inpainter import save_control
+
     return {"path": str(save_control(tmp_path_factory.mktemp("control") / "net"))}
 
 
@@ -113,7 +84,7 @@ def test_edges_of_the_surroundings_end_at_the_hole(hole, quick):
 
 
 def test_a_stable_diffusion_model_takes_one_too(nine, picture, hole, quick, tmp_path):
-    from tiny_inpainter import WIDTH, unet
+    from tiny_inpainter import WIDTH, save_control, unet
 
     small = diffusers.UNet2DConditionModel.from_config(
         {
