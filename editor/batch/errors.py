@@ -15,16 +15,9 @@ _STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE
 
 @dataclass(frozen=True)
 class BatchProblem:
-    """One thing that is wrong in a manifest.
+    """One thing that is wrong in a manifest: what was given, what was expected, the remedy.
 
-    Attributes
-    ----------
-    words
-        What was given, what was expected, the remedy.
-    row
-        From 1, without headings and blank lines; None if it concerns the whole file.
-    line
-        Of the file, from 1; None for the rows of a folder.
+    Rows and lines count from 1; `row` is None if it concerns the whole file.
     """
 
     words: str

@@ -46,30 +46,22 @@ class BatchRow:
 
     Attributes
     ----------
-    number
-        In the manifest, from 1.
+    number, line
+        In the manifest, from 1; a folder's rows have no line.
     name
         Its files begin with it; without dots, unique in the manifest whatever the case.
-    image
-        The picture as the manifest names it, relative to its root.
-    action
-        One of `ACTIONS`.
+    image, mask
+        As the manifest names them, relative to its root; the mask is white where to paint.
     words
         The phrase, or the sentence of ``apply`` and ``ground-all``; empty if a box or a mask says
         where, and no words what is there.
-    paint
-        The prompt of ``edit``.
     options
         The given ones of `OPTIONS` without the gate; ``boxes``, ``snap`` and ``operations`` as in a
         recipe.
-    mask
-        A picture that is white where to paint, relative to the root.
     mask_digest
-        Of its content when the manifest was read.
+        Of the mask's content when the manifest was read.
     gate
         For a phrase that is not clearly found; None: the batch's.
-    line
-        Of the manifest; None for a folder's rows.
     """
 
     number: int
@@ -157,14 +149,10 @@ def read_row(
     ----------
     values
         By column; absent, None and "" are the same.
-    number
-        From 1.
     text
         Values are the text of a CSV.
     defaults
         Of `OPTIONS` that the row does not give, if it may have them.
-    line
-        Of the manifest.
 
     Examples
     --------
