@@ -1,4 +1,4 @@
-"""An edit said again: as Python and as a command, ready to be pasted. It runs nothing."""
+"""Write an edit as Python and as a command, ready to be pasted. It runs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECKED = {"remove": REMOVAL, "edit": {"check": False, "retries": 0}}
 _FLAGS = {"steps": "--steps", "guidance": "--guidance", "negative_prompt": "--negative"}
 _MARKUP = re.compile(r"([\\\[\]<`*_$~#])")
 OUT = "out"
-"""Where commands put results unless told otherwise."""
+"""Where commands write results by default."""
 _FLAG_ORDER = ("level", "shadow", "dilate", "erode", "invert")
 
 

@@ -6,6 +6,7 @@ The same result is written where it was before; another one takes the next free 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from pathlib import Path
@@ -47,11 +48,12 @@ def save_panoptic(
     def files(stem: str) -> dict[str, tuple[str, bytes]]:
         made = {"overlay": (".all.png", sheet)}
         for kind in exports:
-            made |= _export(found, kind, picture, stem)
+            made |= _export(found, kind, picture, out, stem)
         return made
 
-    endings = (".all.png", ".panoptic.*", ".instances.json", ".labelme.json")
-    return _write(out, _name(picture), endings, files)
+    endings = (".all.png", "_panoptic.*", ".instances.json", ".labelme.json")
+    # without further dots, at which panopticapi would cut the panoptic PNG's name
+    return _write(out, _name(picture).replace(".", "_"), endings, files)
 
 
 def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
@@ -125,24 +127,32 @@ def _write(
 
 
 def _export(
-    found: PanopticGrounding, kind: str, picture: Picture, stem: str
+    found: PanopticGrounding, kind: str, picture: Picture, out: Path, stem: str
 ) -> dict[str, tuple[str, bytes]]:
     from ..multiobject.export.coco import coco_instances
     from ..multiobject.export.labelme import to_labelme
 
     source = picture.source or Path("picture.png")
     if kind == "coco-panoptic":
-        png, document = panoptic_files(found, source.name, f"{stem}.panoptic.png")
+        png, document = panoptic_files(found, source.name, f"{stem}_panoptic.png")
         return {
-            "panoptic PNG": (".panoptic.png", png),
-            "panoptic JSON": (".panoptic.json", document),
+            "panoptic PNG": ("_panoptic.png", png),
+            "panoptic JSON": ("_panoptic.json", document),
         }
     if kind == "coco-instances":
         ending, content = ".instances.json", coco_instances(found, file_name=source.name)
     else:
         ending = ".labelme.json"
-        content = to_labelme(found, image_path=str(source.resolve()))
+        content = to_labelme(found, image_path=_relative(source, out))
     return {kind: (ending, json.dumps(content).encode())}
+
+
+def _relative(source: Path, folder: Path) -> str:
+    """The path from a folder to a file, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return source.resolve().as_posix()
 
 
 def panoptic_files(

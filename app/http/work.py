@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from ...editor.api import Editor
     from ...editor.editing.pipeline import Callbacks
     from ...editor.editing.result import Edit
-    from ...grounding.result import Grounding
-    from ...multiobject import PanopticGrounding
+    from ...editor.finder import Grounding, PanopticGrounding
 
 PLACED = ("edit", "remove")
 _OF_API = ("seed", "variants", "retries", "draft", "settings", "check")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
+from ...editor.explain import advise, explain
 from ...editor.masks.operations import (
     Dilate,
     Erode,
@@ -19,11 +20,13 @@ from ...editor.masks.operations import (
     Operation,
     Shadow,
 )
-from ...grounding.result import Grounding
-from ..session.session import scene_of, shrink
+from ...editor.pictures.overlay import shrink
+from ..session.session import scene_of
 from . import more, state
 from .components import canvas, compare
-from .explain import advise, explain
+
+if TYPE_CHECKING:
+    from ...editor.finder import Grounding
 
 SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncertain": "warning"}
 

@@ -285,10 +285,10 @@ def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
     from ..pictures.panoptic_overlay import draw_segments
 
     found = editor.ground_all(picture, files.row.words)
-    png_path = files.path("panoptic", "panoptic.png")
+    png_path = files.panoptic("panoptic", "png")
     png, document = panoptic_files(found, Path(files.row.image).name, png_path.name)
     atomic_write(png_path, png)
-    atomic_write(files.path("panoptic_json", "panoptic.json"), document)
+    atomic_write(files.panoptic("panoptic_json", "json"), document)
     files.thumb("before", picture.pixels)
     files.thumb("found", draw_segments(picture.pixels, found))
     scores = [round(float(segment.score), 4) for segment in found.found]

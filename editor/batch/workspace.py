@@ -19,8 +19,8 @@ from .rows import BatchRow
 REVIEW = "review"
 """Folder of the small pictures that the review sheet shows."""
 _THUMB = 384
-_ENDINGS = r"(?:edited(?:-\d+)?|applied|steps|plan|mask|panoptic|before|found|after)\.\w+"
-_OURS = re.compile(rf"([^.]+)\.{_ENDINGS}")
+_ENDINGS = r"\.(?:edited(?:-\d+)?|applied|steps|plan|mask|before|found|after)|_panoptic"
+_OURS = re.compile(rf"([^.]+?)(?:{_ENDINGS})\.\w+")
 _PARTIAL = re.compile(r"\..{1,32}\.[0-9a-f]{16}\.part", re.DOTALL)
 
 
@@ -83,6 +83,10 @@ class RowFiles:
     def path(self, kind: str, ending: str) -> Path:
         """A file directly in the output folder, remembered."""
         return self._add(kind, self.workspace.out / f"{self.row.name}.{ending}")
+
+    def panoptic(self, kind: str, suffix: str) -> Path:
+        """As `path`, without a second dot: panopticapi cuts a PNG's name at its first one."""
+        return self._add(kind, self.workspace.out / f"{self.row.name}_panoptic.{suffix}")
 
     def mask(self, mask: np.ndarray) -> None:
         """A mask as a picture, white where it is True."""

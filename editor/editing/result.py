@@ -60,7 +60,7 @@ class Edit:
     settings
         Of the inpainting, as plain values.
     seed
-        That was asked for; variants and retries count up from it.
+        Of the first variant; variants and retries count up from it.
     variants
         All paintings kept, the first one included: the best first where they were checked.
     checks
@@ -130,7 +130,7 @@ class Edit:
             )
         if not 0 <= variant < len(self.variants):
             raise GroundbrushError(
-                f"variant {variant} asked for; expected 0 to {len(self.variants) - 1}"
+                f"variant {variant} given; expected 0 to {len(self.variants) - 1}"
             )
         chosen = self.variants[variant]
         if not is_preserved(self.picture.pixels, chosen.image, self.support):

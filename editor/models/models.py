@@ -39,7 +39,7 @@ _LOAD_NAMES = (
     "controlnet",
     "speed",
 )
-_LOOKING = "looking"  # what the models that find share the accelerator as
+_FINDING = "finding"  # the finding models' name in `DeviceSharing`
 
 
 class Models:
@@ -82,7 +82,7 @@ class Models:
 
     @cached_property
     def device(self) -> str:
-        """The device in use: as asked, or the best there is."""
+        """The device in use: as given, or the best there is."""
         import torch
 
         has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -158,7 +158,7 @@ class Models:
 
     def _make_room(self) -> bool:
         """Let the painter leave the accelerator, from now on whenever others look."""
-        if self._sharing is None or not self._sharing.make_room(_LOOKING):
+        if self._sharing is None or not self._sharing.make_room(_FINDING):
             return False
         self._tell("memory ran out: finder and inpainter now alternate on the accelerator")
         return True
@@ -170,7 +170,7 @@ class Models:
             return self._load_grounder()
         from ...inpaint.device.sharing import entries, networks_in
 
-        with sharing.use(_LOOKING):  # where they take turns, the painter leaves before
+        with sharing.use(_FINDING):  # where they take turns, the painter leaves before
             try:
                 found = self._load_grounder()
             except GroundingError as error:
@@ -178,8 +178,8 @@ class Models:
                     raise
                 found = self._load_grounder()
         networks = networks_in(found)
-        sharing.add(_LOOKING, networks)
-        sharing.watch(_LOOKING, entries(networks))
+        sharing.add(_FINDING, networks)
+        sharing.watch(_FINDING, entries(networks))
         return found
 
     def _load_grounder(self) -> Grounder:
@@ -233,7 +233,7 @@ class Models:
         Raises
         ------
         GroundbrushError
-            When its tokenizer is not on this machine: the network is never asked.
+            When its tokenizer is not on this machine: the network is never used.
         """
         with self._lock, translate(GroundingError):
             return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader
@@ -257,7 +257,7 @@ class Models:
         return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
-        """The LVLM as the preset describes it; without heads nothing but rows is asked of it."""
+        """The LVLM as the preset describes it; without heads it only gives attention rows."""
         from ...grounding import Presence, load_lvlm
 
         spec, path = self.preset.lvlm, self.preset.path("lvlm")

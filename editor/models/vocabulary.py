@@ -39,7 +39,7 @@ def plain_phrase(phrase: str) -> str:
 
 @dataclass(frozen=True)
 class WordList:
-    """What a model of few words can be told about."""
+    """The words that a model of few words knows."""
 
     nouns: tuple[str, ...]
     colours: tuple[str, ...]
@@ -59,7 +59,7 @@ class WordList:
             raise GroundbrushError(self.refusal(unknown, "paint"))
 
     def refusal(self, unknown: Sequence[str], verb: str) -> str:
-        """One sentence: which words are unknown, which are near, which exist."""
+        """Return a message: which words are unknown, which are near, which exist."""
         near = [m for w in unknown for m in self.near(w)]
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (

@@ -93,9 +93,9 @@ def check_ready(plan: Plan) -> None:
             "the words, or save the plan, write its steps, empty its 'unread' and apply that"
         )
     if not plan.steps:
-        told = f" ({'; '.join(plan.notes)})" if plan.notes else ""
+        notes = f" ({'; '.join(plan.notes)})" if plan.notes else ""
         raise GroundbrushError(
-            f"the plan has no steps{told}; expected at least one, as of 'replace the dog with a "
+            f"the plan has no steps{notes}; expected at least one, as of 'replace the dog with a "
             "cat'"
         )
 
@@ -256,8 +256,8 @@ def save_applied(
         )
     files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
     notes = [note for edit in done for note in edit.notes]
-    recipe, told = recipe_for_file([edit.recipe() for edit in done])
-    notes += told
+    recipe, more = recipe_for_file([edit.recipe() for edit in done])
+    notes += more
     notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
     strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))
     atomic_write(files["strip"], lambda file: strip.save(file, "PNG"))

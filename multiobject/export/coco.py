@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,10 @@ from ..errors import MultiObjectError
 from ..instances import tight_box
 from ..panoptic import PanopticGrounding
 from .rle import encode_rle
+
+MOST_INSTANCES = 4096
+"""Annotations of one picture are numbered from this many times its own number."""
+_OTHERS_FROM = 1000  # COCO's own categories end at 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +43,7 @@ def coco_panoptic(
     *,
     file_name: str = "picture.png",
     png_name: str | None = None,
-    image_id: int = 1,
+    image_id: int | None = None,
     categories: Sequence[dict[str, Any]] | None = None,
 ) -> CocoPanoptic:
     """Convert to a COCO panoptic PNG and JSON.
@@ -44,17 +51,32 @@ def coco_panoptic(
     Parameters
     ----------
     file_name, png_name
-        The picture's file and the PNG's; by default the latter is the former ending in ``.png``.
+        The picture's file and the PNG's; by default `panoptic_png_name` of the former.
+    image_id
+        By default a number that follows from `file_name`, so that the documents of pictures with
+        different names can be joined.
     categories
-        COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from; other nouns get numbers
-        after theirs. By default the caption's own nouns from 1.
+        COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from. Every other noun has a
+        number and a colour that follow from the noun, so that it has the same in every document.
 
     Returns
     -------
     CocoPanoptic
         Each segment also carries ``phrase``, ``span``, ``score`` and ``status``; absent phrases
         are listed as ``not_found`` of the annotation.
+
+    Raises
+    ------
+    MultiObjectError
+        For a `png_name` that panopticapi's converters would cut at its first dot.
     """
+    png_name = png_name or panoptic_png_name(file_name)
+    if png_name.count(".") != 1 or not png_name.endswith(".png"):
+        raise MultiObjectError(
+            f"png_name={png_name!r}; expected one dot, before png, such as "
+            f"{panoptic_png_name(file_name)!r}: panopticapi cuts the name at its first dot"
+        )
+    image_id = image_id_of(file_name) if image_id is None else image_id
     numbers, listed = _categories(found, categories)
     segments = []
     for segment in found.segments:
@@ -80,7 +102,7 @@ def coco_panoptic(
     ]
     annotation = {
         "image_id": image_id,
-        "file_name": png_name or f"{file_name.rpartition('.')[0] or file_name}.png",
+        "file_name": png_name,
         "caption": found.caption,
         "segments_info": segments,
         "not_found": missing,
@@ -93,15 +115,17 @@ def coco_instances(
     found: PanopticGrounding,
     *,
     file_name: str = "picture.png",
-    image_id: int = 1,
+    image_id: int | None = None,
     categories: Sequence[dict[str, Any]] | None = None,
     stuff: bool = False,
 ) -> dict[str, Any]:
     """Convert the things to COCO instances, masks run-length encoded.
 
     Masks are whole: unlike the id map's they may overlap. Arguments as for `coco_panoptic`;
-    `stuff` also lists stuff, one annotation for each phrase.
+    `stuff` also lists stuff, one annotation for each phrase. Annotations are numbered from
+    ``4096 * image_id``, so that their numbers differ between pictures, too.
     """
+    image_id = image_id_of(file_name) if image_id is None else image_id
     numbers, listed = _categories(found, categories)
     annotations: list[dict[str, Any]] = []
     for segment in found.segments:
@@ -111,7 +135,7 @@ def coco_instances(
         for mask, score in parts:
             annotations.append(
                 {
-                    "id": len(annotations) + 1,
+                    "id": MOST_INSTANCES * image_id + len(annotations),
                     "image_id": image_id,
                     "category_id": numbers[segment.name],
                     "segmentation": encode_rle(mask),
@@ -123,6 +147,22 @@ def coco_instances(
                 }
             )
     return _document(found, file_name, image_id, annotations, listed)
+
+
+def image_id_of(file_name: str) -> int:
+    """Return the number of a picture, 40 bits that follow from its file's name."""
+    return int.from_bytes(hashlib.sha256(Path(file_name).name.encode()).digest()[:5], "big")
+
+
+def panoptic_png_name(file_name: str) -> str:
+    """Return a panoptic PNG's name with one dot, which is all that panopticapi's converters allow.
+
+    Examples
+    --------
+    >>> panoptic_png_name("my.photo.jpg")
+    'my_photo_panoptic.png'
+    """
+    return f"{Path(file_name).stem.replace('.', '_')}_panoptic.png"
 
 
 def id_to_rgb(ids: np.ndarray) -> np.ndarray:
@@ -155,20 +195,31 @@ def _categories(
     found: PanopticGrounding, given: Sequence[dict[str, Any]] | None
 ) -> tuple[dict[str, int], list[dict[str, Any]]]:
     """Return noun -> number, and the file's list of categories."""
-    listed = [dict(one) for one in given or ()]
+    listed = [{"color": _colour(str(one["name"])), **one} for one in given or ()]
     numbers = {str(one["name"]): int(one["id"]) for one in listed}
     for segment in found.segments:
         if segment.name not in numbers:
-            numbers[segment.name] = max(numbers.values(), default=0) + 1
+            numbers[segment.name] = _OTHERS_FROM + _digest(segment.name) % (1 << 24)
             listed.append(
                 {
                     "id": numbers[segment.name],
                     "name": segment.name,
                     "supercategory": "thing" if segment.is_thing else "stuff",
                     "isthing": int(segment.is_thing),
+                    "color": _colour(segment.name),
                 }
             )
     return numbers, listed
+
+
+def _digest(noun: str) -> int:
+    return int.from_bytes(hashlib.sha256(noun.encode()).digest()[5:10], "big")
+
+
+def _colour(noun: str) -> list[int]:
+    """Return a bright colour that follows from the noun, as panopticapi draws a category."""
+    hue, value = _digest(noun) % 360 / 360, 0.6 + 0.4 * (_digest(noun) // 360 % 5) / 4
+    return [round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, value)]
 
 
 def _document(

@@ -238,6 +238,6 @@ def test_a_hostile_pickle_ran_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         if "program" in name:
             folder = tmp_path / name.replace(" ", "-")
             folder.mkdir()
-            with pytest.raises(GroundbrushError, match=r"asks for \w+.system"):
+            with pytest.raises(GroundbrushError, match=r"names \w+.system"):
                 read_benchmark("refcoco")(corpus_texts.refcoco(content, b"{}")(folder))
     assert not list(tmp_path.rglob("hostile-was-here"))

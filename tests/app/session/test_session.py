@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.page.explain import explain
 from groundbrush.app.session.session import Change, Session, paint_session, scene_of
 from groundbrush.app.session.session_file import (
     picture_bytes,
@@ -34,6 +33,7 @@ from groundbrush.editor.as_code import (
 from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.explain import explain
 from groundbrush.editor.masks.operations import Boxes, Dilate, FillHoles, Points
 from groundbrush.editor.pictures.picture import Picture, open_picture
 from groundbrush.editor.request import make_request

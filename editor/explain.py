@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...editor.errors import translate
-from ...editor.pictures.picture import Picture
-from ...grounding.errors import GroundingError
-from ...grounding.heads.criteria import attention_sums, spatial_entropy
-from ...grounding.localize.maps import normalise_map, token_map_to_image
-from ..session.session import shrink
+from ..grounding.errors import GroundingError
+from ..grounding.heads.criteria import attention_sums, spatial_entropy
+from ..grounding.localize.maps import normalise_map, token_map_to_image
+from .errors import translate
+from .pictures.overlay import shrink
+from .pictures.picture import Picture
 
 if TYPE_CHECKING:
-    from ...editor.api import Editor
-    from ...grounding.result import Grounding
+    from ..grounding.result import Grounding
+    from .api import Editor
 
 LONGEST = 320
 
