@@ -30,6 +30,26 @@ if TYPE_CHECKING:
     from .pictures.picture import Picture
 
 
+def check_one_thing(phrase: str) -> None:
+    """Refuse a phrase that names several things: one would be found and the others forgotten.
+
+    Raises
+    ------
+    GroundbrushError
+        Naming the things, and what finds them all.
+    """
+    from ..multiobject.phrases.several import named_things
+
+    with translate(MultiObjectError):
+        things = named_things(phrase)
+    if len(things) > 1:
+        raise GroundbrushError(
+            f"find is {phrase!r}, which names {len(things)} things: "
+            f"{', '.join(map(repr, things))}; expected one. Give one of them, or a whole sentence "
+            "to `groundbrush apply` (edits) or `groundbrush ground-all` (masks)"
+        )
+
+
 class Finder:
     """Finds things in pictures; keeps the last picture's encoding, so further phrases are cheap.
 
@@ -67,6 +87,7 @@ class Finder:
             For words that the models do not know. `load` False asks the tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
+        check_one_thing(phrase)
         with translate(GroundingError):
             reader = self.models.grounder().lvlm if load else self.models.reader()
             unknown = reader.unknown_words(phrase)

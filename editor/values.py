@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 T = TypeVar("T")
-_EXCLUDING = re.compile(r"(?:not|(?:everything|anything|all) (?:but|except))\b", re.IGNORECASE)
+_EXCLUDING = re.compile(
+    r"(?:not|(?:everything|anything|all) (?:but|except)|without|(?:no|none of)\b(?!.* signs?$))\b",
+    re.IGNORECASE,
+)
+_NAMES_NOTHING = frozenset(
+    "the a an this that these those it its all both every each some any no one ones of to in on at "
+    "by and or".split()
+)
 _VISIBLE = r"[^\x00-\x20\x7f\x85\s]"  # one character that is not white space
 
 
@@ -146,6 +153,11 @@ def check_words(name: str, value: Any) -> str:
         raise GroundbrushError(
             f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
             "invert its mask (--invert, or operations=[{'op': 'invert'}])"
+        )
+    said = set(re.findall(r"\w+", words.lower()))
+    if name == "find" and said and said <= _NAMES_NOTHING:
+        raise GroundbrushError(
+            f"find is {words!r}, which names no thing; expected a noun, e.g. 'the red apple'"
         )
     return words
 

@@ -102,7 +102,7 @@ class Order:
         if self.masked and "boxes" in v:
             raise GroundbrushError("a mask and a box given; expected one of them")
         # a mask is read with the picture; until then a rectangle stands for it
-        boxes = [[0, 0, 1, 1]] if self.masked else v.get("boxes")
+        boxes = [[0, 0, 2, 2]] if self.masked else v.get("boxes")
         return make_request(
             self.action,
             find=v.get("find"),

@@ -152,7 +152,7 @@ def read_folder(
     what = {name: value for name, value in instruction.items() if name not in OPTIONS}
     wrong = read_row({"image": "picture.png", **what}, 1).problems
     if wrong:  # reported once; the pictures are checked with an instruction that always works
-        what = {"remove": True, "box": [[0, 0, 1, 1]]}
+        what = {"remove": True, "box": [[0, 0, 2, 2]]}
     lines = [
         (None, {"image": str(folder / file) if root else file.as_posix(), "id": name, **what})
         for file, name in zip(files, folder_names(files), strict=True)
@@ -238,7 +238,7 @@ def _read_rows(
     """The manifest with the rows of all lines, and every problem in them."""
     rows: list[BatchRow] = []
     problems = [*manifest.problems]
-    example = {"image": "a.png", "find": "it", "paint": "it"}
+    example = {"image": "a.png", "find": "a cup", "paint": "a cup"}
     wrong = read_row(example, 1, defaults=defaults).problems  # of the defaults, once for all rows
     problems += [
         BatchProblem(f"of the rows that do not say it themselves: {words}") for words in wrong

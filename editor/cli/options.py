@@ -170,6 +170,13 @@ def check_directory(out: str) -> None:
     """Refuse a file as the directory for results before any model is loaded."""
     if Path(out).exists() and not Path(out).is_dir():
         raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
+    from ..pictures.saving import WRITABLE
+
+    if not Path(out).exists() and Path(out).suffix.lower() in WRITABLE:
+        raise GroundbrushError(
+            f"--out {out!r} is named like a picture; expected a folder, such as "
+            f"{str(Path(out).with_suffix(''))!r}: results are named after their picture"
+        )
 
 
 def check_format(args: argparse.Namespace, picture: Picture) -> None:

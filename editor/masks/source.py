@@ -13,13 +13,18 @@ import numpy as np
 from PIL import Image
 
 from ..errors import GroundbrushError
-from ..pictures.picture import MAX_PIXELS, open_picture
+from ..pictures.picture import MAX_PIXELS, Picture, open_picture
 
 MaskSource = np.ndarray | Image.Image | str | os.PathLike[str] | Mapping[str, Any]
 """What `read_mask` takes."""
 
 Box = tuple[float, float, float, float]
 _THRESHOLD = 127
+_MIDDLE = (32, 223)
+MOST_COLOURS = 64
+"""Most colours, at 4 bits a channel, of a mask; a photograph has hundreds."""
+MOST_GREY = 0.5
+"""Largest share of a mask that is neither dark nor bright; a soft edge has less."""
 
 
 def read_mask(source: MaskSource, size: tuple[int, int]) -> np.ndarray:
@@ -54,7 +59,7 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> np.ndarray:
     elif isinstance(source, np.ndarray):
         mask = _from_array(source)
     else:
-        mask = _from_picture(source)
+        mask = _from_picture(source, size)
     if mask.shape[::-1] != tuple(size):
         raise GroundbrushError(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the picture "
@@ -80,10 +85,29 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     )
 
 
-def _from_picture(source: Any) -> np.ndarray:
+def _from_picture(source: Any, size: tuple[int, int]) -> np.ndarray:
     picture = open_picture(source)
+    if picture.size == tuple(size):  # another size is the first thing to say
+        _check_colours(picture)
     mask = picture.pixels.max(2) > _THRESHOLD
     return mask if picture.alpha is None else mask & (picture.alpha > _THRESHOLD)
+
+
+def _check_colours(picture: Picture) -> None:
+    """Refuse a photograph: nearly all of it would be painted over."""
+    seen = picture.pixels if picture.alpha is None else picture.pixels[picture.alpha > 0]
+    seen = seen.reshape(-1, 3)
+    colours = len(np.unique((seen >> 4).astype(np.uint16) @ np.array([256, 16, 1], np.uint16)))
+    grey = ((seen > _MIDDLE[0]) & (seen < _MIDDLE[1])).all(1)
+    if colours > MOST_COLOURS or grey.mean() > MOST_GREY:
+        clear = 0 if picture.alpha is None else int((picture.alpha <= _THRESHOLD).sum())
+        hole = (
+            f" Its {clear} transparent pixels may be meant: fill those with white" if clear else ""
+        )
+        raise GroundbrushError(
+            "the mask looks like a picture, not like a mask; expected white where to paint and "
+            f"black elsewhere.{hole}"
+        )
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
@@ -170,9 +194,15 @@ def fit_box(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     Raises
     ------
     GroundbrushError
-        When it lies outside the picture.
+        When it lies outside the picture, or is given in fractions of it.
     """
     width, height = size
+    if max(box) <= 1 and max(size) > 1:
+        pixels = ",".join(f"{v * side:.0f}" for v, side in zip(box, size * 2, strict=True))
+        raise GroundbrushError(
+            f"box {[round(v, 3) for v in box]} given; expected pixels, and these look like "
+            f"fractions: of this picture of {width}x{height} they are {pixels}"
+        )
     x0, y0 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
     x1, y1 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
     if x0 >= x1 or y0 >= y1:

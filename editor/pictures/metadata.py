@@ -264,8 +264,8 @@ def as_resolution(dpi: object) -> Resolution | None:
         across, down = (float(v) for v in dpi)
     except (TypeError, ValueError, ZeroDivisionError):  # a TIFF's 0/0
         return None
-    # JPEG holds whole numbers of 16 bits.
-    return (across, down) if 1 <= across <= 65_535 and 1 <= down <= 65_535 else None
+    # JPEG holds whole numbers of 16 bits; 1 is what Pillow gives of a TIFF without a resolution.
+    return (across, down) if 1 < across <= 65_535 and 1 < down <= 65_535 else None
 
 
 def is_turned(image: Image.Image) -> bool:

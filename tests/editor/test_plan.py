@@ -79,7 +79,7 @@ steps = st.builds(
         "remove" if remove else "edit", find, None if remove else paint, count, None, None, note
     ),
     st.booleans(),
-    st.text("abc é", min_size=1).filter(str.strip),
+    st.text("bcd é", min_size=1).filter(str.strip),
     st.text("xyz \n", min_size=1).filter(str.strip),
     st.none() | st.integers(1, 16),
     st.text(max_size=5),
