@@ -21,7 +21,6 @@ TWO_THINGS = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason="one of the two is removed, the other forgotten")
 @pytest.mark.parametrize("phrase", TWO_THINGS)
 def test_two_things_are_both_removed_or_refused(command, example, phrase):
     fruit = example("fruit")
@@ -34,7 +33,6 @@ def test_two_things_are_both_removed_or_refused(command, example, phrase):
         assert "apple" in ran.said and "car" in ran.said
 
 
-@pytest.mark.xfail(strict=True, reason="the sign is refused as an unknown word")
 @pytest.mark.parametrize("phrase", ["the red apple & the car", "the car / the apple"])
 def test_two_things_joined_by_a_sign_are_removed_or_named(command, example, phrase):
     fruit = example("fruit")
@@ -43,7 +41,6 @@ def test_two_things_joined_by_a_sign_are_removed_or_named(command, example, phra
     assert all(done) if ran.status == 0 else "apple" in ran.said and "car" in ran.said
 
 
-@pytest.mark.xfail(strict=True, reason="of the car and the banana only the car is removed")
 def test_the_car_and_the_banana(command, example):
     fruit = example("fruit")
     ran = command("remove", fruit.path, "--find", "the car and the banana", "--steps", 2)
@@ -51,7 +48,6 @@ def test_the_car_and_the_banana(command, example):
     assert all(done) if ran.status == 0 else not any(done)
 
 
-@pytest.mark.xfail(strict=True, reason="one of the two is repainted, the other forgotten")
 def test_two_things_are_both_repainted_or_refused(command, example):
     fruit = example("fruit")
     ran = command("edit", fruit.path, "--find", TWO_THINGS[0], "--paint", "a frog", "--steps", 2)
@@ -59,7 +55,6 @@ def test_two_things_are_both_repainted_or_refused(command, example):
     assert all(done) if ran.status == 0 else not any(done)
 
 
-@pytest.mark.xfail(strict=True, reason="one of the two is found, the other forgotten")
 def test_two_things_are_both_found_or_refused(miniature, example, attempt):
     fruit = example("fruit")
     found = attempt(lambda: miniature.ground(fruit.path, TWO_THINGS[0]))
@@ -72,7 +67,6 @@ def test_two_things_are_both_found_or_refused(miniature, example, attempt):
         )
 
 
-@pytest.mark.xfail(strict=True, reason="a mask for two things holds one of them")
 def test_a_mask_holds_both_things_or_is_refused(miniature, example, attempt):
     fruit = example("fruit")
     made = attempt(lambda: miniature.mask(fruit.path, TWO_THINGS[0]))
@@ -81,7 +75,6 @@ def test_a_mask_holds_both_things_or_is_refused(miniature, example, attempt):
             assert made.mask[fruit.mask(noun)].mean() >= 0.7
 
 
-@pytest.mark.xfail(strict=True, reason="a batch row that names two things does one of them")
 def test_a_row_that_names_two_things_does_both_or_fails(command, example, tmp_path):
     fruit = example("fruit")
     table = tmp_path / "rows.csv"
@@ -91,7 +84,6 @@ def test_a_row_that_names_two_things_does_both_or_fails(command, example, tmp_pa
     assert all(done) if ran.status == 0 else not any(done)
 
 
-@pytest.mark.xfail(strict=True, reason="the car is removed, the absent pear not mentioned")
 def test_a_thing_that_is_not_there_is_reported_beside_one_that_is(command, example):
     phrase = "the car and the pear"
     ran = command("remove", example("fruit").path, "--find", phrase, "--steps", 2, "--json")
@@ -142,7 +134,6 @@ def test_a_plan_that_does_one_of_two_is_not_done(command, example):
     assert ran.status == 1
 
 
-@pytest.mark.xfail(strict=True, reason="words that name nothing, or exclude it, paint a thing")
 @pytest.mark.parametrize("phrase", ["no apple", "the", "nothing", "red", "a"])
 def test_words_that_name_nothing_paint_nothing(command, example, phrase):
     ran = command("remove", example("fruit").path, "--find", phrase, "--steps", 2)

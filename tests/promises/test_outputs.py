@@ -15,7 +15,6 @@ READ_ONLY = Path("/proc/self")
 """A folder in which not even the superuser can make a file."""
 
 
-@pytest.mark.xfail(strict=True, reason="--out result.png makes a folder of that name")
 @pytest.mark.parametrize("action", ["remove", "ground"])
 def test_a_file_name_makes_no_folder(command, example, tmp_path, action):
     words = ["--find", "the car", "--steps", 2] if action == "remove" else ["the car"]

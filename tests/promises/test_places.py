@@ -22,7 +22,6 @@ def hinted(result, *words: str) -> bool:
     return any(word in said.lower() for word in words)
 
 
-@pytest.mark.xfail(strict=True, reason="a box in fractions paints one pixel without a hint")
 def test_a_box_in_fractions_gets_a_hint(miniature, example, attempt):
     result = painted(miniature, example("fruit").path, attempt, box=(0.1, 0.5, 0.4, 0.8))
     assert hinted(result, "fraction", "share", "pixels, not")
@@ -46,7 +45,6 @@ def saved(tmp_path, pixels, mode=None):
     return path
 
 
-@pytest.mark.xfail(strict=True, reason="an alpha hole is taken as what to keep")
 def test_a_hole_in_alpha_is_the_place_or_refused(miniature, example, attempt, tmp_path):
     fruit = example("fruit")
     car = fruit.mask("car")
@@ -59,7 +57,6 @@ def test_a_hole_in_alpha_is_the_place_or_refused(miniature, example, attempt, tm
         assert result.support[~car].mean() < 0.1
 
 
-@pytest.mark.xfail(strict=True, reason="a photograph is read as its light pixels")
 def test_a_photograph_as_mask_is_refused(miniature, example, attempt):
     fruit = example("fruit")
     result = painted(miniature, fruit.path, attempt, mask=fruit.path)
