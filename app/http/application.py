@@ -25,7 +25,7 @@ from .middleware import Door
 from .monitoring import CONTENT_TYPE
 from .openapi import DESCRIPTION, FILE, document, posted, problems
 from .refusal import Refusal
-from .schema import ASKS, Health, Job
+from .schema import ASKS, Health, JobStatus
 from .settings import ServeSettings
 from .uploads import Kept, keep_from_root, keep_upload
 from .work import Order
@@ -98,7 +98,7 @@ async def _lifespan(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
 
 def _add_reading(app: FastAPI) -> None:
     """What is asked about jobs, and about the server."""
-    job: dict[str, Any] = {"response_model": Job, "tags": ["jobs"]}
+    job: dict[str, Any] = {"response_model": JobStatus, "tags": ["jobs"]}
     app.add_api_route(
         "/v1/jobs/{job_id}",
         _get_job,
@@ -235,7 +235,7 @@ async def _delete_job(request: Request, job_id: str) -> Response:
 
 def _told(view: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Any:
     """A job as its model has it, every name there."""
-    return JSONResponse(Job.model_validate(view).model_dump(), status, headers)
+    return JSONResponse(JobStatus.model_validate(view).model_dump(), status, headers)
 
 
 async def _get_file(request: Request, job_id: str, name: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,13 +93,19 @@ def checked(model: type[BaseModel], text: bytes) -> dict[str, Any]:
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False, include_context=False)
         details = [
-            {"where": ".".join(map(str, one["loc"])) or "body", "message": one["msg"]}
+            {
+                "where": ".".join(map(str, one["loc"])) or "body",
+                "message": re.sub(
+                    r"^Value error, .*(?=expected )", "", one["msg"], flags=re.DOTALL
+                ),
+            }
             for one in told[:_MANY]
         ]
         first = details[0]
         raise Refusal(
             422,
-            "invalid",
+            # what the document allows and the editor does not, such as an empty box
+            "unprocessable" if all(one["type"] == "value_error" for one in told) else "invalid",
             f"{first['where']}: {first['message']}; /openapi.json says what is expected",
             details=details,
         ) from None

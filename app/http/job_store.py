@@ -179,7 +179,7 @@ class Desk:
         return record
 
     def view(self, record: Record) -> dict[str, Any]:
-        """As `app.http.schema.Job`."""
+        """As `app.http.schema.JobStatus`."""
         job = record.job
         assert job is not None
         state = job.state  # looked at once: it may end between two looks

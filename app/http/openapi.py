@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from .schema import ASKS, BY_PATH, MASKED, Job, Problem
+from .schema import ASKS, BY_PATH, MASKED, JobStatus, Problem
 from .settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def posted(action: str) -> dict[str, Any]:
     """Options of the address that takes one kind of job."""
     accepted = {
         "description": "In line.",
-        "model": Job,
+        "model": JobStatus,
         "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
         "links": {
             name: {"operationId": name, "parameters": {"job_id": "$response.body#/id"}}
@@ -120,6 +120,9 @@ def document(app: FastAPI, settings: ServeSettings) -> dict[str, Any]:
             [(m, "validation") for m in models], ref_template=_REF + "{model}"
         )
         made["components"]["schemas"] |= schemas["$defs"]
+        for schema in schemas["$defs"].values():
+            if "op" in schema.get("properties", {}):  # it selects the operation
+                schema["required"] = ["op", *schema.get("required", [])]
         for unused in ("HTTPValidationError", "ValidationError"):
             made["components"]["schemas"].pop(unused, None)
         if settings.token is not None:

@@ -7,8 +7,9 @@ picture, is the editor's to refuse.
 # No `from __future__ import annotations`: pydantic reads the annotations when a class is made.
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from ...editor.masks.operations import AnyOperation
 from ...editor.request import MAX_RETRIES, MAX_VARIANTS
 
 
@@ -39,104 +40,26 @@ BoxOf = Annotated[
     list[Pixel], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in pixels")
 ]
 Boxes = Annotated[list[BoxOf], Field(min_length=1, max_length=100)]
-Point = Annotated[list[Pixel], Field(min_length=2, max_length=2, description="x, y in pixels")]
-Points = Annotated[list[Point], Field(min_length=1, max_length=1000)]
-How = Literal["add", "subtract", "replace"]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Dilate(_Strict):
-    """Grow the mask."""
-
-    op: Literal["dilate"]
-    pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
+MOST_PLACES = {"boxes": 100, "points": 1000, "without": 1000, "strokes": 200}
+"""Of one operation: each box or click may be a run of the segmenter, which others wait for."""
 
 
-class Erode(_Strict):
-    """Shrink the mask."""
-
-    op: Literal["erode"]
-    pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
-
-
-class Feather(_Strict):
-    """Ramp the painting in over this many pixels."""
-
-    op: Literal["feather"]
-    pixels: Annotated[int, Field(ge=0, le=512), WHOLE]
+def _check_places(operation: Any) -> Any:
+    for name, most in MOST_PLACES.items():
+        if len(getattr(operation, name, ())) > most:
+            raise ValueError(f"too many {name} given; expected at most {most} in an operation")
+    return operation
 
 
-class FillHoles(_Strict):
-    """Close holes of at most this fraction of the mask's area."""
-
-    op: Literal["fill holes"]
-    fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
-
-
-class Invert(_Strict):
-    """Everything but what is marked."""
-
-    op: Literal["invert"]
-
-
-class Level(_Strict):
-    """The whole thing, a part, or a part of that."""
-
-    op: Literal["level"]
-    level: Literal["subpart", "part", "whole"] = "whole"
-
-
-class Shadow(_Strict):
-    """The shadow as well."""
-
-    op: Literal["shadow"]
-    reach: Annotated[float, Field(ge=0.05, le=4)] = 0.6
-
-
-class BoxOperation(_Strict):
-    """Rectangles, or with `snap` the objects in them."""
-
-    op: Literal["boxes"]
-    boxes: Boxes
-    how: How = "add"
-    snap: bool = False
-
-
-class PointOperation(_Strict):
-    """What lies under clicks."""
-
-    op: Literal["points"]
-    points: Points
-    how: How = "add"
-    without: Annotated[list[Point], Field(max_length=1000)] = Field(default_factory=list)
-
-
-class BrushOperation(_Strict):
-    """Strokes of a round brush."""
-
-    op: Literal["brush"]
-    strokes: Annotated[list[Points], Field(max_length=200)]
-    radius: Annotated[int, Field(ge=0, le=4096), WHOLE] = 8
-    how: How = "add"
-
-
-AnyOperation = Annotated[
-    Dilate
-    | Erode
-    | Feather
-    | FillHoles
-    | Invert
-    | Level
-    | Shadow
-    | BoxOperation
-    | PointOperation
-    | BrushOperation,
-    Field(discriminator="op"),
+Operations = Annotated[
+    list[Annotated[AnyOperation, AfterValidator(_check_places)]], Field(max_length=50)
 ]
-Operations = Annotated[list[AnyOperation], Field(max_length=50)]
 
 
 class Settings(_Strict):
@@ -164,13 +87,13 @@ class Settings(_Strict):
     control_scale: Annotated[float, Field(ge=0, le=2)] = _left_out()
 
 
-class Ground(_Strict):
+class GroundBody(_Strict):
     """Where is it?"""
 
     find: Words
 
 
-class GroundAll(_Strict):
+class GroundAllBody(_Strict):
     """Where is everything that a sentence names?"""
 
     sentence: Words
@@ -192,7 +115,7 @@ class _Placed(_Painted):
     candidate: Annotated[int, Field(ge=0, le=99), WHOLE] = _left_out()
 
 
-class Edit(_Placed):
+class EditBody(_Placed):
     """Replace what `find` names, or what lies in a box or under a mask."""
 
     find: Words = _left_out()
@@ -200,7 +123,7 @@ class Edit(_Placed):
     check: bool | Words = False
 
 
-class Remove(_Placed):
+class RemoveBody(_Placed):
     """Paint the background over it."""
 
     find: Words = _left_out()
@@ -208,7 +131,7 @@ class Remove(_Placed):
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES), WHOLE] = 3
 
 
-class Extend(_Painted):
+class ExtendBody(_Painted):
     """Add to a picture's sides."""
 
     paint: Words = _left_out()
@@ -219,7 +142,7 @@ class Extend(_Painted):
     check: bool | Words = False
 
 
-class Apply(_Strict):
+class ApplyBody(_Strict):
     """Do what a sentence says."""
 
     sentence: Words
@@ -227,20 +150,20 @@ class Apply(_Strict):
     settings: Settings = Field(default_factory=Settings)
 
 
-class Run(_Strict):
+class RunBody(_Strict):
     """Do an edit again from its recipe, on the same picture."""
 
     recipe: dict[str, Any] = Field(description="as an earlier result gave it")
 
 
 ASKS: dict[str, type[_Strict]] = {
-    "ground": Ground,
-    "ground-all": GroundAll,
-    "edit": Edit,
-    "remove": Remove,
-    "extend": Extend,
-    "apply": Apply,
-    "run": Run,
+    "ground": GroundBody,
+    "ground-all": GroundAllBody,
+    "edit": EditBody,
+    "remove": RemoveBody,
+    "extend": ExtendBody,
+    "apply": ApplyBody,
+    "run": RunBody,
 }
 """By the last part of their address."""
 MASKED = ("edit", "remove")
@@ -289,7 +212,7 @@ class File(BaseModel):
     href: str
 
 
-class Candidate(BaseModel):
+class CandidateBox(BaseModel):
     """Another place that a phrase could mean."""
 
     box: list[float]
@@ -304,7 +227,7 @@ class Found(BaseModel):
     reason: str
     score: float
     box: list[float] | None
-    candidates: list[Candidate]
+    candidates: list[CandidateBox]
 
 
 class SegmentFound(BaseModel):
@@ -356,7 +279,7 @@ class Result(BaseModel):
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
-class Job(BaseModel):
+class JobStatus(BaseModel):
     """A piece of work and how far it is."""
 
     id: str
