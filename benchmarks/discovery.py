@@ -1,4 +1,4 @@
-"""Finding a model's localization heads: ours beside the public code's way, a loop over heads.
+"""Finding a model's localization heads: ours beside the public code's loop over heads.
 
     python -m benchmarks.discovery [--samples 1000]
 
@@ -14,9 +14,9 @@ pairs are measured with the miniature, in a process of its own.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,15 @@ def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sums, entropies
 
 
-def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same from the product."""
-    from groundbrush.grounding import attention_sums, spatial_entropy
-
-    return attention_sums(rows), spatial_entropy(rows)
-
-
 def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Seconds of the criteria for one sample, and how far the two ways are apart."""
+    from groundbrush.grounding import attention_sums, spatial_entropy
+
     rows = rows_like(shape)
+
+    def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return attention_sums(rows), spatial_entropy(rows)
+
     timed = common.in_turn(
         {"ours": lambda: our_criteria(rows), "loop": lambda: loop_criteria(rows)}, rounds
     )
@@ -90,8 +89,8 @@ def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
     """Composed scenes as files, with so many phrases each."""
-    from groundbrush.editor.calibration.samples import Pair
     from groundbrush.editor.evaluation.items import Item
+    from groundbrush.grounding.heads.discovery import DrawnPair
     from groundbrush.miniature.scenes import compose
     from PIL import Image
 
@@ -102,19 +101,20 @@ def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
             Image.fromarray(compose("validation", number).image).save(path, compress_level=1)
         for phrase in PHRASES[:each]:
             item = Item(f"{number}-{phrase}", path, phrase, "validation", "name")
-            pairs.append(Pair(len(pairs), item, None))
+            pairs.append(DrawnPair(len(pairs), item, None))
     return pairs
 
 
 def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
-    from groundbrush.editor.calibration.measure import Store, measure_pairs
-    from groundbrush.editor.calibration.settings import CalibrationSettings
+    from groundbrush.editor.evaluation.calibration import measure
+    from groundbrush.grounding.heads.discovery import DiscoverySettings
+    from groundbrush.grounding.heads.measured_pairs import MeasurementStore
 
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
-        settings = CalibrationSettings(samples=len(pairs), trials=1)
-        return measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair).heads
+        store = MeasurementStore(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
+        settings = DiscoverySettings(samples=len(pairs), trials=1)
+        return measure(lambda: lvlm, pairs, settings, store, on_pair=on_pair).heads
 
 
 def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
@@ -149,11 +149,10 @@ def reader() -> Any:
 def load(name: str) -> tuple[Any, Any]:
     """A model by name: the product's reader, and the plain model with eager attention."""
     if name == MINIATURE:
+        from groundbrush.grounding.checkpoints.checkpoint import Checkpoint
         from groundbrush.grounding.checkpoints.loading import load_parts
 
-        parts = load_parts(
-            WEIGHTS, "llava", revision=None, device="cpu", dtype="float32", offline=True
-        )
+        parts = load_parts(Checkpoint.of(WEIGHTS, offline=True), "llava")
         lvlm, model = reader(), parts.model
     else:
         lvlm, model = (
@@ -213,16 +212,8 @@ def growth(memory: Sequence[tuple[int, int]]) -> float | None:
     return memory[-1][1] / memory[len(memory) // 4][1]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write discovery.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=2)
-    parser.add_argument("--samples", type=int, default=1000, help="pairs for the memory's curve")
-    args = parser.parse_args(argv)
-    common.one_thread()
-    if args.case:
-        print(json.dumps(case(args.case)))
-        return 0
+def measure(args: Namespace) -> dict[str, Any]:
+    """The criteria alone, the whole of it, and memory."""
     shape, pictures, samples = HEADS_SHAPE, 8, args.samples
     many = stand_ins.MANY_HEADS.name
     if args.tiny:
@@ -234,44 +225,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     memory = common.whole(
         common.fresh("benchmarks.discovery", {"pictures": samples // 4, "each": 4})
     )
-    common.show([entropy], {"ours": ".5f", "loop": ".5f", "loop/ours": ".1f"})
-    common.show(
-        runs,
-        {
-            "heads": "d",
-            "phrases a picture": "d",
-            "ours": ".3f",
-            "loop": ".3f",
-            "loop/ours": ".2f",
-            "model": "s",
-        },
-    )
+    common.show([entropy], "ours .5f, loop .5f, loop/ours .1f")
+    common.show(runs, "heads d, phrases a picture d, ours .3f, loop .3f, loop/ours .2f, model s")
+    goals = {"criteria of every head: loop over ours": entropy["loop/ours"]}
+    for run in runs:
+        plural = "s" if run["phrases a picture"] > 1 else ""
+        goals[
+            f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
+            f"phrase{plural} a picture: loop over ours"
+        ] = run["loop/ours"]
     grown = growth(memory.get("memory", ()))
-    print(f"memory at the end over that after a quarter: {grown}")
-    goals = [
-        common.target(
-            "criteria of every head: loop over ours", entropy["loop/ours"], 5, most=False
-        ),
-        *(
-            common.target(
-                f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
-                f"phrase{'s' if run['phrases a picture'] > 1 else ''} a picture: loop over "
-                "ours",
-                run["loop/ours"],
-                5,
-                most=False,
-            )
-            for run in runs
-        ),
-        common.target("memory over the pairs: end over a quarter", grown, 1.05),
-    ]
-    common.write(
-        "discovery",
-        {"criteria": entropy, "whole": runs, "memory": memory, "targets": goals},
-        args.out,
-    )
-    return 0
+    targets = [common.target(what, value, 5, most=False) for what, value in goals.items()]
+    targets.append(common.target("memory over the pairs: end over a quarter", grown, 1.05))
+    return {"criteria": entropy, "whole": runs, "memory": memory, "targets": targets}
 
+
+main = common.script(
+    "discovery",
+    __doc__,
+    measure,
+    rounds=2,
+    case=case,
+    add_options=lambda parser: parser.add_argument(
+        "--samples", type=int, default=1000, help="pairs for the memory's curve"
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

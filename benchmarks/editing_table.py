@@ -24,20 +24,20 @@ from typing import Any
 import numpy as np
 import torch
 from groundbrush import Editor
-from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.editing.verify import Verifier
 from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.inpaint import InpaintSettings, fill_many
-from groundbrush.inpaint.painter.base import Inpainter
+from groundbrush.inpaint.painter.inpainter import Inpainter
 from groundbrush.inpaint.prefill import resize_image
 from groundbrush.inpaint.quality import seam_error
 from groundbrush.inpaint.support import support as declared_support
 from groundbrush.miniature.scores.painting import edit_of
 from PIL import Image
 
-from benchmarks.common import machine
+from benchmarks.common import ROOT, machine
+from benchmarks.page import table
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs" / "editing_table.md", ROOT / "benchmarks" / "editing_table.json"
 SEEDS = 10_000  # the scores' own scenes start at 0
 PADDING = 32
@@ -52,7 +52,7 @@ METHODS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class EditTask:
     """One edit of a held-out scene; arrays as everywhere, `prompt` and phrases in words."""
 
     image: np.ndarray
@@ -64,9 +64,12 @@ class Task:
     seed: int
 
 
+Paint = Callable[[EditTask], np.ndarray]
+
+
 @dataclass
-class Row:
-    """What one method did to one scene."""
+class MethodRow:
+    """The result of one method on one scene."""
 
     method: str
     seed: int
@@ -79,7 +82,7 @@ class Row:
     seconds: float = field(default=0.0)
 
 
-def tasks(count: int, settings: InpaintSettings) -> Iterator[Task]:
+def tasks(count: int, settings: InpaintSettings) -> Iterator[EditTask]:
     """The first `count` scenes in which one object has no twin, and something to put instead."""
     seed = SEEDS
     while count:
@@ -88,7 +91,7 @@ def tasks(count: int, settings: InpaintSettings) -> Iterator[Task]:
             scene, target, noun, colour = chosen
             mask = scene.mask(target)
             said = f"{colour} {noun}" if colour else noun
-            yield Task(
+            yield EditTask(
                 scene.image,
                 mask,
                 declared_support(mask, settings),
@@ -101,7 +104,7 @@ def tasks(count: int, settings: InpaintSettings) -> Iterator[Task]:
         seed += 1
 
 
-def plain(inpainter: Inpainter, task: Task, settings: InpaintSettings, **options: Any) -> Any:
+def plain(inpainter: Inpainter, task: EditTask, settings: InpaintSettings, **options: Any) -> Any:
     """diffusers' own call with our words and numbers, as its documentation writes it."""
     return inpainter.pipe(
         prompt=task.prompt,
@@ -115,33 +118,37 @@ def plain(inpainter: Inpainter, task: Task, settings: InpaintSettings, **options
     ).images[0]
 
 
-def methods(editor: Editor, settings: InpaintSettings) -> dict[str, Callable[[Task], np.ndarray]]:
+def methods(
+    editor: Editor, settings: InpaintSettings
+) -> dict[str, Callable[[EditTask], np.ndarray]]:
     """Each way to paint a task, by the names in `METHODS`."""
     inpainter = editor.models.inpainter()
     side = settings.size
 
-    def ours(task: Task, choices: int = 1) -> np.ndarray:
-        judge = Judge(editor, open_picture(task.image), task.new, gone=False, old=task.old)
+    def ours(task: EditTask, choices: int = 1) -> np.ndarray:
+        verifier = Verifier(
+            editor.finder, open_picture(task.image), task.new, gone=False, old=task.old
+        )
         seeds = range(task.seed, task.seed + choices)
         fills = fill_many(
             inpainter, task.image, task.mask, task.prompt, seeds=seeds, settings=settings
         )
         if choices == 1:
             return fills[0].image
-        return max(fills, key=lambda f: judge.look(f.image, f.support).rank).image
+        return max(fills, key=lambda f: verifier.check(f.image, f.support).rank).image
 
-    def best(task: Task) -> np.ndarray:
+    def best(task: EditTask) -> np.ndarray:
         return ours(task, CHOICES)
 
-    def own_size(task: Task) -> np.ndarray:
+    def own_size(task: EditTask) -> np.ndarray:
         painted = plain(inpainter, task, settings, height=side, width=side)
         return resize_image(np.asarray(painted), task.image.shape[1::-1])
 
-    def picture_size(task: Task) -> np.ndarray:
+    def picture_size(task: EditTask) -> np.ndarray:
         height, width = task.image.shape[:2]
         return np.asarray(plain(inpainter, task, settings, height=height, width=width))
 
-    def crop(task: Task) -> np.ndarray:
+    def crop(task: EditTask) -> np.ndarray:
         painted = plain(
             inpainter, task, settings, height=side, width=side, padding_mask_crop=PADDING
         )
@@ -150,14 +157,16 @@ def methods(editor: Editor, settings: InpaintSettings) -> dict[str, Callable[[Ta
     return dict(zip(METHODS, (ours, best, own_size, picture_size, crop), strict=True))
 
 
-def measure(editor: Editor, task: Task, image: np.ndarray, method: str, seconds: float) -> Row:
+def measure(
+    editor: Editor, task: EditTask, image: np.ndarray, method: str, seconds: float
+) -> MethodRow:
     """Look at one result with the same eyes for all."""
     picture = open_picture(task.image)
-    new = Judge(editor, picture, task.new, gone=False).look(image, task.support)
-    old = Judge(editor, picture, task.old, gone=True).look(image, task.support)
+    new = Verifier(editor.finder, picture, task.new, gone=False).check(image, task.support)
+    old = Verifier(editor.finder, picture, task.old, gone=True).check(image, task.support)
     outside = int(((image != task.image).any(2) & ~task.support).sum())
     kept = np.where(task.support[..., None], image, task.image)
-    return Row(
+    return MethodRow(
         method,
         task.seed,
         outside,
@@ -170,8 +179,25 @@ def measure(editor: Editor, task: Task, image: np.ndarray, method: str, seconds:
     )
 
 
-def page(rows: list[Row], scenes: int, where: str) -> str:
+def page(rows: list[MethodRow], scenes: int, where: str) -> str:
     """The table as Markdown; `where` names the day and the machine."""
+    formats = dict(outside=",.0f", seam=".1f", ring_colour=".1f")
+    formats |= dict(grounded=".2f", gone=".2f", seconds=".1f")
+    means = {
+        method: {
+            name: float(np.mean([getattr(r, name) for r in rows if r.method == method]))
+            for name in (*formats, "own_seam")
+        }
+        for method in METHODS
+        if any(r.method == method for r in rows)
+    }
+    heads = "method|pixels changed outside the support|seam error|ring colour error"
+    heads += "|new phrase grounded in the hole|old phrase gone|seconds"
+    cells = [
+        (method, *(format(mean[name], form) for name, form in formats.items()))
+        for method, mean in means.items()
+    ]
+    own = [f"{mean['own_seam']:.2f} ({method})" for method, mean in means.items()]
     lines = [
         "# Editing: ours beside diffusers' own ways",
         "",
@@ -183,64 +209,40 @@ def page(rows: list[Row], scenes: int, where: str) -> str:
         "true surroundings; the miniature LVLM judges the two columns after them, with its own "
         "errors.",
         "",
-        "| method | pixels changed outside the support | seam error | ring colour error | new "
-        "phrase grounded in the hole | old phrase gone | seconds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for method in METHODS:
-        mine = [r for r in rows if r.method == method]
-        if mine:
-            mean = {
-                k: np.mean([getattr(r, k) for r in mine])
-                for k in asdict(mine[0])
-                if k not in ("method", "seed")
-            }
-            lines.append(
-                f"| {method} | {mean['outside']:,.0f} | {mean['seam']:.1f} | "
-                f"{mean['ring_colour']:.1f} | {mean['grounded']:.2f} | {mean['gone']:.2f} | "
-                f"{mean['seconds']:.1f} |"
-            )
-    own = [f"{np.mean([r.own_seam for r in rows if r.method == m]):.2f} ({m})" for m in METHODS]
-    lines += [
-        "",
+        *table(cells, heads.split("|")),
         *(f"- **{name}**: {words}." for name, words in METHODS.items()),
         "",
         "A call that repaints the whole picture has next to no seam in its own output, at "
         "the price of the first column: seam error without the true surroundings "
-        f"{', '.join(own)}. The old phrase counts as gone wherever the judge no longer "
+        f"{', '.join(own)}. "
+        "The old phrase counts as gone wherever the judge no longer "
         "finds it in the hole: a picture blurred all over passes too, so read that column "
         "beside the one before. Seconds with other work on the machine.",
         "",
     ]
-    return "\n".join([*lines, *_paired(rows)])
+    return "\n".join([*lines, *paired(rows)])
 
 
-def _paired(rows: list[Row]) -> list[str]:
-    """Where ours is not clearly better, per column, said in words."""
-    names = list(METHODS)
+def paired(rows: list[MethodRow]) -> list[str]:
+    """Differences scene by scene, which show where ours is not clearly better."""
+    ours, _, *others = METHODS
     by = {(r.method, r.seed): r for r in rows}
     seeds = sorted({r.seed for r in rows})
-    lines = [
+    lines = []
+    for other in others:
+        cells = []
+        for key in ("seam", "ring_colour", "grounded", "gone"):
+            pairs = [(by[ours, s], by[other, s]) for s in seeds if (other, s) in by]
+            gaps = np.array([float(getattr(a, key)) - getattr(b, key) for a, b in pairs])
+            error = gaps.std(ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0
+            cells.append(f"{gaps.mean():+.2f} ± {error:.2f}")
+        lines.append((other, *cells))
+    return [
         "Ours (default settings) minus the other, mean over the same scenes with its standard "
         "error; negative is better in the errors, positive in the shares:",
         "",
-        "| against | seam error | ring colour error | grounded | gone |",
-        "|---|---|---|---|---|",
+        *table(lines, ("against", "seam error", "ring colour error", "grounded", "gone")),
     ]
-    for other in names[2:]:
-        cells = []
-        for key in ("seam", "ring_colour", "grounded", "gone"):
-            gaps = np.array(
-                [
-                    float(getattr(by[names[0], s], key)) - getattr(by[other, s], key)
-                    for s in seeds
-                    if (other, s) in by
-                ]
-            )
-            error = gaps.std(ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0
-            cells.append(f"{gaps.mean():+.2f} ± {error:.2f}")
-        lines.append(f"| {other} | {' | '.join(cells)} |")
-    return [*lines, ""]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -257,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
     ways, rows = methods(editor, settings), []
     if args.resume and args.results.exists():
         kept = json.loads(args.results.read_text(encoding="utf-8"))
-        rows = [Row(**row) for row in kept["rows"]]
+        rows = [MethodRow(**row) for row in kept["rows"]]
     done = {row.seed for row in rows}
     for number, task in enumerate(tasks(args.scenes, settings), 1):
         if task.seed in done:

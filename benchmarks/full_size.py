@@ -14,9 +14,9 @@ from __future__ import annotations
 import sys
 import time
 import weakref
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,15 @@ from groundbrush.inpaint.device.memory import (
     denoise_bytes,
     place,
 )
-from groundbrush.inpaint.device.sharing import Turns
-from groundbrush.inpaint.painter.loading import quiet_libraries
+from groundbrush.inpaint.device.sharing import DeviceSharing
+from groundbrush.inpaint.painter.libraries import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import common
+from benchmarks import common, stand_ins
 
 CELL = 8
-LOOKING = "looking"
+FINDERS = "finders"
 MINIATURE = common.ROOT / "miniature" / "weights" / "inpainter"
 UNET = {
     "sample_size": 128,
@@ -117,40 +117,11 @@ def sdxl_parts(device: str = "meta", dtype: torch.dtype = torch.float16) -> dict
 
 
 def finders() -> dict[str, Any]:
-    """The models that look, on the meta device: LLaVA-1.5-7B and SAM ViT-H."""
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        SamConfig,
-        SamModel,
-    )
-
-    vision = CLIPVisionConfig(
-        hidden_size=1024,
-        intermediate_size=4096,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        image_size=336,
-        patch_size=14,
-        projection_dim=768,
-    )
-    text = LlamaConfig(vocab_size=32064, max_position_embeddings=4096)
-    huge = {
-        "hidden_size": 1280,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 16,
-        "mlp_dim": 5120,
-        "global_attn_indexes": [7, 15, 23, 31],
+    """The models that find, on the meta device: LLaVA-1.5-7B and SAM ViT-H."""
+    return {
+        "llava-1.5-7b": stand_ins.llava(stand_ins.LLAVA_7B, "meta"),
+        "sam-vit-huge": stand_ins.sam_huge("meta"),
     }
-    with torch.device("meta"):
-        return {
-            "llava-1.5-7b": LlavaForConditionalGeneration(
-                LlavaConfig(vision_config=vision, text_config=text)
-            ),
-            "sam-vit-huge": SamModel(SamConfig(vision_config=huge)),
-        }
 
 
 def count(network: Any) -> int:
@@ -278,7 +249,7 @@ def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[
 
 
 def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str, Any]]:
-    """The mode that "auto" would take on cards of several sizes, by what looks beside."""
+    """The mode that "auto" takes on cards of several sizes, by what is loaded beside."""
     work, rows = (denoise_bytes(1024**2, 2), decode_bytes(1024**2, 2)), []
     for gigabytes in CARDS_GB:
         free = int(gigabytes * 0.95e9)  # the system and the kernels take some
@@ -315,21 +286,21 @@ def random_pipe(device: str) -> tuple[Any, int]:
     return pipe, UNET["sample_size"] * CELL
 
 
-def looking_beside(device: torch.device) -> Turns:
-    """The models that look, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
+def finders_beside(device: torch.device) -> DeviceSharing:
+    """The finders, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
     halves = sum(count(network) for network in finders().values())
     weights = torch.nn.Parameter(torch.empty(halves, dtype=torch.float16, device=device), False)
-    turns = Turns(device)
-    turns.add(LOOKING, [torch.nn.ParameterList([weights])])
-    return turns
+    sharing = DeviceSharing(device)
+    sharing.add(FINDERS, [torch.nn.ParameterList([weights])])
+    return sharing
 
 
-def one_turn(turns: Turns) -> float:
-    """Seconds until the models that look have come back and left again."""
+def one_turn(sharing: DeviceSharing) -> float:
+    """Seconds until the finders have come back and left again."""
 
     def turn() -> None:
-        for group in (LOOKING, GROUP):
-            with turns.use(group):
+        for group in (FINDERS, GROUP):
+            with sharing.use(group):
                 pass
 
     return common.seconds(turn, "cuda")
@@ -343,8 +314,8 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     common.let_go("cuda")
     started = time.perf_counter()
     device = torch.device("cuda", 0)
-    turns = looking_beside(device) if mode == "swap" else None
-    inpainter = UNetInpainter(pipe, place(pipe, device, mode, turns))
+    sharing = finders_beside(device) if mode == "swap" else None
+    inpainter = UNetInpainter(pipe, place(pipe, device, mode, sharing))
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     mask = np.zeros((1200, 1600), bool)
     mask[500:700, 700:1000] = True
@@ -364,94 +335,70 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
         "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
         "place_s": placed,
         "step_s": float(np.median(np.diff(times))),
-        "turn_s": None if turns is None else one_turn(turns),
+        "turn_s": None if sharing is None else one_turn(sharing),
         "canvas": list(result.canvas),
         "preserved": bool((result.image == image)[~result.support].all()),
         "notes": list(result.notes),
     }
 
 
-def measure(steps: int, tiny: bool, device: str = "cpu") -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     """Everything, as one record; painting only where the device is a GPU."""
-    settings = InpaintSettings()
-    parts, looking = sdxl_parts(), finders()
-    counts = {name: count(n) for name, n in {**parts, **looking}.items()}
-    for name, expected in EXPECTED.items():
-        if counts[name] != expected:
-            raise SystemExit(f"{name} has {counts[name]:,} parameters; {expected:,} are published")
-    found_crops = crops(settings)
-    canvases = {tuple(row["canvas"]) for row in found_crops} | {(1024, 1024)}
-    chosen = [(1024, 1024)] if tiny else sorted(canvases)
-    sizes = {name: 2 * counts[name] for name in parts}
-    language = count(looking["llava-1.5-7b"].model.language_model.layers)
-    halves = sum(2 * counts[name] for name in looking)
-    beside = {
-        "nothing beside": 0,
-        "finders": halves,
-        "LVLM in 4 bits": halves - round((2 - 0.52) * language),
-    }
-    return {
-        "parameters": counts,
-        "crops": found_crops,
-        "activations": activations(parts, chosen),
-        "cards": cards(sizes, beside),
-        "modes": [on_gpu(mode, steps) for mode in MODES[1:]] if device == "cuda" else None,
-    }
+    with quiet_libraries():
+        parts, finding = sdxl_parts(), finders()
+        counts = {name: count(n) for name, n in {**parts, **finding}.items()}
+        for name, expected in EXPECTED.items():
+            if counts[name] != expected:
+                raise SystemExit(
+                    f"{name} has {counts[name]:,} parameters; {expected:,} are published"
+                )
+        found_crops = crops(InpaintSettings())
+        canvases = {tuple(row["canvas"]) for row in found_crops} | {(1024, 1024)}
+        chosen = [(1024, 1024)] if args.tiny else sorted(canvases)
+        sizes = {name: 2 * counts[name] for name in parts}
+        language = count(finding["llava-1.5-7b"].model.language_model.layers)
+        halves = sum(2 * counts[name] for name in finding)
+        beside = {
+            "nothing beside": 0,
+            "finders": halves,
+            "LVLM in 4 bits": halves - round((2 - 0.52) * language),
+        }
+        on_cuda = args.device == "cuda"
+        found = {
+            "parameters": counts,
+            "crops": found_crops,
+            "activations": activations(parts, chosen),
+            "cards": cards(sizes, beside),
+            "modes": [on_gpu(mode, args.steps) for mode in MODES[1:]] if on_cuda else None,
+        }
+    report(found)
+    return found
 
 
 def report(found: dict[str, Any]) -> None:
-    """The record as tables."""
+    """Print the record as tables."""
     for name, parameters in found["parameters"].items():
         print(f"{name:>16}  {parameters / 1e6:9,.1f} M parameters  {parameters * 2e-9:6.2f} GB")
-    print("\nGB held at once in half precision, weights not counted; values per pixel of canvas")
-    common.show(
-        found["activations"],
-        {
-            "canvas": "s",
-            "step_gb": ".2f",
-            "decode_gb": ".2f",
-            "step_per_pixel": ".0f",
-            "decode_per_pixel": ".0f",
-            "step_guess_gb": ".2f",
-            "decode_guess_gb": ".2f",
-        },
-    )
-    print()
+    print("\nGB held at once in half precision, without weights; values per pixel of canvas")
+    columns = "canvas s, step_gb .2f, decode_gb .2f, step_per_pixel .0f, decode_per_pixel .0f"
+    common.show(found["activations"], f"{columns}, step_guess_gb .2f, decode_guess_gb .2f")
+    print("\ncrop and canvas of pictures of odd sizes")
     for row in found["crops"]:
-        print(
-            f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}, latents "
-            f"{row['latents']}"
-        )
-    print()
-    print("memory mode that auto takes, by what looks beside the painter; -: that does not fit")
-    common.show(found["cards"], dict.fromkeys(found["cards"][0], ""))
+        print(f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}")
+    print("\nmemory mode of auto, by what is loaded beside the painter; -: that does not fit")
+    common.show(found["cards"], ", ".join(f"{name} " for name in found["cards"][0]))
     if found["modes"] is None:
         print("\nnot measured: painting in every memory mode (no CUDA device here)")
     else:
-        common.show(
-            found["modes"],
-            {
-                "mode": "s",
-                "peak_gb": ".1f",
-                "place_s": ".1f",
-                "step_s": ".2f",
-                "turn_s": ".1f",
-                "preserved": "",
-            },
-        )
+        columns = "mode s, peak_gb .1f, place_s .1f, step_s .2f, turn_s .1f, preserved "
+        common.show(found["modes"], columns)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure, print and write full_size.json."""
-    parser = common.parser(__doc__)
+def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=6, help="denoising steps on a GPU")
-    args = parser.parse_args(argv)
-    with quiet_libraries():
-        found = measure(args.steps, args.tiny, args.device)
-    report(found)
-    common.write(common.topic("full_size", args.device), found, Path(args.out))
-    return 0
 
+
+main = common.script("full_size", __doc__, measure, rounds=None, add_options=_add_options)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,7 @@
 A LLaVA with random weights, 576 image tokens, its heads at 45% of the depth; from the picture's
 pixels to the heads' maps. "full forward" is the whole model under SDPA, with its language head,
 once a phrase; "eager" the same keeping every attention. Ours stops at the deepest head, reads the
-picture once and asks all phrases in one row; "picture read before" is what further phrases cost,
+picture once and reads all phrases in one row; "picture read before" is what further phrases cost,
 "picture resized before" leaves out resizing and normalising it, which a CPU does. The floor is the
 larger of operations over the measured rate of matrix products and weights over the measured
 bandwidth, for the layers that ours needs; resizing is not in it.
@@ -14,8 +14,8 @@ bandwidth, for the layers that ours needs; resizing is not in it.
 from __future__ import annotations
 
 import copy
-import json
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +23,7 @@ from benchmarks import common, stand_ins
 from benchmarks.floor import Floor, measure_rates, needed
 
 COUNTS = (1, 4, 16, 64)
-_EACH_UP_TO = 4  # more phrases asked one by one take so many times one
+_EACH_UP_TO = 4  # more phrases one by one take so many times one
 PICTURES = (1, 4, 16)
 FULL, EAGER = "full forward for each", "eager with attentions for each"
 ANEW, TOGETHER, SEEN = "ours, anew for each", "ours, together", "ours, picture read before"
@@ -68,24 +68,24 @@ def _tensors(inputs: Any, model: Any) -> dict[str, Any]:
 
 def ways_for(lvlm: Any, model: Any, image: Any, count: int) -> dict[str, Callable[[], Any]]:
     """What is timed for so many phrases."""
-    asked = stand_ins.phrases(count)
+    texts = stand_ins.phrases(count)
 
     def anew() -> list:
-        return [lvlm.read(lvlm.encode(image), [p], lvlm.heads) for p in asked]
+        return [lvlm.read(lvlm.encode(image), [p], lvlm.heads) for p in texts]
 
     attend(model, SEEN)
     seen = lvlm.encode(image)
     ways: dict[str, Callable[[], Any]] = {
-        TOGETHER: lambda: lvlm.read(lvlm.encode(image), asked, lvlm.heads),
-        SEEN: lambda: lvlm.read(seen, asked, lvlm.heads),
+        TOGETHER: lambda: lvlm.read(lvlm.encode(image), texts, lvlm.heads),
+        SEEN: lambda: lvlm.read(seen, texts, lvlm.heads),
     }
     if count <= _EACH_UP_TO:
-        ways[FULL] = lambda: whole(model, lvlm.family, image, asked, FULL)
+        ways[FULL] = lambda: whole(model, lvlm.family, image, texts, FULL)
         ways[ANEW] = anew
     if count == 1:
         resized = already_resized(lvlm, image)
-        ways[RESIZED] = lambda: resized.read(resized.encode(image), asked, lvlm.heads)
-        ways[EAGER] = lambda: whole(model, lvlm.family, image, asked, EAGER)
+        ways[RESIZED] = lambda: resized.read(resized.encode(image), texts, lvlm.heads)
+        ways[EAGER] = lambda: whole(model, lvlm.family, image, texts, EAGER)
     return ways
 
 
@@ -106,76 +106,56 @@ def memory(
 
 
 def case(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """`memory` in this process, which does nothing else, on the CPU."""
+    """`memory` in this process, on the CPU."""
+    common.one_thread()
     shape = stand_ins.SHAPES[given["model"]]
     return memory(shape, stand_ins.llava(shape), given["counts"], "cpu")
 
 
 def already_resized(lvlm: Any, image: Any) -> Any:
-    """The same reader, to whom a picture comes as the vision tower takes it."""
+    """The same reader, with the picture prepared for the vision tower before."""
     made, prepared = copy.copy(lvlm), lvlm.family.prepare(image)
     made.family = copy.copy(lvlm.family)
     made.family.prepare = lambda image: prepared
     return made
 
 
-def measure(
+def rows_of(
     shape: stand_ins.Shape, model: Any, counts: Sequence[int], rounds: int, device: str
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """A row for each number of phrases and way; more than four one by one are so many times one."""
     lvlm = stand_ins.reader(shape, device, model)
     image = stand_ins.picture()
     rates = measure_rates(shape.hidden, shape.intermediate, device)
-    rows: list[dict[str, Any]] = []
-    timed: dict[int, dict[str, Any]] = {}
-    # Every count in each round: what the machine does meanwhile falls on all of them.
+    # Every count in each round, so that other load affects all of them.
     every = {
         (n, name): way for n in counts for name, way in ways_for(lvlm, model, image, n).items()
     }
     long = {key: every.pop(key) for key in list(every) if key[0] > 1 and key[1] in (FULL, ANEW)}
     timings = common.in_turn(every, rounds, device, before=lambda key: attend(model, key[1]))
-    # Several times what was timed before: once is enough, and warm it is.
+    # Several times what was timed before: once is enough, and it is warm.
     timings |= common.in_turn(long, 1, device, warm=False, before=lambda key: attend(model, key[1]))
+    rows: common.Rows = []
+
+    def add(count: int, way: str, **facts: Any) -> None:
+        rows.append({"model": shape.name, "phrases": count, "way": way, **facts})
+
     for (count, name), found in timings.items():
-        timed.setdefault(count, {})[name] = found
-        rows.append(
-            {
-                "model": shape.name,
-                "phrases": count,
-                "way": name,
-                "seconds": found["least"],
-                "times": found,
-            }
-        )
+        add(count, name, seconds=found["least"], times=found)
     for count in (n for n in counts if n > _EACH_UP_TO):
         for name in (FULL, ANEW):
-            one = timed[counts[0]][name]["least"]
-            rows.append(
-                {
-                    "model": shape.name,
-                    "phrases": count,
-                    "way": name,
-                    "seconds": round(count * one, 6),
-                    "computed": True,
-                }
-            )
+            one = timings[counts[0], name]["least"]
+            add(count, name, seconds=round(count * one, 6), computed=True)
     for count in counts:
-        rows.append(
-            {
-                "model": shape.name,
-                "phrases": count,
-                "way": "floor",
-                **floor_of(lvlm, shape, count, rates),
-            }
-        )
+        add(count, "floor", **floor_of(lvlm, shape, count, rates))
     return rows
 
 
 def floor_of(lvlm: Any, shape: stand_ins.Shape, count: int, rates: Floor) -> dict[str, Any]:
     """Least seconds for so many phrases on this machine, and what bounds them."""
     prefix = len(lvlm.family.prefix_ids)
-    asked = sum(len(lvlm.family.prompt(p).ids) - prefix for p in stand_ins.phrases(count))
-    return rates.least(*needed(shape, prefix, asked, rates.width))
+    phrase_tokens = sum(len(lvlm.family.prompt(p).ids) - prefix for p in stand_ins.phrases(count))
+    return rates.least(*needed(shape, prefix, phrase_tokens, rates.width))
 
 
 def measure_pictures(
@@ -208,90 +188,62 @@ def measure_pictures(
     for many in counts:
         ways = {"batch": lambda m=many: run(m), "one by one": lambda m=many: one_by_one(m)}
         timed = common.in_turn(ways, rounds, device)
-        rows.append(
-            {
-                "pictures": many,
-                **{k: t["least"] for k, t in timed.items()},
-                "one by one/batch": round(
-                    timed["one by one"]["least"] / timed["batch"]["least"], 3
-                ),
-            }
-        )
+        least = {name: t["least"] for name, t in timed.items()}
+        gain = round(least["one by one"] / least["batch"], 3)
+        rows.append({"pictures": many, **least, "one by one/batch": gain})
     return rows
 
 
-def targets(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
-    """The issue's; that of the floor is for a GPU, where resizing is not the model's work."""
+def targets(rows: common.Rows, device: str) -> list[dict[str, Any]]:
+    """That of the floor is for a GPU, where resizing is not the model's work."""
     by = {(r["phrases"], r["way"]): r["seconds"] for r in rows}
-
-    def over(top: Any, bottom: Any) -> float | None:
-        return by[top] / by[bottom] if top in by and bottom in by else None
-
-    found = [
-        common.target(
-            "one phrase over a full forward, deepest head at 45% of the depth",
-            over((1, TOGETHER), (1, FULL)),
+    goals = {
+        "one phrase over a full forward, deepest head at 45% of the depth": (
+            ((1, TOGETHER), (1, FULL)),
             0.55,
         ),
-        common.target("16 phrases over one", over((16, TOGETHER), (1, TOGETHER)), 1.7),
-    ]
+        "16 phrases over one": (((16, TOGETHER), (1, TOGETHER)), 1.7),
+    }
     if device == "cuda":
-        found.append(
-            common.target(
-                "phrase to map over its floor, the picture resized before",
-                over((1, RESIZED), (1, "floor")),
-                1.5,
-            )
+        goals["phrase to map over its floor, the picture resized before"] = (
+            ((1, RESIZED), (1, "floor")),
+            1.5,
         )
-    return found
+    return [
+        common.target(what, common.over(by, *pair), limit) for what, (pair, limit) in goals.items()
+    ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write phrases.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
-    common.begin(args, rounds=3)
-    if args.case:
-        common.one_thread()
-        print(json.dumps(case(args.case)))
-        return 0
+def measure(args: Namespace) -> dict[str, Any]:
+    """Phrases, memory, and several pictures."""
     shape = stand_ins.SCALED if args.device == "cpu" else stand_ins.LLAVA_7B
     counts: Sequence[int] = COUNTS
     pictures: Sequence[int] = PICTURES[:2] if args.device == "cpu" else PICTURES
     if args.tiny:
         shape, counts, pictures = stand_ins.TINY, (1, 2, 8), (1, 2)
     model = stand_ins.llava(shape, args.device)
-    rows = measure(shape, model, counts, args.rounds, args.device)
+    rows = rows_of(shape, model, counts, args.rounds, args.device)
     batches = measure_pictures(shape, model, pictures, max(1, args.rounds - 2), args.device)
-    common.show(rows, {"phrases": "d", "seconds": ".4f", "way": "s"})
-    common.show(
-        batches, {"pictures": "d", "batch": ".4f", "one by one": ".4f", "one by one/batch": ".2f"}
-    )
+    common.show(rows, "phrases d, seconds .4f, way s")
+    common.show(batches, "pictures d, batch .4f, one by one .4f, one by one/batch .2f")
     if args.device == "cpu":
-        held = common.fresh(
-            "benchmarks.phrases",
-            {"model": shape.name, "counts": list(counts)},
-            environment=common.EXACT_MEMORY,
+        given = {"model": shape.name, "counts": list(counts)}
+        held = common.whole(
+            common.fresh("benchmarks.phrases", given, environment=common.EXACT_MEMORY)
         )
-        if "failed" in held:
-            raise SystemExit(held["failed"])
     else:
         held = memory(shape, model, counts, args.device)
-    common.write(
-        common.topic("phrases", args.device),
-        {
-            "device": args.device,
-            "shape": vars(shape),
-            "rows": rows,
-            "memory": held,
-            "pictures": batches,
-            "targets": targets(rows, args.device),
-        },
-        args.out,
-    )
-    return 0
+    return {
+        "device": args.device,
+        "shape": vars(shape),
+        "rows": rows,
+        "memory": held,
+        "pictures": batches,
+        "targets": targets(rows, args.device),
+    }
 
+
+main = common.script("phrases", __doc__, measure, rounds=3, case=case)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,6 +9,7 @@ from typing import Any
 ROW_WAYS = ("eager", "sdpa", "ours, every head", "ours, three heads")
 ROW_FLOOR = "floor of a forward"
 _COLOURS = ("#b3432b", "#8a8a8a", "#2f7fb8", "#1b9e77", "#7a5195", "#d9a404")
+_PAINTING = ("#1b9e77", "#2f7fb8", "#7a5195", "#b3432b")
 _DPI = 80
 
 
@@ -16,15 +17,12 @@ def rows(result: Mapping[str, Any]) -> Any:
     """Time and memory against tokens, and the floor, of the first model."""
     figure, axes = _figure(2)
     model = result["rows"][0]["model"]
-    least = [
-        (r["tokens"], r["seconds"])
-        for r in result["rows"]
-        if (r["model"], r["way"]) == (model, ROW_FLOOR)
-    ]
-    if least:
+    by_way = _by_way([r for r in result["rows"] if r["model"] == model])
+    if ROW_FLOOR in by_way:
+        least = [(r["tokens"], r["seconds"]) for r in by_way[ROW_FLOOR]]
         axes[0].plot(*_columns(least), "k--", label=ROW_FLOOR)
     for way, colour in zip(ROW_WAYS, _COLOURS, strict=False):
-        own = [r for r in result["rows"] if (r["model"], r["way"]) == (model, way)]
+        own = by_way.get(way, [])
         for axis, name, scale in zip(axes, ("seconds", "bytes"), (1, 1e6), strict=True):
             points = [(r["tokens"], r[name] / scale) for r in own if r.get(name)]
             in_turn = len(points) if name == "bytes" else sum("times" in r for r in own)
@@ -35,7 +33,7 @@ def rows(result: Mapping[str, Any]) -> Any:
     for axis, title in zip(
         axes, ("seconds of a forward", "megabytes beyond the model"), strict=True
     ):
-        _logarithmic(axis, "tokens", title, sorted({r["tokens"] for r in result["rows"]}))
+        _logarithmic(axis, "tokens", title, result["rows"])
     axes[0].legend(frameon=False)
     figure.suptitle(f"Attention rows: {model}", fontsize=11)
     return figure
@@ -44,38 +42,25 @@ def rows(result: Mapping[str, Any]) -> Any:
 def phrases(result: Mapping[str, Any]) -> Any:
     """Time against phrases, and the floor; memory beside it."""
     figure, (axis, *more) = _figure(2 if result.get("memory") else 1)
-    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    order = sorted(ways, key=lambda w: (not w.startswith("eager"), not w.startswith("full")))
+    by_way = _by_way(result["rows"])
+    order = sorted(by_way, key=lambda w: (not w.startswith("eager"), not w.startswith("full")))
     colours = dict(zip(order, _COLOURS, strict=False))
-    for way in ways:
-        own = [r for r in result["rows"] if r["way"] == way]
-        if way == "floor":
-            axis.plot(
-                *_columns([(r["phrases"], r["seconds"]) for r in own]),
-                "k--",
-                label='floor of "together"',
-            )
-            continue
+    for way, own in by_way.items():
         measured = [(r["phrases"], r["seconds"]) for r in own if not r.get("computed")]
         guessed = [(r["phrases"], r["seconds"]) for r in own if r.get("computed")]
+        if way == "floor":
+            axis.plot(*_columns(measured), "k--", label='floor of "together"')
+            continue
         _line(axis, measured, way, colours[way])
         if guessed:
             _line(axis, [measured[-1], *guessed], None, colours[way], hollow=True)
-    _logarithmic(
-        axis, "phrases", "seconds, picture to maps", sorted({r["phrases"] for r in result["rows"]})
-    )
+    _logarithmic(axis, "phrases", "seconds, picture to maps", result["rows"])
     axis.set_ylim(top=50 * axis.get_ylim()[1])  # room for the legend
     axis.legend(frameon=False, fontsize=7)
     for beside in more:
-        for way in dict.fromkeys(r["way"] for r in result["memory"]):
-            points = [(r["phrases"], r["bytes"] / 1e6) for r in result["memory"] if r["way"] == way]
-            _line(beside, points, way, colours[way])
-        _logarithmic(
-            beside,
-            "phrases",
-            "megabytes beyond the model",
-            sorted({r["phrases"] for r in result["memory"]}),
-        )
+        for way, own in _by_way(result["memory"]).items():
+            _line(beside, [(r["phrases"], r["bytes"] / 1e6) for r in own], way, colours[way])
+        _logarithmic(beside, "phrases", "megabytes beyond the model", result["memory"])
     figure.suptitle(
         f"Finding phrases: {result['rows'][0]['model']} (hollow: so many times one)", fontsize=10
     )
@@ -84,23 +69,17 @@ def phrases(result: Mapping[str, Any]) -> Any:
 
 def megapixels(result: Mapping[str, Any]) -> Any:
     """Time of an edit against the picture's size, and memory where it was measured."""
-    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
     held = [r for r in result["rows"] if r.get("bytes") and r["megapixels"] >= 1]
     figure, (axis, *more) = _figure(2 if held else 1)
-    for way, colour in zip(ways, ("#1b9e77", "#2f7fb8", "#7a5195", "#b3432b"), strict=False):
+    for (way, own), colour in zip(_by_way(result["rows"]).items(), _PAINTING, strict=False):
         for beside in more:
             points = sorted((r["megapixels"], r["bytes"] / 1e6) for r in held if r["way"] == way)
             _line(beside, points, way, colour)
-        own = sorted((r["megapixels"], r["seconds"]) for r in result["rows"] if r["way"] == way)
-        guessed = any(r.get("computed") for r in result["rows"] if r["way"] == way)
-        _line(axis, own, way, colour, hollow=guessed)
-    _logarithmic(
-        axis, "megapixels", "seconds of an edit", sorted({r["megapixels"] for r in result["rows"]})
-    )
+        points = sorted((r["megapixels"], r["seconds"]) for r in own)
+        _line(axis, points, way, colour, hollow=any(r.get("computed") for r in own))
+    _logarithmic(axis, "megapixels", "seconds of an edit", result["rows"])
     for beside in more:
-        _logarithmic(
-            beside, "megapixels", "megabytes of an edit", sorted({r["megapixels"] for r in held})
-        )
+        _logarithmic(beside, "megapixels", "megabytes of an edit", held)
     axis.legend(frameon=False, fontsize=8)
     computed = any(r.get("computed") for r in result["rows"])
     title = "Painting: the crop, and the whole picture (hollow: computed from few steps)"
@@ -116,8 +95,7 @@ def memory(found: Mapping[str, Mapping[str, Any]]) -> Any:
         "calibration, pairs": found.get("discovery", {}).get("memory", {}).get("memory", ()),
     }
     for (name, points), colour in zip(curves.items(), _COLOURS[2:], strict=False):
-        if points:
-            _line(axis, [(n, b / 1e6) for n, b in points], name, colour)
+        _line(axis, [(n, b / 1e6) for n, b in points], name, colour)
     axis.set_xlabel("done")
     axis.set_ylabel("megabytes of the process")
     axis.set_ylim(0, 1.25 * max(axis.get_ylim()[1], 1))
@@ -186,12 +164,20 @@ def _line(
         )
 
 
-def _logarithmic(axis: Any, below: str, beside: str, ticks: Sequence[float]) -> None:
+def _by_way(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    return {
+        way: [r for r in rows if r["way"] == way] for way in dict.fromkeys(r["way"] for r in rows)
+    }
+
+
+def _logarithmic(axis: Any, below: str, beside: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Both scales; a tick at every value of the rows."""
     from matplotlib.ticker import NullLocator
 
+    ticks = sorted({row[below] for row in rows})
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.set_xticks(list(ticks), [f"{t:g}" for t in ticks])
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(below)
     axis.set_ylabel(beside)

@@ -3,12 +3,12 @@
     python -m benchmarks.sdxl_steps [--device cuda]
 
 On a GPU at full size and 1024 by 1024 with random weights in half precision; on a CPU, with a C++
-compiler, the miniature's own networks at 128 by 128 pixels, whose step is mostly the calls of many
-small layers. Every way paints, from words and picture on, in a few steps and in many more, all of
-them in turn; a step is the difference of the medians (on a CPU of the least times) over the steps
-between, so that what else a way does (ours decodes) is not in it. Each setting is added to those
-before it; diffusers' best is the last of its own, with the compiler settings of its page on speed
-(https://huggingface.co/docs/diffusers/optimization/fp16). Ours is painted by the product, as
+compiler, the miniature's own networks at 128 by 128 pixels, a step of which is mostly the calls of
+many small layers. Every way paints, from words and picture on, in a few steps and in many more, all
+of them in turn; a step is the difference of the medians (on a CPU of the least times) over the
+steps between, so that what else a way does (ours decodes) is not in it. Each setting is added to
+those before it; diffusers' best is the last of its own, with the compiler settings of its page on
+speed (https://huggingface.co/docs/diffusers/optimization/fp16). Ours is painted by the product, as
 `speed=` says. Quantised networks, which paint other pictures, are left out.
 """
 
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,50 +37,39 @@ DOCUMENTED = {
 }
 
 
-def plain(unet: Any) -> None:
-    """Half precision and SDPA, as a pipeline is loaded."""
-
-
-def channels_last(unet: Any) -> None:
-    """Channels last."""
+def prepare(unet: Any, *, channels_last: bool = True, fused: bool = True, compiled: bool = True):
+    """Give a UNet some of the settings that diffusers documents."""
     import torch
 
-    unet.to(memory_format=torch.channels_last)
-
-
-def fused(unet: Any) -> None:
-    """And the three projections of an attention as one."""
-    channels_last(unet)
-    unet.fuse_qkv_projections()
-
-
-def compiled(unet: Any) -> None:
-    """And compiled whole."""
-    fused(unet)
-    unet.compile(fullgraph=True, options=DOCUMENTED)
+    if channels_last:
+        unet.to(memory_format=torch.channels_last)
+    if fused:
+        unet.fuse_qkv_projections()
+    if compiled:
+        unet.compile(fullgraph=True, options=DOCUMENTED)
 
 
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
-    from groundbrush.inpaint.painter.speed import hasten
+    from groundbrush.inpaint.painter.speed import apply_speed
 
-    theirs = {
-        "diffusers, as loaded": plain,
-        "and channels last": channels_last,
-        "and fused projections": fused,
-        BEST: compiled,
+    theirs: dict[str, dict[str, bool]] = {
+        "diffusers, as loaded": {"channels_last": False, "fused": False, "compiled": False},
+        "and channels last": {"fused": False, "compiled": False},
+        "and fused projections": {"compiled": False},
+        BEST: {},
     }
     ours = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
     if not compiling:
         del theirs[BEST], ours[OURS]
     made: dict[str, Callable[[int], Any]] = {}
-    for name, prepare in theirs.items():
+    for name, settings in theirs.items():
         own = with_unet(pipe)
-        prepare(own.unet)
+        prepare(own.unet, **settings)
         made[name] = diffusers_way(own, side)
     for name, speed in ours.items():
         own = with_unet(pipe)
-        compile_for = hasten(own.unet, speed)
+        compile_for = apply_speed(own.unet, speed)
         made[name] = our_way(own, side, compile_for)
     return made
 
@@ -140,21 +130,19 @@ def our_way(pipe: Any, side: int, compile_for: Any = None) -> Callable[[int], An
     return paint
 
 
-def measure(
+def steps_of(
     ways: dict[str, Callable[[int], Any]], rounds: int, device: str, counts: tuple[int, int]
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """Seconds of a step in each way."""
     few, many = counts
     cases = {(name, n): lambda way=way, n=n: way(n) for name, way in ways.items() for n in counts}
     for name, way in ways.items():
-        print(
-            f"{name}: first call {common.seconds(lambda way=way: way(few), device):.1f} s",
-            flush=True,
-        )
+        first = common.seconds(lambda way=way: way(few), device)
+        print(f"{name}: first call {first:.1f} s", flush=True)
     timed = common.in_turn(cases, rounds, device)
     rows = []
     for name in ways:
-        # Who else uses a CPU only ever adds time.
+        # Other load only ever adds time to a CPU's.
         short, long = (timed[name, n]["median" if device == "cuda" else "least"] for n in counts)
         rows.append(
             {
@@ -168,40 +156,27 @@ def measure(
     return rows
 
 
-def targets(rows: Sequence[dict[str, Any]], device: str) -> list[dict[str, Any]]:
-    """The issue's: ours at least as fast as diffusers' best.
-
-    Both compile with the same settings: what is wanted is no slower than two runs of one thing are.
-    """
-    by = {r["way"]: r["step"] for r in rows}
-    ratio = by[OURS] / by[BEST] if {OURS, BEST} <= set(by) else None
-    whose = "SDXL" if device == "cuda" else "the miniature"
-    return [common.target(f"a step of {whose}: ours over diffusers' best", ratio, 1.02)]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write sdxl_steps.json: without compiled networks, then with them."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
-    common.begin(args, rounds=8)
+def measure(args: Namespace) -> dict[str, Any]:
+    """Every way; without compiled networks first, since compiling takes minutes."""
     pipe, side = random_pipe(args.device)
     counts = (FEW, MANY if args.device == "cuda" else MANY_ON_CPU)
     counts = (1, 2) if args.tiny else counts
-    # Compiling takes minutes: what can be measured without is written before.
+    model = "SDXL" if args.device == "cuda" else "the miniature"
+    found: dict[str, Any] = {}
     for compiling in (False,) if args.tiny else (False, True):
-        rows = measure(
-            ways_of(pipe, side, compiling=compiling),
-            args.rounds if compiling else 1,
-            args.device,
-            counts,
-        )
-        common.show(rows, {"step": ".4f", "painting": ".3f", "way": "s"})
+        ways = ways_of(pipe, side, compiling=compiling)
+        rows = steps_of(ways, args.rounds if compiling else 1, args.device, counts)
+        common.show(rows, "step .4f, painting .3f, way s")
         common.let_go(args.device)
-        found = {"side": side, "rows": rows, "targets": targets(rows, args.device)}
+        # Both compile with the same settings: wanted is no slower than two runs of one thing are.
+        ratio = common.over({r["way"]: r["step"] for r in rows}, OURS, BEST)
+        goal = common.target(f"a step of {model}: ours over diffusers' best", ratio, 1.02)
+        found = {"side": side, "rows": rows, "targets": [goal]}
         common.write(common.topic("sdxl_steps", args.device), found, args.out)
-    return 0
+    return found
 
+
+main = common.script("sdxl_steps", __doc__, measure, rounds=8)
 
 if __name__ == "__main__":
     sys.exit(main())

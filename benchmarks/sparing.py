@@ -1,4 +1,4 @@
-"""What of the things beside a named one an edit paints over, with and without sparing them.
+"""How much of the things beside a named one an edit paints over, with and without sparing them.
 
     python -m benchmarks.sparing --neighbours 100 --edits 40
 
@@ -14,20 +14,20 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from groundbrush import Editor
-from groundbrush.editor.editing.protect import find_spare
-from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.editing.protect import find_protected
+from groundbrush.editor.editing.verify import Verifier
 from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.protect import RIM, spared_support
+from groundbrush.inpaint.protect import RIM, support_without
 from groundbrush.inpaint.support import dilate, dilation_radius, fill_holes, support
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import Scene, compose
@@ -43,7 +43,7 @@ SAMPLES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Neighbours:
     """A found thing with others in the area around it."""
 
     scene: Scene
@@ -59,7 +59,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Row:
+class Shares:
     """Shares of one thing in the support: before, after, and of what must be painted anyway."""
 
     before: float
@@ -68,47 +68,47 @@ class Row:
     seconds: float
 
 
-def found_case(editor: Editor, scene: Scene, target: int, seed: int) -> Case | None:
+def found_case(editor: Editor, scene: Scene, target: int, seed: int) -> Neighbours | None:
     """The thing as the product finds it, None where it is not found or is another one."""
     said = expressions(scene, target)
     if not said:
         return None
     found = editor.ground(scene.image, said[0].text)
     right = found.found and mask_iou(found.mask, scene.mask(target)) >= 0.5
-    return Case(scene, target, said[0].text, found.mask, seed) if right else None
+    return Neighbours(scene, target, said[0].text, found.mask, seed) if right else None
 
 
-def cases(editor: Editor, settings: InpaintSettings, first: int = SEEDS) -> Iterator[Case]:
+def cases(editor: Editor, settings: InpaintSettings, first: int = SEEDS) -> Iterator[Neighbours]:
     """Every thing of scene after scene that has another one in its support."""
     for seed in range(first, first + 10_000):
         scene = compose("validation", seed)
         for target in range(len(scene.objects)):
-            near = Case(scene, target, "", scene.mask(target), seed)
+            near = Neighbours(scene, target, "", scene.mask(target), seed)
             if near.beside(support(near.mask, settings)):
                 case = found_case(editor, scene, target, seed)
                 if case is not None and case.beside(support(case.mask, settings)):
                     yield case
 
 
-def spare_of(editor: Editor, case: Case, settings: InpaintSettings) -> np.ndarray | None:
+def spare_of(editor: Editor, case: Neighbours, settings: InpaintSettings) -> np.ndarray | None:
     """What the product spares."""
-    return find_spare(editor, open_picture(case.scene.image), case.mask, settings)
+    return find_protected(editor.finder, open_picture(case.scene.image), case.mask, settings)
 
 
 def rows(
-    editor: Editor, case: Case, settings: InpaintSettings
-) -> tuple[list[Row], tuple[float, float]]:
+    editor: Editor, case: Neighbours, settings: InpaintSettings
+) -> tuple[list[Shares], tuple[float, float]]:
     """A row for each thing beside; shares lost of the ring's ground and of the named thing."""
-    editor.look(open_picture(case.scene.image))
+    editor.finder.look(open_picture(case.scene.image))
     start = time.process_time()
     spare = spare_of(editor, case, settings)
     seconds = time.process_time() - start
     before = support(case.mask, settings)
-    after = spared_support(case.mask, settings, spare)
+    after = support_without(case.mask, settings, spare)
     core = fill_holes(case.mask, settings.fill_holes)
     needed = before & dilate(core, dilation_radius(case.mask, RIM))
     made = [
-        Row(
+        Shares(
             *(float((other & area).sum() / other.sum()) for area in (before, after, needed)),
             seconds,
         )
@@ -123,31 +123,28 @@ def rows(
 def measure_masks(editor: Editor, count: int, removing: bool) -> str:
     """The first line of the report, of at least so many things beside others."""
     settings = editor.models.inpaint_settings(removing=removing, changes={})
-    all_rows: list[Row] = []
+    made: list[Shares] = []
     losses: list[tuple[float, float]] = []
     for case in cases(editor, settings):
-        made, lost = rows(editor, case, settings)
-        all_rows += made
+        shares, lost = rows(editor, case, settings)
+        made += shares
         losses.append(lost)
-        if len(all_rows) >= count:
+        if len(made) >= count:
             break
-    mean = {
-        k: float(np.mean([getattr(r, k) for r in all_rows]))
-        for k in ("before", "after", "needed", "seconds")
-    }
+    before, after, needed, seconds = np.mean([astuple(one) for one in made], axis=0)
     ground, thing = np.mean(losses, axis=0)
     kind = "removal" if removing else "repainting"
     return (
-        f"{kind}: of {len(all_rows)} things beside {len(losses)} named ones the support held "
-        f"{100 * mean['before']:.1f}% of their pixels, and holds {100 * mean['after']:.1f}% "
-        f"({100 * mean['needed']:.1f}% lie in the found mask and its rim, which stay); it gave up "
+        f"{kind}: of {len(made)} things beside {len(losses)} named ones the support held "
+        f"{100 * before:.1f}% of their pixels, and holds {100 * after:.1f}% "
+        f"({100 * needed:.1f}% lie in the found mask and its rim, which stay); it gave up "
         f"{100 * ground:.1f}% of its ground and {100 * thing:.1f}% of the named thing; "
-        f"{1000 * mean['seconds']:.0f} ms each"
+        f"{1000 * seconds:.0f} ms each"
     )
 
 
-def edit_cases(editor: Editor, settings: InpaintSettings) -> Iterator[tuple[Case, str, str]]:
-    """Cases without a twin, with what is painted instead and what is then asked for."""
+def edit_cases(editor: Editor, settings: InpaintSettings) -> Iterator[tuple[Neighbours, str, str]]:
+    """Cases without a twin, with the prompt, and the phrase that is found afterwards."""
     for seed in range(SEEDS, SEEDS + 10_000):
         chosen = edit_of(seed, "validation")
         if chosen is None:
@@ -176,8 +173,8 @@ def measure_edits(editor: Editor, count: int) -> str:
                 settings=settings,
                 spare=spare,
             ).image
-            there = Judge(editor, picture, new, gone=False).look(image, whole).passed
-            gone = Judge(editor, picture, old, gone=True).look(image, whole).passed
+            there = Verifier(editor.finder, picture, new, gone=False).check(image, whole).passed
+            gone = Verifier(editor.finder, picture, old, gone=True).check(image, whole).passed
             change = np.abs(image.astype(int) - case.scene.image).max(2) > CHANGED
             hurt = np.mean([change[other].mean() for other in case.beside(whole)])
             seen[spares].append((float(bool(there)), float(bool(gone)), float(hurt)))
@@ -203,7 +200,7 @@ def sheet(editor: Editor, path: Path) -> None:
         if spare is None:
             continue
         for one in (None, spare):
-            area = spared_support(case.mask, settings, one)
+            area = support_without(case.mask, settings, one)
             painted = fill(
                 editor.models.inpainter(),
                 case.scene.image,

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.common import ROOT
 
 WORDS = ROOT / "miniature" / "weights" / "lvlm"
-"""Whose tokenizer the stand-ins use: its words are enough for phrases to be of the usual length."""
+"""The stand-ins' tokenizer: it has words enough for phrases of the usual length."""
 TEMPLATE = "a picture : <image> {phrase} ."
 
 
@@ -110,6 +110,21 @@ def qwen(device: str) -> Any:
     )
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
     return _made(Qwen2_5_VLForConditionalGeneration, config, device, torch)
+
+
+def sam_huge(device: str) -> Any:
+    """A SAM ViT-H with random weights."""
+    import torch
+    from transformers import SamConfig, SamModel, SamVisionConfig
+
+    vision = SamVisionConfig(
+        hidden_size=1280,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        mlp_dim=5120,
+        global_attn_indexes=[7, 15, 23, 31],
+    )
+    return _made(SamModel, SamConfig(vision_config=vision.to_dict()), device, torch)
 
 
 def _made(kind: Any, config: Any, device: str, torch: Any) -> Any:

@@ -1,6 +1,6 @@
 """Write docs/licences.md: every package that Groundbrush runs on, its version and its licence.
 
-It reads what is installed, asks no network, and fails on a licence that is unknown or not allowed
+It reads what is installed, without network, and fails on a licence that is unknown or not allowed
 here, so that a copyleft package cannot come in unseen. ``--check`` writes nothing.
 """
 
@@ -43,7 +43,7 @@ PERMISSIVE = {
     "Zlib",
 }
 FILE_COPYLEFT = {"MPL-2.0"}
-"""Changes to their own files must be given on; using them asks for nothing."""
+"""Changes to their own files must be published; using them requires nothing."""
 EXCEPTIONS = {
     "opencv-python": "its wheels hold FFmpeg and Qt, which are LGPL and linked dynamically",
     "numpy": "its wheels hold GCC's runtime libraries, GPL with the runtime exception",
@@ -51,7 +51,7 @@ EXCEPTIONS = {
     "setuptools": "it holds a copy of autocommand, LGPL, which nothing here uses",
     "torch": "the GPL is that of a test in a library's sources; the wheel holds none of its code",
 }
-"""Packages whose licence files hold a GNU licence, and why that asks nothing of users."""
+"""Packages whose licence files hold a GNU licence, and why that requires nothing of users."""
 PROPRIETARY = ("nvidia-",)
 """NVIDIA's CUDA libraries come with torch on Linux unless its CPU build is installed."""
 _NAMES = {
@@ -64,6 +64,7 @@ _NAMES = {
     "bsd license": "BSD",
     "bsd": "BSD",
     "3-clause bsd license": "BSD-3-Clause",
+    "freebsd": "BSD-2-Clause",
     "isc license": "ISC",
     "isc license (iscl)": "ISC",
     "mit license": "MIT",
@@ -91,7 +92,7 @@ class Package:
 
 
 def licence_of(fields: Mapping[str, Any], classifiers: Iterable[str]) -> str:
-    """A package's licence in SPDX's words where they can be told, or ``unknown``.
+    """A package's licence in SPDX's words, or ``unknown``.
 
     Examples
     --------

@@ -14,6 +14,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -69,69 +70,66 @@ def recall_block() -> str:
 
 
 def phrases_block() -> str:
-    """What several phrases cost, as ``python -m benchmarks.several_phrases`` measured it."""
+    """The cost of several phrases, as ``python -m benchmarks.several_phrases`` measured it."""
     found = json.loads(PHRASES.read_text(encoding="utf-8"))
     about = found["machine"]
-    lines = [
-        "| phrases | anew each | packed | anew / packed | against one phrase | target |",
-        "|---" * 6 + "|",
-    ]
-    for row in found["rows"]:
-        seconds = f"{1000 * row['anew']:.0f} ms | {1000 * row['packed']:.0f} ms"
-        lines.append(
-            f"| {row['phrases']} | {seconds} | {row['anew/packed']:.1f}x | "
-            f"{row['against one']:.2f}x | at most {row['at most']:.1f}x |"
+    rows = [
+        (
+            row["phrases"],
+            *(f"{1000 * row[way]:.0f} ms" for way in ("anew", "packed")),
+            f"{row['anew/packed']:.1f}x",
+            f"{row['against one']:.2f}x",
+            f"at most {row['at most']:.1f}x",
         )
-    table = "\n".join(lines)
-    return f"{table}\n\nCPU time on one thread, {about['date']}, {about['cpu']}.\n"
+        for row in found["rows"]
+    ]
+    heads = "phrases|anew each|packed|anew / packed|against one phrase|target"
+    made = markdown(heads, rows)
+    return f"{made}\n\nCPU time on one thread, {about['date']}, {about['cpu']}.\n"
 
 
 def plurals_block() -> str:
     """How counted things are found, as ``python -m benchmarks.plurals`` measured it."""
     found = json.loads(PLURALS.read_text(encoding="utf-8"))
     names = ("right number", "things found", "average recall")
-    lines = [
-        f"| {found['rows'][0]['scenes']} scenes | " + " | ".join(names) + " |",
-        "|---" * 4 + "|",
-    ]
-    for row in found["rows"]:
-        cells = [f"{100 * row[name]:.0f}%" for name in names]
-        lines.append(f"| {row['way']} | " + " | ".join(cells) + " |")
-    table = "\n".join(lines)
-    return f"{table}\n\nHeld-out composed scenes, {found['machine']['date']}.\n"
+    rows = [(row["way"], *(f"{100 * row[name]:.0f}%" for name in names)) for row in found["rows"]]
+    made = markdown("|".join((f"{found['rows'][0]['scenes']} scenes", *names)), rows)
+    return f"{made}\n\nHeld-out composed scenes, {found['machine']['date']}.\n"
 
 
 def ambiguity_block() -> str:
-    """What is said of phrases that fit several, as ``python -m benchmarks.ambiguity`` measured."""
+    """Answers to phrases that fit several things, of ``python -m benchmarks.ambiguity``."""
     found = json.loads(AMBIGUITY.read_text(encoding="utf-8"))
     by = {(row["way"], row["fits"]): row for row in found["rows"]}
-    several, one = (by["second look", f"{fits}"] for fits in ("several things", "one thing"))
-    lines = [
-        f"| {several['phrases']} phrases fit several, {one['phrases']} one | told that several fit "
-        "| all of them named | wrongly told | seconds |",
-        "|---" * 5 + "|",
-    ]
+    several, one = (by["second look", fits] for fits in ("several things", "one thing"))
+    rows = []
     for way in ("one look", "second look"):
         many, single = by[way, "several things"], by[way, "one thing"]
         cells = [f"{100 * v:.0f}%" for v in (many["told"], many["all places"])]
-        cells += [f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"]
-        lines.append(f"| {way} | " + " | ".join(cells) + " |")
-    kinds = sorted(
-        (
-            row
-            for (way, _), row in by.items()
-            if way == "second look" and row is not one and "several" not in row["fits"]
-        ),
-        key=lambda row: -row["told"],
-    )
+        rows.append((way, *cells, f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"))
+    heads = f"{several['phrases']} phrases fit several, {one['phrases']} one"
+    heads += "|told that several fit|all of them named|wrongly told|seconds"
+    made = markdown(heads, rows)
+    kinds = [
+        row
+        for (way, fits), row in by.items()
+        if way == "second look" and row is not one and "several" not in fits
+    ]
+    kinds.sort(key=lambda row: -row["told"])
     wrong = ", ".join(f"{row['fits']} {100 * row['told']:.0f}%" for row in kinds)
-    table = "\n".join(lines)
     return (
-        f"{table}\n\nWrongly told, by kind of phrase: {wrong}. The mask of a phrase that fits "
+        f"{made}\n\nWrongly told, by kind of phrase: {wrong}. The mask of a phrase that fits "
         f"several is one whole thing in {100 * several['one whole']:.0f}%, and lies over two in "
         f"{100 * several['join']:.0f}%.\nHeld-out composed scenes; CPU seconds of a phrase that "
         f"fits one thing, on one thread; {found['machine']['date']}, {found['machine']['cpu']}.\n"
     )
+
+
+def markdown(heads: str, rows: list[tuple[Any, ...]]) -> str:
+    """A table, its headings given as one row."""
+    from benchmarks.page import table
+
+    return "\n".join(table(rows, heads.split("|"))).strip()
 
 
 if __name__ == "__main__":

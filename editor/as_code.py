@@ -1,22 +1,22 @@
-"""An edit said again: as Python and as a command, ready to be pasted. It runs nothing."""
+"""Write an edit as Python and as a command, ready to be pasted. It runs nothing."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .plan.apply import REMOVAL
-from .request import extra
+from .request import REMOVAL, EditRequest
+from .values import as_lists
 
 _CHECKED = {"remove": REMOVAL, "edit": {"check": False, "retries": 0}}
 _FLAGS = {"steps": "--steps", "guidance": "--guidance", "negative_prompt": "--negative"}
 _MARKUP = re.compile(r"([\\\[\]<`*_$~#])")
 OUT = "out"
-"""Where commands put results unless told otherwise."""
+"""Where commands write results by default."""
 _FLAG_ORDER = ("level", "shadow", "dilate", "erode", "invert")
 
 
@@ -32,7 +32,7 @@ def literal(words: str) -> str:
     return _MARKUP.sub(r"\\\1", words)
 
 
-def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
+def as_python(request: EditRequest, image: str, preset: str) -> str:
     """The same edit as Python.
 
     Parameters
@@ -52,7 +52,7 @@ def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
     return python_of([request], image, preset)
 
 
-def python_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+def python_of(requests: Sequence[EditRequest], image: str, preset: str) -> str:
     """As `as_python`, for edits that follow one another: each starts from the last one's file."""
     lines = ["from groundbrush import Editor\n", f"editor = Editor.load({preset!r})"]
     for request in requests:
@@ -61,7 +61,7 @@ def python_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) ->
     return "\n".join(lines) + "\n"
 
 
-def command_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+def command_of(requests: Sequence[EditRequest], image: str, preset: str) -> str:
     """As `as_command`, for edits that follow one another: each starts from the last one's file."""
     lines = []
     for request in requests:
@@ -70,33 +70,33 @@ def command_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -
     return " &&\n".join(lines)
 
 
-def recipe_files(requests: Sequence[Mapping[str, Any]], image: str) -> dict[str, str]:
+def recipe_files(requests: Sequence[EditRequest], image: str) -> dict[str, str]:
     """Name and text of each edit's recipe file, as `python_of` and `command_of` read them."""
     files = {}
     for request in requests:
-        files[recipe_name(image)] = json.dumps(request, indent=1)
+        files[recipe_name(image)] = json.dumps(request.as_dict(), indent=1)
         image = _result(image)
     return files
 
 
-def _call(request: Mapping[str, Any], image: str) -> str:
+def _call(request: EditRequest, image: str) -> str:
     """One edit as a statement."""
-    if extra(request, "mask") is not None:
+    if request.mask is not None:
         return f"edit = editor.run({recipe_name(image)!r}, {image!r})"
-    action = request["action"]
-    words = [repr(image), repr(request["find"])]
-    words += [repr(request["paint"])] if action == "edit" else []
+    action = request.action
+    words = [repr(image), repr(request.find)]
+    words += [repr(request.paint)] if action == "edit" else []
     given = {
-        "box": extra(request, "boxes"),
-        "snap": extra(request, "snap"),
-        "candidate": request["candidate"],
-        "operations": extra(request, "operations"),
-        "check": extra(request, "check"),
-        "retries": extra(request, "retries"),
-        "draft": extra(request, "draft"),
-        "seed": request["seed"],
-        "variants": request["variants"],
-        "settings": dict(request["settings"]),
+        "box": as_lists(request.boxes),
+        "snap": request.snap,
+        "candidate": request.candidate,
+        "operations": [o.as_dict() for o in request.operations],
+        "check": request.check,
+        "retries": request.retries,
+        "draft": request.draft,
+        "seed": request.seed,
+        "variants": request.variants,
+        "settings": dict(request.settings),
     }
     usual = {
         "box": None,
@@ -113,27 +113,27 @@ def _call(request: Mapping[str, Any], image: str) -> str:
     return f"edit = editor.{action}(\n    {lines},\n)"
 
 
-def as_command(request: Mapping[str, Any], image: str, preset: str) -> str:
+def as_command(request: EditRequest, image: str, preset: str) -> str:
     """The same edit as a command; with ``--recipe FILE`` where options cannot say it all."""
-    words = ["groundbrush", request["action"], image]
-    operations = _operation_flags(extra(request, "operations"))
+    words = ["groundbrush", request.action, image]
+    operations = _operation_flags([o.as_dict() for o in request.operations])
     check = _check_flags(request)
-    if extra(request, "mask") is not None or operations is None or check is None:
+    if request.mask is not None or operations is None or check is None:
         words = ["groundbrush", "edit", image, "--recipe", recipe_name(image)]
         return shlex.join([*words, "--preset", preset])
-    if request["find"] is not None:
-        words += ["--find", request["find"]]
-    if request["paint"] is not None:
-        words += ["--paint", request["paint"]]
-    for box in extra(request, "boxes") or ():
+    if request.find is not None:
+        words += ["--find", request.find]
+    if request.paint is not None:
+        words += ["--paint", request.paint]
+    for box in request.boxes or ():
         words += ["--box", ",".join(f"{v:g}" for v in box)]
-    words += ["--snap"] if extra(request, "snap") else []
-    if request["candidate"] is not None:
-        words += ["--candidate", str(request["candidate"])]
-    words += [*operations, *check, "--seed", str(request["seed"])]
-    words += ["--variants", str(request["variants"])] if request["variants"] != 1 else []
-    words += ["--draft"] if extra(request, "draft") else []
-    for name, value in request["settings"].items():
+    words += ["--snap"] if request.snap else []
+    if request.candidate is not None:
+        words += ["--candidate", str(request.candidate)]
+    words += [*operations, *check, "--seed", str(request.seed)]
+    words += ["--variants", str(request.variants)] if request.variants != 1 else []
+    words += ["--draft"] if request.draft else []
+    for name, value in request.settings.items():
         plain = value if isinstance(value, str) else json.dumps(value)
         words += [_FLAGS[name], plain] if name in _FLAGS else ["--set", f"{name}={plain}"]
     return shlex.join([*words, "--preset", preset])
@@ -171,12 +171,12 @@ def _operation_flags(operations: list[dict[str, Any]]) -> list[str] | None:
     return flags
 
 
-def _check_flags(request: Mapping[str, Any]) -> list[str] | None:
+def _check_flags(request: EditRequest) -> list[str] | None:
     """Options for checking, or None where the command has none."""
-    check, retries = extra(request, "check"), extra(request, "retries")
-    usual = _CHECKED[request["action"]]
+    check, retries = request.check, request.retries
+    usual = _CHECKED[request.action]
     flags = [] if retries == usual["retries"] or not check else ["--retries", str(retries)]
-    if request["action"] == "remove":
+    if request.action == "remove":
         if isinstance(check, str):
             return None
         return flags if check else ["--no-check"]

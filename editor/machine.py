@@ -1,4 +1,4 @@
-"""Which machine a figure was measured on: a line for reports."""
+"""Name the machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measured_on(device: str = "auto") -> str:
 
 
 def processor() -> str:
-    """The processor's own name where the system tells it, else its architecture."""
+    """The processor's name, or its architecture where the system does not give one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -6,10 +6,11 @@ The same result is written where it was before; another one takes the next free 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import GroundbrushError
 from .files import atomic_write, free_stem, holds
@@ -47,11 +48,12 @@ def save_panoptic(
     def files(stem: str) -> dict[str, tuple[str, bytes]]:
         made = {"overlay": (".all.png", sheet)}
         for kind in exports:
-            made |= _export(found, kind, picture, stem)
+            made |= _export(found, kind, picture, out, stem)
         return made
 
-    endings = (".all.png", ".panoptic.*", ".instances.json", ".labelme.json")
-    return _write(out, _name(picture), endings, files)
+    endings = (".all.png", "_panoptic.*", ".instances.json", ".labelme.json")
+    # without further dots, at which panopticapi would cut the panoptic PNG's name
+    return _write(out, _name(picture).replace(".", "_"), endings, files)
 
 
 def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
@@ -72,7 +74,9 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
             files[name] = out / f"{stem}.edited-{variant.seed}.{suffix}"
         notes += edit.save(files[name], k)
     files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
-    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
+    paintings = [(f"seed {v.seed}", v.image) for v in edit.variants]
+    paintings[0] = (edit.request.paint or "removed", edit.image)
+    sheet = contact_sheet(edit.picture.pixels, edit.grounding, edit.support, paintings)
     atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
@@ -85,10 +89,10 @@ def save_plan_edits(
     from .pictures.picture import read_recipe
     from .plan import Plan
     from .plan.apply import save_applied
-    from .request import carried
+    from .request import recipe_for_file
 
     done = [edit.recipe() for edit in edits if edit.done]
-    recipe = json.loads(json.dumps(carried(done)[0])) if done else None
+    recipe = json.loads(json.dumps(recipe_for_file(done)[0])) if done else None
 
     def is_same(name: str) -> bool:
         results = out.glob(f"{escape(name)}.applied.*")
@@ -123,26 +127,42 @@ def _write(
 
 
 def _export(
-    found: PanopticGrounding, kind: str, picture: Picture, stem: str
+    found: PanopticGrounding, kind: str, picture: Picture, out: Path, stem: str
 ) -> dict[str, tuple[str, bytes]]:
     from ..multiobject.export.coco import coco_instances
     from ..multiobject.export.labelme import to_labelme
 
     source = picture.source or Path("picture.png")
     if kind == "coco-panoptic":
-        made = found.to_coco_panoptic(file_name=source.name)
-        made.document["annotations"][0]["file_name"] = f"{stem}.panoptic.png"
+        png, document = panoptic_files(found, source.name, f"{stem}_panoptic.png")
         return {
-            "panoptic PNG": (".panoptic.png", made.png()),
-            "panoptic JSON": (".panoptic.json", json.dumps(made.document).encode()),
+            "panoptic PNG": ("_panoptic.png", png),
+            "panoptic JSON": ("_panoptic.json", document),
         }
-    document: dict[str, Any]
     if kind == "coco-instances":
-        ending, document = ".instances.json", coco_instances(found, file_name=source.name)
+        ending, content = ".instances.json", coco_instances(found, file_name=source.name)
     else:
         ending = ".labelme.json"
-        document = to_labelme(found, image_path=str(source.resolve()))
-    return {kind: (ending, json.dumps(document).encode())}
+        content = to_labelme(found, image_path=_relative(source, out))
+    return {kind: (ending, json.dumps(content).encode())}
+
+
+def _relative(source: Path, folder: Path) -> str:
+    """The path from a folder to a file, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return source.resolve().as_posix()
+
+
+def panoptic_files(
+    found: PanopticGrounding, file_name: str, png_name: str, indent: int | None = None
+) -> tuple[bytes, bytes]:
+    """Return COCO's panoptic PNG and JSON of what was found in the picture `file_name`."""
+    from ..multiobject.export.coco import coco_panoptic
+
+    panoptic = coco_panoptic(found, file_name=file_name, png_name=png_name)
+    return panoptic.png(), json.dumps(panoptic.document, indent=indent).encode()
 
 
 def _name(picture: Picture) -> str:

@@ -1,223 +1,256 @@
-"""Recipes: one edit as JSON, the same words in Python, on the command line and in files."""
+"""EditRequest: one edit as data.
+
+It is the recipe in a picture's file, the action part of a manifest row and of an HTTP body, the
+entry of a session, and what the command line builds. It finds and paints nothing.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from .errors import GroundbrushError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+
+from .errors import GroundbrushError, translate_validation
 from .files import RECIPE_LIMIT
-from .values import check_flag, check_whole
+from .masks.operations import AnyOperation
+from .masks.source import Box, check_encoded, read_boxes
+from .values import Flag, Whole, Words, as_lists, as_validator, check_words, expects, plain
 
 VERSION = 1
-ACTIONS = ("edit", "remove")
-"""What a plan's step may do."""
-RECIPE_ACTIONS = (*ACTIONS, "extend")
-SIDES = ("left", "top", "right", "bottom")
 MAX_VARIANTS = 16
 MAX_RETRIES = 16
-_MAX_SEED = 2**63 - 1
-_BASIC = ("groundbrush", "action", "find", "paint", "seed", "variants", "candidate", "settings")
-# Written only where they differ from this, so that a plain edit has a plain recipe.
-_EXTRAS: dict[str, Any] = {
-    "mask": None,
-    "boxes": None,
-    "snap": False,
-    "operations": [],
-    "check": False,
-    "retries": 0,
-    "draft": False,
-    "extend": None,
-    "batches": None,
-}
-_EXCLUDING = re.compile(r"(?:not|(?:everything|anything|all) (?:but|except))\b", re.IGNORECASE)
-_FIELDS = {*_BASIC, *_EXTRAS, "preset", "image", "before"}
 MAX_CHAIN = 100
 """Most edits in one recipe."""
+MAX_SIDE = 65_536
+_MAX_SEED = 2**63 - 1
+_ALWAYS = ("groundbrush", "action", "find", "paint", "seed", "variants", "candidate", "settings")
+REMOVAL: Mapping[str, Any] = {"check": True, "retries": 3}
+"""Defaults of `Editor.remove` and of every front end; a recipe spells them out."""
 
 
-def make_request(
-    action: str,
-    *,
-    find: str | None,
-    paint: str | None,
-    seed: int = 0,
-    variants: int = 1,
-    candidate: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    **extras: Any,
-) -> dict[str, Any]:
-    """A checked recipe without its picture and preset, which the editor adds.
+class Sides(BaseModel):
+    """Pixels to add by side, at least one of them."""
 
-    Parameters
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    left: Annotated[int, Whole(0, MAX_SIDE)] = 0
+    top: Annotated[int, Whole(0, MAX_SIDE)] = 0
+    right: Annotated[int, Whole(0, MAX_SIDE)] = 0
+    bottom: Annotated[int, Whole(0, MAX_SIDE)] = 0
+
+    @model_validator(mode="after")
+    def _adds_something(self) -> Sides:
+        if not any((self.left, self.top, self.right, self.bottom)):
+            raise ValueError(
+                "no side to extend given; expected pixels for one of left, top, right, bottom, "
+                "e.g. right=64"
+            )
+        return self
+
+
+class PictureReference(BaseModel):
+    """The file a recipe was made from, and the digest of its pixels."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str | None = None
+    sha256: str | None = None
+
+
+def _read_settings(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return {} if given is None else given
+    return {name: plain(value) for name, value in given.items()}
+
+
+def _read_check(given: Any) -> bool | str:
+    return given if isinstance(given, bool) else check_words("check", given)
+
+
+def _read_before(given: Any) -> tuple[EditRequest, ...]:
+    if not isinstance(given, list | tuple) or len(given) >= MAX_CHAIN:
+        raise GroundbrushError(
+            f"the recipe's before is {str(given)[:60]!r}; expected a list of fewer than "
+            f"{MAX_CHAIN} recipes"
+        )
+    for one in given:
+        if not isinstance(one, Mapping | EditRequest) or dict(one).get("before"):
+            raise GroundbrushError(
+                "the recipe's before holds something that is not the recipe of one edit; expected "
+                "a list of recipes, each as Edit.recipe() gives it"
+            )
+    return tuple(read_request(one) for one in given)
+
+
+class EditRequest(BaseModel):
+    """What all actions have in common; `read_request` makes the one that ``action`` names.
+
+    Attributes
     ----------
-    action
-        One of `RECIPE_ACTIONS`.
-    **extras
-        ``mask`` (as `editor.masks.source.encode_mask` wrote it), ``boxes``, ``snap``,
-        ``operations`` on the mask, ``check``, ``retries``, ``draft``, ``extend`` (pixels by side),
-        ``batches`` (first seed and count of what was painted together; None: as memory allows).
+    find, paint
+        What to replace and what to paint; None where a mask, boxes or sides say where, and where
+        the background is painted.
+    seed, variants
+        Variant k has seed + k.
+    candidate
+        0-based: this candidate of the grounding instead of its first choice.
+    settings
+        Fields of ``inpaint.InpaintSettings`` that differ from the preset's.
+    mask
+        As `editor.masks.source.encode_mask` writes it.
+    boxes, snap
+        xyxy in pixels; `snap` takes the object in each box instead of the rectangle.
+    operations
+        Applied to the mask in order.
+    check, retries
+        Whether, and for which words, the result is verified, and further seeds to try if it fails.
+    draft
+        Few steps.
+    extend
+        Pixels to add by side.
+    batches
+        First seed and number of the variants that were painted together; None: as memory allows.
+    preset, image
+        What it was made with, and from.
+    before
+        Earlier edits, in order; the first starts from its own image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    groundbrush: Literal[1] = 1
+    action: str
+    find: Annotated[str, Words("find")] | None = None
+    paint: Annotated[str, Words("paint")] | None = None
+    seed: Annotated[int, Whole(0, _MAX_SEED - MAX_VARIANTS - MAX_RETRIES)] = 0
+    variants: Annotated[int, Whole(1, MAX_VARIANTS)] = 1
+    candidate: Annotated[int, Whole(0, 99)] | None = None
+    settings: Annotated[
+        dict[str, Any], BeforeValidator(_read_settings), expects("a mapping such as steps=30")
+    ] = Field(default_factory=dict)
+    mask: Annotated[dict[str, Any], as_validator(check_encoded)] | None = None
+    boxes: Annotated[tuple[Box, ...], as_validator(read_boxes)] | None = None
+    snap: Flag = False
+    operations: Annotated[tuple[AnyOperation, ...], expects("a list of them")] = ()
+    check: Annotated[bool | str, as_validator(_read_check)] = False
+    retries: Annotated[int, Whole(0, MAX_RETRIES)] = 0
+    draft: Flag = False
+    extend: Annotated[Sides, expects("pixels by left, top, right, bottom")] | None = None
+    preset: str | None = None
+    before: Annotated[tuple[AnyRequest, ...], as_validator(_read_before)] = ()
+    batches: (
+        Annotated[
+            tuple[
+                tuple[Annotated[int, Whole(0, _MAX_SEED)], Annotated[int, Whole(2, MAX_VARIANTS)]],
+                ...,
+            ],
+            expects("pairs of a first seed and a number"),
+        ]
+        | None
+    ) = None
+    image: Annotated[PictureReference, expects("path and sha256")] | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> EditRequest:
+        """Refuse fields that contradict each other."""
+        drawn = self.mask is not None or self.boxes is not None
+        if self.find is None and not drawn and self.action != "extend":
+            raise ValueError(
+                "find is None and no mask or box is given; expected some words that say what to "
+                "find, e.g. 'the red apple', or a place"
+            )
+        if self.mask is not None and self.boxes is not None:
+            raise ValueError("a mask and a box given; expected one of them")
+        if self.candidate is not None and drawn:
+            raise ValueError("a candidate and a mask or box given; expected one of them")
+        if self.extend is not None and self.action != "extend":
+            raise ValueError(f"extend given for the action {self.action!r}; expected none")
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe: JSON values, without what is rarely set and is not set here."""
+        unset = {name: field.default for name, field in EditRequest.model_fields.items()}
+        values = {n: v for n, v in self if n in _ALWAYS or (v is not None and v != unset[n])}
+        for name in values.keys() & {"extend", "image"}:
+            values[name] = values[name].model_dump()
+        for name in values.keys() & {"operations", "before"}:
+            values[name] = [one.as_dict() for one in values[name]]
+        return {name: as_lists(value) for name, value in values.items()}
+
+
+class ReplaceRequest(EditRequest):
+    """Paint something else in the place of what is found."""
+
+    action: Literal["edit"] = "edit"
+    paint: Annotated[str, Words("paint")]
+
+
+class RemoveRequest(EditRequest):
+    """Paint the background over what is found."""
+
+    action: Literal["remove"] = "remove"
+    paint: Annotated[None, BeforeValidator(lambda _: None)] = None
+
+
+class ExtendRequest(EditRequest):
+    """Add to the picture's sides."""
+
+    action: Literal["extend"] = "extend"
+    extend: Annotated[Sides, expects("pixels by left, top, right, bottom")]
+
+
+AnyRequest = Annotated[
+    ReplaceRequest | RemoveRequest | ExtendRequest, Field(discriminator="action")
+]
+EditRequest.model_rebuild()
+_REQUEST: TypeAdapter[EditRequest] = TypeAdapter(AnyRequest)
+
+
+def make_request(action: Any, **values: Any) -> EditRequest:
+    """Make a checked request from its fields.
 
     Raises
     ------
     GroundbrushError
         For a value of the wrong kind, naming it.
+
+    Examples
+    --------
+    >>> make_request("edit", find="the cup", paint="a vase", seed=7).seed
+    7
     """
-    for name in extras:
-        if name not in _EXTRAS:
-            raise GroundbrushError(f"a recipe has no {name!r}; remove it")
-    more = {name: _plain(value) for name, value in {**_EXTRAS, **extras}.items()}
-    seed, variants, candidate = _plain(seed), _plain(variants), _plain(candidate)
-    placed = more["mask"] is not None or more["boxes"] is not None or action == "extend"
-    if find is None and not placed:
-        raise GroundbrushError(
-            "find is None and no mask or box is given; expected some words that say what to find, "
-            "e.g. 'the red apple', or a place"
-        )
-    find = None if find is None else check_words("find", find)
-    background = action == "remove" or (action == "extend" and paint is None)
-    paint = None if background else check_words("paint", paint)
-    check_whole("seed", seed, 0, _MAX_SEED - MAX_VARIANTS - MAX_RETRIES)
-    check_whole("variants", variants, 1, MAX_VARIANTS)
-    if candidate is not None:
-        check_whole("candidate", candidate, 0, 99)
-    if settings is not None and not isinstance(settings, Mapping):
-        raise GroundbrushError(f"settings is {settings!r}; expected a mapping such as steps=30")
-    more = _checked(more, action, candidate)
-    return {
-        "groundbrush": VERSION,
-        "action": action,
-        "find": find,
-        "paint": paint,
-        "seed": seed,
-        "variants": variants,
-        "candidate": candidate,
-        "settings": {name: _plain(value) for name, value in (settings or {}).items()},
-        **{name: value for name, value in more.items() if value != _EXTRAS[name]},
-    }
+    with translate_validation(_REQUEST, "the recipe"):
+        return _REQUEST.validate_python({"action": action, **values})
 
 
-def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's, which JSON can hold."""
-    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
-    return value.item() if is_scalar else value
-
-
-def extra(request: Mapping[str, Any], name: str) -> Any:
-    """A recipe's extra value, or what it is where the recipe does not say."""
-    return request.get(name, _EXTRAS[name])
-
-
-def _checked(more: dict[str, Any], action: str, candidate: int | None) -> dict[str, Any]:
-    """The extras, checked and as plain values."""
-    from .masks.operations import read_operation
-    from .masks.source import decode_mask, read_boxes
-
-    if more["mask"] is not None and more["boxes"] is not None:
-        raise GroundbrushError("a mask and a box given; expected one of them")
-    if candidate is not None and (more["mask"] is not None or more["boxes"] is not None):
-        raise GroundbrushError("a candidate and a mask or box given; expected one of them")
-    if more["mask"] is not None:
-        if not isinstance(more["mask"], Mapping):
-            raise GroundbrushError(f"the recipe's mask is {more['mask']!r}; expected size and bits")
-        decode_mask(more["mask"])
-        more["mask"] = dict(more["mask"])
-    if more["boxes"] is not None:
-        more["boxes"] = [list(box) for box in read_boxes(more["boxes"])]
-    for name in ("snap", "draft"):
-        check_flag(name, more[name])
-    if not isinstance(more["check"], bool):
-        more["check"] = check_words("check", more["check"])
-    check_whole("retries", more["retries"], 0, MAX_RETRIES)
-    if more["batches"] is not None:
-        more["batches"] = _batches(more["batches"])
-    if not isinstance(more["operations"], list | tuple):
-        raise GroundbrushError(f"operations is {more['operations']!r}; expected a list of them")
-    more["operations"] = [read_operation(o).as_dict() for o in more["operations"]]
-    if action == "extend":
-        more["extend"] = _sides(more["extend"])
-    elif more["extend"] is not None:
-        raise GroundbrushError(f"extend given for the action {action!r}; expected none")
-    return more
-
-
-def _batches(given: Any) -> list[list[int]]:
-    """Which seeds were painted together, as pairs of the first one and their number."""
-    pairs: list[Any] = given if isinstance(given, list) else [None]
-    for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise GroundbrushError(
-                f"the recipe's batches are {given!r}; expected pairs of a first seed and a number"
-            )
-        check_whole("the first seed of a batch", pair[0], 0, _MAX_SEED)
-        check_whole("the number of a batch", pair[1], 2, MAX_VARIANTS)
-    return [list(pair) for pair in pairs]
-
-
-def _sides(given: Any) -> dict[str, int]:
-    """Pixels to add by side, at least one of them."""
-    if not isinstance(given, Mapping) or set(given) - set(SIDES):
-        raise GroundbrushError(f"extend is {given!r}; expected pixels by {', '.join(SIDES)}")
-    for name, value in given.items():
-        check_whole(name, value, 0, 65_536)
-    sides = {name: given.get(name, 0) for name in SIDES}
-    if not any(sides.values()):
-        raise GroundbrushError(
-            f"no side to extend given; expected pixels for one of {', '.join(SIDES)}, e.g. right=64"
-        )
-    return sides
-
-
-def read_request(recipe: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Any]:
-    """A checked recipe from a mapping, a recipe file or an edited picture.
+def read_request(recipe: Mapping[str, Any] | EditRequest | str | os.PathLike[str]) -> EditRequest:
+    """Read a recipe from a mapping, a recipe file or an edited picture.
 
     Raises
     ------
     GroundbrushError
-        When it is not a recipe of this version.
+        If it is not a recipe of this version.
     """
+    if isinstance(recipe, EditRequest):
+        return recipe
     if not isinstance(recipe, Mapping):
         from .pictures.picture import read_recipe
 
         recipe = read_recipe(os.fspath(recipe))
-    version = recipe.get("groundbrush")
-    if version != VERSION:
+    if recipe.get("groundbrush") != VERSION:
         raise GroundbrushError(
-            f"recipe version {version!r} given; this program reads version {VERSION}"
+            f"recipe version {recipe.get('groundbrush')!r} given; this program reads version "
+            f"{VERSION}"
         )
-    unknown = sorted(set(recipe) - _FIELDS)
-    if unknown:
-        raise GroundbrushError(f"the recipe holds the unknown name {unknown[0]!r}; remove it")
-    action = recipe.get("action")
-    if action not in RECIPE_ACTIONS:
-        raise GroundbrushError(
-            f"the recipe's action is {action!r}; expected one of {', '.join(RECIPE_ACTIONS)}"
-        )
-    image = recipe.get("image", {})
-    if not isinstance(image, Mapping):
-        raise GroundbrushError(f"the recipe's image is {image!r}; expected path and sha256")
-    request = make_request(
-        action,
-        find=recipe.get("find"),
-        paint=recipe.get("paint"),
-        seed=recipe.get("seed", 0),
-        variants=recipe.get("variants", 1),
-        candidate=recipe.get("candidate"),
-        settings=recipe.get("settings"),
-        **{name: recipe[name] for name in _EXTRAS if name in recipe},
-    )
-    before = {"before": earlier} if (earlier := _before(recipe)) else {}
-    return {**request, "preset": recipe.get("preset"), **before, "image": dict(image)}
+    return make_request(recipe.get("action"), **{k: v for k, v in recipe.items() if k != "action"})
 
 
 def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One recipe of edits that follow one another: the last one's, and what came before it.
+    """Return one recipe of edits that follow one another.
 
-    Its ``before`` holds the earlier ones in order; the first of all names the picture to begin
-    with, every other the one that the edit before it left.
+    It is the last one with the earlier ones as its ``before``, in order; the first of all names
+    the picture to start from, every other the one that the edit before it left.
     """
     flat = [
         {name: value for name, value in one.items() if name != "before"}
@@ -227,8 +260,8 @@ def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**flat[-1], "before": flat[:-1]} if len(flat) > 1 else flat[0]
 
 
-def carried(recipes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a picture's file carries of the edits that led to it, and notes.
+def recipe_for_file(recipes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the recipe that a picture's file carries of the edits that led to it, and notes.
 
     All of them, `chained`; where that is longer than a file may hold, the last one alone.
     """
@@ -237,65 +270,3 @@ def carried(recipes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], tuple
         return every, ()
     note = f"The {len(recipes)} recipes together are too long for the file: it carries the last one"
     return dict(recipes[-1]), (note,)
-
-
-def _before(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The recipes of the edits before this one, checked."""
-    given = recipe.get("before", [])
-    if not isinstance(given, list) or len(given) >= MAX_CHAIN:
-        raise GroundbrushError(
-            f"the recipe's before is {str(given)[:60]!r}; expected a list of fewer than "
-            f"{MAX_CHAIN} recipes"
-        )
-    for one in given:
-        if not isinstance(one, Mapping) or one.get("before"):
-            raise GroundbrushError(
-                "the recipe's before holds something that is not the recipe of one edit; expected "
-                "a list of recipes, each as Edit.recipe() gives it"
-            )
-    return [read_request(one) for one in given]
-
-
-def check_words(name: str, value: Any) -> str:
-    """Some words with their white space tidied.
-
-    Raises
-    ------
-    GroundbrushError
-        For anything else, blanks only, text that is none, or words for all but a thing.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise GroundbrushError(
-            f"{name} is {value!r}; expected some words that say what to {name}, "
-            "e.g. 'the red apple'"
-        )
-    check_text(name, value)
-    words = " ".join(value.split())
-    if name == "find" and left_out(words):
-        raise GroundbrushError(
-            f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
-            "invert its mask (--invert, or operations=[{'op': 'invert'}])"
-        )
-    return words
-
-
-def left_out(words: str) -> str:
-    """How words begin that mean all but a thing ("not", "everything except"); "" for others."""
-    found = _EXCLUDING.match(words)
-    return found[0] if found else ""
-
-
-def check_text(name: str, value: str) -> None:
-    """Refuse text with half a character in it, as a terminal of another encoding gives.
-
-    Raises
-    ------
-    GroundbrushError
-    """
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise GroundbrushError(
-            f"{name} is {value!r}, which is not whole text at character {error.start + 1}; "
-            "expected Unicode: type the words again, or give them in UTF-8"
-        ) from None

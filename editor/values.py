@@ -1,32 +1,189 @@
-"""Checks of plain values that callers, recipes and sessions hand in; each names what is wrong."""
+"""Field types that the editor's schemas share, and the checks behind them."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform
 
-from .errors import GroundbrushError
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic_core import core_schema
+
+from .errors import GroundbrushError, translate_validation
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+T = TypeVar("T")
+_EXCLUDING = re.compile(r"(?:not|(?:everything|anything|all) (?:but|except))\b", re.IGNORECASE)
+_VISIBLE = r"[^\x00-\x20\x7f\x85\s]"  # one character that is not white space
+
+
+def expects(words: str, **more: str) -> Any:
+    """A field's annotation that tells error messages what is expected; see `errors.explain`."""
+    return Field(json_schema_extra={"x-expected": words, **more})
+
+
+def as_validator(check: Callable[[Any], Any]) -> BeforeValidator:
+    """A pydantic validator from a function that raises `GroundbrushError`."""
+    return BeforeValidator(_raising_value_error(check))
+
+
+def _raising_value_error(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(check)
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except GroundbrushError as error:
+            raise ValueError(str(error)) from error
+
+    return validate
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between limits, both allowed; 7.0 and numpy's integers count as whole."""
+
+    low: int
+    high: int
+    label: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        number = core_schema.int_schema(strict=True, ge=self.low, le=self.high)
+        return core_schema.no_info_before_validator_function(_whole, number)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return handler(schema) | ({"x-label": self.label} if self.label else {})
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number between limits, both allowed."""
+
+    low: float
+    high: float
+    label: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        number = core_schema.float_schema(strict=True, ge=self.low, le=self.high)
+        return core_schema.no_info_before_validator_function(plain, number)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return handler(schema) | ({"x-label": self.label} if self.label else {})
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text that is not blank, with its white space tidied; `name` is the field's."""
+
+    name: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        check = _raising_value_error(functools.partial(check_words, self.name))
+        return core_schema.no_info_before_validator_function(check, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        expected = f"some words that say what to {self.name}, e.g. 'the red apple'"
+        limits = {"minLength": 1, "pattern": _VISIBLE}
+        return handler(schema) | limits | {"x-expected": expected}
+
+
+Flag = Annotated[bool, Field(strict=True)]
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
+def schema(what: str) -> Callable[[type[T]], type[T]]:
+    """Class decorator: a frozen dataclass that validates its fields.
+
+    Bad values raise `GroundbrushError`; `what` names the object in the message.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        made: Any = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+        construct = made.__init__
+
+        @functools.wraps(construct)
+        def __init__(self: Any, *args: Any, **values: Any) -> None:
+            with translate_validation(made, what):
+                construct(self, *args, **values)
+
+        made.__init__ = __init__
+        return made
+
+    return decorate
+
+
+def plain(value: Any) -> Any:
+    """Return numpy scalars as Python numbers, which JSON can hold; all else unchanged."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
+
+
+def _whole(value: Any) -> Any:
+    value = plain(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def check_words(name: str, value: Any) -> str:
+    """Return some words with their white space tidied.
+
+    Raises
+    ------
+    GroundbrushError
+        If `value` is not text, is blank or broken, or (as ``find``) means everything but a thing.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise GroundbrushError(
+            f"{name} is {value!r}; expected some words that say what to {name}, "
+            "e.g. 'the red apple'"
+        )
+    check_text(name, value)
+    words = " ".join(value.split())
+    if name == "find" and exclusion(words):
+        raise GroundbrushError(
+            f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
+            "invert its mask (--invert, or operations=[{'op': 'invert'}])"
+        )
+    return words
+
+
+def exclusion(words: str) -> str:
+    """Return how words begin that mean all but a thing ("not", "everything except"), else ""."""
+    found = _EXCLUDING.match(words)
+    return found[0] if found else ""
+
+
+def check_text(name: str, value: str) -> None:
+    """Raise `GroundbrushError` for text with half a character in it (a wrong encoding)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise GroundbrushError(
+            f"{name} is {value!r}, which is not whole text at character {error.start + 1}; "
+            "expected Unicode: type the words again, or give them in UTF-8"
+        ) from None
+
+
+def as_lists(value: Any) -> Any:
+    """Return plain values with every sequence as a list, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {name: as_lists(one) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [as_lists(one) for one in value]
+    return value
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Refuse anything but a whole number from `low` to `high`."""
+    """Raise `GroundbrushError` for anything but a whole number from `low` to `high`."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise GroundbrushError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
 
 
 def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Refuse anything but a number from `low` to `high`."""
+    """Raise `GroundbrushError` for anything but a number from `low` to `high`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not low <= value <= high:
         raise GroundbrushError(f"{name} is {value!r}; expected a number from {low} to {high}")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse anything but True and False."""
-    if not isinstance(value, bool):
-        raise GroundbrushError(f"{name} is {value!r}; expected true or false")
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse anything but one of `choices`."""
-    if value not in choices:
-        raise GroundbrushError(f"{name} is {value!r}; expected one of {', '.join(choices)}")

@@ -31,7 +31,6 @@ from .localize.maps import (
     largest_component_box,
     normalise_map,
     peaks,
-    points_to_pixels,
     pseudo_mask,
     token_map_to_image,
 )
@@ -105,7 +104,6 @@ __all__ = [
     "peaks",
     "phrase_contrast",
     "pointing_hit",
-    "points_to_pixels",
     "propose_masks",
     "pseudo_mask",
     "rank_heads",

@@ -25,10 +25,7 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
     Two boxes without area have IoU 0.
 
-    Raises
-    ------
-    GroundingError
-        Not four numbers a box, x1 < x0 or y1 < y0, or shapes that do not match.
+    Raises GroundingError for boxes that are not xyxy, or shapes that do not match.
 
     Examples
     --------
@@ -93,10 +90,8 @@ def cumulative_iou(pred: Iterable[ArrayLike], true: Iterable[ArrayLike]) -> floa
 
     Large things weigh more. Pairs are read one at a time, so generators are fine.
 
-    Raises
-    ------
-    GroundingError
-        No pairs, more of one than of the other, or masks that `mask_overlap` refuses.
+    Raises GroundingError for no pairs, more of one than of the other, or masks that `mask_overlap`
+    refuses.
     """
     shared, union = np.sum(_overlaps(pred, true), axis=0)
     return _ratio(int(shared), int(union))
@@ -157,9 +152,7 @@ def boundary_f(pred: ArrayLike, true: ArrayLike, tolerance: float | None = None)
     pred, true : (H, W) bool masks.
     tolerance : how far, in pixels, an outline may be off; None takes 0.8% of the diagonal.
 
-    Returns
-    -------
-    float in [0, 1]: 1 where neither mask has pixels, 0 where only one has.
+    Returns float in [0, 1]: 1 where neither mask has pixels, 0 where only one has.
     """
     mask_overlap(pred, true)
     _labels(np.asarray(true), "true", (0, 1))
@@ -193,9 +186,7 @@ def bootstrap_interval(
     resamples : how many resamples; samples are redrawn whole.
     seed : same seed, same interval.
 
-    Returns
-    -------
-    (low, high).
+    Returns (low, high).
 
     Examples
     --------

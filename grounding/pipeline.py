@@ -31,17 +31,11 @@ class Grounder:
 
     Parameters
     ----------
-    lvlm
-        With its localization heads set.
-    segmenter
-        A SAM model.
-    settings
-        See :class:`GroundingSettings`.
+    lvlm : With its localization heads set.
+    segmenter : A SAM model.
+    settings : See :class:`GroundingSettings`.
 
-    Raises
-    ------
-    GroundingError
-        When the LVLM has no heads.
+    Raises GroundingError when the LVLM has no heads.
     """
 
     def __init__(
@@ -80,10 +74,7 @@ class Grounder:
     def ground_many(self, view: View, phrases: Sequence[str]) -> list[Grounding]:
         """Find phrases in a picture that :meth:`look` has read.
 
-        Raises
-        ------
-        GroundingError
-            For an empty or overlong phrase.
+        Raises GroundingError for an empty or overlong phrase.
         """
         start = time.perf_counter()
         readings = self.read(view, phrases, self.lvlm.heads)

@@ -21,12 +21,9 @@ class Candidate:
 
     Attributes
     ----------
-    box
-        xyxy, half-open, in the picture's pixels.
-    score
-        In [0, 1], on the scale of :attr:`Grounding.score`.
-    mask
-        (h, w) bool, at most 1024 pixels on the longer side.
+    box : xyxy, half-open, in the picture's pixels.
+    score : In [0, 1], on the scale of :attr:`Grounding.score`.
+    mask : (h, w) bool, at most 1024 pixels on the longer side.
     """
 
     box: Box
@@ -40,35 +37,23 @@ class Grounding:
 
     Attributes
     ----------
-    phrase
-        The referring expression.
-    status
-        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other objects
-        match as well, and are candidates; ``uncertain``: the evidence is weak.
-    reason
-        One sentence on the status, and what to try.
-    box
-        xyxy, half-open pixels, of the mask; None when absent.
-    mask
-        (H, W) bool; all False when absent.
-    score
-        In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
+    phrase : The referring expression.
+    status : ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other
+        objects match as well, and are candidates; ``uncertain``: the evidence is weak.
+    reason : One sentence on the status, and what to try.
+    box : xyxy, half-open pixels, of the mask; None when absent.
+    mask : (H, W) bool; all False when absent.
+    score : In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
         falls on the mask (a half or more counts in full) and SAM's own score. Of a detector: its
         own score.
-    candidates
-        Other objects, best first; when absent, the best guesses.
-    heads
-        The (layer, head) pairs read, 0-based; empty for a detector.
-    token_map, region
-        The combined map (P, Q) float32 and the rectangle of the picture that it covers (xyxy). Of
-        a detector: the best score of the boxes that reach into each cell.
-    presence
-        Probability that the phrase is in the picture, by the model's answer; None without a
+    candidates : Other objects, best first; when absent, the best guesses.
+    heads : The (layer, head) pairs read, 0-based; empty for a detector.
+    token_map, region : The combined map (P, Q) float32 and the rectangle of the picture that it
+        covers (xyxy). Of a detector: the best score of the boxes that reach into each cell.
+    presence : Probability that the phrase is in the picture, by the model's answer; None without a
         presence question. Of a detector: its best score.
-    timings
-        Seconds by stage.
-    detection
-        The detector's box before segmentation; None for an LVLM.
+    timings : Seconds by stage.
+    detection : The detector's box before segmentation; None for an LVLM.
     """
 
     phrase: str

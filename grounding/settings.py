@@ -20,17 +20,13 @@ class BoxSettings:
 
     Parameters
     ----------
-    threshold
-        Where the map is compared with its mean: on the token ``"grid"``, or on the ``"picture"``
-        after bilinear upsampling.
-    cells
-        Which cells take part: those on the ``"picture"``, or ``"all"``, its padding too.
-    component
-        ``"largest"``: the 8-connected component with most cells comes first; ``"hull"``: the one
-        with the largest convex hull; ``"all"``: one box around everything.
-    undo_padding
-        False lays the padded square directly onto the picture, as the public code does. That is
-        wrong; it is kept to measure the effect.
+    threshold : Where the map is compared with its mean: on the token ``"grid"``, or on the
+        ``"picture"`` after bilinear upsampling.
+    cells : Which cells take part: those on the ``"picture"``, or ``"all"``, its padding too.
+    component : ``"largest"``: the 8-connected component with most cells comes first; ``"hull"``:
+        the one with the largest convex hull; ``"all"``: one box around everything.
+    undo_padding : False lays the padded square directly onto the picture, as the public code does.
+        That is wrong; it is kept to measure the effect.
     """
 
     threshold: str = "grid"
@@ -50,25 +46,18 @@ class ProposalSettings:
 
     Parameters
     ----------
-    mode
-        ``"map"``: all `prompts`, ranked by agreement and score; ``"paper"``: the first box alone
+    mode : ``"map"``: all `prompts`, ranked by agreement and score; ``"paper"``: the first box alone
         and SAM's single mask.
-    prompts
-        Some of :data:`PROMPTS`. ``"box+map"`` is not a default: where a map covers a part of the
-        object, the mask that it prompts covers that part and agrees with it too well.
-    peaks
-        How many peaks of the map serve as points.
-    agreement
-        ``"cosine"`` between mask and map, or ``"contrast"``, mean inside minus mean outside.
-    score_power
-        Masks are ranked by agreement times score to this power. At 1, maps that cover a third of
-        the object favour parts of objects (mean IoU .66 on drawn maps, .80 at 2).
-    duplicate_iou
-        Of two masks with a larger IoU only the better ranked one stays.
-    keep
-        How many proposals to return at most.
-    proxy
-        Longest side, in pixels, of the returned masks; smaller pictures keep their size.
+    prompts : Some of :data:`PROMPTS`. ``"box+map"`` is not a default: where a map covers a part of
+        the object, the mask that it prompts covers that part and agrees with it too well.
+    peaks : How many peaks of the map serve as points.
+    agreement : ``"cosine"`` between mask and map, or ``"contrast"``, mean inside minus mean
+        outside.
+    score_power : Masks are ranked by agreement times score to this power. At 1, maps that cover a
+        third of the object favour parts of objects (mean IoU .66 on drawn maps, .80 at 2).
+    duplicate_iou : Of two masks with a larger IoU only the better ranked one stays.
+    keep : How many proposals to return at most.
+    proxy : Longest side, in pixels, of the returned masks; smaller pictures keep their size.
     """
 
     mode: str = "map"
@@ -101,30 +90,23 @@ class GroundingSettings:
 
     Parameters
     ----------
-    sigma, kernel
-        Gaussian smoothing of each head's map, in cells (Kang et al., Sec. 5: 1.0 and 7).
-    boxes, proposals
-        How boxes are cut out of the map, and how SAM is prompted with them.
-    refine
-        Refine the mask's border with GrabCut.
-    absent_below
-        A presence answer below this means absent.
-    ambiguous_above
-        A rival with a rank value above this share of the best one's makes the result ambiguous,
-        unless covered matches were searched for.
-    looks
-        How often at most the picture is read again with the matches covered, to see whether the
-        phrase also matches another object; 0 = never. Each costs a reading of the picture, and
-        the first that finds nothing is the last. See :mod:`grounding.localize.ambiguity`.
-    again_above
-        A presence answer above this, with the matches covered, means that there is another one.
-    uncertain_below
-        A score below this is uncertain.
-    reword
-        Normalise phrases before querying the model ("a dog" -> "the dog") and subtract the map of
-        any excluded term ("the apple that is not green"); see :mod:`grounding.attention.normalize`.
-    proxy
-        Longest side, in pixels, of the copy that the models read; larger pictures are shrunk.
+    sigma, kernel : Gaussian smoothing of each head's map, in cells (Kang et al., Sec. 5: 1.0 and
+        7).
+    boxes, proposals : How boxes are cut out of the map, and how SAM is prompted with them.
+    refine : Refine the mask's border with GrabCut.
+    absent_below : A presence answer below this means absent.
+    ambiguous_above : A rival with a rank value above this share of the best one's makes the result
+        ambiguous, unless covered matches were searched for.
+    looks : How often at most the picture is read again with the matches covered, to see whether the
+        phrase also matches another object; 0 = never. Each costs a reading of the picture, and the
+        first that finds nothing is the last. See :mod:`grounding.localize.ambiguity`.
+    again_above : A presence answer above this, with the matches covered, means that there is
+        another one.
+    uncertain_below : A score below this is uncertain.
+    reword : Normalise phrases before querying the model ("a dog" -> "the dog") and subtract the map
+        of any excluded term ("the apple that is not green"); see
+        :mod:`grounding.attention.normalize`.
+    proxy : Longest side, in pixels, of the copy that the models read; larger pictures are shrunk.
     """
 
     sigma: float = 1.0

@@ -78,6 +78,12 @@ def resize_mask(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np
     return cv2.resize(grey, size_wh, interpolation=cv2.INTER_LINEAR) >= 128
 
 
+def resize_shares(values: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float32]:
+    """A map, or a mask as floats, at another size: area means if it shrinks, else bilinear."""
+    how = cv2.INTER_AREA if values.shape[1] > size_wh[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values, size_wh, interpolation=how), np.float32)
+
+
 def tight_box(mask: NDArray[np.bool_]) -> Box:
     """Tight xyxy box of a mask in its own pixels; without area where the mask is empty."""
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))

@@ -1,4 +1,4 @@
-"""Progress to the caller, and his wish to stop back to the model."""
+"""Progress, preview and cancellation callbacks of one painting."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ import numpy as np
 from .errors import Cancelled
 
 OnStep = Callable[[int, int], None]
+"""Called with the step, 1-based, and the number of steps."""
 OnPreview = Callable[[int, int, np.ndarray], None]
+"""Called with the step, the number of steps and the picture as it is then."""
 CancelledBy = Callable[[], bool] | threading.Event
+"""Returns True, or is set, to stop."""
 PREVIEWS = 4
+"""About how many previews a painting gives."""
 
 
-class Watch:
-    """Forward steps to `on_step`, and ask `cancelled` before and after each.
+class Progress:
+    """Forward a pipeline's steps to the caller's callbacks, and check for cancellation around each.
 
-    Parameters
+    Attributes
     ----------
-    on_step : callable, optional
-        ``on_step(step, total)``, 1-based.
-    cancelled : callable or threading.Event, optional
-        Returns True, or is set, when the caller wants to stop.
-    on_preview : callable, optional
-        ``on_preview(step, total, canvas)`` with an ``(h, w, 3)`` uint8 canvas, about `PREVIEWS`
-        times while painting.
+    decode : callable, optional
+        Latents to ``(h, w, 3)`` uint8 canvas; previews need it.
+    error : Exception, optional
+        Raised by a callback, not by the model.
     """
 
     def __init__(
@@ -37,30 +38,27 @@ class Watch:
         on_preview: OnPreview | None = None,
     ) -> None:
         self._on_step, self._on_preview = on_step, on_preview
-        self.look: Callable[[Any], np.ndarray] | None = None
-        if isinstance(cancelled, threading.Event):
-            cancelled = cancelled.is_set
-        self._cancelled = cancelled
+        self._cancelled = cancelled.is_set if isinstance(cancelled, threading.Event) else cancelled
+        self.decode: Callable[[Any], np.ndarray] | None = None
         self.error: BaseException | None = None
 
-    def check(self) -> None:
+    def check_cancelled(self) -> None:
         """Raise Cancelled if the caller wants to stop."""
-        if self._ask(self._cancelled):
+        if self._call(self._cancelled):
             raise Cancelled("Stopped on request; the picture is unchanged.")
 
     def on_step_end(self, pipe: Any, index: int, _time: Any, tensors: Any) -> dict[str, Any]:
-        """diffusers' callback. Setting `pipe._interrupt` would still decode; raising does not."""
+        """Handle diffusers' callback. `pipe._interrupt` would still decode; raising does not."""
         step, total = index + 1, pipe.num_timesteps
-        self.check()
-        self._ask(self._on_step, step, total)
+        self.check_cancelled()
+        self._call(self._on_step, step, total)
         due = step < total and step % max(1, total // (PREVIEWS + 1)) == 0
-        if due and self._on_preview is not None and self.look is not None:
-            self._ask(self._on_preview, step, total, self.look(tensors["latents"]))
-        self.check()
+        if due and self._on_preview is not None and self.decode is not None:
+            self._call(self._on_preview, step, total, self.decode(tensors["latents"]))
+        self.check_cancelled()
         return {}
 
-    def _ask(self, callback: Callable[..., Any] | None, *arguments: Any) -> Any:
-        """Call the caller's function, remembering its error as his, not the model's."""
+    def _call(self, callback: Callable[..., Any] | None, *arguments: Any) -> Any:
         try:
             return callback(*arguments) if callback is not None else None
         except Exception as error:

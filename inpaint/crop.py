@@ -1,4 +1,4 @@
-"""Where to crop and at which size to paint. Pure numpy/OpenCV; boxes are xyxy, half-open pixels."""
+"""Choose where to crop and at which size to paint. Boxes are xyxy, half-open pixels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of the image, and the canvas it is painted on.
-
-    Parameters
-    ----------
-    window : tuple of int
-        xyxy, half-open pixels of the image.
-    canvas : tuple of int
-        (width, height) in pixels that the model paints.
-    """
+    """A window (xyxy) of the image, and the canvas (width, height) it is painted on."""
 
     window: Box
     canvas: Size
@@ -33,8 +25,13 @@ class Crop:
     @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the window in an ``(H, W, ...)`` array."""
-        left, top, right, bottom = self.window
-        return slice(top, bottom), slice(left, right)
+        return box_slices(self.window)
+
+
+def box_slices(box: Box) -> tuple[slice, slice]:
+    """Return a box's index in an ``(H, W, ...)`` array."""
+    left, top, right, bottom = box
+    return slice(top, bottom), slice(left, right)
 
 
 def mask_box(mask: np.ndarray) -> Box:
@@ -49,7 +46,7 @@ def mask_box(mask: np.ndarray) -> Box:
     """
     if not mask.size:
         return 0, 0, 0, 0
-    # Asked several times an edit: numpy's `any` of 48 megapixels takes ten times as long.
+    # Called several times an edit: numpy's `any` of 48 megapixels takes ten times as long.
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     return left, top, left + width, top + height
 
@@ -94,27 +91,11 @@ def choose_bucket(aspect: float, buckets: Sequence[Size]) -> Size:
 
 
 def crop_window(box: Box, image_wh: Size, aspect: float, context: float, minimum: int) -> Box:
-    """Return the window to crop around `box`.
+    """Return the window to crop around `box`: inside the image, containing `box`.
 
-    It is `box` times `context` (at least `minimum` pixels more on each side), grown to `aspect`,
-    then kept inside the image: shifted first; where a side is longer than the image's it is cut
-    and the other side shrinks to keep the aspect, but never below the box.
-
-    Parameters
-    ----------
-    box : tuple of int
-        What the window must contain, xyxy inside the image.
-    image_wh : tuple of int
-        The image's (width, height).
-    aspect : float
-        Width over height of the canvas.
-    context, minimum : float, int
-        See `InpaintSettings.context` and `InpaintSettings.min_context`.
-
-    Returns
-    -------
-    tuple of int
-        xyxy, inside the image, containing `box`.
+    It is `box` times `context` (at least `minimum` pixels more on each side), grown to `aspect`
+    (width over height), then kept inside the image: shifted first; a side longer than the image's
+    is cut and the other side shrinks to keep the aspect, but never below the box.
 
     Examples
     --------
@@ -124,35 +105,36 @@ def crop_window(box: Box, image_wh: Size, aspect: float, context: float, minimum
     (80, 0, 100, 20)
     """
     needed = box[2] - box[0], box[3] - box[1]
-    width, height = _wanted(box, image_wh, context, minimum)
+    width, height = _with_context(box, image_wh, context, minimum)
     width, height = max(width, height * aspect), max(height, width / aspect)
     if width > image_wh[0]:
         width, height = image_wh[0], min(height, max(needed[1], image_wh[0] / aspect))
     if height > image_wh[1]:
         height, width = image_wh[1], min(width, max(needed[0], image_wh[1] * aspect))
-    left, right = _place(box[0], box[2], round(width), image_wh[0])
-    top, bottom = _place(box[1], box[3], round(height), image_wh[1])
+    left, right = _interval(box[0], box[2], round(width), image_wh[0])
+    top, bottom = _interval(box[1], box[3], round(height), image_wh[1])
     return left, top, right, bottom
 
 
 def plan_crop(box: Box, image_wh: Size, settings: InpaintSettings) -> Crop:
     """Choose the canvas and the window for a support whose box is `box`."""
-    width, height = _wanted(box, image_wh, settings.context, settings.min_context)
+    width, height = _with_context(box, image_wh, settings.context, settings.min_context)
     canvas = choose_bucket(width / height, bucket_sizes(settings.size, settings.buckets))
     aspect = canvas[0] / canvas[1]
     window = crop_window(box, image_wh, aspect, settings.context, settings.min_context)
     return Crop(window, canvas)
 
 
-def _wanted(box: Box, image_wh: Size, context: float, minimum: int) -> tuple[float, float]:
-    """Width and height of the box with its context, no larger than the image."""
-    sides = box[2] - box[0], box[3] - box[1]
-    wanted = (max(side * context, side + 2 * minimum) for side in sides)
-    width, height = (min(want, limit) for want, limit in zip(wanted, image_wh, strict=True))
+def _with_context(box: Box, image_wh: Size, context: float, minimum: int) -> tuple[float, float]:
+    """Return width and height of the box with its context, no larger than the image."""
+    width, height = (
+        min(max(side * context, side + 2 * minimum), limit)
+        for side, limit in zip((box[2] - box[0], box[3] - box[1]), image_wh, strict=True)
+    )
     return width, height
 
 
-def _place(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
+def _interval(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
     """Put an interval of `length` around [low, high) inside [0, limit)."""
     length = min(max(length, high - low), limit)
     start = math.floor((low + high - length) / 2)

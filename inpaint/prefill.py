@@ -1,4 +1,4 @@
-"""Bring a crop to the model's canvas: resize it, and hide the old object under a prefill."""
+"""Resize a crop to the model's canvas, and hide the old object under a prefill."""
 
 from __future__ import annotations
 
@@ -32,25 +32,16 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if mask.shape[::-1] == size:
         return mask.copy()
-    rows = np.ascontiguousarray(_cover(mask, size[1]).T)  # whole rows are gathered, which is fast
+    rows = np.ascontiguousarray(_cover(mask, size[1]).T)  # gathering whole rows is fast
     return np.ascontiguousarray(_cover(rows, size[0]).T)
 
 
 def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
-    """Replace the hole's pixels by something neutral, so that the old object cannot leak through.
+    """Return a copy with neutral pixels in the hole, so that the old object cannot leak through.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    hole : (H, W) bool
-    kind : {"blur", "telea", "grey", "none"}
-        "blur" draws the surroundings smoothly inward at all scales, "telea" is OpenCV's
-        inpainting on a small copy, "grey" is mid-grey. With nothing left outside the hole, the
-        first two give grey.
-
-    Returns
-    -------
-    (H, W, 3) uint8, a new array, equal to `image` outside the hole.
+    "blur" draws the surroundings smoothly inward at all scales, "telea" is OpenCV's inpainting on a
+    small copy, "grey" is mid-grey, "none" changes nothing. With nothing left outside the hole, the
+    first two give grey.
     """
     result = image.copy()
     if kind == "none" or not hole.any():
@@ -63,13 +54,13 @@ def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _half(image: np.ndarray) -> np.ndarray:
-    """Means of four pixels, ten times as fast as an area mean at another ratio."""
+    """Average 2 x 2 pixels: ten times as fast as an area mean at another ratio."""
     height, width = image.shape[:2]
     return cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_LINEAR)
 
 
 def _cover(mask: np.ndarray, length: int) -> np.ndarray:
-    """The first axis at another length: each entry says whether any of those it covers is True."""
+    """Resize the first axis; an entry is True if any that it covers is."""
     size = len(mask)
     first = np.arange(length) * size // length
     last = -(-(np.arange(length) + 1) * size // length) - 1

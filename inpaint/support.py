@@ -1,4 +1,4 @@
-"""Masks: close holes, dilate into the support, feather inward. Pure numpy/scipy/OpenCV."""
+"""From mask to support: close holes, widen, dilate; and the ramps inside it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .crop import grow_box, mask_box
+from .crop import box_slices, grow_box, mask_box
 from .prefill import resize_mask
 from .settings import InpaintSettings
 
 _WORK_SIDE = 1024
-"""Longest side on which a support is worked out."""
+"""Longest side of the copy on which a support is computed."""
 
 
 def dilation_radius(mask: np.ndarray, dilate: float) -> int:
@@ -33,13 +33,7 @@ def dilation_radius(mask: np.ndarray, dilate: float) -> int:
 
 
 def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Return every pixel at most `radius` (Euclidean) from a True pixel.
-
-    Parameters
-    ----------
-    mask : (H, W) bool
-    radius : float
-        Pixels; 0 returns a copy.
+    """Return every pixel at most `radius` pixels (Euclidean) from a True one.
 
     Examples
     --------
@@ -48,25 +42,22 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     """
     result = mask.copy()
     box = mask_box(mask)
-    if not any(box) or radius <= 0:
-        return result
-    left, top, right, bottom = grow_box(box, math.ceil(radius), mask.shape[::-1])
-    part = mask[top:bottom, left:right]
-    result[top:bottom, left:right] = _distance_to(part) <= radius
+    if any(box) and radius > 0:
+        part = box_slices(grow_box(box, math.ceil(radius), mask.shape[::-1]))
+        result[part] = _distance_to(mask[part]) <= radius
     return result
 
 
 def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
-    """Close the holes whose area is at most `fraction` of the mask's; a large one is meant.
+    """Return the mask with holes closed whose area is at most `fraction` of the mask's.
 
-    A hole is background that does not reach the image's edge (4-connected). Returns a new mask.
+    A hole is background that does not reach the image's edge (4-connected).
     """
     result = mask.copy()
     box = mask_box(mask)
     if not any(box) or fraction <= 0:
         return result
-    left, top, right, bottom = box
-    part = result[top:bottom, left:right]
+    part = result[box_slices(box)]
     labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
     small = np.bincount(labels.ravel(), minlength=count + 1) <= fraction * np.count_nonzero(part)
     small[0] = False
@@ -75,9 +66,7 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
 
 
 def widen(mask: np.ndarray, shape: str) -> np.ndarray:
-    """Return a mask in a shape that tells less of the thing: see `InpaintSettings.shape`.
-
-    Parts that are connected (8 neighbours) are widened each for itself.
+    """Return each connected part (8 neighbours) in another `InpaintSettings.shape`.
 
     Examples
     --------
@@ -104,14 +93,14 @@ def widen(mask: np.ndarray, shape: str) -> np.ndarray:
 
 
 def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
-    """Return the declared support: holes closed, widened, dilated. It always contains `mask`.
+    """Return the support: holes closed, widened, dilated. It always contains `mask`.
 
-    A large mask grows on a smaller copy, where it grows by a pixel or more there: distances of
-    ten million pixels would take as long as painting.
+    A large mask grows on a smaller copy if it grows by a pixel or more there: distances of ten
+    million pixels would take as long as painting.
     """
     radius = dilation_radius(mask, settings.dilate)
-    left, top, right, bottom = grow_box(mask_box(mask), radius + 1, mask.shape[::-1])
-    part = mask[top:bottom, left:right]
+    window = box_slices(grow_box(mask_box(mask), radius + 1, mask.shape[::-1]))
+    part = mask[window]
     scale = _WORK_SIDE / max(part.shape)
     if scale >= 1 or radius * scale < 1:
         whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
@@ -121,28 +110,17 @@ def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
     small = dilate(small, radius * scale)
     grown = cv2.resize(small.view(np.uint8) * 255, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
     result = mask.copy()
-    result[top:bottom, left:right] |= grown >= 128
+    result[window] |= grown >= 128
     return result
 
 
 def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = None) -> np.ndarray:
-    """Return how much of the painted picture each pixel takes.
+    """Return the weight of the painted picture: float32 in [0, 1], positive on the support only.
 
-    The ramp lies wholly inside the support: 0 outside, 1 from ``feather + 1`` pixels inside.
-    The image's border is no edge: where the support reaches it, nothing ramps.
-
-    Parameters
-    ----------
-    support : (H, W) bool
-    feather : int
-        Width of the ramp in pixels; 0 gives a hard edge.
-    core : (H, W) bool, optional
-        Pixels that must be replaced wholly (the undilated mask). The ramp is then squeezed into
-        the ring between them and the edge, so that no ghost of the old object stays.
-
-    Returns
-    -------
-    (H, W) float32 in [0, 1], positive exactly on the support.
+    The ramp lies inside the support and reaches 1 at ``feather + 1`` pixels from its edge. The
+    image's border is no edge: where the support reaches it, nothing ramps. `core`, the undilated
+    mask, has weight 1, so that no ghost of the old object stays: the ramp is squeezed into the ring
+    around it.
 
     Examples
     --------
@@ -155,15 +133,13 @@ def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = 
     if not any(box):
         return alpha
     # The nearest outside pixel of any support pixel touches the support, so one more is enough.
-    left, top, right, bottom = grow_box(box, 1, support.shape[::-1])
-    part = support[top:bottom, left:right]
-    inside = _distance_to(~part)
+    part = box_slices(grow_box(box, 1, support.shape[::-1]))
+    inside = _distance_to(~support[part])
     ramp = inside / np.float32(feather + 1)
     if core is not None and core.any():
-        to_core = _distance_to(core[top:bottom, left:right])
-        ramp = np.maximum(ramp, inside / np.maximum(inside + to_core, 1))
-        ramp[core[top:bottom, left:right]] = 1
-    alpha[top:bottom, left:right] = np.where(part, np.minimum(ramp, 1), 0)
+        ramp = np.maximum(ramp, inside / np.maximum(inside + _distance_to(core[part]), 1))
+        ramp[core[part]] = 1
+    alpha[part] = np.where(support[part], np.minimum(ramp, 1), 0)
     return alpha
 
 
@@ -171,20 +147,9 @@ def change_map(hole: np.ndarray, width: int, cell: int) -> np.ndarray:
     """Return how early each latent cell may change, for differential diffusion.
 
     Levin and Fried, "Differential diffusion: giving each pixel its strength" (2023): a cell is free
-    once one less its value is below the share of the steps. Inside, the value ramps from the hole's
-    edge to 1 over `width` pixels; a hole too narrow for that is stretched, so that some cell always
-    starts free.
-
-    Parameters
-    ----------
-    hole : (h, w) bool
-        On the model's canvas, whose sides are multiples of `cell`.
-    width, cell : int
-        Pixels.
-
-    Returns
-    -------
-    (h // cell, w // cell) float32 in [0, 1], positive exactly where a cell touches the hole.
+    once one minus its value is below the share of the steps. The value, float32, is 0 for cells
+    outside the hole and ramps to 1 over `width` pixels; a narrower hole is scaled up, so that some
+    cell always starts free. `cell` is a cell's side in pixels, a divisor of the hole's sides.
 
     Examples
     --------
@@ -198,7 +163,7 @@ def change_map(hole: np.ndarray, width: int, cell: int) -> np.ndarray:
 
 
 def free_cells(change: np.ndarray, step: int, total: int) -> np.ndarray:
-    """Return which cells of a `change_map` are painted in a step (0-based) of so many.
+    """Return which cells of a `change_map` are painted in a 0-based step.
 
     Examples
     --------
@@ -209,7 +174,7 @@ def free_cells(change: np.ndarray, step: int, total: int) -> np.ndarray:
 
 
 def _distance_to(target: np.ndarray) -> np.ndarray:
-    """Euclidean distance in pixels to the nearest True pixel; larger than any if there is none."""
+    """Return the distance to the nearest True pixel; if there is none, larger than any."""
     if not target.any():
         return np.full(target.shape, np.float32(sum(target.shape) + 2**16))
     return cv2.distanceTransform((~target).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,8 +1,11 @@
-"""Checks of what callers hand in, with the message that mends it."""
+"""Checks of arguments; each message says what was given, what was expected and the remedy."""
 
 from __future__ import annotations
 
+import difflib
+import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ MAX_SEED = 2**63 - 1
 
 
 def describe(value: Any) -> str:
-    """Say in a few words what `value` is."""
+    """Return a short description of a value for an error message."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return f"{type(value).__name__} {value!r}"[:120]
@@ -88,3 +91,35 @@ def check_seed(seed: Any) -> int:
             f"seed: got {describe(seed)}; expected a whole number from 0 to 2**63 - 1, such as 7."
         )
     return number
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of `choices`; suggest a close one."""
+    if not isinstance(value, str) or value not in choices:
+        raise InpaintError(
+            f"{name}: got {value!r}{close_match(value, choices)}; "
+            f"expected one of {', '.join(choices)}."
+        )
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise unless `value` is a finite number from `low` to `high`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise InpaintError(f"{name}: got {value!r}; expected a number from {low} to {high}.")
+
+
+def check_whole(name: str, value: Any, low: int, high: int, multiple: int = 1) -> None:
+    """Raise unless `value` is an int from `low` to `high` and a multiple of `multiple`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not low <= value <= high or value % multiple:
+        step = f", a multiple of {multiple}" if multiple > 1 else ""
+        raise InpaintError(
+            f"{name}: got {value!r}; expected a whole number from {low} to {high}{step}."
+        )
+
+
+def close_match(value: Any, names: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for a close name, or ""."""
+    near = difflib.get_close_matches(str(value), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,6 +1,6 @@
-"""Find everything that a sentence names: one mask for each thing, one map of ids.
+"""Find everything that a caption names: one mask for each thing, one id map.
 
-It knows nothing of painting, files or users. Names load on first use.
+The package does not know painting, files or users. Names load on first use.
 """
 
 import lazy_loader
@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "errors": ["MultiObjectError"],
-        "find.everything": ["ground_all"],
+        "find.ground_all": ["ground_all"],
         "id_map": ["resolve_overlaps"],
         "panoptic": ["Instance", "PanopticGrounding", "Segment"],
         "phrases.noun_phrases": ["NounPhrase", "noun_phrases"],

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,8 +53,13 @@ def main() -> None:
 
 
 def _build(work: Path) -> Path:
+    source = work / "source"  # setuptools leaves a build folder, and would reuse an old one
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    for name in filter(None, listed):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    _run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(work), str(ROOT)], work)
+    _run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(work), str(source)], work)
     (wheel,) = work.glob("groundbrush-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     strangers = {n for n in names if not n.startswith(("groundbrush/", "groundbrush-"))}

@@ -27,14 +27,14 @@ LAW: dict[str, set[str]] = {
 OURS = {*LAW, "tests"}
 # inside editor: each layer may import those before it, and itself
 LAYERS = [
-    {"errors", "files", "values", "machine", "version"},
+    {"errors", "files", "journal", "values", "machine", "version"},
     {"pictures"},
     {"models", "masks", "workers"},
     {"request", "finder"},
     {"editing"},
     {"plan"},
     {"api", "facts", "outputs", "doctor"},
-    {"batch", "calibration", "evaluation", "as_code"},
+    {"batch", "evaluation", "as_code"},
     {"cli"},
 ]
 LIGHT = ["", ".editor", ".grounding", ".inpaint", ".multiobject", ".app"]

@@ -1,6 +1,6 @@
 """What SECURITY.md promises, as far as one can look at the code or try it; elsewhere:
 
-pickles ``editor/evaluation/test_pickles.py``; headers and metadata ``editor/test_images.py``;
+pickles ``editor/evaluation/test_plain_pickle.py``; headers and metadata ``editor/test_images.py``;
 sessions ``app/session/test_session.py``; manifests ``editor/batch/test_manifest.py`` and
 ``test_places.py``; the review sheet ``editor/batch/test_review*.py``; the server
 ``app/http/``.
@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 from groundbrush import Editor
 from groundbrush.app.session.session_file import read_session
-from groundbrush.editor.batch import Job, read_manifest, run_batch
+from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.masks.source import decode_mask
 from groundbrush.editor.pictures.picture import open_picture
@@ -34,10 +34,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "editor", "grounding", "inpaint", "miniature", "multiobject")
 ALLOWED = {
-    # it knows no class: tests/editor/evaluation/test_pickles.py
-    "editor/evaluation/plain_pickle.py": {"import pickle"},
-    # between our own processes, over Ray, which pickles all that it carries
-    "editor/workers/ray_pool.py": {"import pickle", "pickle.loads"},
+    # it knows no class: tests/editor/evaluation/test_plain_pickle.py
+    "editor/evaluation/plain_pickle.py": {"import pickle"}
 }
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BANNED_CALLS = {
@@ -321,7 +319,7 @@ def test_finding_everything_and_a_batch_ask_no_network(
     (tmp_path / "scene.png").write_bytes(path.read_bytes())
     row = {"image": "scene.png", "find": asked.text}
     (tmp_path / "m.jsonl").write_text(json.dumps(row))
-    job = Job(read_manifest(tmp_path / "m.jsonl"), tmp_path / "out")
+    job = BatchJob(read_manifest(tmp_path / "m.jsonl"), tmp_path / "out")
     assert run_batch(job, lambda: miniature).counts == {"done": 1}
 
 

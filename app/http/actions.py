@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ...editor.editing.pipeline import check_request
 from ...editor.errors import GroundbrushError
 from ...editor.facts import edit_facts, grounding_facts, segment_facts
 from ...editor.files import atomic_write
 from ...editor.masks.operations import read_operation
+from ...editor.outputs import panoptic_files
 from ...editor.pictures.picture import Picture
-from ...editor.request import SIDES, extra, make_request, read_request
+from ...editor.request import EditRequest, Sides, make_request, read_request
 from .schema import FinishedEdit, FoundPhrase, FoundSegment, JobResult, PaintedVariant
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ class JobSpec:
             return spec
         sides: Counter[str] = Counter()
         for request in requests:
-            _check(editor, request)
-            sides.update(extra(request, "extend") or {})
+            check_request(editor.models, request)
+            sides.update(request.extend.model_dump() if request.extend else {})
         return dataclasses.replace(spec, sides=dict(sides))
 
     def check_size(self, size: tuple[int, int], max_pixels: int) -> None:
@@ -91,11 +93,11 @@ class JobSpec:
                 f"most {max_pixels:,}; extend it by less"
             )
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> EditRequest:
         """The recipe that the editor will make of it, except for a mask's pixels."""
         v = self.values
         if self.action == "extend":
-            sides = {side: v[side] for side in SIDES}
+            sides = {side: v[side] for side in Sides.model_fields}
             return make_request(
                 "extend", find=None, paint=v.get("paint"), extend=sides, **self.options
             )
@@ -114,25 +116,23 @@ class JobSpec:
         )
 
 
-def _read_recipe(
-    editor: Editor, recipe: Mapping[str, Any], max_pixels: int
-) -> list[dict[str, Any]]:
+def _read_recipe(editor: Editor, recipe: Mapping[str, Any], max_pixels: int) -> list[EditRequest]:
     """A recipe's edits in order, checked."""
     before = recipe.get("before")
     for one in (recipe, *(before if isinstance(before, list) else ())):
         if isinstance(one, Mapping):
             _check_mask_size(one.get("mask"), max_pixels)
     request = read_request(recipe)
-    requests = [*request.get("before", ()), request]
+    requests = [*request.before, request]
     if len(requests) > MAX_CHAIN:
         raise GroundbrushError(
             f"a recipe of {len(requests)} edits given; expected at most {MAX_CHAIN} in a request, "
             "which others wait for; do the first ones, then the rest from their result"
         )
     for one in requests:
-        if one["preset"] not in (None, editor.preset.name):
+        if one.preset not in (None, editor.preset.name):
             raise GroundbrushError(
-                f"the recipe is of preset {one['preset']!r}; this server has {editor.preset.name!r}"
+                f"the recipe is of preset {one.preset!r}; this server has {editor.preset.name!r}"
             )
     return requests
 
@@ -147,14 +147,6 @@ def _check_mask_size(mask: Any, max_pixels: int) -> None:
             )
     elif mask is not None:
         raise GroundbrushError("the recipe's mask has no size; expected the one that was saved")
-
-
-def _check(editor: Editor, request: dict[str, Any]) -> None:
-    from ...editor.editing.pipeline import settings_for
-
-    settings_for(editor, request)
-    if editor.models.words and request["paint"] is not None:
-        editor.models.words.check_prompt(request["paint"])
 
 
 def run_job(
@@ -179,7 +171,7 @@ def run_job(
     edit = _edit(editor, spec, picture, mask, progress)
     finished = _save_edit(edit, out, "result")
     _write_mask(edit.support, out)
-    _write_json(edit.recipe(), out / "recipe.json", indent=1)
+    atomic_write(out / "recipe.json", json.dumps(edit.recipe(), indent=1).encode())
     return JobResult(edits=[finished], files=[])
 
 
@@ -194,7 +186,7 @@ def _edit(
     if spec.action == "run":
         return editor.run(v["recipe"], picture, **progress)
     if spec.action == "extend":
-        sides = {side: v[side] for side in SIDES}
+        sides = {side: v[side] for side in Sides.model_fields}
         return editor.extend(picture, v.get("paint"), **sides, **options)
     options |= {
         "mask": mask,
@@ -210,10 +202,9 @@ def _edit(
 
 def _ground_all(editor: Editor, picture: Picture, v: Mapping[str, Any], out: Path) -> JobResult:
     found = editor.ground_all(picture, v["sentence"], mode=v["mode"])
-    export = found.to_coco_panoptic(file_name="picture")
-    export.document["annotations"][0]["file_name"] = "panoptic.png"
-    atomic_write(out / "panoptic.png", export.png())
-    _write_json(export.document, out / "panoptic.json")
+    png, document = panoptic_files(found, "picture", "panoptic.png")
+    atomic_write(out / "panoptic.png", png)
+    atomic_write(out / "panoptic.json", document)
     segments = [FoundSegment(**segment_facts(segment)) for segment in found.segments]
     return JobResult(segments=segments, files=[])
 
@@ -262,7 +253,3 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _write_mask(mask: np.ndarray, out: Path) -> None:
     image = Image.fromarray(mask.astype(np.uint8) * 255)
     atomic_write(out / "mask.png", lambda file: image.save(file, "PNG"))
-
-
-def _write_json(value: Any, path: Path, indent: int | None = None) -> None:
-    atomic_write(path, json.dumps(value, indent=indent).encode())

@@ -256,5 +256,3 @@ def _by_path(action: str, model: type[_Strict]) -> type[BaseModel]:
 
 
 BODIES_BY_PATH: dict[str, type[BaseModel]] = {name: _by_path(name, m) for name, m in BODIES.items()}
-
-

@@ -32,6 +32,7 @@ class Metrics:
         self._requests = Counter("http_requests", "Requests answered.", labels, **common)
         self._jobs = Counter("jobs", "Jobs that ended.", ("action", "state"), **common)
         self._refused = Counter("jobs_refused", "Jobs not taken.", ("reason",), **common)
+        self._refused.labels("queue_full")  # shown as 0 before the first
         self._seconds = Summary("job_seconds", "How long jobs ran.", ("action",), **common)
         process = psutil.Process()
         self.gauge("resident_bytes", "Memory of this process.", lambda: process.memory_info().rss)

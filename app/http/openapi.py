@@ -13,8 +13,8 @@ from .settings import ServeSettings
 
 DESCRIPTION = (
     "Text-guided local image editing. A POST queues a job and answers 202 with its id; GET "
-    "/v1/jobs/{id} has its progress and its result, DELETE stops it. A picture comes as a multipart "
-    "upload beside the part `request`, or as a path inside the server's root."
+    "/v1/jobs/{id} has its progress and its result, DELETE stops it. A picture comes as a "
+    "multipart upload beside the part `request`, or as a path inside the server's root."
 )
 _ERRORS = {
     400: "The request is for another host, or ended early.",
@@ -95,7 +95,7 @@ class DocumentedAPI(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             models = [(m, "validation") for m in (*BODIES.values(), *BODIES_BY_PATH.values())]
-            _, schemas = models_json_schema(models, ref_template=_REF + "{model}")  # type: ignore[arg-type]
+            _, schemas = models_json_schema(models, ref_template=_REF + "{model}")
             components = document["components"]
             components["schemas"] |= schemas["$defs"]
             for unused in ("HTTPValidationError", "ValidationError"):

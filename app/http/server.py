@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from ...editor.errors import GroundbrushError
 from .application import create_app
@@ -55,6 +56,7 @@ def serve(
     """
     check_exposure(host, settings)
     listener = _listen(host, port)
+    disable_created_metrics()  # a timestamp beside every counter
     app = create_app(editor, settings)
     config = uvicorn.Config(
         app,
@@ -93,7 +95,7 @@ class _Server(uvicorn.Server):
             self._store.closing = True
             self.should_exit = True
             return
-        # not in the signal's handler, which may have interrupted whoever holds the store's lock
+        # not in the signal handler, which may have interrupted a holder of the store's lock
         self._store.closing = True
         threading.Thread(target=self._drain, daemon=True, name="drain").start()
 

@@ -96,7 +96,7 @@ def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
     combined = _over(small, found.token_map, found.region, picture.size)
     if not found.heads:
         return Why(_with_rivals(found), advise(found), (), combined, found.presence)
-    view = editor.look(picture)
+    view = editor.finder.look(picture)
     with translate(GroundingError):
         reading = editor.models.grounder().read(view, [found.phrase], found.heads)[0]
     rows = np.asarray(reading.rows)

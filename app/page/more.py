@@ -12,8 +12,7 @@ import streamlit as st
 
 from ...editor.as_code import command_of, literal, python_of, recipe_files
 from ...editor.models.presets import preset_names
-from ...editor.request import MAX_VARIANTS, carried
-from ..session.session import variant_request
+from ...editor.request import MAX_VARIANTS, EditRequest, recipe_for_file
 from ..session.session_file import picture_bytes, session_bytes
 from . import state
 
@@ -104,7 +103,10 @@ def download() -> None:
     kind = kind or "png"
     edits = state.finished()
     pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
-    like, (recipe, told) = state.present(), carried(chain())
+    like, (recipe, told) = (
+        state.present(),
+        recipe_for_file([request.as_dict() for request in chain()]),
+    )
     # written once, when first asked for
     write = state.kept(
         f"file-{kind}",
@@ -153,10 +155,10 @@ def downloads(preset: str, options: Options) -> None:
 def chain() -> list[dict[str, Any]]:
     """Recipes of what leads from the opened picture to the one shown, in order."""
     s = st.session_state
-    done = [dict(change.request) for change in s.session.changes]
+    done = [change.request for change in s.session.changes]
     edits = state.finished()
     for edit in edits:
-        done.append(variant_request(edit, s.variant if edit is edits[-1] else 0))
+        done.append(edit.request_for(s.variant if edit is edits[-1] else 0))
     return done
 
 
@@ -169,7 +171,7 @@ def planned(options: Options) -> list[dict[str, Any]]:
     return [s.session.request(words, **options)]
 
 
-def code(requests: list[dict[str, Any]], name: str, preset: str) -> None:
+def code(requests: list[EditRequest], name: str, preset: str) -> None:
     """Python, commands and recipes."""
     python, command, recipe = st.tabs(["Python", "Command", "Recipe"])
     python.code(python_of(requests, name, preset), language="python")
@@ -183,7 +185,7 @@ def code(requests: list[dict[str, Any]], name: str, preset: str) -> None:
             packed = f"{name.rsplit('.', 1)[0]}.recipes.zip"
             save("Download the recipes", zipped(files), packed, "application/zip")
         for request in requests:
-            shown = {k: "…" if k == "mask" else v for k, v in request.items()}
+            shown = {k: "…" if k == "mask" else v for k, v in request.as_dict().items()}
             st.code(json.dumps(shown, indent=1), language="json")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
+from ...editor.outputs import panoptic_files
 from ...editor.pictures.panoptic_overlay import colour_of
 from ...editor.plan.reader import read_plan
 from ...editor.plan.steps import Plan, Step
@@ -91,17 +91,11 @@ def switch(segment: Any, key: str) -> bool:
 
 def exports() -> None:
     """COCO's panoptic format, as a PNG and a JSON."""
-    made = st.session_state.everything.to_coco_panoptic()
+    png, document = panoptic_files(st.session_state.everything, "picture.png", "picture.png", 1)
     with st.container(horizontal=True):
+        st.download_button("Panoptic PNG", png, "panoptic.png", "image/png", on_click="ignore")
         st.download_button(
-            "Panoptic PNG", made.png(), "panoptic.png", "image/png", on_click="ignore"
-        )
-        st.download_button(
-            "Panoptic JSON",
-            json.dumps(made.document, indent=1),
-            "panoptic.json",
-            "application/json",
-            on_click="ignore",
+            "Panoptic JSON", document, "panoptic.json", "application/json", on_click="ignore"
         )
 
 

@@ -226,10 +226,10 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     s = st.session_state
     session, found = s.session, s.found
     request = session.request(words, **options)
-    known = found if found is not None and found.phrase == request["find"] else None
+    known = found if found is not None and found.phrase == request.find else None
     begin_job(lambda cb: [paint_session(editor, session, request, cb, known)], ONE)
-    where = request["find"] or "the marked place"
-    s.doing = f"{where} → {request['paint']}" if request["paint"] else f"removing {where}"
+    where = request.find or "the marked place"
+    s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
 
 
 def begin_job(work: Work, tab: str) -> None:

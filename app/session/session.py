@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 
 from ...editor.editing.pipeline import Callbacks
-from ...editor.editing.region import chosen_mask, segment_on
+from ...editor.editing.region import chosen_mask
 from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import Feather, MaskScene, Operation
 from ...editor.masks.source import encode_mask
 from ...editor.pictures.picture import Picture
-from ...editor.plan.apply import REMOVAL
-from ...editor.request import make_request
+from ...editor.request import REMOVAL, EditRequest, make_request
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
@@ -52,7 +51,7 @@ class Change:
 
     window: Window
     patch: np.ndarray
-    request: Mapping[str, Any]
+    request: EditRequest
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.window
@@ -76,12 +75,12 @@ class Change:
         ys, xs = np.flatnonzero(edit.support.any(1)), np.flatnonzero(edit.support.any(0))
         x0, y0, x1, y1 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
         patch = edit.variants[variant].image[y0:y1, x0:x1].copy()
-        return cls((x0, y0, x1, y1), patch, variant_request(edit, variant))
+        return cls((x0, y0, x1, y1), patch, edit.request_for(variant))
 
     @property
     def words(self) -> str:
         """What was done, for people."""
-        find, paint = self.request.get("find") or "the marked place", self.request.get("paint")
+        find, paint = self.request.find or "the marked place", self.request.paint
         return f"{find}: removed" if paint is None else f"{find}: {paint}"
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
@@ -193,7 +192,7 @@ class Session:
 
     # ------------------------------------------------------------------ painting
 
-    def request(self, paint: str | None, **options: Any) -> dict[str, Any]:
+    def request(self, paint: str | None, **options: Any) -> EditRequest:
         """The recipe of painting here.
 
         Parameters
@@ -263,22 +262,15 @@ class Session:
         return small
 
 
-def variant_request(edit: Edit, variant: int = 0) -> dict[str, Any]:
-    """The recipe that gives one of a finished edit's variants, and only that."""
-    request = {**edit.recipe(), "seed": edit.variants[variant].seed, "variants": 1}
-    request.pop("retries", None)  # this seed it was
-    return request
-
-
 def scene_of(editor: Editor, picture: Picture) -> MaskScene:
     """What mask operations may look at, with the editor's segmenter."""
-    return MaskScene(picture.pixels, segment_on(editor, picture))
+    return editor.finder.scene(picture)
 
 
 def paint_session(
     editor: Editor,
     session: Session,
-    request: dict[str, Any],
+    request: EditRequest,
     callbacks: Callbacks | None = None,
     grounding: Grounding | None = None,
 ) -> Edit:
@@ -286,7 +278,7 @@ def paint_session(
 
     `grounding` is that of the request's phrase in this very picture, where it is known.
     """
-    return editor._paint(session.picture, request, callbacks or Callbacks(), grounding)
+    return editor.paint(session.picture, request, callbacks, grounding)
 
 
 def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -24,11 +23,7 @@ class FolderLock:
 
     The lock is the operating system's, which releases it however the process ends. On a file system
     without locks, `filelock.SoftFileLock` is used, which checks the owner's process and machine.
-
-    Parameters
-    ----------
-    path
-        The lock file; its folder is created. ``owner.json`` beside it names the owner.
+    ``owner.json`` beside the file names the owner.
 
     Attributes
     ----------
@@ -38,13 +33,7 @@ class FolderLock:
     Raises
     ------
     GroundbrushError
-        On entering, if another process holds the lock, naming that process; or if the folder cannot
-        be written.
-
-    Examples
-    --------
-    >>> with FolderLock(Path("out/lock")):  # doctest: +SKIP
-    ...     ...
+        On entering, if another process holds the lock, naming it, or the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,12 +58,7 @@ class FolderLock:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # it must not hide an earlier error
             self._owner_file.unlink()
         self._lock.release()

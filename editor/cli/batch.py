@@ -56,7 +56,24 @@ def add_commands(commands: Any) -> None:
     group.add_argument("--apply", metavar="SENTENCE", help="edits, in words")
     group.add_argument("--ground-all", metavar="SENTENCE", help="everything to find")
     group.add_argument("--recursive", action="store_true", help="include subfolders")
-    group = parser.add_argument_group("the run")
+    _add_run_options(parser.add_argument_group("the run"))
+    unset = {"default": None}
+    group = parser.add_argument_group("for rows that do not say it themselves")
+    add_options(group, "seed variants", seed=unset, variants=unset)
+    group.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="check that what was painted is found, or that it is gone",
+    )
+    retries = {**unset, "help": "try up to N more seeds while the check fails"}
+    add_options(group, "retries draft steps guidance", retries=retries, draft=unset)
+    group.add_argument("--settings", metavar="JSON", help='others, e.g. {"feather": 4}')
+    add_options(group, "format")
+    add_options(parser, f"{MODELS} memory {RESULTS}", out={"default": "out/batch"})
+
+
+def _add_run_options(group: Any) -> None:
     group.add_argument(
         "--gate",
         choices=("skip", "hold", "paint"),
@@ -75,29 +92,15 @@ def add_commands(commands: Any) -> None:
         "write nothing",
     )
     add_options(group, "engine workers")
-    unset = {"default": None}
-    group = parser.add_argument_group("for rows that do not say it themselves")
-    add_options(group, "seed variants", seed=unset, variants=unset)
-    group.add_argument(
-        "--check",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="check that what was painted is found, or that it is gone",
-    )
-    retries = {**unset, "help": "try up to N more seeds while the check fails"}
-    add_options(group, "retries draft steps guidance", retries=retries, draft=unset)
-    group.add_argument("--settings", metavar="JSON", help='others, e.g. {"feather": 4}')
-    add_options(group, "format")
-    add_options(parser, f"{MODELS} memory {RESULTS}", out={"default": "out/batch"})
 
 
 def _run(args: argparse.Namespace) -> int:
     """Do the batch; 0 if no row failed."""
-    from ..batch.progress import Ticker
-    from ..batch.run import Job, examine, run_batch
+    from ..batch.progress import BatchProgressBar
+    from ..batch.run import BatchJob, dry_run, run_batch
 
     check_engine(args)
-    job = Job(
+    job = BatchJob(
         _manifest(args),
         Path(args.out),
         gate=args.gate,
@@ -106,14 +109,14 @@ def _run(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
     )
     load = partial(load_editor, args)
-    ticker = None if args.quiet or args.json else Ticker()
+    ticker = None if args.quiet or args.json else BatchProgressBar()
     if args.dry_run:
-        _print_outlook(args, examine(job, load, on_progress=ticker))
+        _print_dry_run(args, dry_run(job, load, on_progress=ticker))
         return DONE
     try:
         report = run_batch(job, load, on_progress=ticker, engine=_engine(args))
     except KeyboardInterrupt:
-        print("groundbrush: stopped; what is finished is kept, --resume goes on", file=sys.stderr)
+        print("groundbrush: stopped; what is finished is kept, --resume continues", file=sys.stderr)
         return STOPPED
     _print_report(args, report)
     return UNMET if report.counts.get("failed") else DONE
@@ -152,19 +155,19 @@ def _failure_lines(report: BatchReport) -> list[str]:
     return ["failed:", *lines, f"each row's is in {report.results}"]
 
 
-def _print_outlook(args: argparse.Namespace, outlook: Any) -> None:
+def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
     """Print what a dry run found."""
     facts = {
-        "actions": dict(outlook.actions),
-        "finished": outlook.finished,
-        "find": outlook.find,
-        "notes": list(outlook.notes),
+        "actions": dict(plan.actions),
+        "finished": plan.finished,
+        "find": plan.find,
+        "notes": list(plan.notes),
     }
     lines = [
-        *outlook.notes,
-        *(f"{n} to {action}" for action, n in sorted(outlook.actions.items())),
-        f"{outlook.find} phrases to find",
-        f"{outlook.finished} rows finished already",
+        *plan.notes,
+        *(f"{n} to {action}" for action, n in sorted(plan.actions.items())),
+        f"{plan.find} phrases to find",
+        f"{plan.finished} rows finished already",
         "everything that could be checked without a model is in order",
     ]
     print_result(args, facts, lines)

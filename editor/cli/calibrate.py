@@ -1,4 +1,4 @@
-"""``groundbrush calibrate``: parse, call `editor.calibration`, print."""
+"""``groundbrush calibrate``: parse, call `editor.evaluation.calibration`, print."""
 
 from __future__ import annotations
 
@@ -92,18 +92,18 @@ def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ..calibration.job import preset_for, run_calibration
-    from ..calibration.report import ranking_facts, summary_lines
-    from ..calibration.settings import CalibrationSettings
+    from ...grounding.heads.discovery import DiscoverySettings
+    from ...grounding.heads.report import ranking_facts, summary_lines
+    from ..evaluation.calibration import discovery_settings, preset_for, run_calibration
 
     preset = preset_for(args.model, family=args.family, like=args.like)
-    fields = {field.name for field in dataclasses.fields(CalibrationSettings)}
+    fields = {field.name for field in dataclasses.fields(DiscoverySettings)}
     given = {name: v for name, v in vars(args).items() if name in fields and v is not None}
     if args.tau is not None:
         given["threshold"] = _threshold(args.tau)
-    settings = CalibrationSettings.from_dict({**preset.lvlm.get("calibration", {}), **given})
+    settings = discovery_settings(preset, **given)
     out = Path(args.out) if args.out else Path("out/calibrate") / preset.name
-    with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args, out) as pool:
+    with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args) as pool:
         done = run_calibration(
             preset,
             out,

@@ -36,6 +36,11 @@ _BESIDE_RECIPE = {*f"help image recipe format memory show {MODELS} {RESULTS}".sp
 
 def add_commands(commands: Any) -> None:
     """Add ``edit``, ``remove``, ``extend`` and ``apply``."""
+    for add in (_add_edit, _add_remove, _add_extend, _add_apply):
+        add(commands)
+
+
+def _add_edit(commands: Any) -> None:
     edit = add_command(commands, "edit", _run, "repaint what a phrase names, or a region you give")
     edit.add_argument("image", nargs="?", help="a picture file")
     edit.add_argument("--find", metavar="PHRASE", help="what to replace")
@@ -52,6 +57,8 @@ def add_commands(commands: Any) -> None:
     _add_region_options(edit)
     _add_painting_options(edit)
 
+
+def _add_remove(commands: Any) -> None:
     remove = add_command(
         commands, "remove", _run, "paint the background over what a phrase names, or a region"
     )
@@ -67,6 +74,8 @@ def add_commands(commands: Any) -> None:
     _add_painting_options(remove, retries={"default": 3})
     remove.set_defaults(paint=None, recipe=None)
 
+
+def _add_extend(commands: Any) -> None:
     extend = add_command(commands, "extend", _run, "add to a picture's sides and paint them")
     extend.add_argument("image", help="a picture file")
     for side in SIDES:
@@ -82,6 +91,8 @@ def add_commands(commands: Any) -> None:
     _add_painting_options(extend)
     extend.set_defaults(recipe=None, check=False)
 
+
+def _add_apply(commands: Any) -> None:
     apply = add_command(
         commands,
         "apply",
@@ -152,8 +163,10 @@ def _run(args: argparse.Namespace) -> int:
     _check_usage(args)
     check_directory(args.out)
     edit = _edited(args)
-    facts = {} if edit.grounding is None else grounding_facts(edit.grounding)
-    facts |= edit_facts(edit)
+    facts = edit_facts(edit)
+    if edit.grounding is not None:
+        facts = {**grounding_facts(edit.grounding), **facts}
+        facts["reason"] = facts["reason"] or edit.grounding.reason
     if not edit.done:
         lines = [edit.notes[-1]]
         if edit.grounding is not None and edit.grounding.candidates:
@@ -355,11 +368,11 @@ def _apply(args: argparse.Namespace) -> int:
     files, notes = save_plan_edits(picture, plan, edits, Path(args.out), args.format)
     done = all(edit.done for edit in edits)
     steps = [
-        {**{k: e.request[k] for k in ("find", "paint")}, **edit_facts(e), "recipe": e.recipe()}
+        {"find": e.request.find, "paint": e.request.paint, **edit_facts(e), "recipe": e.recipe()}
         for e in edits
     ]
     lines = [
-        f"{e.request['find']}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
+        f"{e.request.find}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
     ]
     facts = {"done": done, "steps": steps, "notes": notes}
     print_result(args, facts, [*lines, *notes], files, show="result")

@@ -117,7 +117,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         split=args.split,
         **_job_options(args, preset),
     )
-    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args, job.out) as pool:
+    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
     facts = {
         "groups": {k: v.as_dict() for k, v in found.by_group.items()},
@@ -128,9 +128,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _evaluate_png(args: argparse.Namespace) -> int:
-    from ..calibration.bundled import bundled_narratives
-    from ..evaluation.narrative_measure import ARMS
-    from ..evaluation.narratives import PngJob, run_png
+    from ..evaluation.png import PngJob, run_png
+    from ..evaluation.png_measure import ARMS
+    from ..models.bundled import bundled_narratives
     from ..models.presets import load_preset
 
     if args.engine != "local":
@@ -186,7 +186,7 @@ def _run_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _data(args: argparse.Namespace) -> Path:
-    from ..calibration.bundled import bundled_scenes
+    from ..models.bundled import bundled_scenes
 
     if args.data is not None:
         return Path(args.data).expanduser()
@@ -196,8 +196,7 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..evaluation.ablations import ablation_arms, chosen_arms
-    from ..evaluation.arms import PAPER, PRESET, like_reference
+    from ..evaluation.arms import PAPER, PRESET, ablation_arms, chosen_arms, like_reference
 
     if args.paper:
         return [PAPER]
@@ -212,7 +211,7 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
 
 
 def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..calibration.job import ablations_of
+    from ..evaluation.calibration import ablations_of
 
     data = Path(args.data).expanduser() if args.data else None
     return ablations_of(

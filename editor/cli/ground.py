@@ -92,6 +92,6 @@ def _ground_all(args: argparse.Namespace) -> int:
     for segment in found.segments:
         numbers = f" ({', '.join(map(str, segment.ids))})" if segment.ids else ""
         lines.append(f"{segment.phrase}: {segment.status}{numbers}; {segment.reason}")
-    lines = lines or ["the sentence names nothing that could be pointed at"]
+    lines = lines or ["the sentence names nothing that can be found"]
     print_result(args, facts, lines, files, show="overlay")
     return DONE if found.found else UNMET

@@ -143,15 +143,15 @@ def load_editor(args: argparse.Namespace) -> Editor:
 
 
 @contextmanager
-def open_workers(args: argparse.Namespace, out: Path) -> Iterator[Pool | None]:
+def open_workers(args: argparse.Namespace) -> Iterator[Pool | None]:
     """The worker pool that the options name, or None for this process; print its notes."""
     check_engine(args)
     if args.engine == "local":
         yield None
         return
-    from ..workers.pool import open_pool
+    from ..workers.ray_pool import RayPool
 
-    pool = open_pool(args.engine, out / ".ray", workers=args.workers, device=args.device)
+    pool = RayPool(workers=args.workers, device=args.device)
     try:
         yield pool
     finally:
@@ -215,7 +215,8 @@ class ProgressBar:
     """A progress bar as a callback of (done, total); silent with --quiet or --json."""
 
     def __init__(self, args: argparse.Namespace, what: str, unit: str, leave: bool = True) -> None:
-        self._silent, self._bar = args.quiet or args.json, None
+        self._silent = args.quiet or args.json
+        self._bar: Any = None
         self._style: dict[str, Any] = {"desc": what, "unit": unit, "leave": leave}
 
     def __enter__(self) -> ProgressBar:

@@ -1,320 +1,302 @@
-"""The sentence behind every edit: place -> paint -> judge -> choose -> Edit."""
+"""The steps of an edit: find the region -> fill it -> verify -> choose -> Edit."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
-from ..pictures.picture import Picture
-from ..request import extra
-from .protect import find_spare, spare_key
-from .region import Place, find_place
+from ..pictures.picture import open_picture
+from .protect import find_protected, protection_key
+from .region import Region, find_region
 from .result import Edit, Variant
-from .verify import Judge, Verdict, spoken, surroundings
+from .verify import Verdict, Verifier, surroundings
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
     from ...inpaint import Fill, InpaintSettings
-    from ..api import Editor
+    from ..finder import Finder
+    from ..models.models import Models
+    from ..pictures.picture import Picture, Source
+    from ..request import EditRequest
 
-OnStep = Callable[[int, int], None]
-OnPreview = Callable[[int, int, np.ndarray], None]
-Cancelled = Callable[[], bool] | threading.Event
-Spares = Mapping[str, np.ndarray | None]
+Protected = Mapping[str, np.ndarray | None]
+"""Masks of neighbours to spare, by `protection_key`; see `find_protection`."""
+DRAFT_SHARE = 3
+"""A draft paints a third of the steps, at least `MIN_DRAFT_STEPS`."""
+MIN_DRAFT_STEPS = 4
 DRAFT_NOTE = "draft: few steps, so worse than it could be; paint it again without draft to keep it"
 
 
 @dataclass(frozen=True, eq=False)
 class Callbacks:
-    """Whom to tell while painting; see `Editor.edit`."""
+    """Progress, cancellation and preview callbacks; see `Editor.edit`."""
 
     on_step: OnStep | None = None
-    cancelled: Cancelled | None = None
+    cancelled: CancelledBy | None = None
     on_preview: OnPreview | None = None
 
 
-def paint(
-    editor: Editor,
-    picture: Picture,
-    request: Mapping[str, Any],
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """One painting and what was verified about it."""
+
+    fill: Fill
+    verdict: Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What all attempts of one request share."""
+
+    models: Models
+    request: EditRequest
+    region: Region
+    settings: InpaintSettings
+    verifier: Verifier
+    around: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """What to paint: the request's words, or the surroundings and the preset's background."""
+        return self.request.paint or ", ".join((*self.around, self.models.removal_prompt))
+
+
+def run_request(
+    finder: Finder,
+    image: Source,
+    request: EditRequest,
     callbacks: Callbacks,
     grounding: Grounding | None = None,
-    spares: Spares | None = None,
+    protected: Protected | None = None,
 ) -> Edit:
-    """Do what a request asks for.
+    """Do what a request says.
 
     Parameters
     ----------
-    editor
-        Whose models find and paint.
-    picture
-        As given.
-    request
-        Complete: with its preset and picture.
-    callbacks
-        Whom to tell.
     grounding
         Of the request's phrase in this picture, where it is known already.
-    spares
-        What `find_spares` gave for this picture and phrase.
+    protected
+        From `find_protection` for this picture and phrase.
 
     Raises
     ------
     GroundbrushError
-        For a place that cannot be, or a model that failed.
+        For a region that cannot be, or a model that failed.
     """
     start = time.perf_counter()
-    settings = settings_for(editor, request)  # a misspelt one is told before the models load
-    place = find_place(editor, picture, request, grounding)
-    settings = settings_for(editor, request, place)
-    if not place.history.mask.any():
-        return replace(_undone(place, settings, request), given=picture)
-    key, spares = spare_key(request, settings), spares or {}
-    spare = spares[key] if key in spares else _spare(editor, place, settings)
-    place = replace(place, spare=spare)
+    models = finder.models
+    request = request.model_copy(update={"preset": models.preset.name, "image": None})
+    settings = check_request(models, request)  # before anything is opened or loaded
+    picture = open_picture(image)
+    region = find_region(finder, picture, request, grounding)
+    if region.settings:
+        settings = settings_for(models, request, region)
+    if not region.mask.any():
+        return replace(_unpainted(region, settings, request), given=picture)
+    key, known = protection_key(request, settings), protected or {}
+    spare = known[key] if key in known else _protection(finder, region, settings)
+    verifier = Verifier.of(finder, region.picture, request)
     found = time.perf_counter()
-    judge = _judge(editor, place.picture, request)
-    tries = list(_tries(editor, place, request, settings, judge, callbacks))
-    chosen = _choose(tries, request)
-    timings = {"find": found - start, "paint": sum(sum(f.timings.values()) for f, _ in tries)}
-    timings["check"] = max(0.0, time.perf_counter() - found - timings["paint"])
-    edit = _edit(place, chosen, tries, settings, request, judge, timings)
-    return replace(edit, given=picture)
+    models.inpainter()
+    around: tuple[str, ...] = ()
+    if request.action == "remove" and verifier.phrase is not None:
+        around = surroundings(finder, region.picture, region.mask)
+    task = _Task(models, request, region, settings, verifier, around)
+    attempts = list(_attempts(task, spare, callbacks))
+    painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
+    checking = max(0.0, time.perf_counter() - found - painting)
+    timings = {"find": found - start, "paint": painting, "check": checking}
+    return replace(_edit(task, attempts, timings), given=picture)
 
 
-def find_spares(
-    editor: Editor, picture: Picture, request: Mapping[str, Any], grounding: Grounding
+def find_protection(
+    finder: Finder, picture: Picture, request: EditRequest, grounding: Grounding
 ) -> dict[str, np.ndarray | None]:
-    """What painting a request will spare, found before: whoever paints then need not look.
-
-    Parameters are those of `paint`, which takes what this gives.
-    """
-    place = find_place(editor, picture, request, grounding)
-    settings = settings_for(editor, request, place)
-    return {spare_key(request, settings): _spare(editor, place, settings)}
+    """Find in advance what `run_request` will spare, so that painting needs no finder."""
+    region = find_region(finder, picture, request, grounding)
+    settings = settings_for(finder.models, request, region)
+    return {protection_key(request, settings): _protection(finder, region, settings)}
 
 
-def _spare(editor: Editor, place: Place, settings: InpaintSettings) -> np.ndarray | None:
-    return find_spare(editor, place.picture, place.history.mask, settings)
+def check_request(models: Models, request: EditRequest) -> InpaintSettings:
+    """Return a request's settings; GroundbrushError for words that the models do not know."""
+    if models.words and request.paint is not None:
+        models.words.check_prompt(request.paint)
+    return settings_for(models, request)
 
 
 def settings_for(
-    editor: Editor, request: Mapping[str, Any], place: Place | None = None
+    models: Models, request: EditRequest, region: Region | None = None
 ) -> InpaintSettings:
-    """The preset's settings, then those of removal, draft, place and caller."""
-    models = editor.models
-    draft: Mapping[str, Any] = {}
-    removing = request["action"] == "remove"
-    if extra(request, "draft"):
+    """Return the preset's settings, then those of removal, draft, region and request on top."""
+    removing = request.action == "remove"
+    changes: dict[str, Any] = {}
+    if request.draft:
         usual = models.inpaint_settings(removing=removing, changes={})
         given = models.preset.inpainter.get("draft", {}).get("settings")
-        draft = given or {"steps": max(4, usual.steps // 3)}
-    changes = {**draft, **(place.settings if place else {})}
-    if request["action"] != "edit":
-        # What a ControlNet saw in the hole it would paint again.
+        changes |= given or {"steps": max(MIN_DRAFT_STEPS, usual.steps // DRAFT_SHARE)}
+    changes |= region.settings if region else {}
+    if request.action != "edit":
+        # A ControlNet would paint what it saw in the hole again.
         changes["control"] = "surroundings"
-    if request["action"] == "extend":
+    if request.action == "extend":
         changes |= {"dilate": 8, "prefill": "blur", "shape": "outline", "spare": False}
-    changes |= dict(request["settings"])
-    return models.inpaint_settings(removing=removing, changes=changes)
+    return models.inpaint_settings(removing=removing, changes={**changes, **request.settings})
 
 
-def _judge(editor: Editor, picture: Picture, request: Mapping[str, Any]) -> Judge:
-    check, gone = extra(request, "check"), request["action"] == "remove"
-    words = check if isinstance(check, str) else None
-    if check and words is None:
-        words = request["find"] if gone else request["paint"] and spoken(request["paint"])
-    return Judge(editor, picture, words, gone, None if gone else request["find"])
+def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np.ndarray | None:
+    return find_protected(finder, region.picture, region.mask, settings)
 
 
-def _tries(
-    editor: Editor,
-    place: Place,
-    request: Mapping[str, Any],
-    settings: InpaintSettings,
-    judge: Judge,
-    callbacks: Callbacks,
-) -> Iterator[tuple[Fill, Verdict]]:
-    """Paint and judge every variant; then, while none passes, so many more as may be retried."""
+def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> Iterator[_Attempt]:
+    """Paint and verify every variant; then further seeds, as retries, while none passes."""
     from ...inpaint.fill import fill_many
 
-    with translate(InpaintError):
-        inpainter, picture = editor.models.inpainter(), place.picture
-        prompt = _prompt(editor, place, request, judge)
-        seeds = range(request["seed"], request["seed"] + request["variants"])
-        more = range(seeds.stop, seeds.stop + extra(request, "retries"))
-        passed = False
-        # What was taken out of the mask would else be grown over, or closed as a hole in it.
-        keep = place.history.taken if place.history.operations else None
-        for group in (*_groups(inpainter, seeds, settings, request), *([s] for s in more)):
-            if group[0] in more and (passed or judge.phrase is None):
-                return
-            for filled in fill_many(
+    request, history, inpainter = task.request, task.region.history, task.models.inpainter()
+    seeds = range(request.seed, request.seed + request.variants)
+    retries = range(seeds.stop, seeds.stop + request.retries)
+    # What was taken out of the mask would otherwise be grown over, or closed as a hole in it.
+    keep = history.taken if history.operations else None
+    passed = False
+    for group in (*_groups(inpainter, seeds, task), *([seed] for seed in retries)):
+        if group[0] in retries and (passed or task.verifier.phrase is None):
+            return
+        with translate(InpaintError):
+            fills = fill_many(
                 inpainter,
-                picture.pixels,
-                place.history.mask,
-                prompt,
+                task.region.picture.pixels,
+                task.region.mask,
+                task.prompt,
                 seeds=group,
-                settings=settings,
-                spare=place.spare,
+                settings=task.settings,
+                spare=spare,
                 keep=keep,
                 on_step=callbacks.on_step,
                 cancelled=callbacks.cancelled,
                 on_preview=callbacks.on_preview,
-            ):
-                if filled.seed in seeds or filled.seed in more:
-                    verdict = judge.look(filled.image, filled.support)
-                    passed = passed or bool(verdict.passed)
-                    yield filled, verdict
+            )
+        for filled in fills:
+            if filled.seed in seeds or filled.seed in retries:
+                verdict = task.verifier.check(filled.image, filled.support)
+                passed = passed or bool(verdict.passed)
+                yield _Attempt(filled, verdict)
 
 
-def _prompt(editor: Editor, place: Place, request: Mapping[str, Any], judge: Judge) -> str:
-    """What to paint: what was asked for, or the surroundings and the preset's words for background.
-
-    Nobody looks around where nobody is asked to look: a given mask loads no model that sees.
-    """
-    if request["paint"]:
-        return str(request["paint"])
-    if request["action"] == "remove" and judge.phrase is not None:
-        judge.around = surroundings(editor, place)
-    return ", ".join((*judge.around, editor.models.removal_prompt))
-
-
-def _groups(
-    inpainter: Any, seeds: range, settings: InpaintSettings, request: Mapping[str, Any]
-) -> list[list[int]]:
-    """Which seeds to paint together: as the recipe says, else as many as memory allows."""
-    given = extra(request, "batches")
-    if given is None:
+def _groups(inpainter: Any, seeds: range, task: _Task) -> list[list[int]]:
+    """Seeds to paint as one batch: as the recipe says, else as many as memory allows."""
+    if task.request.batches is None:
         at_once = getattr(inpainter, "at_once", lambda *_: 1)
-        each = at_once((settings.size, settings.size), len(seeds)) if len(seeds) > 1 else 1
+        size = task.settings.size
+        each = at_once((size, size), len(seeds)) if len(seeds) > 1 else 1
         return [list(seeds[k : k + each]) for k in range(0, len(seeds), each)]
     groups: list[list[int]] = []
     for seed in seeds:
-        first, count = next(((a, n) for a, n in given if a <= seed < a + n), (seed, 1))
+        batches = task.request.batches
+        first, count = next(((a, n) for a, n in batches if a <= seed < a + n), (seed, 1))
         group = list(range(first, first + count))
         if group not in groups:
             groups.append(group)
     return groups
 
 
-def _painted(
-    request: Mapping[str, Any], settings: InpaintSettings, fills: list[Fill]
-) -> dict[str, Any]:
-    """The request with what else the same bytes depend on: what was painted together, and at
-    which size where memory ran out."""
+def _painted(task: _Task, fills: list[Fill]) -> EditRequest:
+    """The request with what else the same bytes depend on: what was painted as one batch, and
+    the size at which memory sufficed."""
+    request = task.request
     together = dict.fromkeys(f.together for f in fills)
-    batches = [[seeds[0], len(seeds)] for seeds in together if len(seeds) > 1]
-    done = {k: v for k, v in request.items() if k != "batches"}
-    if batches or request["variants"] > 1:
-        done["batches"] = batches
-    if fills[0].settings != settings:
-        done["settings"] = {**request["settings"], "size": fills[0].settings.size}
-    return done
+    batches = tuple((seeds[0], len(seeds)) for seeds in together if len(seeds) > 1)
+    changes: dict[str, Any] = {"batches": batches if batches or request.variants > 1 else None}
+    if fills[0].settings != task.settings:
+        changes["settings"] = {**request.settings, "size": fills[0].settings.size}
+    return request.model_copy(update=changes)
 
 
-def _choose(
-    tries: list[tuple[Fill, Verdict]], request: Mapping[str, Any]
-) -> list[tuple[Fill, Verdict]]:
-    """As many as were asked for: the best first where they were checked, else by seed."""
-    if extra(request, "check"):
-        tries = sorted(tries, key=lambda pair: pair[1].rank, reverse=True)
-    return tries[: request["variants"]]
-
-
-def _edit(
-    place: Place,
-    chosen: list[tuple[Fill, Verdict]],
-    tries: list[tuple[Fill, Verdict]],
-    settings: InpaintSettings,
-    request: Mapping[str, Any],
-    judge: Judge,
-    timings: dict[str, float],
-) -> Edit:
-    best, verdict = chosen[0]
+def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> Edit:
+    """Choose the wanted number of attempts, the best where they were verified, else by seed."""
+    request, region = task.request, task.region
+    ranked = attempts
+    if request.check:
+        ranked = sorted(attempts, key=lambda attempt: attempt.verdict.rank, reverse=True)
+    chosen = ranked[: request.variants]
+    best, verdict = chosen[0].fill, chosen[0].verdict
+    pixels = region.picture.pixels
     checks: dict[str, Any] = {
-        "preserved": all(_preserved(place.picture, f) for f, _ in chosen),
+        "preserved": all(is_preserved(pixels, a.fill.image, a.fill.support) for a in chosen),
         "seam": round(verdict.seam, 2),
         "ring_colour": round(verdict.ring_colour, 2),
     }
-    if judge.phrase is not None:
-        name = "gone" if request["action"] == "remove" else "grounded"
-        checks |= {name: verdict.passed, "tries": len(tries)}
+    if task.verifier.phrase is not None:
+        name = "gone" if request.action == "remove" else "grounded"
+        checks |= {name: verdict.passed, "tries": len(attempts)}
     return Edit(
         done=True,
         image=best.image,
-        picture=place.picture,
-        grounding=place.grounding,
+        picture=region.picture,
+        grounding=region.grounding,
         support=best.support,
         settings=best.settings.as_dict(),
-        seed=request["seed"],
-        variants=tuple(Variant(f.image, f.seed, v.as_dict()) for f, v in chosen),
+        seed=request.seed,
+        variants=tuple(Variant(a.fill.image, a.fill.seed, a.verdict.as_dict()) for a in chosen),
         checks=checks,
-        notes=tuple(_notes(place, best, verdict, len(tries), request, judge)),
+        notes=tuple(_notes(task, best, verdict, len(attempts))),
         timings=timings,
-        request=_painted(request, settings, [f for f, _ in chosen]),
+        request=_painted(task, [a.fill for a in chosen]),
     )
 
 
-def _notes(
-    place: Place, best: Fill, verdict: Verdict, tries: int, request: Mapping[str, Any], judge: Judge
-) -> Iterator[str]:
+def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[str]:
     """What the user should know, in the order of the work."""
-    yield from place.picture.notes
-    grounding = place.grounding
-    chosen = request["candidate"] is not None and grounding and grounding.status == "ambiguous"
+    request, picture, grounding = task.request, task.region.picture, task.region.grounding
+    yield from picture.notes
+    chosen = request.candidate is not None and grounding and grounding.status == "ambiguous"
     if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"
     yield from best.notes
-    hidden = 0 if place.picture.alpha is None else (place.picture.alpha[best.support] == 0).sum()
+    hidden = 0 if picture.alpha is None else (picture.alpha[best.support] == 0).sum()
     if hidden:
         yield (
             f"{hidden} of {best.support.sum()} painted pixels are wholly transparent in the "
             "picture and stay so"
         )
-    if judge.around:
-        yield f"around it there seems to be {' and '.join(judge.around)}: painted so"
-    if extra(request, "draft"):
+    if task.around:
+        yield f"around it there seems to be {' and '.join(task.around)}: painted so"
+    if request.draft:
         yield DRAFT_NOTE
-    if judge.note:
-        yield judge.note
+    if task.verifier.note:
+        yield task.verifier.note
     if verdict.passed is False:
         many = f"none of {tries} paintings" if tries > 1 else "the painting did not pass:"
         kept = " passed the check; the best is kept:" if tries > 1 else ""
         yield f"{many}{kept} {verdict.words}"
-    elif verdict.passed and tries > request["variants"]:
+    elif verdict.passed and tries > request.variants:
         yield f"it took {tries} paintings (seed {best.seed} was kept)"
 
 
-def _preserved(picture: Picture, filled: Fill) -> bool:
-    return is_preserved(picture.pixels, filled.image, filled.support)
-
-
-def _undone(place: Place, settings: InpaintSettings, request: Mapping[str, Any]) -> Edit:
+def _unpainted(region: Region, settings: InpaintSettings, request: EditRequest) -> Edit:
     """The answer when there is nothing to paint over."""
-    grounding = place.grounding
+    grounding = region.grounding
     why = grounding.reason if grounding is not None else "no pixel is left in the mask"
     if grounding is not None and grounding.mask.any():
         why = "the operations left no pixel in the mask"
     return Edit(
         done=False,
-        image=place.picture.pixels,
-        picture=place.picture,
+        image=region.picture.pixels,
+        picture=region.picture,
         grounding=grounding,
-        support=np.zeros(place.picture.pixels.shape[:2], bool),
+        support=np.zeros(region.picture.pixels.shape[:2], bool),
         settings=settings.as_dict(),
-        seed=request["seed"],
+        seed=request.seed,
         variants=(),
         checks={"preserved": True},
-        notes=(*place.picture.notes, why),
+        notes=(*region.picture.notes, why),
         timings=dict(grounding.timings) if grounding is not None else {},
         request=request,
     )

@@ -1,15 +1,14 @@
-"""What an edit must spare: the things that touch the one it paints over.
+"""Find what an edit must spare: the things that touch the one it paints over.
 
-Found on the copy that is searched, whatever the picture's size, with the segmenter that has read it
-already; enlarged to the picture's own pixels around the edit only.
+They are found on the searched copy, whatever the picture's size, with the segmenter that has read
+it already, and enlarged to the picture's own pixels around the edit only.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,13 +16,13 @@ import numpy as np
 from ...grounding.errors import GroundingError
 from ..errors import translate
 from ..masks.shadow import find_shadow
-from ..request import extra
 
 if TYPE_CHECKING:
     from ...grounding.view import View
     from ...inpaint import InpaintSettings
-    from ..api import Editor
+    from ..finder import Finder
     from ..pictures.picture import Picture
+    from ..request import EditRequest
 
 Box = tuple[int, int, int, int]
 _MARGIN = 16  # pixels beyond the support that a neighbour's edge is settled in
@@ -31,25 +30,15 @@ _SHADOW_SIDE = 192
 _EDGE = 1  # pixels of the searched copy that are a neighbour's soft edge
 
 
-def find_spare(
-    editor: Editor, picture: Picture, mask: np.ndarray, settings: InpaintSettings
+def find_protected(
+    finder: Finder, picture: Picture, mask: np.ndarray, settings: InpaintSettings
 ) -> np.ndarray | None:
-    """What the support of a mask must leave out.
-
-    Parameters
-    ----------
-    editor
-        Whose segmenter looks; nothing is loaded where the support is the mask itself.
-    picture
-        That the mask is of.
-    mask
-        (H, W) bool.
-    settings
-        How the support is made of it.
+    """Find what the support of a mask must leave out.
 
     Returns
     -------
-    (H, W) bool, or None where there is nothing to spare.
+    (H, W) bool, or None where there is nothing to spare: no model is loaded if the support is the
+    mask itself.
     """
     grows = settings.dilate > 0 or settings.shape != "outline"
     if not (settings.spare and grows and mask.any()):
@@ -58,12 +47,11 @@ def find_spare(
     from ...inpaint.crop import grow_box, mask_box
     from ...inpaint.support import support
 
-    view = editor.look(picture)
+    view = finder.look(picture)
     small = _shrunk(mask, view)
     wide = support(small, _at_scale(settings, view.scale))
     with translate(GroundingError):
-        segmenter = editor.models.grounder().segmenter
-        beside = find_adjacent(segmenter, view.embedding, small, wide)
+        beside = find_adjacent(finder.segmenter, view.embedding, small, wide)
         things = _without_shadow(view, small, beside)
         if not things:
             return None
@@ -72,10 +60,10 @@ def find_spare(
     return _enlarged(part, box, wide.shape, mask.shape)
 
 
-def spare_key(request: Mapping[str, Any], settings: InpaintSettings) -> str:
-    """What else than picture and phrase the answer of `find_spare` depends on."""
+def protection_key(request: EditRequest, settings: InpaintSettings) -> str:
+    """What the result of `find_protected` depends on besides picture and phrase, as a text."""
     how = [settings.spare, settings.dilate, settings.shape, settings.fill_holes]
-    return json.dumps([request["candidate"], extra(request, "operations"), *how])
+    return json.dumps([request.candidate, [o.as_dict() for o in request.operations], *how])
 
 
 def _shrunk(mask: np.ndarray, view: View) -> np.ndarray:

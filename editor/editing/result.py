@@ -1,4 +1,4 @@
-"""The result of an edit. It saves itself and tells how to run it again; it edits nothing."""
+"""The result of an edit: it saves itself and gives its recipe. It edits nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...inpaint.paste.composite import is_preserved
 from ..errors import GroundbrushError
 from ..pictures.picture import Picture
 from ..pictures.saving import save_picture
+from ..request import EditRequest, PictureReference
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
@@ -59,7 +60,7 @@ class Edit:
     settings
         Of the inpainting, as plain values.
     seed
-        That was asked for; variants and retries count up from it.
+        Of the first variant; variants and retries count up from it.
     variants
         All paintings kept, the first one included: the best first where they were checked.
     checks
@@ -72,9 +73,9 @@ class Edit:
     timings
         Seconds by stage.
     request
-        What was asked for: the recipe but for the picture.
+        The recipe without the picture.
     given
-        The picture as it came, without new sides; None: it is `picture`.
+        The picture as given, without new sides; None: it is `picture`.
     """
 
     done: bool
@@ -86,16 +87,27 @@ class Edit:
     seed: int
     variants: tuple[Variant, ...]
     checks: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
-    timings: Mapping[str, float] = field(default_factory=dict)
-    request: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...]
+    timings: Mapping[str, float]
+    request: EditRequest
     given: Picture | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
+        """Return everything :meth:`Editor.run` needs to do this again, as JSON values."""
+        return self.request.model_copy(update={"image": self._image}).as_dict()
+
+    def request_for(self, variant: int = 0) -> EditRequest:
+        """Return the request that gives one of the variants, and only that."""
+        seed = self.variants[variant].seed
+        batches = tuple(b for b in self.request.batches or () if 0 <= seed - b[0] < b[1])
+        changes = {"seed": seed, "variants": 1, "retries": 0, "batches": batches or None}
+        return self.request.model_copy(update={**changes, "image": self._image})
+
+    @property
+    def _image(self) -> PictureReference:
         source = self.picture if self.given is None else self.given
         path = None if source.source is None else str(source.source)
-        return {**self.request, "image": {"path": path, "sha256": source.digest}}
+        return PictureReference(path=path, sha256=source.digest)
 
     def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
         """Write a variant with all that the input's file carried and the recipe inside.
@@ -118,7 +130,7 @@ class Edit:
             )
         if not 0 <= variant < len(self.variants):
             raise GroundbrushError(
-                f"variant {variant} asked for; expected 0 to {len(self.variants) - 1}"
+                f"variant {variant} given; expected 0 to {len(self.variants) - 1}"
             )
         chosen = self.variants[variant]
         if not is_preserved(self.picture.pixels, chosen.image, self.support):
@@ -127,11 +139,9 @@ class Edit:
                 f"{int(changed.sum())} pixels outside the support differ from the input's; the "
                 "picture was not saved: please report this"
             )
-        recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
-        recipe.pop("retries", None)  # this seed it was
-        together = [b for b in recipe.pop("batches", ()) if 0 <= chosen.seed - b[0] < b[1]]
-        if together:
-            recipe["batches"] = together
+        recipe = self.request_for(variant).as_dict()
+        if "batches" in recipe:  # last, as in all files so far
+            recipe["batches"] = recipe.pop("batches")
         return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
 
     def show(self) -> Image.Image:

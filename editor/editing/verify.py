@@ -1,6 +1,6 @@
-"""Judge what was painted: is the new thing in the hole, is the old one gone, does it show?
+"""Verify what was painted: is the new thing in the hole, is the old one gone, is a seam visible?
 
-The same vision-language model that found the place looks at the result. It changes nothing.
+The vision-language model that found the region reads the result. It changes nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from ..errors import translate
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ...grounding.view import View
-    from ..api import Editor
+    from ..finder import Finder
     from ..pictures.picture import Picture
-    from .region import Place
+    from ..request import EditRequest
 
 GROUNDS = (
     "grass",
@@ -42,7 +41,7 @@ GROUNDS = (
     "a curtain",
     "bare ground",
 )
-"""What may lie behind a thing, asked for where a preset does not say."""
+"""What may lie behind a thing, where a preset does not say."""
 MOST_GROUNDS = 2
 _SURE, _AROUND = 0.5, 1.5
 INSIDE_MASK, INSIDE_BOX = 0.5, 0.8
@@ -52,20 +51,20 @@ _VISIBLE = 64.0  # grey levels of seam and colour error that weigh as much as a 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found out about one painting.
+    """What was verified about one painting.
 
     Attributes
     ----------
     passed
-        The new phrase is in the hole, or the removed one no longer is; None where nobody asked.
+        The new phrase is in the hole, or the removed one no longer is; None if not checked.
     score
-        In [0, 1]: how surely the new thing is there, or is gone; 0.5 where nobody asked.
+        In [0, 1]: how surely the new thing is there, or is gone; 0.5 if not checked.
     seam, ring_colour
         See `inpaint.quality`; grey levels.
     words
-        One sentence.
+        One sentence for the user.
     replaced
-        The old thing is no longer found in the hole; None where nobody asked.
+        The old thing is no longer found in the hole; None if not checked.
     """
 
     passed: bool | None
@@ -77,7 +76,7 @@ class Verdict:
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """Larger is better: what passed, what shows no old thing, the surer and less visible."""
+        """Larger is better: passed, without the old thing, then surer and less visible."""
         visible = (self.seam + self.ring_colour) / _VISIBLE
         return bool(self.passed), self.replaced is not False, self.score - visible
 
@@ -92,56 +91,60 @@ class Verdict:
         }
 
 
-class Judge:
-    """Judges the paintings of one place.
+class Verifier:
+    """Verifies the paintings of one region.
 
     Parameters
     ----------
-    editor
-        Whose models look.
     picture
         Before painting.
     phrase
-        The new thing (`gone` False) or the removed one (`gone` True); None to look only at how
+        The new thing (`gone` False) or the removed one (`gone` True); None to measure only how
         visible the painting is.
     old
-        What was there before a new thing: of paintings that pass, one that still looks like it is
-        a worse one. "the apple" may well be found in "a rotten apple", so it only ranks.
+        What was there before a new thing: of paintings that pass, one in which it is still found
+        ranks lower. It only ranks, because "the apple" may well be found in "a rotten apple".
 
     Attributes
     ----------
     note
-        Why nothing is checked, or "".
-    around
-        What `surroundings` found, where it was asked.
+        Why nothing is verified, or "".
     """
 
     def __init__(
         self,
-        editor: Editor,
+        finder: Finder,
         picture: Picture,
         phrase: str | None,
         gone: bool,
         old: str | None = None,
     ) -> None:
-        self._editor, self._picture, self._gone = editor, picture, gone
-        self._old = old
+        self._finder, self._picture, self._gone, self._old = finder, picture, gone, old
         self.phrase, self.note = phrase, ""
-        self.around: tuple[str, ...] = ()
-        if phrase is not None and editor.models.words:
-            unknown = editor.models.grounder().lvlm.unknown_words(phrase)
+        if phrase is not None and finder.models.words:
+            unknown = finder.models.grounder().lvlm.unknown_words(phrase)
             if unknown:
                 named = ", ".join(map(repr, unknown))
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
 
-    def look(self, image: np.ndarray, support: np.ndarray) -> Verdict:
-        """The verdict on one painting, ``(H, W, 3)`` uint8, of the place `support`."""
+    @classmethod
+    def of(cls, finder: Finder, picture: Picture, request: EditRequest) -> Verifier:
+        """Make the verifier that a request's ``check`` describes."""
+        gone = request.action == "remove"
+        phrase = request.check if isinstance(request.check, str) else None
+        if request.check is True:
+            phrase = request.find if gone else request.paint and spoken(request.paint)
+        return cls(finder, picture, phrase, gone, None if gone else request.find)
+
+    def check(self, image: np.ndarray, support: np.ndarray) -> Verdict:
+        """Return the verdict on one painting, ``(H, W, 3)`` uint8, of the region `support`."""
         seam = seam_error(image, support)
         ring = ring_colour_error(image, self._picture.pixels, support)
         if self.phrase is None:
             return Verdict(None, 0.5, seam, ring)
-        view = self._view(image)
-        found = self._ground(view, self.phrase)
+        # Not the finder's kept view: further phrases will be about the picture itself.
+        view = self._finder.look_once(image)
+        found = self._finder.ground_view(view, self.phrase)
         share, score = _in_hole(found, support)
         if self._gone:
             if not share:
@@ -150,7 +153,7 @@ class Judge:
             return Verdict(False, 1 - score, seam, ring, words)
         replaced = None
         if self._old is not None:
-            replaced = not _in_hole(self._ground(view, self._old), support)[0]
+            replaced = not _in_hole(self._finder.ground_view(view, self._old), support)[0]
         if not share and found.found and self._before.found:
             # Another one was in the picture already: the new one may be the second choice.
             share, score = _best_candidate(found, support)
@@ -161,47 +164,38 @@ class Judge:
         words = f"{self.phrase!r} is {where} ({found.reason})"
         return Verdict(False, 0.0, seam, ring, words, replaced)
 
-    def _view(self, pixels: np.ndarray) -> View:
-        # Not through the editor's kept view: the picture itself is asked about again later.
-        grounder = self._editor.models.grounder()
-        return self._editor.models.looking(lambda: grounder.look(pixels))
-
-    def _ground(self, view: View, phrase: str) -> Grounding:
-        grounder = self._editor.models.grounder()
-        return self._editor.models.looking(lambda: grounder.ground(view, phrase))
-
     @cached_property
     def _before(self) -> Grounding:
         assert self.phrase is not None
-        return self._ground(self._editor.look(self._picture), self.phrase)
+        return self._finder.ground_view(self._finder.look(self._picture), self.phrase)
 
 
-def surroundings(editor: Editor, place: Place) -> tuple[str, ...]:
-    """What lies around a place, the surest first, as the vision-language model answers.
+def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:
+    """Ask the vision-language model what lies around a mask, and return the surest answers first.
 
-    It is shown a crop in which the thing itself is covered with its surroundings' colours, and
-    asked for each of the preset's ``removal.surroundings`` (`GROUNDS` where there are none).
+    The model reads a crop in which the thing itself is covered with its surroundings' colours, and
+    is queried for each of the preset's ``removal.surroundings`` (default `GROUNDS`).
 
     Returns
     -------
     tuple of str
-        At most `MOST_GROUNDS`; none where the model knows few words, or answers no such questions.
+        At most `MOST_GROUNDS`; none where the model knows few words or has no presence answers.
     """
-    asked = tuple(editor.models.preset.inpainter.get("removal", {}).get("surroundings", GROUNDS))
-    lvlm: Any = getattr(editor.models.grounder(), "lvlm", None)
-    if editor.models.words or not asked or getattr(lvlm, "presence_settings", None) is None:
+    models = finder.models
+    grounds = tuple(models.preset.inpainter.get("removal", {}).get("surroundings", GROUNDS))
+    lvlm: Any = getattr(models.grounder(), "lvlm", None)
+    if models.words or not grounds or getattr(lvlm, "presence_settings", None) is None:
         return ()
-    mask = place.history.mask
     left, top, right, bottom = mask_box(mask)
     reach = round(_AROUND * max(right - left, bottom - top) / 2)
     window = np.s_[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach]
-    crop, hole = place.picture.pixels[window], mask[window]
+    crop, hole = picture.pixels[window], mask[window]
     if hole.all():
         return ()
     covered = prefill(crop, dilate(hole, dilation_radius(hole, 0.1)), "blur")
     with translate(GroundingError):
-        answers = lvlm.presence(lvlm.encode(covered), asked)
-    ranked = sorted(zip(answers, asked, strict=True), key=lambda pair: -pair[0])
+        answers = lvlm.presence(lvlm.encode(covered), grounds)
+    ranked = sorted(zip(answers, grounds, strict=True), key=lambda pair: -pair[0])
     return tuple(words for answer, words in ranked[:MOST_GROUNDS] if answer >= _SURE)
 
 

@@ -1,4 +1,4 @@
-"""Pictures with phrases as JSON lines: one's own, the composed scenes, the public code's layout.
+"""Read pictures with phrases from JSON lines: your own, the composed scenes, the public code's.
 
 One object a line. ``image`` (or ``image_path``) and ``phrase`` (or ``prompt``) are needed; the
 public code of the paper writes ``{"id", "prompt", "image"}``. Truth is optional: ``box`` (xyxy) or
@@ -15,27 +15,16 @@ from typing import Any
 
 from ..errors import GroundbrushError, one_line
 from ..files import open_regular
-from .items import KINDS, Box, Item
-from .kinds import query_kind
+from .items import KINDS, Box, Item, query_kind
 from .true_masks import MaskFile, Polygons, Truth, coco_truth
 
 FILE = "examples.jsonl"
 _OWN_KINDS = {
-    "name": "name",
+    **{kind: kind for kind in KINDS},
     "category": "name",
-    "colour": "attribute",
-    "color": "attribute",
-    "size": "attribute",
-    "negated": "attribute",
-    "side": "relation",
-    "relation": "relation",
-    "redundant": "relation",
-    "place": "relation",
-    "ordinal": "ordinal",
-    "absent": "absent",
+    **dict.fromkeys(("colour", "color", "size", "negated"), "attribute"),
+    **dict.fromkeys(("side", "redundant", "place"), "relation"),
     "absent colour": "absent",
-    "reasoning": "reasoning",
-    "attribute": "attribute",
 }
 """The composed scenes' finer types -> :data:`KINDS`."""
 
@@ -43,8 +32,8 @@ _OWN_KINDS = {
 def read_examples(root: Path, split: str = "all") -> list[Item]:
     """Items of a JSONL file, or of the ``examples.jsonl`` in a folder.
 
-    Pictures are looked for beside the file and beside its folder (the public code counts from
-    there), never elsewhere.
+    Paths are relative to the file's folder or to that folder's parent, as in the public code; a
+    path that leads elsewhere is refused.
 
     Raises
     ------
@@ -54,7 +43,7 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
     file = root / FILE if os.path.isdir(root) else root
     with open_regular(file, "JSON lines") as opened:
         lines = opened.read().decode("utf-8", "replace").splitlines()
-    items: list[Item] = []
+    items: dict[str, Item] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -62,7 +51,7 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
             raw = json.loads(line)
             if not isinstance(raw, Mapping):
                 raise ValueError(f"a {type(raw).__name__} and not an object")
-            items.append(_item(raw, number, file.parent))
+            item = _item(raw, number, file.parent)
         except (
             GroundbrushError,
             ValueError,
@@ -76,12 +65,17 @@ def read_examples(root: Path, split: str = "all") -> list[Item]:
                 f"line {number} of {str(file)!r}: {one_line(error)}; expected "
                 '{"image": FILE, "phrase": WORDS} and, where known, "box", "mask" and "kind"'
             ) from error
-    if split != "all":
-        items = [item for item in items if item.split == split]
+        if split not in ("all", item.split):
+            continue
+        if item.id in items:
+            raise GroundbrushError(
+                f"{str(file)!r} has the id {item.id!r} twice; give every line its own, or none"
+            )
+        items[item.id] = item
     if not items:
         of_split = "" if split == "all" else f" of split {split!r}"
         raise GroundbrushError(f"{str(file)!r} has no examples{of_split}; expected one a line")
-    return _checked_ids(items, file)
+    return list(items.values())
 
 
 def _item(raw: Mapping[str, Any], number: int, folder: Path) -> Item:
@@ -114,7 +108,7 @@ def _first(raw: Mapping[str, Any], *names: str) -> str:
 
 
 def _inside(folder: Path, given: str) -> Path:
-    """A file beside the JSONL or beside its folder; a path out of there is refused."""
+    """A file in the JSONL's folder or in its parent; other paths are refused."""
     bases = (folder.resolve(), folder.resolve().parent)
     for base in bases:
         path = Path(os.path.realpath(base / given))
@@ -143,15 +137,3 @@ def _truth(mask: Any, folder: Path) -> Truth | None:
     if isinstance(mask, (Mapping, Sequence)):
         return coco_truth(mask)
     raise ValueError(f"a mask of type {type(mask).__name__}")
-
-
-def _checked_ids(items: list[Item], file: Path) -> list[Item]:
-    """Refuse ids that occur twice: results are kept under them."""
-    seen: set[str] = set()
-    for item in items:
-        if item.id in seen:
-            raise GroundbrushError(
-                f"{str(file)!r} has the id {item.id!r} twice; give every line its own, or none"
-            )
-        seen.add(item.id)
-    return items

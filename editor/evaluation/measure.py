@@ -1,4 +1,4 @@
-"""Items -> records: every picture is read once, every arm answers, each answer is journalled."""
+"""Items -> records: read each picture once, ground its phrases with every arm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
 from ..pictures.picture import open_picture
-from ..workers.pool import Here, Pool, Unit, Work
+from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .measurements import Measurements
@@ -33,19 +33,37 @@ if TYPE_CHECKING:
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
 OnRecords = Callable[[int], None]
+Box = tuple[float, float, float, float]
+
+
+class _Task(NamedTuple):
+    """The items and arms of one picture, and the (arm, item) that are not measured yet."""
+
+    image: Path
+    items: Sequence[Item]
+    arms: Sequence[Arm]
+    open: frozenset[tuple[str, str]]
+
+    def failed(self, why: str) -> list[Record]:
+        """Records that hold an error."""
+        return [
+            {**item_facts(item), "arm": arm.name, "error": why}
+            for item in self.items
+            for arm in self.arms
+            if (arm.name, item.id) in self.open
+        ]
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A picture, its items that are still open, and what the models read of it."""
+    """What the models read of a picture and its phrases."""
 
-    pixels: np.ndarray
     view: View
     items: Sequence[Item]
-    rows: Sequence[np.ndarray]
-    presence: Sequence[float | None]
-    heads: tuple[Head, ...] | None
-    plain: Sequence[np.ndarray] = ()  # rows of the words as they stand
+    rows: Sequence[np.ndarray] = ()
+    presence: Sequence[float | None] = ()
+    heads: tuple[Head, ...] | None = ()
+    plain: Sequence[np.ndarray] = ()  # rows of the phrases before they are reworded
 
 
 def evaluate(
@@ -59,39 +77,37 @@ def evaluate(
 ) -> list[Record]:
     """Ground every item with every arm, skipping what the journal has.
 
-    Arms that need the same LVLM share each picture's and each phrase's one forward pass; a find
-    backend is asked phrase by phrase. Memory does not grow with the number of items, but for the
-    records.
+    Arms with the same LVLM share one forward pass for each picture and phrase; a find backend runs
+    phrase by phrase.
 
     Parameters
     ----------
     load
-        From changes to the preset's ``lvlm`` to a grounder; called once per kind of change.
-    items
-        Any number; those of one picture are asked together.
-    arms
-        What to measure.
-    journal
-        Keeps the records.
+        From changes to the preset's ``lvlm`` to a grounder; called once per kind of change, and in
+        every process of `pool`.
     on_records
         Called with the number of new records after each picture.
     pool
-        Who measures; None: this process. `load` is then called in every process of it.
+        Workers to measure in; None: this process.
 
     Returns
     -------
     list of dict
         The records of these items and arms, with IoUs, pixel counts, presence and the predicted
-        box; or ``error`` where an item could not be measured. The predicted mask (COCO run
-        lengths) is in the journal.
+        box; or ``error`` if an item could not be measured. The predicted mask (COCO run lengths)
+        is in the journal only, so that memory does not grow with it.
     """
-    for changes, group in _by_lvlm(arms):
-        units = [
-            Unit(f"the picture {image}", _Asked(image, asked, group, _open(asked, group, journal)))
-            for image, asked in _open_pictures(items, group, journal).items()
-        ]
+    by_lvlm: list[tuple[Mapping[str, Any], list[Arm]]] = []
+    for arm in arms:
+        same = next((group for changes, group in by_lvlm if changes == arm.lvlm), None)
+        if same is None:
+            by_lvlm.append((arm.lvlm, [arm]))
+        else:
+            same.append(arm)
+    for changes, group in by_lvlm:
+        units = [Unit(f"the picture {task.image}", task) for task in _tasks(items, group, journal)]
         make = partial(_measurer, load, changes)
-        for answer in (pool or Here()).map(make, [[unit] for unit in units]):
+        for answer in (pool or LocalPool()).map(make, [[unit] for unit in units]):
             records = answer.value
             if answer.gave_up is not None:
                 records = answer.unit.value.failed(answer.gave_up)
@@ -102,84 +118,44 @@ def evaluate(
     return [latest[arm.name, item.id] for arm in arms for item in items]
 
 
-class _Asked(NamedTuple):
-    """What is asked about one picture: items, arms, and the (arm, item) that are still open."""
-
-    image: Path
-    items: Sequence[Item]
-    arms: Sequence[Arm]
-    open: frozenset[tuple[str, str]]
-
-    def failed(self, why: str) -> list[Record]:
-        """Records that say why there are none."""
-        return [
-            {**_facts(item), "arm": arm.name, "error": why}
-            for item in self.items
-            for arm in self.arms
-            if (arm.name, item.id) in self.open
-        ]
-
-
-def _open(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
-) -> frozenset[tuple[str, str]]:
-    return frozenset(
-        (arm.name, item.id) for arm in arms for item in items if not journal.done(arm.name, item.id)
-    )
+def _tasks(items: Sequence[Item], arms: Sequence[Arm], journal: Measurements) -> list[_Task]:
+    """A task for each picture with something left to measure."""
+    pictures: dict[Path, list[Item]] = {}
+    left: dict[Path, set[tuple[str, str]]] = {}
+    for item in items:
+        missing = {(arm.name, item.id) for arm in arms if not journal.done(arm.name, item.id)}
+        if missing:
+            pictures.setdefault(item.image, []).append(item)
+            left.setdefault(item.image, set()).update(missing)
+    return [_Task(image, own, arms, frozenset(left[image])) for image, own in pictures.items()]
 
 
 def _measurer(load: Load, changes: Mapping[str, Any]) -> Work:
-    """What measures pictures, with its models loaded."""
+    """A function that measures one task, with its models loaded."""
     grounder = load(changes)
-    return lambda asked: _measure_picture(grounder, asked)
+    return lambda task: _measure_picture(grounder, task)
 
 
-def _by_lvlm(arms: Sequence[Arm]) -> list[tuple[Mapping[str, Any], list[Arm]]]:
-    """Arms grouped by the changes their LVLM needs, in order of first use."""
-    groups: list[tuple[Mapping[str, Any], list[Arm]]] = []
-    for arm in arms:
-        same = next((g for changes, g in groups if changes == arm.lvlm), None)
-        if same is None:
-            groups.append((arm.lvlm, [arm]))
-        else:
-            same.append(arm)
-    return groups
-
-
-def _open_pictures(
-    items: Sequence[Item], arms: Sequence[Arm], journal: Measurements
-) -> dict[Path, list[Item]]:
-    """Items with something left to measure, by picture."""
-    pictures: dict[Path, list[Item]] = {}
-    for item in items:
-        if any(not journal.done(arm.name, item.id) for arm in arms):
-            pictures.setdefault(item.image, []).append(item)
-    return pictures
-
-
-def _measure_picture(grounder: Grounder, asked: _Asked) -> list[Record]:
-    """Records of one picture; an item that fails gets a record that says why."""
+def _measure_picture(grounder: Grounder, task: _Task) -> list[Record]:
     try:
-        seen = _look(grounder, asked.image, asked.items, asked.arms)
+        seen = _look(grounder, task.image, task.items, task.arms)
     except (GroundbrushError, GroundingError) as error:
-        if len(asked.items) > 1:  # one overlong phrase must not take the others along
-            return [
-                r
-                for item in asked.items
-                for r in _measure_picture(grounder, asked._replace(items=[item]))
-            ]
-        return asked.failed(one_line(error))
+        if len(task.items) == 1:
+            return task.failed(one_line(error))
+        # One phrase that is too long must not fail the others.
+        alone = (task._replace(items=[item]) for item in task.items)
+        return [record for one in alone for record in _measure_picture(grounder, one)]
     truths: dict[int, np.ndarray] = {}
     return [
         _measure(grounder, seen, number, arm, truths)
-        for number, item in enumerate(asked.items)
-        for arm in asked.arms
-        if (arm.name, item.id) in asked.open
+        for number, item in enumerate(task.items)
+        for arm in task.arms
+        if (arm.name, item.id) in task.open
     ]
 
 
 def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence[Arm]) -> _Seen:
-    """Let the models read the picture and all its phrases, with every head some arm needs."""
+    """Read the picture and all its phrases, with every head that some arm needs."""
     pixels = open_picture(image).pixels
     size = pixels.shape[1::-1]
     known = items[0].size_wh
@@ -188,8 +164,8 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
             f"{str(image)!r} is {size[0]} by {size[1]} pixels and the annotations say {known[0]} "
             f"by {known[1]}; expected the benchmark's own pictures"
         )
-    if isinstance(grounder, Backend):  # a phrase is asked when it is measured
-        return _Seen(pixels, grounder.look(pixels), items, (), (), ())
+    if isinstance(grounder, Backend):  # it reads a phrase when that is measured
+        return _Seen(grounder.look(pixels), items)
     lvlm = grounder.lvlm
     fixed = {
         h
@@ -209,7 +185,7 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     rows = plain = [r.rows for r in readings if r.rows is not None]
     if any(read_negation(text) or definite(text) != text for text in phrases):
         plain = lvlm.head_rows(view.encoded, phrases, heads)
-    return _Seen(pixels, view, items, rows, [r.presence for r in readings], heads, plain)
+    return _Seen(view, items, rows, [r.presence for r in readings], heads, plain)
 
 
 def _measure(
@@ -217,7 +193,7 @@ def _measure(
 ) -> Record:
     item, started = seen.items[number], time.perf_counter()
     settings = arm.settings(grounder.settings)
-    record: Record = {**_facts(item), "arm": arm.name}
+    record: Record = {**item_facts(item), "arm": arm.name}
     try:
         with translate(GroundingError):
             found = _found(grounder, seen, number, arm, settings)
@@ -260,7 +236,7 @@ def _heads(arm: Arm, grounder: Grounder, rows: np.ndarray) -> tuple[Head, ...]:
 def _rows(
     seen: _Seen, number: int, heads: tuple[Head, ...], settings: GroundingSettings
 ) -> np.ndarray:
-    """Maps (k, P, Q) of some heads out of those that were read."""
+    """Maps (k, P, Q) of some of the heads that were read."""
     rows = (seen.rows if settings.reword else seen.plain)[number]
     if seen.heads is None:
         layers, columns = np.array(heads).T
@@ -268,16 +244,14 @@ def _rows(
     return rows[[seen.heads.index(head) for head in heads]]
 
 
-def _map_box(found: Grounding, settings: Any) -> tuple[float, float, float, float] | None:
+def _map_box(found: Grounding, settings: Any) -> Box | None:
     """The pseudo-mask's box, before SAM, in the picture's pixels."""
     heat = token_map_to_image(found.token_map, found.region, found.size_wh)
     boxes = map_boxes(found.token_map, heat, found.region, found.size_wh, settings.boxes)
     return boxes[0] if boxes else None
 
 
-def _pseudo(
-    found: Grounding, settings: Any, box: tuple[float, float, float, float] | None
-) -> np.ndarray:
+def _pseudo(found: Grounding, settings: Any, box: Box | None) -> np.ndarray:
     """The pseudo-mask over the picture, (H, W) bool, cut to its box."""
     mask = np.zeros(found.mask.shape, bool)
     if box is None:
@@ -291,9 +265,7 @@ def _pseudo(
     return mask
 
 
-def _whole_cells(
-    cells: np.ndarray, region: tuple[float, float, float, float], size_wh: tuple[int, int]
-) -> np.ndarray:
+def _whole_cells(cells: np.ndarray, region: Box, size_wh: tuple[int, int]) -> np.ndarray:
     """Cells (P, Q) bool as pixels (H, W): each pixel takes the cell its centre lies in."""
     x0, y0, x1, y1 = region
     rows, columns = cells.shape
@@ -306,19 +278,13 @@ def _whole_cells(
 
 def _against(
     item: Item,
-    box: tuple[float, float, float, float] | None,
-    map_box: tuple[float, float, float, float] | None,
+    box: Box | None,
+    map_box: Box | None,
     mask: np.ndarray,
     truths: dict[int, np.ndarray],
 ) -> Record:
-    """IoUs with the truth, and the pixel counts that cIoU needs; None where there is no truth."""
-    out: Record = {
-        "box_iou": None,
-        "map_box_iou": None,
-        "shared": None,
-        "union": None,
-        "true": None,
-    }
+    """IoUs with the truth, and the pixel counts that cIoU needs; None without a truth."""
+    out: Record = dict.fromkeys(("box_iou", "map_box_iou", "shared", "union", "true"))
     if item.box is not None:
         for name, one in (("box_iou", box), ("map_box_iou", map_box)):
             out[name] = 0.0 if one is None else float(box_iou(one, item.box))
@@ -331,7 +297,8 @@ def _against(
     return out
 
 
-def _facts(item: Item) -> Record:
+def item_facts(item: Item) -> Record:
+    """What a record says of its item."""
     return {
         "item": item.id,
         "split": item.split,

@@ -1,7 +1,7 @@
-"""Pickles that hold plain data only: reading one can run nothing.
+"""Read pickles of plain data without running any code.
 
-RefCOCO's expressions are published as Python 2 pickles. A pickle is a program; what makes it
-dangerous is that it may name functions to call, so every name is refused.
+RefCOCO's expressions are published as Python 2 pickles. A pickle is a program that may name
+functions to call; every name is refused.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ LARGEST = 2**30
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    """The one written in Python: C's makes room for as many objects as a pickle says it has."""
+    """Pure Python: C's unpickler allocates as many objects as a pickle claims to have."""
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
 
     def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
 
     def persistent_load(self, pid: object) -> NoReturn:
-        raise pickle.UnpicklingError("it asks for an outside object")
+        raise pickle.UnpicklingError("it refers to an outside object")
 
     def _check_keys(self, keys: Iterable[Any]) -> None:
-        """Refuse tuples and the like: to hash nested ones may take for ever."""
+        """Refuse tuples and the like: hashing nested ones may take forever."""
         if not all(isinstance(key, PLAIN) for key in keys):
             raise pickle.UnpicklingError("a name in it is no plain text or number")
 
@@ -63,16 +63,12 @@ class _PlainUnpickler(pickle._Unpickler):
 def load_plain_pickle(path: Path) -> Any:
     """Lists, tuples, dicts, numbers and strings from a pickle of any protocol.
 
-    Parameters
-    ----------
-    path
-        The file. Strings of Python 2 are read as Latin-1, which loses nothing.
+    Strings of Python 2 are read as Latin-1, which loses nothing.
 
     Raises
     ------
     GroundbrushError
-        For a missing file, one that is not a pickle, and one that holds anything else: a class, a
-        function, a set.
+        For a missing file, one that is not a pickle, and one that holds anything else.
     """
     with open_regular(path, "pickle") as file:
         if path.stat().st_size > LARGEST:
@@ -93,13 +89,11 @@ def load_plain_pickle(path: Path) -> Any:
 
 
 def _check_plain(value: Any, path: Path) -> None:
-    """Refuse other types that opcodes alone can make, such as sets; iterative, for deep ones."""
+    """Refuse other types that opcodes alone can make; not recursive, for deep nesting."""
     waiting, seen = [value], set()
     while waiting:
         one = waiting.pop()
-        if isinstance(one, PLAIN):
-            continue
-        if id(one) in seen:
+        if isinstance(one, PLAIN) or id(one) in seen:
             continue
         seen.add(id(one))
         if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""ReasonSeg as LISA publishes it: ``<split>/x.jpg`` beside ``x.json`` with shapes and questions."""
+"""Read ReasonSeg as LISA publishes it: pictures beside ``.json`` with shapes and questions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BELOW = ("", "ReasonSeg", "reason_seg/ReasonSeg", "reasonseg")
 
 
 def read_reasonseg(root: Path, split: str) -> list[Item]:
-    """Items of one split: the first text of each picture, ``long`` where it is a sentence.
+    """Items of one split: the first text of each picture, in group ``long`` if it is a sentence.
 
     Raises
     ------

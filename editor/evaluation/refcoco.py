@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg as the ``refer`` toolkit publishes them.
+"""Read RefCOCO, RefCOCO+ and RefCOCOg as the ``refer`` toolkit publishes them.
 
 ``<root>/<name>/instances.json`` and ``<root>/<name>/refs(<partition>).p``; pictures are COCO's
 train2014. Every sentence is an item.
@@ -13,8 +13,7 @@ from typing import Any
 
 from ..errors import GroundbrushError
 from ..files import open_regular
-from .items import Item
-from .kinds import query_kind
+from .items import Item, query_kind
 from .plain_pickle import load_plain_pickle
 from .true_masks import coco_truth
 
@@ -25,7 +24,7 @@ IMAGE_FOLDERS = (
     "coco/train2014",
     "images",
 )
-"""Where pictures are looked for, below the root or below its parent."""
+"""Folders of pictures, below the root or below its parent."""
 
 _LETTERED = ("testA", "testB", "testC")
 
@@ -75,7 +74,7 @@ def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item
 
 
 def _word(value: Any) -> str:
-    """A text or number as text; a list of a hostile file may be endless as text."""
+    """A string or number as text; a list of a hostile file may be endless as text."""
     return str(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 

@@ -25,16 +25,16 @@ Labels = NDArray[np.uint8]
 
 
 class Truth(Protocol):
-    """A true mask that is drawn when it is needed."""
+    """A true mask, drawn on demand."""
 
     def draw(self, size_wh: tuple[int, int]) -> Labels:
-        """The mask (H, W) uint8 at a picture's size: 1 inside, 0 outside, 255 not counted."""
+        """The mask (H, W) uint8 at a picture's size: 1 inside, 0 outside, 255 ignored."""
         ...
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """Outlines in COCO's form, each x0, y0, x1, y1, ... in pixels; their union is meant."""
+    """The union of outlines in COCO's form, each x0, y0, x1, y1, ... in pixels."""
 
     parts: tuple[tuple[float, ...], ...]
 
@@ -105,7 +105,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture whose pixels are not 0 where the thing is."""
+    """A picture with pixels other than 0 inside the thing."""
 
     path: Path
 
@@ -135,7 +135,7 @@ def coco_truth(segmentation: Any) -> Truth:
 
 
 def _near(values: Sequence[float]) -> bool:
-    """Whether all are numbers that a picture's pixels may have."""
+    """Whether all are numbers within `_FURTHEST`."""
     return bool((np.abs(np.asarray(values, np.float64)) <= _FURTHEST).all())
 
 

@@ -2,7 +2,7 @@
 
 A shadow multiplies the light of the ground by nearly one factor in all channels (Cucchiara et al.,
 "Detecting moving objects, ghosts, and shadows in video streams", PAMI 2003, use the same ratio
-test). What the ground looks like without it is told twice, and the darker answer counts: by what
+test). The ground without it is estimated twice, and the darker estimate counts: from what
 lies beyond the shadow's reach, drawn inward, and by the lighter pixels nearby.
 """
 

@@ -125,6 +125,14 @@ def decode_mask(values: Mapping[str, Any]) -> np.ndarray:
     return np.logical_xor.accumulate(changes.astype(bool), axis=0)
 
 
+def check_encoded(given: Any) -> dict[str, Any]:
+    """Return a recipe's mask as it is, or raise GroundbrushError where it cannot be decoded."""
+    if not isinstance(given, Mapping):
+        raise GroundbrushError(f"the recipe's mask is {given!r}; expected size and bits")
+    decode_mask(given)
+    return dict(given)
+
+
 def read_boxes(given: Any) -> tuple[Box, ...]:
     """One box or several, xyxy, as floats; sizes are checked against the picture by `fit_box`.
 

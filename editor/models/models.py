@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
-from ...inpaint.device.memory import MODES, is_out_of_memory
+from ...inpaint.device.memory import MODES
+from ...inpaint.device.usage import is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .presets import Preset, resolve
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ...grounding.pipeline import Grounder
     from ...grounding.sam.segmenter import Segmenter
     from ...inpaint import Inpainter, InpaintSettings
-    from ...inpaint.device.sharing import Turns
+    from ...inpaint.device.sharing import DeviceSharing
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 OnLoad = Callable[[str], None]
@@ -38,7 +39,7 @@ _LOAD_NAMES = (
     "controlnet",
     "speed",
 )
-_LOOKING = "looking"  # what the models that find share the accelerator as
+_FINDING = "finding"  # the finding models' name in `DeviceSharing`
 
 
 class Models:
@@ -81,7 +82,7 @@ class Models:
 
     @cached_property
     def device(self) -> str:
-        """The device in use: as asked, or the best there is."""
+        """The device in use: as given, or the best there is."""
         import torch
 
         has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -95,11 +96,11 @@ class Models:
         return self._wanted
 
     @cached_property
-    def _turns(self) -> Turns | None:
+    def _sharing(self) -> DeviceSharing | None:
         """How the models share the accelerator; None on the CPU, where all have one memory."""
         import torch
 
-        from ...inpaint.device.sharing import Turns
+        from ...inpaint.device.sharing import DeviceSharing
 
         if self.device == "cpu":
             if self.memory not in MODES[:2]:
@@ -107,10 +108,10 @@ class Models:
                     f"memory {self.memory!r} is for accelerators; on the CPU all stay loaded"
                 )
             return None
-        turns = Turns(torch.device(self.device))
+        sharing = DeviceSharing(torch.device(self.device))
         if self.memory not in MODES[:2]:
-            turns.share()
-        return turns
+            sharing.share()
+        return sharing
 
     @cached_property
     def words(self) -> WordList | None:
@@ -120,16 +121,20 @@ class Models:
 
     def grounder(self) -> Grounder:
         """The LVLM and the segmenter, joined; or the preset's find backend, used the same way."""
+        if "_grounder" in self.__dict__:
+            return self._grounder
         with self._lock, translate(GroundingError):
             return self._grounder
 
     def inpainter(self) -> Inpainter:
         """The inpainting pipeline."""
+        if "_inpainter" in self.__dict__:
+            return self._inpainter
         with self._lock, translate(InpaintError):
             return self._inpainter
 
-    def looking(self, work: Callable[[], T]) -> T:
-        """What some work of the models that find gives; where memory runs out, the painter leaves.
+    def with_room(self, work: Callable[[], T]) -> T:
+        """Run work of the finding models; if memory runs out, move the inpainter away and retry.
 
         Raises
         ------
@@ -153,19 +158,19 @@ class Models:
 
     def _make_room(self) -> bool:
         """Let the painter leave the accelerator, from now on whenever others look."""
-        if self._turns is None or not self._turns.make_room(_LOOKING):
+        if self._sharing is None or not self._sharing.make_room(_FINDING):
             return False
-        self._tell("memory ran out: the models now take turns on the accelerator")
+        self._tell("memory ran out: finder and inpainter now alternate on the accelerator")
         return True
 
     @cached_property
     def _grounder(self) -> Grounder:
-        turns = self._turns
-        if turns is None:
+        sharing = self._sharing
+        if sharing is None:
             return self._load_grounder()
         from ...inpaint.device.sharing import entries, networks_in
 
-        with turns.use(_LOOKING):  # where they take turns, the painter leaves before
+        with sharing.use(_FINDING):  # where they take turns, the painter leaves before
             try:
                 found = self._load_grounder()
             except GroundingError as error:
@@ -173,8 +178,8 @@ class Models:
                     raise
                 found = self._load_grounder()
         networks = networks_in(found)
-        turns.add(_LOOKING, networks)
-        turns.watch(_LOOKING, entries(networks))
+        sharing.add(_FINDING, networks)
+        sharing.watch(_FINDING, entries(networks))
         return found
 
     def _load_grounder(self) -> Grounder:
@@ -228,7 +233,7 @@ class Models:
         Raises
         ------
         GroundbrushError
-            When its tokenizer is not on this machine: the network is never asked.
+            When its tokenizer is not on this machine: the network is never used.
         """
         with self._lock, translate(GroundingError):
             return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader
@@ -247,12 +252,12 @@ class Models:
         given = self.preset.lvlm.get("heads")
         if given:
             return [tuple(pair) for pair in given]
-        from ..calibration.cache import first_use_heads
+        from .first_use import first_use_heads
 
         return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
-        """The LVLM as the preset describes it; without heads nothing but rows is asked of it."""
+        """The LVLM as the preset describes it; without heads it only gives attention rows."""
         from ...grounding import Presence, load_lvlm
 
         spec, path = self.preset.lvlm, self.preset.path("lvlm")
@@ -279,13 +284,13 @@ class Models:
         self._tell(f"loading the inpainter ({path})")
         _check_inpainter(self.preset)
         options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
-        options["memory"] = self.memory if self._turns else MODES[0]
+        options["memory"] = self.memory if self._sharing else MODES[0]
         return load_inpainter(
             path,
             device=self.device,
             dtype=self._dtype(spec),
             offline=self.offline,
-            turns=self._turns,
+            sharing=self._sharing,
             **options,
         )
 

@@ -7,21 +7,66 @@ import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..errors import GroundbrushError, one_line
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import core_schema
+
+from ..errors import GroundbrushError, one_line, translate_validation
 from ..files import as_path, open_regular
+from ..values import expects, schema
 
 FOLDER = Path(__file__).parent / "preset_files"
 BUNDLED = "bundled:"
 _LARGEST = 1_000_000  # bytes of a file
-_PARTS = ("lvlm", "segmenter", "inpainter")
+
+
+class _ModelPart(BaseModel):
+    """What every model of a preset has; its other options are those of its loader."""
+
+    model_config = ConfigDict(extra="allow")
+    path: Annotated[str, expects("a folder or repository")]
+
+
+class _FindPart(BaseModel):
+    """Another backend than the heads of an LVLM."""
+
+    model_config = ConfigDict(extra="forbid")
+    backend: str
+    path: Annotated[str, expects("a folder or repository")]
+    revision: Any = None
+    dtype: Any = None
+    provenance: Any = None
 
 
 @dataclass(frozen=True)
+class _Checked:
+    """Validates a mapping by a model and keeps it as given; an empty one stands for no part."""
+
+    model: type[BaseModel]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def validate(given: Any, check: Callable[[Any], Any]) -> Any:
+            if given != {}:
+                check(given)
+            return given
+
+        return core_schema.no_info_wrap_validator_function(
+            validate, handler.generate_schema(self.model)
+        )
+
+
+ModelPart = Annotated[
+    Mapping[str, Any],
+    _Checked(_ModelPart),
+    expects('an object with a "path", e.g. {"path": "folder or repository"}'),
+]
+
+
+@schema("the preset")
 class Preset:
     """A validated preset.
 
@@ -45,64 +90,36 @@ class Preset:
         The file it was read from.
     """
 
-    name: str
-    lvlm: Mapping[str, Any]
-    segmenter: Mapping[str, Any]
-    inpainter: Mapping[str, Any]
-    grounding: Mapping[str, Any] = field(default_factory=dict)
+    name: Annotated[str, Field(pattern=r"\S"), expects("a short text")]
+    lvlm: ModelPart
+    segmenter: ModelPart
+    inpainter: ModelPart
+    grounding: Annotated[dict[str, Any], expects("an object of settings")] = field(
+        default_factory=dict
+    )
     about: str = ""
     licence: str = ""
-    vocabulary: str | None = None
-    size_gb: float | None = None
-    source: Path | None = None
-    find: Mapping[str, Any] = field(default_factory=dict)
+    vocabulary: Annotated[str, expects("a file's path")] | None = None
+    size_gb: Annotated[float, Field(strict=True)] | None = None
+    source: Annotated[Path | None, Field(strict=True), expects("none in the file")] = None
+    find: Annotated[
+        Mapping[str, Any],
+        _Checked(_FindPart),
+        expects('an object with "backend" and "path", and if need be revision, dtype, provenance'),
+    ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._check_kinds()
         if self.find and self.lvlm:
-            raise GroundbrushError(
+            raise ValueError(
                 f"preset {self.name!r} holds both lvlm and find; expected one: heads of an lvlm, "
                 "or another backend, find the phrase"
             )
-        if self.find:
-            self._check_find()
-        for part in _PARTS:
-            if part == "lvlm" and self.find:
-                continue
-            value = getattr(self, part)
-            if not isinstance(value, Mapping) or not isinstance(value.get("path"), str):
-                raise GroundbrushError(
-                    f"preset {self.name!r}: {part} is {value!r}; expected an object with a "
-                    f'"path", e.g. {{"path": "folder or repository"}}'
+        needed = ("segmenter", "inpainter") if self.find else ("lvlm", "segmenter", "inpainter")
+        for part in needed:
+            if not getattr(self, part):
+                raise ValueError(
+                    f'preset {self.name!r}: {part} is empty; expected an object with a "path"'
                 )
-
-    def _check_kinds(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise GroundbrushError(f"the preset's name is {self.name!r}; expected a short text")
-        for name, kind, words in (
-            ("about", str, "a text"),
-            ("licence", str, "a text"),
-            ("vocabulary", str | None, "a file's path, or null"),
-            ("size_gb", int | float | None, "a number, or null"),
-            ("grounding", Mapping, "an object of settings"),
-            ("find", Mapping, "an object"),
-        ):
-            if not isinstance(getattr(self, name), kind):
-                raise GroundbrushError(
-                    f"preset {self.name!r}: {name} is {getattr(self, name)!r}; expected {words}"
-                )
-
-    def _check_find(self) -> None:
-        known = ("backend", "path", "revision", "dtype", "provenance")
-        given = self.find
-        right = isinstance(given, Mapping) and all(
-            isinstance(given.get(name), str) for name in ("backend", "path")
-        )
-        if not right or not set(given) <= set(known):
-            raise GroundbrushError(
-                f"preset {self.name!r}: find is {given!r}; expected an object with "
-                f'"backend" and "path", and if need be {", ".join(known[2:])}'
-            )
 
     @property
     def finder(self) -> str:
@@ -203,18 +220,10 @@ def _read(path: Path, given: str) -> Preset:
         raise GroundbrushError(
             f"preset file {given} holds a {type(raw).__name__}; expected {{...}}"
         )
-    known = {f.name for f in dataclasses.fields(Preset)} - {"source"}
-    for key in raw:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise GroundbrushError(
-                f"preset file {given}: unknown name {key!r}{hint}; expected some of "
-                f"{', '.join(sorted(known))}"
-            )
     if "find" in raw:
         raw = {"lvlm": {}, **raw}
-    missing = [part for part in ("name", *_PARTS) if part not in raw]
-    if missing:
-        raise GroundbrushError(f"preset file {given} lacks {', '.join(missing)}; see presets/")
-    return Preset(**raw, source=path)
+    with translate_validation(_PRESET, f"preset file {given}"):
+        return dataclasses.replace(_PRESET.validate_python(raw), source=path)
+
+
+_PRESET: TypeAdapter[Preset] = TypeAdapter(Preset)

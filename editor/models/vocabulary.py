@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,7 @@ def plain_phrase(phrase: str) -> str:
 
 @dataclass(frozen=True)
 class WordList:
-    """What a model of few words can be told about."""
+    """The words that a model of few words knows."""
 
     nouns: tuple[str, ...]
     colours: tuple[str, ...]
@@ -57,8 +58,8 @@ class WordList:
         if unknown:
             raise GroundbrushError(self.refusal(unknown, "paint"))
 
-    def refusal(self, unknown: list[str] | tuple[str, ...], verb: str) -> str:
-        """One sentence: which words are unknown, which are near, which exist."""
+    def refusal(self, unknown: Sequence[str], verb: str) -> str:
+        """Return a message: which words are unknown, which are near, which exist."""
         near = [m for w in unknown for m in self.near(w)]
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (

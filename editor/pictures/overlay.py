@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ..editing.result import Edit
 
 ACCENT = (255, 64, 129)
 RIVAL = (64, 156, 255)
@@ -57,19 +56,20 @@ def draw_map(image: np.ndarray, found: Grounding) -> np.ndarray:
     return cv2.addWeighted(image, 0.45, np.ascontiguousarray(heat), 0.55, 0)
 
 
-def contact_sheet(edit: Edit, paint: str) -> Image.Image:
-    """Before, where the model looks, what was found and the result, side by side with captions."""
-    before = edit.picture.pixels
+def contact_sheet(
+    before: np.ndarray,
+    grounding: Grounding | None,
+    support: np.ndarray,
+    paintings: list[tuple[str, np.ndarray]],
+) -> Image.Image:
+    """Draw before, map, what was found and the (caption, image) paintings, side by side."""
     panels = [("before", before)]
-    if edit.grounding is not None:
-        panels.append(("where the heads look", draw_map(before, edit.grounding)))
-        panels.append((f'"{edit.grounding.phrase}"', draw_grounding(before, edit.grounding)))
+    if grounding is not None:
+        panels.append(("where the heads look", draw_map(before, grounding)))
+        panels.append((f'"{grounding.phrase}"', draw_grounding(before, grounding)))
     else:
-        panels.append(("where to paint", draw_mask(before, edit.support)))
-    panels += [
-        (paint if k == 0 else f"seed {v.seed}", v.image) for k, v in enumerate(edit.variants)
-    ]
-    return _row(panels)
+        panels.append(("where to paint", draw_mask(before, support)))
+    return _row([*panels, *paintings])
 
 
 def _row(panels: list[tuple[str, np.ndarray]]) -> Image.Image:

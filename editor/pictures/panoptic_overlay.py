@@ -137,10 +137,10 @@ def _legend_row(pen: ImageDraw.ImageDraw, x: int, y: int, segment: Segment, word
     several = f", {len(segment.instances)} of them" if len(segment.instances) > 1 else ""
     detail = f"{segment.status} {segment.score:.2f}" if segment.found else segment.status
     lost = segment.found and not segment.ids
-    told = f"{detail}, {kind}{several}" + (", in another's place" if lost else "")
+    caption = f"{detail}, {kind}{several}" + (", in another's place" if lost else "")
     pen.text(
         (left, y + 22),
-        _cut(pen, told, room, _SMALL),
+        _cut(pen, caption, room, _SMALL),
         fill=_FAINT,
         font=ImageFont.load_default(_SMALL),
     )

@@ -138,7 +138,7 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Parameters
     ----------
     source : str, os.PathLike, PIL.Image.Image, numpy.ndarray or Picture
-        A file (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or PPM, told by content and
+        A file (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or PPM, recognised by content and
         not by name), a Pillow image, or an ``(H, W, 3)`` uint8 RGB array, which is copied. A
         `Picture` is returned as it is.
     max_pixels : int
@@ -279,7 +279,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
 
 
 def check_pixels(pixels: object) -> None:
-    """Refuse anything but a non-empty ``(H, W, 3)`` uint8 array, naming the mend."""
+    """Refuse anything but a non-empty ``(H, W, 3)`` uint8 array, naming the remedy."""
     if not isinstance(pixels, np.ndarray):
         raise GroundbrushError(
             f"pixels of type {type(pixels).__name__} given; expected an (H, W, 3) uint8 array"
@@ -287,22 +287,22 @@ def check_pixels(pixels: object) -> None:
     shape = pixels.shape
     if pixels.ndim == 3 and shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size:
         return
-    mend = "convert it to 8-bit RGB"
+    remedy = "convert it to 8-bit RGB"
     if not pixels.size:
-        mend = "it has no pixels"
+        remedy = "it has no pixels"
     elif pixels.ndim == 2:
-        mend = "for grey use np.repeat(array[..., None], 3, axis=2)"
+        remedy = "for grey use np.repeat(array[..., None], 3, axis=2)"
     elif pixels.ndim == 3 and shape[2] == 4:
-        mend = "drop alpha with array[..., :3], or pass Image.fromarray(array)"
+        remedy = "drop alpha with array[..., :3], or pass Image.fromarray(array)"
     elif pixels.ndim == 3 and shape[0] == 3 and shape[2] != 3:
-        mend = "channels come last: use np.moveaxis(array, 0, 2)"
+        remedy = "channels come last: use np.moveaxis(array, 0, 2)"
     elif pixels.ndim == 4:
-        mend = "pass one picture at a time"
+        remedy = "pass one picture at a time"
     elif pixels.dtype.kind == "f":
-        mend = "for values 0 to 1 use (array * 255).round().astype(np.uint8)"
+        remedy = "for values 0 to 1 use (array * 255).round().astype(np.uint8)"
     raise GroundbrushError(
         f"an array of shape {shape} and dtype {pixels.dtype} given; expected (H, W, 3) uint8; "
-        f"{mend}"
+        f"{remedy}"
     )
 
 

@@ -1,7 +1,7 @@
 """From a sentence to a plan of edits: ``steps`` holds it, ``reader`` reads it.
 
 Reading goes by clauses (``clauses``), pairs of things and what becomes of them (``pairs``), and
-the things themselves (``things``), with the vocabulary of asking in ``words``.
+the things themselves (``things``), with the vocabulary of commands in ``words``. It knows no model.
 """
 
 from .steps import Plan, Step, Unread

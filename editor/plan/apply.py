@@ -10,40 +10,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...grounding.metrics import mask_iou
-from ...multiobject.errors import MultiObjectError
-from ..editing.pipeline import Callbacks, settings_for
-from ..errors import GroundbrushError, translate
+from ..editing.pipeline import Callbacks, run_request, settings_for
+from ..errors import GroundbrushError
 from ..masks.source import encode_mask
-from ..request import carried, make_request
+from ..request import REMOVAL, make_request, recipe_for_file
 from . import Plan, Step
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ...multiobject import PanopticGrounding
-    from ..api import Editor
     from ..editing.result import Edit
-    from ..models.vocabulary import WordList
+    from ..finder import Finder
     from ..pictures.picture import Picture
+    from ..request import EditRequest
 
 OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
-REMOVAL: Mapping[str, Any] = {"check": True, "retries": 3}
-"""As `Editor.remove` has them unless told otherwise."""
 TOUCHED = 0.3
 """The same for a thing that an earlier step has painted over or beside."""
 
 
 def apply_plan(
-    editor: Editor,
+    finder: Finder,
     picture: Picture,
     plan: Plan,
     *,
@@ -52,24 +47,7 @@ def apply_plan(
     on_edit: OnEdit | None = None,
     callbacks: Callbacks | None = None,
 ) -> list[Edit]:
-    """Do a plan's steps in order.
-
-    Parameters
-    ----------
-    editor
-        Finds and paints.
-    picture
-        The picture as given.
-    plan
-        Without unread parts.
-    seed
-        Of the first edit; each further one has the next number.
-    settings
-        As for `Editor.edit`, for every step.
-    on_edit
-        Called with a step's number (from 0), the step and its edit as soon as it is done.
-    callbacks
-        Whom to tell while painting.
+    """Do a plan's steps in order; arguments as for `Editor.apply`.
 
     Returns
     -------
@@ -89,35 +67,16 @@ def apply_plan(
         )
     check_ready(plan)
     for step in plan.steps:
-        editor.check_find(step.find)
-        if step.paint is not None and editor.models.words:
-            editor.models.words.check_prompt(step.paint)
-    targets = find_targets(editor, picture, plan.steps)
+        finder.check_phrase(step.find)
+        if step.paint is not None and finder.models.words:
+            finder.models.words.check_prompt(step.paint)
+    targets = find_targets(finder, picture, plan.steps)
     run = _Run(
-        editor, picture, plan, targets, seed, settings or {}, callbacks or Callbacks(), on_edit
+        finder, picture, plan, targets, seed, settings or {}, callbacks or Callbacks(), on_edit
     )
     for k in range(len(plan.steps)):
         run.step(k)
     return run.edits
-
-
-def everything(
-    editor: Editor, picture: Picture, sentence: str, mode: str = "phrases"
-) -> PanopticGrounding:
-    """Where everything is that a sentence names; see `Editor.ground_all`."""
-    from ...multiobject import ground_all
-
-    known = editor.models.words
-    refusal = partial(_refusal, known) if known else None
-    grounder, view = editor.models.grounder(), editor.look(picture)
-    with translate(MultiObjectError):
-        return editor.models.looking(
-            lambda: ground_all(grounder, view, sentence, mode=mode, refusal=refusal)
-        )
-
-
-def _refusal(known: WordList, unknown: Sequence[str]) -> str:
-    return known.refusal(tuple(unknown), "find")
 
 
 def check_ready(plan: Plan) -> None:
@@ -134,39 +93,32 @@ def check_ready(plan: Plan) -> None:
             "the words, or save the plan, write its steps, empty its 'unread' and apply that"
         )
     if not plan.steps:
-        told = f" ({'; '.join(plan.notes)})" if plan.notes else ""
+        notes = f" ({'; '.join(plan.notes)})" if plan.notes else ""
         raise GroundbrushError(
-            f"the plan has no steps{told}; expected at least one, as of 'replace the dog with a "
+            f"the plan has no steps{notes}; expected at least one, as of 'replace the dog with a "
             "cat'"
         )
 
 
 def find_targets(
-    editor: Editor, picture: Picture, steps: Sequence[Step]
+    finder: Finder, picture: Picture, steps: Sequence[Step]
 ) -> list[list[np.ndarray] | None]:
-    """Where each step's things are in the picture as given, (H, W) bool each, best first.
+    """Find each step's things in the picture as given, (H, W) bool each, best first.
 
     Empty where there are none; None for what only an earlier step makes. The picture is encoded
     once.
     """
-    from ...multiobject.find.everything import find_places
-
-    grounder = editor.models.grounder()
-    asked = [k for k, step in enumerate(steps) if step.at is None]
-    wanted, view = [(steps[k].find, steps[k].count) for k in asked], editor.look(picture)
-    with translate(MultiObjectError):
-        found = editor.models.looking(lambda: find_places(grounder, view, wanted))
-    targets: list[list[np.ndarray] | None] = [None] * len(steps)
-    for k, places in zip(asked, found, strict=True):
-        targets[k] = [place.mask for place in places]
-    return targets
+    numbers = [k for k, step in enumerate(steps) if step.at is None]
+    found = finder.find_masks(picture, [(steps[k].find, steps[k].count) for k in numbers])
+    by_step = dict(zip(numbers, found, strict=True))
+    return [by_step.get(k) for k in range(len(steps))]
 
 
 @dataclass(eq=False)
 class _Run:
     """What has been done so far."""
 
-    editor: Editor
+    finder: Finder
     picture: Picture
     plan: Plan
     targets: list[list[np.ndarray] | None]
@@ -194,24 +146,24 @@ class _Run:
 
     def _edit(self, k: int, target: np.ndarray | None, note: str = "") -> None:
         step = self.plan.steps[k]
-        found: Grounding | None = self.editor.ground(self.picture, step.find)
-        assert found is not None  # grounding always answers
+        found: Grounding = self.finder.ground(self.picture, step.find)
         if found.status == "ambiguous" and (step.count != 1 or step.at is not None):
             # Several are meant, or it is known which one: nothing to choose.
             found = dataclasses.replace(found, status="found", reason="one of several that fit")
         place: dict[str, Any] = {}
+        known: Grounding | None = found
         if target is not None:
             touched = bool((self._painted() & target).any())
             candidate, same = _choose(found, target, TOUCHED if touched else SAME)
             place = {"candidate": candidate}
             if not same and not touched:  # its pixels are as they were, so it is still there
-                place, found = self._as_given(step, target), None
+                place, known = self._as_given(step, target), None
                 note = "; ".join(filter(None, [AS_GIVEN, note]))
         request = self._request(step, **place)
-        edit = self.editor._paint(self.picture, request, self.callbacks, found)
+        edit = run_request(self.finder, self.picture, request, self.callbacks, known)
         self._keep(k, dataclasses.replace(edit, notes=(*edit.notes, note)) if note else edit)
 
-    def _request(self, step: Step, **place: Any) -> dict[str, Any]:
+    def _request(self, step: Step, **place: Any) -> EditRequest:
         removing = step.paint is None
         return make_request(
             "remove" if removing else "edit",
@@ -223,7 +175,7 @@ class _Run:
 
     def _as_given(self, step: Step, target: np.ndarray) -> dict[str, Any]:
         """The place found in the picture as given, as a mask that grows like a found one."""
-        usual = settings_for(self.editor, self._request(step))
+        usual = settings_for(self.finder.models, self._request(step))
         grows = {"dilate": usual.dilate, "spare": usual.spare}
         return {"mask": encode_mask(target), "settings": {**grows, **self.settings}}
 
@@ -245,13 +197,13 @@ class _Run:
 
 def _choose(found: Grounding, target: np.ndarray, needed: float) -> tuple[int | None, bool]:
     """Which candidate is the target (None = the first choice), and whether any is."""
-    from ...multiobject.instances import enlarged
+    from ...multiobject.instances import full_size_mask
 
     best, candidate = (mask_iou(found.mask, target) if found.found else 0.0), None
     if best >= needed:
         return None, True
     for k, other in enumerate(found.candidates):
-        overlap = mask_iou(enlarged(other.mask, found.size_wh), target)
+        overlap = mask_iou(full_size_mask(other.mask, found.size_wh), target)
         if overlap > best:
             best, candidate = overlap, k
     return (candidate, True) if best >= needed else (None, False)
@@ -304,8 +256,8 @@ def save_applied(
         )
     files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
     notes = [note for edit in done for note in edit.notes]
-    recipe, told = carried([edit.recipe() for edit in done])
-    notes += told
+    recipe, more = recipe_for_file([edit.recipe() for edit in done])
+    notes += more
     notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
     strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))
     atomic_write(files["strip"], lambda file: strip.save(file, "PNG"))

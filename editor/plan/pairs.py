@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...multiobject.phrases import abstract as nouns
+from ...multiobject.phrases import lexicon as nouns
 from . import words
 from .clauses import trim
 from .things import Unclear

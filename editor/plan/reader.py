@@ -9,14 +9,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...multiobject.errors import MultiObjectError
-from ...multiobject.phrases.caption import Caption, read_caption
+from ...multiobject.phrases.caption import NormalizedCaption, read_caption
 from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
-from ..request import left_out
+from ..values import exclusion
 from . import words
 from .clauses import Clause, find_clauses, trim
 from .pairs import Pair, read_pairs
@@ -71,7 +71,7 @@ def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -
 class _Reader:
     """Reads clause after clause and remembers what "it" is."""
 
-    plain: Caption
+    plain: NormalizedCaption
     pipeline: Any
     steps: list[Step] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
@@ -169,7 +169,7 @@ class _Reader:
             return self._meant(single)
         text = self._text(tokens)
         found = _EXCEPTED.search(text)
-        if excluding := left_out(text) or (found and found[0]):
+        if excluding := exclusion(text) or (found and found[0]):
             raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
         return read_things(text, tokens, self._phrases)
 
@@ -225,7 +225,7 @@ class _Reader:
         return f"{article(said)} {said}"
 
     def _step(self, thing: Thing, paint: str | None, span: tuple[int, int]) -> Step:
-        action = "remove" if paint is None else "edit"
+        action: Literal["edit", "remove"] = "remove" if paint is None else "edit"
         return Step(action, thing.find, paint, thing.count, thing.at, span, thing.note)
 
     def _reading(self, option: Any, span: tuple[int, int]) -> tuple[Step, ...]:

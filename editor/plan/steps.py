@@ -1,28 +1,40 @@
-"""A plan: what one sentence asks to be done, as steps that can be looked at and changed.
+"""Plan: what one sentence asks for, as steps that can be read and changed.
 
-It holds and checks; reading a sentence is `editor.plan.reader`'s, doing it `editor.apply`'s.
+It holds and checks; `editor.plan.reader` reads a sentence, `editor.plan.apply` does the steps.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ..errors import GroundbrushError
-from ..request import check_words
+from pydantic import TypeAdapter
+
+from ..errors import GroundbrushError, translate_validation
+from ..values import Whole, Words, as_lists, as_validator, schema
 
 VERSION = 1
-ACTIONS = ("edit", "remove")
 MAX_STEPS = 64
 MAX_COUNT = 16
-_PLAN_FIELDS = ("groundbrush_plan", "sentence", "steps", "unread", "notes")
-_STEP_FIELDS = ("action", "find", "paint", "count", "at", "span", "note")
 
 
-@dataclass(frozen=True)
+def _read_span(value: Any) -> tuple[int, int]:
+    good = isinstance(value, list | tuple) and len(value) == 2
+    if not good or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
+        raise GroundbrushError(f"a span is {value!r}; expected two whole numbers [start, stop]")
+    start, stop = value
+    if not 0 <= start < stop:
+        raise GroundbrushError(f"a span is {[start, stop]}; expected 0 <= start < stop")
+    return start, stop
+
+
+Span = Annotated[tuple[int, int], as_validator(_read_span)]
+
+
+@schema("a step")
 class Step:
     """One thing to be done.
 
@@ -30,14 +42,12 @@ class Step:
     ----------
     action
         ``edit`` or ``remove``.
-    find
-        What to repaint or take away.
-    paint
-        What to paint instead; None where it is taken away.
+    find, paint
+        What to repaint or remove, and what to paint instead; None where it is removed.
     count
         How many of them: 1 to 16, or None for every one that is found.
     at
-        Number, from 0, of the earlier step whose result `find` names; None for a thing of the
+        Number, from 0, of the earlier step that makes what `find` names; None for a thing of the
         picture as given.
     span
         Half-open character offsets of the words it came from; None for a step of your own.
@@ -45,36 +55,22 @@ class Step:
         How the words were read, where that is not plain.
     """
 
-    action: str
-    find: str
-    paint: str | None = None
-    count: int | None = 1
-    at: int | None = None
-    span: tuple[int, int] | None = None
+    action: Literal["edit", "remove"]
+    find: Annotated[str, Words("find")]
+    paint: Annotated[str, Words("paint")] | None = None
+    count: Annotated[int, Whole(1, MAX_COUNT)] | None = 1
+    at: Annotated[int, Whole(0, MAX_STEPS - 1)] | None = None
+    span: Span | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise GroundbrushError(
-                f"a step's action is {self.action!r}; expected one of {', '.join(ACTIONS)}"
+        if self.action == "edit" and self.paint is None:
+            raise ValueError("paint is None; expected some words that say what to paint")
+        if self.action == "remove" and self.paint is not None:
+            raise ValueError(
+                f"the step that removes {self.find!r} paints {self.paint!r}; leave paint out, "
+                "or make its action 'edit'"
             )
-        object.__setattr__(self, "find", check_words("find", self.find))
-        if self.action == "remove":
-            if self.paint is not None:
-                raise GroundbrushError(
-                    f"the step that removes {self.find!r} paints {self.paint!r}; leave paint out, "
-                    "or make its action 'edit'"
-                )
-        else:
-            object.__setattr__(self, "paint", check_words("paint", self.paint))
-        if self.count is not None:
-            _whole("count", self.count, 1, MAX_COUNT)
-        if self.at is not None:
-            _whole("at", self.at, 0, MAX_STEPS - 1)
-        if not isinstance(self.note, str):
-            raise GroundbrushError(f"a step's note is {self.note!r}; expected text")
-        if self.span is not None:
-            object.__setattr__(self, "span", _span(self.span))
 
     def __str__(self) -> str:
         """One line for people."""
@@ -83,30 +79,8 @@ class Step:
         what = f"remove {named}" if self.paint is None else f"replace {named} with “{self.paint}”"
         return what + (f" (the result of step {self.at + 1})" if self.at is not None else "")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        span = None if self.span is None else list(self.span)
-        return {
-            "action": self.action,
-            "find": self.find,
-            "paint": self.paint,
-            "count": self.count,
-            "at": self.at,
-            "span": span,
-            "note": self.note,
-        }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Step:
-        """From plain values; absent ones keep their defaults."""
-        _known(values, _STEP_FIELDS, "a step")
-        for name in ("action", "find"):
-            if name not in values:
-                raise GroundbrushError(f"a step has no {name!r}; expected action and find")
-        return cls(**values)
-
-
-@dataclass(frozen=True)
+@schema("an unread part")
 class Unread:
     """Words of the sentence that became no step, why, and what they could mean.
 
@@ -114,55 +88,24 @@ class Unread:
     ----------
     span
         Half-open character offsets in the sentence.
-    words
-        The words themselves.
-    reason
-        What is missing or unclear, and the mend.
+    words, reason
+        The words, and what is missing or unclear, with the remedy.
     readings
         Steps they could be: copy the one that is meant into the plan's steps.
     """
 
-    span: tuple[int, int]
+    span: Span
     words: str
     reason: str
     readings: tuple[tuple[Step, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "span", _span(self.span))
-        if not (isinstance(self.words, str) and isinstance(self.reason, str) and self.reason):
-            raise GroundbrushError(
-                "an unread part lacks something; expected words and a reason, both text"
-            )
 
     def __str__(self) -> str:
         """One line for people."""
         options = " or: ".join("; ".join(map(str, steps)) for steps in self.readings)
         return f"“{self.words}”: {self.reason}" + (f" ({options})" if options else "")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        readings = [[step.as_dict() for step in steps] for steps in self.readings]
-        return {
-            "span": list(self.span),
-            "words": self.words,
-            "reason": self.reason,
-            "readings": readings,
-        }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Unread:
-        """From plain values."""
-        _known(values, ("span", "words", "reason", "readings"), "an unread part")
-        readings = tuple(
-            tuple(Step.from_dict(s) for s in _list(steps, "readings"))
-            for steps in _list(values.get("readings", []), "readings")
-        )
-        return cls(
-            _span(values.get("span")), values.get("words", ""), values.get("reason", ""), readings
-        )
-
-
-@dataclass(frozen=True)
+@schema("the plan")
 class Plan:
     """What a sentence asks for.
 
@@ -184,24 +127,22 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sentence, str):
-            raise GroundbrushError(f"the plan's sentence is {self.sentence!r}; expected text")
         if len(self.steps) > MAX_STEPS:
-            raise GroundbrushError(
+            raise ValueError(
                 f"the plan has {len(self.steps)} steps; expected at most {MAX_STEPS}: run it in "
                 "parts"
             )
         for k, step in enumerate(self.steps):
             if step.at is not None and step.at >= k:
-                raise GroundbrushError(
+                raise ValueError(
                     f"step {k} (from 0) names the result of step {step.at}; expected an earlier one"
                 )
-        if self.sentence:
-            for span in [part.span for part in self.steps] + [part.span for part in self.unread]:
-                if span is not None and span[1] > len(self.sentence):
-                    raise GroundbrushError(
-                        f"span {span} lies outside the sentence of {len(self.sentence)} characters"
-                    )
+        spans = [step.span for step in self.steps] + [part.span for part in self.unread]
+        for span in spans if self.sentence else ():
+            if span is not None and span[1] > len(self.sentence):
+                raise ValueError(
+                    f"span {span} lies outside the sentence of {len(self.sentence)} characters"
+                )
 
     def words(self, part: Step | Unread) -> str:
         """The words of the sentence that a part came from; empty for one written by hand."""
@@ -217,18 +158,12 @@ class Plan:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` reads them back."""
-        return {
-            "groundbrush_plan": VERSION,
-            "sentence": self.sentence,
-            "steps": [step.as_dict() for step in self.steps],
-            "unread": [part.as_dict() for part in self.unread],
-            "notes": list(self.notes),
-        }
+        """Return plain values, for JSON; `from_dict` reads them back."""
+        return {"groundbrush_plan": VERSION, **as_lists(dataclasses.asdict(self))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """A checked plan from plain values, such as an edited JSON file's.
+        """Read a plan from plain values, such as an edited JSON file's.
 
         Raises
         ------
@@ -240,18 +175,9 @@ class Plan:
             raise GroundbrushError(
                 f"plan version {version!r} given; this program reads version {VERSION}"
             )
-        _known(values, _PLAN_FIELDS, "the plan")
-        steps = []
-        for k, given in enumerate(_list(values.get("steps", []), "steps")):
-            try:
-                steps.append(Step.from_dict(given))
-            except GroundbrushError as error:
-                raise GroundbrushError(f"step {k} (from 0): {error}") from error
-        unread = tuple(Unread.from_dict(u) for u in _list(values.get("unread", []), "unread"))
-        notes = _list(values.get("notes", []), "notes")
-        if not all(isinstance(note, str) for note in notes):
-            raise GroundbrushError(f"the plan's notes are {notes!r}; expected texts")
-        return cls(values.get("sentence", ""), tuple(steps), unread, tuple(notes))
+        given = {name: value for name, value in values.items() if name != "groundbrush_plan"}
+        with translate_validation(_PLAN, "the plan"):
+            return _PLAN.validate_python(given)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON, whole or not at all."""
@@ -286,34 +212,4 @@ class Plan:
         return cls.from_dict(values)
 
 
-def _known(values: Any, names: tuple[str, ...], what: str) -> None:
-    if not isinstance(values, Mapping):
-        raise GroundbrushError(f"{what} is {values!r}; expected a mapping of {', '.join(names)}")
-    unknown = sorted(str(name) for name in values if name not in names)
-    if unknown:
-        raise GroundbrushError(
-            f"{what} holds the unknown name {unknown[0]!r}; expected some of {', '.join(names)}"
-        )
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise GroundbrushError(f"the plan's {name} is {value!r}; expected a list")
-    return list(value)
-
-
-def _span(value: Any) -> tuple[int, int]:
-    good = isinstance(value, list | tuple) and len(value) == 2
-    if not good or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
-        raise GroundbrushError(f"a span is {value!r}; expected two whole numbers [start, stop]")
-    start, stop = value
-    if not 0 <= start < stop:
-        raise GroundbrushError(f"a span is {[start, stop]}; expected 0 <= start < stop")
-    return start, stop
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise GroundbrushError(
-            f"a step's {name} is {value!r}; expected a whole number from {low} to {high}, or null"
-        )
+_PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...multiobject.phrases import abstract as nouns
+from ...multiobject.phrases import lexicon as nouns
 from . import words
 
 if TYPE_CHECKING:

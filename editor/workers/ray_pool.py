@@ -1,145 +1,108 @@
-"""Workers of Ray: actors of Ray Data that each hold loaded models and do units of work.
+"""A pool of Ray actors: each holds loaded models and does one unit of work at a time.
 
-Ray starts dead workers again and repeats their tasks, for ever; what it does not tell is which unit
-killed them. `Notebook` does, so that such a unit is given up and every death is named.
+Ray starts the actors, places them on the cluster and reports their death. Dead actors are replaced
+here and not by Ray's ``max_restarts`` and ``max_task_retries``, which would not say which unit the
+dead worker had: that unit is given up after `TRIES` deaths, and every death is named.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import logging
 import os
-import pickle
 import re
-import secrets
-import shutil
 import socket
-import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from collections import Counter, deque
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import GroundbrushError, one_line
-from ..files import atomic_write
-from .pool import Answer, Make, Unit
-from .threads import OneThread, keep_to
+from .pool import Answer, Make, Unit, Work
+from .threads import limit_threads
 
 TRIES = 3
-"""A unit that has taken so many workers with it is given up."""
-NICENESS = "RAY_worker_niceness"  # so spelled by Ray
+"""A unit that was under way when so many workers died is given up."""
+NICENESS = "RAY_worker_niceness"  # spelled so by Ray
 INSTALL = "pip install 'groundbrush[ray]'"
-_WAVE = 5_000  # groups that Ray Data is given at once; its books grow with them
-_CPUS = 4  # of a worker where nothing is said
-_OBJECTS = 100_000_000  # bytes of a local object store; what goes through it is small
+_CPUS = 4  # of a worker, by default
+_OBJECTS = 100_000_000  # bytes of the local object store; what goes through it is small
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many workers, and what each of them gets; `now` are those that there is room for now."""
+    """How many workers, and the CPUs and GPUs of each."""
 
     workers: int
-    now: int
     cpus: int
     gpus: int
 
 
 def share(nodes: Sequence[Mapping[str, float]], workers: int | None, device: str) -> Share:
-    """Divide a cluster among workers: one a GPU, or equal shares of CPUs.
+    """Divide a cluster among workers: one for each GPU, or equal shares of CPUs.
 
     Parameters
     ----------
     nodes
         Each machine's ``CPU`` and ``GPU``, as Ray counts them.
     workers
-        As many as this, also where there is no room yet (the cluster may grow); None: as many as
-        there is room for.
+        Their number, even if there is no room yet (the cluster may grow); None: as many as there
+        is room for.
     device
-        ``cpu`` leaves GPUs alone; ``cuda`` asks for them.
-
-    Raises
-    ------
-    GroundbrushError
-        For fewer than one worker, or GPUs where there are none.
+        ``cpu`` leaves GPUs alone; ``cuda`` requires them.
 
     Examples
     --------
     >>> share([{"CPU": 16, "GPU": 4}, {"CPU": 8}], None, "auto")
-    Share(workers=4, now=4, cpus=4, gpus=1)
+    Share(workers=4, cpus=4, gpus=1)
     >>> share([{"CPU": 2}], 2, "auto")
-    Share(workers=2, now=2, cpus=1, gpus=0)
+    Share(workers=2, cpus=1, gpus=0)
     """
     if workers is not None and workers < 1:
         raise GroundbrushError(f"workers {workers} given; expected at least 1")
     gpus = [(int(n.get("GPU", 0)), int(n.get("CPU", 0))) for n in nodes if n.get("GPU", 0) >= 1]
     if device != "cpu" and gpus:
         cpus = max(1, min(cpu // gpu for gpu, cpu in gpus))
-        now = sum(gpu for gpu, _ in gpus)
-        return Share(workers or now, min(now, workers or now), cpus, 1)
+        return Share(workers or sum(gpu for gpu, _ in gpus), cpus, 1)
     if device == "cuda":
         raise GroundbrushError("device cuda given and the Ray cluster has no GPU; try --device cpu")
-    places = [int(n.get("CPU", 0)) for n in nodes if n.get("CPU", 0) >= 1] or [1]
+    counts = [int(n.get("CPU", 0)) for n in nodes if n.get("CPU", 0) >= 1] or [1]
     if workers is None:
-        cpus = min(_CPUS, max(places))
-        now = sum(cpu // cpus for cpu in places)
-        return Share(now, now, cpus, 0)
-    fits = [c for c in range(1, max(places) + 1) if sum(cpu // c for cpu in places) >= workers]
-    cpus = fits[-1] if fits else 1
-    return Share(workers, min(workers, sum(cpu // cpus for cpu in places)), cpus, 0)
+        cpus = min(_CPUS, max(counts))
+        return Share(sum(count // cpus for count in counts), cpus, 0)
+    fits = [c for c in range(1, max(counts) + 1) if sum(n // c for n in counts) >= workers]
+    return Share(workers, fits[-1] if fits else 1, 0)
 
 
 class RayPool:
-    """Actors of Ray Data, each with its models: here, or on the cluster that RAY_ADDRESS names.
+    """Actors that each hold their models: on this machine, or on the cluster of RAY_ADDRESS.
 
-    A worker that dies is started again by Ray and its units are done again; a unit that takes
-    `TRIES` workers with it is given up. What a worker finished before it died is not done again.
-
-    Parameters
-    ----------
-    folder
-        That every machine sees under this path: who tried what is noted there. Ours alone; it is
-        emptied.
-    workers, device
-        As for :func:`share`.
-
-    Raises
-    ------
-    GroundbrushError
-        Where Ray is not installed.
+    If a worker dies, the unit it had is done again by a new one, and what it had finished is not.
+    `workers` and `device` are as for `share`.
     """
 
-    def __init__(self, folder: Path, *, workers: int | None = None, device: str = "auto") -> None:
+    def __init__(self, *, workers: int | None = None, device: str = "auto") -> None:
         self.notes: list[str] = []
-        self._folder, self._workers, self._device = Path(folder).absolute(), workers, device
+        self._workers, self._device = workers, device
         self._ray = import_ray()
         self._started = False
         if workers is not None:
-            share([], workers, "cpu")  # tells of a wrong number before anything is begun
+            share([], workers, "cpu")  # a wrong number is refused before anything is started
 
     def map(self, make: Make, groups: Sequence[Sequence[Unit]]) -> Generator[Answer]:
-        """Do all units; see :class:`Pool`."""
+        """Do all units; see `Pool`."""
         if not groups:
             return
         self._start()
-        notebook = Notebook.new(self._folder)
-        units = {unit.name: unit for group in groups for unit in group}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        work = _Dispatch(self._ray, make, share(nodes, self._workers, self._device), self.notes)
+        work.groups.extend(map(deque, groups))
         try:
-            for first in range(0, len(groups), _WAVE):
-                wave = groups[first : first + _WAVE]
-                with (
-                    _quiet_data(self._ray),
-                    contextlib.closing(self._stream(make, wave, notebook)) as told,
-                ):
-                    for one in told:
-                        yield self._answer(units[one["name"]], one)
-                        notebook.forget(one["name"])
+            yield from work.done()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            work.stop()
 
     def close(self) -> None:
-        """Stop Ray where it was started here; a cluster is left to its owner."""
+        """Stop Ray if this pool started it; a cluster is left to its owner."""
         if self._started and self._ray.is_initialized():
             self._ray.shutdown()
         self._started = False
@@ -148,19 +111,14 @@ class RayPool:
         if self._ray.is_initialized():
             return
         address = os.environ.get("RAY_ADDRESS")
-        options: dict[str, Any] = (
-            {"address": address}
-            if address
-            else {
-                "address": "local",
+        options: dict[str, Any] = {"address": address or "local"}
+        if not address:
+            options |= {
                 "include_dashboard": False,
                 "object_store_memory": _OBJECTS,
                 "num_cpus": max(os.cpu_count() or 1, self._workers or 1),
             }
-        )
-        if not address:
-            # Ray would put them behind every other program (niceness 15), where this process by
-            # itself would not be.
+            # Ray's default is niceness 15, behind every other program.
             os.environ.setdefault(NICENESS, "0")
         try:
             self._ray.init(log_to_driver=False, logging_level="error", **options)
@@ -171,247 +129,167 @@ class RayPool:
             ) from error
         self._started = True
 
-    def _stream(
-        self, make: Make, groups: Sequence[Sequence[Unit]], notebook: Notebook
-    ) -> Generator[dict[str, Any]]:
-        """What the workers tell, unit by unit."""
-        from ray.data import ActorPoolStrategy, from_items
 
-        nodes = [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
-        part = share(nodes, self._workers, self._device)
-        size = min(part.workers, len(groups))
-        items = [{"group": pickle.dumps(list(group))} for group in groups]
-        # Ray Data starts dead actors again and repeats their tasks without being asked to. One unit
-        # waits at each worker: between two, Ray takes a tenth of a second to hand one over.
-        told = from_items(items, override_num_blocks=len(items)).map_batches(
-            _Worker,
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=part.cpus,
-            num_gpus=part.gpus,
-            fn_constructor_args=(
-                self._ray.cloudpickle.dumps(make),
-                part.cpus,
-                notebook,
-                os.getcwd(),
-            ),
-            compute=ActorPoolStrategy(
-                min_size=max(1, min(size, part.now)), max_size=size, max_tasks_in_flight_per_actor=2
-            ),
-        )
-        try:
-            for batch in told.iter_batches(
-                batch_size=None, batch_format="pyarrow", prefetch_batches=0
-            ):
-                for line in batch["told"]:
-                    yield json.loads(line.as_py())
-        except (self._ray.exceptions.RayError, ConnectionError) as error:
-            raise GroundbrushError(_stopped(str(error))) from error
+class Worker:
+    """One process with its models loaded; Ray makes it an actor."""
 
-    def _answer(self, unit: Unit, told: Mapping[str, Any]) -> Answer:
-        """An answer, or the error that every other unit would meet as well."""
-        self.notes += [
-            f"a worker died while loading ({who}) and was started again" for who in told["loading"]
-        ]
-        if told["refused"] is not None:
-            raise GroundbrushError(told["refused"])
-        if told["broken"] is not None:  # a mistake of ours keeps its traceback
-            raise RuntimeError(f"a worker failed at {unit.name}:\n{told['broken']}")
-        deaths, gave_up = tuple(told["deaths"]), told["gave_up"]
-        ending = "given up" if gave_up else "done again by another"
-        self.notes += [f"{unit.name}: its worker died ({who}), {ending}" for who in deaths]
-        return Answer(unit, told["value"], gave_up, deaths)
-
-
-class _Worker:
-    """One process of a cluster with its models loaded; what it says goes to the driver as JSON."""
-
-    def __init__(self, make: bytes, cpus: int, notebook: Notebook, folder: str) -> None:
-        import ray
-
-        keep_to(cpus)  # before anything of ours is unpickled, which imports torch
-        self._notebook = notebook
-        self._alone = OneThread()
-        self._work: Callable[[Any], Any] = _nothing
-        self._loading: list[str] = []
-        self._troubles: dict[str, str | None] = {"refused": None, "broken": None}
+    def __init__(self, cpus: int, folder: str) -> None:
+        limit_threads(cpus)  # before `load` unpickles anything of ours, which imports torch
         with contextlib.suppress(OSError):
             os.chdir(folder)  # relative paths of presets mean what they mean to the driver
-        if not notebook.seen():
-            self._troubles["refused"] = (
-                f"the worker on {socket.gethostname()} does not see {str(notebook.folder)!r}; "
-                "expected an output folder that every machine has under the same path"
-            )
-            return
-        name = f"loading {ray.get_runtime_context().get_actor_id()}"
-        self._loading = notebook.tries(name)
-        if len(self._loading) >= TRIES:
-            self._troubles["refused"] = (
-                f"workers die while they load the models ({self._loading[-1]}), most likely for "
-                "want of memory; try fewer --workers, or smaller models"
-            )
-            return
-        load: Make = self._alone(pickle.loads, make)
-        notebook.try_(name)
-        try:
-            self._work = self._alone(load)
-        except Exception as error:  # noqa: BLE001 - it is told where it can be acted upon
-            self._trouble(error)
-        notebook.forget(name)
+        self._work: Work | None = None
 
-    def __call__(self, batch: Any) -> dict[str, list[str]]:
-        """Do one group."""
-        units = [unit for group in batch["group"] for unit in pickle.loads(group.as_py())]
-        return {"told": [json.dumps(self._do(unit)) for unit in units]}
+    def process(self) -> str:
+        """Name of this process for messages."""
+        return f"process {os.getpid()} on {socket.gethostname()}"
 
-    def _do(self, unit: Unit) -> dict[str, Any]:
-        told: dict[str, Any] = {
-            "name": unit.name,
-            "value": None,
-            "gave_up": None,
-            "deaths": [],
-            "loading": self._loading,
-        }
-        self._loading = []
-        if not any(self._troubles.values()):
-            kept, told["deaths"] = self._notebook.kept(unit.name), self._notebook.tries(unit.name)
-            if kept is not None:
-                return {
-                    **told,
-                    **self._troubles,
-                    "value": kept["value"],
-                    "deaths": told["deaths"][:-1],
-                }
-            if len(told["deaths"]) >= TRIES:
-                told["gave_up"] = (
-                    f"its worker died {TRIES} times ({told['deaths'][-1]}) and left no error, as "
-                    "for want of memory; try fewer --workers, or --engine local"
-                )
-                return {**told, **self._troubles}
-            self._notebook.try_(unit.name)
-            try:
-                told["value"] = self._alone(self._work, unit.value)
-                self._notebook.keep(unit.name, told["value"])
-            except Exception as error:  # noqa: BLE001 - as above
-                self._trouble(error)
-        return {**told, **self._troubles}
+    def load(self, make: Make) -> None:
+        """Load the models."""
+        self._work = make()
 
-    def _trouble(self, error: Exception) -> None:
-        if isinstance(error, GroundbrushError):
-            self._troubles["refused"] = one_line(error)
-        else:
-            self._troubles["broken"] = traceback.format_exc()
+    def do(self, value: Any) -> Any:
+        """Do one unit."""
+        assert self._work is not None
+        return self._work(value)
 
 
-def _stopped(words: str) -> str:
-    """What to say of an error of Ray's, which may be a page long."""
-    missing = re.search(r"No module named '([\w.]+)'", words)
-    if missing:
-        return (
-            f"the workers of Ray have no module {missing[1]!r}; install the same Groundbrush "
-            f"on every machine: {INSTALL}"
+@dataclass(eq=False)
+class _Hired:
+    """An actor, its process' name (a reference), and its units; none before it has loaded."""
+
+    actor: Any
+    process: Any
+    units: deque[Unit] = field(default_factory=deque)
+
+
+class _Dispatch:
+    """Hands units to actors, one at a time to each, and replaces actors that die."""
+
+    def __init__(self, ray: Any, make: Make, part: Share, notes: list[str]) -> None:
+        self.groups: deque[deque[Unit]] = deque()
+        self._ray, self._part, self._notes = ray, part, notes
+        self._make = ray.put(make)
+        self._running: dict[Any, _Hired] = {}
+        self._deaths: Counter[str] = Counter()
+        self._dead = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.WorkerCrashedError,
         )
-    lines = [line for line in words.splitlines() if line.strip()]
-    return (
-        f"Ray stopped working ({lines[0].strip() if lines else 'no reason given'}); see that "
-        "the cluster is up, then go on"
+
+    def done(self) -> Generator[Answer]:
+        """The answers, as they come."""
+        left = sum(map(len, self.groups))
+        for _ in range(min(self._part.workers, len(self.groups))):
+            self._hire()
+        while left:  # and not while any is running: some may wait for room on the cluster
+            (ref,), _ = self._ray.wait(list(self._running), num_returns=1)
+            hired = self._running.pop(ref)
+            unit = hired.units.popleft() if hired.units else None
+            try:
+                value = self._ray.get(ref)
+            except self._dead as error:
+                if (answer := self._died(hired, unit, error)) is not None:
+                    left -= 1
+                    yield answer
+            except (self._ray.exceptions.RayError, ConnectionError) as error:
+                raise _failure(unit, error) from error
+            else:
+                self._next(hired)  # before the answer is taken, so that the worker need not wait
+                if unit is not None:
+                    left -= 1
+                    yield Answer(unit, value)
+
+    def stop(self) -> None:
+        """End all workers."""
+        for hired in self._running.values():
+            self._ray.kill(hired.actor)
+        self._running.clear()
+
+    def _hire(self) -> None:
+        actor = (
+            self._ray.remote(Worker)
+            .options(num_cpus=self._part.cpus, num_gpus=self._part.gpus)
+            .remote(self._part.cpus, os.getcwd())
+        )
+        hired = _Hired(actor, actor.process.remote())
+        self._running[actor.load.remote(self._make)] = hired
+
+    def _next(self, hired: _Hired) -> None:
+        """Give a worker its next unit; end it if there is none."""
+        if not hired.units and self.groups:
+            hired.units = self.groups.popleft()
+        if hired.units:
+            self._running[hired.actor.do.remote(hired.units[0].value)] = hired
+        else:
+            self._ray.kill(hired.actor)
+
+    def _died(self, hired: _Hired, unit: Unit | None, error: Exception) -> Answer | None:
+        """Replace a dead worker; an answer if its unit is given up."""
+        try:
+            who = self._ray.get(hired.process)
+        except self._ray.exceptions.RayError:
+            raise _failure(unit, error) from error  # it never began
+        name = "" if unit is None else unit.name
+        self._deaths[name] += 1
+        if unit is None and self._deaths[name] >= TRIES:
+            raise GroundbrushError(
+                f"workers die while they load the models ({who}), most likely for want of memory; "
+                "try fewer --workers, or smaller models"
+            ) from error
+        given_up = self._deaths[name] >= TRIES
+        if unit is not None:
+            ending = "given up" if given_up else "done again by another"
+            self._notes.append(f"{name}: its worker died ({who}), {ending}")
+            if not given_up:
+                hired.units.appendleft(unit)
+        if hired.units:
+            self.groups.appendleft(hired.units)
+        if self.groups:
+            self._hire()
+        if unit is None or not given_up:
+            return None
+        return Answer(
+            unit,
+            None,
+            f"its worker died {TRIES} times ({who}) and left no error, as for want of memory; try "
+            "fewer --workers, or --engine local",
+        )
+
+
+def _failure(unit: Unit | None, error: Exception) -> Exception:
+    """The error to raise for an error of Ray, which may be a page long."""
+    cause, text = getattr(error, "cause", None), str(error)
+    if isinstance(cause, GroundbrushError):
+        return GroundbrushError(one_line(cause))
+    if missing := re.search(r"No module named '([\w.]+)'", text):
+        return GroundbrushError(
+            f"the workers of Ray have no module {missing[1]!r}; install the same Groundbrush on "
+            f"every machine: {INSTALL}"
+        )
+    if cause is not None:  # a bug of ours keeps its traceback
+        return RuntimeError(f"a worker failed at {unit.name if unit else 'loading'}:\n{text}")
+    first = next(filter(None, map(str.strip, text.splitlines())), "no reason given")
+    return GroundbrushError(
+        f"Ray stopped working ({first}); check that the cluster is up, then run this again"
     )
 
 
-def _nothing(_: Any) -> NoReturn:
-    raise AssertionError("no models were loaded")
-
-
-@dataclass(frozen=True)
-class Notebook:
-    """Notes on a file system that all workers share: who tried a unit, and what came of it.
-
-    A worker writes before it begins, so that its successor knows of its death; Ray itself keeps
-    count of the dead but not of what killed them.
-    """
-
-    folder: Path
-    token: str
-
-    @classmethod
-    def new(cls, folder: Path) -> Notebook:
-        """An empty one."""
-        shutil.rmtree(folder, ignore_errors=True)
-        token = secrets.token_hex(8)
-        atomic_write(folder / "token", token.encode())
-        return cls(folder, token)
-
-    def seen(self) -> bool:
-        """Whether this process sees what the driver wrote."""
-        try:
-            return (self.folder / "token").read_text() == self.token
-        except OSError:
-            return False
-
-    def try_(self, name: str) -> None:
-        """Note that this process begins a unit."""
-        who = f"process {os.getpid()} on {socket.gethostname()}"
-        with self._path(name, "tries").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(who) + "\n")
-
-    def tries(self, name: str) -> list[str]:
-        """Who began it."""
-        try:
-            lines = self._path(name, "tries").read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return []
-        return [json.loads(line) for line in lines]
-
-    def keep(self, name: str, value: Any) -> None:
-        """Keep what came of it until the driver has it for good."""
-        atomic_write(self._path(name, "value"), json.dumps({"value": value}).encode())
-
-    def kept(self, name: str) -> Any:
-        """What came of it earlier, or None."""
-        try:
-            return json.loads(self._path(name, "value").read_bytes())
-        except OSError:
-            return None
-
-    def forget(self, name: str) -> None:
-        """Remove everything about it."""
-        for kind in ("tries", "value"):
-            with contextlib.suppress(OSError):
-                self._path(name, kind).unlink()
-
-    def _path(self, name: str, kind: str) -> Path:
-        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.{kind}"
-
-
 def import_ray() -> Any:
-    """The module ``ray``, with its reports to its makers switched off.
+    """The module ``ray``, with its usage reports switched off.
 
     Raises
     ------
     GroundbrushError
         With the command that installs it.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent from here
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
-        import ray.data
         import ray.exceptions
     except ImportError as error:
         raise GroundbrushError(
             f"--engine ray needs Ray, which is not installed ({one_line(error)}); {INSTALL}"
         ) from error
     return ray
-
-
-@contextlib.contextmanager
-def _quiet_data(ray: Any) -> Iterator[None]:
-    """Without Ray Data's bars and lines, which would run through ours."""
-    context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    before = context.enable_progress_bars, context.print_on_execution_start, log.level
-    context.enable_progress_bars = context.print_on_execution_start = False
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        context.enable_progress_bars, context.print_on_execution_start = before[:2]
-        log.setLevel(before[2])

@@ -25,12 +25,9 @@ class Suffix:
 
     Parameters
     ----------
-    ids
-        Token ids, at least one.
-    query
-        Position in `ids` of the token with the wanted attention row, or None.
-    answer
-        Whether the next-token logits after the last one are wanted.
+    ids : Token ids, at least one.
+    query : Position in `ids` of the token with the wanted attention row, or None.
+    answer : Whether the next-token logits after the last one are wanted.
     """
 
     ids: tuple[int, ...]
@@ -113,17 +110,11 @@ def span_tokens(
 
     Parameters
     ----------
-    text
-        As given, white space included.
-    offsets
-        Half-open offsets of its tokens in the text with single spaces (`Prompt.offsets`).
-    spans
-        Half-open offsets in `text`.
+    text : As given, white space included.
+    offsets : Half-open offsets of its tokens in the text with single spaces.
+    spans : Half-open offsets in `text`.
 
-    Raises
-    ------
-    GroundingError
-        For a span that is not in the text, or without a token.
+    Raises GroundingError for a span that is not in the text, or without a token.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Attention rows out of a transformers model that keeps running under SDPA.
+"""Capture attention rows from a transformers model that keeps running under SDPA.
 
 `output_attentions=True` forces the eager path and stores every layer's full L x L matrix; a
 localization head needs one row of it. Here an attention function is registered with transformers
@@ -24,8 +24,6 @@ from torch import Tensor, nn
 
 from ..errors import GroundingError
 
-__all__ = ["ATTENTION_NAME", "RowRequest", "attach", "attention_rows", "capture", "install"]
-
 ATTENTION_NAME = "attention_rows"
 """The name under which the attention function is registered with transformers. Without "sdpa" in
 it, which transformers refuses for models with a soft cap (Gemma 2)."""
@@ -37,24 +35,17 @@ class RowRequest:
 
     Parameters
     ----------
-    heads
-        Layer -> heads of that layer, both 0-based; ``None`` means all heads, an empty sequence
+    heads : Layer -> heads of that layer, both 0-based; ``None`` means all heads, an empty sequence
         means no row of that layer (useful only to stop there).
-    keys
-        Key positions to keep, counted from the start of the cache: a slice, or an int64 tensor of
-        shape (n,) or, for a padded batch, (B, n).
-    query
-        Query positions within the tokens of *this* forward: an int (negative counts from the
+    keys : Key positions to keep, counted from the start of the cache: a slice, or an int64 tensor
+        of shape (n,) or, for a padded batch, (B, n).
+    query : Query positions within the tokens of *this* forward: an int (negative counts from the
         end), or an int64 tensor of shape (B,) or (B, R). A right-padded batch needs a tensor.
-    stop
-        End the forward pass at the deepest layer asked for, right after its row: the rest of that
-        layer, the layers above, the norm and the language head are never computed. The layer's
+    stop : End the forward pass at the deepest requested layer, right after its row: the rest of
+        that layer, the layers above, the norm and the language head are never computed. The layer's
         keys and values are in the cache by then.
 
-    Raises
-    ------
-    GroundingError
-        When no layer is named.
+    Raises GroundingError when no layer is named.
     """
 
     heads: Mapping[int, Sequence[int] | None]
@@ -80,7 +71,7 @@ class RowRequest:
 
 
 class _Stop(Exception):
-    """Ends a forward pass whose rows are complete; never leaves `capture`."""
+    """Ends a forward pass once its rows are complete; never leaves `capture`."""
 
 
 _active: ContextVar[tuple[RowRequest, dict[int, Tensor]] | None] = ContextVar(
@@ -98,8 +89,7 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
 
     Parameters
     ----------
-    request
-        What to collect.
+    request : What to collect.
 
     Yields
     ------
@@ -108,11 +98,8 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
         (B, heads, R, n) when `request.query` has two dimensions. Softmax over *all* keys comes
         first, so a row over the image tokens sums to the paper's attention sum, not to one.
 
-    Raises
-    ------
-    GroundingError
-        When the block ended and a layer's rows are missing: the model is not attached, has fewer
-        layers, or nothing was run.
+    Raises GroundingError when the block ended and a layer's rows are missing: the model is not
+    attached, has fewer layers, or nothing was run.
 
     Examples
     --------
@@ -158,8 +145,7 @@ def attach(model: nn.Module) -> None:
 
     Parameters
     ----------
-    model
-        A vision-language model whose config has a ``text_config``.
+    model : A vision-language model with a ``text_config`` in its config.
     """
     install()
     model.set_attn_implementation({"text_config": ATTENTION_NAME})  # type: ignore[operator]
@@ -181,26 +167,16 @@ def attention_rows(
 
     Parameters
     ----------
-    query, key
-        After rotary embedding: (B, H, Lq, D) and (B, KV, Lk, D); H is a multiple of KV (grouped
-        heads share keys; they are never repeated here).
-    mask
-        None, or broadcastable to (B, H, Lq, Lk): bool with True = attend, or additive.
-    request
-        Gives the query and key positions.
-    heads
-        Heads to compute, 0-based; None = all.
-    scaling
-        Factor on the scores; None = D ** -0.5.
-    softcap
-        Bound that the scores approach (Gemma 2: ``softcap * tanh(score / softcap)``).
-    causal
-        Whether a query must not see later keys when `mask` is None.
+    query, key : After rotary embedding: (B, H, Lq, D) and (B, KV, Lk, D); H is a multiple of KV
+        (grouped heads share keys; they are never repeated here).
+    mask : None, or broadcastable to (B, H, Lq, Lk): bool with True = attend, or additive.
+    request : Gives the query and key positions.
+    heads : Heads to compute, 0-based; None = all.
+    scaling : Factor on the scores; None = D ** -0.5.
+    softcap : Bound that the scores approach (Gemma 2: ``softcap * tanh(score / softcap)``).
+    causal : Whether a query must not see later keys when `mask` is None.
 
-    Returns
-    -------
-    Tensor
-        (B, heads, n), or (B, heads, R, n) when `request.query` is (B, R).
+    Returns Tensor: (B, heads, n), or (B, heads, R, n) when `request.query` is (B, R).
     """
     batch, n_heads, length, width = query.shape
     wanted = torch.arange(n_heads) if heads is None else torch.as_tensor(heads, dtype=torch.long)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import load_parts
 from ..errors import GroundingError
 from .model import LVLM
@@ -40,42 +41,29 @@ def load_lvlm(
 
     Parameters
     ----------
-    path
-        A folder written by `save_pretrained` (with tokenizer and image processor), or a
+    path : A folder written by `save_pretrained` (with tokenizer and image processor), or a
         repository name such as ``"llava-hf/llava-1.5-7b-hf"``.
-    family
-        A name in :data:`grounding.families.FAMILIES`.
-    revision
-        Branch, tag or commit of a repository.
-    device, dtype
-        Where and in which floating type to hold the weights, e.g. ``"cuda"``, ``"float16"``.
-    heads
-        The (layer, head) pairs that will be read, 0-based.
-    offline
-        Never use the network; a repository must then be in the local cache.
-    full
-        False: load only the layers up to the deepest of `heads`, without the language head. The
+    family : A name in :data:`grounding.families.FAMILIES`.
+    revision : Branch, tag or commit of a repository.
+    device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
+        ``"float16"``.
+    heads : The (layer, head) pairs that will be read, 0-based.
+    offline : Never use the network; a repository must then be in the local cache.
+    full : False: load only the layers up to the deepest of `heads`, without the language head. The
         rows are the same; for LLaVA-1.5-7B up to layer 14 it halves the memory.
-    prompt, padding, query
-        Prompt template, treatment of the picture's shape and choice of the query token; None =
-        the family's default.
-    presence
-        The question whether a phrase is in the picture.
-    tiles
-        Whether the picture is also cut into tiles, and whether these are read (``"fine"``) or the
-        overview; see :data:`grounding.families.tokens.TILES` and the family.
-    vision
-        Folder or repository of the vision tower (of both, for Mini-Gemini), for original
+    prompt, padding, query : Prompt template, treatment of the picture's shape and choice of the
+        query token; None = the family's default.
+    presence : The question whether a phrase is in the picture.
+    tiles : Whether the picture is also cut into tiles, and whether these are read (``"fine"``) or
+        the overview; see :data:`grounding.families.tokens.TILES` and the family.
+    vision : Folder or repository of the vision tower (of both, for Mini-Gemini), for original
         checkpoints that lack it and name none that can be reached.
-    tokenizer
-        Folder or repository of a fast tokenizer, for checkpoints without a ``tokenizer.json``.
-    quantization
-        "4bit" keeps the language model's weights in 4 bits; needs bitsandbytes.
+    tokenizer : Folder or repository of a fast tokenizer, for checkpoints without a
+        ``tokenizer.json``.
+    quantization : "4bit" keeps the language model's weights in 4 bits; needs bitsandbytes.
 
-    Raises
-    ------
-    GroundingError
-        When nothing loadable is there, weights are missing, or the settings do not fit.
+    Raises GroundingError when nothing loadable is there, weights are missing, or the settings do
+    not fit.
 
     Examples
     --------
@@ -91,12 +79,8 @@ def load_lvlm(
         )
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
     parts = load_parts(
-        path,
+        Checkpoint.of(path, revision=revision, device=device, dtype=dtype, offline=offline),
         family,
-        revision=revision,
-        device=device,
-        dtype=dtype,
-        offline=offline,
         deepest_layer=deepest,
         vision=vision,
         tokenizer=tokenizer,

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.base import Family
-from ..families.tokens import Prompt
+from ..families.tokens import TokenizedPrompt
 from .batching import Suffix, chunks, span_tokens, suffix_inputs
 from .capture import RowRequest, attach, capture
 from .presence import AnswerTokens, Presence
@@ -33,21 +33,14 @@ class LVLM:
 
     Parameters
     ----------
-    model
-        The loaded model, whole (with its language head) or only its base; it is put in eval mode
-        and attached to :mod:`grounding.attention.capture`.
-    family
-        The adapter, which holds the tokenizer and the image processor.
-    heads
-        The (layer, head) pairs usually read, 0-based; None = unknown, so every layer reads the
+    model : The loaded model, whole (with its language head) or only its base; it is put in eval
+        mode and attached to :mod:`grounding.attention.capture`.
+    family : The adapter, which holds the tokenizer and the image processor.
+    heads : The (layer, head) pairs usually read, 0-based; None = unknown, so every layer reads the
         picture.
-    presence
-        The question whether a phrase is in the picture; None = no presence answers.
+    presence : The question whether a phrase is in the picture; None = no presence answers.
 
-    Raises
-    ------
-    GroundingError
-        For heads that the model lacks, or presence without a language head.
+    Raises GroundingError for heads that the model lacks, or presence without a language head.
     """
 
     def __init__(
@@ -103,15 +96,10 @@ class LVLM:
 
         Parameters
         ----------
-        image
-            (H, W, 3) uint8 RGB.
-        all_layers
-            Let every layer read it, even if `heads` needs fewer.
+        image : (H, W, 3) uint8 RGB.
+        all_layers : Let every layer read it, even if `heads` needs fewer.
 
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype.
+        Raises GroundingError when the image has another shape or dtype.
         """
         prepared = self.family.prepare(image)
         inputs = {name: self._tensor(a) for name, a in prepared.inputs.items()}
@@ -161,24 +149,15 @@ class LVLM:
 
         Parameters
         ----------
-        encoded
-            A picture from :meth:`encode`.
-        phrases
-            Referring expressions.
-        heads
-            (layer, head) pairs, 0-based; None = all heads of all layers.
+        encoded : A picture from :meth:`encode`.
+        phrases : Referring expressions.
+        heads : (layer, head) pairs, 0-based; None = all heads of all layers.
 
-        Returns
-        -------
-        list of ndarray
-            Per phrase (k, P, Q) float32, or (L, H, P, Q) for all heads; softmax weights, not
-            renormalised over the picture.
+        Returns, per phrase, (k, P, Q) float32, or (L, H, P, Q) for all heads: softmax weights, not
+        renormalised over the picture.
 
-        Raises
-        ------
-        GroundingError
-            For an empty or overlong phrase, heads that the model lacks, or layers that have not
-            read the picture.
+        Raises GroundingError for an empty or overlong phrase, heads that the model lacks, or layers
+        that have not read the picture.
         """
         readings = self._read(encoded, phrases, heads, rows=True, presence=False)
         return [r.rows for r in readings if r.rows is not None]
@@ -186,10 +165,8 @@ class LVLM:
     def presence(self, encoded: EncodedImage, phrases: Sequence[str]) -> list[float]:
         """Probability that each phrase is in the picture, from the language model's answer.
 
-        Raises
-        ------
-        GroundingError
-            For an empty or overlong phrase, or when the model was loaded without presence.
+        Raises GroundingError for an empty or overlong phrase, or when the model was loaded without
+        presence.
         """
         readings = self._read(encoded, phrases, None, rows=False, presence=True)
         return [r.presence for r in readings if r.presence is not None]
@@ -207,23 +184,15 @@ class LVLM:
 
         Parameters
         ----------
-        encoded, heads
-            As for :meth:`head_rows`.
-        text
-            Takes the place of a phrase.
-        spans
-            Half-open character offsets in `text`.
+        encoded, heads : As for :meth:`head_rows`.
+        text : Takes the place of a phrase.
+        spans : Half-open character offsets in `text`.
 
-        Returns
-        -------
-        list of ndarray
-            Per span (T, k, P, Q) float32, or (T, L, H, P, Q) for all heads: one for each token
-            that covers some of its characters.
+        Returns, per span, (T, k, P, Q) float32, or (T, L, H, P, Q) for all heads: one map for each
+        token that covers some of its characters.
 
-        Raises
-        ------
-        GroundingError
-            As :meth:`head_rows`, and for a span that is not in the text or without a token.
+        Raises GroundingError as :meth:`head_rows`, and for a span that is not in the text or
+        without a token.
         """
         selection = self._select(heads)
         self._check_depth(encoded, 1 + selection.deepest)
@@ -280,7 +249,9 @@ class LVLM:
             plan.append(Suffix(prompt.ids[start:], answer=True))
         return plan
 
-    def _prompt(self, encoded: EncodedImage, phrase: str, template: str | None = None) -> Prompt:
+    def _prompt(
+        self, encoded: EncodedImage, phrase: str, template: str | None = None
+    ) -> TokenizedPrompt:
         """A phrase's prompt, refused if it does not fit the context behind this picture.
 
         Prompts are built with the family's usual picture; what follows it is the same for all.

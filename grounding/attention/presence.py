@@ -17,12 +17,11 @@ class Presence:
 
     Parameters
     ----------
-    template
-        The question, with ``{phrase}``. Without the image placeholder it continues the grounding
-        prompt right after the picture; with it, it must open as the grounding prompt does.
-    yes, no
-        The answers' first words; several spellings may be given as a tuple. With ``yes=None`` the
-        probability is ``1 - P(no)``, else ``P(yes) / (P(yes) + P(no))``, at the last token.
+    template : The question, with ``{phrase}``. Without the image placeholder it continues the
+        grounding prompt right after the picture; with it, it must open as the grounding prompt
+        does.
+    yes, no : The answers' first words; several spellings may be given as a tuple. With ``yes=None``
+        the probability is ``1 - P(no)``, else ``P(yes) / (P(yes) + P(no))``, at the last token.
 
     Examples
     --------
@@ -58,10 +57,8 @@ class AnswerTokens:
 
     Parameters
     ----------
-    yes
-        Token ids that mean yes; empty = everything but `no`.
-    no
-        Token ids that mean no.
+    yes : Token ids that mean yes; empty = everything but `no`.
+    no : Token ids that mean no.
     """
 
     yes: tuple[int, ...]
@@ -71,10 +68,7 @@ class AnswerTokens:
     def of(cls, family: Family, presence: Presence) -> AnswerTokens:
         """Look the answers up in the family's tokenizer.
 
-        Raises
-        ------
-        GroundingError
-            When a word is unknown to it, or yes and no begin alike.
+        Raises GroundingError when a word is unknown to it, or yes and no begin alike.
         """
 
         def ids(words: str | tuple[str, ...] | None) -> tuple[int, ...]:

@@ -23,19 +23,13 @@ class EncodedImage:
 
     Parameters
     ----------
-    size_wh
-        The picture's width and height in pixels.
-    tokens
-        Where its tokens are and what part of the picture they cover.
-    prefix_ids
-        The prompt's tokens up to and including the picture.
-    cache
-        Their keys and values, one entry per layer read. Never grown: every use copies it
+    size_wh : The picture's width and height in pixels.
+    tokens : Where its tokens are and what part of the picture they cover.
+    prefix_ids : The prompt's tokens up to and including the picture.
+    cache : Their keys and values, one entry per layer read. Never grown: every use copies it
         shallowly first. Empty where nothing can be read before the phrase is known.
-    next_position
-        Rotary position of the first token after the prefix.
-    features
-        The vision tower's output, for families that read the whole prompt with every phrase.
+    next_position : Rotary position of the first token after the prefix.
+    features : The vision tower's output, for families that read the whole prompt with every phrase.
     """
 
     size_wh: tuple[int, int]
@@ -57,11 +51,9 @@ class Reading:
 
     Parameters
     ----------
-    rows
-        Attention of the query token over the image tokens, float32, not renormalised:
-        (k, P, Q) for k named heads, (L, H, P, Q) for all, None if not requested.
-    presence
-        Probability in [0, 1] that the phrase is in the picture, None if not requested.
+    rows : Attention of the query token over the image tokens, float32, not renormalised: (k, P, Q)
+        for k named heads, (L, H, P, Q) for all, None if not requested.
+    presence : Probability in [0, 1] that the phrase is in the picture, None if not requested.
     """
 
     rows: np.ndarray | None
@@ -74,10 +66,8 @@ class HeadSelection:
 
     Parameters
     ----------
-    pairs
-        (layer, head), 0-based, in the wanted order; None = every head of every layer.
-    n_layers, n_heads
-        The model's numbers of layers, and of heads per layer.
+    pairs : (layer, head), 0-based, in the wanted order; None = every head of every layer.
+    n_layers, n_heads : The model's numbers of layers, and of heads per layer.
 
     Examples
     --------
@@ -130,15 +120,10 @@ class HeadSelection:
 
         Parameters
         ----------
-        rows
-            Layer -> (1, heads, R, P * Q), as `capture` leaves them for `by_layer`.
-        grid_hw
-            P and Q.
+        rows : Layer -> (1, heads, R, P * Q), as `capture` leaves them for `by_layer`.
+        grid_hw : P and Q.
 
-        Returns
-        -------
-        list of ndarray
-            R of them: (k, P, Q) float32, or (L, H, P, Q) for all heads.
+        Returns R arrays, (k, P, Q) float32, or (L, H, P, Q) for all heads.
         """
         arrays = {layer: r[0].cpu().numpy() for layer, r in rows.items()}
         if self.pairs is None:

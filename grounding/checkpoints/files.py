@@ -16,10 +16,7 @@ State = dict[str, Tensor]
 def read_weights(folder: Path) -> State:
     """All weights of a checkpoint's folder: safetensors, or PyTorch files read as data only.
 
-    Raises
-    ------
-    GroundingError
-        When there are none.
+    Raises GroundingError when there are none.
     """
     from safetensors.torch import load_file
 
@@ -37,10 +34,7 @@ def read_weights(folder: Path) -> State:
 def load_pickled(file: Path) -> State:
     """Tensors of a PyTorch file; anything but plain data in it is refused, never run.
 
-    Raises
-    ------
-    GroundingError
-        When the file is none, or holds more than tensors.
+    Raises GroundingError when the file is none, or holds more than tensors.
     """
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)

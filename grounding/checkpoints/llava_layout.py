@@ -85,16 +85,11 @@ def convert_llava(state: Mapping[str, Tensor], config: Any) -> State:
 
     Parameters
     ----------
-    state
-        Original name -> weight; the tower's under ``model.vision_tower.vision_tower.``
-    config
-        The ``LlavaConfig`` they are meant for. Text layers above its number are left out.
+    state : Original name -> weight; the tower's under ``model.vision_tower.vision_tower.``
+    config : The ``LlavaConfig`` they are meant for. Text layers above its number are left out.
 
-    Returns
-    -------
-    dict
-        Names of ``LlavaForConditionalGeneration``. A single linear projector becomes two, the
-        second of them the identity, which is exact with a linear activation between.
+    Returns names of ``LlavaForConditionalGeneration``. A single linear projector becomes two,
+    the second of them the identity, which is exact with a linear activation between.
     """
     tower = {k.removeprefix(CLIP_TOWER): v for k, v in state.items() if k.startswith(CLIP_TOWER)}
     intern = config.vision_config.model_type == "internvl_vision"

@@ -62,10 +62,7 @@ def mini_gemini_parts(
     Arguments as for :func:`.original.load_original`; `vision` holds both towers, or nothing for
     those that `raw` names.
 
-    Raises
-    ------
-    GroundingError
-        For a variant that is not built here, or when a tower is not there.
+    Raises GroundingError for a variant that is not built here, or when a tower is not there.
     """
     from ..families.mini_gemini_model import MiniGeminiForConditionalGeneration
 
@@ -108,11 +105,9 @@ def convert_mini_gemini(state: Mapping[str, Tensor], config: Any) -> State:
 
     Parameters
     ----------
-    state
-        Original name -> weight; the towers' under ``model.vision_tower.vision_tower.`` and
+    state : Original name -> weight; the towers' under ``model.vision_tower.vision_tower.`` and
         ``model.vision_tower_aux.``
-    config
-        The ``MiniGeminiConfig`` they are meant for. Text layers above its number are left out.
+    config : The ``MiniGeminiConfig`` they are meant for. Text layers above its number are left out.
     """
     tower = {k.removeprefix(CLIP_TOWER): v for k, v in state.items() if k.startswith(CLIP_TOWER)}
     out = {f"model.vision_tower.{name}": value for name, value in clip_weights(tower).items()}

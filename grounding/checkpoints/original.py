@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import GroundingError
+from .checkpoint import Checkpoint, check_complete
 from .files import hub_folder, keep_layers
 from .llava_layout import convert_llava, llava_parts
 from .mini_gemini_layout import convert_mini_gemini, mini_gemini_parts
@@ -33,50 +33,27 @@ def is_original(config: Mapping[str, Any]) -> bool:
 
 
 def load_original(
-    where: str,
+    source: Checkpoint,
     raw: Mapping[str, Any],
-    *,
-    dtype: torch.dtype,
-    revision: str | None = None,
-    offline: bool = False,
     deepest_layer: int | None = None,
     vision: str | Sequence[str] | None = None,
     tokenizer: str | None = None,
-) -> tuple[nn.Module, dict[str, Any], Any, Any]:
-    """Load a checkpoint of an original layout.
+) -> tuple[nn.Module, Any, Any]:
+    """Load a checkpoint of an original layout: model, tokenizer and image processor.
 
     Parameters
     ----------
-    where
-        Its folder or repository.
-    raw
-        Its ``config.json``.
-    dtype
-        Floating type of the weights.
-    revision
-        Of the checkpoint, if it is a repository.
-    offline
-        Never use the network.
-    deepest_layer
-        Keep text layers up to this one (0-based); None = all.
-    vision
-        Folder or repository of the vision tower, or of each; None = those that `raw` names.
-    tokenizer
-        Folder or repository of a fast tokenizer; None = the checkpoint's own.
+    raw : Its ``config.json``.
+    deepest_layer : Keep text layers up to this one (0-based); None = all.
+    vision : Folder or repository of the vision tower, or of each; None = those that `raw` names.
+    tokenizer : Folder or repository of a fast tokenizer; None = the checkpoint's own.
 
-    Returns
-    -------
-    tuple
-        The model, transformers' load report, the tokenizer and the image processor.
-
-    Raises
-    ------
-    GroundingError
-        When a tower is missing or a weight has no counterpart.
+    Raises GroundingError when a tower is missing or a weight has no counterpart.
     """
     from transformers import AutoTokenizer
 
-    folder = hub_folder(where, offline=offline, revision=revision)
+    where, offline = source.where, source.offline
+    folder = hub_folder(where, offline=offline, revision=source.options["revision"])
     words = AutoTokenizer.from_pretrained(
         tokenizer or str(folder), local_files_only=offline, trust_remote_code=False
     )
@@ -93,7 +70,7 @@ def load_original(
     keep_layers(config, deepest_layer)
     converted = (convert_mini_gemini if two else convert_llava)(state, config)
     model, info = kind.from_pretrained(
-        None, config=config, state_dict=converted, dtype=dtype, output_loading_info=True
+        None, config=config, state_dict=converted, dtype=source.dtype, output_loading_info=True
     )
     if info["unexpected_keys"]:
         raise GroundingError(
@@ -101,4 +78,5 @@ def load_original(
             f"{sorted(info['unexpected_keys'])[0]!r}; expected the layout of LLaVA, ShareGPT4V, "
             "Yi-VL, InternVL-Chat-ViT-6B or Mini-Gemini"
         )
-    return model, info, words, processor
+    check_complete(source.given, info)
+    return model.to(source.device), words, processor

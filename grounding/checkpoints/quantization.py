@@ -28,17 +28,11 @@ def loading_options(kind: str | None, dtype: torch.dtype, device: torch.device) 
 
     Parameters
     ----------
-    kind
-        "4bit" (NF4; Dettmers et al., "QLoRA", 2023), or None for none.
-    dtype
-        In which it computes, and in which the rest is kept.
-    device
-        Where it goes.
+    kind : "4bit" (NF4; Dettmers et al., "QLoRA", 2023), or None for none.
+    dtype : In which it computes, and in which the rest is kept.
+    device : Where it goes.
 
-    Raises
-    ------
-    GroundingError
-        For another kind, or where bitsandbytes is not installed.
+    Raises GroundingError for another kind, or where bitsandbytes is not installed.
 
     Examples
     --------

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..attention.normalize import whole_text
+from ..checkpoints.checkpoint import Checkpoint, loading
 from ..errors import GroundingError
 from ..localize.edges import refine_edges
 from ..localize.status import are_separate
@@ -50,12 +51,9 @@ class Detections:
 
     Parameters
     ----------
-    boxes
-        (n, 4) float xyxy in the proxy's pixels; they may reach over its border.
-    scores
-        (n,) in [0, 1].
-    masks
-        n masks in the detector's own format, for its `_drawn`; None if it gives none.
+    boxes : (n, 4) float xyxy in the proxy's pixels; they may reach over its border.
+    scores : (n,) in [0, 1].
+    masks : n masks in the detector's own format, for its `_drawn`; None if it gives none.
     """
 
     boxes: NDArray[np.float64]
@@ -128,21 +126,19 @@ class Backend(ABC):
 
     Parameters
     ----------
-    segmenter
-        Makes masks of boxes where the model gives none, and answers the editor's clicks.
-    settings
-        From :meth:`settings_from`.
+    segmenter : Makes masks of boxes where the model gives none, and answers the editor's clicks.
+    settings : From :meth:`settings_from`.
 
     Attributes
     ----------
-    title
-        Its name for people.
-    defaults
-        Values of `GroundingSettings` that differ for its scores.
+    title : Its name for people.
+    model_types : The ``model_type`` values of configs it can read.
+    defaults : Values of `GroundingSettings` that differ for its scores.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    model_types: ClassVar[tuple[str, ...]]
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, segmenter: Segmenter, settings: GroundingSettings | None = None) -> None:
@@ -151,7 +147,6 @@ class Backend(ABC):
         self.lvlm = NoLVLM(self.title)
 
     @classmethod
-    @abstractmethod
     def load(
         cls,
         path_or_repo: str | Path,
@@ -164,6 +159,17 @@ class Backend(ABC):
         offline: bool = False,
     ) -> Self:
         """Load a folder or a repository; parameters and errors as of `load_segmenter`."""
+        source = Checkpoint.of(
+            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+        )
+        with loading(path_or_repo):
+            parts = cls._load(source, source.config(cls.model_types, cls.title))
+        return cls(*parts, segmenter, settings)  # type: ignore[call-arg]
+
+    @staticmethod
+    @abstractmethod
+    def _load(source: Checkpoint, config: Any) -> tuple[Any, ...]:
+        """The first arguments of the constructor: model, tokenizer and image preparation."""
 
     @abstractmethod
     def _read(self, proxy: NDArray[np.uint8]) -> Any:
@@ -215,10 +221,7 @@ class Backend(ABC):
     def ground_many(self, view: DetectorView, phrases: Sequence[str]) -> list[Grounding]:
         """Find phrases in a picture that :meth:`look` has read.
 
-        Raises
-        ------
-        GroundingError
-            For an empty or overlong phrase.
+        Raises GroundingError for an empty or overlong phrase.
         """
         return [self._ground(view, phrase) for phrase in phrases]
 
@@ -241,41 +244,35 @@ class Backend(ABC):
         there = len(ranked) > 0 and best >= settings.absent_below
         count = int((ranked.scores >= settings.absent_below).sum()) if there else GUESSES
         ranked = ranked.take(np.arange(min(count, len(ranked))))
-        draw = self._drawn(view, ranked) if len(ranked) else _never
-        candidates = [self._candidate(view, ranked, draw, k) for k in range(len(ranked))]
-        common: dict[str, Any] = {
-            "phrase": phrase,
-            "score": best,
-            "presence": best,
-            "heads": (),
-            "token_map": _score_map(every, view.size_wh),
-            "region": (0.0, 0.0, float(width), float(height)),
-        }
-        if not there:
-            return Grounding(
-                status="absent",
-                reason=(
-                    f"the best place that {self.title} names has score {best:.2f}, needed "
-                    f"{settings.absent_below:.2f}; check the words, or take a candidate"
-                ),
-                box=None,
-                mask=np.zeros((height, width), bool),
-                candidates=tuple(candidates),
-                **common,
+        draw = self._drawn(view, ranked) if len(ranked) else None
+        candidates = [self._candidate(view, ranked, draw, k) for k in range(len(ranked)) if draw]
+        box, mask = None, np.zeros((height, width), bool)
+        if there and draw:
+            first, *others = candidates
+            candidates = [one for one in others if are_separate(one.mask, first.mask)]
+            mask = self._full_mask(view, ranked, draw)
+            box = tight_box(mask)
+            fits = float(box_iou(box, first.box)) >= FITS
+            status, reason = self._decide_status(best, candidates, fits)
+        else:
+            status = "absent"
+            reason = (
+                f"the best place that {self.title} names has score {best:.2f}, needed "
+                f"{settings.absent_below:.2f}; check the words, or take a candidate"
             )
-        first, *others = candidates
-        rivals = tuple(one for one in others if are_separate(one.mask, first.mask))
-        mask = self._full_mask(view, ranked, draw)
-        fits = float(box_iou(tight_box(mask), first.box)) >= FITS
-        status, reason = self._decide_status(best, rivals, fits)
         return Grounding(
+            phrase=phrase,
             status=status,
             reason=reason,
-            box=tight_box(mask),
+            box=box,
             mask=mask,
-            candidates=rivals,
-            detection=first.box,
-            **common,
+            score=best,
+            candidates=tuple(candidates),
+            heads=(),
+            token_map=_score_map(every, view.size_wh),
+            region=(0.0, 0.0, float(width), float(height)),
+            presence=best,
+            detection=view.enlarged(ranked.boxes[0]) if there else None,
         )
 
     def _candidate(self, view: DetectorView, ranked: Detections, draw: Draw, k: int) -> Candidate:
@@ -346,10 +343,6 @@ def _score_map(found: Detections, size_wh: tuple[int, int]) -> NDArray[np.float3
     for k in np.argsort(found.scores):  # the best last, over the others
         out[low[k, 1] : high[k, 1], low[k, 0] : high[k, 0]] = found.scores[k]
     return out
-
-
-def _never(k: int, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    raise AssertionError("nothing was detected, so nothing is drawn")
 
 
 def _box_mask(box: ArrayLike, size_wh: tuple[int, int]) -> NDArray[np.bool_]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,13 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from ..checkpoints.loading import Checkpoint, loading
+from ..checkpoints.checkpoint import Checkpoint
 from ..errors import GroundingError
 from ..sam.segmenter import Segmenter
 from ..settings import GroundingSettings
 from .base import Backend, Detections, DetectorView, Draw
 
-MODEL_TYPES = ("grounding-dino", "mm-grounding-dino")
 _LEAST = 32  # the backbone's coarsest cell
 
 
@@ -33,11 +31,9 @@ class GroundingDino(Backend):
 
     Parameters
     ----------
-    model, tokenizer, processor
-        The detector, its tokenizer and its PIL image processor.
-    segmenter, settings
-        As for :class:`Backend`. Below 0.35, the box threshold of the authors' demo, a phrase
-        counts as absent.
+    model, tokenizer, processor : The detector, its tokenizer and its PIL image processor.
+    segmenter, settings : As for :class:`Backend`. Below 0.35, the box threshold of the authors'
+        demo, a phrase counts as absent.
 
     Examples
     --------
@@ -47,6 +43,7 @@ class GroundingDino(Backend):
 
     name = "grounding-dino"
     title = "Grounding DINO"
+    model_types = ("grounding-dino", "mm-grounding-dino")
     defaults: ClassVar = {"absent_below": 0.35, "uncertain_below": 0.45}
 
     def __init__(
@@ -63,35 +60,15 @@ class GroundingDino(Backend):
         self._lock = threading.Lock()
         self._backbone = model.model.backbone  # `_detect` replaces the model's own for a while
 
-    @classmethod
-    def load(
-        cls,
-        path_or_repo: str | Path,
-        segmenter: Segmenter,
-        settings: GroundingSettings | None = None,
-        *,
-        revision: str | None = None,
-        device: Any = "cpu",
-        dtype: Any = "float32",
-        offline: bool = False,
-    ) -> Self:
-        """Load a folder or a repository; see :meth:`Backend.load`."""
-        source = Checkpoint.of(
-            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
-        )
-        with loading(path_or_repo):
-            from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
-            from transformers.models.grounding_dino import (
-                image_processing_pil_grounding_dino as pil,
-            )
+    @staticmethod
+    def _load(source: Checkpoint, config: Any) -> tuple[Any, ...]:
+        from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
+        from transformers.models.grounding_dino import image_processing_pil_grounding_dino as pil
 
-            config = source.config(MODEL_TYPES, cls.title)
-            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
-            processor = pil.GroundingDinoImageProcessorPil.from_pretrained(
-                source.where, **source.options
-            )
-            model = source.weights(AutoModelForZeroShotObjectDetection, config)
-        return cls(model, tokenizer, processor, segmenter, settings)
+        tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
+        kind = pil.GroundingDinoImageProcessorPil
+        processor = kind.from_pretrained(source.where, **source.options)
+        return source.weights(AutoModelForZeroShotObjectDetection, config), tokenizer, processor
 
     def _read(self, proxy: NDArray[np.uint8]) -> dict[str, Any]:
         weight = next(self._model.parameters())

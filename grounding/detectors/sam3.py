@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -17,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..checkpoints.loading import Checkpoint, loading
+from ..checkpoints.checkpoint import Checkpoint
 from ..errors import GroundingError
 from ..sam.segmenter import Segmenter
 from ..settings import GroundingSettings
 from .base import Backend, Detections, DetectorView, Draw
-
-MODEL_TYPES = ("sam3", "sam3_video")  # the published checkpoint holds the video model's config
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,8 @@ class SquareInput:
 
     Parameters
     ----------
-    side
-        Of the square that the picture is squashed into.
-    mean, std
-        Of each channel, in [0, 1].
+    side : Of the square that the picture is squashed into.
+    mean, std : Of each channel, in [0, 1].
     """
 
     side: int = 1008
@@ -46,10 +41,7 @@ class SquareInput:
     def from_dict(cls, values: Mapping[str, Any]) -> SquareInput:
         """From a checkpoint's ``preprocessor_config.json``; what it does not name is SAM 3's own.
 
-        Raises
-        ------
-        GroundingError
-            When it does not squash into a square.
+        Raises GroundingError when it does not squash into a square.
         """
         size = values.get("size") or {"height": cls.side, "width": cls.side}
         if size.get("height") is None or size.get("height") != size.get("width"):
@@ -76,18 +68,13 @@ class Sam3(Backend):
 
     Parameters
     ----------
-    model, tokenizer
-        The detector and its text tokenizer.
-    input
-        How pictures are prepared.
-    segmenter, settings
-        As for :class:`Backend`. A score is the query's times that of the presence token; below
-        0.5 (`score_threshold_detection` of its configuration) a phrase counts as absent.
+    model, tokenizer : The detector and its text tokenizer.
+    input : How pictures are prepared.
+    segmenter, settings : As for :class:`Backend`. A score is the query's times that of the presence
+        token; below 0.5 (`score_threshold_detection` of its configuration) a phrase counts as
+        absent.
 
-    Raises
-    ------
-    GroundingError
-        When the input is of another size than the model takes.
+    Raises GroundingError when the input is of another size than the model takes.
 
     Examples
     --------
@@ -98,6 +85,7 @@ class Sam3(Backend):
 
     name = "sam3"
     title = "SAM 3"
+    model_types = ("sam3", "sam3_video")  # the published checkpoint holds the video model's config
     defaults: ClassVar = {"absent_below": 0.5, "uncertain_below": 0.6}
 
     def __init__(
@@ -118,34 +106,15 @@ class Sam3(Backend):
                 f"{side}: use the processor saved with the model"
             )
 
-    @classmethod
-    def load(
-        cls,
-        path_or_repo: str | Path,
-        segmenter: Segmenter,
-        settings: GroundingSettings | None = None,
-        *,
-        revision: str | None = None,
-        device: Any = "cpu",
-        dtype: Any = "float32",
-        offline: bool = False,
-    ) -> Self:
-        """Load a folder or a repository; see :meth:`Backend.load`."""
-        source = Checkpoint.of(
-            path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
-        )
-        with loading(path_or_repo):
-            from transformers import AutoTokenizer, Sam3Model
-            from transformers.image_processing_base import ImageProcessingMixin
+    @staticmethod
+    def _load(source: Checkpoint, config: Any) -> tuple[Any, ...]:
+        from transformers import AutoTokenizer, Sam3Model
+        from transformers.image_processing_base import ImageProcessingMixin
 
-            config = source.config(MODEL_TYPES, cls.title)
-            tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
-            values, _ = ImageProcessingMixin.get_image_processor_dict(
-                source.where, **source.options
-            )
-            prepared = SquareInput.from_dict(values)
-            model = source.weights(Sam3Model, config)
-        return cls(model, tokenizer, prepared, segmenter, settings)
+        tokenizer = AutoTokenizer.from_pretrained(source.where, **source.options)
+        read = ImageProcessingMixin.get_image_processor_dict
+        prepared = SquareInput.from_dict(read(source.where, **source.options)[0])
+        return source.weights(Sam3Model, config), tokenizer, prepared
 
     def _read(self, proxy: NDArray[np.uint8]) -> Any:
         weight = next(self._model.parameters())

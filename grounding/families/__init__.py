@@ -13,9 +13,9 @@ from .llava import LlavaFamily
 from .llava_next import LlavaNextFamily, LlavaOnevisionFamily
 from .mini_gemini import MiniGeminiFamily
 from .qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
-from .tokens import ImageTokens, PreparedImage, Prompt
+from .tokens import ImageTokens, PreparedImage, TokenizedPrompt
 
-__all__ = ["FAMILIES", "Family", "ImageTokens", "PreparedImage", "Prompt", "family_class"]
+__all__ = ["FAMILIES", "Family", "ImageTokens", "PreparedImage", "TokenizedPrompt", "family_class"]
 
 FAMILIES: dict[str, type[Family]] = {
     family.name: family

@@ -21,7 +21,7 @@ from .geometry import (
     tiled_region,
 )
 from .prompts import PromptBuilder
-from .tokens import ImageTokens, PreparedImage, Prompt
+from .tokens import ImageTokens, PreparedImage, TokenizedPrompt
 
 _MAX_ASPECT = 50
 
@@ -34,50 +34,31 @@ class Family:
 
     Parameters
     ----------
-    config
-        The model's own config.
-    tokenizer, image_processor
-        Its fast tokenizer and its (PIL) image processor.
-    prompt
-        Grounding prompt template, ``<image>`` for the picture; None = the family's.
-    padding
-        One of the family's `paddings`; None = its `default_padding`.
-    query
-        One of :data:`grounding.families.tokens.QUERY_MODES`.
-    tiles
-        One of the family's `tilings`; None = its default.
+    config : The model's own config.
+    tokenizer, image_processor : Its fast tokenizer and its (PIL) image processor.
+    prompt : Grounding prompt template, ``<image>`` for the picture; None = the family's.
+    padding : One of the family's `paddings`; None = its `default_padding`.
+    query : One of :data:`grounding.families.tokens.QUERY_MODES`.
+    tiles : One of the family's `tilings`; None = its default.
 
-    Raises
-    ------
-    GroundingError
-        For a config or settings it cannot work with.
+    Raises GroundingError for a config or settings it cannot work with.
 
     Attributes
     ----------
-    name
-        The registry's name.
-    model_types
-        The ``model_type`` values of configs it can read.
-    packs_phrases
-        Whether several phrases in one row with a 4D mask give the same numbers as one by one.
-    shares_prefix
-        Whether the picture is read without knowing the phrase. False for prefix language models:
-        their picture tokens attend to the text, so each phrase runs the whole prompt, with
-        ``token_type_ids`` of zeros, and only the vision tower's output is shared.
-    paddings
-        Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
-    tilings
-        Which of :data:`grounding.families.tokens.TILES` it offers, the default first.
-    image_token
-        The repeated token, as text.
-    picture
-        The text for a picture, with that token once; None = the token alone.
-    adds_special
-        Whether the tokenizer adds its opening token.
-    grid_hw
-        Rows and columns of image tokens (the usual ones, if they vary with the picture).
-    prefix_ids
-        The tokens up to and including the picture, the same for every phrase.
+    name : The registry's name.
+    model_types : The ``model_type`` values of configs it can read.
+    packs_phrases : Whether several phrases in one row with a 4D mask give the same numbers as one
+        by one.
+    shares_prefix : Whether the picture is read without knowing the phrase. False for prefix
+        language models: their picture tokens attend to the text, so each phrase runs the whole
+        prompt, with ``token_type_ids`` of zeros, and only the vision tower's output is shared.
+    paddings : Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
+    tilings : Which of :data:`grounding.families.tokens.TILES` it offers, the default first.
+    image_token : The repeated token, as text.
+    picture : The text for a picture, with that token once; None = the token alone.
+    adds_special : Whether the tokenizer adds its opening token.
+    grid_hw : Rows and columns of image tokens (the usual ones, if they vary with the picture).
+    prefix_ids : The tokens up to and including the picture, the same for every phrase.
     """
 
     name = ""
@@ -145,7 +126,7 @@ class Family:
             )
         return given
 
-    def prompt(self, phrase: str, template: str | None = None) -> Prompt:
+    def prompt(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt (or another template with the same opening) for a phrase."""
         return self._prompts.build(phrase, template)
 
@@ -239,7 +220,7 @@ def check_image(image: np.ndarray) -> None:
 
 
 def check_aspect(image: np.ndarray, what: str) -> None:
-    """Refuse strips whose shorter side cannot be enlarged within reason."""
+    """Refuse strips too thin to enlarge their shorter side within reason."""
     height, width = image.shape[:2]
     if max(width, height) > _MAX_ASPECT * min(width, height):
         raise GroundingError(

@@ -1,8 +1,8 @@
-"""How a picture meets the square a vision tower wants, and back: pure numpy.
+"""Fit a picture to the square of a vision tower, and give the region it then covers. Numpy only.
 
-Each way gives the *region*: the rectangle of the original image, in its pixels, that the square
-covers. The public code of the localization-heads paper forgets it and lays the padded square
-straight onto the picture.
+The *region* is the rectangle of the original image, in its pixels, that the square covers. The
+public code of the localization-heads paper ignores it and lays the padded square directly onto the
+picture.
 """
 
 from __future__ import annotations
@@ -119,10 +119,9 @@ def tile_places(
 
     Parameters
     ----------
-    positions
-        (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by row.
-    tiles_hw, grid_hw
-        Rows and columns of tiles, and of a tile's tokens (P, Q).
+    positions : (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by
+        row.
+    tiles_hw, grid_hw : Rows and columns of tiles, and of a tile's tokens (P, Q).
 
     Examples
     --------
@@ -138,10 +137,7 @@ def tile_places(
 def pad_to_square(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Centre an (H, W, 3) uint8 image in a square of its longer side, filled with `colour`.
 
-    Raises
-    ------
-    GroundingError
-        When the image is not (H, W, 3).
+    Raises GroundingError when the image is not (H, W, 3).
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise GroundingError(f"pad_to_square got an image of shape {image.shape}, not (H, W, 3)")

@@ -1,8 +1,9 @@
 """LLaVA-NeXT and LLaVA-OneVision: an overview of the whole picture, then tiles of it.
 
-The model is fed all of it, as it was trained. Read is usually the overview, whose tokens come first
-and cover the whole picture, squashed, in one regular grid; with ``tiles="fine"`` the tiles, whose
-tokens follow row by row of the whole picture, its shape kept, each row with a line break.
+The model gets all of it, as in training. Rows are usually read over the overview: its tokens come
+first and cover the whole picture, squashed, in one regular grid. With ``tiles="fine"`` it is the
+tiles: these follow row by row of the whole picture, its shape kept, each row ended by a
+line break.
 """
 
 from __future__ import annotations
@@ -136,13 +137,10 @@ def tile_grid(
 
     Parameters
     ----------
-    size_wh
-        The picture's width and height in pixels.
-    canvas
-        Columns and rows of tokens over all tiles, and the columns of one tile. The picture lies
-        centred in it with its shape kept; rows or columns of padding are dropped.
-    most_tiles
-        Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
+    size_wh : The picture's width and height in pixels.
+    canvas : Columns and rows of tokens over all tiles, and the columns of one tile. The picture
+        lies centred in it with its shape kept; rows or columns of padding are dropped.
+    most_tiles : Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
 
     Examples
     --------
@@ -171,12 +169,9 @@ def tile_region(
 
     Parameters
     ----------
-    size_wh, canvas
-        As for :func:`tile_grid`.
-    side
-        Side of a tile in pixels.
-    covered
-        Share of a tile's side that its patches cover; the gaps are spread over the cells.
+    size_wh, canvas : As for :func:`tile_grid`.
+    side : Side of a tile in pixels.
+    covered : Share of a tile's side that its patches cover; the gaps are spread over the cells.
 
     Examples
     --------

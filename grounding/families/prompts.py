@@ -1,7 +1,7 @@
-"""Prompts with one picture in them, tokenised so that everything before the phrase is shared.
+"""Tokenise prompts with one picture so that everything before the phrase is shared.
 
-Shared by the families whose prompt is "head, picture, text with the phrase". The split is made
-right after the picture, never further on: a tokenizer may merge a later separator with the
+All families write "head, picture, text with the phrase". The split is made right after the
+picture, never further on: a tokenizer may merge a later separator with the
 phrase's first letters, but never anything with the image placeholder.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..attention.normalize import whole_text
 from ..errors import GroundingError
-from .tokens import QUERY_MODES, Prompt
+from .tokens import QUERY_MODES, TokenizedPrompt
 
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
@@ -19,33 +19,22 @@ _Encoding = tuple[list[int], list[tuple[int, int]]]
 
 
 class PromptBuilder:
-    """Turns a phrase into a :class:`Prompt` with `image_length` image tokens in it.
+    """Turns a phrase into a :class:`TokenizedPrompt` with `image_length` image tokens in it.
 
     Parameters
     ----------
-    tokenizer
-        A fast transformers tokenizer (character offsets are needed).
-    template
-        The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
-    image_token_id
-        The id the model replaces by image features.
-    image_length
-        How many of them the picture takes.
-    query
-        ``"expression"`` or ``"prompt"``: whose last token asks.
-    image_token
-        The token that is repeated, as text.
-    picture
-        What the family writes for a picture, with `image_token` once, e.g.
-        ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for
-        it. None = `image_token` alone.
-    special
-        Whether the tokenizer adds its own opening token.
+    tokenizer : A fast transformers tokenizer (character offsets are needed).
+    template : The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
+    image_token_id : The id the model replaces by image features.
+    image_length : How many of them the picture takes.
+    query : ``"expression"`` or ``"prompt"``: the query is the last token of which text.
+    image_token : The token that is repeated, as text.
+    picture : What the family writes for a picture, with `image_token` once, e.g.
+        ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for it.
+        None = `image_token` alone.
+    special : Whether the tokenizer adds its own opening token.
 
-    Raises
-    ------
-    GroundingError
-        For a template, tokenizer or query mode it cannot work with.
+    Raises GroundingError for a template, tokenizer or query mode it cannot work with.
     """
 
     def __init__(
@@ -74,7 +63,7 @@ class PromptBuilder:
         self.image_token_id = image_token_id
         self.image_length = image_length
         self.query = query
-        # Asked by id: a tokenizer answers the unknown token for a name it does not know.
+        # By id: a tokenizer returns the unknown token for a name that it does not know.
         self._whole = tokenizer.convert_ids_to_tokens(image_token_id) == image_token
         self.template = self._checked(template)
         head, tail = self.template.split(image_token)
@@ -108,13 +97,9 @@ class PromptBuilder:
 
         Parameters
         ----------
-        tiles
-            What the family writes for them, each with the image token once.
+        tiles : What the family writes for them, each with the image token once.
 
-        Raises
-        ------
-        GroundingError
-            When the tokenizer has no token for a picture's place.
+        Raises GroundingError when the tokenizer has no token for a picture's place.
         """
         before = self.picture.partition(self.image_token)[0]
         head = self._opening.removesuffix(before + self.image_token)
@@ -128,13 +113,10 @@ class PromptBuilder:
         n = {self.image_token_id: self.image_length}
         return tuple(i for i in ids for _ in range(n.get(i, 1)))
 
-    def build(self, phrase: str, template: str | None = None) -> Prompt:
+    def build(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt for a phrase.
 
-        Raises
-        ------
-        GroundingError
-            When the phrase is empty or holds a control token.
+        Raises GroundingError when the phrase is empty or holds a control token.
         """
         phrase = self._clean(phrase)
         before, after = self.full_template(template).split(_PHRASE)
@@ -149,7 +131,7 @@ class PromptBuilder:
         if not inside:
             raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
         own = offsets[inside[0] : inside[-1] + 1]
-        return Prompt(
+        return TokenizedPrompt(
             ids=tuple(ids),
             expression=(inside[0], inside[-1] + 1),
             offsets=tuple((max(a - first, 0), min(b - first, len(phrase))) for a, b in own),
@@ -160,10 +142,7 @@ class PromptBuilder:
     def answer_id(self, word: str, template: str) -> int:
         """First token of `word` as it would follow the template.
 
-        Raises
-        ------
-        GroundingError
-            When the tokenizer does not know the word.
+        Raises GroundingError when the tokenizer does not know the word.
         """
         prompt = self.full_template(template).replace(_PHRASE, "object")
         space = "" if prompt[-1:].isspace() else " "

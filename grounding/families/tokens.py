@@ -27,16 +27,12 @@ class ImageTokens:
 
     Parameters
     ----------
-    start
-        Position of the first image token in the prompt.
-    grid_hw
-        Rows and columns of the token grid.
-    region_xyxy
-        The rectangle of the original image, in its pixels, that the grid covers: larger than the
-        image where it was padded to a square, smaller where it was cropped, the image itself
-        where it was squashed. Half-open, may be negative or fractional.
-    places
-        Position of each cell's token, row by row, if they are not consecutive (tiles, line
+    start : Position of the first image token in the prompt.
+    grid_hw : Rows and columns of the token grid.
+    region_xyxy : The rectangle of the original image, in its pixels, that the grid covers: larger
+        than the image where it was padded to a square, smaller where it was cropped, the image
+        itself where it was squashed. Half-open, may be negative or fractional.
+    places : Position of each cell's token, row by row, if they are not consecutive (tiles, line
         breaks); None = consecutive from `start`.
 
     Examples
@@ -90,21 +86,16 @@ class ImageTokens:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TokenizedPrompt:
     """A tokenised prompt for one phrase.
 
     Parameters
     ----------
-    ids
-        Token ids, image tokens expanded.
-    expression
-        First and one-past-last position of the expression's tokens.
-    offsets
-        For each expression token, its characters in `phrase`, half-open.
-    query
-        Position of the token whose attention is read.
-    phrase
-        The phrase as tokenised (white space tidied).
+    ids : Token ids, image tokens expanded.
+    expression : First and one-past-last position of the expression's tokens.
+    offsets : For each expression token, its characters in `phrase`, half-open.
+    query : Position of the query token, which attention is read from.
+    phrase : The phrase as tokenised (white space tidied).
     """
 
     ids: tuple[int, ...]
@@ -120,18 +111,14 @@ class PreparedImage:
 
     Parameters
     ----------
-    inputs
-        Vision arguments of the model's forward, by name, e.g. ``pixel_values`` (1, 3, S, S)
+    inputs : Vision arguments of the model's forward, by name, e.g. ``pixel_values`` (1, 3, S, S)
         float32.
-    tokens
-        Where its tokens are and what they cover.
-    prefix_ids
-        The prompt up to and including the picture, if the number of image tokens varies between
-        pictures; None = the family's own.
-    next_position
-        Rotary position of the first token after the prefix, where it is not the prefix's length
-        (the Qwen-VL families count a picture's rows and columns, not its tokens); then `inputs`
-        holds the prefix's own ``position_ids``.
+    tokens : Where its tokens are and what they cover.
+    prefix_ids : The prompt up to and including the picture, if the number of image tokens varies
+        between pictures; None = the family's own.
+    next_position : Rotary position of the first token after the prefix, where it is not the
+        prefix's length (the Qwen-VL families count a picture's rows and columns, not its tokens);
+        then `inputs` holds the prefix's own ``position_ids``.
     """
 
     inputs: Mapping[str, np.ndarray]

@@ -29,14 +29,9 @@ def attention_sums(rows: ArrayLike) -> NDArray[np.float64]:
     ----------
     rows : (..., L, H, P, Q) array of softmax attention over the image tokens.
 
-    Returns
-    -------
-    (..., L, H) float64, each in [0, 1] when the rows are slices of a softmax.
+    Returns (..., L, H) float64, each in [0, 1] when the rows are slices of a softmax.
 
-    Raises
-    ------
-    GroundingError
-        Fewer than four axes, an empty grid, or values that are negative or not finite.
+    Raises GroundingError for fewer than four axes, an empty grid, or negative or infinite values.
 
     Examples
     --------
@@ -70,14 +65,9 @@ def phrase_contrast(rows: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:
     ----------
     rows, others : (..., L, H, P, Q) attention rows of two phrases over the same picture.
 
-    Returns
-    -------
-    (..., L, H) float64, usable in place of `attention_sums`.
+    Returns (..., L, H) float64, usable in place of `attention_sums`.
 
-    Raises
-    ------
-    GroundingError
-        Shapes that differ, or what `attention_sums` refuses.
+    Raises GroundingError for shapes that differ, or what `attention_sums` refuses.
 
     Examples
     --------
@@ -107,14 +97,9 @@ def elbow(values: ArrayLike) -> float:
     ----------
     values : (n,) numbers, at least three and not all on one line once sorted.
 
-    Returns
-    -------
-    float, one of `values`.
+    Returns float, one of `values`.
 
-    Raises
-    ------
-    GroundingError
-        Not one axis, fewer than three values, a value that is not finite, or no elbow.
+    Raises GroundingError for fewer than three values, a value that is not finite, or no elbow.
 
     Examples
     --------
@@ -147,11 +132,10 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     Parameters
     ----------
     maps : (..., P, Q) array of any number of maps; one labelling call serves all of them.
-    binarise : which cells count.
-        ``"mean"``, the paper: cells above the map's mean; 8-connected components;
-        P(C) = share of the cells; H = -sum P ln P, in nats.
-        ``"public-code"``: cells above twice the mean by more than 0.001; P(C) = the component's
-        mass above twice the mean over that of the whole map, as github.com/seilk/LocalizationHeads.
+    binarise : which cells count. ``"mean"``, the paper: cells above the map's mean; 8-connected
+        components; P(C) = share of the cells; H = -sum P ln P, in nats. ``"public-code"``: cells
+        above twice the mean by more than 0.001; P(C) = the component's mass above twice the mean
+        over that of the whole map, as github.com/seilk/LocalizationHeads.
 
     Returns
     -------
@@ -159,10 +143,8 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     location and the lowest entropy wins, so it must lose. (The public code gives such a map 0 where
     some cell lies between twice the mean and its floor; that slip is not reproduced.)
 
-    Raises
-    ------
-    GroundingError
-        Fewer than two axes, an empty grid, values that are not finite, or an unknown `binarise`.
+    Raises GroundingError for fewer than two axes, an empty grid, values that are not finite, or an
+    unknown `binarise`.
 
     Examples
     --------

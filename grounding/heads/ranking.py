@@ -83,17 +83,14 @@ class HeadRanking:
     def top(self, k: int = 3, by: Literal["frequency", "sum"] = "frequency") -> tuple[Head, ...]:
         """The `k` best heads as (layer, head) pairs; the paper takes 3 (Tab. 4).
 
-        Raises
-        ------
-        GroundingError
-            `k` below 1, or more heads asked for than were ever selected.
+        Raises GroundingError for `k` below 1, or more heads than were ever selected.
         """
         ranked = self.order(by)
         if by == "frequency":
             ranked = tuple(row for row in ranked if row.frequency > 0)
         if not 1 <= k <= len(ranked):
             raise GroundingError(
-                f"k is {k}, but {len(ranked)} heads are ranked (selected at least once); ask for "
+                f"k is {k}, but {len(ranked)} heads are ranked (selected at least once); take "
                 f"fewer, lower the threshold ({self.threshold:.4g}) or measure more samples."
             )
         return tuple((row.layer, row.head) for row in ranked[:k])
@@ -193,10 +190,8 @@ def measure_heads(samples: Iterable[ArrayLike], *, binarise: Binarise = "mean") 
     samples : iterable of (L, H, P, Q) attention rows; the grid may differ between samples.
     binarise : see `spatial_entropy`.
 
-    Raises
-    ------
-    GroundingError
-        No sample, a sample of the wrong shape, or L and H that change between samples.
+    Raises GroundingError for no sample, a sample of the wrong shape, or L and H that change between
+    samples.
     """
     sums: list[NDArray] = []
     entropies: list[NDArray] = []
@@ -243,10 +238,7 @@ def rank_heads(
         ``"per-sample"`` the elbow of each sample's own curve, 0 switches criterion 1 off.
     binarise : see `spatial_entropy`.
 
-    Raises
-    ------
-    GroundingError
-        As `measure_heads`, or settings out of range.
+    Raises GroundingError as `measure_heads`, or settings out of range.
 
     Examples
     --------
@@ -277,9 +269,8 @@ def greedy_heads(
     threshold : attention sum needed in this sample; None takes the elbow of its own curve.
     bottom_row_limit : drop heads by `bottom_row_focus`; the public code uses 0.05.
 
-    Returns
-    -------
-    (layer, head) pairs of lowest entropy first; where none qualifies, the head of largest sum.
+    Returns (layer, head) pairs of lowest entropy first; where none qualifies, the head of largest
+    sum.
     """
     if k < 1:
         raise GroundingError(f"k is {k}; expected at least 1.")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..checks import check_range
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter
-from ..view import tight_box
+from ..view import resize_shares, tight_box
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -39,23 +39,18 @@ class AdjacentSettings:
 
     Parameters
     ----------
-    points
-        How many point prompts there are at first.
-    reach
-        How far beyond the support these may lie, over the square root of the mask's area: of an
-        object that reaches in with its edge only, a point further inside tells more.
-    places
-        How many regions are prompted again at most.
-    overlap, taken
-        An adjacent object has at most these shares of itself in the found mask, and of the found
-        mask in itself. Not less: a found mask often takes some of what touches it.
-    outside
-        At least this share of it lies outside the support: a leaf, a wheel, a handle does not.
-    surround
-        It covers at most this share of the ring between mask and support; the ground covers more.
-    score, stability
-        Least score of the segmenter, and least share of its mask that is left when the threshold
-        of its logits rises by two.
+    points : How many point prompts there are at first.
+    reach : How far beyond the support these may lie, over the square root of the mask's area: of an
+        object that reaches in with its edge only, a point further inside says more.
+    places : How many regions are prompted again at most.
+    overlap, taken : An adjacent object has at most these shares of itself in the found mask, and of
+        the found mask in itself. Not less: a found mask often takes some of what touches it.
+    outside : At least this share of it lies outside the support: a leaf, a wheel, a handle does
+        not.
+    surround : It covers at most this share of the ring between mask and support; the ground covers
+        more.
+    score, stability : Least score of the segmenter, and least share of its mask that is left when
+        the threshold of its logits rises by two.
     """
 
     points: int = 16
@@ -85,25 +80,15 @@ def find_adjacent(
 
     Parameters
     ----------
-    segmenter, embedding
-        The model and the picture it has read.
-    mask
-        (H, W) bool of the picture that was read: the found object.
-    support
-        (H, W) bool, contains `mask`: the area to be painted.
-    settings
-        See :class:`AdjacentSettings`.
+    segmenter, embedding : The model and the picture it has read.
+    mask : (H, W) bool of the picture that was read: the found object.
+    support : (H, W) bool, contains `mask`: the area to be painted.
+    settings : See :class:`AdjacentSettings`.
 
-    Returns
-    -------
-    (n, H, W) bool
-        Best first, including what of them lies outside the support or in the found mask. Empty
-        where `support` is no larger than `mask`.
+    Returns (n, H, W) bool: Best first, including what of them lies outside the support or in the
+    found mask. Empty where `support` is no larger than `mask`.
 
-    Raises
-    ------
-    GroundingError
-        When a mask does not have the picture's size.
+    Raises GroundingError when a mask does not have the picture's size.
     """
     settings = settings or AdjacentSettings()
     size = embedding.size_wh[::-1]
@@ -151,7 +136,9 @@ class _Ring:
         self, embedding: ImageEmbedding, mask: Mask, support: Mask, settings: AdjacentSettings
     ) -> None:
         self.settings, grid = settings, embedding.frame.grid_wh
-        self.found, self.support = _shares(mask, grid), _shares(support, grid)
+        self.found, self.support = (
+            resize_shares(area.astype(np.float32), grid) for area in (mask, support)
+        )
         self.cell_xy = np.array(embedding.size_wh) / np.array(grid)
 
     @cached_property
@@ -245,12 +232,6 @@ def _spread_points(mask: Mask, support: Mask, settings: AdjacentSettings) -> NDA
 def _spans(grid: Mask) -> bool:
     """Whether it reaches from the picture's left side to its right: a floor, a table, the sky."""
     return bool(grid[:, 0].any() and grid[:, -1].any())
-
-
-def _shares(mask: Mask, grid_wh: tuple[int, int]) -> Floats:
-    """The share of each cell of the grid that a mask covers."""
-    how = cv2.INTER_AREA if mask.shape[1] > grid_wh[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(mask.astype(np.float32), grid_wh, interpolation=how), np.float32)
 
 
 def _innermost(mask: Mask) -> NDArray[np.int64]:

@@ -44,16 +44,11 @@ def map_boxes(
 
     Parameters
     ----------
-    combined
-        (P, Q) map, from :func:`settled_map`.
-    heat
-        (H, W) the same map over the picture, from `token_map_to_image`.
-    region, size_wh
-        As in `token_map_to_image`.
+    combined : (P, Q) map, from :func:`settled_map`.
+    heat : (H, W) the same map over the picture, from `token_map_to_image`.
+    region, size_wh : As in `token_map_to_image`.
 
-    Returns
-    -------
-    At most four; none where the map is flat or everything above its mean lies on padding.
+    Returns At most four; none where the map is flat or everything above its mean lies on padding.
     """
     settings = settings or BoxSettings()
     if settings.threshold == "picture":
@@ -68,7 +63,7 @@ def map_boxes(
 
 
 def cells_on_picture(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int]) -> NDArray:
-    """Cells whose centre lies on the picture and not on its padding, (P, Q) bool."""
+    """Cells with their centre on the picture and not on its padding, (P, Q) bool."""
     rows, columns = grid
     x0, y0, x1, y1 = region
     xs = x0 + (np.arange(columns) + 0.5) * (x1 - x0) / columns

@@ -31,26 +31,19 @@ def refine_edges(
 
     Parameters
     ----------
-    image
-        (H, W, 3) uint8 RGB.
-    mask
-        (H, W) bool.
-    band
-        Pixels on either side of the border that are decided again; 3 is a 7x7 trimap. On a crop
+    image : (H, W, 3) uint8 RGB.
+    mask : (H, W) bool.
+    band : Pixels on either side of the border that are decided again; 3 is a 7x7 trimap. On a crop
         larger than 512 pixels they are pixels of the shrunken crop.
-    largest_only
-        Drop all but the largest component first: specks are nearly always mistakes. False keeps
-        every component (plurals).
+    largest_only : Drop all but the largest component first: specks are nearly always mistakes.
+        False keeps every component (plurals).
 
     Returns
     -------
     (H, W) bool. The mask (or its largest component) unchanged where GrabCut has no samples:
     an object thinner than the band, or one that fills the picture.
 
-    Raises
-    ------
-    GroundingError
-        Shapes or dtypes that do not fit, or settings below 1.
+    Raises GroundingError for shapes or dtypes that do not fit, or settings below 1.
 
     Examples
     --------

@@ -34,12 +34,12 @@ def read_phrases(
         return lvlm.read(encoded, phrases, heads)
     words = [definite(phrase) for phrase in phrases]
     negations = [read_negation(phrase) for phrase in words]
-    asked = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
-    readings = lvlm.read(encoded, [*asked, *(one.excluded for one in negations if one)], heads)
-    excluded = iter(readings[len(asked) :])
+    queries = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
+    readings = lvlm.read(encoded, [*queries, *(one.excluded for one in negations if one)], heads)
+    excluded = iter(readings[len(queries) :])
     return [
         _subtracted(own, next(excluded), settings.absent_below) if one else own
-        for own, one in zip(readings[: len(asked)], negations, strict=True)
+        for own, one in zip(readings[: len(queries)], negations, strict=True)
     ]
 
 
@@ -50,12 +50,9 @@ def subtract_maps(
 
     Parameters
     ----------
-    rows, excluded
-        (..., P, Q) attention of the phrase, and of the term it excludes, head by head.
+    rows, excluded : (..., P, Q) attention of the phrase, and of the term it excludes, head by head.
 
-    Returns
-    -------
-    (..., P, Q) float32; a head with no weight left keeps its whole map.
+    Returns (..., P, Q) float32; a head with no weight left keeps its whole map.
     """
     kept = np.array(rows, np.float32)
     heads = kept.reshape(-1, *kept.shape[-2:])  # a view

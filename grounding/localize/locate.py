@@ -27,12 +27,9 @@ class Located:
 
     Parameters
     ----------
-    rows, presence
-        As read from the model.
-    combined, region
-        The combined map (P, Q) and the rectangle of the proxy that it covers.
-    ranked, scores
-        Proposals and their scores.
+    rows, presence : As read from the model.
+    combined, region : The combined map (P, Q) and the rectangle of the proxy that it covers.
+    ranked, scores : Proposals and their scores.
     """
 
     rows: np.ndarray

@@ -35,14 +35,10 @@ def combine_maps(maps: ArrayLike, sigma: float = 1.0, kernel: int = 7) -> NDArra
     sigma : standard deviation of the Gaussian in cells; 0 leaves the maps as they are.
     kernel : taps of the Gaussian, odd. The paper has 7; scipy's default at sigma 1 would be 9.
 
-    Returns
-    -------
-    (P, Q) float32.
+    Returns (P, Q) float32.
 
-    Raises
-    ------
-    GroundingError
-        Wrong shape, values that are not finite, negative sigma, or an even kernel.
+    Raises GroundingError for wrong shape, values that are not finite, negative sigma, or an even
+    kernel.
 
     Examples
     --------
@@ -94,9 +90,7 @@ def largest_component_box(mask: ArrayLike, *, all_components: bool = False) -> C
     mask : (P, Q) bool.
     all_components : box everything that is set instead (plurals; the public code's way).
 
-    Returns
-    -------
-    (x0, y0, x1, y1) whole cells, half-open, or None for an empty mask.
+    Returns (x0, y0, x1, y1) whole cells, half-open, or None for an empty mask.
 
     Examples
     --------
@@ -137,14 +131,9 @@ def token_map_to_image(
     region_xyxy : rectangle of the image, in its pixels, that the grid covers; may reach outside.
     size_wh : (W, H) of the image.
 
-    Returns
-    -------
-    (H, W) float32, 0 at pixels whose centre lies outside the region.
+    Returns (H, W) float32, 0 at pixels with their centre outside the region.
 
-    Raises
-    ------
-    GroundingError
-        Wrong shapes, an empty region, or a region that does not meet the image.
+    Raises GroundingError for wrong shapes, or a region that is empty or does not meet the image.
 
     Examples
     --------
@@ -181,14 +170,10 @@ def cells_to_pixels(
     grid_hw : (P, Q) of the grid.
     region_xyxy, size_wh : as in `token_map_to_image`.
 
-    Returns
-    -------
-    xyxy float pixels, or None where the box lies wholly outside the image (in the padding).
+    Returns xyxy float pixels, or None where the box lies wholly outside the image (in the padding).
 
-    Raises
-    ------
-    GroundingError
-        An empty box or region, a box outside the grid, or a grid or image without extent.
+    Raises GroundingError for an empty box or region, a box outside the grid, or a grid or image
+    without extent.
 
     Examples
     --------
@@ -260,22 +245,6 @@ def peaks(map: ArrayLike, count: int, min_distance: float = 2.0) -> NDArray[np.i
             if len(kept) == count:
                 break
     return np.array(kept, dtype=np.intp).reshape(-1, 2)
-
-
-def points_to_pixels(
-    points_xy: ArrayLike, grid_hw: tuple[int, int], region_xyxy: ArrayLike
-) -> NDArray[np.float64]:
-    """Centres of (n, 2) whole (x, y) cells as (n, 2) points in the image's pixels, not clipped.
-
-    Examples
-    --------
-    >>> points_to_pixels([(0, 0)], (24, 24), (0, -100, 600, 500)).tolist()
-    [[12.5, -87.5]]
-    """
-    points = np.asarray(points_xy, dtype=np.float64).reshape(-1, 2)
-    x0, y0, x1, y1 = _region(region_xyxy)
-    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
-    return (points + 0.5) * ((x1 - x0) / columns, (y1 - y0) / rows) + (x0, y0)
 
 
 def _taps(

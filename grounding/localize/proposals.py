@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,7 +18,7 @@ from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter
 from ..settings import ProposalSettings
-from ..view import fitted_size, tight_box
+from ..view import fitted_size, resize_shares, tight_box
 from .maps import Box, normalise_map, peaks
 
 Answer = tuple[str, NDArray[np.float32], float]
@@ -32,22 +31,15 @@ class Proposal:
 
     Parameters
     ----------
-    mask
-        (h, w) bool at the proxy size; :meth:`Segmenter.full_mask` makes the picture-sized mask
+    mask : (h, w) bool at the proxy size; :meth:`Segmenter.full_mask` makes the picture-sized mask
         from `logits`.
-    box
-        Tight box of the mask, xyxy half-open, in the picture's own pixels.
-    score
-        SAM's predicted IoU, in [0, 1].
-    agreement
-        With the map, at most 1; nan in mode "paper" without a map.
-    rank_value
-        What proposals are ordered by: agreement times score to the power set (mode "paper": the
-        score).
-    prompt
-        Which of :data:`PROMPTS` it came from.
-    logits
-        (m, m) float32 on the decoder's grid.
+    box : Tight box of the mask, xyxy half-open, in the picture's own pixels.
+    score : SAM's predicted IoU, in [0, 1].
+    agreement : With the map, at most 1; nan in mode "paper" without a map.
+    rank_value : What proposals are ordered by: agreement times score to the power set (mode
+        "paper": the score).
+    prompt : Which of :data:`PROMPTS` it came from.
+    logits : (m, m) float32 on the decoder's grid.
     """
 
     mask: NDArray[np.bool_]
@@ -82,26 +74,19 @@ def propose_masks(
 
     Parameters
     ----------
-    segmenter, embedding
-        The model and the picture it has read.
-    map
-        (h, w) map over the whole picture, edge to edge, at any resolution (see
+    segmenter, embedding : The model and the picture it has read.
+    map : (h, w) map over the whole picture, edge to edge, at any resolution (see
         `token_map_to_image`, which undoes padding and cropping); None only in mode "paper".
-    boxes
-        (n, 4) xyxy in the picture's own pixels: the pseudo-mask's box first, as the paper has it,
-        then those of its other components; n may be 0 where only peaks are wanted.
-    settings
-        See :class:`ProposalSettings`.
+    boxes : (n, 4) xyxy in the picture's own pixels: the pseudo-mask's box first, as the paper has
+        it, then those of its other components; n may be 0 where only peaks are wanted.
+    settings : See :class:`ProposalSettings`.
 
     Returns
     -------
     tuple of Proposal
         Best first, near-duplicates left out; empty where SAM answers every prompt with nothing.
 
-    Raises
-    ------
-    GroundingError
-        No map and no box to go by, or wrong shapes.
+    Raises GroundingError for no map and no box to go by, or wrong shapes.
     """
     settings = settings or ProposalSettings()
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -201,9 +186,7 @@ def _query(
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
     """The map over the picture at the decoder's grid, in [0, 1]."""
     heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
-    shrinks = heat.shape[1] > grid_wh[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return normalise_map(cv2.resize(heat, grid_wh, interpolation=how))
+    return normalise_map(resize_shares(heat, grid_wh))
 
 
 def _distinct(ranked: list[_GridMask], settings: ProposalSettings) -> list[_GridMask]:

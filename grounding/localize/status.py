@@ -24,13 +24,10 @@ class OtherMatches:
 
     Attributes
     ----------
-    matches
-        Proposals separate from it, in the order in which they were found, with their scores.
-    beside
-        It was also seen next to or over a covered mask: that mask may hold a part of the object,
-        or parts of two.
-    complete
-        With all of these covered, the model answered that there are no more.
+    matches : Proposals separate from it, in the order in which they were found, with their scores.
+    beside : It was also seen next to or over a covered mask: that mask may hold a part of the
+        object, or parts of two.
+    complete : With all of these covered, the model answered that there are no more.
     """
 
     matches: tuple[tuple[Proposal, float], ...]
@@ -50,17 +47,12 @@ def decide_status(
 
     Parameters
     ----------
-    settings
-        Its thresholds.
-    ranked, scores
-        The proposals, best first, and their :func:`proposal_scores`.
-    presence
-        The model's answer; None without a presence question.
-    rows
-        (k, P, Q) head maps.
-    others
-        Matches found with the best one covered; None where there was no such search, and rivals
-        are counted on the map alone.
+    settings : Its thresholds.
+    ranked, scores : The proposals, best first, and their :func:`proposal_scores`.
+    presence : The model's answer; None without a presence question.
+    rows : (k, P, Q) head maps.
+    others : Matches found with the best one covered; None where there was no such search, and
+        rivals are counted on the map alone.
     """
     if presence is not None and presence < settings.absent_below:
         return "absent", (
@@ -94,12 +86,9 @@ def proposal_scores(
 
     Parameters
     ----------
-    ranked
-        With masks of one size, (h, w).
-    heat
-        (H, W) map over the picture.
-    presence
-        The model's answer; None leaves it out.
+    ranked : With masks of one size, (h, w).
+    heat : (H, W) map over the picture.
+    presence : The model's answer; None leaves it out.
     """
     if not ranked:
         return ()

@@ -26,12 +26,9 @@ class SquareFrame:
 
     Parameters
     ----------
-    size_wh
-        The picture's own width and height in pixels.
-    side
-        Side of the model's square in pixels.
-    mask_side
-        Side of the decoder's grid, which covers the whole square.
+    size_wh : The picture's own width and height in pixels.
+    side : Side of the model's square in pixels.
+    mask_side : Side of the decoder's grid, which covers the whole square.
 
     Examples
     --------
@@ -68,10 +65,7 @@ class SquareFrame:
     def boxes(self, boxes: ArrayLike) -> NDArray[np.float64]:
         """Boxes (n, 4) xyxy of the picture in the square, clipped to the picture first.
 
-        Raises
-        ------
-        GroundingError
-            Wrong shape, or a box that holds no pixel of the picture.
+        Raises GroundingError for wrong shape, or a box that holds no pixel of the picture.
         """
         array = finite_array(boxes, "boxes", axes="(n, 4)", ndim=2, exact=True).astype(np.float64)
         if array.shape[1] != 4:
@@ -91,10 +85,8 @@ class SquareFrame:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Points (k, 2) xy of the picture in the square, and their labels (k,), 1 by default.
 
-        Raises
-        ------
-        GroundingError
-            Wrong shape, a point outside the picture, or labels other than one 0 or 1 for each.
+        Raises GroundingError for a wrong shape, a point outside the picture, or labels that are not
+        one 0 or 1 for each.
         """
         array = finite_array(points, "points", axes="(k, 2)", ndim=2, exact=True)
         if array.shape[1] != 2:

@@ -75,10 +75,7 @@ def convert_sam(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def sam_config(state: Mapping[str, Tensor]) -> Any:
     """A ``SamConfig`` from the sizes of an original checkpoint's weights.
 
-    Raises
-    ------
-    GroundingError
-        When they are not those of SAM.
+    Raises GroundingError when they are not those of SAM.
     """
     from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig
 
@@ -120,10 +117,8 @@ def sam_config(state: Mapping[str, Tensor]) -> Any:
 def load_sam_checkpoint(path: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """A ``SamModel`` and its image processor from an original ``.pth`` file.
 
-    Raises
-    ------
-    GroundingError
-        When the file is missing, holds anything but tensors, or lacks or adds weights.
+    Raises GroundingError when the file is missing, holds anything but tensors, or lacks or adds
+    weights.
     """
     from transformers import SamModel
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.loading import Checkpoint, checked_device, checked_dtype, loading
+from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .coordinates import SquareFrame
 from .original import load_sam_checkpoint
@@ -31,10 +31,8 @@ class ImageEmbedding:
 
     Parameters
     ----------
-    frame
-        How the picture lies in the model's square.
-    features
-        The image encoder's output, (1, C, h, w).
+    frame : How the picture lies in the model's square.
+    features : The image encoder's output, (1, C, h, w).
     """
 
     frame: SquareFrame
@@ -52,13 +50,10 @@ class Masks:
 
     Parameters
     ----------
-    masks
-        (n, H, W) bool.
-    scores
-        (n,) float32, the predicted IoU of each mask in [0, 1].
-    logits
-        (n, m, m) float32 on the decoder's grid, which covers the padded square; one of them may
-        be the `mask` prompt of a further round.
+    masks : (n, H, W) bool.
+    scores : (n,) float32, the predicted IoU of each mask in [0, 1].
+    logits : (n, m, m) float32 on the decoder's grid, which covers the padded square; one of them
+        may be the `mask` prompt of a further round.
     """
 
     masks: NDArray[np.bool_]
@@ -93,6 +88,14 @@ class _Prompts:
     labels: NDArray | None = None  # (n, k)
     mask: NDArray | None = None
 
+    @classmethod
+    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> _Prompts:
+        """Boxes (n, 4) and a mask of the picture, converted; points are set afterwards."""
+        return cls(
+            boxes=None if boxes is None else frame.boxes(boxes),
+            mask=None if mask is None else frame.mask_prompt(mask),
+        )
+
     def __len__(self) -> int:
         given = self.boxes if self.boxes is not None else self.points
         return 1 if given is None else len(given)
@@ -103,15 +106,10 @@ class Segmenter:
 
     Parameters
     ----------
-    model
-        A ``transformers.SamModel``; put in eval mode and frozen.
-    processor
-        Its PIL image processor: resizing, normalisation and padding are taken from it.
+    model : A ``transformers.SamModel``; put in eval mode and frozen.
+    processor : Its PIL image processor: resizing, normalisation and padding are taken from it.
 
-    Raises
-    ------
-    GroundingError
-        When the processor prepares pictures of another size than the model takes.
+    Raises GroundingError when the processor prepares pictures of another size than the model takes.
 
     Examples
     --------
@@ -127,11 +125,8 @@ class Segmenter:
         self.input_side: int = int(model.config.vision_config.image_size)
         patch = int(model.config.vision_config.patch_size)
         self.mask_side: int = 4 * (self.input_side // patch)
-        prepared = (
-            processor.size["longest_edge"],
-            processor.pad_size["height"],
-            processor.pad_size["width"],
-        )
+        padded = processor.pad_size
+        prepared = processor.size["longest_edge"], padded["height"], padded["width"]
         if prepared != (self.input_side,) * 3:
             raise GroundingError(
                 f"the image processor resizes to {prepared[0]} and pads to {prepared[1:]}, but the "
@@ -180,69 +175,29 @@ class Segmenter:
 
         Parameters
         ----------
-        embedding
-            A picture from :meth:`embed`.
-        box
-            (4,) xyxy half-open; clipped to the picture.
-        points
-            (k, 2) xy.
-        labels
-            (k,) 1 = belongs to the object, 0 = does not; None = all 1.
-        mask
-            A rough mask: bool (H, W) of the picture, or float logits (m, m) from
+        embedding : A picture from :meth:`embed`.
+        box : (4,) xyxy half-open; clipped to the picture.
+        points : (k, 2) xy.
+        labels : (k,) 1 = belongs to the object, 0 = does not; None = all 1.
+        mask : A rough mask: bool (H, W) of the picture, or float logits (m, m) from
             :attr:`Masks.logits`.
-        multimask
-            True: three masks, for prompts that leave open how much is meant; False: one.
-        size_wh
-            Give masks at this width and height rather than the picture's own.
+        multimask : True: three masks, for prompts that leave open how much is meant; False: one.
+        size_wh : Give masks at this width and height rather than the picture's own.
 
-        Raises
-        ------
-        GroundingError
-            No prompt, or one that does not fit the picture.
+        Raises GroundingError for no prompt, or one that does not fit the picture.
         """
         if box is None and points is None and mask is None:
             raise GroundingError("no prompt was given; expected a box, points or a mask")
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
-        frame, prompt = embedding.frame, _Prompts()
-        if box is not None:
-            prompt.boxes = frame.boxes(np.asarray(box)[None])
+        boxes = None if box is None else np.asarray(box)[None]
+        prompt = _Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
-            spots, kinds = frame.points(points, labels)
+            spots, kinds = embedding.frame.points(points, labels)
             prompt.points, prompt.labels = spots[None], kinds[None]
-        if mask is not None:
-            prompt.mask = frame.mask_prompt(mask)
         logits, scores = self._decode(embedding, prompt, multimask)
-        return self._masks(embedding, logits[0], scores[0], size_wh)
-
-    def predict_boxes(
-        self,
-        embedding: ImageEmbedding,
-        boxes: ArrayLike,
-        *,
-        multimask: bool = True,
-        size_wh: tuple[int, int] | None = None,
-    ) -> Masks:
-        """The best mask of each box, decoded together.
-
-        Parameters
-        ----------
-        embedding, size_wh
-            As for :meth:`predict`.
-        boxes
-            (n, 4) xyxy half-open, in the picture's own pixels.
-        multimask
-            True: of three masks the one scored highest; False: the single mask.
-
-        Returns
-        -------
-        Masks
-            One mask per box, in the order of the boxes.
-        """
-        logits, scores = self.prompt_logits(embedding, boxes=boxes, multimask=multimask)
-        rows, best = np.arange(len(scores)), scores.argmax(1)
-        return self._masks(embedding, logits[rows, best], scores[rows, best], size_wh)
+        masks = [self.full_mask(embedding, one, size_wh) for one in logits[0]]
+        return Masks(np.stack(masks), scores[0], logits[0])
 
     def prompt_logits(
         self,
@@ -257,12 +212,9 @@ class Segmenter:
 
         Parameters
         ----------
-        boxes
-            (n, 4) xyxy in the picture's own pixels, one per prompt, or None.
-        points
-            (n, 2) xy, one point per prompt, or None; with boxes, as many as boxes.
-        mask
-            One rough mask for every prompt, as for :meth:`predict`.
+        boxes : (n, 4) xyxy in the picture's own pixels, one per prompt, or None.
+        points : (n, 2) xy, one point per prompt, or None; with boxes, as many as boxes.
+        mask : One rough mask for every prompt, as for :meth:`predict`.
 
         Returns
         -------
@@ -271,19 +223,15 @@ class Segmenter:
         """
         if boxes is None and points is None:
             raise GroundingError("no prompt was given; expected boxes or points")
-        frame, prompt = embedding.frame, _Prompts()
-        if boxes is not None:
-            prompt.boxes = frame.boxes(boxes)
+        prompt = _Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
-            spots, kinds = frame.points(points, None)
+            spots, kinds = embedding.frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
             if prompt.boxes is not None and len(prompt.boxes) != len(spots):
                 raise GroundingError(
                     f"{len(prompt.boxes)} boxes and {len(spots)} points; expected one point for "
                     "each box"
                 )
-        if mask is not None:
-            prompt.mask = frame.mask_prompt(mask)
         return self._decode(embedding, prompt, multimask)
 
     def full_mask(
@@ -294,16 +242,6 @@ class Segmenter:
     ) -> NDArray[np.bool_]:
         """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
         return embedding.frame.mask(logits, size_wh)
-
-    def _masks(
-        self,
-        embedding: ImageEmbedding,
-        logits: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        size_wh: tuple[int, int] | None,
-    ) -> Masks:
-        masks = np.stack([self.full_mask(embedding, one, size_wh) for one in logits])
-        return Masks(masks, scores, logits)
 
     def _decode(
         self, embedding: ImageEmbedding, prompt: _Prompts, multimask: bool
@@ -349,21 +287,16 @@ def load_segmenter(
 
     Parameters
     ----------
-    path_or_repo
-        A folder written by `save_pretrained` (model and processor), a repository name such as
-        ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
+    path_or_repo : A folder written by `save_pretrained` (model and processor), a repository name
+        such as ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
         ``sam_vit_h_4b8939.pth``, read as plain data.
-    revision
-        Branch, tag or commit of a repository.
-    device, dtype
-        Where and in which floating type to hold the weights, e.g. ``"cuda"``, ``"float16"``.
-    offline
-        Never use the network; a repository must then be in the local cache.
+    revision : Branch, tag or commit of a repository.
+    device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
+        ``"float16"``.
+    offline : Never use the network; a repository must then be in the local cache.
 
-    Raises
-    ------
-    GroundingError
-        When nothing loadable is there, it is no SAM model, or weights are missing.
+    Raises GroundingError when nothing loadable is there, it is no SAM model, or weights are
+    missing.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Memory and placement on the accelerator. It knows no image and no mask."""
+"""Memory of the accelerator. It does not know pictures or prompts."""

@@ -1,9 +1,9 @@
-"""Groups of networks that share one accelerator: where they do not fit together, they take turns.
+"""Groups of networks that share one accelerator and leave it for each other.
 
->>> turns = Turns("cpu")
->>> turns.add("looking", ())
->>> turns.share()
->>> with turns.use("looking"):
+>>> sharing = DeviceSharing("cpu")
+>>> sharing.add("finder", ())
+>>> sharing.share()
+>>> with sharing.use("finder"):
 ...     pass
 """
 
@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from .usage import release_cached_memory, weight_bytes
 
-class Turns:
-    """Who is on the accelerator; safe to ask from several threads.
 
-    At first all stay where they were loaded. From :meth:`share` or :meth:`make_room` on, a group
-    that is used comes to the accelerator and the others leave it for the CPU's memory; a group in
-    use is waited for.
+class DeviceSharing:
+    """Which groups of networks are on the accelerator; thread-safe.
+
+    At first all groups stay where they were loaded. After :meth:`share` or :meth:`make_room`, a
+    group that is used moves to the accelerator and the others move to CPU memory, once they are no
+    longer in use.
 
     Parameters
     ----------
@@ -32,46 +34,47 @@ class Turns:
     def __init__(self, device: Any) -> None:
         self.device, self.exclusive = device, False
         self._groups: dict[str, tuple[Any, ...]] = {}
-        self._there: set[str] = set()
+        self._present: set[str] = set()
         self._users: Counter[str] = Counter()
-        self._free = threading.Condition()
-        self._open = threading.local()
+        self._changed = threading.Condition()
+        self._local = threading.local()
 
     def add(self, name: str, networks: Iterable[Any]) -> None:
-        """Add a group that is on the accelerator now, or replace it.
+        """Add or replace a group that is on the accelerator now.
 
-        A group without networks only makes the others leave: its parts are moved by someone else.
+        Using a group without networks only makes the others leave: its parts are moved elsewhere.
         """
-        with self._free:
+        with self._changed:
             self._groups[name] = tuple(networks)
-            self._there.add(name)
+            self._present.add(name)
 
-    def weight(self, besides: str) -> int:
-        """Bytes on the accelerator that the other groups could give up."""
-        from .memory import weight_bytes
-
-        there = [g for name, g in self._groups.items() if name != besides and name in self._there]
-        return sum(weight_bytes(network) for group in there for network in group)
+    def other_bytes(self, name: str) -> int:
+        """Return the bytes on the accelerator of all groups but `name`."""
+        return sum(
+            weight_bytes(network)
+            for other in self._present - {name}
+            for network in self._groups.get(other, ())
+        )
 
     def away(self, name: str) -> bool:
-        """Whether a group has left the accelerator for another."""
-        return bool(self._groups.get(name)) and name not in self._there
+        """Return whether a group has left the accelerator for another."""
+        return bool(self._groups.get(name)) and name not in self._present
 
     def share(self) -> None:
-        """From now on one group at a time is on the accelerator."""
-        with self._free:
+        """Keep at most one group on the accelerator from now on."""
+        with self._changed:
             self.exclusive = True
 
     def make_room(self, name: str) -> bool:
-        """Make the other groups leave, now and from now on; False where none was there."""
-        with self._free:
+        """Make the other groups leave, now and from now on; return whether any did."""
+        with self._changed:
             self.exclusive = True
-            self._free.wait_for(lambda: not self._others_work(name))
-            return self._leave(name)
+            self._changed.wait_for(lambda: not self._others_in_use(name))
+            return self._evict_others(name)
 
     @contextlib.contextmanager
     def use(self, name: str) -> Iterator[None]:
-        """Have a group on the accelerator for a while."""
+        """Hold a group on the accelerator."""
         self._enter(name)
         try:
             yield
@@ -79,70 +82,66 @@ class Turns:
             self._exit(name)
 
     def watch(self, name: str, networks: Sequence[Any]) -> None:
-        """Use the group whenever one of these networks runs, whoever calls it.
+        """Use the group whenever one of these networks runs, and move its inputs along.
 
-        What it is given is moved to the accelerator too: the caller may have asked where the
-        weights were while they were away.
+        Inputs may lie elsewhere: the caller may have read the weights' device while they were away.
         """
 
         def before(_: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-            opened = self._opened()
-            opened.append(False)  # the hook after is called even where this one fails
+            entered = self._entered()
+            entered.append(False)  # `after` is called even where this hook fails
             self._enter(name)
-            opened[-1] = True
+            entered[-1] = True
             if not self.exclusive:
                 return None
             return _moved(args, self.device), _moved(kwargs, self.device)
 
         def after(*_: Any) -> None:
-            if self._opened().pop():
+            if self._entered().pop():
                 self._exit(name)
 
         for network in networks:
             network.register_forward_pre_hook(before, with_kwargs=True)
             network.register_forward_hook(after, always_call=True)
 
-    def _opened(self) -> list[bool]:
-        if not hasattr(self._open, "stack"):
-            self._open.stack = []
-        return self._open.stack
+    def _entered(self) -> list[bool]:
+        if not hasattr(self._local, "entered"):
+            self._local.entered = []
+        return self._local.entered
 
     def _enter(self, name: str) -> None:
-        with self._free:
-            # Who is in use already need not wait: its networks call one another.
+        with self._changed:
+            # A group in use need not wait: its networks call one another.
             if self.exclusive and not self._users[name]:
-                self._free.wait_for(lambda: not self._others_work(name))
-                self._leave(name)
-                if name not in self._there:
+                self._changed.wait_for(lambda: not self._others_in_use(name))
+                self._evict_others(name)
+                if name not in self._present:
                     for network in self._groups.get(name, ()):
                         network.to(self.device)
-                    self._there.add(name)
+                    self._present.add(name)
             self._users[name] += 1
 
     def _exit(self, name: str) -> None:
-        with self._free:
+        with self._changed:
             self._users[name] -= 1
-            self._free.notify_all()
+            self._changed.notify_all()
 
-    def _others_work(self, name: str) -> bool:
+    def _others_in_use(self, name: str) -> bool:
         return any(count for other, count in self._users.items() if other != name)
 
-    def _leave(self, name: str) -> bool:
-        """Move every other group away; whether there was one."""
-        from .memory import free_memory
-
-        leaving = {n for n in self._there if n != name and self._groups.get(n)}
+    def _evict_others(self, name: str) -> bool:
+        leaving = {other for other in self._present - {name} if self._groups.get(other)}
         for other in leaving:
             for network in self._groups[other]:
                 network.to("cpu")
-            self._there.discard(other)
+        self._present -= leaving
         if leaving:
-            free_memory()
+            release_cached_memory()
         return bool(leaving)
 
 
 def networks_in(holder: Any, depth: int = 3) -> list[Any]:
-    """The networks that an object of ours keeps in its attributes, or in those of its parts."""
+    """Return the outermost networks in an object's attributes, down to `depth` levels."""
     import torch
 
     if isinstance(holder, torch.nn.Module):
@@ -151,14 +150,13 @@ def networks_in(holder: Any, depth: int = 3) -> list[Any]:
         return []
     found = [n for part in vars(holder).values() for n in networks_in(part, depth - 1)]
     inner = {id(m) for n in found for m in n.modules() if m is not n}
-    unique = {id(n): n for n in found if id(n) not in inner}
-    return list(unique.values())
+    return list({id(n): n for n in found if id(n) not in inner}.values())
 
 
 def entries(networks: Iterable[Any]) -> list[Any]:
-    """The modules by which a network may be entered: itself, its parts and theirs.
+    """Return networks with their children and grandchildren: the modules a caller may enter by.
 
-    Methods such as `get_image_features` call a part without the whole being called.
+    Methods such as `get_image_features` call a child without the whole network being called.
     """
     level, found = list(networks), dict[int, Any]()
     for _ in range(3):
@@ -168,7 +166,7 @@ def entries(networks: Iterable[Any]) -> list[Any]:
 
 
 def _moved(value: Any, device: Any) -> Any:
-    """Tensors in plain containers, moved; anything else as it is (a cache stays where it was)."""
+    """Move tensors in plain containers; other objects (a cache) stay where they are."""
     import torch
 
     if isinstance(value, torch.Tensor):

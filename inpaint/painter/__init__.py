@@ -1,1 +1,1 @@
-"""Diffusers pipelines behind one call. They know a canvas, and not the picture."""
+"""diffusers pipelines that paint a canvas. They do not know the picture it was cropped from."""

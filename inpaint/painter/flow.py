@@ -1,4 +1,4 @@
-"""FLUX and Qwen-Image inpainting: transformers on packed latents, behind the same call."""
+"""FLUX and Qwen-Image inpainting: transformers on packed latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InpaintError
 from ..prefill import resize_image
 from ..settings import InpaintSettings
-from .base import Inpainter, Job
+from .inpainter import CanvasBatch, Inpainter
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +20,8 @@ class FlowInpainter(Inpainter):
     """A loaded flow-matching pipeline: FLUX Fill, FLUX, Kontext or Qwen-Image (Edit) inpainting.
 
     Its settings differ from SDXL's: guidance about 30 for FLUX Fill, 3.5 for the other FLUX, 4 for
-    Qwen-Image; strength 1.0 for FLUX Fill; no scheduler by name; the negative prompt only counts
-    for Qwen-Image. Variants are painted one by one: of several pictures in a call, the editing ones
-    among these pipelines make one.
+    Qwen-Image; strength 1.0 for FLUX Fill; no scheduler by name; only Qwen-Image reads the negative
+    prompt. Variants are painted one by one: the editing pipelines return one picture for several.
 
     Raises
     ------
@@ -36,10 +35,10 @@ class FlowInpainter(Inpainter):
         return int(self.pipe.transformer.config.in_channels)
 
     def at_once(self, canvas: tuple[int, int], wanted: int) -> int:
-        """One; see the class."""
+        """Return 1: variants are painted one by one."""
         return 1
 
-    def _check(self) -> None:
+    def _check_pipe(self) -> None:
         if not hasattr(self.pipe, "transformer") or "mask_image" not in self._call:
             raise InpaintError(
                 f"inpainter: got {type(self.pipe).__name__}; expected an inpainting pipeline with "
@@ -48,7 +47,7 @@ class FlowInpainter(Inpainter):
 
     @property
     def _call(self) -> Any:
-        """The arguments that this pipeline takes."""
+        """Parameters of the pipeline's call."""
         return inspect.signature(type(self.pipe).__call__).parameters
 
     def _multiple(self) -> int:
@@ -58,15 +57,15 @@ class FlowInpainter(Inpainter):
         tokenizer = getattr(self.pipe, "tokenizer_2", None) or self.pipe.tokenizer
         return tokenizer, int(self._call["max_sequence_length"].default) - 1  # the end mark
 
-    def _paint(self, job: Job) -> list[np.ndarray]:
-        return [self._one(dataclasses.replace(job, seeds=(seed,))) for seed in job.seeds]
+    def _paint(self, batch: CanvasBatch) -> list[np.ndarray]:
+        return [self._paint_one(dataclasses.replace(batch, seeds=(s,))) for s in batch.seeds]
 
-    def _one(self, job: Job) -> np.ndarray:
-        job.watch.check()
+    def _paint_one(self, batch: CanvasBatch) -> np.ndarray:
+        batch.progress.check_cancelled()
         wanted = {
-            **job.inputs(),
-            **self._guided(job.settings),
-            "prompt": job.prompt,
+            **batch.inputs(),
+            **self._guided(batch.settings),
+            "prompt": batch.prompt,
             "output_type": "np",
             "_auto_resize": False,
         }
@@ -79,10 +78,10 @@ class FlowInpainter(Inpainter):
             )
         pixels = np.rint(np.clip(painted, 0, 1) * 255).astype(np.uint8)
         # Editing pipelines paint at a size of their own.
-        return resize_image(pixels, (job.mask.shape[1], job.mask.shape[0]))
+        return resize_image(pixels, (batch.mask.shape[1], batch.mask.shape[0]))
 
     def _guided(self, settings: InpaintSettings) -> dict[str, Any]:
-        """Guidance as this family means it."""
+        """Return this family's guidance arguments."""
         if type(self.pipe).__name__.startswith("QwenImage"):
             # Classifier-free guidance only happens beside a negative prompt; a blank is usual.
             negative = settings.negative_prompt or " "

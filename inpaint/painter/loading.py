@@ -1,17 +1,24 @@
-"""Load diffusers pipelines: safetensors only, no code from the model, silent, errors of ours."""
+"""Load a diffusers pipeline as an `Inpainter`: safetensors only, no code from the model."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+from ..device.memory import enable_tiling, place
+from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
-from ..settings import SCHEDULERS, check_choice
+from ..settings import SCHEDULERS
+from ..validation import check_choice
+from .control import CONDITIONERS, check_controlnet, load_controlnet
+from .flow import FlowInpainter
+from .inpainter import Inpainter
+from .libraries import explain_loading, quiet_libraries, scheduler_from
+from .lora import add_loras
+from .speed import apply_speed
+from .unet import UNetInpainter
 
 _XL = "StableDiffusionXLInpaintPipeline"
 _SD = "StableDiffusionInpaintPipeline"
@@ -23,7 +30,7 @@ _PIPELINES = {
     _SD: _SD,
     "StableDiffusionPipeline": _SD,
     "StableDiffusionImg2ImgPipeline": _SD,
-    # These denoise packed latents with a transformer: see inpaint.flow.
+    # These denoise packed latents with a transformer: see inpaint.painter.flow.
     "FluxFillPipeline": "FluxFillPipeline",
     "FluxInpaintPipeline": "FluxInpaintPipeline",
     "FluxPipeline": "FluxInpaintPipeline",
@@ -34,111 +41,96 @@ _PIPELINES = {
     "QwenImageEditInpaintPipeline": "QwenImageEditInpaintPipeline",
     "QwenImageEditPipeline": "QwenImageEditInpaintPipeline",
 }
-
 _CONTROLLED = {
     _XL: "StableDiffusionXLControlNetInpaintPipeline",
     _SD: "StableDiffusionControlNetInpaintPipeline",
 }
 
-_QUIET_LOCK = threading.Lock()
-_quiet = SimpleNamespace(scopes=0, before=[])
 
-
-def load_pipeline(
+def load_inpainter(
     path_or_repo: str | os.PathLike[str],
     *,
-    revision: str | None,
-    device: Any,
-    dtype: Any,
-    offline: bool,
-    variant: str | None,
-    scheduler: str | None,
-    vae: str | None,
-    vae_revision: str | None,
-    tiling: bool,
+    revision: str | None = None,
+    device: str = "cpu",
+    dtype: Any = None,
+    offline: bool = False,
+    variant: str | None = None,
+    scheduler: str | None = None,
+    vae: str | None = None,
+    vae_revision: str | None = None,
+    memory: str = "auto",
+    tiling: bool = False,
     loras: Sequence[Mapping[str, Any]] = (),
     controlnet: Mapping[str, Any] | None = None,
-) -> Any:
-    """Return a ready pipeline, still on the CPU; see `inpaint.painter.factory.load_inpainter`.
+    sharing: DeviceSharing | None = None,
+    speed: str = "plain",
+) -> Inpainter:
+    """Load an inpainting model from a folder or a repository, safetensors only.
 
-    `device` is the torch.device it is meant for: the usual precision depends on it.
+    Parameters
+    ----------
+    path_or_repo : str or path
+        A folder written by `save_pretrained`, or ``owner/name``.
+    device : str
+        "cpu", "cuda", "cuda:1", "mps" or "auto".
+    dtype : torch.dtype or str, optional
+        float32 on the CPU and float16 elsewhere by default.
+    offline : bool
+        Read only what is on disk.
+    variant : str, optional
+        Such as "fp16", for files named ``*.fp16.safetensors``.
+    scheduler, memory, speed : str
+        See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
+        `inpaint.painter.speed.apply_speed`.
+    vae, vae_revision : str, optional
+        Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix".
+    tiling : bool
+        Encode and decode in slices and tiles: less memory, faint seams possible.
+    loras, controlnet
+        See `inpaint.painter.lora.add_loras` and `inpaint.painter.control.check_controlnet`.
+    sharing : DeviceSharing, optional
+        Shared with other models on the same accelerator.
+
+    Returns
+    -------
+    Inpainter
+        A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
+
+    Examples
+    --------
+    >>> inpainter = load_inpainter("models/sdxl-inpainting", offline=True)   # doctest: +SKIP
     """
-    source = _check_source(path_or_repo)
-    if scheduler is not None:
-        check_choice("scheduler", scheduler, tuple(SCHEDULERS))
-    options = {"local_files_only": offline, "dtype": _resolve_dtype(dtype, device.type)}
-    try:
+    entry = None if controlnet is None else check_controlnet(controlnet)
+    torch_device = resolve_device(device)
+    options = {"local_files_only": offline}
+    with quiet_libraries():
+        source = _check_source(path_or_repo)
+        if scheduler is not None:
+            check_choice("scheduler", scheduler, tuple(SCHEDULERS))
+        options["dtype"] = _resolve_dtype(dtype, torch_device.type)
         parts = {}
         if vae is not None:
             parts["vae"] = _load_vae(vae, revision=vae_revision, **options)
-        if controlnet is not None:
-            from .control import load_controlnet
-
-            parts["controlnet"] = load_controlnet(
-                controlnet, offline=offline, dtype=options["dtype"]
-            )
-        pipe = _load(source, revision=revision, variant=variant, **options, **parts)
-    except InpaintError:
-        raise
-    except Exception as error:
-        raise _explain(error, source, offline) from error
-    pipe.set_progress_bar_config(disable=True)
-    pipe.watermark = None
-    if scheduler is not None:
-        pipe.scheduler = scheduler_from(pipe.scheduler, scheduler)
-    if loras:
-        from .lora import add_loras
-
-        add_loras(pipe, loras, offline=offline)
-    if tiling:
-        pipe.vae.enable_slicing()
-        pipe.vae.enable_tiling()
-    return pipe
-
-
-def scheduler_from(current: Any, name: str) -> Any:
-    """Return the scheduler called `name` with the noise schedule of `current`."""
-    import diffusers
-
-    check_choice("scheduler", name, tuple(SCHEDULERS))
-    if type(current).__name__.startswith("FlowMatch"):
-        raise InpaintError(
-            f"scheduler: got {name!r} for a flow-matching model; expected its own. Leave the "
-            "scheduler out of the settings and the preset."
-        )
-    with quiet_libraries():
-        return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Silence diffusers and transformers for a while, and put their settings back.
-
-    The settings are the process's, so scopes are counted: the first one in saves them and the
-    last one out restores them, whichever thread that is.
-    """
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
-    with _QUIET_LOCK:
-        if not _quiet.scopes:
-            for library in libraries:
-                before = library.get_verbosity(), library.is_progress_bar_enabled()
-                _quiet.before.append((library, *before))
-                library.set_verbosity_error()
-                library.disable_progress_bar()
-        _quiet.scopes += 1
-    try:
-        yield
-    finally:
-        with _QUIET_LOCK:
-            _quiet.scopes -= 1
-            while _quiet.before and not _quiet.scopes:
-                library, verbosity, bars = _quiet.before.pop()
-                library.set_verbosity(verbosity)
-                if bars:
-                    library.enable_progress_bar()
+        if entry is not None:
+            parts["controlnet"] = load_controlnet(entry, **options)
+        with explain_loading(f"inpainter: {source!r}", _remedy(source, offline)):
+            pipe = _load_pipeline(source, revision=revision, variant=variant, **options, **parts)
+        pipe.set_progress_bar_config(disable=True)
+        pipe.watermark = None
+        if scheduler is not None:
+            pipe.scheduler = scheduler_from(pipe.scheduler, scheduler)
+        if loras:
+            add_loras(pipe, loras, offline=offline)
+        if tiling:
+            enable_tiling(pipe)
+        if loras and speed != "plain":
+            pipe.fuse_lora()  # fused projections are made of the weights beneath the adapters
+        compile_for = apply_speed(getattr(pipe, "transformer", None) or pipe.unet, speed)
+        placement = place(pipe, torch_device, memory, sharing)
+        placement.compile_for = compile_for
+    if hasattr(pipe, "transformer"):
+        return FlowInpainter(pipe, placement)
+    return UNetInpainter(pipe, placement, entry["conditioner"] if entry else CONDITIONERS[0])
 
 
 def resolve_device(device: str) -> Any:
@@ -149,17 +141,17 @@ def resolve_device(device: str) -> Any:
     if device == "auto":
         return torch.device(next((name for name, there in has.items() if there), "cpu"))
     try:
-        place = torch.device(device)
+        named = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise InpaintError(
             f"device: got {device!r}; expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
         ) from error
-    if not has.get(place.type, True):
+    if not has.get(named.type, True):
         raise InpaintError(
             f"device: got {device!r}, which this machine or this build of torch does not offer; "
             "expected one that is there. Use device='auto' or 'cpu'."
         )
-    return place
+    return named
 
 
 def _check_source(path_or_repo: Any) -> str:
@@ -196,12 +188,12 @@ def _resolve_dtype(dtype: Any, device: str) -> Any:
     return known[dtype]
 
 
-def _load(source: str, **options: Any) -> Any:
-    """Refuse by the model's index before its gigabytes are read."""
+def _load_pipeline(source: str, **options: Any) -> Any:
+    """Load a pipeline; a model of another kind is refused before its weights are read."""
     import diffusers
 
-    where = {name: options[name] for name in ("revision", "local_files_only")}
-    saved = diffusers.DiffusionPipeline.load_config(source, **where).get("_class_name")
+    index = {name: options[name] for name in ("revision", "local_files_only")}
+    saved = diffusers.DiffusionPipeline.load_config(source, **index).get("_class_name")
     if saved not in _PIPELINES:
         raise InpaintError(
             f"inpainter: {source!r} is a {saved}; expected one of {', '.join(_PIPELINES)}. "
@@ -218,8 +210,7 @@ def _load(source: str, **options: Any) -> Any:
                 "Diffusion or SDXL model. Leave controlnet out."
             )
         name = _CONTROLLED[name]
-    pipeline = getattr(diffusers, name)
-    return pipeline.from_pretrained(
+    return getattr(diffusers, name).from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, **options
     )
 
@@ -227,29 +218,20 @@ def _load(source: str, **options: Any) -> Any:
 def _load_vae(source: str, **options: Any) -> Any:
     import diffusers
 
-    try:
+    remedy = (
+        "; expected a folder or repository of an AutoencoderKL in safetensors. Check the name, or "
+        "leave it out."
+    )
+    with explain_loading(f"vae: {source!r}", remedy):
         return diffusers.AutoencoderKL.from_pretrained(source, use_safetensors=True, **options)
-    except Exception as error:
-        raise InpaintError(
-            f"vae: {source!r} could not be loaded ({_first_line(error)}); expected a folder or "
-            "repository of an AutoencoderKL in safetensors. Check the name, or leave it out."
-        ) from error
 
 
-def _explain(error: Exception, source: str, offline: bool) -> InpaintError:
-    """Say what a library's failure to load means."""
+def _remedy(source: str, offline: bool) -> str:
     if Path(source).is_dir():
-        mend = (
-            "Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
+        return (
+            ". Expected a complete pipeline with *.safetensors weights (pickled *.bin files are "
             "refused): copy or convert it again."
         )
-    elif offline:
-        mend = "Expected it in the local cache, since offline was asked: download it once online."
-    else:
-        mend = "Expected a public repository with safetensors: check its name and the network."
-    return InpaintError(f"inpainter: {source!r} could not be loaded ({_first_line(error)}). {mend}")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+    if offline:
+        return ". Expected it in the local cache, since offline is set: download it once online."
+    return ". Expected a public repository with safetensors: check its name and the network."

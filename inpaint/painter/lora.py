@@ -8,35 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InpaintError
-
-_NAMES = ("path", "weight", "revision", "scale")
+from .libraries import check_entry, explain_loading
 
 
 def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -> None:
-    """Load adapters into a pipeline and switch them on, each with its scale.
+    """Load adapters into a pipeline and enable them.
 
-    Parameters
-    ----------
-    pipe : DiffusionPipeline
-    loras : sequence of mappings
-        Each with "path", and optionally "weight", "revision" and "scale" (1.0).
-    offline : bool
-        Read only what is on disk.
-
-    Raises
-    ------
-    InpaintError
-        For a wrong entry, a missing `peft`, or an adapter that does not fit the model.
+    Each has "path" (a folder or repository), and optionally "weight" (the file's name), "revision"
+    and "scale" (1.0). Raises InpaintError for a wrong entry, a missing `peft`, or an adapter that
+    does not fit the model.
     """
-    scales = [_check(entry) for entry in loras]
+    scales = [_checked_scale(entry) for entry in loras]
     if importlib.util.find_spec("peft") is None:
         raise InpaintError(
             "loras: got some, but the package peft is not installed; expected it for LoRA. "
             "Install it with: pip install 'groundbrush[lora]'"
         )
+    remedy = (
+        "; expected an adapter for this model in safetensors. Check its path and which model it "
+        "was made for."
+    )
     names = [f"lora{number}" for number in range(len(loras))]
     for name, entry in zip(names, loras, strict=True):
-        try:
+        with explain_loading(f"loras: {entry['path']!r}", remedy):
             pipe.load_lora_weights(
                 entry["path"],
                 adapter_name=name,
@@ -45,23 +39,11 @@ def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -
                 local_files_only=offline,
                 use_safetensors=True,
             )
-        except Exception as error:
-            raise InpaintError(
-                f"loras: {entry['path']!r} could not be loaded ({type(error).__name__}: "
-                f"{str(error).splitlines()[0][:200] if str(error) else ''}); expected an adapter "
-                "for this model in safetensors. Check its path and which model it was made for."
-            ) from error
     pipe.set_adapters(names, adapter_weights=scales)
 
 
-def _check(entry: Any) -> float:
-    """The scale of a well-formed entry."""
-    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
-    if not good or set(entry) - set(_NAMES):
-        raise InpaintError(
-            f"loras: got {entry!r}; expected a mapping with path, and optionally "
-            f"{', '.join(_NAMES[1:])}."
-        )
+def _checked_scale(entry: Any) -> float:
+    check_entry("loras", entry, ("weight", "revision", "scale"))
     scale = entry.get("scale", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
         raise InpaintError(f"loras: got scale {scale!r}; expected a number such as 0.8.")

@@ -1,7 +1,6 @@
-"""Faster denoising at a price: a longer first picture, and bits that depend on the build.
+"""Faster denoising, at the price of a slower first picture and of bits that differ by build.
 
-What diffusers documents for its UNets: memory laid out by channels last, the three projections of
-an attention as one product, and compilation.
+As diffusers documents: channels-last memory, fused attention projections, and compilation.
 """
 
 from __future__ import annotations
@@ -10,49 +9,37 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InpaintError
-from ..settings import check_choice
+from ..validation import check_choice
 
 SPEEDS = ("plain", "fused", "compiled")
-"""How fast to denoise; see `hasten`."""
+# diffusers' inductor settings for "maximum speed"; passed to each compilation, since global ones
+# would change what else a process compiles.
 _COMPILER = {
     "conv_1x1_as_mm": True,
     "epilogue_fusion": False,
     "coordinate_descent_tuning": True,
     "coordinate_descent_check_all_directions": True,
 }
-"""Inductor's settings that diffusers documents for "maximum speed"; given with each compilation,
-since set globally they would change what else a process compiles."""
 
 
-def hasten(network: Any, speed: str) -> Callable[[bool], None] | None:
-    """Make a denoising network faster, in place.
+def apply_speed(network: Any, speed: str) -> Callable[[bool], None] | None:
+    """Make a diffusers network faster, in place, before its weights are placed on a device.
 
-    Before it is placed: weights that are joined later than that would not be moved with the rest.
-
-    Parameters
-    ----------
-    network : UNet2DConditionModel or a transformer of diffusers
-    speed : {"plain", "fused", "compiled"}
-        "plain" changes nothing. "fused" lays a UNet out channels last and joins the projections of
-        its attentions; numbers then differ from plain in their last bits. "compiled" compiles it
-        as well: minutes for the first picture, and again for the next canvases and numbers of
-        variants of another size, until the code takes any size. A picture's bits may differ between
-        two processes, since the fastest kernels are chosen by measuring.
+    "fused" lays a UNet out channels last and fuses its attention projections; last bits differ.
+    "compiled" also compiles it: minutes for the first picture, and again for other sizes of canvas
+    and batch; kernels are chosen by measuring, so bits may differ between processes. See
+    https://huggingface.co/docs/diffusers/optimization/fp16.
 
     Returns
     -------
     callable or None
-        For "compiled", what compiles it, to be called before each painting with whether its weights
-        come and go: see `inpaint.device.memory.Placement.compile_for`.
+        For "compiled", ``compile_for(moves)``, to call before each painting with whether weights
+        are moved between calls.
 
     Raises
     ------
     InpaintError
-        For another speed, or a network whose projections cannot be joined.
-
-    References
-    ----------
-    https://huggingface.co/docs/diffusers/optimization/fp16
+        For another speed, or a network with projections that cannot be fused.
     """
     import torch
 
@@ -73,21 +60,21 @@ def hasten(network: Any, speed: str) -> Callable[[bool], None] | None:
 
 
 def _compiler(network: Any) -> Callable[[bool], None]:
-    """Compiles a network, anew when it turns out that its weights come and go."""
-    said: bool | None = None
+    """Return a function that compiles a network, again if its weights begin to move."""
+    compiled_for: bool | None = None
 
     def compile_for(moves: bool) -> None:
-        nonlocal said
-        if moves == said:
+        nonlocal compiled_for
+        if moves == compiled_for:
             return
         import torch
         from torch._inductor import list_mode_options
 
-        if said is not None:
+        if compiled_for is not None:
             torch.compiler.reset()  # else the recorded graphs keep their memory
-        # A recorded graph reads weights where they lay: each move would have it recorded anew.
+        # A CUDA graph reads weights where they lay: each move would have it recorded anew.
         mode = "max-autotune-no-cudagraphs" if moves else "max-autotune"
         network.compile(options={**list_mode_options(mode), **_COMPILER})
-        said = moves
+        compiled_for = moves
 
     return compile_for

@@ -1,4 +1,4 @@
-"""Stable Diffusion and SDXL inpainting: a UNet of 9 or 4 channels, with a ControlNet or without."""
+"""Stable Diffusion and SDXL inpainting: a UNet of 9 or 4 channels, perhaps a ControlNet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import InpaintError
 from ..settings import InpaintSettings
 from ..support import change_map, free_cells
-from .base import Inpainter, Job
 from .control import control_image
+from .inpainter import CanvasBatch, Inpainter, mask_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +26,8 @@ class UNetInpainter(Inpainter):
         Or `StableDiffusionInpaintPipeline`, or either with a ControlNet. Its UNet has 9 channels
         (latents, mask, masked image) or 4 (the surroundings are put back into the latents after
         each step).
-    placement
-        See `Inpainter`.
     conditioner : str
-        What its ControlNet follows, where it has one; see `inpaint.painter.control`.
+        How the input of its ControlNet is made; one of `inpaint.painter.control.CONDITIONERS`.
 
     Raises
     ------
@@ -45,11 +43,11 @@ class UNetInpainter(Inpainter):
         return int(self.pipe.unet.config.in_channels)
 
     @property
-    def follows(self) -> str | None:
-        """Name of what a ControlNet follows; None where the model has none."""
+    def control_conditioner(self) -> str | None:
+        """The conditioner of its ControlNet; None without one."""
         return self.conditioner if getattr(self.pipe, "controlnet", None) is not None else None
 
-    def _check(self) -> None:
+    def _check_pipe(self) -> None:
         unet = getattr(self.pipe, "unet", None)
         channels = getattr(getattr(unet, "config", None), "in_channels", None)
         if channels not in (4, 9) or not hasattr(self.pipe, "mask_processor"):
@@ -60,33 +58,33 @@ class UNetInpainter(Inpainter):
             )
 
     def _check_settings(self, settings: InpaintSettings) -> None:
-        if self.channels == 9 or self.follows:  # no mask to open there, or none to get at
+        if self.channels == 9 or self.control_conditioner:  # the callback cannot change their mask
             super()._check_settings(settings)
 
     def _multiple(self) -> int:
         return max(8, self.pipe.vae_scale_factor)
 
     def _reader(self) -> tuple[Any, int]:
-        """CLIP reads 75 tokens and its two marks; diffusers drops the rest."""
+        """Return CLIP's tokenizer and its 75 tokens; two more are marks."""
         tokenizer = getattr(self.pipe, "tokenizer", None) or self.pipe.tokenizer_2
         return tokenizer, tokenizer.model_max_length - 2
 
-    def _paint(self, job: Job) -> list[np.ndarray]:
+    def _paint(self, batch: CanvasBatch) -> list[np.ndarray]:
         """Denoise and decode; once more in float32 if a half-precision VAE overflowed."""
         import torch
 
-        job.watch.check()
-        job.watch.look = lambda latents: _pixels(self._decode(latents[:1], full=False))
+        batch.progress.check_cancelled()
+        batch.progress.decode = lambda latents: _pixels(self._decode(latents[:1], full=False))
         half = self.pipe.vae.dtype != torch.float32
-        latents = self._denoise(job)
+        latents = self._denoise(batch)
         if half and not torch.isfinite(latents).all():
             with self._float32_vae():
-                latents = self._denoise(job)
-        # One by one: decoding takes the most memory, and nothing is won by doing several at once.
+                latents = self._denoise(batch)
+        # Decoding takes the most memory, and is no faster for several at once.
         return [self._finite(latents[i : i + 1], half) for i in range(len(latents))]
 
     def _finite(self, latents: Any, half: bool) -> np.ndarray:
-        """One decoded canvas, all of it numbers."""
+        """Decode one canvas, in float32 where half precision overflows."""
         import torch
 
         picture = self._decode(latents, full=half and self.pipe.vae.config.force_upcast)
@@ -100,52 +98,52 @@ class UNetInpainter(Inpainter):
             )
         return _pixels(picture)
 
-    def _denoise(self, job: Job) -> Any:
-        from PIL import Image
-
-        inputs, settings, mask = job.inputs(), job.settings, job.mask
+    def _denoise(self, batch: CanvasBatch) -> Any:
+        inputs, settings, mask = batch.inputs(), batch.settings, batch.mask
         if self.channels == 4:
             mask = _snap(mask, self.pipe.vae_scale_factor)
             if settings.differential:
                 change = change_map(mask, settings.differential, self.pipe.vae_scale_factor)
-                inputs |= _opening(job, change)
+                inputs |= _opening(batch, change)
                 total = max(1, int(settings.steps * settings.strength))
                 first = free_cells(change, 0, total)
                 mask = first.repeat(len(mask) // len(first), 0).repeat(len(mask) // len(first), 1)
-            drawn = Image.fromarray(mask.astype(np.uint8) * 255)
-            inputs["mask_image"] = drawn if len(job.seeds) == 1 else [drawn] * len(job.seeds)
-        if self.follows:
-            shown = control_image(self.conditioner, job.original, job.mask, settings)
+            inputs["mask_image"] = batch.each(mask_image(mask))
+        if self.control_conditioner:
+            from PIL import Image
+
+            shown = control_image(self.conditioner, batch.original, batch.mask, settings)
             inputs["control_image"] = Image.fromarray(shown)
             inputs["controlnet_conditioning_scale"] = float(settings.control_scale)
-        return self.pipe(**self._words(job), **inputs, output_type="latent").images
+        return self.pipe(**self._guidance(batch), **inputs, output_type="latent").images
 
-    def _words(self, job: Job) -> dict[str, Any]:
-        """Turn prompt, negative prompt and guidance into the pipeline's arguments."""
+    def _guidance(self, batch: CanvasBatch) -> dict[str, Any]:
+        """Return prompt, negative prompt and guidance as the pipeline's arguments."""
         import torch
 
-        count, prompt, settings = len(job.seeds), job.prompt, job.settings
+        settings = batch.settings
         # An empty negative prompt must be None: "" is encoded, None is zeros where trained so.
         negative = settings.negative_prompt if settings.negative_prompt.strip() else None
-        words: dict[str, Any] = {"guidance_scale": settings.guidance}
-        words["negative_prompt"] = negative and (negative if count == 1 else [negative] * count)
-        if prompt:
-            return {**words, "prompt": prompt if count == 1 else [prompt] * count}
+        options: dict[str, Any] = {"guidance_scale": settings.guidance}
+        options["negative_prompt"] = negative and batch.each(negative)
+        if batch.prompt:
+            return {**options, "prompt": batch.each(batch.prompt)}
         if negative is None and self.pipe.unet.config.time_cond_proj_dim is None:
             # Both halves of the guidance would be equal: compute one.
-            words["guidance_scale"] = 1.0
+            options["guidance_scale"] = 1.0
         if not getattr(self.pipe.config, "force_zeros_for_empty_prompt", False):
-            return {**words, "prompt": "" if count == 1 else [""] * count}
+            return {**options, "prompt": batch.each("")}
         with torch.no_grad():
             embeds, _, pooled, _ = self.pipe.encode_prompt("", do_classifier_free_guidance=False)
+        count = len(batch.seeds)
         return {
-            **words,
+            **options,
             "prompt_embeds": torch.zeros_like(embeds).repeat(count, 1, 1),
             "pooled_prompt_embeds": torch.zeros_like(pooled).repeat(count, 1),
         }
 
     def _decode(self, latents: Any, full: bool) -> Any:
-        """Latents to a ``(1, 3, h, w)`` picture in about [-1, 1]; `full` decodes in float32."""
+        """Decode to a ``(1, 3, h, w)`` picture in about [-1, 1]; `full` means in float32."""
         import torch
 
         vae = self.pipe.vae
@@ -167,7 +165,7 @@ class UNetInpainter(Inpainter):
 
     @contextlib.contextmanager
     def _float32_vae(self) -> Iterator[None]:
-        """Make diffusers encode in float32 for a while."""
+        """Make diffusers encode in float32."""
         vae = self.pipe.vae
         before = vae.config.force_upcast
         vae.register_to_config(force_upcast=True)
@@ -177,14 +175,14 @@ class UNetInpainter(Inpainter):
             vae.register_to_config(force_upcast=before)
 
 
-def _opening(job: Job, change: np.ndarray) -> dict[str, Any]:
-    """Arguments that let the hole open step by step: after each, diffusers takes the next mask."""
+def _opening(batch: CanvasBatch, change: np.ndarray) -> dict[str, Any]:
+    """Return a callback that enlarges the hole after each step (differential diffusion)."""
 
     def on_step_end(pipe: Any, index: int, time: Any, tensors: Any) -> dict[str, Any]:
-        told = job.watch.on_step_end(pipe, index, time, tensors)
+        result = batch.progress.on_step_end(pipe, index, time, tensors)
         mask = tensors["mask"]
         cells = free_cells(change, index + 1, pipe.num_timesteps).astype(np.float32)
-        return {**told, "mask": mask.new_tensor(cells).expand_as(mask)}
+        return {**result, "mask": mask.new_tensor(cells).expand_as(mask)}
 
     return {
         "callback_on_step_end": on_step_end,
@@ -193,10 +191,10 @@ def _opening(job: Job, change: np.ndarray) -> dict[str, Any]:
 
 
 def _pixels(picture: Any) -> np.ndarray:
-    """A decoded ``(1, 3, h, w)`` picture in about [-1, 1] as ``(h, w, 3)`` uint8."""
+    """Convert a ``(1, 3, h, w)`` picture in about [-1, 1] to ``(h, w, 3)`` uint8."""
     import torch
 
-    known = torch.nan_to_num(picture[0].float(), 0.0)  # only previews hold others
+    known = torch.nan_to_num(picture[0].float(), 0.0)  # only previews may hold NaN
     values = (known / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
     return np.rint(values * 255).astype(np.uint8)
 

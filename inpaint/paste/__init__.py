@@ -1,1 +1,1 @@
-"""The painted crop back into its picture: colour, blend, composite. No model."""
+"""Put a painted canvas back into its picture. It does not know the model that painted it."""

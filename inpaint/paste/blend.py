@@ -1,23 +1,17 @@
-"""Other ways to paste than the plain ramp: Poisson and Laplacian. Pure numpy/scipy/OpenCV.
-
-Both give a new painted window; the ramp then pastes it, so outside the support nothing changes
-whatever they do.
-"""
+"""Poisson and Laplacian blending of a painted window, before the ramp pastes it."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
-from ..crop import grow_box, mask_box
+from ..crop import box_slices, grow_box, mask_box
 from ..prefill import resize_mask
 
 _POISSON_SIDE = 160
-"""The correction is smooth: solving it on at most so many pixels a side loses nothing one sees."""
+"""Longest side for solving: the correction is smooth, so a coarse one suffices."""
 _LIMIT = 48.0
-"""Largest correction in grey levels: more is an object cut by the border, and would bleed."""
+"""Largest correction in grey levels: more comes from an object on the border, and would bleed."""
 _LEVELS = 5
 _COARSE_SIDE = 512
 
@@ -27,16 +21,8 @@ def poisson(painted: np.ndarray, original: np.ndarray, support: np.ndarray) -> n
 
     Perez, Gangnet and Blake, "Poisson image editing" (SIGGRAPH 2003), in its membrane form: the
     correction is harmonic inside the support and equals ``original - painted`` on its rim. The
-    difference on the rim is smoothed first, and bounded, for texture must not bleed inward.
-
-    Parameters
-    ----------
-    painted, original : (h, w, 3) uint8
-    support : (h, w) bool
-
-    Returns
-    -------
-    (h, w, 3) uint8; `painted` itself outside the support, or where the support has no rim.
+    difference on the rim is smoothed and bounded first, so that texture does not bleed inward.
+    Outside the support, or if the support has no rim, the result is `painted`.
     """
     if support.all() or not support.any():
         return painted
@@ -48,7 +34,7 @@ def poisson(painted: np.ndarray, original: np.ndarray, support: np.ndarray) -> n
         return painted
     offset = (original.astype(np.float32) - painted).clip(-_LIMIT, _LIMIT)
     known = (~support).astype(np.float32)
-    # Only pixels outside tell the truth: the mean of these, not of a block half inside.
+    # Only pixels outside are true: average these, not blocks half inside.
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     mean = cv2.resize(offset * known[..., None], size, interpolation=cv2.INTER_AREA)
     rim = cv2.GaussianBlur(mean, (5, 5), 1) / np.maximum(
@@ -61,6 +47,9 @@ def poisson(painted: np.ndarray, original: np.ndarray, support: np.ndarray) -> n
 
 def _membrane(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Replace the hole's values by the harmonic function that meets the others around it."""
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
     result = values.astype(np.float32)
     number = np.cumsum(hole).reshape(hole.shape) - 1
     count = int(hole.sum())
@@ -87,9 +76,9 @@ def _membrane(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def _levels(alpha: np.ndarray) -> int:
-    """How many bands: the widest must fit between the hole's edge and its middle twice."""
+    """Return how many bands: the widest must fit twice between the hole's edge and its middle."""
     within = (alpha > 0).view(np.uint8)
-    # A hole so wide that a coarse look tells it takes all bands.
+    # A coarse copy suffices for holes wide enough for all bands.
     step = max(1, max(alpha.shape) // _COARSE_SIDE)
     for spacing in (step, 1) if step > 1 else (1,):
         padded = np.pad(within[::spacing, ::spacing], 1)
@@ -103,22 +92,11 @@ def laplacian(painted: np.ndarray, original: np.ndarray, alpha: np.ndarray) -> n
     """Return both blended band by band: low frequencies widely, fine ones sharply.
 
     Burt and Adelson, "A multiresolution spline with application to image mosaics" (TOG 1983).
-
-    Parameters
-    ----------
-    painted, original : (h, w, 3) uint8
-    alpha : (h, w) float32 in [0, 1]
-        Weight of `painted`.
-
-    Returns
-    -------
-    (h, w, 3) uint8
-        Far inside, where `alpha` is 1, it is `painted`.
+    `alpha` is the weight of `painted`; far inside, where it is 1, the result is `painted`.
     """
     levels = _levels(alpha)
-    # What lies farther from the hole than the widest band reaches is not used: leave it out.
-    left, top, right, bottom = grow_box(mask_box(alpha > 0), 8 << levels, alpha.shape[::-1])
-    part = slice(top, bottom), slice(left, right)
+    # Pixels farther from the hole than the widest band reaches are not used.
+    part = box_slices(grow_box(mask_box(alpha > 0), 8 << levels, alpha.shape[::-1]))
     result = original.copy()
     result[part] = _blended(painted[part], original[part], alpha[part], levels)
     return result
@@ -127,9 +105,8 @@ def laplacian(painted: np.ndarray, original: np.ndarray, alpha: np.ndarray) -> n
 def _blended(
     painted: np.ndarray, original: np.ndarray, alpha: np.ndarray, levels: int
 ) -> np.ndarray:
-    """Both blended in so many bands and a rest."""
-    # The old object lies where alpha is 1: there the painting is blended with itself, or its low
-    # frequencies would shine through.
+    # The old object lies where alpha is 1: there the painting is blended with itself, or the
+    # object's low frequencies would stay.
     base = original.copy()
     cv2.copyTo(np.ascontiguousarray(painted), (alpha >= 1).view(np.uint8), base)
     difference = cv2.subtract(painted, base, dtype=cv2.CV_32F)
@@ -149,5 +126,5 @@ def _blended(
 
 
 def _weighted(band: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """``band * weight[..., None]``, which numpy takes three times as long for."""
+    """Return ``band * weight[..., None]``, three times as fast as numpy."""
     return np.asarray(cv2.multiply(band, cv2.merge([weight] * 3)))

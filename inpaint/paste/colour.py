@@ -1,4 +1,4 @@
-"""Undo the colour cast of a painted crop, fitted where the truth is known."""
+"""Correct the colour cast of a painted crop, fitted on its unmasked pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FLAT = 2.0
 class ColourFit:
     """``corrected = gain * (value - pivot) + pivot + offset``, per channel, in 0 ... 255.
 
-    The pivot is the median of the fitted pixels: an offset bounded there bounds the shift of the
-    colours that were seen, which an intercept at black would not.
+    The pivot is the median of the fitted pixels: bounding the offset there bounds the shift of the
+    colours that occur, which bounding an intercept at black would not.
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -40,21 +40,11 @@ class ColourFit:
 def fit_colour(generated: np.ndarray, original: np.ndarray, known: np.ndarray) -> ColourFit:
     """Fit a gain and an offset per channel that bring `generated` to `original`.
 
-    Least squares, trimmed three times at 2.5 robust standard deviations (drifted shapes must not
-    pull at the colours), gain held in `GAIN_RANGE` and offset in `OFFSET_RANGE`. It compares
-    means of 4 x 4 pixels, so that lost sharpness or a shift by a pixel is not taken for lost
-    contrast. The identity where fewer than `MIN_BLOCKS` blocks are wholly known; the gain 1
-    where they are nearly flat.
-
-    Parameters
-    ----------
-    generated, original : (H, W, 3) uint8
-    known : (H, W) bool
-        The unmasked pixels.
-
-    Returns
-    -------
-    ColourFit
+    Least squares on the unmasked pixels, `known`, trimmed three times at 2.5 robust standard
+    deviations (drifted shapes must not pull at the colours), with the gain clipped to `GAIN_RANGE`
+    and the offset to `OFFSET_RANGE`. It compares means of 4 x 4 pixels, so that lost sharpness or a
+    shift by a pixel does not count as lost contrast. The identity if fewer than `MIN_BLOCKS` blocks
+    are wholly known; gain 1 if they are nearly flat.
 
     Examples
     --------
@@ -77,7 +67,7 @@ def fit_colour(generated: np.ndarray, original: np.ndarray, known: np.ndarray) -
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:
-    """Cut an (H, W) array into (n, 16) blocks of 4 x 4, leaving out what does not fill one."""
+    """Cut an (H, W) array into (n, 16) blocks of 4 x 4; incomplete blocks are left out."""
     rows, columns = plane.shape[0] // BLOCK, plane.shape[1] // BLOCK
     plane = plane[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
     return plane.swapaxes(1, 2).reshape(rows * columns, BLOCK * BLOCK)

@@ -1,52 +1,38 @@
-"""Put the painted crop back, and prove that nothing else changed."""
+"""Composite the painted crop, and check that nothing outside the support changed."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from ..crop import Box, mask_box
+from ..crop import Box, box_slices, mask_box
 from ..errors import InpaintError
 
 _BAND = 64
-"""Rows compared at a time: what is compared then stays in the processor's cache."""
+"""Rows compared at a time, so that they stay in the processor's cache."""
 
 
 def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window: Box) -> np.ndarray:
-    """Blend `painted` into a copy of `image`.
+    """Blend `painted`, a window (xyxy), into a copy of `image`; both are uint8 RGB.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    painted : (h, w, 3) uint8
-        The window, repainted.
-    alpha : (h, w) float32 in [0, 1]
-        Weight of the painted pixel; where it is 0, or outside the window, the input stays.
-    window : tuple of int
-        xyxy.
-
-    Returns
-    -------
-    (H, W, 3) uint8
+    `alpha`, ``(h, w)`` float32 in [0, 1], is the painted pixel's weight; where it is 0 the input
+    stays.
     """
     result = image.copy()
     box = mask_box(alpha > 0)
     if not any(box):
         return result
     left, top = window[:2]
-    part = result[top + box[1] : top + box[3], left + box[0] : left + box[2]]
-    inner = slice(box[1], box[3]), slice(box[0], box[2])
+    inner = box_slices(box)
+    part = result[top:, left:][inner]
     new, weight = np.ascontiguousarray(painted[inner]), np.ascontiguousarray(alpha[inner])
-    # OpenCV divides by the sum of both weights and a hundred-thousandth, which no grey level shows.
+    # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
     part[...] = cv2.blendLinear(np.ascontiguousarray(part), new, 1 - weight, weight)
     return result
 
 
 def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> bool:
-    """Tell whether every pixel outside `support` is equal in two ``(H, W, 3)`` images of one dtype.
-
-    Each pixel is looked at, those around the support's box without any mask.
-    """
+    """Return whether every pixel outside `support` is equal in two images of one dtype."""
     left, top, right, bottom = mask_box(support)
     strips = (
         (slice(0, top), slice(None)),
@@ -56,7 +42,7 @@ def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) 
     )
     if not all(same_pixels(original[part], result[part]) for part in strips):
         return False
-    box = slice(top, bottom), slice(left, right)
+    box = box_slices((left, top, right, bottom))
     if not support[box].size:
         return True
     outside = (~support[box]).view(np.uint8)
@@ -65,7 +51,7 @@ def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) 
 
 
 def same_pixels(first: np.ndarray, second: np.ndarray) -> bool:
-    """Tell whether two arrays are equal, a band of rows at a time."""
+    """Return whether two arrays are equal, comparing a band of rows at a time."""
     return first.shape == second.shape and all(
         np.array_equal(first[row : row + _BAND], second[row : row + _BAND])
         for row in range(0, len(first), _BAND)
@@ -73,18 +59,12 @@ def same_pixels(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def assert_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> None:
-    """Raise InpaintError unless every pixel outside `support` is equal in both images.
-
-    Parameters
-    ----------
-    original, result : (H, W, 3) uint8
-    support : (H, W) bool
-    """
-    shapes = original.shape, result.shape, support.shape
+    """Raise InpaintError unless every pixel outside `support` is equal in both images."""
     if original.shape != result.shape or original.shape[:2] != support.shape:
         raise InpaintError(
-            f"assert_preserved: got shapes {shapes} (original, result, support); expected "
-            "(H, W, 3), (H, W, 3), (H, W) of one size. Compare before resizing or rotating."
+            f"assert_preserved: got shapes {original.shape}, {result.shape}, {support.shape} "
+            "(original, result, support); expected (H, W, 3), (H, W, 3), (H, W) of one size. "
+            "Compare before resizing or rotating."
         )
     if original.dtype != result.dtype:
         raise InpaintError(

@@ -1,9 +1,8 @@
-"""Bring a painted canvas back into its picture: size, colours, seam, then the blend.
+"""Paste a painted canvas into its picture: resize, match colours, blend, composite.
 
-A canvas has a thousand pixels a side whatever the picture has: blending it at the picture's own
-resolution would cost seconds and show nothing. A large window is therefore finished on a copy of
-at most `FINEST` times the canvas; only the last step, the ramp between the old pixels and the new
-ones, is taken at full size.
+A canvas has about a thousand pixels a side: blending it at the resolution of a large picture would
+take seconds and gain nothing. A large window is therefore finished on a copy of at most `FINEST`
+times the canvas; only the ramp between old and new pixels is computed at full size.
 """
 
 from __future__ import annotations
@@ -24,28 +23,19 @@ from .colour import fit_colour
 from .composite import composite
 
 FINEST = 2
-"""Pixels of the finished copy for each pixel of the canvas, along a side, at most."""
+"""Most pixels of the finished copy for each pixel of the canvas, along a side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The picture, what must go, and what may change.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    mask : (H, W) bool
-        What must be replaced wholly.
-    support : (H, W) bool
-        What may change; it contains the mask.
-    """
+    """The picture, its mask (replaced wholly) and its support (may change; contains the mask)."""
 
     image: np.ndarray
     mask: np.ndarray
     support: np.ndarray
 
-    def put_back(self, painted: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """Return the picture with the painted canvas, ``(h, w, 3)`` uint8, in the crop's window."""
+    def paste(self, painted: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
+        """Return the picture with the painted canvas in the crop's window."""
         if check_image(painted).shape[1::-1] != crop.canvas:
             raise InpaintError(
                 f"painted canvas: got {painted.shape[1::-1]} (width, height); expected "
@@ -68,7 +58,7 @@ class Target:
         return composite(self.image, painted, alpha, crop.window)
 
     def _alpha(self, crop: Crop, support: np.ndarray, settings: InpaintSettings) -> np.ndarray:
-        """The ramp of the finished copy, (h, w) float32; `support` is every pixel it touches."""
+        """Return the ramp of the finished copy; `support` is every pixel that it touches."""
         scale = support.shape[1] / (crop.window[2] - crop.window[0])
         mask = resize_mask(self.mask[crop.slices], support.shape[::-1])
         core = fill_holes(mask, settings.fill_holes) & support
@@ -89,9 +79,9 @@ class Target:
         return alpha[around[0][0] :, around[1][0] :][:rows, :columns]
 
     def _enlarged(self, alpha: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """The ramp at full size: 0 outside the support, and 1 where the mask is."""
+        """Return the ramp at full size: 0 outside the support, and 1 where the mask is."""
         mask, support = self.mask[crop.slices], self.support[crop.slices]
-        # The copy's stairs would show as teeth of several pixels.
+        # Unblurred, the copy's pixels would show as jagged edges.
         wide = cv2.resize(
             cv2.GaussianBlur(alpha, (5, 5), 1), support.shape[::-1], interpolation=cv2.INTER_CUBIC
         )
@@ -105,7 +95,7 @@ class Target:
 
 
 def finished_size(window: Size, canvas: Size) -> Size:
-    """Return the (width, height) at which a window is finished: its own, or a smaller one.
+    """Return the (width, height) at which a window is finished.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Foreign formats, one module each: COCO, supervision, LabelMe."""
+"""Convert a `PanopticGrounding` to other formats. It does not write files."""

@@ -1,4 +1,4 @@
-"""roboflow's supervision: its Detections, for its annotators and trackers."""
+"""Convert to roboflow's `supervision.Detections`, for its annotators and trackers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import MultiObjectError
+from ..instances import tight_box
 from ..panoptic import PanopticGrounding
 
 
 def to_detections(found: PanopticGrounding) -> Any:
-    """What was found as ``supervision.Detections``, things one by one.
+    """Convert to ``supervision.Detections``, things one by one.
 
     Returns
     -------
@@ -22,7 +23,7 @@ def to_detections(found: PanopticGrounding) -> Any:
     Raises
     ------
     MultiObjectError
-        Where supervision is not installed.
+        If supervision is not installed.
     """
     try:
         import supervision
@@ -31,8 +32,6 @@ def to_detections(found: PanopticGrounding) -> Any:
             f"Detections need the package supervision ({error}): "
             "pip install 'groundbrush[supervision]'"
         ) from error
-    from ..instances import tight_box
-
     rows = []
     for segment in found.found:
         whole = [(segment.mask, segment.score)] if segment.mask.any() else []

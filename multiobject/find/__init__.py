@@ -1,1 +1,1 @@
-"""Noun phrases to masks. It knows no export format."""
+"""Find noun phrases as masks. It does not know export formats."""

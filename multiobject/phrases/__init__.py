@@ -1,1 +1,1 @@
-"""A sentence to its noun phrases, by spaCy. It knows no picture and no model."""
+"""Captions to noun phrases, with spaCy. It does not know pictures or models that see."""

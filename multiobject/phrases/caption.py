@@ -1,4 +1,4 @@
-"""A caption as typed -> plain text for the parser, with the way back to its own offsets."""
+"""Normalise a caption for the parser, keeping the offsets of the text as typed."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _BLANK = frozenset("So Sk Cc Cf Cs Co Cn Me Zl Zp".split())
 
 
 @dataclass(frozen=True)
-class Caption:
-    """A caption made plain.
+class NormalizedCaption:
+    """A normalised caption.
 
     Attributes
     ----------
-    text : str
+    text
         Without emoji and control characters, blanks single, quotes straight; case as typed.
-    parsed : str
-        `text` as the parser gets it, of the same length: capitals of headlines made small.
-    offsets : tuple of (int, int)
-        For every character of `text` where it starts and stops in the caption as typed.
+    parsed
+        The parser's input, of the same length: headlines in lower case.
+    offsets
+        Start and stop of every character of `text` in the caption as typed.
     """
 
     text: str
@@ -48,17 +48,17 @@ class Caption:
     offsets: tuple[tuple[int, int], ...]
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Half-open offsets in `text` -> half-open offsets in the caption as typed."""
+        """Convert half-open offsets in `text` to offsets in the caption as typed."""
         return self.offsets[start][0], self.offsets[stop - 1][1]
 
 
-def read_caption(caption: str) -> Caption:
-    """Check a caption and make it plain.
+def read_caption(caption: str) -> NormalizedCaption:
+    """Check and normalise a caption.
 
     Raises
     ------
     MultiObjectError
-        For anything but a text with words, a text too long, or one that is not English.
+        If it is not text with words, too long, or not English.
     """
     if not isinstance(caption, str):
         raise MultiObjectError(
@@ -76,11 +76,11 @@ def read_caption(caption: str) -> Caption:
             f"the caption {given} holds no words; expected a text, such as 'a cat and a dog'"
         )
     _refuse_foreign(text)
-    return Caption(text, _small_headline(text), offsets)
+    return NormalizedCaption(text, _small_headline(text), offsets)
 
 
 def _plain(caption: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Blank what the parser would take for a noun, then join runs of blanks."""
+    """Replace symbols, which parse as nouns, by blanks, and join runs of blanks."""
     kept: list[tuple[str, int, int]] = []
     for i, c in enumerate(caption.translate(_STRAIGHT)):
         category = unicodedata.category(c)
@@ -103,7 +103,7 @@ def _refuse_foreign(text: str) -> None:
     words = re.findall(r"[^\W\d_]+", text.lower())
     foreign = sum(w in _FOREIGN for w in words) + (words[0] in _FOREIGN_ARTICLES)
     english = sum(w in _ENGLISH for w in words)
-    # a foreign name inside an English sentence ("a poster of El Greco") is no foreign sentence
+    # an English sentence may hold a foreign name ("a poster of El Greco")
     if latin * 2 <= len(letters) or (foreign >= 2 and foreign > 2 * english):
         shown = text if len(text) <= 40 else text[:40] + "..."
         raise MultiObjectError(
@@ -113,7 +113,7 @@ def _refuse_foreign(text: str) -> None:
 
 
 def _small_headline(text: str) -> str:
-    """Make headlines small: parsers take words in capitals for names."""
+    """Lower the case of headlines: parsers take capitalised words for names."""
     words = re.findall(r"[^\W\d_]+", text)
     headline = text.upper() == text or (
         len(words) >= 3 and all(w[0].isupper() for w in words if len(w) > 1)

@@ -1,20 +1,17 @@
-"""A parsed sentence -> the stretches of it that name one kind of thing each.
-
-Knows spaCy's tokens; does not know spans of characters, nor what is done with a phrase.
-"""
+"""Split a parsed sentence into chunks that name one kind of thing each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from . import abstract as words
+from . import lexicon
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
 _MODIFIER_DEPS = frozenset("det predet poss amod nummod compound nmod quantmod".split())
-# "punct" of a noun is a slip of the parser
+# "punct" of a noun is a parser error
 _NOUN_DEPS = frozenset(
     "ROOT nsubj nsubjpass dobj pobj attr appos conj dative oprd dep punct".split()
 )
@@ -26,12 +23,12 @@ class Chunk:
 
     Attributes
     ----------
-    tokens : tuple of spacy.tokens.Token
+    tokens
         In the sentence's order, the head last. Not always neighbours: "red and green apples"
         holds "red apples".
-    units : tuple of spacy.tokens.Token
+    units
         Nouns that count or group it ("slice", "group"); they own relations too.
-    quantifier : str
+    quantifier
         "one" of "one of the dogs", else empty.
     """
 
@@ -56,35 +53,40 @@ class Chunk:
 
 
 def find_chunks(doc: Doc) -> list[Chunk]:
-    """List the chunks of a sentence: whole counted groups, conjunctions split."""
+    """Return the chunks of a sentence: counted groups whole, conjunctions split."""
     chunks = _with_elided(doc, _merged(doc, _base(doc)))
     return [piece for chunk in chunks for piece in _split(chunk)]
 
 
 def possessors(chunk: Chunk) -> list[Chunk]:
-    """Nouns inside a chunk that own it: "the girl" of "the girl's bicycle"."""
+    """Return the nouns inside a chunk that own it: "the girl" of "the girl's bicycle"."""
     return [
         Chunk(tuple(t for t in chunk.tokens if token.left_edge.i <= t.i <= token.i))
         for token in chunk.tokens
-        # a bare one says what kind it is: "children's books"
+        # a bare one is a kind: "children's books"
         if token.dep_ == "poss"
         and (token.pos_ == "PROPN" or (token.pos_ == "NOUN" and token.left_edge.i < token.i))
     ]
 
 
 def _base(doc: Doc) -> list[Chunk]:
-    """spaCy's noun chunks, and the nouns with an article that it misses."""
+    """Return spaCy's noun chunks, and the nouns with an article that it misses."""
     spans = {span.root.i: (span.start, span.root.i + 1) for span in doc.noun_chunks}
     taken = {i for start, end in spans.values() for i in range(start, end)}
     for token in doc:
         noun = token.pos_ in ("NOUN", "PROPN") and (
-            token.dep_ in _NOUN_DEPS or measures_preposition(token) or _does_something(token)
+            token.dep_ in _NOUN_DEPS
+            or measures_preposition(token)
+            # subject and verb parsed as one noun: "two white sheep graze"
+            or (token.dep_ == "compound" and token.head.pos_ == "VERB")
         )
         one = token.lower_ == "one" and token.i > 0 and token.nbor(-1).pos_ == "ADJ"
         if token.i in taken or not (noun or one):
             continue
         start = token.i
-        while start and start - 1 not in taken and _modifies(doc[start - 1], token):
+        while start and start - 1 not in taken:
+            if doc[start - 1].head != token or doc[start - 1].dep_ not in _MODIFIER_DEPS:
+                break
             start -= 1
         # a bare one is mostly a verb taken for a noun
         if start < token.i or token.dep_ == "pobj":
@@ -99,34 +101,25 @@ def _base(doc: Doc) -> list[Chunk]:
 
 
 def measures_preposition(noun: Token) -> bool:
-    """Whether the parser took "a clock above a shelf" for "a mile above a shelf"."""
+    """Return whether the parser read "a clock above a shelf" as "a mile above a shelf"."""
     return noun.dep_ == "npadvmod" and noun.head.pos_ == "ADP" and noun.head.i == noun.i + 1
 
 
-def _does_something(noun: Token) -> bool:
-    """Whether the parser joined a subject and its verb: "two white sheep graze"."""
-    return noun.dep_ == "compound" and noun.head.pos_ == "VERB"
-
-
-def _modifies(token: Token, noun: Token) -> bool:
-    return token.head == noun and token.dep_ in _MODIFIER_DEPS
-
-
 def _separated(chunk: Chunk) -> list[Chunk]:
-    """Undo frequent misreadings: "a sink and white cupboards", "car, bus, rocket"."""
+    """Split frequent misparses: "a sink and white cupboards", "car, bus, rocket"."""
     if _ends_in_verb(chunk):
         return [Chunk(chunk.tokens[:-1])]
     for k, token in enumerate(chunk.tokens[:-1]):
         before = chunk.tokens[:k]
         noun_before = k and before[-1].pos_ in ("NOUN", "PROPN")
-        if token.text == "," and noun_before and before[-1].lower_ not in words.CONTRAST:
+        if token.text == "," and noun_before and before[-1].lower_ not in lexicon.CONTRAST:
             return [Chunk(before), *_separated(Chunk(chunk.tokens[k + 1 :]))]
         if (
             token.pos_ == "CCONJ"
             and len(before) >= 2
             and before[0].lower_ in ("a", "an")
             and before[-1].pos_ == "NOUN"
-            and before[-1].lower_ not in words.CONTRAST
+            and before[-1].lower_ not in lexicon.CONTRAST
             and chunk.head.tag_ in ("NNS", "NNPS")
         ):
             return [Chunk(before), *_separated(Chunk(chunk.tokens[k + 1 :]))]
@@ -134,7 +127,7 @@ def _separated(chunk: Chunk) -> list[Chunk]:
 
 
 def _ends_in_verb(chunk: Chunk) -> bool:
-    """Whether "A kitten sleeps" was taken for one noun: a plural does not follow "a"."""
+    """Return whether "A kitten sleeps" was parsed as one noun: a plural cannot follow "a"."""
     first, last = chunk.tokens[0], chunk.tokens[-1]
     return (
         len(chunk.tokens) > 2
@@ -149,9 +142,12 @@ def _merged(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
     """Join "a group" and "people", "one" and "the dogs"."""
     joined: list[Chunk] = []
     for chunk in reversed(chunks):
-        unit = chunk.head.lemma_.lower() in words.COLLECTIVE | words.UNIT
+        unit = chunk.head.lemma_.lower() in lexicon.COLLECTIVE | lexicon.UNIT
         following = joined[-1] if joined else None
-        if unit and following and _of_between(doc, chunk.end, following.start):
+        of_between = (
+            following and following.start == chunk.end + 1 and doc[chunk.end].lower_ == "of"
+        )
+        if unit and following and of_between:
             joined[-1] = replace(
                 following,
                 tokens=tuple(doc[chunk.start : following.end]),
@@ -164,14 +160,10 @@ def _merged(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
     return [_with_quantifier(doc, chunk) for chunk in reversed(joined)]
 
 
-def _of_between(doc: Doc, end: int, start: int) -> bool:
-    return start == end + 1 and doc[end].lower_ == "of"
-
-
 def _quantifies(token: Token) -> bool:
     is_last = token.i + 1 >= len(token.doc)
     compares = token.tag_ == "JJR" and token.i > 0 and token.nbor(-1).lower_ == "the"
-    picks = token.lower_ in words.QUANTIFIERS or token.tag_ == "JJS" or compares
+    picks = token.lower_ in lexicon.QUANTIFIERS or token.tag_ == "JJS" or compares
     return picks and not is_last and token.nbor().lower_ == "of"
 
 
@@ -182,7 +174,7 @@ def _quantified(doc: Doc, chunk: Chunk, start: int) -> Chunk:
 
 
 def _with_quantifier(doc: Doc, chunk: Chunk) -> Chunk:
-    """Take in a quantifier that is no chunk by itself."""
+    """Include a quantifier that is no chunk by itself."""
     start = chunk.start - 2
     if chunk.quantifier or start < 0 or not _quantifies(doc[start]):
         return chunk
@@ -192,15 +184,15 @@ def _with_quantifier(doc: Doc, chunk: Chunk) -> Chunk:
 
 
 def _with_elided(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
-    """Give "a red and a green apple" its first apple back."""
+    """Add the elided noun of "a red and a green apple"."""
     out: list[Chunk] = []
     for chunk in chunks:
         k = chunk.start - 2
-        families = {words.CONTRAST.get(t.lower_, -1) for t in chunk.tokens[:-1]} - {-1}
+        families = {lexicon.CONTRAST.get(t.lower_, -1) for t in chunk.tokens[:-1]} - {-1}
         if (
             k >= 1
             and doc[k + 1].pos_ == "CCONJ"
-            and words.CONTRAST.get(doc[k].lower_) in families
+            and lexicon.CONTRAST.get(doc[k].lower_) in families
             and (doc[k - 1].pos_ in ("DET", "NUM") or doc[k - 1].dep_ == "poss")
         ):
             if out and out[-1].end > k - 1:
@@ -211,21 +203,21 @@ def _with_elided(doc: Doc, chunks: list[Chunk]) -> list[Chunk]:
 
 
 def _split(chunk: Chunk) -> list[Chunk]:
-    """ "red and green apples" -> "red apples", "green apples"; anything else stays one."""
+    """Split "red and green apples" into "red apples", "green apples"; keep all else whole."""
     segments = _segments(chunk)
     last = segments[-1]
-    at = next((k for k, t in enumerate(last[:-1]) if t.lower_ in words.CONTRAST), -1)
+    at = next((k for k, t in enumerate(last[:-1]) if t.lower_ in lexicon.CONTRAST), -1)
     if len(segments) == 1 or at < 0 or not all(segments):
         return [chunk]
-    while last[at].lower_ in words.SHADES and last[at + 1].lower_ in words.COLOURS:
+    while last[at].lower_ in lexicon.SHADES and last[at + 1].lower_ in lexicon.COLOURS:
         at += 1
     contrasted = [segment[-1].lower_ for segment in segments[:-1]] + [last[at].lower_]
-    same_kind = len({words.CONTRAST.get(word, word) for word in contrasted}) == 1
+    same_kind = len({lexicon.CONTRAST.get(word, word) for word in contrasted}) == 1
     own = any(t.pos_ in ("DET", "NUM") for segment in segments[1:] for t in segment)
     counted = any(t.pos_ == "NUM" for t in segments[0])
     plural = chunk.head.tag_ in ("NNS", "NNPS")
-    # zebras are black and white, each of them; "three red and green balls" leaves open which
-    pattern = any(t.lower_ in words.PATTERNS for t in last[at + 1 : -1])  # each has all colours
+    # each zebra is black and white; "three red and green balls" does not say which is which
+    pattern = any(t.lower_ in lexicon.PATTERNS for t in last[at + 1 : -1])  # each has all colours
     if (
         not same_kind
         or pattern
@@ -234,13 +226,16 @@ def _split(chunk: Chunk) -> list[Chunk]:
     ):
         return [chunk]
     tail = last[at + 1 :]
-    shared = () if own else _before_contrast(segments[0])
-    starts = [segments[0][len(shared) :], *segments[1:-1], last[: at + 1]]
-    return [replace(chunk, tokens=(*shared, *start, *tail)) for start in starts]
+    first, k = segments[0], 0 if own else len(segments[0]) - 1
+    while k and (first[k - 1].lower_ in lexicon.SHADES or first[k - 1].pos_ == "ADV"):
+        k -= 1
+    # words before the first contrasted one are shared by all: "the small" (red and green apples)
+    starts = [first[k:], *segments[1:-1], last[: at + 1]]
+    return [replace(chunk, tokens=(*first[:k], *start, *tail)) for start in starts]
 
 
 def _segments(chunk: Chunk) -> list[tuple[Token, ...]]:
-    """The chunk's words between its commas and conjunctions; one where it has no conjunction."""
+    """Split a chunk with a conjunction at its commas and conjunctions."""
     if not any(t.pos_ == "CCONJ" for t in chunk.tokens):
         return [chunk.tokens]
     segments: list[list[Token]] = [[]]
@@ -251,11 +246,3 @@ def _segments(chunk: Chunk) -> list[tuple[Token, ...]]:
         else:
             segments[-1].append(token)
     return [tuple(segment) for segment in segments]
-
-
-def _before_contrast(segment: tuple[Token, ...]) -> tuple[Token, ...]:
-    """What the first of the contrasted words shares with the others: "the small" (red)."""
-    k = len(segment) - 1
-    while k and (segment[k - 1].lower_ in words.SHADES or segment[k - 1].pos_ == "ADV"):
-        k -= 1
-    return segment[:k]

@@ -1,4 +1,4 @@
-"""A caption -> its noun phrases: caption -> parse -> chunks -> things -> phrases."""
+"""List the noun phrases of a caption: caption -> parse -> chunks -> things -> phrases."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MultiObjectError
-from . import abstract as words
-from .caption import Caption, read_caption
+from . import lexicon
+from .caption import NormalizedCaption, read_caption
 from .chunks import Chunk, find_chunks, possessors
 from .relations import relation_end
 from .selection import is_picture, is_pronoun_like, lemma, names_a_thing
@@ -28,22 +28,22 @@ class NounPhrase:
 
     Attributes
     ----------
-    text : str
+    text
         The words that name it: "the dog"; a conjunction's part stands alone: "red apples".
-    span : tuple of int
+    span
         Half-open character offsets, in the caption as typed, of the shortest stretch that holds
         all of these words.
-    head : str
+    head
         The noun as written.
-    lemma : str
-        The noun's dictionary form in small letters; of "a green one", the noun it stands for.
-    plural : bool
+    lemma
+        The noun's lemma in lower case; of "a green one", the noun it stands for.
+    plural
         Whether more than one is meant.
-    modifiers : tuple of str
+    modifiers
         Words before the noun that describe or count it, in order, without articles.
-    refer : str
-        What to ask grounding for: `text` with the relative clause or prepositional phrase that
-        singles the thing out.
+    refer
+        `text` with the relative clause or prepositional phrase that singles the thing out: the
+        referring expression to ground.
     """
 
     text: str
@@ -66,25 +66,19 @@ class NounPhrase:
 def noun_phrases(
     caption: str, *, pipeline: str | Path | Language | None = None
 ) -> tuple[NounPhrase, ...]:
-    """List what a caption names, in its order.
+    """List the things and stuff that a caption names, in its order.
 
-    Pronouns, words for the picture itself ("a photo of", "the background"), places in it ("the
-    left"), abstract nouns, things said to be absent ("no cars") and lettering are left out.
-    Conjunctions are split. A relation of a thing stays in `refer`, and what it mentions is a
-    phrase too.
+    Left out are pronouns, words for the picture itself ("a photo of", "the background"), positions
+    in it ("the left"), abstract nouns, absent things ("no cars") and lettering. Conjunctions are
+    split. A relation of a thing stays in `refer`, and the things that it mentions are phrases too.
 
     Parameters
     ----------
     caption : str
-        English text; emoji are passed over.
+        English text; emoji are ignored.
     pipeline : str, pathlib.Path or spacy.language.Language, optional
         An installed spaCy pipeline's name, a saved one's folder, or a loaded one. Default: the
         first English one installed. Pipelines are loaded once.
-
-    Returns
-    -------
-    tuple of NounPhrase
-        Empty where the caption names nothing.
 
     Raises
     ------
@@ -119,7 +113,7 @@ def noun_phrases(
     return tuple(found)
 
 
-def _phrase(plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> NounPhrase:
+def _phrase(plain: NormalizedCaption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> NounPhrase:
     text = _written(plain, chunk.tokens)
     end = relation_end(doc, chunk, pictures)
     first, head = chunk.tokens[0], chunk.head
@@ -136,8 +130,8 @@ def _phrase(plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> No
     )
 
 
-def _written(plain: Caption, tokens: tuple[Token, ...]) -> str:
-    """Words in the caption's own letters; one blank where words between were left out."""
+def _written(plain: NormalizedCaption, tokens: tuple[Token, ...]) -> str:
+    """Return words as typed; one blank where words between were left out."""
     parts = []
     for _, run in groupby(enumerate(tokens), key=lambda pair: pair[1].i - pair[0]):
         stretch = [token for _, token in run]
@@ -146,15 +140,15 @@ def _written(plain: Caption, tokens: tuple[Token, ...]) -> str:
 
 
 def _hyphenated_head(chunk: Chunk) -> tuple[Token, ...]:
-    """The head with what hyphens tie to it: "T-shirt"."""
+    """Return the head with the words hyphenated to it: "T-shirt"."""
     k = len(chunk.tokens) - 1
     while k >= 2 and chunk.tokens[k - 1].text == "-" and not chunk.tokens[k - 1].whitespace_:
         k -= 2
     return chunk.tokens[k:]
 
 
-def _modifiers(plain: Caption, chunk: Chunk, head_length: int) -> tuple[str, ...]:
-    """Describing words, each with the words that describe it in turn."""
+def _modifiers(plain: NormalizedCaption, chunk: Chunk, head_length: int) -> tuple[str, ...]:
+    """Return the modifiers, each with its own modifiers."""
     groups: dict[int, list[Token]] = {}
     before = chunk.tokens[:-head_length]
     if chunk.units or chunk.quantifier:  # "a group of": not a description of the people
@@ -165,20 +159,15 @@ def _modifiers(plain: Caption, chunk: Chunk, head_length: int) -> tuple[str, ...
             continue  # the article of a noun left out: "a red and a green apple"
         if owner.dep_ in _NO_MODIFIER or (owner.dep_ == "poss" and owner.pos_ == "PRON"):
             continue
-        following = before[k + 1] if k + 1 < len(before) else None
-        if (
-            owner is token
-            and token.lower_ in words.SHADES
-            and following is not None
-            and (following.lower_ in words.COLOURS)
-        ):
-            owner = following
+        following = before[k + 1] if k + 1 < len(before) else token
+        if owner is token and token.lower_ in lexicon.SHADES:
+            owner = following if following.lower_ in lexicon.COLOURS else token
         groups.setdefault(owner.i, []).append(token)
     return tuple(_written(plain, tuple(group)) for group in groups.values())
 
 
 def _owner(token: Token, before: tuple[Token, ...]) -> Token:
-    """The word of the phrase, next to its noun in the parse, that a word belongs to."""
+    """Return the word of the phrase, next to its noun in the parse, that a word belongs to."""
     inside = {t.i for t in before}
     while token.head.i in inside and token.dep_ not in ("conj", "cc", "ROOT"):
         if token.dep_ == "punct" and token.text == ",":
@@ -189,14 +178,14 @@ def _owner(token: Token, before: tuple[Token, ...]) -> Token:
 
 def _is_plural(chunk: Chunk) -> bool:
     if chunk.quantifier:
-        several = words.QUANTIFIERS - words.ONE_OF_MANY
+        several = lexicon.QUANTIFIERS - lexicon.ONE_OF_MANY
         return chunk.quantifier in several and _plural_form(chunk.head)
-    unit = chunk.units[0] if chunk.units else None
-    if unit is not None and lemma(unit) in words.UNIT:
-        return _plural_form(unit)
-    if chunk.head.lower_ in words.PLURAL_IN_FORM:
-        return (unit is not None and _plural_form(unit)) or _counted(chunk) is True
+    plural_unit = bool(chunk.units) and _plural_form(chunk.units[0])
+    if chunk.units and lemma(chunk.units[0]) in lexicon.UNIT:
+        return plural_unit
     counted = _counted(chunk)
+    if chunk.head.lower_ in lexicon.PLURAL_IN_FORM:
+        return plural_unit or counted is True
     return _plural_form(chunk.head) if counted is None else counted
 
 
@@ -205,19 +194,19 @@ def _plural_form(token: Token) -> bool:
 
 
 def _counted(chunk: Chunk) -> bool | None:
-    """Whether a number before the noun says more than one; None where there is none."""
+    """Return whether a number before the noun says more than one; None without a number."""
     for token in chunk.tokens[:-1]:
         if token.dep_ == "nummod" and token.head == chunk.head and not chunk.units:
             return token.lower_ not in ("one", "1")
-        if token.lower_ in words.MANY:
+        if token.lower_ in lexicon.MANY:
             return True
     return None
 
 
 def _stood_for(
-    plain: Caption, doc: Doc, chunk: Chunk, pictures: list[Chunk], found: list[NounPhrase]
+    plain: NormalizedCaption, doc: Doc, chunk: Chunk, pictures: list[Chunk], found: list[NounPhrase]
 ) -> NounPhrase | None:
-    """ "a green one" after "a red apple" -> a green apple; None where nothing says which."""
+    """Replace "one": "a green one" after "a red apple" -> a green apple; None if unclear."""
     if chunk.head.lower_ not in ("one", "ones") or not found:
         return None
     phrase = _phrase(plain, doc, chunk, pictures)

@@ -1,10 +1,10 @@
-"""How far the words after a noun still say which one is meant."""
+"""Find where the relation after a noun ends: the words that still single it out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import abstract as words
+from . import lexicon
 from .chunks import measures_preposition
 from .selection import lemma
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .chunks import Chunk
 
-# A relation longer than this describes the picture, not the thing.
+# A longer relation describes the picture, not the thing.
 MAX_WORDS = 24
 
 _RELATION_DEPS = frozenset("prep acl relcl advmod amod advcl".split())
@@ -21,31 +21,18 @@ _NEEDS_MORE = frozenset("CCONJ DET ADP SCONJ AUX PART PUNCT PRON".split())
 
 
 def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
-    """Index one past the last word that belongs to what a chunk refers to.
+    """Return the index one past the last word of a chunk's referring expression.
 
-    Parameters
-    ----------
-    doc : spacy.tokens.Doc
-        The parsed sentence.
-    chunk : Chunk
-        The noun with the words before it.
-    pictures : list of Chunk
-        Chunks that mean the picture itself; a relation that the parser gave them ("a photo of a
-        dog on a sofa") belongs to the thing it follows.
+    `pictures` are chunks that mean the picture itself: a relation that the parser attached to them
+    ("a photo of a dog on a sofa") belongs to the thing before it.
     """
-    kept: set[int] = set()
-    for noun in (chunk.head, *chunk.units):
-        for token in noun.rights:
-            if token.i >= chunk.end and token.dep_ in _RELATION_DEPS:
-                kept |= _kept(token)
-    for picture in pictures:
-        for token in picture.head.rights:
-            if token.left_edge.i == chunk.end and token.dep_ in _RELATION_DEPS:
-                kept |= _kept(token)
-    for token in (*_shown(chunk, pictures), *_compared(doc, chunk)):
-        kept |= _kept(token)
+    own = [t for noun in (chunk.head, *chunk.units) for t in noun.rights if t.i >= chunk.end]
+    shown = [t for p in pictures for t in p.head.rights if t.left_edge.i == chunk.end]
+    roots = [t for t in own + shown if t.dep_ in _RELATION_DEPS]
+    roots += [*_shown(chunk, pictures), *_compared(doc, chunk)]
     if measures_preposition(chunk.head):
-        kept |= _kept(chunk.head.head)
+        roots.append(chunk.head.head)
+    kept = {i for root in roots for i in _kept(root)}
     end = _run(chunk.end, kept)
     verb = _participle(chunk, end)
     if verb is not None:
@@ -57,34 +44,33 @@ def relation_end(doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> int:
 
 
 def _shown(chunk: Chunk, pictures: list[Chunk]) -> list[Token]:
-    """Relations of what a picture shows, given to "shows": pictures do nothing anywhere."""
+    """Return relations of a shown thing that the parser attached to "shows"."""
     verb = chunk.head.head
-    shows = chunk.head.dep_ == "dobj" and lemma(verb) in words.SHOWING
+    shows = chunk.head.dep_ == "dobj" and lemma(verb) in lexicon.SHOWING
     if not shows or not any(p.head.head.i == verb.i for p in pictures):
         return []
     return [t for t in verb.rights if t.dep_ == "prep" and t.left_edge.i == chunk.end]
 
 
 def _compared(doc: Doc, chunk: Chunk) -> list[Token]:
-    """The "nearest" of "the boat nearest to the shore", which parsers give to the verb."""
-    following = doc[chunk.end : chunk.end + 1]
+    """Return "nearest" of "the boat nearest to the shore", which parsers attach to the verb."""
     return [
         t
-        for t in following
+        for t in doc[chunk.end : chunk.end + 1]
         if t.tag_ in ("JJS", "RBS", "JJR", "RBR")
         and any(c.dep_ == "prep" and c.i == t.i + 1 for c in t.rights)
     ]
 
 
 def _run(start: int, kept: set[int]) -> int:
-    """Where a run of kept words ends."""
+    """Return the end of a run of kept words."""
     while start in kept:
         start += 1
     return start
 
 
 def _participle(chunk: Chunk, end: int) -> Token | None:
-    """A participle right after its subject: parsers often take "A cat sitting" for a sentence."""
+    """Return a participle right after its subject: "A cat sitting" may parse as a sentence."""
     verb = chunk.head.head
     if chunk.head.dep_ not in ("nsubj", "nsubjpass") or verb.tag_ not in ("VBG", "VBN"):
         return None
@@ -93,8 +79,8 @@ def _participle(chunk: Chunk, end: int) -> Token | None:
 
 
 def _kept(root: Token) -> set[int]:
-    """Indices of a relation's words, less what lists, comments and moods add to it."""
-    together = root.lower_ in words.TOGETHER
+    """Return the indices of a relation's words without lists and comments."""
+    together = root.lower_ in lexicon.TOGETHER
     kept: set[int] = set()
     waiting = [root]
     while waiting:
@@ -109,27 +95,27 @@ def _kept(root: Token) -> set[int]:
 
 
 def _says_nothing(token: Token) -> bool:
-    """Whether a preposition's object can single nothing out: "at night", "behind it"."""
+    """Return whether a preposition's object singles nothing out: "at night", "behind it"."""
     if token.dep_ != "prep":
         return False
     objects = [t for t in token.rights if t.dep_ == "pobj"]
     return any(
         t.tag_ == "PRP"
-        or (words.is_abstract(lemma(t)) and lemma(t) not in words.PICTURE)
+        or (lexicon.is_abstract(lemma(t)) and lemma(t) not in lexicon.PICTURE)
         or lemma(t) in ("image", "picture", "photo", "photograph", "scene", "shot", "view")
         for t in objects
     )
 
 
 def _starts_something_else(token: Token) -> bool:
-    """Whether a word begins the next item of a list or stands in a comment between commas."""
+    """Return whether a word begins the next item of a list or a comment between commas."""
     if token.dep_ == "conj" and token.pos_ != "ADJ":
         return token.i > token.head.i and not _in_front_of_noun(token)
     return token.text in (",", ";", ":", ".") and not _in_front_of_noun(token.head)
 
 
 def _in_front_of_noun(token: Token) -> bool:
-    """Whether a word stands before the noun it describes: "white" of "a black and white cat"."""
+    """Return whether a word precedes its noun: "white" of "a black and white cat"."""
     while token.dep_ == "conj":
         token = token.head
     before = token.i < token.head.i
@@ -137,7 +123,7 @@ def _in_front_of_noun(token: Token) -> bool:
 
 
 def _trimmed(doc: Doc, start: int, end: int) -> int:
-    """Take away words at the end that wait for others that were left out."""
+    """Remove words at the end whose complements were left out."""
     while end > start:
         last = doc[end - 1]
         waits = last.head.i >= end or any(t.i >= end for t in last.children) or last.dep_ == "cc"

@@ -1,4 +1,4 @@
-"""Find, load and check the spaCy pipeline that reads captions."""
+"""Find, load and run the spaCy pipeline that parses captions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,12 @@ _SIDES = {"left": "tall", "right": "large"}
 def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
     """Parse English text.
 
-    "Left" and "right", which parsers take for verbs and nouns ("the left pear", "a bus right of a
-    frog"), are read as other words of the same length where that happens; the tokens' offsets are
-    those of the text, and only these tokens' own words differ from it.
+    Parsers take "left" and "right" for verbs and nouns ("the left pear", "a bus right of a frog").
+    They are then replaced by other words of the same length: the tokens' offsets are those of the
+    text, and only these tokens' own words differ from it.
 
     Parameters
     ----------
-    text : str
-        What to parse.
     pipeline : str, pathlib.Path or spacy.language.Language, optional
         An installed pipeline's name, a saved pipeline's folder, or a loaded one. Default: the
         first English one installed, `PREFERRED` in order, then any other.
@@ -47,13 +45,10 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
     Raises
     ------
     MultiObjectError
-        Where there is no such pipeline, it is not English, or it does not tag and parse.
+        If there is no such pipeline, it is not English, or it does not tag and parse.
     """
-    nlp = (
-        load_pipeline(pipeline)
-        if pipeline is None or isinstance(pipeline, str | Path)
-        else (pipeline)
-    )
+    named = pipeline is None or isinstance(pipeline, str | Path)
+    nlp = load_pipeline(pipeline) if named else pipeline
     if not callable(nlp) or not hasattr(nlp, "lang"):
         raise MultiObjectError(
             f"pipeline is a {type(pipeline).__name__}; expected the name of an installed spaCy "
@@ -63,24 +58,20 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
         raise MultiObjectError(
             f"the pipeline reads the language {nlp.lang!r}; expected an English one: {INSTALL}"
         )
-    doc = nlp(_plain_places(text))
+    # "a bus right of a frog" becomes "a bus close to a frog"
+    doc = nlp(_OF.sub(lambda found: _NEAR[found[0].lower()], text))
     missing = [what for what in ("TAG", "POS", "DEP") if not doc.has_annotation(what)]
     if missing:
         raise MultiObjectError(
             f"the pipeline's parts {nlp.pipe_names} leave no {', '.join(missing)} annotation; "
             f"expected one with a tagger and a parser: {INSTALL}"
         )
-    mended = _plain_sides(doc)
-    return doc if mended == doc.text else nlp(mended)
-
-
-def _plain_places(text: str) -> str:
-    """ "a bus right of a frog" -> "a bus close to a frog"."""
-    return _OF.sub(lambda found: _NEAR[found[0].lower()], text)
+    replaced = _plain_sides(doc)
+    return doc if replaced == doc.text else nlp(replaced)
 
 
 def _plain_sides(doc: Doc) -> str:
-    """The text with "left" and "right" before a noun as adjectives that are nothing else."""
+    """Replace "left" and "right" before a noun by unambiguous adjectives."""
     text = doc.text
     for side, noun in pairwise(doc):
         plain = _SIDES.get(side.lower_)
@@ -110,24 +101,20 @@ def load_pipeline(name: str | Path | None = None) -> Language:
             )
         name = installed[0]
     try:
-        # names of people and places are not asked for
         return spacy.load(name, exclude=["ner"])
     except (OSError, ValueError, ImportError) as error:
         known = ", ".join(installed) or "none"
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise MultiObjectError(
-            f"the spaCy pipeline {str(name)!r} cannot be loaded ({_first_line(error)}); expected "
+            f"the spaCy pipeline {str(name)!r} cannot be loaded ({first}); expected "
             f"an installed one (English ones here: {known}) or a folder: {INSTALL}"
         ) from error
 
 
 def installed_pipelines() -> tuple[str, ...]:
-    """Names of the English pipelines installed, the preferred ones first."""
+    """Return the names of the English pipelines installed, the preferred ones first."""
     from spacy.util import get_installed_models
 
     found = {n for n in get_installed_models() if n.startswith("en_")}
     found |= {n for n in PREFERRED if find_spec(n)}
     return (*(n for n in PREFERRED if n in found), *sorted(found.difference(PREFERRED)))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -159,7 +159,7 @@ def test_operations_by_hand():
     shape = stand_ins.Shape("one", 2, 8, 16, 2, vision=(0, 4, 1, 28, 14))
     assert shape.deepest == 0
     # only queries, keys and values of layer 0, for 5 tokens; the projector for 4 patches and one
-    operations, read = floor.needed(shape, prefix=3, asked=2, width=4)
+    operations, read = floor.needed(shape, prefix=3, phrase_tokens=2, width=4)
     assert operations == 2 * 5 * 3 * 64 + 2 * 5 * (4 * 8 + 64)
     assert read == 4 * (3 * 64 + 4 * 8 + 64)
     # two layers of 24 weights, five tokens: their products, and causal attention of width 8

@@ -6,7 +6,7 @@ import pytest
 import torch
 from groundbrush.inpaint import InpaintSettings
 from groundbrush.inpaint.device.memory import decode_bytes, denoise_bytes
-from groundbrush.inpaint.painter.loading import quiet_libraries
+from groundbrush.inpaint.painter.libraries import quiet_libraries
 
 from benchmarks import full_size
 

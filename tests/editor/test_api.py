@@ -154,13 +154,12 @@ def test_what_is_painted_where_nothing_shows_is_told(miniature: Editor, tmp_path
 
 def test_the_last_pixel_of_a_strip_can_be_clicked(miniature: Editor) -> None:
     """Its searched copy is rounded to a size that is not quite as many times smaller."""
-    from groundbrush.editor.editing.region import segment_on
     from groundbrush.editor.pictures.picture import open_picture
 
     pixels = np.full((60, 6000, 3), 90, np.uint8)
-    masks, _ = segment_on(miniature, open_picture(pixels))(points=[[3000, 59.5]], labels=[1])
+    masks, _ = miniature.finder.segment(open_picture(pixels), points=[[3000, 59.5]], labels=[1])
     assert masks.shape[1:] == (60, 6000)
-    view = miniature.look(open_picture(pixels))
+    view = miniature.finder.look(open_picture(pixels))
     height, width = view.proxy.shape[:2]
     assert view.enlarged((0, 0, width, height)) == pytest.approx((0, 0, 6000, 60))
 

@@ -14,34 +14,26 @@ from groundbrush.editor.plan import apply as module
 from groundbrush.editor.plan.apply import apply_plan, save_applied
 from groundbrush.grounding.result import Candidate, Grounding
 from groundbrush.miniature.scenes import compose
-from groundbrush.multiobject.find.packed import Found
-from groundbrush.multiobject.instances import Place, split_places, tight_box
+from groundbrush.multiobject.instances import split_instances, tight_box
 from PIL import Image
 from scipy import ndimage
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0)}
 
 
-class SquarePainter:
-    """An editor that finds squares by their colour and paints them over, wholly predictable."""
+class SquareFinder:
+    """Finds squares by their colour; `run` paints them over, wholly predictable."""
 
     def __init__(self) -> None:
         preset = SimpleNamespace(inpainter={})
         usual = SimpleNamespace(dilate=1 / 6, spare=True)
         self.models = SimpleNamespace(
-            words=None,
-            grounder=lambda: None,
-            preset=preset,
-            looking=lambda work: work(),
-            inpaint_settings=lambda **_: usual,
+            words=None, grounder=lambda: None, preset=preset, inpaint_settings=lambda **_: usual
         )
         self.painted: list[tuple[str, str | None, int, int | None]] = []
 
-    def check_find(self, phrase: str) -> str:
+    def check_phrase(self, phrase: str) -> str:
         return phrase
-
-    def look(self, picture: Picture) -> Picture:
-        return picture
 
     def ground(self, picture: Picture, phrase: str) -> Grounding:
         colour = COLOURS[phrase.split()[-2]]
@@ -65,18 +57,28 @@ class SquarePainter:
             (0, 0, width, height),
         )
 
-    def _paint(self, picture, request, callbacks, found) -> Edit:
+    def find_masks(self, picture: Picture, wanted: list) -> list[list[np.ndarray]]:
+        """Plural places are the squares themselves, as the real grounder's would be."""
+        return [
+            [
+                one.mask
+                for one in split_instances(
+                    picture.pixels, self.ground(picture, words), at_most=count, refine=False
+                )
+            ]
+            for words, count in wanted
+        ]
+
+    def run(self, finder, picture, request, callbacks, found) -> Edit:
         mask = np.zeros(picture.pixels.shape[:2], bool) if found is None else found.mask
-        if "mask" in request:
-            mask = decode_mask(request["mask"])
-        elif request["candidate"] is not None:
-            mask = found.candidates[request["candidate"]].mask
-        word = "black" if request["paint"] is None else request["paint"].split()[-2]
+        if request.mask is not None:
+            mask = decode_mask(request.mask)
+        elif request.candidate is not None:
+            mask = found.candidates[request.candidate].mask
+        word = "black" if request.paint is None else request.paint.split()[-2]
         image = picture.pixels.copy()
         image[mask] = COLOURS[word]
-        self.painted.append(
-            (request["find"], request["paint"], request["seed"], request["candidate"])
-        )
+        self.painted.append((request.find, request.paint, request.seed, request.candidate))
         done = bool(mask.any())
         return Edit(
             done,
@@ -85,30 +87,19 @@ class SquarePainter:
             found,
             mask,
             {},
-            request["seed"],
-            (Variant(image, request["seed"]),) if done else (),
+            request.seed,
+            (Variant(image, request.seed),) if done else (),
             {"preserved": True},
             () if done else (found.reason,),
-            request=request,
+            {},
+            request,
         )
 
 
 @pytest.fixture
-def painter(monkeypatch) -> SquarePainter:
-    """Plural places are the squares themselves, as the real grounder's would be."""
-    made = SquarePainter()
-
-    def find_places(_, picture, asked):
-        found = [made.ground(picture, words) for words, _ in asked]
-        return [
-            [
-                Place(p.mask, p.score)
-                for p in split_places(picture.pixels, Found(one), at_most=count, refine=False)
-            ]
-            for one, (_, count) in zip(found, asked, strict=True)
-        ]
-
-    monkeypatch.setattr("groundbrush.multiobject.find.everything.find_places", find_places)
+def painter(monkeypatch) -> SquareFinder:
+    made = SquareFinder()
+    monkeypatch.setattr("groundbrush.editor.plan.apply.run_request", made.run)
     return made
 
 
@@ -125,7 +116,7 @@ def row(image: np.ndarray) -> list[str]:
     return [names[tuple(image[5, x])] for x in range(5, image.shape[1], 10)]
 
 
-def run(painter: SquarePainter, sentence: str | Plan, *colours: str) -> list[Edit]:
+def run(painter: SquareFinder, sentence: str | Plan, *colours: str) -> list[Edit]:
     plan = read_plan(sentence) if isinstance(sentence, str) else sentence
     return apply_plan(painter, open_picture(squares(*colours)), plan)
 
@@ -240,10 +231,10 @@ def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
     assert row(second.image) == ["black", "black", "blue"]
     assert second.notes == (module.AS_GIVEN,)
     # the mask grows as a found one would: a sixth of the square's side
-    assert second.request["settings"] == {"dilate": 1 / 6, "spare": True}
+    assert second.request.settings == {"dilate": 1 / 6, "spare": True}
     painter.painted.clear()
     mine = apply_plan(painter, picture, plan, settings={"dilate": 3})
-    assert mine[1].request["settings"] == {"dilate": 3, "spare": True}
+    assert mine[1].request.settings == {"dilate": 3, "spare": True}
 
 
 def test_edits_are_told_as_they_are_done(painter) -> None:

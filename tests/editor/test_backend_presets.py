@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from groundbrush import Editor, GroundbrushError
 from groundbrush.app.page.explain import explain
-from groundbrush.editor.batch.store import load_grounding, save_grounding
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.evaluation.arms import PAPER, PRESET
 from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
@@ -137,8 +137,8 @@ def test_what_needs_heads_says_so(
     out = ["--out", str(tmp_path), "--offline"]
     assert main(["calibrate", str(presets["sam3"]), *out]) == 1
     assert "finds with 'sam3' and has no lvlm, whose heads this needs" in capsys.readouterr().err
-    job = EvaluationJob("scenes", tmp_path, tmp_path, arms=(PRESET, PAPER))
-    with pytest.raises(GroundbrushError, match="no heads or maps to switch, and 'paper' was asked"):
+    job = EvaluationJob(benchmark="scenes", data=tmp_path, out=tmp_path, arms=(PRESET, PAPER))
+    with pytest.raises(GroundbrushError, match="no heads or maps to switch, as 'paper' does"):
         run_evaluation(job, load_preset(presets["sam3"]))
 
 

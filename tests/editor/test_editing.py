@@ -643,7 +643,10 @@ def test_modes_and_sizes_are_kept(mode, tmp_path, box_mask):
             {"paint": "a thing", "box": (1, 1, 9, 9), "operations": [{"op": "dilat"}]},
             "did you mean 'dilate'",
         ),
-        ({"paint": "a thing", "box": (1, 1, 9, 9), "operations": "dilate"}, "mask operation 'd'"),
+        (
+            {"paint": "a thing", "box": (1, 1, 9, 9), "operations": "dilate"},
+            "operations is 'dilate'; expected a list",
+        ),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "check": "  "}, "check is '  '"),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "retries": 99}, "retries is 99; expected a"),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "draft": 1}, "draft is 1; expected true"),

@@ -15,7 +15,7 @@ from groundbrush.editor.models.models import Models
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.inpaint import InpaintSettings
-from groundbrush.inpaint.device.sharing import Turns
+from groundbrush.inpaint.device.sharing import DeviceSharing
 from groundbrush.inpaint.errors import OutOfMemoryError
 
 FEW = {"steps": 2, "guidance": 1.0, "strength": 1.0}
@@ -142,12 +142,12 @@ class Shared(Models):
         super().__init__(load_preset("miniature"), device="cpu", memory=memory)
         self.log: list = []
         self.fails = fails
-        turns = Turns(torch.device("cpu", 0))
+        sharing = DeviceSharing(torch.device("cpu", 0))
         if self.memory not in ("auto", "resident"):
-            turns.share()
-        self.__dict__["_turns"] = turns
+            sharing.share()
+        self.__dict__["_sharing"] = sharing
         painter = SimpleNamespace(to=lambda device: self.log.append(("painting", str(device))))
-        turns.add("inpainter", [painter])
+        sharing.add("inpainter", [painter])
 
     def _load_grounder(self):
         if self.fails:
@@ -163,11 +163,11 @@ def test_where_all_fits_the_finder_stays_beside_the_painter():
     assert models.log == ["loads"]
 
 
-def test_swapped_models_take_turns():
+def test_swapped_models_alternate():
     models = Shared("swap")
     found = models.grounder()
     found._model(torch.zeros(1, 2))
-    with models._turns.use("inpainter"):
+    with models._sharing.use("inpainter"):
         pass
     found._model(torch.zeros(1, 2))
     assert models.log == [
@@ -184,7 +184,7 @@ def test_a_finder_that_does_not_fit_beside_the_painter_makes_it_leave():
     models = Shared(fails=1)
     models.grounder()
     assert models.log == [("painting", "cpu"), "loads"]
-    assert models._turns.exclusive
+    assert models._sharing.exclusive
     with pytest.raises(GroundbrushError, match="out of memory"):
         Shared(fails=2).grounder()
 
@@ -227,7 +227,9 @@ def test_a_preset_may_name_a_controlnet(tmp_path):
         "remove": {"find": "x", "paint": None},
         "extend": {"find": None, "paint": None, "extend": {"right": 9}},
     }
-    follows = {a: settings_for(editor, make_request(a, **k)).control for a, k in kinds.items()}
+    follows = {
+        a: settings_for(editor.models, make_request(a, **k)).control for a, k in kinds.items()
+    }
     assert follows == {"edit": "picture", "remove": "surroundings", "extend": "surroundings"}
     assert InpaintSettings().control == "picture"
 
@@ -248,14 +250,14 @@ class NoRoom:
 def test_where_looking_runs_out_of_memory_the_painter_leaves():
     told = []
     models = Models(load_preset("miniature"), device="cpu", on_load=told.append)
-    turns = Turns(torch.device("cpu"))
-    turns.add("inpainter", [torch.nn.Linear(2, 2)])
-    models.__dict__["_turns"] = turns
-    assert models.looking(NoRoom(1)) == "found"
-    assert told == ["memory ran out: the models now take turns on the accelerator"]
-    assert turns.exclusive and turns.away("inpainter")
+    sharing = DeviceSharing(torch.device("cpu"))
+    sharing.add("inpainter", [torch.nn.Linear(2, 2)])
+    models.__dict__["_sharing"] = sharing
+    assert models.with_room(NoRoom(1)) == "found"
+    assert told == ["memory ran out: finder and inpainter now alternate on the accelerator"]
+    assert sharing.exclusive and sharing.away("inpainter")
     with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
-        models.looking(NoRoom(1))  # nobody is left who could leave
+        models.with_room(NoRoom(1))  # nobody is left who could leave
 
 
 def test_running_out_of_memory_while_looking_is_an_error_of_ours(editor, picture, monkeypatch):

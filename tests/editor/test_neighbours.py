@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush import Editor
-from groundbrush.editor.batch.store import load_grounding, load_spares, save_grounding
-from groundbrush.editor.editing.pipeline import Callbacks, find_spares, settings_for
-from groundbrush.editor.editing.protect import _at_scale, _without_shadow, find_spare
-from groundbrush.editor.editing.region import Place
+from groundbrush.editor.batch.grounding_store import load_grounding, load_spares, save_grounding
+from groundbrush.editor.editing.pipeline import find_protection, settings_for
+from groundbrush.editor.editing.protect import _at_scale, _without_shadow, find_protected
+from groundbrush.editor.editing.region import Region
 from groundbrush.editor.masks.history import MaskHistory
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.editor.request import make_request
@@ -75,9 +75,9 @@ def test_a_large_picture_spares_the_same(miniature, scene):
     settings = miniature.models.inpaint_settings(removing=False, changes={})
     small = miniature.ground(scene.image, "the bus").mask
     mask = np.kron(small, np.ones((8, 8), bool))
-    view = miniature.look(open_picture(large))
+    view = miniature.finder.look(open_picture(large))
     assert view.scale > 1.2
-    spare = find_spare(miniature, open_picture(large), mask, settings)
+    spare = find_protected(miniature.finder, open_picture(large), mask, settings)
     assert spare is not None and spare.shape == (2048, 2048)
     cupcake = np.kron(scene.mask(CUPCAKE), np.ones((8, 8), bool))
     wide = support(mask, settings)
@@ -95,9 +95,9 @@ def test_pixels_of_a_large_picture_are_fewer_on_its_copy():
 def test_a_drawn_mask_is_meant_as_drawn_unless_asked(miniature, scene):
     """Its own pixels are painted whatever they show; what it grows by spares, if that is asked."""
     mask = scene.mask(BUS)
-    drawn = Place(open_picture(scene.image), MaskHistory.start(mask), exact=True)
-    request = {"action": "edit", "settings": {"dilate": 9}}
-    assert not settings_for(miniature, request, drawn).spare
+    drawn = Region(open_picture(scene.image), MaskHistory.start(mask), exact=True)
+    request = make_request("edit", find="x", paint="y", settings={"dilate": 9})
+    assert not settings_for(miniature.models, request, drawn).spare
     edits = [
         miniature.edit(
             scene.image, paint="a frog", mask=mask, settings={**FEW, "dilate": 9, "spare": spare}
@@ -109,8 +109,8 @@ def test_a_drawn_mask_is_meant_as_drawn_unless_asked(miniature, scene):
 
 
 def test_new_sides_spare_nothing(miniature):
-    request = {"action": "extend", "settings": {}}
-    assert not settings_for(miniature, request).spare
+    request = make_request("extend", extend={"right": 9})
+    assert not settings_for(miniature.models, request).spare
 
 
 def test_nobody_looks_where_the_support_does_not_grow(scene):
@@ -118,9 +118,9 @@ def test_nobody_looks_where_the_support_does_not_grow(scene):
         removing=False, changes={"dilate": 0, "shape": "outline"}
     )
     nobody = SimpleNamespace()
-    assert find_spare(nobody, open_picture(scene.image), scene.mask(BUS), settings) is None
+    assert find_protected(nobody, open_picture(scene.image), scene.mask(BUS), settings) is None
     off = Editor.load("miniature").models.inpaint_settings(removing=True, changes={"spare": False})
-    assert find_spare(nobody, open_picture(scene.image), scene.mask(BUS), off) is None
+    assert find_protected(nobody, open_picture(scene.image), scene.mask(BUS), off) is None
 
 
 def test_a_shadow_goes_with_the_thing_that_casts_it():
@@ -143,16 +143,16 @@ def test_what_was_found_before_is_not_looked_for_again(miniature, scene, tmp_pat
     request = make_request("edit", find="the bus", paint="a frog", settings=FEW)
     picture = open_picture(scene.image)
     found = miniature.ground(scene.image, "the bus")
-    spares = find_spares(miniature, picture, request, found)
+    spares = find_protection(miniature.finder, picture, request, found)
     save_grounding(tmp_path / "kept.npz", found, {**spares, "none": None})
     kept = load_spares(tmp_path / "kept.npz")
     assert kept.pop("none") is None and kept.keys() == spares.keys()
     (key,) = kept
     np.testing.assert_array_equal(kept[key], spares[key])
     painter = Editor(miniature.models)
-    painter.look = lambda picture: pytest.fail("it looks")
+    painter.finder.look = lambda picture: pytest.fail("it looks")
     again = load_grounding(tmp_path / "kept.npz")
-    edit = painter._paint(picture, request, Callbacks(), again, kept)
+    edit = painter.paint(picture, request, None, again, kept)
     assert share(edit.support, scene) < 0.04
     save_grounding(tmp_path / "plain.npz", found)
     assert load_spares(tmp_path / "plain.npz") == {}

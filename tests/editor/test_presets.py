@@ -69,13 +69,13 @@ def test_not_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"segmenter": None}, "lacks segmenter"),
+        ({"segmenter": None}, "segmenter is None; expected an object with a .path."),
         ({"lvlm": "llava"}, "lvlm is 'llava'; expected an object"),
         ({"find": {"backend": "sam3", "path": "a/b"}}, "holds both lvlm and find; expected one"),
-        ({"lvlm": None, "find": {"backend": "sam3"}}, r"find is .*; expected an object with .back"),
+        ({"lvlm": None, "find": {"backend": "sam3"}}, "find: path is None; expected a folder"),
         (
             {"lvlm": None, "find": {"backend": "sam3", "path": "a/b", "model": 1}},
-            "if need be revision, dtype, provenance",
+            "find holds the unknown name 'model'; expected some of backend, path, revision, dtype",
         ),
         ({"segmentr": {}}, "unknown name 'segmentr' .did you mean 'segmenter'"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.request import carried, chained, make_request, read_request
+from groundbrush.editor.request import chained, make_request, read_request, recipe_for_file
 
 WORDS = {
     "find": "the red apple",
@@ -22,9 +22,9 @@ WORDS = {
 def test_round_trip_through_a_file(tmp_path: Path) -> None:
     request = make_request("edit", **WORDS)
     file = tmp_path / "recipe.json"
-    file.write_text(json.dumps(request))
+    file.write_text(json.dumps(request.as_dict()))
     again = read_request(file)
-    assert {k: again[k] for k in request} == request
+    assert again == request
 
 
 @pytest.mark.parametrize(
@@ -56,25 +56,26 @@ def test_bad_values_are_named(changes: dict, words: str) -> None:
 )
 def test_what_is_no_recipe(changes: dict, words: str) -> None:
     with pytest.raises(GroundbrushError, match=words):
-        read_request({**make_request("edit", **WORDS), **changes})
+        read_request({**make_request("edit", **WORDS).as_dict(), **changes})
 
 
 def test_a_chain_is_flat_and_in_order() -> None:
-    first, second, third = ({**make_request("edit", **WORDS), "seed": k} for k in range(3))
+    recipe = make_request("edit", **WORDS).as_dict()
+    first, second, third = ({**recipe, "seed": k} for k in range(3))
     both = chained([first, second])
     assert [one["seed"] for one in (*both["before"], both)] == [0, 1]
     every = chained([both, third])
     assert [one["seed"] for one in (*every["before"], every)] == [0, 1, 2]
     assert all("before" not in one for one in every["before"])
     assert chained([first]) == first
-    assert [one["seed"] for one in read_request(every)["before"]] == [0, 1]
+    assert [one.seed for one in read_request(every).before] == [0, 1]
 
 
 def test_a_file_carries_the_last_one_where_all_are_too_long(monkeypatch) -> None:
-    recipes = [make_request("edit", **WORDS) for _ in range(3)]
-    assert carried(recipes) == (chained(recipes), ())
+    recipes = [make_request("edit", **WORDS).as_dict() for _ in range(3)]
+    assert recipe_for_file(recipes) == (chained(recipes), ())
     monkeypatch.setattr("groundbrush.editor.request.RECIPE_LIMIT", 400)
-    recipe, notes = carried(recipes)
+    recipe, notes = recipe_for_file(recipes)
     assert recipe == recipes[-1]
     assert "3 recipes" in notes[0]
 
@@ -92,7 +93,7 @@ def test_a_file_carries_the_last_one_where_all_are_too_long(monkeypatch) -> None
 )
 def test_what_cannot_come_before(before, words: str) -> None:
     with pytest.raises(GroundbrushError, match=words):
-        read_request({**make_request("edit", **WORDS), "before": before})
+        read_request({**make_request("edit", **WORDS).as_dict(), "before": before})
 
 
 @pytest.mark.parametrize("name", ["find", "paint"])
@@ -108,4 +109,4 @@ def test_half_a_character_is_refused(name: str) -> None:
 def test_all_but_a_thing_is_refused_with_the_way_to_it(words: str) -> None:
     with pytest.raises(GroundbrushError, match="expected the thing itself.*--invert"):
         make_request("edit", find=words, paint="a vase")
-    assert make_request("edit", find="the note", paint=words)["paint"] == words
+    assert make_request("edit", find="the note", paint=words).paint == words

@@ -1,4 +1,4 @@
-"""The sentence with a painter that drifts as badly as one can."""
+"""`fill` with a painter that drifts as badly as one can."""
 
 from __future__ import annotations
 
@@ -210,9 +210,10 @@ def test_public_names():
 
 def test_import_loads_nothing_heavy():
     code = (
-        "import sys, inpaint, inpaint.pipeline, inpaint.loading;"
-        "heavy = {'torch', 'diffusers', 'transformers', 'grounding', 'editor'} & set(sys.modules);"
-        "sys.exit(', '.join(heavy) or 0)"
+        "import sys, groundbrush.inpaint, groundbrush.inpaint.painter.loading;"
+        "heavy = {'torch', 'diffusers', 'transformers', 'scipy.sparse.linalg', 'pydantic',"
+        " 'groundbrush.grounding', 'groundbrush.editor.api'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DDIMScheduler,
     EulerDiscreteScheduler,
     StableDiffusionXLInpaintPipeline,
@@ -114,4 +115,31 @@ def save_tiny(folder: Path, channels: int = 9, zero_terminal: bool = False) -> P
         add_watermarker=False,
     )
     pipe.save_pretrained(folder)
+    return folder
+
+
+def save_control(folder: Path, *, xl: bool = True) -> Path:
+    """A random ControlNet that fits the tiny UNets; its zero convolutions are not zero."""
+    torch.manual_seed(2)
+    options = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": WIDTH + 6 * 4,
+    }
+    model = ControlNetModel(
+        in_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=2 * WIDTH if xl else WIDTH,
+        attention_head_dim=4,
+        conditioning_embedding_out_channels=(4, 4, 8, 8),
+        **(options if xl else {}),
+    )
+    embedding = model.controlnet_cond_embedding.conv_out
+    for block in (model.controlnet_down_blocks, model.controlnet_mid_block, embedding):
+        for weights in block.parameters():
+            torch.nn.init.normal_(weights, std=0.3)
+    model.save_pretrained(folder)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.miniature.narratives import main, narratives, write_narratives
-from groundbrush.multiobject.narratives import read_png, truth
+from groundbrush.multiobject.narrative_benchmark import read_png, truth
 from PIL import Image
 
 

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from groundbrush.editor.calibration.settings import CalibrationSettings
 from groundbrush.editor.models.presets import FOLDER, load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
+from groundbrush.grounding.heads.discovery import DiscoverySettings
 from groundbrush.miniature.heads import LOWEST, SKIP_LAYERS
 from groundbrush.miniature.scenes import compose
 from groundbrush.miniature.tune import (
@@ -90,5 +90,5 @@ def test_the_page_holds_every_option(tmp_path: Path) -> None:
 
 def test_calibrate_counts_as_many_heads_as_the_tuning_did() -> None:
     own = load_preset("miniature").lvlm["calibration"]
-    settings = CalibrationSettings.from_dict(own)
+    settings = DiscoverySettings.from_dict(own)
     assert (settings.lowest, settings.skip_layers) == (LOWEST, SKIP_LAYERS)

@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 from groundbrush.multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
-from groundbrush.multiobject.export.coco import coco_instances, id_to_rgb, rgb_to_id
+from groundbrush.multiobject.export.coco import coco_instances, coco_panoptic, id_to_rgb, rgb_to_id
 from groundbrush.multiobject.export.labelme import to_labelme
 from groundbrush.multiobject.export.rle import decode_rle, encode_rle
 from groundbrush.multiobject.export.supervision import to_detections
@@ -77,13 +77,13 @@ def found() -> PanopticGrounding:
 
 
 def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
-    made = found.to_coco_panoptic(file_name="photo.jpg", image_id=7)
+    made = coco_panoptic(found, file_name="photo.jpg", image_id=7)
     # as panopticapi.utils.rgb2id reads it
     rgb = np.array(Image.open(io.BytesIO(made.png())), dtype=np.uint32)
     ids = rgb[..., 0] + 256 * rgb[..., 1] + 256 * 256 * rgb[..., 2]
     assert (ids == found.id_map).all()
     (annotation,) = made.document["annotations"]
-    assert annotation["file_name"] == "photo.png"
+    assert annotation["file_name"] == "photo_panoptic.png"
     assert annotation["image_id"] == made.document["images"][0]["id"] == 7
     info = {s["id"]: s for s in annotation["segments_info"]}
     assert set(info) == set(np.unique(ids)) - {0} == {1, 2, 300}
@@ -100,7 +100,7 @@ def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
 
 def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> None:
     tools = pytest.importorskip("pycocotools.mask")
-    made = found.to_coco_panoptic(file_name="photo.jpg")
+    made = coco_panoptic(found, file_name="photo.jpg")
     ids = rgb_to_id(np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")))
     (annotation,) = made.document["annotations"]
     for one in annotation["segments_info"]:
@@ -110,7 +110,7 @@ def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> N
 
 
 def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
-    (annotation,) = found.to_coco_panoptic().document["annotations"]
+    (annotation,) = coco_panoptic(found).document["annotations"]
     (missing,) = annotation["not_found"]
     assert missing["phrase"] == "the dog"
     assert missing["status"] == "absent"
@@ -118,10 +118,43 @@ def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
 
 def test_given_categories_keep_their_numbers(found) -> None:
     coco = [{"id": 53, "name": "apple", "isthing": 1}, {"id": 18, "name": "dog", "isthing": 1}]
-    document = found.to_coco_panoptic(categories=coco).document
+    document = coco_panoptic(found, categories=coco).document
     numbers = {c["name"]: c["id"] for c in document["categories"]}
-    assert numbers == {"apple": 53, "dog": 18, "sky": 54}
+    assert numbers.keys() == {"apple", "dog", "sky"}
+    assert (numbers["apple"], numbers["dog"]) == (53, 18)
+    assert numbers["sky"] > 200  # beyond COCO's own
     assert len(coco) == 2
+
+
+def test_panopticapis_converters_find_the_png_and_the_colours(found, tmp_path) -> None:
+    """Its rules: the PNG is `file_name` up to its first dot, and every category has a colour."""
+    made = coco_panoptic(found, file_name="my.photo.jpg")
+    (annotation,) = made.document["annotations"]
+    (tmp_path / annotation["file_name"]).write_bytes(made.png())
+    converted = "{}.png".format(annotation["file_name"].rsplit(".")[0])
+    with Image.open(tmp_path / converted) as png:
+        assert (rgb_to_id(np.asarray(png)) == found.id_map).all()
+    for category in made.document["categories"]:
+        assert len(category["color"]) == 3
+        assert all(0 <= part <= 255 for part in category["color"])
+    with pytest.raises(MultiObjectError, match="one dot, before png, such as 'photo_panoptic.png'"):
+        coco_panoptic(found, file_name="photo.jpg", png_name="photo.panoptic.png")
+
+
+def test_documents_of_several_pictures_can_be_joined(found) -> None:
+    for convert in (
+        lambda **k: coco_panoptic(found, **k).document,
+        lambda **k: coco_instances(found, **k),
+    ):
+        one, other = convert(file_name="a.jpg"), convert(file_name="b.jpg")
+        assert one == convert(file_name="a.jpg")
+        assert one["images"][0]["id"] != other["images"][0]["id"]
+        assert one["categories"] == other["categories"]
+        numbers = [a["id"] for d in (one, other) for a in d["annotations"] if "id" in a]
+        assert len(set(numbers)) == len(numbers)
+        ids = [a["image_id"] for d in (one, other) for a in d["annotations"]]
+        assert set(ids) == {one["images"][0]["id"], other["images"][0]["id"]}
+        assert max([*numbers, *ids]) < 2**53  # JSON readers keep them exactly
 
 
 @given(hnp.arrays(np.int32, (3, 5), elements=st.integers(0, (1 << 24) - 1)))

@@ -193,7 +193,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> None:
     from fake_editor import FakeEditor, results
-    from groundbrush.editor.batch import Job, ManifestError, read_manifest, run_batch
+    from groundbrush.editor.batch import BatchJob, ManifestError, read_manifest, run_batch
 
     lines, names = [], []
     for number, (name, make) in enumerate(corpus_pictures.bad_pictures().items()):
@@ -222,7 +222,7 @@ def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> 
     kept = [line for row, line in enumerate(lines, 1) if row not in wrong]
     manifest.write_text("\n".join(kept))
     before = snapshot(memory / "in")
-    report = run_batch(Job(read_manifest(manifest), memory / "out"), FakeEditor)
+    report = run_batch(BatchJob(read_manifest(manifest), memory / "out"), FakeEditor)
     assert snapshot(memory / "in") == before
     assert sum(report.counts.values()) == len(kept)
     assert set(report.counts) == {"done", "failed"}
@@ -238,6 +238,6 @@ def test_a_hostile_pickle_ran_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         if "program" in name:
             folder = tmp_path / name.replace(" ", "-")
             folder.mkdir()
-            with pytest.raises(GroundbrushError, match=r"asks for \w+.system"):
+            with pytest.raises(GroundbrushError, match=r"names \w+.system"):
                 read_benchmark("refcoco")(corpus_texts.refcoco(content, b"{}")(folder))
     assert not list(tmp_path.rglob("hostile-was-here"))

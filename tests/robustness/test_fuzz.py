@@ -20,7 +20,8 @@ from typing import Any
 import corpus_pictures
 import corpus_texts
 import pytest
-from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.errors import GroundbrushError, translate
+from groundbrush.grounding.errors import GroundingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -499,14 +500,22 @@ def test_spoiled_journals_of_evaluations_and_locks(data: st.DataObject) -> None:
 @fuzz(40)
 @given(data=st.data())
 def test_spoiled_measurements(data: st.DataObject) -> None:
-    from groundbrush.editor.calibration.job import load_measured
+    from groundbrush.grounding.heads.measured_pairs import load_measured
 
     good = {"what": "x", "layers": 2, "heads": 2}
     with tempfile.TemporaryDirectory() as folder:
         header = data.draw(changed(good).map(text_of) | spoiled(text_of(good)))
         (Path(folder) / "measurements.json").write_bytes(header)
         (Path(folder) / "measurements.bin").write_bytes(data.draw(st.binary(max_size=400)))
-        ours(lambda: load_measured(Path(folder)))
+        ours(translate(GroundingError)(lambda: load_measured(Path(folder))))
+
+
+def test_good_measurements_are_read(tmp_path: Path) -> None:
+    from groundbrush.grounding.heads.measured_pairs import MeasurementStore, load_measured
+
+    ones = {name: [[1.0, 1.0]] * 2 for name in ("sums", "entropies", "ious")}
+    MeasurementStore(tmp_path, {"what": "x"}, 2, 2).add(0, ones)
+    assert len(load_measured(tmp_path)) == 1
 
 
 def test_a_zip_is_one() -> None:

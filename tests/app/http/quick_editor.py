@@ -5,6 +5,7 @@ Run as a program it serves until told to stop: ``quick_editor.py STEP_SECONDS KE
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -19,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "editor" / "batch"))
 
 from fake_editor import FakeEditor, FakeModels, _raise
 from groundbrush.editor.api import Editor
-from groundbrush.editor.editing.region import find_place
+from groundbrush.editor.editing.pipeline import Callbacks
+from groundbrush.editor.editing.region import find_region
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.editor.request import read_request
 from groundbrush.inpaint.errors import Cancelled
 
 STEPS = 3
@@ -36,8 +39,9 @@ class QuickEditor(Editor):
         self.gate = threading.Event()
         self.gate.set()
         self.painted: list[str] = []
+        self.finder.ground = self._ground
 
-    def _find(self, picture: Any, phrase: str) -> Any:
+    def _ground(self, picture: Any, phrase: str) -> Any:
         self.gate.wait(20)
         return FakeEditor().ground(picture, phrase)
 
@@ -53,14 +57,21 @@ class QuickEditor(Editor):
             image = edits[-1].image
         return edits
 
-    def _paint(self, image: Any, request: Any, callbacks: Any, grounding: Any = None) -> Edit:
-        picture = open_picture(image)
-        words = request["paint"] or "background"
-        request = {**request, "preset": "fake"}
+    def run(self, recipe: Any, image: Any = None, **callbacks: Any) -> Edit:
+        request, picture = read_request(recipe), open_picture(image)
+        for step in (*request.before, request):
+            edit = self.paint(picture, step, Callbacks(**callbacks))
+            picture = dataclasses.replace(edit.picture, pixels=edit.image, notes=())
+        return edit
+
+    def paint(self, image: Any, request: Any, callbacks: Any = None, *found: Any) -> Edit:
+        picture, callbacks = open_picture(image), callbacks or Callbacks()
+        words = request.paint or "background"
+        request = request.model_copy(update={"preset": "fake"})
         self.gate.wait(20)
 
         _raise(words)
-        place = find_place(self, picture, request)
+        place = find_region(self.finder, picture, request)
         picture, mask = place.picture, place.history.mask
         for step in range(1, STEPS + 1):
             if callbacks.cancelled is not None and callbacks.cancelled():
@@ -85,7 +96,7 @@ class QuickEditor(Editor):
                 request,
             )
         variants = []
-        for seed in range(request["seed"], request["seed"] + request["variants"]):
+        for seed in range(request.seed, request.seed + request.variants):
             pixels = picture.pixels.copy()
             pixels[mask] = colour(words, seed)
             variants.append(Variant(pixels, seed, {"passed": None}))
@@ -96,7 +107,7 @@ class QuickEditor(Editor):
             place.grounding,
             mask,
             {},
-            request["seed"],
+            request.seed,
             tuple(variants),
             {"preserved": True},
             (),

@@ -194,7 +194,7 @@ def test_variants_are_shown_and_the_chosen_one_is_kept(page: AppTest) -> None:
     painted(page, "go-paint")
     page.button(key="variant-1").click().run()
     page.button(key="keep").click().run()
-    assert page.session_state["session"].changes[0].request["seed"] == 1
+    assert page.session_state["session"].changes[0].request.seed == 1
 
 
 def test_a_sentence_finds_everything_and_a_plan_can_be_made(page: AppTest) -> None:

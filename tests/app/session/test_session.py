@@ -10,24 +10,15 @@ import sys
 import types
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
 from groundbrush.app.page.explain import explain
-from groundbrush.app.session.session import (
-    Change,
-    Session,
-    paint_session,
-    scene_of,
-    variant_request,
-)
-from groundbrush.app.session.session_file import (
-    picture_bytes,
-    read_session,
-    read_upload,
-    session_bytes,
-)
+from groundbrush.app.session.session import Change, Session, paint_session, scene_of
+from groundbrush.app.session.session_file import picture_bytes, read_session, session_bytes
+from groundbrush.app.uploads import read_upload
 from groundbrush.editor.as_code import (
     as_command,
     as_python,
@@ -76,7 +67,7 @@ def grounding(status: str = "found") -> Grounding:
 
 def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
     """An edit as if the mask had been filled with one grey."""
-    request = {**session.request(paint), "preset": "miniature", "image": {}}
+    request = session.request(paint).model_copy(update={"preset": "miniature"})
     support = session.mask.mask
     variants = []
     for k in range(2):
@@ -93,7 +84,9 @@ def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
         0,
         tuple(variants),
         {},
-        request=request,
+        (),
+        {},
+        request,
     )
 
 
@@ -110,14 +103,14 @@ def test_a_plain_place_has_a_plain_recipe():
 
 def test_removing_is_checked_and_retried_as_the_api_does():
     request = Session(picture()).looked(grounding()).request("  ")
-    assert (request["action"], request["check"], request["retries"]) == ("remove", True, 3)
+    assert (request.action, request.check, request.retries) == ("remove", True, 3)
 
 
 def test_a_candidate_and_operations_travel_by_words():
     session = Session(picture()).looked(grounding(), candidate=0).mark(Dilate(1))
     request = session.request("a cat")
-    assert (request["candidate"], request["operations"]) == (0, [{"op": "dilate", "pixels": 1}])
-    assert "mask" not in request
+    assert (request.candidate, request.operations) == (0, (Dilate(1),))
+    assert request.mask is None
 
 
 def test_marks_where_nothing_was_found_are_painted_as_drawn():
@@ -126,7 +119,7 @@ def test_marks_where_nothing_was_found_are_painted_as_drawn():
         session.request("a cat")
     session = session.mark(Boxes(((1, 1, 4, 4),)))
     assert session.drawn
-    assert "mask" in session.request("a cat")
+    assert session.request("a cat").mask is not None
     assert Session(picture()).mark(Boxes(((1, 1, 4, 4),))).mask.mask.sum() == 9
 
 
@@ -145,7 +138,7 @@ def test_mask_states_are_bounded(monkeypatch):
         session = session.mark(Dilate(1))
     assert len(session.mask.states) == 4
     assert session.drawn  # how it came about is no longer known, so the recipe carries the mask
-    assert "mask" in session.request("a cat")
+    assert session.request("a cat").mask is not None
 
 
 # ---------------------------------------------------------------- the history
@@ -156,7 +149,7 @@ def test_keeping_continues_from_the_result_and_goes_back():
     first = start.keep([painted(start, 10)], variant=1)
     assert (first.picture.pixels[5:15, 10:20] == 11).all()
     assert (first.mask, first.find) == (None, "")
-    assert first.changes[0].request["seed"] == 1
+    assert first.changes[0].request.seed == 1
     second = first.looked(grounding(), candidate=0)
     second = second.keep([painted(second, 20, None)])
     assert [c.words for c in second.changes] == ["the cup: a cat", "the cup: removed"]
@@ -359,7 +352,7 @@ class Recorder:
     """Stands in for the Editor and makes the requests that its arguments mean."""
 
     def __init__(self) -> None:
-        self.request: dict | None = None
+        self.request: Any = None
 
     def load(self, preset):
         assert preset == "miniature"
@@ -390,7 +383,7 @@ def test_the_python_means_the_same_edit(data):
     assert run_python(as_python(request, "my photo.png", "miniature")) == request
 
 
-def run_python(text: str, recorder: Recorder | None = None) -> dict | None:
+def run_python(text: str, recorder: Recorder | None = None) -> Any:
     recorder, real = recorder or Recorder(), sys.modules["groundbrush"]
     sys.modules["groundbrush"] = types.SimpleNamespace(Editor=recorder)
     try:
@@ -436,14 +429,14 @@ def test_edits_that_follow_one_another_start_from_the_last_ones_file(tmp_path):
     assert images == ["a b.png", "out/a b.edited.png", "out/a b.edited.edited.png"]
     files = recipe_files(requests, "a b.png")
     assert list(files) == [recipe_name(name) for name in ("a b.png", *images[1:])]
-    assert [json.loads(text) for text in files.values()] == requests
+    assert [json.loads(text) for text in files.values()] == [r.as_dict() for r in requests]
 
 
 def test_a_variant_has_a_recipe_of_its_own():
     session = Session(picture()).looked(grounding())
     edit = painted(session, 10)
-    assert variant_request(edit, 1)["seed"] == 1
-    assert Change.of(edit, 1).request == variant_request(edit, 1)
+    assert edit.request_for(1).seed == 1
+    assert Change.of(edit, 1).request == edit.request_for(1)
 
 
 def test_a_drawn_mask_is_said_by_its_recipe_file():

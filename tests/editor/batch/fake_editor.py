@@ -18,7 +18,7 @@ from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.errors import GroundbrushError, translate
 from groundbrush.editor.models.presets import Preset
 from groundbrush.editor.pictures.picture import Picture, open_picture
-from groundbrush.editor.request import make_request
+from groundbrush.editor.request import EditRequest, PictureReference, make_request
 from groundbrush.grounding.detectors.base import NoLVLM
 from groundbrush.grounding.result import Candidate, Grounding
 from groundbrush.inpaint.errors import InpaintError
@@ -99,21 +99,28 @@ class FakeEditor:
             {"rows": 0.1},
         )
 
-    def _spares(self, image: Picture, request: dict, found: Grounding) -> dict[str, Any]:
+    def find_protection(
+        self, image: Picture, request: EditRequest, found: Grounding
+    ) -> dict[str, Any]:
         return {"spared": None}
 
-    def _paint(
-        self, image: Picture, request: dict, callbacks: Any, found: Grounding, spares: Any = None
+    def paint(
+        self,
+        image: Picture,
+        request: EditRequest,
+        callbacks: Any,
+        found: Grounding,
+        protected: Any = None,
     ) -> Edit:
         from groundbrush.editor.editing.region import chosen_mask
 
-        words = request["paint"] or "background"
-        self.calls.append(("paint", request["find"]))
+        words = request.paint or "background"
+        self.calls.append(("paint", request.find))
         _raise(words)
         digest = hashlib.sha256(image.pixels.tobytes()).hexdigest()
-        about = {"path": str(image.source), "sha256": digest}
-        request = {**request, "preset": "fake", "image": about}
-        mask = chosen_mask(found, request["candidate"])
+        about = PictureReference(path=str(image.source), sha256=digest)
+        request = request.model_copy(update={"preset": "fake", "image": about})
+        mask = chosen_mask(found, request.candidate)
         if not mask.any():
             return Edit(
                 False,
@@ -122,7 +129,7 @@ class FakeEditor:
                 found,
                 mask,
                 {},
-                request["seed"],
+                request.seed,
                 (),
                 {},
                 (found.reason,),
@@ -130,7 +137,7 @@ class FakeEditor:
                 request,
             )
         variants = []
-        for seed in range(request["seed"], request["seed"] + request["variants"]):
+        for seed in range(request.seed, request.seed + request.variants):
             painted = image.pixels.copy()
             painted[mask] = list(hashlib.sha256(f"{words}{seed}".encode()).digest()[:3])
             variants.append(Variant(painted, seed))
@@ -141,7 +148,7 @@ class FakeEditor:
             found,
             mask,
             {},
-            request["seed"],
+            request.seed,
             tuple(variants),
             {"preserved": True},
             (),
@@ -156,7 +163,7 @@ class FakeEditor:
             request = make_request(
                 step.action, find=step.find, paint=step.paint, seed=seed + k, settings=settings
             )
-            edits.append(self._paint(image, request, None, found))
+            edits.append(self.paint(image, request, None, found))
             image = dataclasses.replace(image, pixels=edits[-1].image)
         return edits
 

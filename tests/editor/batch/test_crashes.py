@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs
-from groundbrush.editor.batch import Job, read_manifest, run_batch
+from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 from groundbrush.editor.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +23,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: Path) -> None:
     manifest, calm = mixed_manifest(memory), memory / "calm"
     calls: list = []
-    run_batch(Job(read_manifest(manifest), calm), lambda: FakeEditor(calls))
+    run_batch(BatchJob(read_manifest(manifest), calm), lambda: FakeEditor(calls))
     done = subprocess.run(
         [
             sys.executable,

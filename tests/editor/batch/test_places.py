@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_editor import picture_file, results
-from groundbrush.editor.batch import Job, ManifestError, read_manifest, run_batch
+from groundbrush.editor.batch import BatchJob, ManifestError, read_manifest, run_batch
 from groundbrush.editor.batch.rows import read_row
 from groundbrush.editor.masks.operations import Dilate
 from groundbrush.editor.pictures.picture import open_picture
@@ -71,13 +71,13 @@ def test_a_place_stands_for_the_words(
     assert row.placed and not row.grounds
     assert row.mask == columns.get("mask")
     assert (row.mask_digest is None) == (row.mask is None)
-    assert (row.request()["find"] or "") == words
+    assert (row.request().find or "") == words
 
 
 def test_operations_go_with_words_as_well(folder: Path) -> None:
     (row,) = manifest(folder, {"find": "the cup", "paint": "a vase", "operations": GROW}).rows
     assert row.grounds and not row.placed
-    assert row.request()["operations"] == GROW
+    assert row.request().as_dict()["operations"] == GROW
 
 
 def test_a_csv_says_the_same(folder: Path) -> None:
@@ -116,6 +116,7 @@ def test_a_csv_says_the_same(folder: Path) -> None:
         ({"box": [1, 2, 5, 6], "mask": "mask.png", "paint": "a"}, "a mask and a box given"),
         ({"box": [1, 2, 5, 6], "candidate": 1, "paint": "a"}, "candidate"),
         ({"mask": 3, "paint": "a"}, "mask is 3; expected a picture's path"),
+        ({"mask": " ", "paint": "a"}, "mask is ' '; expected a picture's path"),
         ({"mask": "none.png", "paint": "a"}, "none.png' does not exist; expected a mask"),
         ({"mask": "../outside.png", "paint": "a"}, "mask '../outside.png' lies outside"),
         ({"mask": "/etc/passwd", "paint": "a"}, "mask '/etc/passwd' lies outside"),
@@ -143,7 +144,7 @@ def test_a_row_is_the_edit_of_python(folder: Path) -> None:
         {"id": "gone", "mask": "mask.png", "remove": True},
     ]
     out = folder / "out"
-    report = run_batch(Job(manifest(folder, *rows), out), QuickEditor)
+    report = run_batch(BatchJob(manifest(folder, *rows), out), QuickEditor)
     assert report.counts == {"done": 3}
     editor = QuickEditor()
     picture = dataclasses.replace(open_picture(folder / "a.png"), source=Path("a.png"))
@@ -167,7 +168,7 @@ def test_a_row_is_the_edit_of_python(folder: Path) -> None:
 
 def test_a_mask_of_another_size_fails_its_row_only(folder: Path) -> None:
     rows = [{"mask": "large.png", "paint": "a"}, {"mask": "mask.png", "paint": "a"}]
-    report = run_batch(Job(manifest(folder, *rows), folder / "out"), QuickEditor)
+    report = run_batch(BatchJob(manifest(folder, *rows), folder / "out"), QuickEditor)
     assert report.counts == {"failed": 1, "done": 1}
     assert "40x30" in results(folder / "out")[0]["error"]["message"]
 
@@ -177,11 +178,11 @@ def test_a_changed_mask_is_done_again(folder: Path) -> None:
         {"id": "a", "mask": "mask.png", "paint": "a"},
         {"id": "b", "box": [1, 2, 3, 4], "paint": "a"},
     ]
-    run_batch(Job(manifest(folder, *rows), folder / "out"), QuickEditor)
-    again = Job(manifest(folder, *rows), folder / "out", resume=True)
+    run_batch(BatchJob(manifest(folder, *rows), folder / "out"), QuickEditor)
+    again = BatchJob(manifest(folder, *rows), folder / "out", resume=True)
     assert run_batch(again, QuickEditor).worked == 0
     mask(folder / "mask.png", (slice(0, 3), slice(0, 3)))
-    again = Job(manifest(folder, *rows), folder / "out", resume=True)
+    again = BatchJob(manifest(folder, *rows), folder / "out", resume=True)
     assert run_batch(again, QuickEditor).worked == 1
     made = np.asarray(Image.open(folder / "out/a.mask.png")) > 0
     assert made.sum() == 9
@@ -190,7 +191,7 @@ def test_a_changed_mask_is_done_again(folder: Path) -> None:
 def test_a_mask_that_changes_while_the_batch_runs_fails_its_row(folder: Path) -> None:
     read = manifest(folder, {"mask": "mask.png", "paint": "a"})
     mask(folder / "mask.png", (slice(0, 3), slice(0, 3)))
-    run_batch(Job(read, folder / "out"), QuickEditor)
+    run_batch(BatchJob(read, folder / "out"), QuickEditor)
     assert "was changed while the batch ran" in results(folder / "out")[0]["error"]["message"]
 
 
@@ -199,11 +200,11 @@ def test_a_mask_that_a_result_would_overwrite_is_refused(folder: Path) -> None:
     mask(folder / "out/a.mask.png", (slice(0, 3), slice(0, 3)))
     read = manifest(folder, {"id": "b", "mask": "out/a.mask.png", "paint": "a"})
     with pytest.raises(ManifestError, match="is a result in the output folder"):
-        run_batch(Job(read, folder / "out"), QuickEditor)
+        run_batch(BatchJob(read, folder / "out"), QuickEditor)
 
 
 def test_rows_without_masks_have_the_fingerprint_they_had() -> None:
-    row, _ = read_row({"image": "a.png", "find": "the cup", "paint": "a vase"}, 1)
+    row = read_row({"image": "a.png", "find": "the cup", "paint": "a vase"}, 1).row
     assert row is not None
     # of version 0.1.0 before masks: a batch that was begun then goes on
     assert row.fingerprint("preset") == "3ff6243f509d168a08d00fea1590dc4b"

@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 from fake_editor import FakeEditor, FakeModels, mixed_manifest, outputs, picture_file, results
 from groundbrush.editor.batch import (
+    BatchJob,
     BatchReport,
     BatchStopped,
-    Job,
     ManifestError,
     read_manifest,
     run_batch,
 )
 from groundbrush.editor.batch import run as run_module
-from groundbrush.editor.batch.store import load_grounding, save_grounding
+from groundbrush.editor.batch.errors import stops_everything
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.journal import encode, read_journal
 from groundbrush.editor.pictures.picture import read_recipe
@@ -53,7 +54,7 @@ class Bench:
         self.calls.clear()
         self.loads.clear()
         tell = options.pop("on_progress", None)
-        job = Job(read_manifest(path), self.out, **options)
+        job = BatchJob(read_manifest(path), self.out, **options)
         return run_batch(job, lambda: FakeEditor(self.calls, self.loads), on_progress=tell)
 
     def statuses(self) -> list[str]:
@@ -67,7 +68,7 @@ def bench(memory: Path) -> Bench:
 
 def test_every_kind_of_row_ends_as_it_should(memory: Path) -> None:
     out = memory / "out"
-    report = run_batch(Job(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
+    report = run_batch(BatchJob(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
     rows = results(out)
     assert [row["row"] for row in rows] == list(range(1, 11))
     assert [row["status"] for row in rows] == [
@@ -124,7 +125,7 @@ def test_looking_alone_loads_no_inpainter_and_painting_unchecked_frees_the_groun
         editors.append(FakeEditor())
         return editors[-1]
 
-    run_batch(Job(read_manifest(path), bench.folder / "other"), load)
+    run_batch(BatchJob(read_manifest(path), bench.folder / "other"), load)
     loads = [dict(editor.models.loads) for editor in editors]
     assert {"grounder": 1} in loads
     assert {"inpainter": 1} in loads
@@ -260,7 +261,7 @@ def test_going_on_where_there_was_nothing_is_told(bench: Bench) -> None:
 
 def test_a_second_batch_in_the_folder_needs_resume(bench: Bench) -> None:
     bench.run(EDIT)
-    with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume goes on"):
+    with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume continues"):
         bench.run(EDIT)
     before = outputs(bench.out)
     report = bench.run(EDIT, resume=True)
@@ -373,11 +374,11 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
 ) -> None:
     manifest = read_manifest(mixed_manifest(memory, 20))
     calm, full = memory / "calm", memory / "full"
-    run_batch(Job(manifest, calm), FakeEditor)
+    run_batch(BatchJob(manifest, calm), FakeEditor)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_after(writes))
         with pytest.raises(GroundbrushError, match="(?i)no space left"):
-            run_batch(Job(manifest, full), FakeEditor)
+            run_batch(BatchJob(manifest, full), FakeEditor)
     journal = full / ".batch/journal"
     finished = (
         [r["name"] for r in read_journal(journal) if r["event"] == "row"]
@@ -385,26 +386,49 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
         else []
     )
     calls: list = []
-    run_batch(Job(manifest, full, resume=True), lambda: FakeEditor(calls))
+    run_batch(BatchJob(manifest, full, resume=True), lambda: FakeEditor(calls))
     assert outputs(full) == outputs(calm)
     again = Counter(r["name"] for r in read_journal(journal) if r["event"] == "row")
     assert set(again.values()) == {1}
     assert set(finished) <= set(again)
 
 
+@pytest.mark.parametrize(
+    ("number", "stops"),
+    [
+        (errno.ENOSPC, True),
+        (errno.EDQUOT, True),
+        (errno.EROFS, True),
+        (errno.EMFILE, True),
+        (errno.ENFILE, True),
+        (errno.EACCES, False),  # one picture may be unreadable
+        (errno.EIO, False),
+        (errno.EFBIG, False),
+    ],
+)
+def test_errors_that_every_row_would_meet_stop_the_batch(number: int, stops: bool) -> None:
+    try:
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            raise GroundbrushError("cannot write") from error
+    except GroundbrushError as error:
+        assert stops_everything(error) == stops
+
+
 def test_a_full_disk_names_the_row_it_stopped_at(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from groundbrush.editor.batch import work
+    from groundbrush.editor.batch import workspace
 
-    original = work.RowFiles.thumb
+    original = workspace.RowFiles.thumb
 
-    def thumb(files: work.RowFiles, kind: str, pixels: np.ndarray) -> None:
+    def thumb(files: workspace.RowFiles, kind: str, pixels: np.ndarray) -> None:
         if files.row.number == 2 and kind == "after":
             raise GroundbrushError("cannot write") from OSError(errno.ENOSPC, "no space left")
         original(files, kind, pixels)
 
-    monkeypatch.setattr(work.RowFiles, "thumb", thumb)
+    monkeypatch.setattr(workspace.RowFiles, "thumb", thumb)
     with pytest.raises(BatchStopped, match=r"row 2 \(00002-a\): cannot write.*--resume"):
         bench.run(EDIT, EDIT, EDIT)
     assert bench.statuses() == ["done", "waiting", "waiting"]
@@ -556,8 +580,8 @@ def test_a_dry_run_counts_and_writes_nothing(bench: Bench) -> None:
             for row in (EDIT, EDIT, {"remove": "the cup"}, {"find": "the dog"})
         )
     )
-    job = Job(read_manifest(path), bench.out)
-    outlook = run_module.examine(job, lambda: FakeEditor(bench.calls, bench.loads))
+    job = BatchJob(read_manifest(path), bench.out)
+    outlook = run_module.dry_run(job, lambda: FakeEditor(bench.calls, bench.loads))
     assert (outlook.actions, outlook.finished, outlook.find) == (
         {"edit": 2, "remove": 1, "ground": 1},
         0,
@@ -565,7 +589,7 @@ def test_a_dry_run_counts_and_writes_nothing(bench: Bench) -> None:
     )
     assert (bench.calls, bench.loads, bench.out.exists()) == ([], {}, False)
     bench.run(EDIT, EDIT)
-    resumed = run_module.examine(Job(job.manifest, bench.out, resume=True), FakeEditor)
+    resumed = run_module.dry_run(BatchJob(job.manifest, bench.out, resume=True), FakeEditor)
     assert (resumed.actions, resumed.finished, resumed.find) == ({"remove": 1, "ground": 1}, 2, 1)
 
 
@@ -600,6 +624,7 @@ def test_a_damaged_grounding_is_refused_or_the_same(bench: Bench, data: st.DataO
     found = FakeEditor().ground(bench.folder / "a.png", "the cup")
     path = bench.folder / "kept.npz"
     save_grounding(path, found)
+    assert np.array_equal(load_grounding(path).mask, found.mask)
     raw = bytearray(path.read_bytes())
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(raw[: data.draw(st.integers(len(raw) - 30, len(raw)))])
@@ -636,12 +661,12 @@ def test_the_systems_limit_on_files_stops_at_the_journal_and_fails_rows_before(
 ) -> None:
     manifest = read_manifest(mixed_manifest(memory, 20))
     calm, limited = memory / "calm", memory / "limited"
-    run_batch(Job(manifest, calm), FakeEditor)
+    run_batch(BatchJob(manifest, calm), FakeEditor)
     small_files(6_000)  # a few of the journal's lines
     with pytest.raises(BatchStopped, match=r"cannot write the journal .*File too large"):
-        run_batch(Job(manifest, limited), FakeEditor)
+        run_batch(BatchJob(manifest, limited), FakeEditor)
     small_files(-1)
-    report = run_batch(Job(manifest, limited, retry_failed=True), FakeEditor)
+    report = run_batch(BatchJob(manifest, limited, retry_failed=True), FakeEditor)
     assert outputs(limited) == outputs(calm)
     assert report.notes == ()  # the line that did not fit was taken back at once
 
@@ -653,7 +678,7 @@ def test_a_result_beyond_the_systems_limit_fails_its_row_only(
     picture_file(memory / "large.png", size=(200, 200))
     lines = [json.dumps({"image": f"{name}.png", **EDIT}) for name in ("small", "large", "small")]
     (memory / "m.jsonl").write_text("\n".join(lines))
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     small_files(60_000)
     report = run_batch(job, FakeEditor)
     small_files(-1)
@@ -693,6 +718,15 @@ def test_a_journal_of_another_version_is_passed_over(bench: Bench) -> None:
         {"event": "row", "files": 3},
         {"event": {}},
         {},
+    ]
+    (row,) = (r for r in read_journal(journal) if r["event"] == "row")
+    odd += [
+        {**row, "files": {"00001-a.mask.png": "large"}},
+        {**row, "picture": {"bytes": 3}},
+        {**row, "result": {**row["result"], "status": "finished"}},
+        {**row, "result": {k: v for k, v in row["result"].items() if k != "words"}},
+        {**row, "result": [row["result"]]},
+        {"event": "found", "key": "x", "facts": {"found": "found"}},
     ]
     journal.write_bytes(
         b"".join(map(encode, odd)) + journal.read_bytes() + b"".join(map(encode, odd))

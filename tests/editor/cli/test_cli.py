@@ -64,6 +64,20 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert (again / "scene.edited.png").read_bytes() == first
 
 
+def test_an_edit_as_json(
+    scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path, _, asked = scene_file
+    command = ["edit", str(path), "--find", asked.text, "--paint", "a pear", "--steps", "2"]
+    assert main([*command, "--out", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["done"] and facts["reason"] and facts["preserved"]
+    assert (facts["phrase"], facts["status"]) == (asked.text, "found")
+    assert len(facts["box"]) == 4 and facts["support_pixels"] > 0
+    assert Path(facts["result"]).is_file() and Path(facts["recipe"]).is_file()
+    assert [one["seed"] for one in facts["variants"]] == [0]
+
+
 def test_where_nothing_is_found_other_places_are_named_and_can_be_painted(
     scene_file: tuple[Path, Scene, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -210,7 +210,11 @@ def test_ground_all_writes_a_legend_and_exports(scene_file, tmp_path: Path, caps
     assert [s["area"] for s in annotation["segments_info"]] == [(ids == 1).sum()]
     (instance,) = json.loads(Path(facts["coco-instances"]).read_text())["annotations"]
     assert decode_rle(instance["segmentation"]).sum() == found["area"]
-    (shape,) = json.loads(Path(facts["labelme"]).read_text())["shapes"][:1]
+    drawn = json.loads(Path(facts["labelme"]).read_text())
+    # relative to the document, so that both can be moved together
+    assert not Path(drawn["imagePath"]).is_absolute()
+    assert (Path(facts["labelme"]).parent / drawn["imagePath"]).samefile(scene_file[0])
+    (shape,) = drawn["shapes"][:1]
     assert shape["label"] == found["name"]
 
 
@@ -218,4 +222,4 @@ def test_a_sentence_that_names_nothing_there_is_status_1(scene_file, tmp_path, c
     path, _, _ = scene_file
     command = ["ground-all", str(path), "it is quiet", "--out", str(tmp_path), "--offline"]
     assert main(command) == 1
-    assert "names nothing that could be pointed at" in capsys.readouterr().out
+    assert "names nothing that can be found" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.evaluation.ablations import ablation_arms, chosen_arms
+from groundbrush.editor.evaluation.arms import ablation_arms, chosen_arms
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.heads.ranking import HeadMeasurements
 

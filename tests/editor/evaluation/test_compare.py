@@ -10,8 +10,7 @@ import pytest
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.compare import compare, write_comparison
-from groundbrush.editor.evaluation.paired import counted, differences
-from groundbrush.editor.evaluation.summary import Score, Scores, scores
+from groundbrush.editor.evaluation.scores import Score, Scores, differences, scores, terms
 
 
 def result(folder: Path, preset: str, groups: dict[str, Scores], **changes: Any) -> Path:
@@ -146,7 +145,7 @@ def test_scores_of_differences_are_those_of_summary() -> None:
     records = answers("dino")[:4]
     whole = scores(records, absent_below=0.5)
     for metric in ("accuracy", "ciou", "giou", "refused"):
-        adds = [counted(r, 0.5)[metric] for r in records]
+        adds = [terms(r, 0.5)[metric] for r in records]
         ratio = sum(top for top, _ in adds) / sum(bottom for _, bottom in adds)
         assert ratio == pytest.approx(getattr(whole, metric).value), metric
 

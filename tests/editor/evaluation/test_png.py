@@ -12,9 +12,8 @@ from groundbrush.editor.cli import evaluate as evaluate_png
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.measurements import Measurements
-from groundbrush.editor.evaluation.narrative_items import read_told
-from groundbrush.editor.evaluation.narrative_measure import ARMS, measure_told
-from groundbrush.editor.evaluation.narratives import PngJob, average_recall, recall_table, run_png
+from groundbrush.editor.evaluation.png import PngJob, average_recall, recall_table, run_png
+from groundbrush.editor.evaluation.png_measure import ARMS, measure_narratives, read_narratives
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
 from groundbrush.grounding.attention.types import Reading
@@ -23,7 +22,7 @@ from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.multiobject.export.coco import id_to_rgb
 from groundbrush.multiobject.export.rle import decode_rle
-from groundbrush.multiobject.narratives import png_groups, score_png
+from groundbrush.multiobject.narrative_benchmark import png_groups, score_png
 from PIL import Image
 
 SIDE, CELLS = 64, 8
@@ -192,8 +191,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def measured(root: Path, journal: Path, arms: Sequence[str] = tuple(ARMS), load=told_grounder):
-    told = read_told(root, "val2017")
-    return told, measure_told(load, told, arms, Measurements(journal, {"of": "png"}))
+    told = read_narratives(root, "val2017")
+    return told, measure_narratives(load, told, arms, Measurements(journal, {"of": "png"}))
 
 
 def test_average_recall_is_exact(root: Path, tmp_path: Path) -> None:
@@ -280,14 +279,15 @@ def test_the_table_leaves_out_groups_without_phrases(root: Path, tmp_path: Path)
 
 def test_wrong_jobs_and_folders_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(GroundbrushError, match="expected some of caption, phrases, oracle"):
-        PngJob(root, tmp_path, arms=("words",))
+        PngJob(data=root, out=tmp_path, arms=("words",))
     with pytest.raises(GroundbrushError, match="limit 0 given"):
-        PngJob(root, tmp_path, limit=0)
+        PngJob(data=root, out=tmp_path, limit=0)
     with pytest.raises(GroundbrushError, match="does not exist; expected the folder"):
-        read_told(root / "none", "val2017")
+        read_narratives(root / "none", "val2017")
     with pytest.raises(GroundbrushError, match="png_coco_train2017.json is not in"):
-        read_told(root, "train2017")
-    assert [len(one.items) for one in read_told(root, "val2017", limit=1, seed=1)] in ([3], [1])
+        read_narratives(root, "train2017")
+    drawn = PngJob(data=root, out=tmp_path, limit=1, seed=1).draw(read_narratives(root, "val2017"))
+    assert [len(one.items) for one in drawn] in ([3], [1])
 
 
 def test_the_command_scores_composed_scenes_without_data(
@@ -324,4 +324,4 @@ def test_a_preset_without_heads_reads_no_caption(root: Path, tmp_path: Path) -> 
     preset = load_preset("miniature")
     backend = dataclasses.replace(preset, lvlm={}, find={"backend": "sam3", "path": "nowhere"})
     with pytest.raises(GroundbrushError, match="has no language model whose heads could read"):
-        run_png(PngJob(root, tmp_path), backend)
+        run_png(PngJob(data=root, out=tmp_path), backend)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.evaluation.kinds import query_kind
+from groundbrush.editor.evaluation.items import query_kind
 from groundbrush.editor.evaluation.readers import BENCHMARKS, benchmark, read_items
 
 

@@ -1,0 +1,134 @@
+"""Finder: the models that find, and the picture they last read.
+
+Every step of an edit that needs a model gets a finder. It paints nothing and reads no files.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..grounding.errors import GroundingError
+from ..inpaint.paste.composite import same_pixels
+from ..multiobject.errors import MultiObjectError
+from .errors import GroundbrushError, translate
+from .models.vocabulary import plain_phrase
+from .values import check_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..grounding.result import Grounding
+    from ..grounding.sam.segmenter import Segmenter
+    from ..grounding.view import View
+    from ..multiobject import PanopticGrounding
+    from .masks.operations import MaskScene
+    from .models.models import Models
+    from .pictures.picture import Picture
+
+
+class Finder:
+    """Finds things in pictures; keeps the last picture's encoding, so further phrases are cheap.
+
+    Safe to use from several threads. `models` are loaded when first needed.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self._kept: tuple[np.ndarray, View] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The preset's segmenter."""
+        return self.models.grounder().segmenter
+
+    def look(self, picture: Picture) -> View:
+        """Return the picture as the models read it; kept until another picture comes."""
+        with self._lock:
+            if self._kept is None or not same_pixels(self._kept[0], picture.pixels):
+                self._kept = (picture.pixels, self.look_once(picture.pixels))
+            return self._kept[1]
+
+    def look_once(self, pixels: np.ndarray) -> View:
+        """Return ``(H, W, 3)`` uint8 pixels as the models read them; the kept picture stays."""
+        grounder = self.models.grounder()
+        return self.models.with_room(lambda: grounder.look(pixels))
+
+    def check_phrase(self, phrase: str, *, load: bool = True) -> str:
+        """Return a phrase with its white space tidied.
+
+        Raises
+        ------
+        GroundbrushError
+            For words that the models do not know. `load` False asks the tokenizer alone.
+        """
+        phrase = plain_phrase(check_words("find", phrase))
+        with translate(GroundingError):
+            reader = self.models.grounder().lvlm if load else self.models.reader()
+            unknown = reader.unknown_words(phrase)
+        if unknown and self.models.words:
+            raise GroundbrushError(self.models.words.refusal(unknown, "find"))
+        return phrase
+
+    def ground(self, picture: Picture, phrase: str) -> Grounding:
+        """Find what a phrase names; see `Editor.ground`."""
+        phrase = self.check_phrase(phrase)
+        return self.ground_view(self.look(picture), phrase)
+
+    def ground_view(self, view: View, phrase: str) -> Grounding:
+        """Find a phrase in a view from `look` or `look_once`."""
+        grounder = self.models.grounder()
+        return self.models.with_room(lambda: grounder.ground(view, phrase))
+
+    def ground_all(
+        self, picture: Picture, sentence: str, mode: str = "phrases"
+    ) -> PanopticGrounding:
+        """Find everything that a sentence names; see `Editor.ground_all`."""
+        from ..multiobject import ground_all
+
+        words = self.models.words
+        refusal = partial(words.refusal, verb="find") if words else None
+        grounder, view = self.models.grounder(), self.look(picture)
+        with translate(MultiObjectError):
+            return self.models.with_room(
+                lambda: ground_all(grounder, view, sentence, mode=mode, refusal=refusal)
+            )
+
+    def find_masks(
+        self, picture: Picture, wanted: Sequence[tuple[str, int | None]]
+    ) -> list[list[np.ndarray]]:
+        """Find several phrases, each with a count (None: all), over one encoding.
+
+        Returns
+        -------
+        list of list of numpy.ndarray
+            For each phrase its things, ``(H, W)`` bool, the best first.
+        """
+        from ..multiobject.find.ground_all import find_instances
+
+        grounder, view = self.models.grounder(), self.look(picture)
+        with translate(MultiObjectError):
+            found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
+        return [[one.mask for one in instances] for instances in found]
+
+    def segment(self, picture: Picture, **prompt: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return masks ``(n, H, W)`` bool and scores ``(n,)`` of a box or points in pixels."""
+        view = self.look(picture)
+        scales = {"box": np.tile(view.scale_xy, 2), "points": np.array(view.scale_xy)}
+        scaled: dict[str, Any] = {
+            name: np.asarray(value, float) / scales[name] if name in scales else value
+            for name, value in prompt.items()
+        }
+        with translate(GroundingError):
+            found = self.segmenter.predict(view.embedding, size_wh=picture.size, **scaled)
+        return found.masks, found.scores
+
+    def scene(self, picture: Picture) -> MaskScene:
+        """Return what mask operations on a picture may use; loads nothing until it is used."""
+        from .masks.operations import MaskScene
+
+        return MaskScene(picture.pixels, partial(self.segment, picture))
