@@ -33,7 +33,7 @@ LAYERS = [
     {"request", "finder"},
     {"editing"},
     {"plan"},
-    {"api", "facts", "outputs", "doctor"},
+    {"api", "explain", "facts", "outputs", "doctor"},
     {"batch", "evaluation", "as_code"},
     {"cli"},
 ]

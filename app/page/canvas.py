@@ -23,8 +23,7 @@ from ...editor.pictures.overlay import ACCENT, RIVAL
 from ..session.session import shrink
 
 if TYPE_CHECKING:
-    from ...grounding.result import Grounding
-    from ...multiobject import PanopticGrounding
+    from ...editor.api import Grounding, PanopticGrounding
 
 PROXY = 1024
 """Longest side, in pixels, of what is shown."""

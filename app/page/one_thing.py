@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
+from ...editor.explain import advise, explain
 from ...editor.masks.operations import (
     Dilate,
     Erode,
@@ -19,11 +20,12 @@ from ...editor.masks.operations import (
     Operation,
     Shadow,
 )
-from ...grounding.result import Grounding
 from ..session.session import scene_of, shrink
 from . import more, state
 from .components import canvas, compare
-from .explain import advise, explain
+
+if TYPE_CHECKING:
+    from ...editor.api import Grounding
 
 SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncertain": "warning"}
 
@@ -60,7 +62,7 @@ def find(editor: Editor) -> None:
     if s.trouble:
         spot.error(literal(s.trouble))
     elif s.found is not None:
-        found: Grounding = s.found
+        found = s.found
         tried = "" if found.found else f"  \n{literal(advise(found))}"
         getattr(spot, SHOWN[found.status])(f"**{found.status}**, {literal(found.reason)}{tried}")
         choose(editor, found)

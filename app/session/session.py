@@ -26,8 +26,7 @@ from ...editor.pictures.picture import Picture
 from ...editor.request import REMOVAL, EditRequest, make_request
 
 if TYPE_CHECKING:
-    from ...editor.api import Editor
-    from ...grounding.result import Grounding
+    from ...editor.api import Editor, Grounding
 
 MAX_CHANGES = 100
 MAX_MASK_BYTES = 256_000_000

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from groundbrush import Editor, GroundbrushError
-from groundbrush.app.page.explain import explain
 from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.evaluation.arms import PAPER, PRESET
 from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
+from groundbrush.editor.explain import explain
 from groundbrush.editor.models.models import Models
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.editor.pictures.overlay import draw_grounding, draw_map
