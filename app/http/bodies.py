@@ -47,55 +47,55 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Dilate(_Strict):
+class DilateBody(_Strict):
     """Grow the mask."""
 
     op: Literal["dilate"]
     pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
 
 
-class Erode(_Strict):
+class ErodeBody(_Strict):
     """Shrink the mask."""
 
     op: Literal["erode"]
     pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
 
 
-class Feather(_Strict):
+class FeatherBody(_Strict):
     """Ramp the painting in over this many pixels."""
 
     op: Literal["feather"]
     pixels: Annotated[int, Field(ge=0, le=512), WHOLE]
 
 
-class FillHoles(_Strict):
+class FillHolesBody(_Strict):
     """Close holes of at most this fraction of the mask's area."""
 
     op: Literal["fill holes"]
     fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
-class Invert(_Strict):
+class InvertBody(_Strict):
     """Everything but what is marked."""
 
     op: Literal["invert"]
 
 
-class Level(_Strict):
+class LevelBody(_Strict):
     """The whole thing, a part, or a part of that."""
 
     op: Literal["level"]
     level: Literal["subpart", "part", "whole"] = "whole"
 
 
-class Shadow(_Strict):
+class ShadowBody(_Strict):
     """The shadow as well."""
 
     op: Literal["shadow"]
     reach: Annotated[float, Field(ge=0.05, le=4)] = 0.6
 
 
-class BoxOperation(_Strict):
+class BoxesBody(_Strict):
     """Rectangles, or with `snap` the objects in them."""
 
     op: Literal["boxes"]
@@ -104,7 +104,7 @@ class BoxOperation(_Strict):
     snap: bool = False
 
 
-class PointOperation(_Strict):
+class PointsBody(_Strict):
     """What lies under clicks."""
 
     op: Literal["points"]
@@ -113,7 +113,7 @@ class PointOperation(_Strict):
     without: Annotated[list[Point], Field(max_length=1000)] = Field(default_factory=list)
 
 
-class BrushOperation(_Strict):
+class BrushBody(_Strict):
     """Strokes of a round brush."""
 
     op: Literal["brush"]
@@ -123,16 +123,16 @@ class BrushOperation(_Strict):
 
 
 AnyOperation = Annotated[
-    Dilate
-    | Erode
-    | Feather
-    | FillHoles
-    | Invert
-    | Level
-    | Shadow
-    | BoxOperation
-    | PointOperation
-    | BrushOperation,
+    DilateBody
+    | ErodeBody
+    | FeatherBody
+    | FillHolesBody
+    | InvertBody
+    | LevelBody
+    | ShadowBody
+    | BoxesBody
+    | PointsBody
+    | BrushBody,
     Field(discriminator="op"),
 ]
 Operations = Annotated[list[AnyOperation], Field(max_length=50)]

@@ -142,6 +142,14 @@ def test_a_recipe_of_several_edits_is_done_in_order_up_to_a_limit(client: Client
     assert "the recipe's mask is 100000x100000 pixels" in answer.text
 
 
+def test_a_recipe_of_another_preset_is_refused(client: Client) -> None:
+    job = client.done(client.post("edit", {"find": "the red dog", "paint": "a cat"}))
+    recipe = {**job["result"]["edits"][0]["recipe"], "preset": "other"}
+    answer = client.post("run", {"recipe": recipe})
+    assert error(answer) == (422, "unprocessable")
+    assert "the recipe is of preset 'other'" in answer.text
+
+
 def test_where_everything_else_is_told(client: Client) -> None:
     job = client.done(client.post("ground", {"find": "the ambiguous dog"}))
     assert job["result"]["found"]["status"] == "ambiguous"
@@ -440,7 +448,8 @@ def test_pages_of_other_names_may_not_ask(client: Client) -> None:
         403,
         "cross_origin",
     )
-    assert error(get("/health", headers={"Origin": "null"})) == (403, "cross_origin")
+    for origin in ("null", "http://["):
+        assert error(get("/health", headers={"Origin": origin})) == (403, "cross_origin")
     assert get("/health", headers={"Origin": "http://testserver"}).status_code == 200
     answer = get("/health")
     assert "access-control-allow-origin" not in answer.headers
