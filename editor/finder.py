@@ -21,10 +21,10 @@ from .values import check_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..grounding.result import Grounding
+    from ..grounding.result import Grounding as Grounding  # offered to front ends: the results
     from ..grounding.sam.segmenter import Segmenter
     from ..grounding.view import View
-    from ..multiobject import PanopticGrounding
+    from ..multiobject import PanopticGrounding as PanopticGrounding
     from .masks.operations import MaskScene
     from .models.models import Models
     from .pictures.picture import Picture

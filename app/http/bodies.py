@@ -6,8 +6,9 @@ They check single values; the editor checks what depends on several values or on
 # No `from __future__ import annotations`: pydantic reads the annotations when a class is made.
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from ...editor.masks.operations import AnyOperation
 from ...editor.request import MAX_RETRIES, MAX_VARIANTS
 
 
@@ -38,104 +39,26 @@ BoxOf = Annotated[
     list[Pixel], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in pixels")
 ]
 Boxes = Annotated[list[BoxOf], Field(min_length=1, max_length=100)]
-Point = Annotated[list[Pixel], Field(min_length=2, max_length=2, description="x, y in pixels")]
-Points = Annotated[list[Point], Field(min_length=1, max_length=1000)]
-How = Literal["add", "subtract", "replace"]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class DilateBody(_Strict):
-    """Grow the mask."""
-
-    op: Literal["dilate"]
-    pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
+MAX_PLACES = {"boxes": 100, "points": 1000, "without": 1000, "strokes": 200}
+"""In one operation: each box or click may run the segmenter while other clients wait."""
 
 
-class ErodeBody(_Strict):
-    """Shrink the mask."""
-
-    op: Literal["erode"]
-    pixels: Annotated[int, Field(ge=0, le=4096), WHOLE]
-
-
-class FeatherBody(_Strict):
-    """Ramp the painting in over this many pixels."""
-
-    op: Literal["feather"]
-    pixels: Annotated[int, Field(ge=0, le=512), WHOLE]
+def _check_places(operation: Any) -> Any:
+    for name, most in MAX_PLACES.items():
+        if len(getattr(operation, name, ())) > most:
+            raise ValueError(f"too many {name} given; expected at most {most} in an operation")
+    return operation
 
 
-class FillHolesBody(_Strict):
-    """Close holes of at most this fraction of the mask's area."""
-
-    op: Literal["fill holes"]
-    fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
-
-
-class InvertBody(_Strict):
-    """Everything but what is marked."""
-
-    op: Literal["invert"]
-
-
-class LevelBody(_Strict):
-    """The whole thing, a part, or a part of that."""
-
-    op: Literal["level"]
-    level: Literal["subpart", "part", "whole"] = "whole"
-
-
-class ShadowBody(_Strict):
-    """The shadow as well."""
-
-    op: Literal["shadow"]
-    reach: Annotated[float, Field(ge=0.05, le=4)] = 0.6
-
-
-class BoxesBody(_Strict):
-    """Rectangles, or with `snap` the objects in them."""
-
-    op: Literal["boxes"]
-    boxes: Boxes
-    how: How = "add"
-    snap: bool = False
-
-
-class PointsBody(_Strict):
-    """What lies under clicks."""
-
-    op: Literal["points"]
-    points: Points
-    how: How = "add"
-    without: Annotated[list[Point], Field(max_length=1000)] = Field(default_factory=list)
-
-
-class BrushBody(_Strict):
-    """Strokes of a round brush."""
-
-    op: Literal["brush"]
-    strokes: Annotated[list[Points], Field(max_length=200)]
-    radius: Annotated[int, Field(ge=0, le=4096), WHOLE] = 8
-    how: How = "add"
-
-
-AnyOperation = Annotated[
-    DilateBody
-    | ErodeBody
-    | FeatherBody
-    | FillHolesBody
-    | InvertBody
-    | LevelBody
-    | ShadowBody
-    | BoxesBody
-    | PointsBody
-    | BrushBody,
-    Field(discriminator="op"),
+Operations = Annotated[
+    list[Annotated[AnyOperation, AfterValidator(_check_places)]], Field(max_length=50)
 ]
-Operations = Annotated[list[AnyOperation], Field(max_length=50)]
 
 
 class Settings(_Strict):

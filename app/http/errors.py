@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,12 +54,17 @@ class ApiError(Exception):
 def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """422 for pydantic's errors; no value is repeated, since it may be long or secret."""
     details = [
-        {"where": ".".join(map(str, error["loc"])) or "body", "message": error["msg"]}
+        {
+            "where": ".".join(map(str, error["loc"])) or "body",
+            "message": re.sub(r"(?s)^Value error, .*(?=expected )", "", error["msg"]),
+        }
         for error in errors[:MAX_DETAILS]
     ]
     first = details[0]
+    # the document allows what only the editor's validators refuse, such as an empty box
+    by_editor = all(error["type"] == "value_error" for error in errors)
     message = f"{first['where']}: {first['message']}; /openapi.json says what is expected"
-    return ApiError(422, "invalid", message, details=details)
+    return ApiError(422, "unprocessable" if by_editor else "invalid", message, details=details)
 
 
 def add_error_handlers(app: FastAPI) -> None:

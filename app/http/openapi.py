@@ -98,6 +98,9 @@ class DocumentedAPI(FastAPI):
             _, schemas = models_json_schema(models, ref_template=_REF + "{model}")
             components = document["components"]
             components["schemas"] |= schemas["$defs"]
+            for schema in schemas["$defs"].values():
+                if "op" in schema.get("properties", {}):  # it selects the operation
+                    schema["required"] = ["op", *schema.get("required", [])]
             for unused in ("HTTPValidationError", "ValidationError"):
                 components["schemas"].pop(unused, None)
             settings: ServeSettings = self.state.store.settings

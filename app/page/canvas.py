@@ -19,11 +19,10 @@ from PIL import Image
 
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Boxes, Brush, Operation, Points
-from ...editor.pictures.overlay import ACCENT, RIVAL
-from ..session.session import shrink
+from ...editor.pictures.overlay import ACCENT, RIVAL, shrink
 
 if TYPE_CHECKING:
-    from ...editor.api import Grounding, PanopticGrounding
+    from ...editor.finder import Grounding, PanopticGrounding
 
 PROXY = 1024
 """Longest side, in pixels, of what is shown."""

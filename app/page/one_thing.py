@@ -20,12 +20,13 @@ from ...editor.masks.operations import (
     Operation,
     Shadow,
 )
-from ..session.session import scene_of, shrink
+from ...editor.pictures.overlay import shrink
+from ..session.session import scene_of
 from . import more, state
 from .components import canvas, compare
 
 if TYPE_CHECKING:
-    from ...editor.api import Grounding
+    from ...editor.finder import Grounding
 
 SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncertain": "warning"}
 
@@ -62,7 +63,7 @@ def find(editor: Editor) -> None:
     if s.trouble:
         spot.error(literal(s.trouble))
     elif s.found is not None:
-        found = s.found
+        found: Grounding = s.found
         tried = "" if found.found else f"  \n{literal(advise(found))}"
         getattr(spot, SHOWN[found.status])(f"**{found.status}**, {literal(found.reason)}{tried}")
         choose(editor, found)

@@ -9,8 +9,9 @@ from typing import Any
 import streamlit as st
 
 from ...editor.api import Editor
+from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
-from ..session.session import Session, scene_of, shrink
+from ..session.session import Session, scene_of
 from ..session.session_file import read_session
 from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
 from . import state

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from ...editor.editing.pipeline import Callbacks
@@ -22,11 +21,13 @@ from ...editor.errors import GroundbrushError
 from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import Feather, MaskScene, Operation
 from ...editor.masks.source import encode_mask
+from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import Picture
 from ...editor.request import REMOVAL, EditRequest, make_request
 
 if TYPE_CHECKING:
-    from ...editor.api import Editor, Grounding
+    from ...editor.api import Editor
+    from ...editor.finder import Grounding
 
 MAX_CHANGES = 100
 MAX_MASK_BYTES = 256_000_000
@@ -278,12 +279,3 @@ def paint_session(
     `grounding` is that of the request's phrase in this very picture, where it is known.
     """
     return editor.paint(session.picture, request, callbacks, grounding)
-
-
-def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """A copy of at most `longest` pixels on the longer side; never enlarged."""
-    scale = longest / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

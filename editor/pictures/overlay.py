@@ -87,3 +87,12 @@ def _row(panels: list[tuple[str, np.ndarray]]) -> Image.Image:
         draw.text((x + 2, 6), words, fill=(30, 30, 30), font=font)
         x += tile.width + gap
     return sheet
+
+
+def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """A copy of at most `longest` pixels on the longer side; never enlarged."""
+    scale = longest / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -190,6 +190,30 @@ def test_a_sentence_is_done_step_by_step(client: Client) -> None:
     assert job["error"]["code"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ({"op": "boxes", "boxes": [[5, 2, 3, 4]]}, "x0 < x1"),
+        ({"op": "boxes", "boxes": [[1, 2, 3, 4]] * 101}, "at most 100"),
+        ({"op": "points", "points": [[1, "secret" * 1000]]}, "pairs such as"),
+        ({"op": "points", "points": [[1, 2]] * 1001}, "at most 1000"),
+        ({"op": "brush", "strokes": [[[1, 2]]] * 201}, "at most 200"),
+    ],
+)
+def test_places_are_the_editors_to_refuse_and_not_repeated(
+    client: Client, operation: dict, expected: str
+) -> None:
+    answer = client.post("edit", {"find": "c", "paint": "a", "operations": [operation]})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["code"] == "unprocessable" and error["details"][0]["where"].startswith(
+        "operations.0"
+    )
+    assert expected in error["message"] and "secret" not in answer.text
+    most = {"op": "boxes", "boxes": [[1, 2, 3, 4]] * 100}
+    assert client.post("edit", {"find": "c", "paint": "a", "operations": [most]}).status_code == 202
+
+
 def test_the_settings_are_those_of_the_editor() -> None:
     served = set(Settings.model_fields)  # a new one goes into app/http/bodies.py as well
     assert served == set(InpaintSettings.__dataclass_fields__)
