@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
 def _app(args: argparse.Namespace) -> int:
     if find_spec("streamlit") is None or not SCRIPT.is_file():
         raise GroundbrushError("the editor needs streamlit: pip install streamlit")
-    from .session.session_file import MAX_UPLOAD_BYTES
+    from .uploads import MAX_UPLOAD_BYTES
 
     flags = {
         "server.address": args.host,

@@ -1,312 +1,229 @@
-"""The addresses: each reads, asks the desk and answers. Heavy work is never done on the loop."""
+"""The routes of the HTTP API. Heavy work runs in threads, never on the event loop."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: FastAPI reads the annotations of routes.
 import asyncio
-import contextlib
-import functools
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from ...editor import __version__
 from ...editor.errors import GroundbrushError
-from .body import Asked, discard, read_body
-from .job_store import Clock, Desk, Record
-from .middleware import Door
-from .monitoring import CONTENT_TYPE
-from .openapi import DESCRIPTION, FILE, document, posted, problems
-from .refusal import Refusal
-from .schema import ASKS, Health, JobStatus
+from .actions import JobSpec
+from .bodies import BODIES
+from .errors import ApiError, add_error_handlers
+from .job_store import JobRecord, JobStore
+from .metrics import CONTENT_TYPE
+from .middleware import AccessMiddleware
+from .openapi import DESCRIPTION, FILE_RESPONSE, DocumentedAPI, error_responses, job_route
+from .reading import JobRequest, discard, read_request
+from .schema import Health, JobStatus
 from .settings import ServeSettings
-from .uploads import Kept, keep_from_root, keep_upload
-from .work import Order
+from .stored_images import store_image
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
 
-LONGEST_WAIT = 30.0
-_EVERY = 0.05  # seconds between looks at a job that a client waits for
-_SWEEP = 30.0
+MAX_WAIT = 30.0
+_POLL_SECONDS = 0.05
+_SWEEP_SECONDS = 30.0
 _CHUNK = 1 << 20
-Handler = Callable[[Request], Awaitable[Response]]
+router = APIRouter()
 
 
-def create_app(editor: Editor, settings: ServeSettings, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    editor: "Editor", settings: ServeSettings, clock: Callable[[], float] = time.time
+) -> FastAPI:
     """The ASGI application over one editor.
 
     Parameters
     ----------
     editor
-        With its models, which load when first needed, or before.
+        Its models load when first needed, or before.
     settings
         Limits and permissions.
     clock
-        Seconds since 1970; a test's own.
+        Seconds since 1970.
 
     Returns
     -------
     fastapi.FastAPI
-        ``app.page.state.desk`` is its `app.http.job_store.Desk`, which whoever serves must close.
+        ``app.state.store`` is its `app.http.job_store.JobStore`, which the caller must close.
     """
-    desk = Desk(editor, settings, **({"clock": clock} if clock else {}))
-    app = FastAPI(
+    store = JobStore(editor, settings, clock)
+    app = DocumentedAPI(
         title="Groundbrush",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=functools.partial(_lifespan, desk),
+        lifespan=_sweep_regularly,
     )
-    app.state.desk = desk
+    app.state.store = store
     app.state.reading = asyncio.Semaphore(settings.uploads)
-    app.add_middleware(Door, settings=settings, metrics=desk.metrics)
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
-    app.add_exception_handler(Exception, _failed)
-    for action in ASKS:
-        app.add_api_route(f"/v1/{action}", _taker(action), methods=["POST"], **posted(action))
-    _add_reading(app)
-    app.openapi = lambda: document(app, settings)  # type: ignore[method-assign]
+    app.add_middleware(AccessMiddleware, settings=settings, metrics=store.metrics)
+    add_error_handlers(app)
+    for action, model in BODIES.items():
+        app.add_api_route(
+            f"/v1/{action}",
+            _submit_route(action),
+            methods=["POST"],
+            status_code=202,
+            response_model=JobStatus,
+            operation_id=action,
+            description=model.__doc__,
+            tags=["jobs"],
+            **job_route(action),
+        )
+    app.include_router(router)
     return app
 
 
-@contextlib.asynccontextmanager
-async def _lifespan(desk: Desk, app: FastAPI) -> AsyncIterator[None]:
-    """Sweep now and then, so that results go when nobody asks as well."""
+@asynccontextmanager
+async def _sweep_regularly(app: FastAPI) -> AsyncIterator[None]:
+    """Remove old results also while no requests come."""
 
-    async def sweeping() -> None:
+    async def sweep() -> None:
         while True:
-            await asyncio.sleep(_SWEEP)
-            await run_in_threadpool(desk.sweep)
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await run_in_threadpool(app.state.store.sweep)
 
-    sweeper = asyncio.create_task(sweeping())
+    sweeper = asyncio.create_task(sweep())
     try:
         yield
     finally:
         sweeper.cancel()
 
 
-def _add_reading(app: FastAPI) -> None:
-    """What is asked about jobs, and about the server."""
-    job: dict[str, Any] = {"response_model": JobStatus, "tags": ["jobs"]}
-    app.add_api_route(
-        "/v1/jobs/{job_id}",
-        _get_job,
-        methods=["GET"],
-        operation_id="get_job",
-        responses=problems("404", "422"),
-        **job,
-    )
-    app.add_api_route(
-        "/v1/jobs/{job_id}",
-        _delete_job,
-        methods=["DELETE"],
-        operation_id="delete_job",
-        responses=problems("404"),
-        **job,
-    )
-    app.add_api_route(
-        "/v1/jobs/{job_id}/files/{name}",
-        _get_file,
-        methods=["GET"],
-        operation_id="get_file",
-        tags=["jobs"],
-        response_class=Response,
-        responses={**FILE, **problems("404", "409")},
-    )
-    app.add_api_route(
-        "/health",
-        _health,
-        methods=["GET"],
-        response_model=Health,
-        tags=["server"],
-        responses={503: {"model": Health, "description": "It closes."}},
-    )
-    app.add_api_route(
-        "/metrics",
-        _metrics,
-        methods=["GET"],
-        response_class=PlainTextResponse,
-        responses=problems(),
-        tags=["server"],
-    )
-
-
-# ---------------------------------------------------------------------- taking jobs
-
-
-def _taker(action: str) -> Handler:
-    """The address that takes one kind of job."""
-
-    async def take(request: Request) -> Response:
-        app = request.app
-        desk: Desk = app.state.desk
+def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
+    async def submit(request: Request, response: Response) -> JobStatus:
+        store: JobStore = request.app.state.store
         try:
-            desk.check_room()
-        except Refusal:
-            await discard(request, desk.settings)
+            store.check_capacity()
+        except ApiError:
+            await discard(request, store.settings)
             raise
-        async with app.state.reading:
-            asked = await read_body(request, action, desk.settings)
-            try:
-                record = await run_in_threadpool(_submit, desk, _owner(request), asked)
-            finally:
-                for upload in filter(None, (asked.image, asked.mask)):
-                    await upload.close()
-        return _told(desk.view(record), 202, {"Location": f"/v1/jobs/{record.id}"})
+        # held until the images are checked, since each takes memory while it is decoded
+        async with (
+            request.app.state.reading,
+            read_request(request, action, store.settings) as job_request,
+        ):
+            owner = request.client.host if request.client else "unknown"
+            record = await run_in_threadpool(_submit, store, owner, job_request)
+        response.headers["Location"] = f"/v1/jobs/{record.id}"
+        return store.status(record)
 
-    take.__doc__ = ASKS[action].__doc__
-    return take
+    return submit
 
 
-def _submit(desk: Desk, owner: str, asked: Asked) -> Record:
-    """Put the pictures aside, look at them, and put the job in line. In a thread of its own."""
-    folder = desk.folder()
+def _submit(store: JobStore, owner: str, request: JobRequest) -> JobRecord:
+    """Store and check the images, then queue the job. Runs in a thread."""
+    folder = store.new_folder()
+    settings = store.settings
     try:
-        values = dict(asked.values)
-        kept: list[Kept | None] = []
-        for name, upload in (("image", asked.image), ("mask", asked.mask)):
-            given, file = values.pop(name, None), folder / name
-            if upload is not None:
-                kept.append(keep_upload(upload, file))
-            elif given is not None:
-                kept.append(keep_from_root(given, file, desk.settings))
-            else:
-                kept.append(None)
-        image, mask = kept
-        assert image is not None
+        image = store_image(request.image, folder / "image", settings)
+        mask = None
+        if request.mask is not None:
+            mask = store_image(request.mask, folder / "mask", settings)
         try:
-            most = desk.settings.max_pixels
-            order = Order.read(desk.editor, asked.action, values, mask is not None, most)
-            for one in filter(None, (mask, image)):
-                picture = one.open(desk.settings)  # told now, not when its turn comes
-            order.check_size(picture.size, most)
+            spec = JobSpec.read(
+                store.editor, request.action, request.values, mask is not None, settings.max_pixels
+            )
+            if mask is not None:
+                mask.open(settings.max_pixels)
+            size = image.open(settings.max_pixels).size
+            spec.check_size(size, settings.max_pixels)
         except GroundbrushError as error:
-            raise Refusal(422, "unprocessable", str(error)) from error
-        return desk.submit(owner, order, folder, image, mask)
+            raise ApiError(422, "unprocessable", str(error)) from error
+        return store.submit(owner, spec, folder, image, mask)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _owner(request: Request) -> str:
-    """Whose turn it takes: the address that asks."""
-    return request.client.host if request.client else "unknown"
-
-
-# ---------------------------------------------------------------------- reading
-
-
+@router.get(
+    "/v1/jobs/{job_id}", operation_id="get_job", tags=["jobs"], responses=error_responses(404, 422)
+)
 async def _get_job(
     request: Request,
     job_id: str,
-    wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for its end")
-    ] = 0.0,
-) -> Response:
-    """How far a job is, and what it came to."""
-    desk: Desk = request.app.state.desk
-    record = desk.get(job_id)
-    loop = asyncio.get_running_loop()
-    until = loop.time() + wait
-    while record.job is not None and not record.job.over and loop.time() < until:
-        await asyncio.sleep(_EVERY)
-    return _told(desk.view(record))
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for its end")] = 0,
+) -> JobStatus:
+    """A job's progress, and its result when it is done."""
+    store: JobStore = request.app.state.store
+    record = store.get(job_id)
+    deadline = time.monotonic() + wait
+    while not record.over and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+    return store.status(record)
 
 
-async def _delete_job(request: Request, job_id: str) -> Response:
-    """Stop a job, at once or within a step; of one that has ended, remove the result."""
-    desk: Desk = request.app.state.desk
-    record = desk.get(job_id)
-    view = desk.view(record)
-    desk.cancel(record)
-    return _told(view if view["finished"] else desk.view(record))
+@router.delete(
+    "/v1/jobs/{job_id}", operation_id="delete_job", tags=["jobs"], responses=error_responses(404)
+)
+async def _delete_job(request: Request, job_id: str) -> JobStatus:
+    """Stop a job, at once or within a step; remove the result of one that has ended."""
+    store: JobStore = request.app.state.store
+    record = store.get(job_id)
+    before = store.status(record)
+    store.cancel(record)
+    return before if before.finished else store.status(record)
 
 
-def _told(view: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Any:
-    """A job as its model has it, every name there."""
-    return JSONResponse(JobStatus.model_validate(view).model_dump(), status, headers)
-
-
-async def _get_file(request: Request, job_id: str, name: str) -> Response:
+@router.get(
+    "/v1/jobs/{job_id}/files/{name}",
+    operation_id="get_file",
+    tags=["jobs"],
+    response_class=Response,
+    responses={200: FILE_RESPONSE, **error_responses(404, 409)},
+)
+async def _get_file(request: Request, job_id: str, name: str) -> StreamingResponse:
     """A file of a result."""
-    desk: Desk = request.app.state.desk
-    path, about = desk.file(desk.get(job_id), name)
-    try:
-        # opened before the answer begins: it may be removed meanwhile, and is then still read
-        body = await run_in_threadpool(_chunks, path)
+    store: JobStore = request.app.state.store
+    path, info = store.file(store.get(job_id), name)
+    try:  # opened before the answer begins, since it may be removed meanwhile
+        file = await run_in_threadpool(path.open, "rb")
     except OSError:
-        raise Refusal(404, "no_file", "the result was removed meanwhile") from None
+        raise ApiError(404, "no_file", "the result was removed meanwhile") from None
     return StreamingResponse(
-        body, media_type=about["media_type"], headers={"Content-Length": str(about["bytes"])}
+        iter(partial(file.read, _CHUNK), b""),
+        media_type=info.media_type,
+        headers={"Content-Length": str(info.bytes)},
+        background=BackgroundTask(file.close),
     )
 
 
-def _chunks(path: Path) -> Any:
-    file = path.open("rb")
-
-    def read() -> Any:
-        with file:
-            while part := file.read(_CHUNK):
-                yield part
-
-    return read()
-
-
-async def _health(request: Request) -> Response:
-    """Whether it takes work; needs no token."""
-    desk: Desk = request.app.state.desk
-    counts = desk.counts()
-    told = Health(
-        status="closing" if desk.closing else "ok",
+@router.get(
+    "/health",
+    tags=["server"],
+    responses={503: {"model": Health, "description": "The server is closing."}},
+)
+async def _health(request: Request, response: Response) -> Health:
+    """Whether the server takes jobs; needs no token."""
+    store: JobStore = request.app.state.store
+    counts = store.counts()
+    response.status_code = 503 if store.closing else 200
+    return Health(
+        status="closing" if store.closing else "ok",
         version=__version__,
-        preset=desk.editor.preset.name,
+        preset=store.editor.preset.name,
         waiting=counts["waiting"],
         running=counts["running"],
     )
-    return JSONResponse(told.model_dump(), 503 if desk.closing else 200)
 
 
-async def _metrics(request: Request) -> Response:
-    """Counters for Prometheus."""
-    return Response(request.app.state.desk.metrics_text(), media_type=CONTENT_TYPE)
-
-
-# ---------------------------------------------------------------------- errors
-
-
-async def _refused(request: Request, error: Any) -> Response:
-    return Response(error.raw, error.status, error.headers, "application/json")
-
-
-async def _http_error(request: Request, error: Any) -> Response:
-    code = {404: "no_address", 405: "method"}.get(error.status_code, "http")
-    words = f"{request.method} {request.url.path!a}: {error.detail}; /openapi.json lists all"
-    headers = dict(error.headers or {})
-    if error.status_code == 405:  # Starlette names only those of the first route that fits
-        fitting = [r for r in request.app.routes if r.matches(request.scope)[0] is not Match.NONE]
-        headers["Allow"] = ", ".join(sorted({m for r in fitting for m in r.methods}))
-    return await _refused(request, Refusal(error.status_code, code, words, headers))
-
-
-async def _bad_parameter(request: Request, error: Any) -> Response:
-    details = [
-        {"where": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()
-    ]
-    words = f"{details[0]['where']}: {details[0]['message']}"
-    return await _refused(request, Refusal(422, "invalid", words, details=details))
-
-
-async def _failed(request: Request, error: Any) -> Response:
-    words = "the server failed; its log says more; please report this"
-    return await _refused(request, Refusal(500, "internal", words))
+@router.get(
+    "/metrics", response_class=PlainTextResponse, responses=error_responses(), tags=["server"]
+)
+def _metrics(request: Request) -> Any:
+    """Metrics for Prometheus."""
+    store: JobStore = request.app.state.store
+    store.sweep()
+    return Response(store.metrics.text(), media_type=CONTENT_TYPE)

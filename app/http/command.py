@@ -12,7 +12,7 @@ from ...editor.cli.options import add_command, add_options, load_editor
 from ...editor.errors import GroundbrushError
 
 DONE = 0
-_NEEDED = ("fastapi", "uvicorn", "python_multipart")
+_NEEDED = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
 
 def add_parsers(commands: Any) -> None:

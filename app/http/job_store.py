@@ -1,7 +1,6 @@
-"""Takes jobs, keeps their results for a while, and closes in order. It knows nothing of HTTP.
+"""Queues jobs, keeps their results for a while, and closes in order.
 
-Everything of a job lies in a folder of its own on the disk: what came in, then what came out. In
-memory stay plain values, so that neither a long line nor many results need much of it.
+Each job has a directory for its inputs, then its results; memory holds only plain values.
 """
 
 from __future__ import annotations
@@ -12,31 +11,32 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...editor.editing.pipeline import Callbacks
 from ...editor.errors import GroundbrushError
 from ..queue import END_STATES, Job, JobCancelled, JobQueue
-from .monitoring import Metrics
-from .refusal import Refusal
+from .actions import JobSpec, run_job
+from .errors import ApiError
+from .metrics import Metrics
+from .schema import ErrorInfo, JobResult, JobStatus, ResultFile
 from .settings import ServeSettings
-from .uploads import Kept
-from .work import Order, Outcome, do
+from .stored_images import StoredImage
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
 
 LOG = logging.getLogger("groundbrush.serve")
 MEDIA_TYPES = {".png": "image/png", ".json": "application/json"}
-Clock = Callable[[], float]
 
 
 @dataclass(eq=False)
-class Record:
-    """A job and what is kept of it."""
+class JobRecord:
+    """A job with its directory and times; `fetched` once its end was sent to a client."""
 
     id: str
     action: str
@@ -46,7 +46,7 @@ class Record:
     started: float | None = None
     finished: float | None = None
     settled: bool = False
-    read: bool = False
+    fetched: bool = False
     size: int = 0
 
     @property
@@ -54,100 +54,114 @@ class Record:
         """One of `app.queue.STATES`."""
         return "waiting" if self.job is None else self.job.state
 
+    @property
+    def over(self) -> bool:
+        """Whether it is done, failed or cancelled."""
+        return self.state in END_STATES
 
-class Desk:
+
+class JobStore:
     """All jobs of one server.
 
     Parameters
     ----------
     editor
-        Used by one thread, the worker's.
+        Used by the worker thread only.
     settings
         How much is taken and kept.
     clock
-        Seconds since 1970; a test's own.
+        Seconds since 1970.
     """
 
-    def __init__(self, editor: Editor, settings: ServeSettings, clock: Clock = time.time) -> None:
+    def __init__(
+        self, editor: Editor, settings: ServeSettings, clock: Callable[[], float] = time.time
+    ) -> None:
         self.editor, self.settings, self.metrics = editor, settings, Metrics()
+        self.closing = False
         self._clock, self._lock = clock, threading.RLock()
-        self._jobs = JobQueue(max_waiting=settings.queue, max_per_owner=settings.queue_each)
-        self._records: dict[str, Record] = {}
+        self._queue = JobQueue(settings.queue, settings.queue_each)
+        self._records: dict[str, JobRecord] = {}
+        self._awaited: list[JobRecord] = []
         self._spool = tempfile.TemporaryDirectory(
             prefix="groundbrush-serve-", ignore_cleanup_errors=True
         )
-        self._awaited: list[Record] = []
-        self.closing = False
+        for name, help, state in (
+            ("jobs_waiting", "Jobs that wait.", "waiting"),
+            ("jobs_running", "Jobs at work.", "running"),
+            ("results_kept", "Results that can be fetched.", "done"),
+        ):
+            self.metrics.gauge(name, help, lambda state=state: self.counts()[state])
+        self.metrics.gauge("results_bytes", "Disk that results take.", self._stored_bytes)
 
-    # ------------------------------------------------------------------ taking
+    # ------------------------------------------------------------------ submitting
 
-    def folder(self) -> Path:
-        """A new folder for a job that may be taken."""
+    def new_folder(self) -> Path:
+        """A new directory for a job; its name becomes the job's id."""
         folder = Path(self._spool.name) / secrets.token_urlsafe(12)
         folder.mkdir()
         return folder
 
-    def check_room(self) -> None:
-        """Refuse before a body is read where the line is full or the desk closes."""
+    def check_capacity(self) -> None:
+        """Raise `ApiError` 429 if the queue is full, 503 if the server is closing."""
         if self.closing:
-            raise Refusal(
+            raise ApiError(
                 503,
                 "closing",
                 "the server is closing; ask again when it is back",
                 {"Retry-After": str(max(1, round(self.settings.grace)))},
             )
         if self.counts()["waiting"] >= self.settings.queue:
-            raise self._full(f"{self.settings.queue} others are already waiting")
+            raise self._queue_full(f"{self.settings.queue} others are already waiting")
 
     def submit(
-        self, owner: str, order: Order, folder: Path, image: Kept, mask: Kept | None
-    ) -> Record:
-        """Put a job in line.
+        self, owner: str, spec: JobSpec, folder: Path, image: StoredImage, mask: StoredImage | None
+    ) -> JobRecord:
+        """Queue a job; raises as `check_capacity`."""
+        record = JobRecord(folder.name, spec.action, folder, self._clock())
 
-        Raises
-        ------
-        Refusal
-            429 when the line is full, 503 when the desk closes.
-        """
-        record = Record(folder.name, order.action, folder, self._clock())
-
-        def work(callbacks: Callbacks) -> Outcome:
-            return self._work(record, order, image, mask, callbacks)
+        def work(callbacks: Callbacks) -> JobResult:
+            return self._run(record, spec, image, mask, callbacks)
 
         with self._lock:
-            self.check_room()
+            self.check_capacity()
             try:
-                record.job = self._jobs.submit(owner, work)
+                record.job = self._queue.submit(owner, work)
             except GroundbrushError as error:
-                raise self._full(str(error)) from None
+                raise self._queue_full(str(error)) from None
             self._records[record.id] = record
         self.sweep()
         return record
 
-    def _full(self, words: str) -> Refusal:
-        self.metrics.count("jobs_refused_total", reason="queue_full")
+    def _queue_full(self, reason: str) -> ApiError:
+        self.metrics.job_refused("queue_full")
         seconds = self.metrics.mean_seconds() * max(1, self.counts()["waiting"]) / 2
-        after = {"Retry-After": str(min(120, max(1, round(seconds))))}
-        return Refusal(429, "queue_full", f"{words.partition(';')[0]}; try again later", after)
+        headers = {"Retry-After": str(min(120, max(1, round(seconds))))}
+        message = f"{reason.partition(';')[0]}; try again later"
+        return ApiError(429, "queue_full", message, headers)
 
-    def _work(
-        self, record: Record, order: Order, image: Kept, mask: Kept | None, callbacks: Callbacks
-    ) -> Outcome:
-        """In the worker's thread: decode, do, leave only the result's files."""
-        with self._lock:  # held while the job is put in line
+    def _run(
+        self,
+        record: JobRecord,
+        spec: JobSpec,
+        image: StoredImage,
+        mask: StoredImage | None,
+        callbacks: Callbacks,
+    ) -> JobResult:
+        """Decode, edit, and leave only the result's files. Runs in the worker thread."""
+        with self._lock:  # `submit` holds it until the record has its job
             job = record.job
         assert job is not None
         record.started = self._clock()
+        out = record.folder / "out"
+        out.mkdir()
         try:
-            picture = image.open(self.settings)
-            marked = None if mask is None else mask.open(self.settings)
-            out = record.folder / "out"
-            out.mkdir()
-            made = do(self.editor, order, picture, marked, out, callbacks)
-            if job.stopped():  # what has no steps to stop between came to its end
+            pixels = self.settings.max_pixels
+            mask_picture = None if mask is None else mask.open(pixels)
+            result = run_job(self.editor, spec, image.open(pixels), mask_picture, out, callbacks)
+            if job.stopped():  # work without steps ran to its end
                 raise JobCancelled("stopped on request")
-            made["files"] = [_file(out / name) for name in made["files"]]
-            return made
+            result.files = [_result_file(record, path) for path in sorted(out.iterdir())]
+            return result
         except GroundbrushError:
             raise
         except Exception as error:
@@ -159,127 +173,105 @@ class Desk:
             ) from error
         finally:
             record.finished = self._clock()
-            for kept in filter(None, (image, mask)):
-                kept.file.unlink(missing_ok=True)
+            for stored in filter(None, (image, mask)):
+                stored.file.unlink(missing_ok=True)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ reading
 
-    def get(self, id: str) -> Record:
-        """A job by its id; Refusal 404 where there is none (any more)."""
+    def get(self, id: str) -> JobRecord:
+        """A job by its id; `ApiError` 404 if there is none."""
         self.sweep()
         with self._lock:
             record = self._records.get(id)
         if record is None:
-            raise Refusal(
+            raise ApiError(
                 404,
                 "no_job",
-                "there is no such job; its result may have been removed "
-                "since: they are kept for a while only",
+                "there is no such job; its result may have been removed since: they are kept for a "
+                "while only",
             )
         return record
 
-    def view(self, record: Record) -> dict[str, Any]:
-        """As `app.http.schema.JobStatus`."""
+    def status(self, record: JobRecord) -> JobStatus:
+        """The job as clients see it."""
         job = record.job
         assert job is not None
-        state = job.state  # looked at once: it may end between two looks
-        told: dict[str, Any] = {"error": None, "result": None, "finished": None}
+        state = job.state  # read once, since it may change
+        result = error = None
         if state in END_STATES:
             self._settle(record)
-            told["finished"], record.read = record.finished, True
-        if state == "done":
-            told["result"] = {
-                **job.value(),
-                "files": [
-                    {**file, "href": f"/v1/jobs/{record.id}/files/{file['name']}"}
-                    for file in job.value()["files"]
-                ],
-            }
-        elif state in END_STATES:
-            told["error"] = _error(job)
-        return {
-            "id": record.id,
-            "action": record.action,
-            "state": state,
-            "place": self._jobs.place(job),
-            "step": job.step,
-            "total": job.total,
-            "created": record.created,
-            "started": record.started,
-            **told,
-        }
+            record.fetched = True
+            try:
+                result = job.value()
+            except GroundbrushError as failure:
+                code = "cancelled" if state == "cancelled" else "failed"
+                error = ErrorInfo(code=code, message=str(failure))
+        return JobStatus(
+            id=record.id,
+            action=record.action,
+            state=state,  # type: ignore[arg-type]
+            place=self._queue.place(job),
+            step=job.step,
+            total=job.total,
+            created=record.created,
+            started=record.started,
+            finished=record.finished if state in END_STATES else None,
+            error=error,
+            result=result,
+        )
 
-    def file(self, record: Record, name: str) -> tuple[Path, dict[str, Any]]:
-        """A result's file and what it is; Refusal 409 before the job is done, 404 for others."""
-        job = record.job
-        if job is None or not job.over:
-            raise Refusal(409, "not_done", f"the job is {record.state}; ask again when it is done")
-        listed = job.value()["files"] if job.state == "done" else []
-        for file in listed:
-            if file["name"] == name:
+    def file(self, record: JobRecord, name: str) -> tuple[Path, ResultFile]:
+        """A result's file; `ApiError` 409 before the job is over, 404 if there is none."""
+        if record.job is None or not record.over:
+            raise ApiError(409, "not_done", f"the job is {record.state}; ask again when it is done")
+        files = record.job.value().files if record.state == "done" else []
+        for file in files:
+            if file.name == name:
                 return record.folder / "out" / name, file
-        names = ", ".join(file["name"] for file in listed) or "none"
-        raise Refusal(404, "no_file", f"the job has no such file; it has {names}")
+        names = ", ".join(file.name for file in files) or "none"
+        raise ApiError(404, "no_file", f"the job has no such file; it has {names}")
 
-    def cancel(self, record: Record) -> None:
-        """Stop a job: at once where it waits, within a step where it runs; forget a result."""
+    def cancel(self, record: JobRecord) -> None:
+        """Stop a job: at once while it waits, within a step while it runs; remove a result."""
         assert record.job is not None
-        if record.job.over:
+        if record.over:
             with self._lock:
                 self._records.pop(record.id, None)
             shutil.rmtree(record.folder, ignore_errors=True)
             return
         record.job.cancel()
-        self._jobs.place(record.job)  # lets those go that wait
+        self._queue.place(record.job)  # drops it if it waits
 
-    def counts(self) -> dict[str, int]:
-        """Jobs by state."""
+    def counts(self) -> Counter[str]:
+        """Number of jobs by state."""
         with self._lock:
-            records = list(self._records.values())
-        found = dict.fromkeys(("waiting", "running", "done", "failed", "cancelled"), 0)
-        for record in records:
-            found[record.state] += 1
-        return found
+            return Counter(record.state for record in self._records.values())
 
-    def metrics_text(self) -> str:
-        """For Prometheus."""
-        from .monitoring import resident_bytes
-
-        self.sweep()
-        counts = self.counts()
+    def _stored_bytes(self) -> float:
         with self._lock:
-            size = sum(record.size for record in self._records.values())
-        return self.metrics.render(
-            {
-                "jobs_waiting": ("Jobs in line.", counts["waiting"]),
-                "jobs_running": ("Jobs at work.", counts["running"]),
-                "results_kept": ("Results that can be fetched.", counts["done"]),
-                "results_bytes": ("Disk that they take.", size),
-                "resident_bytes": ("Memory of this process.", resident_bytes()),
-            }
-        )
+            return sum(record.size for record in self._records.values())
 
     # ------------------------------------------------------------------ keeping
 
     def sweep(self) -> None:
-        """Settle what ended; remove results that are too many, too old or too large."""
+        """Note jobs that ended; remove results that are too many, too old or too large."""
         with self._lock:
-            over = [r for r in self._records.values() if self._settle(r)]
+            over = [record for record in self._records.values() if self._settle(record)]
             over.sort(key=lambda record: record.finished or 0.0)
             size, now = sum(record.size for record in over), self._clock()
-            gone = []
+            removed = []
             for left, record in zip(range(len(over), 0, -1), over, strict=True):
                 old = now - (record.finished or now) > self.settings.keep_seconds
                 large = size > self.settings.keep_bytes and left > 1
                 if not (old or large or left > self.settings.keep):
                     break
                 size -= record.size
-                gone.append(self._records.pop(record.id))
-        for record in gone:
+                removed.append(self._records.pop(record.id))
+        for record in removed:
             shutil.rmtree(record.folder, ignore_errors=True)
 
-    def _settle(self, record: Record) -> bool:
-        """Note how a job ended, once; whether it has."""
+    def _settle(self, record: JobRecord) -> bool:
+        """Record the end of a job, once; returns whether it has ended."""
         job = record.job
         if job is None or not job.over:
             return False
@@ -288,47 +280,41 @@ class Desk:
                 return True
             record.settled, record.finished = True, record.finished or self._clock()
             if job.state == "done":
-                record.size = sum(file["bytes"] for file in job.value()["files"])
+                record.size = sum(file.bytes for file in job.value().files)
             else:
                 shutil.rmtree(record.folder, ignore_errors=True)
-        self.metrics.count("jobs_total", action=record.action, state=job.state)
-        if record.started is not None:
-            self.metrics.ran(record.action, record.finished - record.started)
+        seconds = None if record.started is None else record.finished - record.started
+        self.metrics.job_ended(record.action, job.state, seconds)
         return True
 
     # ------------------------------------------------------------------ closing
 
     def drain(self) -> None:
-        """Take no more jobs; those that were taken go on."""
+        """Take no more jobs; those already taken continue."""
         with self._lock:
             self.closing = True
-            self._awaited = [r for r in self._records.values() if r.job and not r.job.over]
+            self._awaited = [r for r in self._records.values() if r.job and not r.over]
 
-    def quiet(self) -> bool:
-        """Whether every job that was there when `drain` was called ended and was asked for."""
-        return all(r.job is not None and r.job.over and r.read for r in self._awaited)
+    def drained(self) -> bool:
+        """Whether every job that `drain` found has ended and its end was fetched."""
+        return all(record.over and record.fetched for record in self._awaited)
 
     def close(self, seconds: float = 10.0) -> None:
-        """Stop everything, wait until the worker has let go, and remove all results."""
+        """Stop all jobs, wait for the worker, and remove all results."""
         self.closing = True
         with self._lock:
             jobs = [r.job for r in self._records.values() if r.job is not None]
-        self._jobs.close()
+        self._queue.close()
         deadline = time.monotonic() + seconds
         for job in jobs:
             job.wait(max(0.0, deadline - time.monotonic()))
         self._spool.cleanup()
 
 
-def _file(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "media_type": MEDIA_TYPES[path.suffix], "bytes": path.stat().st_size}
-
-
-def _error(job: Job) -> dict[str, Any]:
-    try:
-        job.value()
-    except JobCancelled as error:
-        return {"code": "cancelled", "message": str(error), "details": []}
-    except GroundbrushError as error:
-        return {"code": "failed", "message": str(error), "details": []}
-    raise AssertionError(job.state)
+def _result_file(record: JobRecord, path: Path) -> ResultFile:
+    return ResultFile(
+        name=path.name,
+        media_type=MEDIA_TYPES[path.suffix],
+        bytes=path.stat().st_size,
+        href=f"/v1/jobs/{record.id}/files/{path.name}",
+    )

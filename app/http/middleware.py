@@ -1,93 +1,87 @@
-"""What every request passes first: its Host, its Origin, its token; and what is counted of it.
-
-Plain ASGI, so that nothing of a refused request's body is read.
-"""
+"""Host, Origin and token of every request, before anything of its body is read."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 from urllib.parse import urlsplit
 
-from .monitoring import Metrics
-from .refusal import Refusal
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import ApiError
+from .metrics import Metrics
 from .settings import ServeSettings
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-OPEN = ("/health",)
-"""Paths that ask for no token."""
-_ALWAYS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; sandbox"),
-]
+OPEN_PATHS = ("/health",)
+"""Paths that need no token."""
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
 
 
-class Door:
-    """Lets a request in, or answers it."""
+class AccessMiddleware:
+    """Refuses foreign hosts, cross-origin pages and wrong tokens; counts every request.
 
-    def __init__(self, app: App, settings: ServeSettings, metrics: Metrics) -> None:
+    Plain ASGI: a `BaseHTTPMiddleware` would buffer. Starlette's `TrustedHostMiddleware` answers in
+    plain text and cannot read the IPv6 host ``[::1]:8600``.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """One connection's request."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 500
 
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_ALWAYS]
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
         try:
-            self._check(scope)
-            await self._app(scope, receive, told)
-        except Refusal as refusal:
-            await answer(refusal, told)
+            self._check(Headers(scope=scope), scope["path"])
+            await self._app(scope, receive, send_with_headers)
+        except ApiError as error:
+            await error.response()(scope, receive, send_with_headers)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(scope["method"], route, status)
 
-    def _check(self, scope: MutableMapping[str, Any]) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        name = host_name(host)
-        if "*" not in self._settings.hosts and name not in self._settings.hosts:
-            raise Refusal(
+    def _check(self, headers: Headers, path: str) -> None:
+        host, origin = headers.get("host", ""), headers.get("origin", "")
+        hosts = self._settings.hosts
+        if "*" not in hosts and host_name(host) not in hosts:
+            raise ApiError(
                 400,
                 "bad_host",
-                f"the request is for {host!a}; expected one of "
-                f"{', '.join(self._settings.hosts)}; --allow-host NAME adds a name",
+                f"the request is for {host!a}; expected one of {', '.join(hosts)}; "
+                "--allow-host NAME adds a name",
             )
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refusal(
+        if origin and _netloc(origin) != host.lower():
+            raise ApiError(
                 403,
                 "cross_origin",
-                f"a page of {origin!a} asked, which is not this server's; "
-                "expected a program, or a page of the same name and port",
+                f"a page of {origin!a} asked, which is not this server's; expected a program, or "
+                "a page of the same name and port",
             )
-        if self._settings.token is not None and scope["path"] not in OPEN:
-            self._check_token(headers.get(b"authorization", b""))
+        if self._settings.token is not None and path not in OPEN_PATHS:
+            self._check_token(headers.get("authorization", ""), self._settings.token)
 
-    def _check_token(self, given: bytes) -> None:
-        kind, _, token = given.partition(b" ")
-        # digests: a comparison of unlike lengths would tell the length
-        same = hmac.compare_digest(
-            hashlib.sha256(token.strip()).digest(),
-            hashlib.sha256(str(self._settings.token).encode()).digest(),
-        )
-        if kind.lower() != b"bearer" or not same:
-            raise Refusal(
+    def _check_token(self, authorization: str, token: str) -> None:
+        scheme, _, given = authorization.partition(" ")
+        # digests, since a comparison of unequal lengths would reveal the length
+        same = hmac.compare_digest(_digest(given.strip()), _digest(token))
+        if scheme.lower() != "bearer" or not same:
+            raise ApiError(
                 401,
                 "unauthorized",
                 "no token or a wrong one; expected the header 'Authorization: Bearer TOKEN'",
@@ -96,7 +90,7 @@ class Door:
 
 
 def host_name(host: str) -> str:
-    """A Host header's name, lower case and without its port.
+    """The name in a Host header, lower case and without its port.
 
     Examples
     --------
@@ -108,13 +102,12 @@ def host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-async def answer(refusal: Refusal, send: Send) -> None:
-    """Send a refusal as the response."""
-    headers = {
-        "Content-Type": "application/json",
-        "Content-Length": str(len(refusal.raw)),
-        **refusal.headers,
-    }
-    raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "http.response.body", "body": refusal.raw})
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # http://[
+        return ""

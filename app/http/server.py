@@ -1,4 +1,4 @@
-"""Listens, serves, and closes in order: no new jobs, those that were taken end, then it ends."""
+"""Listen, serve, and shut down in order: no new jobs, running jobs end, then the server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from ...editor.errors import GroundbrushError
 from .application import create_app
-from .job_store import Desk
+from .job_store import JobStore
 from .settings import LOCAL, ServeSettings, check_exposure
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def serve(
     """
     check_exposure(host, settings)
     listener = _listen(host, port)
+    disable_created_metrics()  # a timestamp beside every counter
     app = create_app(editor, settings)
     config = uvicorn.Config(
         app,
@@ -73,39 +75,39 @@ def serve(
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     say(f"serving http://{shown}:{bound[1]} with preset {editor.preset.name}; Ctrl-C stops it")
     try:
-        _Server(config, app.state.desk, settings.grace, say).run(sockets=[listener])
+        _Server(config, app.state.store, settings.grace, say).run(sockets=[listener])
     finally:
-        app.state.desk.close()
+        app.state.store.close()
 
 
 class _Server(uvicorn.Server):
     """Gives the jobs that were taken some time before it ends."""
 
     def __init__(
-        self, config: uvicorn.Config, desk: Desk, grace: float, say: Callable[[str], None]
+        self, config: uvicorn.Config, store: JobStore, grace: float, say: Callable[[str], None]
     ) -> None:
         super().__init__(config)
-        self._desk, self._grace, self._say = desk, grace, say
+        self._store, self._grace, self._say = store, grace, say
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """A signal came."""
-        if self._desk.closing or self._grace <= 0:
-            self._desk.closing = True
+        if self._store.closing or self._grace <= 0:
+            self._store.closing = True
             self.should_exit = True
             return
-        # not in the signal's handler, which may have interrupted whoever holds the desk's lock
-        self._desk.closing = True
+        # not in the signal handler, which may have interrupted a holder of the store's lock
+        self._store.closing = True
         threading.Thread(target=self._drain, daemon=True, name="drain").start()
 
     def _drain(self) -> None:
-        self._desk.drain()
-        if not self._desk.quiet():
+        self._store.drain()
+        if not self._store.drained():
             self._say(
                 f"closing: waiting up to {self._grace:g} s for the jobs that were taken; "
                 "Ctrl-C again ends it at once"
             )
         until = time.monotonic() + self._grace
-        while not self._desk.quiet() and time.monotonic() < until and not self.should_exit:
+        while not self._store.drained() and time.monotonic() < until and not self.should_exit:
             time.sleep(_EVERY)
         self.should_exit = True
 

@@ -12,7 +12,7 @@ from ...editor.values import check_number, check_whole
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that reach nobody else."""
 MIN_TOKEN = 16
-REQUEST_BYTES = 1_100_000
+MAX_JSON_BYTES = 1_100_000
 """Longest JSON of a request: a recipe (a million bytes) and what is around it."""
 
 

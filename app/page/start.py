@@ -12,7 +12,8 @@ from ...editor.api import Editor
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
 from ..session.session import Session, scene_of
-from ..session.session_file import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_session, read_upload
+from ..session.session_file import read_session
+from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
 from . import state
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

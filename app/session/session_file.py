@@ -1,7 +1,4 @@
-"""A session as one file: a zip of JSON and PNGs, written and read with bounds, nothing unpickled.
-
-Also the way in for uploads, which are bytes with a name that cannot be trusted.
-"""
+"""A session as one file: a zip of JSON and PNGs, read with bounds, nothing unpickled."""
 
 from __future__ import annotations
 
@@ -20,50 +17,19 @@ from ...editor.errors import GroundbrushError, one_line
 from ...editor.files import safe_name
 from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import MaskScene
-from ...editor.pictures.picture import Picture, open_picture
+from ...editor.pictures.picture import Picture
 from ...editor.pictures.saving import save_picture
 from ...editor.request import read_request
+from ..uploads import MAX_UPLOAD_PIXELS, read_upload
 from .session import MAX_CHANGES, Change, Session
 
 VERSION = 1
-MAX_UPLOAD_BYTES = 100_000_000
-MAX_UPLOAD_PIXELS = 60_000_000
 MAX_SESSION_BYTES = 400_000_000
 MOST_CHANGED = 10
 """How many times the largest picture all changes of a session may have together in pixels."""
 _MAX_JSON = 64_000_000
 _MAX_OPERATIONS = 200
 _FIELDS = {"groundbrush_session", "name", "find", "candidate", "drawn", "mask", "changes", "kept"}
-
-
-def read_upload(
-    data: bytes,
-    name: str,
-    *,
-    max_bytes: int = MAX_UPLOAD_BYTES,
-    max_pixels: int = MAX_UPLOAD_PIXELS,
-) -> Picture:
-    """A picture from an upload: bytes, and a name that only the result's name comes from.
-
-    Raises
-    ------
-    GroundbrushError
-        For too many bytes or pixels, and for anything that is no picture, naming the upload.
-    """
-    if len(data) > max_bytes:
-        raise GroundbrushError(
-            f"{name!r} has {len(data):,} bytes; expected at most {max_bytes:,}; save it smaller, "
-            "or as JPEG"
-        )
-    plain = safe_name(Path(name).name)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / plain
-        path.write_bytes(data)
-        try:
-            picture = open_picture(path, max_pixels=max_pixels)
-        except GroundbrushError as error:  # the folder is ours and would only confuse
-            raise GroundbrushError(str(error).replace(f"{folder}/", "")) from error
-    return dataclasses.replace(picture, source=Path(plain))
 
 
 def picture_bytes(

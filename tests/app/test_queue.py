@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
+import numpy as np
 import pytest
 from groundbrush.app.queue import OWNER_TIMEOUT, Job, JobCancelled, JobQueue
 from groundbrush.editor.errors import GroundbrushError
@@ -127,6 +130,27 @@ def test_a_failure_is_told_in_one_line_and_the_next_is_served(jobs):
         with pytest.raises(GroundbrushError, match=words):
             job.value()
     assert jobs.submit("ann", lambda callbacks: 1).wait(10)
+
+
+def test_a_failed_job_keeps_no_picture_of_its_frames(jobs):
+    alive = []
+
+    def fails(callbacks):
+        picture = np.zeros((10, 10))
+        alive.append(weakref.ref(picture))
+        try:
+            raise KeyError("x")
+        except KeyError as error:
+            raise GroundbrushError("no") from error
+
+    job = jobs.submit("ann", fails)
+    assert job.wait(10)
+    for _ in range(2):
+        with pytest.raises(GroundbrushError, match="no"):
+            job.value()
+    jobs.submit("ann", lambda callbacks: None).wait(10)  # the worker has left `fails`
+    gc.collect()
+    assert alive[0]() is None
 
 
 def test_the_line_is_bounded(jobs):

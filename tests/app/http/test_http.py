@@ -16,7 +16,7 @@ import pytest
 from fake_editor import spot
 from fastapi.testclient import TestClient
 from groundbrush.app.http import ServeSettings, create_app
-from groundbrush.app.http.schema import Settings
+from groundbrush.app.http.bodies import Settings
 from groundbrush.editor.masks.source import encode_mask
 from groundbrush.inpaint import InpaintSettings
 from PIL import Image
@@ -43,7 +43,7 @@ class Client:
         settings = {"hosts": ("testserver",), **settings}
         self.app = create_app(self.editor, ServeSettings(**settings), clock=lambda: self.now)
         self.http = TestClient(self.app, raise_server_exceptions=False)
-        self.desk = self.app.state.desk
+        self.store = self.app.state.store
 
     def post(self, action: str, ask: dict, image: bytes | None = None, **more: Any) -> Any:
         files = {
@@ -78,7 +78,7 @@ def make() -> Iterator[Any]:
     yield client
     for one in made:
         one.editor.gate.set()
-        one.desk.close()
+        one.store.close()
 
 
 @pytest.fixture
@@ -140,6 +140,14 @@ def test_a_recipe_of_several_edits_is_done_in_order_up_to_a_limit(client: Client
     masked = {**one, "mask": {"size": [100_000, 100_000], "bits": ""}}
     answer = client.post("run", {"recipe": {**two, "before": [masked]}})
     assert "the recipe's mask is 100000x100000 pixels" in answer.text
+
+
+def test_a_recipe_of_another_preset_is_refused(client: Client) -> None:
+    job = client.done(client.post("edit", {"find": "the red dog", "paint": "a cat"}))
+    recipe = {**job["result"]["edits"][0]["recipe"], "preset": "other"}
+    answer = client.post("run", {"recipe": recipe})
+    assert error(answer) == (422, "unprocessable")
+    assert "the recipe is of preset 'other'" in answer.text
 
 
 def test_where_everything_else_is_told(client: Client) -> None:
@@ -207,7 +215,7 @@ def test_places_are_the_editors_to_refuse_and_not_repeated(
 
 
 def test_the_settings_are_those_of_the_editor() -> None:
-    served = set(Settings.model_fields)  # a new one goes into editor/serve/models.py as well
+    served = set(Settings.model_fields)  # a new one goes into app/http/bodies.py as well
     assert served == set(InpaintSettings.__dataclass_fields__)
     both = {"steps": 7, "scheduler": "euler", "prefill": "grey", "blend": "poisson"}
     assert InpaintSettings.from_dict(Settings(**both).model_dump(exclude_none=True)).steps == 7
@@ -226,11 +234,11 @@ def test_a_job_that_fails_says_why_and_hides_the_rest(client: Client, caplog: An
     assert job["id"] in job["error"]["message"] and job["id"] in caplog.text
     answer = client.http.get(f"/v1/jobs/{job['id']}/files/result.png")
     assert error(answer) == (404, "no_file")
-    assert not any(path.is_file() for path in Path(client.desk._spool.name).rglob("*"))
+    assert not any(path.is_file() for path in Path(client.store._spool.name).rglob("*"))
 
 
 def test_what_goes_wrong_in_the_server_is_not_told(client: Client, monkeypatch: Any) -> None:
-    monkeypatch.setattr(client.desk, "counts", lambda: 1 / 0)
+    monkeypatch.setattr(client.store, "counts", lambda: 1 / 0)
     answer = client.http.get("/health")
     assert error(answer) == (500, "internal")
     assert "ZeroDivision" not in answer.text
@@ -257,7 +265,7 @@ def test_a_wrong_value_is_named(client: Client, ask: dict, code: str, words: str
     answer = client.post("edit", ask)
     assert error(answer) == (422, code)
     assert words in answer.json()["error"]["message"]
-    assert client.desk.counts()["done"] == 0
+    assert client.store.counts()["done"] == 0
 
 
 @pytest.mark.parametrize(
@@ -375,7 +383,7 @@ def test_results_are_kept_for_a_while_and_so_many(make: Any) -> None:
         client.now += 10
     found = [client.http.get(f"/v1/jobs/{job['id']}").status_code for job in jobs]
     assert found == [404, 404, 200, 200, 200]
-    assert len(list(Path(client.desk._spool.name).iterdir())) == 3
+    assert len(list(Path(client.store._spool.name).iterdir())) == 3
     client.now += 85  # the third is 115 old, the fourth 105, the fifth 95
     found = [client.http.get(f"/v1/jobs/{job['id']}").status_code for job in jobs[2:]]
     assert found == [404, 404, 200]
@@ -404,7 +412,7 @@ def test_delete_stops_what_waits_at_once_and_what_runs_within_a_step(client: Cli
     assert client.done(running)["state"] == "cancelled"
     assert client.editor.painted == []
     text = client.http.get("/metrics").text
-    assert 'groundbrush_jobs_total{action="edit",state="cancelled"} 2' in text
+    assert 'groundbrush_jobs_total{action="edit",state="cancelled"} 2.0' in text
 
 
 def test_what_has_no_steps_is_stopped_at_its_end(client: Client) -> None:
@@ -421,22 +429,22 @@ def test_delete_removes_a_result(client: Client) -> None:
     job = client.done(client.post("ground", {"find": "the cup"}))
     assert client.http.delete(f"/v1/jobs/{job['id']}").json()["state"] == "done"
     assert error(client.http.get(f"/v1/jobs/{job['id']}")) == (404, "no_job")
-    assert list(Path(client.desk._spool.name).iterdir()) == []
+    assert list(Path(client.store._spool.name).iterdir()) == []
 
 
 def test_closing_takes_no_more_and_lets_the_others_end(client: Client) -> None:
     client.editor.gate.clear()
     answer = client.post("ground", {"find": "the cup"})
-    client.desk.drain()
+    client.store.drain()
     refused = client.post("ground", {"find": "the cup"})
     assert error(refused) == (503, "closing")
     assert int(refused.headers["retry-after"]) >= 1
     health = client.http.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "closing")
-    assert not client.desk.quiet()
+    assert not client.store.drained()
     client.editor.gate.set()
     assert client.done(answer)["state"] == "done"
-    assert client.desk.quiet()
+    assert client.store.drained()
 
 
 # Who may ask
@@ -464,7 +472,8 @@ def test_pages_of_other_names_may_not_ask(client: Client) -> None:
         403,
         "cross_origin",
     )
-    assert error(get("/health", headers={"Origin": "null"})) == (403, "cross_origin")
+    for origin in ("null", "http://["):
+        assert error(get("/health", headers={"Origin": origin})) == (403, "cross_origin")
     assert get("/health", headers={"Origin": "http://testserver"}).status_code == 200
     answer = get("/health")
     assert "access-control-allow-origin" not in answer.headers
@@ -550,7 +559,7 @@ def test_an_uploads_name_leads_nowhere(client: Client, name: str) -> None:
     body = {"request": (None, '{"find": "the cup"}'), "image": (name or "x", png(picture()))}
     job = client.done(client.http.post("/v1/ground", files=body))
     assert job["state"] == "done"
-    inside = Path(client.desk._spool.name)
+    inside = Path(client.store._spool.name)
     assert {path.name for path in inside.rglob("*") if path.is_file()} == {"mask.png"}
 
 
@@ -560,11 +569,10 @@ def test_the_metrics_are_prometheus_text(client: Client) -> None:
     answer = client.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
-    assert 'groundbrush_jobs_total{action="ground",state="done"} 1' in lines
-    assert 'groundbrush_job_seconds_count{action="ground"} 1' in lines
-    assert 'groundbrush_http_requests_total{method="POST",route="/v1/ground",status="202"} 1' in (
-        lines
-    )
+    assert 'groundbrush_jobs_total{action="ground",state="done"} 1.0' in lines
+    assert 'groundbrush_job_seconds_count{action="ground"} 1.0' in lines
+    posted = 'groundbrush_http_requests_total{method="POST",route="/v1/ground",status="202"} 1.0'
+    assert posted in lines
     assert any('method="other"' in line for line in lines)
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert all(float(value) >= 0 for value in values.values())

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from groundbrush.app.http import ServeSettings, create_app
-from groundbrush.app.http import job_store as desk
+from groundbrush.app.http import ServeSettings, create_app, job_store
+from groundbrush.app.http.schema import JobResult
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -46,9 +46,9 @@ served = schemathesis.openapi.from_asgi("/openapi.json", APP, config=CONFIG)
 def undone() -> Iterator[None]:
     """What a job does is not asked for here, and hundreds of them would take long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(desk, "do", lambda *_: {"files": []})
+        patch.setattr(job_store, "run_job", lambda *_: JobResult(files=[]))
         yield
-    APP.state.desk.close()
+    APP.state.store.close()
 
 
 @served.parametrize()

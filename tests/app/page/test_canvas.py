@@ -14,8 +14,8 @@ from groundbrush.app.page.canvas import (
     new_marks,
     read_mark,
 )
-from groundbrush.app.session.session import shrink
 from groundbrush.editor.masks.operations import Boxes, Brush, Points
+from groundbrush.editor.pictures.overlay import shrink
 from hypothesis import given
 from hypothesis import strategies as st
 

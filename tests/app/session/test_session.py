@@ -16,12 +16,8 @@ import numpy as np
 import pytest
 from groundbrush import GroundbrushError
 from groundbrush.app.session.session import Change, Session, paint_session, scene_of
-from groundbrush.app.session.session_file import (
-    picture_bytes,
-    read_session,
-    read_upload,
-    session_bytes,
-)
+from groundbrush.app.session.session_file import picture_bytes, read_session, session_bytes
+from groundbrush.app.uploads import read_upload
 from groundbrush.editor.as_code import (
     as_command,
     as_python,
@@ -33,7 +29,6 @@ from groundbrush.editor.as_code import (
 from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
-from groundbrush.editor.explain import explain
 from groundbrush.editor.masks.operations import Boxes, Dilate, FillHoles, Points
 from groundbrush.editor.pictures.picture import Picture, open_picture
 from groundbrush.editor.request import make_request
@@ -478,14 +473,3 @@ def test_the_session_paints_what_the_api_paints(miniature):
     reopened = read_session(session_bytes(corrected), lambda p: scene_of(miniature, p))
     assert (reopened.mask.mask == corrected.mask.mask).all()
     assert corrected.mask.mask.sum() > found.mask.sum()
-
-
-def test_why_shows_every_head(miniature):
-    source = open_picture(EXAMPLES / "fruit.png")
-    found = miniature.ground(source, "the red apple")
-    why = explain(miniature, source, found)
-    assert tuple(h.head for h in why.heads) == found.heads
-    assert all(0 < h.attention_sum < 1.001 and np.isfinite(h.entropy) for h in why.heads)
-    assert {h.picture.shape for h in why.heads} == {why.combined.shape}
-    assert why.reason == found.reason
-    assert why.advice

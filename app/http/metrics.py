@@ -1,0 +1,68 @@
+"""Prometheus metrics of one server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
+NAMESPACE = "groundbrush"
+
+
+class Metrics:
+    """Counters and gauges in a registry of their own, safe from any thread.
+
+    Examples
+    --------
+    >>> metrics = Metrics()
+    >>> metrics.job_ended("edit", "done", seconds=2.0)
+    >>> metrics.mean_seconds()
+    2.0
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        common = {"namespace": NAMESPACE, "registry": self.registry}
+        labels = ("method", "route", "status")
+        self._requests = Counter("http_requests", "Requests answered.", labels, **common)
+        self._jobs = Counter("jobs", "Jobs that ended.", ("action", "state"), **common)
+        self._refused = Counter("jobs_refused", "Jobs not taken.", ("reason",), **common)
+        self._refused.labels("queue_full")  # shown as 0 before the first
+        self._seconds = Summary("job_seconds", "How long jobs ran.", ("action",), **common)
+        process = psutil.Process()
+        self.gauge("resident_bytes", "Memory of this process.", lambda: process.memory_info().rss)
+
+    def gauge(self, name: str, help: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is measured when the metrics are read."""
+        gauge = Gauge(name, help, namespace=NAMESPACE, registry=self.registry)
+        gauge.set_function(value)
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count a request; methods that HTTP does not know are counted as one."""
+        self._requests.labels(method if method in METHODS else "other", route, status).inc()
+
+    def job_refused(self, reason: str) -> None:
+        """Count a job that was not taken."""
+        self._refused.labels(reason).inc()
+
+    def job_ended(self, action: str, state: str, seconds: float | None) -> None:
+        """Count a job that ended; `seconds` is None if it never ran."""
+        self._jobs.labels(action, state).inc()
+        if seconds is not None:
+            self._seconds.labels(action).observe(seconds)
+
+    def mean_seconds(self) -> float:
+        """Mean duration of all jobs; 1 before the first."""
+        samples = [sample for metric in self._seconds.collect() for sample in metric.samples]
+        count, total = (
+            sum(sample.value for sample in samples if sample.name.endswith(suffix))
+            for suffix in ("_count", "_sum")
+        )
+        return total / count if count else 1.0
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,157 @@
+"""Read a request's body, JSON or a multipart form, within its limits of bytes and time.
+
+FastAPI declares one kind of body at a path. Where both are possible, its documentation reads the
+request directly, as is done here with Starlette's parsers and the models of `app.http.bodies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from .bodies import BODIES, BODIES_BY_PATH, MASKED
+from .errors import ApiError, invalid
+from .settings import MAX_JSON_BYTES, ServeSettings
+
+JSON, MULTIPART = "application/json", "multipart/form-data"
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A validated request; an image is an upload, or a path inside the server's root."""
+
+    action: str
+    values: Mapping[str, Any]
+    image: UploadFile | str
+    mask: UploadFile | str | None = None
+
+
+@asynccontextmanager
+async def read_request(
+    request: Request, action: str, settings: ServeSettings
+) -> AsyncIterator[JobRequest]:
+    """Read and validate a request; its uploads are closed afterwards.
+
+    Raises
+    ------
+    ApiError
+        408 if it takes too long, 413 for too many bytes, 415 for another kind of body, 422 for
+        wrong values.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    most = {JSON: MAX_JSON_BYTES, MULTIPART: settings.max_bytes}.get(kind)
+    if most is None:
+        raise ApiError(
+            415,
+            "media_type",
+            f"a body of {kind or 'no kind'!a} given; expected {JSON} with the picture's path, or "
+            f"{MULTIPART} with the picture",
+        )
+    try:
+        async with asyncio.timeout(settings.upload_seconds):
+            bounded = _bounded(request, most)
+            body = await (bounded.body() if kind == JSON else _read_form(bounded))
+    except TimeoutError:
+        message = f"the request did not arrive within {settings.upload_seconds:g} seconds"
+        raise ApiError(408, "too_slow", f"{message}; send a smaller picture") from None
+    except ClientDisconnect:
+        raise ApiError(400, "disconnected", "the request ended before its body did") from None
+    if isinstance(body, bytes):
+        yield _from_json(action, body)
+        return
+    try:
+        yield await _from_form(action, body)
+    finally:
+        await body.close()
+
+
+async def discard(request: Request, settings: ServeSettings) -> None:
+    """Read an unwanted body, so that the client gets to read the answer."""
+    with suppress(ApiError, TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(settings.upload_seconds):
+            async for _ in _bounded(request, settings.max_bytes).stream():
+                pass
+
+
+def _bounded(request: Request, most: int) -> Request:
+    """The same request; reading more than `most` bytes of it raises `ApiError` 413."""
+    declared = request.headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()) or int(declared) > most:
+        raise _too_large(most)
+    count = 0
+
+    async def receive() -> Message:
+        nonlocal count
+        message = await request.receive()
+        count += len(message.get("body", b""))
+        if count > most:
+            raise _too_large(most)
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _too_large(most: int) -> ApiError:
+    message = f"the body is longer than {most:,} bytes; send a smaller picture"
+    return ApiError(413, "too_large", message, {"Connection": "close"})
+
+
+def _from_json(action: str, text: bytes) -> JobRequest:
+    values = _validated(BODIES_BY_PATH[action], text)
+    return JobRequest(action, values, values.pop("image"), values.pop("mask", None))
+
+
+def _validated(model: type[BaseModel], text: bytes) -> dict[str, Any]:
+    """The values of a JSON text, with the defaults of those not given."""
+    if len(text) > MAX_JSON_BYTES:
+        raise _too_large(MAX_JSON_BYTES)
+    try:
+        return model.model_validate_json(text).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise invalid(
+            error.errors(include_url=False, include_input=False, include_context=False)
+        ) from None
+
+
+async def _read_form(request: Request) -> FormData:
+    """The parts of a form; files beyond a megabyte go to the disk as they come."""
+    try:
+        return await request.form(max_files=3, max_fields=3, max_part_size=MAX_JSON_BYTES)
+    except HTTPException as error:
+        raise ApiError(422, "invalid", f"the body is no whole form: {error.detail}") from None
+
+
+async def _from_form(action: str, form: FormData) -> JobRequest:
+    allowed = {"request", "image", "mask"} if action in MASKED else {"request", "image"}
+    names = [name for name, _ in form.multi_items()]
+    wrong = sorted(set(names) - allowed) or [n for n in names if names.count(n) > 1]
+    if wrong:
+        expected = ", ".join(sorted(allowed))
+        raise _wrong_part(wrong[0], f"it is unknown or there twice; expected {expected}")
+    text = form.get("request")
+    if isinstance(text, UploadFile):
+        text = (await text.read(MAX_JSON_BYTES + 1)).decode("utf-8", "surrogateescape")
+    if not text:
+        raise _wrong_part("request", "it is missing; expected JSON that says what to do")
+    values = _validated(BODIES[action], text.encode("utf-8", "surrogateescape"))
+    image, mask = form.get("image"), form.get("mask")
+    if not isinstance(image, UploadFile):
+        raise _wrong_part("image", "it is missing or no file; expected a picture with a file name")
+    if mask is not None and not isinstance(mask, UploadFile):
+        raise _wrong_part("mask", "it is no file; expected a picture with a file name")
+    return JobRequest(action, values, image, mask)
+
+
+def _wrong_part(name: str, problem: str) -> ApiError:
+    details = [{"where": name, "message": problem}]
+    return ApiError(422, "invalid", f"the part {name!a}: {problem}", details=details)
