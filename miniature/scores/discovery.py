@@ -9,9 +9,9 @@ from transformers import LlavaForConditionalGeneration
 from editor import Editor
 from editor.presets import resolve
 from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from miniature.scenes import compose
+from miniature.composer import compose_wide
 from miniature.scores.journal import Record
-from miniature.train.lvlm_data import GRID, normalise
+from miniature.train.lvlm_data import GRID, normalise, square_view
 from miniature.train.lvlm_model import image_features
 
 TRIALS = 5
@@ -74,4 +74,5 @@ def position_probe(editor: Editor, scenes: int) -> list[Record]:
 @torch.inference_mode()
 def _patches(model: LlavaForConditionalGeneration, split: str, seed: int) -> np.ndarray:
     """Projected patches ``(GRID * GRID, width)`` of one scene."""
-    return image_features(model, normalise(compose(split, seed).image[None]))[0].numpy()
+    image, _ = square_view(compose_wide(split, seed))
+    return image_features(model, normalise(image[None]))[0].numpy()
