@@ -28,10 +28,11 @@ from grounding import ProposalSettings, mask_iou
 from grounding.ground import Grounder, GroundingSettings, View
 from grounding.lvlm import LVLM
 from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from miniature.phrases import absent_expressions, expressions
+from miniature.composer import compose_wide
 from miniature.scenes import CROWDED, Scene, compose
 from miniature.scores.journal import Journal, Record, fingerprint
 from miniature.scores.painting import painting
+from miniature.wide_phrases import wide_absent, wide_expressions
 
 PAGE = Path(__file__).parent / "TUNING.md"
 PRESET = FOLDER / "miniature.json"
@@ -75,10 +76,15 @@ class Option:
     share: float
 
 
+def validation_scene(seed: int) -> Scene:
+    """A wide scene or, one in three, a crowded one of the narrow composer."""
+    return compose("validation", seed, CROWDED) if seed % 3 == 0 else compose_wide("validation", seed)
+
+
 def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:
     """A few expressions of a scene, one of each kind at most, with their targets."""
     rng = np.random.default_rng([53, seed])
-    every = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
+    every = [e for i in range(len(scene.objects)) for e in wide_expressions(scene, i)
              if e.kind != "redundant"]  # fmt: skip
     kinds = rng.permutation(sorted({e.kind for e in every}))[:count]
     picks = [[e for e in every if e.kind == kind] for kind in kinds]
@@ -87,10 +93,10 @@ def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:
 
 
 def read_cases(grounder: Grounder, lvlm: LVLM, scenes: int) -> list[Case]:
-    """Cases of ordinary scenes and, one in three, crowded ones."""
+    """Cases of so many validation scenes."""
     out = []
     for seed in range(10_000, 10_000 + scenes):
-        scene = compose("validation", seed, CROWDED if seed % 3 == 0 else None)
+        scene = validation_scene(seed)
         asked = asked_of(scene, seed)
         if not asked:
             continue
@@ -159,9 +165,9 @@ def absent_threshold(lvlm: LVLM, scenes: int) -> tuple[float, float, float]:
     """
     present, absent = [], []
     for seed in range(20_000, 20_000 + scenes):
-        scene, rng = compose("validation", seed), np.random.default_rng([59, seed])
+        scene, rng = validation_scene(seed), np.random.default_rng([59, seed])
         there = [text for text, _ in asked_of(scene, seed)]
-        missing = [e.text for e in absent_expressions(scene, rng, 2)]
+        missing = [e.text for e in wide_absent(scene, rng, 2)]
         said = lvlm.presence(lvlm.encode(scene.image), there + missing)
         present += said[: len(there)]
         absent += said[len(there) :]
