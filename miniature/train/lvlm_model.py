@@ -158,9 +158,11 @@ def language_loss(
     `features` are the batch's projected patches, of :func:`image_features`.
     """
     count = features.shape[1]
-    # Of a thing three cells large, few would be left: cells with anything on them go last.
-    chance = torch.rand(len(features), count, generator=generator)
-    chance = torch.where(batch.labels[..., 0].cpu() == 0, chance, 0.4 * chance)
+    # Of a thing three cells large, few would be left: cells with anything on them go last, those
+    # of the padding (which have no row) first.
+    chance, labels = torch.rand(len(features), count, generator=generator), batch.labels.cpu()
+    chance = torch.where(labels[..., 0] == 0, chance, 0.4 * chance)
+    chance = torch.where(labels[..., 4] == IGNORE, chance + 0.5, chance)
     kept = chance.argsort(1)[:, :keep].sort(1).values.to(model.device)
     shown = features.gather(1, kept[..., None].expand(-1, -1, features.shape[-1]))
     embed = model.get_input_embeddings()
