@@ -178,8 +178,8 @@ def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
     while clock.running:
         seeds = [budget.first_seed + clock.step * budget.batch + i for i in range(budget.batch)]
         batch = language_batch("train", seeds, tokenizer, budget.exchanges).to(run.device)
-        # Few image tokens are cheap and make heads sharp; the last quarter reads like real use.
-        low, high = (0.2, 0.45) if clock.progress < 0.75 else (0.45, 1.0)
+        # Few image tokens are cheap and make heads sharp; the last tenth reads like real use.
+        low, high = (0.2, 0.45) if clock.progress < 0.9 else (0.4, 0.9)
         share = float(np.random.default_rng(clock.step).uniform(low, high))
         keep, learning = max(1, int(share * GRID**2)), clock.progress < budget.joint
         with half_precision(run.device):
