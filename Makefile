@@ -16,14 +16,14 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test app lint docs audit miniature scores bench clean
+.PHONY: help demo test test-fast wheel-test app lint docs audit miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Models are small: more threads than cores only get in each other's way.
-test: export OMP_NUM_THREADS = 1
+test test-fast: export OMP_NUM_THREADS = 1
 demo test docs scores bench: export HF_HUB_OFFLINE = 1
 
 # pip, one line for each large file instead of hundreds; compiling every module of torch and
@@ -35,6 +35,8 @@ BRIEFLY = awk '/^ *(Downloading|Using cached) .*whl \(.*[MG]B\)/ { print "  " $$
 help:
 	@echo "make demo       edit $(DEMO_IMAGE) from words; the result is in out/"
 	@echo "make test       run the tests"
+	@echo "make test-fast  run those that load no model: under a minute"
+	@echo "make wheel-test build the wheel and use it in an empty environment (asks PyPI)"
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format and types"
 	@echo "make docs       write docs/cli.md from the commands' own help"
@@ -45,18 +47,25 @@ help:
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
-	@$(PY) -m editor edit "$(DEMO_IMAGE)" --find "$(DEMO_FIND)" --paint "$(DEMO_PAINT)" --seed 7 --out out
+	@$(PY) -m groundbrush edit "$(DEMO_IMAGE)" --find "$(DEMO_FIND)" --paint "$(DEMO_PAINT)" --seed 7 --out out
 
 test: $(DEV)
 	@$(PY) -m pytest $(PYTEST_FLAGS)
 
+test-fast: $(DEV)
+	@$(PY) -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+wheel-test: $(DEV)
+	@$(PY) tests/check_wheel.py
+
 app: $(READY)
-	@$(PY) -m editor app
+	@$(PY) -m groundbrush app
 
 lint: $(DEV)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
+	@mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/groundbrush
+	@MYPYPATH=$(VENV)/src $(PY) -m mypy
 
 docs: $(READY)
 	@$(PY) docs/build.py
@@ -64,14 +73,14 @@ docs: $(READY)
 # Without the network pip-audit lists what it could not ask about, and passes.
 audit: $(DEV)
 	@$(PY) docs/licences.py
-	@$(INSTALL) --quiet --editable '.[audit]'
+	@$(INSTALL) --quiet pip-audit==2.10.1
 	@$(PY) -m pip_audit --skip-editable --progress-spinner off
 
 miniature: $(READY)
-	@$(PY) -m miniature.train all
+	@$(PY) -m groundbrush.miniature.train all
 
 scores: $(READY)
-	@$(PY) -m miniature.scores
+	@$(PY) -m groundbrush.miniature.scores
 
 bench: $(READY)
 	@$(PY) -m benchmarks
@@ -98,7 +107,7 @@ $(READY): requirements.txt pyproject.toml | $(PY)
 	@$(INSTALL) --quiet --no-deps --editable .
 	@touch $@
 
-$(DEV): $(READY)
+$(DEV): requirements-dev.txt $(READY)
 	@echo "Installing what the tests need"
-	@$(INSTALL) --editable '.[dev]' | $(BRIEFLY)
+	@$(INSTALL) -r requirements-dev.txt | $(BRIEFLY)
 	@touch $@

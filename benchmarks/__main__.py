@@ -22,8 +22,9 @@ CUDA = ("rows", "phrases", "masks", "sdxl_edits", "full_size", "sdxl_steps")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run each in a process of its own, so that none sees another's memory."""
     parser = common.parser(__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(CPU + CUDA)),
-                        help="run these alone")  # fmt: skip
+    parser.add_argument(
+        "--only", nargs="+", choices=list(dict.fromkeys(CPU + CUDA)), help="run these alone"
+    )
     parser.set_defaults(rounds=None)  # each has its own
     args = parser.parse_args(argv)
     there = CUDA if args.device == "cuda" else CPU
@@ -47,8 +48,12 @@ def run(name: str, options: Sequence[str], args: argparse.Namespace) -> bool:
     """Run one; whether it went through."""
     started = time.perf_counter()
     print(f"== {name}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], cwd=common.ROOT,
-                   env=common.quiet_environment(args.device), check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *options],
+        cwd=common.ROOT,
+        env=common.quiet_environment(args.device),
+        check=False,
+    )
     print(f"   {time.perf_counter() - started:.0f} s", flush=True)
     return done.returncode == 0
 

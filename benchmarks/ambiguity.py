@@ -15,12 +15,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections import Counter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 
@@ -30,7 +27,7 @@ SEVERAL = ("several: name", "several: colour")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Query:
     """A phrase and the numbers of the things it fits."""
 
     phrase: str
@@ -38,54 +35,49 @@ class Asked:
     fits: tuple[int, ...]
 
 
-def scenes(split: str, count: int) -> Iterator[tuple[Any, list[Asked]]]:
+def scenes(split: str, count: int) -> Iterator[tuple[Any, list[Query]]]:
     """Scenes with what is asked of them: all that fits several, one of each other kind."""
     import numpy as np
-
-    from miniature.phrases import expressions
-    from miniature.scenes import CROWDED, compose
+    from groundbrush.miniature.phrases import expressions
+    from groundbrush.miniature.scenes import CROWDED, compose
 
     for seed in range(FIRST, FIRST + count):
         scene = compose(split, seed, CROWDED if seed % 3 else None)
         rng = np.random.default_rng([61, seed])
-        kinds: dict[str, list[Asked]] = {}
+        kinds: dict[str, list[Query]] = {}
         for index in range(len(scene.objects)):
             for one in expressions(scene, index):
-                kinds.setdefault(one.kind, []).append(Asked(one.text, one.kind, (index,)))
+                kinds.setdefault(one.kind, []).append(Query(one.text, one.kind, (index,)))
         unique = [group[rng.integers(len(group))] for group in kinds.values()]
         yield scene, [*several(scene), *unique]
 
 
-def several(scene: Any) -> list[Asked]:
+def several(scene: Any) -> list[Query]:
     """Phrases that fit two things or more: a noun, or a colour with it."""
-    names = Counter(thing.noun for thing in scene.objects)
-    coloured = Counter((t.colour, t.noun) for t in scene.objects if t.colour)
-
-    def fits(**facts: str) -> tuple[int, ...]:
-        return tuple(
-            k for k, thing in enumerate(scene.objects)
-            if all(getattr(thing, name) == value for name, value in facts.items())
-        )  # fmt: skip
-
-    found = [Asked(f"the {noun}", SEVERAL[0], fits(noun=noun))
-             for noun, number in names.items() if number > 1]  # fmt: skip
-    return found + [
-        Asked(f"the {colour} {noun}", SEVERAL[1], fits(colour=colour, noun=noun))
-        for (colour, noun), number in coloured.items() if number > 1
-    ]  # fmt: skip
+    nouns: dict[str, list[int]] = {}
+    coloured: dict[str, list[int]] = {}
+    for k, thing in enumerate(scene.objects):
+        nouns.setdefault(f"the {thing.noun}", []).append(k)
+        if thing.colour:
+            coloured.setdefault(f"the {thing.colour} {thing.noun}", []).append(k)
+    return [
+        Query(phrase, kind, tuple(fits))
+        for kind, phrases in zip(SEVERAL, (nouns, coloured), strict=True)
+        for phrase, fits in phrases.items()
+        if len(fits) > 1
+    ]
 
 
-def facts_of(scene: Any, asked: Asked, found: Any) -> dict[str, Any]:
+def facts_of(scene: Any, asked: Query, found: Any) -> dict[str, Any]:
     """What one answer came to."""
     import numpy as np
-
-    from grounding.metrics import mask_iou
-    from multiobject.instances import enlarged
+    from groundbrush.grounding.metrics import mask_iou
+    from groundbrush.multiobject.instances import full_size_mask
 
     masks = [scene.mask(k) for k in range(len(scene.objects))]
     true = [masks[k] for k in asked.fits]
     held = [float((found.mask & mask).sum() / mask.sum()) for mask in masks]
-    places = [found.mask, *(enlarged(c.mask, found.size_wh) for c in found.candidates)]
+    places = [found.mask, *(full_size_mask(c.mask, found.size_wh) for c in found.candidates)]
     best = max(mask_iou(found.mask, mask) for mask in true)
     joined = sum(share > HOLDS for share in held) > 1
     return {
@@ -99,17 +91,17 @@ def facts_of(scene: Any, asked: Asked, found: Any) -> dict[str, Any]:
     }
 
 
-def _box_hit(scene: Any, asked: Asked, found: Any) -> bool:
-    from grounding.metrics import box_iou
+def _box_hit(scene: Any, asked: Query, found: Any) -> bool:
+    from groundbrush.grounding.metrics import box_iou
 
     boxes = [scene.objects[k].box for k in asked.fits]
     return found.box is not None and max(float(box_iou(found.box, b)) for b in boxes) >= SAME
 
 
-def measure(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
+def answers_of(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
     """Every answer, by the way it came about."""
-    from editor import Editor
-    from grounding.ground import Grounder
+    from groundbrush import Editor
+    from groundbrush.grounding.pipeline import Grounder
 
     ours = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     once = Grounder(ours.lvlm, ours.segmenter, dataclasses.replace(ours.settings, looks=0))
@@ -135,8 +127,9 @@ def summary(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
             "one thing": [a for a in every if a["kind"] not in SEVERAL],
             **{kind: [a for a in every if a["kind"] == kind] for kind in kinds},
         }
-        rows += [{"way": way, "fits": name, **_shares(group)} for name, group in groups.items()
-                 if group]  # fmt: skip
+        rows += [
+            {"way": way, "fits": name, **_shares(group)} for name, group in groups.items() if group
+        ]
     return rows
 
 
@@ -152,41 +145,42 @@ def _shares(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "uncertain": share(lambda a: a["status"] == "uncertain"),
         "absent": share(lambda a: a["status"] == "absent"),
         "all places": share(lambda a: a["all places"]),
-        **{kind: share(lambda a, kind=kind: a["mask"] == kind)
-           for kind in ("one whole", "join", "other")},
+        **{
+            kind: share(lambda a, kind=kind: a["mask"] == kind)
+            for kind in ("one whole", "join", "other")
+        },
         "box hit": share(lambda a: a["box hit"]),
         "mean IoU": round(sum(a["iou"] for a in group) / number, 3),
         "seconds": round(sum(a["seconds"] for a in group) / number, 3),
-    }  # fmt: skip
+    }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print and write JSON."""
-    parser = common.parser(__doc__ or "")
-    parser.add_argument("--split", choices=("validation", "heldout"), default="heldout")
-    parser.add_argument("--answers", action="store_true", help="keep every answer in the JSON")
-    args = parser.parse_args(argv)
-    common.one_thread()
-    answers = measure(args.split, 3 if args.tiny else COUNT)
+def measure(args: Namespace) -> dict[str, Any]:
+    """Shares of answers, and what they should be."""
+    answers = answers_of(args.split, 3 if args.tiny else COUNT)
     rows = summary(answers)
     for row in rows:
         print("  ".join(f"{name}: {value}" for name, value in row.items()))
-    by = {(row["way"], row["fits"]): row for row in rows}
+    by = {(row["way"], row["fits"]): row["told"] for row in rows}
+    several, one = by["second look", "several things"], by["second look", "one thing"]
     aims = [
-        common.target("fits several: told so",
-                      by["second look", "several things"]["told"], 0.9, most=False),
-        common.target("fits one: wrongly told that several fit",
-                      by["second look", "one thing"]["told"], 0.03),
-    ]  # fmt: skip
+        common.target("fits several: told so", several, 0.9, most=False),
+        common.target("fits one: wrongly told that several fit", one, 0.03),
+    ]
     for aim in aims:
         print(common.target_line(aim))
-    name = "ambiguity" if args.split == "heldout" else "ambiguity_validation"
     kept = {"answers": answers} if args.answers else {}
     # Not among the targets: those are of speed and memory, and have a page of their own.
     found = {"split": args.split, "rows": rows, "aims": aims, "targets": [], **kept}
-    common.write(name, found, args.out)
-    return 0
+    return found if args.split == "heldout" else {**found, "name": f"ambiguity_{args.split}"}
 
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--split", choices=("validation", "heldout"), default="heldout")
+    parser.add_argument("--answers", action="store_true", help="keep every answer in the JSON")
+
+
+main = common.script("ambiguity", __doc__, measure, add_options=_add_options)
 
 if __name__ == "__main__":
     sys.exit(main())

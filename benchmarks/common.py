@@ -1,9 +1,9 @@
-"""What the benchmarks share: machine facts, timing in turn, memory of a fresh process, JSON.
+"""Shared by the benchmarks: machine facts, timing, memory of a new process, JSON results.
 
-Ratios are of one run on one machine, the ways measured in turn, so that what else goes on there
-falls on all of them alike. On the CPU one thread is used and its CPU time is taken, which other
-work on the machine disturbs least; on a GPU the clock runs until the device is done, and what runs
-on the CPU beside it may use all threads.
+Every ratio is taken in one run on one machine. Alternatives are timed in turn, so that other load
+affects all of them. On the CPU, one thread is used and its CPU time is measured, which other load
+disturbs least; on a GPU, wall-clock time runs until the device is done, and the CPU may use all
+threads.
 """
 
 from __future__ import annotations
@@ -28,68 +28,69 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 GPU_ROUNDS = 10
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"}
-"""Lets glibc hand every large block back at once, so that the peak of a process is of what it held;
-without it the same forward was seen to take 84 MB once and 139 another time."""
+"""glibc then returns every large block at once, so that a process's peak is of what it held;
+without it the same forward took 84 MB once and 139 another time."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-python", "pillow")
+Rows = list[dict[str, Any]]
 
 
-def machine(device: str = "cpu") -> dict[str, Any]:
-    """Where and with what a result was measured; of a GPU only where it was measured on one."""
-    import torch
-
-    about: dict[str, Any] = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(_meminfo("MemTotal") / 1e9, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "threads": torch.get_num_threads(),
-        "gpu": None,
-    }
-    if device == "cuda" and torch.cuda.is_available():
-        facts = torch.cuda.get_device_properties(0)
-        about["gpu"] = {"name": facts.name, "memory_gb": round(facts.total_memory / 1e9, 1)}
-        about["cuda"] = torch.version.cuda
-    return about
+# ------------------------------------------------------------------------------------- scripts
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def script(
+    name: str,
+    about: str | None,
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    *,
+    rounds: int | None = 3,
+    case: Callable[[dict[str, Any]], Any] | None = None,
+    add_options: Callable[[argparse.ArgumentParser], Any] = lambda parser: None,
+) -> Callable[[Sequence[str] | None], int]:
+    """The `main` of a benchmark: parse, measure, write ``NAME.json``.
 
+    Parameters
+    ----------
+    measure
+        From the options to the result; it may hold another ``name``.
+    rounds
+        How often each alternative is timed on a CPU by default; None: one thread is not set up.
+    case
+        Measures one case in a new process, for `fresh`.
+    add_options
+        Adds options of the benchmark's own.
+    """
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _meminfo(name: str, file: str = "/proc/meminfo") -> int:
-    """A line of Linux' memory files in bytes; 0 where there is none."""
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    def main(argv: Sequence[str] | None = None) -> int:
+        options = parser(about)
+        add_options(options)
+        args = options.parse_args(argv)
+        if args.case is not None and case is not None:
+            print(json.dumps(case(args.case)))
+            return 0
+        if rounds is not None:
+            begin(args, rounds)
+        found = measure(args)
+        write(topic(found.pop("name", name), args.device), found, args.out)
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), 0)
+
+    return main
 
 
-def free_memory() -> int:
-    """Bytes that a process can still get; very many where the system does not say."""
-    return _meminfo("MemAvailable") or 1 << 60
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
+    made.add_argument("--out", type=Path, default=RESULTS, help="directory of the JSON")
+    made.add_argument("--rounds", type=int, help="how often each alternative is timed")
+    made.add_argument("--tiny", action="store_true", help="a second's worth, to try the script")
+    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    made.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    return made
 
 
 def begin(args: argparse.Namespace, rounds: int = 3) -> None:
-    """Set this process up for its device; `rounds` are those on a CPU, where `args` has None."""
+    """Set this process up for its device; `rounds` is the default on a CPU."""
     if args.device == "cpu":
         one_thread()
     else:
@@ -102,7 +103,7 @@ def begin(args: argparse.Namespace, rounds: int = 3) -> None:
 
 
 def needs_gpu(args: argparse.Namespace) -> None:
-    """Refuse a CPU, but to try a script out."""
+    """Refuse a CPU, except with --tiny."""
     if args.device == "cpu" and not args.tiny:
         raise SystemExit("measures models at full size: add --device cuda, or --tiny to try it out")
 
@@ -116,15 +117,18 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
 
 
+# -------------------------------------------------------------------------------------- timing
+
+
 def clock_seconds(work: Callable[[], Any]) -> float:
-    """Seconds of one call by the clock, for what waits: for the disk, or for other threads."""
+    """Wall-clock seconds of one call, for work that waits for the disk or for other threads."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def seconds(work: Callable[[], Any], device: str = "cpu") -> float:
-    """Seconds of one call: of CPU time, or on a GPU until it is done."""
+    """CPU seconds of one call; on a GPU, wall-clock seconds until it is done."""
     if device == "cpu":
         start = time.process_time()
         work()
@@ -144,27 +148,18 @@ def in_turn(
     device: str = "cpu",
     *,
     warm: bool = True,
-    before: Callable[[str], Any] = lambda name: None,
+    before: Callable[[Any], Any] = lambda name: None,
 ) -> dict[Any, dict[str, Any]]:
-    """Time some ways, one after the other in each round.
+    """Time alternatives, one after the other in each round; their timings by name.
 
     Parameters
     ----------
     ways
-        What to call, by name.
-    rounds
-        How often.
-    device
-        As for `seconds`.
+        Functions to call, by name.
     warm
         Call each once before: the first calls of a process are slower.
     before
-        Called with a way's name before each of its calls, and not timed.
-
-    Returns
-    -------
-    dict
-        For each way its least and median seconds, and all of them in order.
+        Called with a name before each of its calls, and not timed.
     """
     if warm:
         for name, way in ways.items():
@@ -187,6 +182,9 @@ def timing(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+# -------------------------------------------------------------------------------------- memory
+
+
 class Peak:
     """Most memory that a block takes beyond what was there: of the process, or of the GPU.
 
@@ -203,7 +201,8 @@ class Peak:
         if self.device == "cpu":
             _return_freed()
             self._before = resident()
-            _forget_peak()
+            with contextlib.suppress(OSError):  # Linux then counts the highest memory anew
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         else:
             import torch
 
@@ -223,30 +222,34 @@ class Peak:
 
 def resident() -> int:
     """Memory of this process now, in bytes."""
-    return _meminfo("VmRSS", "/proc/self/status") or _highest()
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def free_memory() -> int:
+    """Bytes that a process can still get."""
+    import psutil
+
+    return psutil.virtual_memory().available
 
 
 def _highest() -> int:
-    found = _meminfo("VmHWM", "/proc/self/status")
-    if found:
-        return found
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
-def _forget_peak() -> None:
-    """Start the count of the highest memory anew, where Linux allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
 def keep_freed() -> None:
-    """Let memory that was freed stay with this process, where the C library is GNU's.
+    """Keep freed memory in this process, with GNU's C library.
 
-    What the kernel gives anew is cleared page by page, and in a virtual machine first fetched from
-    its host: up to three seconds a gigabyte, which says nothing about the work that is timed.
+    The kernel clears new pages, and a virtual machine first fetches them from its host: up to three
+    seconds a gigabyte, which says nothing about the work that is timed.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -255,13 +258,13 @@ def keep_freed() -> None:
 
 
 def _return_freed() -> None:
-    """Give freed memory back to the system, so that it is not counted as held."""
+    """Return freed memory to the system, so that it is not counted as held."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def let_go(device: str) -> None:
-    """Give memory back that nothing uses any more: the next model's process may need it."""
+    """Release unused memory: the next model's process may need it."""
     gc.collect()
     if device == "cpu":
         _return_freed()
@@ -271,22 +274,29 @@ def let_go(device: str) -> None:
         torch.cuda.empty_cache()
 
 
+# ------------------------------------------------------------------------------- new processes
+
+
 def fresh(
     module: str,
     case: Mapping[str, Any],
     limit: int = 900,
     environment: Mapping[str, str] | None = None,
 ) -> Any:
-    """What ``python -m module --case JSON`` prints as its last line, from a new process.
+    """The last line that ``python -m module --case JSON`` prints, from a new process.
 
-    Where that fails or takes longer than `limit` seconds: ``{"failed": why}``; see `whole`.
+    If that fails or takes longer than `limit` seconds: ``{"failed": reason}``; see `whole`.
     """
     try:
         done = subprocess.run(
             [sys.executable, "-m", module, "--case", json.dumps(case)],
-            cwd=ROOT, env={**quiet_environment(), **(environment or {})}, capture_output=True,
-            text=True, timeout=limit, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**quiet_environment(), **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {limit} s"}
     lines = done.stdout.strip().splitlines()
@@ -297,29 +307,37 @@ def fresh(
 
 
 def whole(found: Any) -> Any:
-    """What `fresh` gave, where it did not fail; otherwise the benchmark ends with the reason."""
+    """The result of `fresh`; if it failed, the benchmark ends with the reason."""
     if isinstance(found, dict) and "failed" in found:
         raise SystemExit(found["failed"])
     return found
 
 
 def quiet_environment(device: str = "cpu") -> dict[str, str]:
-    """This process' environment with no network, kept bytecode and, on a CPU, one thread."""
+    """This process's environment without network, with bytecode and, on a CPU, one thread."""
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     threads = {"OMP_NUM_THREADS": "1"} if device == "cpu" else {}
     return {**kept, **threads, "HF_HUB_OFFLINE": "1"}
 
 
+# ------------------------------------------------------------------------------------- results
+
+
 def topic(name: str, device: str) -> str:
-    """What a result's file is called."""
+    """The name of a result's file."""
     return name if device == "cpu" else f"{name}_cuda"
 
 
 def target(what: str, value: float | None, limit: float, *, most: bool = True) -> dict[str, Any]:
-    """One target beside what was measured; `most` says whether the limit is an upper one."""
+    """One target beside what was measured; `most`: the limit is an upper one."""
     met = None if value is None else (value <= limit if most else value >= limit)
     shown = None if value is None else round(value, 3)
     return {"what": what, "value": shown, "limit": limit, "most": most, "met": met}
+
+
+def over(by: Mapping[Any, float], top: Any, bottom: Any) -> float | None:
+    """The ratio of two entries; None if one is missing."""
+    return by[top] / by[bottom] if top in by and bottom in by else None
 
 
 def write(
@@ -329,7 +347,7 @@ def write(
     *,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Write a topic's JSON with the machine it was measured on, and say how the targets stand."""
+    """Write a topic's JSON with the machine it was measured on, and print the targets."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{topic}.json"
     device = "cuda" if topic.endswith("_cuda") else "cpu"
@@ -350,23 +368,42 @@ def target_line(one: Mapping[str, Any]) -> str:
     return f"  {state}: {one['what']}: {one['value']:g} ({sign} {one['limit']:g})"
 
 
-def show(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print rows as a table; `columns` maps names to formats such as ``.2f``."""
-    print("  ".join(f"{name:>14}" for name in columns))
+def show(rows: Iterable[Mapping[str, Any]], columns: str) -> None:
+    """Print rows as a table; columns are "name format" pairs, such as "boxes d, seconds .4f"."""
+    formats = [column.rpartition(" ")[::2] for column in columns.split(", ")]
+    print("  ".join(f"{name:>14}" for name, _ in formats))
     for row in rows:
-        cells = []
-        for name, form in columns.items():
-            value = row.get(name)
-            cells.append("-" if value is None else format(value, form))
+        cells = ["-" if row.get(n) is None else format(row[n], form) for n, form in formats]
         print("  ".join(f"{cell:>14}" for cell in cells))
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
-    made = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
-    made.add_argument("--out", type=Path, default=RESULTS, help="folder of the JSON")
-    made.add_argument("--rounds", type=int, default=3, help="how often each way is timed")
-    made.add_argument("--tiny", action="store_true", help="a second's worth, to try the script")
-    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    made.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
-    return made
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """The machine and the versions of a result; the GPU only if it was measured on one."""
+    import psutil
+    import torch
+    from groundbrush.editor.machine import processor
+
+    about: dict[str, Any] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "threads": torch.get_num_threads(),
+        "gpu": None,
+    }
+    if device == "cuda" and torch.cuda.is_available():
+        facts = torch.cuda.get_device_properties(0)
+        about["gpu"] = {"name": facts.name, "memory_gb": round(facts.total_memory / 1e9, 1)}
+        about["cuda"] = torch.version.cuda
+    return about
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""Finding a model's localization heads: ours beside the public code's way, a loop over heads.
+"""Finding a model's localization heads: ours beside the public code's loop over heads.
 
     python -m benchmarks.discovery [--samples 1000]
 
@@ -14,9 +14,9 @@ pairs are measured with the miniature, in a process of its own.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ def rows_like(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     soft = ndimage.gaussian_filter(rng.random(shape) ** 8, (0, 0, 1, 1))
     rows = soft + rng.random(shape) * soft.mean()
-    return (rows / rows.sum((-2, -1), keepdims=True) * rng.random(shape[:2])[..., None, None]
-            ).astype(np.float32)  # fmt: skip
+    return (
+        rows / rows.sum((-2, -1), keepdims=True) * rng.random(shape[:2])[..., None, None]
+    ).astype(np.float32)
 
 
 def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,33 +62,37 @@ def loop_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sums, entropies
 
 
-def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same from the product."""
-    from grounding import attention_sums, spatial_entropy
-
-    return attention_sums(rows), spatial_entropy(rows)
-
-
 def criteria(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Seconds of the criteria for one sample, and how far the two ways are apart."""
+    from groundbrush.grounding import attention_sums, spatial_entropy
+
     rows = rows_like(shape)
+
+    def our_criteria(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return attention_sums(rows), spatial_entropy(rows)
+
     timed = common.in_turn(
         {"ours": lambda: our_criteria(rows), "loop": lambda: loop_criteria(rows)}, rounds
     )
-    apart = max(float(np.abs(a - b).max())
-                for a, b in zip(our_criteria(rows), loop_criteria(rows), strict=True))  # fmt: skip
-    return {"shape": list(shape), **{k: v["least"] for k, v in timed.items()}, "times": timed,
-            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
-            "largest difference": apart}  # fmt: skip
+    apart = max(
+        float(np.abs(a - b).max())
+        for a, b in zip(our_criteria(rows), loop_criteria(rows), strict=True)
+    )
+    return {
+        "shape": list(shape),
+        **{k: v["least"] for k, v in timed.items()},
+        "times": timed,
+        "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+        "largest difference": apart,
+    }
 
 
 def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
     """Composed scenes as files, with so many phrases each."""
+    from groundbrush.editor.evaluation.items import Item
+    from groundbrush.grounding.heads.discovery import DrawnPair
+    from groundbrush.miniature.scenes import compose
     from PIL import Image
-
-    from editor.calibration.samples import Pair
-    from editor.evaluation.items import Item
-    from miniature.scenes import compose
 
     pairs: list[Any] = []
     for number in range(pictures):
@@ -96,19 +101,20 @@ def pairs_in(folder: Path, pictures: int, each: int) -> list[Any]:
             Image.fromarray(compose("validation", number).image).save(path, compress_level=1)
         for phrase in PHRASES[:each]:
             item = Item(f"{number}-{phrase}", path, phrase, "validation", "name")
-            pairs.append(Pair(len(pairs), item, None))
+            pairs.append(DrawnPair(len(pairs), item, None))
     return pairs
 
 
 def our_way(lvlm: Any, pairs: Sequence[Any], on_pair: Any = None) -> Any:
     """The product's: everything to disk, rows let go."""
-    from editor.calibration.measure import Store, measure_pairs
-    from editor.calibration.settings import CalibrationSettings
+    from groundbrush.editor.evaluation.calibration import measure
+    from groundbrush.grounding.heads.discovery import DiscoverySettings
+    from groundbrush.grounding.heads.measurements import MeasurementStore
 
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
-        settings = CalibrationSettings(samples=len(pairs), trials=1)
-        return measure_pairs(lvlm, pairs, settings, store, on_pair=on_pair).heads
+        store = MeasurementStore(Path(folder), {}, lvlm.n_layers, lvlm.n_heads)
+        settings = DiscoverySettings(samples=len(pairs), trials=1)
+        return measure(lambda: lvlm, pairs, settings, store, on_pair=on_pair).heads
 
 
 def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
@@ -122,8 +128,12 @@ def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
         prepared, prompt = family.prepare(image), family.prompt(pair.item.phrase)
         pixels = torch.from_numpy(prepared.inputs["pixel_values"])
         with torch.inference_mode():
-            out = model(input_ids=torch.tensor([prompt.ids]), pixel_values=pixels,
-                        output_attentions=True, use_cache=False)  # fmt: skip
+            out = model(
+                input_ids=torch.tensor([prompt.ids]),
+                pixel_values=pixels,
+                output_attentions=True,
+                use_cache=False,
+            )
         rows = np.stack([a[0, :, prompt.query, prepared.tokens.span] for a in out.attentions])
         found.append(loop_criteria(rows.reshape(*rows.shape[:2], *prepared.tokens.grid_hw)))
     return found
@@ -131,7 +141,7 @@ def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
 
 def reader() -> Any:
     """The miniature's language model as the product reads it."""
-    from grounding import load_lvlm
+    from groundbrush.grounding import load_lvlm
 
     return load_lvlm(WEIGHTS, prompt=stand_ins.TEMPLATE, query="prompt", offline=True)
 
@@ -139,14 +149,16 @@ def reader() -> Any:
 def load(name: str) -> tuple[Any, Any]:
     """A model by name: the product's reader, and the plain model with eager attention."""
     if name == MINIATURE:
-        from grounding.loading import load_parts
+        from groundbrush.grounding.checkpoints.checkpoint import Checkpoint
+        from groundbrush.grounding.checkpoints.loading import load_parts
 
-        parts = load_parts(WEIGHTS, "llava", revision=None, device="cpu", dtype="float32",
-                           offline=True)  # fmt: skip
+        parts = load_parts(Checkpoint.of(WEIGHTS, offline=True), "llava")
         lvlm, model = reader(), parts.model
     else:
-        lvlm, model = (stand_ins.reader(stand_ins.SHAPES[name]),
-                       stand_ins.llava(stand_ins.SHAPES[name]))  # fmt: skip
+        lvlm, model = (
+            stand_ins.reader(stand_ins.SHAPES[name]),
+            stand_ins.llava(stand_ins.SHAPES[name]),
+        )
     model.set_attn_implementation({"text_config": "eager"})
     return lvlm, model.eval()
 
@@ -162,12 +174,17 @@ def whole(name: str, pictures: int, each: int, rounds: int, folder: Path) -> dic
     }
     timed = common.in_turn(ways, rounds, warm=rounds > 1)
     apart = float(np.abs(found["ours"].sums - np.stack([sums for sums, _ in found["loop"]])).max())
-    return {"model": name, "heads": lvlm.n_layers * lvlm.n_heads,
-            "pictures": pictures, "phrases a picture": each,
-            "ours": round(pictures / timed["ours"]["least"], 3),
-            "loop": round(pictures / timed["loop"]["least"], 3),
-            "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
-            "largest difference": apart, "times": timed}  # fmt: skip
+    return {
+        "model": name,
+        "heads": lvlm.n_layers * lvlm.n_heads,
+        "pictures": pictures,
+        "phrases a picture": each,
+        "ours": round(pictures / timed["ours"]["least"], 3),
+        "loop": round(pictures / timed["loop"]["least"], 3),
+        "loop/ours": round(timed["loop"]["least"] / timed["ours"]["least"], 3),
+        "largest difference": apart,
+        "times": timed,
+    }
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
@@ -195,16 +212,8 @@ def growth(memory: Sequence[tuple[int, int]]) -> float | None:
     return memory[-1][1] / memory[len(memory) // 4][1]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write discovery.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=2)
-    parser.add_argument("--samples", type=int, default=1000, help="pairs for the memory's curve")
-    args = parser.parse_args(argv)
-    common.one_thread()
-    if args.case:
-        print(json.dumps(case(args.case)))
-        return 0
+def measure(args: Namespace) -> dict[str, Any]:
+    """The criteria alone, the whole of it, and memory."""
     shape, pictures, samples = HEADS_SHAPE, 8, args.samples
     many = stand_ins.MANY_HEADS.name
     if args.tiny:
@@ -213,26 +222,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         runs = [whole(MINIATURE, pictures, each, args.rounds, Path(folder)) for each in (1, 4)]
         runs += [whole(many, 1, each, 1, Path(folder)) for each in (1, 4)]
-    memory = common.whole(common.fresh("benchmarks.discovery",
-                                       {"pictures": samples // 4, "each": 4}))  # fmt: skip
-    common.show([entropy], {"ours": ".5f", "loop": ".5f", "loop/ours": ".1f"})
-    common.show(runs, {"heads": "d", "phrases a picture": "d", "ours": ".3f", "loop": ".3f",
-                       "loop/ours": ".2f", "model": "s"})  # fmt: skip
+    memory = common.whole(
+        common.fresh("benchmarks.discovery", {"pictures": samples // 4, "each": 4})
+    )
+    common.show([entropy], "ours .5f, loop .5f, loop/ours .1f")
+    common.show(runs, "heads d, phrases a picture d, ours .3f, loop .3f, loop/ours .2f, model s")
+    goals = {"criteria of every head: loop over ours": entropy["loop/ours"]}
+    for run in runs:
+        plural = "s" if run["phrases a picture"] > 1 else ""
+        goals[
+            f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
+            f"phrase{plural} a picture: loop over ours"
+        ] = run["loop/ours"]
     grown = growth(memory.get("memory", ()))
-    print(f"memory at the end over that after a quarter: {grown}")
-    goals = [
-        common.target("criteria of every head: loop over ours", entropy["loop/ours"], 5,
-                      most=False),
-        *(common.target(f"whole discovery, {run['heads']:,} heads, {run['phrases a picture']} "
-                        f"phrase{'s' if run['phrases a picture'] > 1 else ''} a picture: loop over "
-                        "ours", run["loop/ours"], 5, most=False)
-          for run in runs),
-        common.target("memory over the pairs: end over a quarter", grown, 1.05),
-    ]  # fmt: skip
-    common.write("discovery", {"criteria": entropy, "whole": runs, "memory": memory,
-                               "targets": goals}, args.out)  # fmt: skip
-    return 0
+    targets = [common.target(what, value, 5, most=False) for what, value in goals.items()]
+    targets.append(common.target("memory over the pairs: end over a quarter", grown, 1.05))
+    return {"criteria": entropy, "whole": runs, "memory": memory, "targets": targets}
 
+
+main = common.script(
+    "discovery",
+    __doc__,
+    measure,
+    rounds=2,
+    case=case,
+    add_options=lambda parser: parser.add_argument(
+        "--samples", type=int, default=1000, help="pairs for the memory's curve"
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

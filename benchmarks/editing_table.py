@@ -23,19 +23,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from groundbrush import Editor
+from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.machine import measured_on
+from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.inpaint import InpaintSettings, fill_many
+from groundbrush.inpaint.painter.base import Inpainter
+from groundbrush.inpaint.prefill import resize_image
+from groundbrush.inpaint.quality import seam_error
+from groundbrush.inpaint.support import support as declared_support
+from groundbrush.miniature.scores.painting import edit_of
 from PIL import Image
 
 from benchmarks.common import machine
-from editor import Editor
-from editor.images import open_picture
-from editor.judging import Judge
-from editor.machine import measured_on
-from inpaint import InpaintSettings, fill_many
-from inpaint.canvas import resize_image
-from inpaint.inpainter import Inpainter
-from inpaint.masks import support as declared_support
-from inpaint.quality import seam_error
-from miniature.scores.painting import edit_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs" / "editing_table.md", ROOT / "benchmarks" / "editing_table.json"
@@ -88,8 +88,15 @@ def tasks(count: int, settings: InpaintSettings) -> Iterator[Task]:
             scene, target, noun, colour = chosen
             mask = scene.mask(target)
             said = f"{colour} {noun}" if colour else noun
-            yield Task(scene.image, mask, declared_support(mask, settings), said, f"the {noun}",
-                       f"the {scene.objects[target].noun}", seed)  # fmt: skip
+            yield Task(
+                scene.image,
+                mask,
+                declared_support(mask, settings),
+                said,
+                f"the {noun}",
+                f"the {scene.objects[target].noun}",
+                seed,
+            )
             count -= 1
         seed += 1
 
@@ -116,8 +123,9 @@ def methods(editor: Editor, settings: InpaintSettings) -> dict[str, Callable[[Ta
     def ours(task: Task, choices: int = 1) -> np.ndarray:
         judge = Judge(editor, open_picture(task.image), task.new, gone=False, old=task.old)
         seeds = range(task.seed, task.seed + choices)
-        fills = fill_many(inpainter, task.image, task.mask, task.prompt, seeds=seeds,
-                          settings=settings)  # fmt: skip
+        fills = fill_many(
+            inpainter, task.image, task.mask, task.prompt, seeds=seeds, settings=settings
+        )
         if choices == 1:
             return fills[0].image
         return max(fills, key=lambda f: judge.look(f.image, f.support).rank).image
@@ -134,8 +142,9 @@ def methods(editor: Editor, settings: InpaintSettings) -> dict[str, Callable[[Ta
         return np.asarray(plain(inpainter, task, settings, height=height, width=width))
 
     def crop(task: Task) -> np.ndarray:
-        painted = plain(inpainter, task, settings, height=side, width=side,
-                        padding_mask_crop=PADDING)  # fmt: skip
+        painted = plain(
+            inpainter, task, settings, height=side, width=side, padding_mask_crop=PADDING
+        )
         return np.asarray(painted.convert("RGB"))
 
     return dict(zip(METHODS, (ours, best, own_size, picture_size, crop), strict=True))
@@ -148,8 +157,17 @@ def measure(editor: Editor, task: Task, image: np.ndarray, method: str, seconds:
     old = Judge(editor, picture, task.old, gone=True).look(image, task.support)
     outside = int(((image != task.image).any(2) & ~task.support).sum())
     kept = np.where(task.support[..., None], image, task.image)
-    return Row(method, task.seed, outside, seam_error(kept, task.support), new.seam,
-               new.ring_colour, bool(new.passed), bool(old.passed), seconds)  # fmt: skip
+    return Row(
+        method,
+        task.seed,
+        outside,
+        seam_error(kept, task.support),
+        new.seam,
+        new.ring_colour,
+        bool(new.passed),
+        bool(old.passed),
+        seconds,
+    )
 
 
 def page(rows: list[Row], scenes: int, where: str) -> str:
@@ -172,20 +190,28 @@ def page(rows: list[Row], scenes: int, where: str) -> str:
     for method in METHODS:
         mine = [r for r in rows if r.method == method]
         if mine:
-            mean = {k: np.mean([getattr(r, k) for r in mine]) for k in asdict(mine[0])
-                    if k not in ("method", "seed")}  # fmt: skip
+            mean = {
+                k: np.mean([getattr(r, k) for r in mine])
+                for k in asdict(mine[0])
+                if k not in ("method", "seed")
+            }
             lines.append(
                 f"| {method} | {mean['outside']:,.0f} | {mean['seam']:.1f} | "
                 f"{mean['ring_colour']:.1f} | {mean['grounded']:.2f} | {mean['gone']:.2f} | "
                 f"{mean['seconds']:.1f} |"
             )
     own = [f"{np.mean([r.own_seam for r in rows if r.method == m]):.2f} ({m})" for m in METHODS]
-    lines += ["", *(f"- **{name}**: {words}." for name, words in METHODS.items()), "",
-              "A call that repaints the whole picture has next to no seam in its own output, at "
-              "the price of the first column: seam error without the true surroundings "
-              f"{', '.join(own)}. The old phrase counts as gone wherever the judge no longer "
-              "finds it in the hole: a picture blurred all over passes too, so read that column "
-              "beside the one before. Seconds with other work on the machine.", ""]  # fmt: skip
+    lines += [
+        "",
+        *(f"- **{name}**: {words}." for name, words in METHODS.items()),
+        "",
+        "A call that repaints the whole picture has next to no seam in its own output, at "
+        "the price of the first column: seam error without the true surroundings "
+        f"{', '.join(own)}. The old phrase counts as gone wherever the judge no longer "
+        "finds it in the hole: a picture blurred all over passes too, so read that column "
+        "beside the one before. Seconds with other work on the machine.",
+        "",
+    ]
     return "\n".join([*lines, *_paired(rows)])
 
 
@@ -194,15 +220,23 @@ def _paired(rows: list[Row]) -> list[str]:
     names = list(METHODS)
     by = {(r.method, r.seed): r for r in rows}
     seeds = sorted({r.seed for r in rows})
-    lines = ["Ours (default settings) minus the other, mean over the same scenes with its standard "
-             "error; negative is better in the errors, positive in the shares:", "",
-             "| against | seam error | ring colour error | grounded | gone |",
-             "|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "Ours (default settings) minus the other, mean over the same scenes with its standard "
+        "error; negative is better in the errors, positive in the shares:",
+        "",
+        "| against | seam error | ring colour error | grounded | gone |",
+        "|---|---|---|---|---|",
+    ]
     for other in names[2:]:
         cells = []
         for key in ("seam", "ring_colour", "grounded", "gone"):
-            gaps = np.array([float(getattr(by[names[0], s], key)) - getattr(by[other, s], key)
-                             for s in seeds if (other, s) in by])  # fmt: skip
+            gaps = np.array(
+                [
+                    float(getattr(by[names[0], s], key)) - getattr(by[other, s], key)
+                    for s in seeds
+                    if (other, s) in by
+                ]
+            )
             error = gaps.std(ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0
             cells.append(f"{gaps.mean():+.2f} ± {error:.2f}")
         lines.append(f"| {other} | {' | '.join(cells)} |")
@@ -233,8 +267,11 @@ def main(argv: list[str] | None = None) -> int:
             image = way(task)
             seconds = time.perf_counter() - start
             rows.append(measure(editor, task, image, name, seconds))
-        found = {"machine": machine(), "settings": settings.as_dict(),
-                 "rows": [asdict(row) for row in rows]}  # fmt: skip
+        found = {
+            "machine": machine(),
+            "settings": settings.as_dict(),
+            "rows": [asdict(row) for row in rows],
+        }
         args.results.write_text(json.dumps(found, indent=0), encoding="utf-8")
         print(f"{number} of {args.scenes}", file=sys.stderr, flush=True)
     args.page.write_text(page(rows, args.scenes, measured_on(args.device)), encoding="utf-8")

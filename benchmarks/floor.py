@@ -16,21 +16,11 @@ _ROUNDS = 5
 
 @dataclass(frozen=True)
 class Floor:
-    """What the machine does at best.
+    """The machine's best rates."""
 
-    Parameters
-    ----------
-    operations
-        Floating-point operations a second of a large matrix product.
-    bandwidth
-        Bytes a second, read or written.
-    width
-        Bytes of one weight.
-    """
-
-    operations: float
-    bandwidth: float
-    width: int
+    operations: float  # floating-point, a second, of a large matrix product
+    bandwidth: float  # bytes a second, read or written
+    width: int  # bytes of one weight
 
     def least(self, operations: float, read: float) -> dict[str, Any]:
         """Seconds that so many operations and bytes need at least."""
@@ -73,16 +63,8 @@ def measure_rates(inner: int, outer: int, device: str) -> Floor:
 def forward(weights: int, layers: int, width: int, tokens: int, size: int) -> tuple[float, float]:
     """Operations and bytes of one causal forward of a language model's layers.
 
-    Parameters
-    ----------
-    weights
-        Numbers in the layers' weights.
-    layers, width
-        How many, and the width of all their heads together.
-    tokens
-        Of the prompt.
-    size
-        Bytes of a number.
+    `weights` are the numbers in all layers, `width` is that of all heads together, and `size` the
+    bytes of a number.
     """
     operations = 2 * tokens * weights + layers * 2 * width * tokens**2
     return float(operations), float(weights * size)
@@ -92,16 +74,8 @@ def needed(shape: Shape, prefix: int, asked: int, width: int) -> tuple[float, fl
     """Operations and bytes of weights from a picture's patches to the deepest head's rows.
 
     All layers up to the deepest head's; of that one only queries and keys (values are cached with
-    them). Causal attention counts half of its square.
-
-    Parameters
-    ----------
-    shape
-        The model's.
-    prefix, asked
-        Tokens up to the picture's end, and of all phrases together.
-    width
-        Bytes of a weight.
+    them). Causal attention counts half of its square. `prefix` and `asked` are the tokens up to the
+    picture's end and of all phrases, `width` the bytes of a weight.
     """
     tokens, deep = prefix + asked, shape.deepest
     layer = 4 * shape.hidden**2 + 3 * shape.hidden * shape.intermediate

@@ -22,42 +22,74 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from groundbrush.inpaint import InpaintSettings, fill
+from groundbrush.inpaint.crop import plan_crop
+from groundbrush.inpaint.device.memory import (
+    GROUP,
+    MODES,
+    choose_mode,
+    decode_bytes,
+    denoise_bytes,
+    place,
+)
+from groundbrush.inpaint.device.sharing import DeviceSharing
+from groundbrush.inpaint.painter.libraries import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import common
-from inpaint import InpaintSettings, fill
-from inpaint.geometry import plan_crop
-from inpaint.loading import quiet_libraries
-from inpaint.memory import GROUP, MODES, choose_mode, decode_bytes, denoise_bytes, place
-from inpaint.turns import Turns
 
 CELL = 8
 LOOKING = "looking"
 MINIATURE = common.ROOT / "miniature" / "weights" / "inpainter"
 UNET = {
-    "sample_size": 128, "in_channels": 9, "out_channels": 4,
+    "sample_size": 128,
+    "in_channels": 9,
+    "out_channels": 4,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (320, 640, 1280), "layers_per_block": 2, "cross_attention_dim": 2048,
-    "transformer_layers_per_block": (1, 2, 10), "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True, "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
-}  # fmt: skip
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "cross_attention_dim": 2048,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
 VAE = {
-    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4,
-    "sample_size": 1024, "scaling_factor": 0.13025,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
     "force_upcast": False,  # as in the one that the presets name, made for half precision
-}  # fmt: skip
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-          "num_attention_heads": 12, "projection_dim": 768}  # fmt: skip
-CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
-          "num_attention_heads": 20, "projection_dim": 1280, "hidden_act": "gelu"}  # fmt: skip
+}
+CLIP_L = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+}
+CLIP_G = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+    "hidden_act": "gelu",
+}
 EXPECTED = {
-    "unet": 2_567_478_084, "vae": 83_653_863, "text_encoder": 123_060_480,
-    "text_encoder_2": 694_659_840, "llava-1.5-7b": 7_063_427_072,
-}  # fmt: skip
+    "unet": 2_567_478_084,
+    "vae": 83_653_863,
+    "text_encoder": 123_060_480,
+    "text_encoder_2": 694_659_840,
+    "llava-1.5-7b": 7_063_427_072,
+}
 """As published; SAM ViT-H is given as 641 million."""
 PICTURES = {
     "a face in a photo": ((4032, 3024), (1800, 900, 2300, 1500)),
@@ -96,12 +128,22 @@ def finders() -> dict[str, Any]:
     )
 
     vision = CLIPVisionConfig(
-        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
-        image_size=336, patch_size=14, projection_dim=768,
-    )  # fmt: skip
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        image_size=336,
+        patch_size=14,
+        projection_dim=768,
+    )
     text = LlamaConfig(vocab_size=32064, max_position_embeddings=4096)
-    huge = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16,
-            "mlp_dim": 5120, "global_attn_indexes": [7, 15, 23, 31]}  # fmt: skip
+    huge = {
+        "hidden_size": 1280,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 16,
+        "mlp_dim": 5120,
+        "global_attn_indexes": [7, 15, 23, 31],
+    }
     with torch.device("meta"):
         return {
             "llava-1.5-7b": LlavaForConditionalGeneration(
@@ -126,8 +168,11 @@ class Held(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs))
-                 if isinstance(t, torch.Tensor)}  # fmt: skip
+        given = {
+            id(t.untyped_storage())
+            for t in tree_leaves((args, kwargs))
+            if isinstance(t, torch.Tensor)
+        }
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
                 self._hold(tensor.untyped_storage(), given)
@@ -177,8 +222,10 @@ def denoise(unet: Any, canvas: tuple[int, int], pictures: int = 1) -> tuple[int,
     with torch.device("meta"):
         latents = torch.empty(n, 9, height // CELL, width // CELL, dtype=dtype)
         words = torch.empty(n, 77, 2048, dtype=dtype)
-        more = {"text_embeds": torch.empty(n, 1280, dtype=dtype),
-                "time_ids": torch.empty(n, 6, dtype=dtype)}  # fmt: skip
+        more = {
+            "text_embeds": torch.empty(n, 1280, dtype=dtype),
+            "time_ids": torch.empty(n, 6, dtype=dtype),
+        }
         time_step = torch.empty(n)
         return held_by(lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample)
 
@@ -195,9 +242,15 @@ def crops(settings: InpaintSettings) -> list[dict[str, Any]]:
     rows = []
     for name, (size, box) in PICTURES.items():
         crop = plan_crop(box, size, settings)
-        rows.append({"picture": name, "size": f"{size[0]}x{size[1]}", "window": list(crop.window),
-                     "canvas": list(crop.canvas),
-                     "latents": [crop.canvas[0] // CELL, crop.canvas[1] // CELL]})  # fmt: skip
+        rows.append(
+            {
+                "picture": name,
+                "size": f"{size[0]}x{size[1]}",
+                "window": list(crop.window),
+                "canvas": list(crop.canvas),
+                "latents": [crop.canvas[0] // CELL, crop.canvas[1] // CELL],
+            }
+        )
     return rows
 
 
@@ -208,13 +261,19 @@ def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[
         step, latents = denoise(parts["unet"], canvas)
         picture, pixels = decode(parts["vae"], canvas)
         area = canvas[0] * canvas[1]
-        rows.append({
-            "canvas": f"{canvas[0]}x{canvas[1]}", "latents_out": list(latents),
-            "pixels_out": list(pixels), "step_gb": step / 1e9, "decode_gb": picture / 1e9,
-            "step_per_pixel": step / 2 / area, "decode_per_pixel": picture / 2 / area,
-            "step_guess_gb": denoise_bytes(area, 2) / 1e9,
-            "decode_guess_gb": decode_bytes(area, 2) / 1e9,
-        })  # fmt: skip
+        rows.append(
+            {
+                "canvas": f"{canvas[0]}x{canvas[1]}",
+                "latents_out": list(latents),
+                "pixels_out": list(pixels),
+                "step_gb": step / 1e9,
+                "decode_gb": picture / 1e9,
+                "step_per_pixel": step / 2 / area,
+                "decode_per_pixel": picture / 2 / area,
+                "step_guess_gb": denoise_bytes(area, 2) / 1e9,
+                "decode_guess_gb": decode_bytes(area, 2) / 1e9,
+            }
+        )
     return rows
 
 
@@ -233,7 +292,7 @@ def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str
 def random_pipe(device: str) -> tuple[Any, int]:
     """SDXL inpainting in random weights on a GPU, and its side; on a CPU the miniature's."""
     if device == "cpu":
-        from inpaint import load_inpainter
+        from groundbrush.inpaint import load_inpainter
 
         pipe = load_inpainter(MINIATURE, offline=True).pipe
         return pipe, pipe.unet.config.sample_size * pipe.vae_scale_factor
@@ -245,28 +304,32 @@ def random_pipe(device: str) -> tuple[Any, int]:
     parts = sdxl_parts(device)
     words = CLIPTokenizer.from_pretrained(MINIATURE / "tokenizer", model_max_length=77)
     pipe = StableDiffusionXLInpaintPipeline(
-        **parts, tokenizer=words, tokenizer_2=words, scheduler=EulerDiscreteScheduler(),
-        force_zeros_for_empty_prompt=True, add_watermarker=False,
-    )  # fmt: skip
+        **parts,
+        tokenizer=words,
+        tokenizer_2=words,
+        scheduler=EulerDiscreteScheduler(),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
     pipe.set_progress_bar_config(disable=True)
     return pipe, UNET["sample_size"] * CELL
 
 
-def looking_beside(device: torch.device) -> Turns:
+def looking_beside(device: torch.device) -> DeviceSharing:
     """The models that look, LLaVA-1.5-7B and SAM ViT-H in half precision: as many empty bytes."""
     halves = sum(count(network) for network in finders().values())
     weights = torch.nn.Parameter(torch.empty(halves, dtype=torch.float16, device=device), False)
-    turns = Turns(device)
-    turns.add(LOOKING, [torch.nn.ParameterList([weights])])
-    return turns
+    sharing = DeviceSharing(device)
+    sharing.add(LOOKING, [torch.nn.ParameterList([weights])])
+    return sharing
 
 
-def one_turn(turns: Turns) -> float:
+def one_turn(sharing: DeviceSharing) -> float:
     """Seconds until the models that look have come back and left again."""
 
     def turn() -> None:
         for group in (LOOKING, GROUP):
-            with turns.use(group):
+            with sharing.use(group):
                 pass
 
     return common.seconds(turn, "cuda")
@@ -274,14 +337,14 @@ def one_turn(turns: Turns) -> float:
 
 def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     """Paint once in a mode with random weights, on the CUDA device that is there."""
-    from inpaint.unet import UNetInpainter
+    from groundbrush.inpaint.painter.unet import UNetInpainter
 
     pipe = random_pipe("cuda")[0].to("cpu")
     common.let_go("cuda")
     started = time.perf_counter()
     device = torch.device("cuda", 0)
-    turns = looking_beside(device) if mode == "swap" else None
-    inpainter = UNetInpainter(pipe, place(pipe, device, mode, turns))
+    sharing = looking_beside(device) if mode == "swap" else None
+    inpainter = UNetInpainter(pipe, place(pipe, device, mode, sharing))
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     mask = np.zeros((1200, 1600), bool)
     mask[500:700, 700:1000] = True
@@ -293,15 +356,19 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
         times.append(time.perf_counter())
 
     torch.cuda.reset_peak_memory_stats()
-    result = fill(inpainter, image, mask, "pear", settings=InpaintSettings(steps=steps),
-                  on_step=on_step)  # fmt: skip
+    result = fill(
+        inpainter, image, mask, "pear", settings=InpaintSettings(steps=steps), on_step=on_step
+    )
     return {
-        "mode": mode, "peak_gb": torch.cuda.max_memory_allocated() / 1e9, "place_s": placed,
+        "mode": mode,
+        "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
+        "place_s": placed,
         "step_s": float(np.median(np.diff(times))),
-        "turn_s": None if turns is None else one_turn(turns), "canvas": list(result.canvas),
+        "turn_s": None if sharing is None else one_turn(sharing),
+        "canvas": list(result.canvas),
         "preserved": bool((result.image == image)[~result.support].all()),
         "notes": list(result.notes),
-    }  # fmt: skip
+    }
 
 
 def measure(steps: int, tiny: bool, device: str = "cpu") -> dict[str, Any]:
@@ -318,8 +385,11 @@ def measure(steps: int, tiny: bool, device: str = "cpu") -> dict[str, Any]:
     sizes = {name: 2 * counts[name] for name in parts}
     language = count(looking["llava-1.5-7b"].model.language_model.layers)
     halves = sum(2 * counts[name] for name in looking)
-    beside = {"nothing beside": 0, "finders": halves,
-              "LVLM in 4 bits": halves - round((2 - 0.52) * language)}  # fmt: skip
+    beside = {
+        "nothing beside": 0,
+        "finders": halves,
+        "LVLM in 4 bits": halves - round((2 - 0.52) * language),
+    }
     return {
         "parameters": counts,
         "crops": found_crops,
@@ -334,22 +404,41 @@ def report(found: dict[str, Any]) -> None:
     for name, parameters in found["parameters"].items():
         print(f"{name:>16}  {parameters / 1e6:9,.1f} M parameters  {parameters * 2e-9:6.2f} GB")
     print("\nGB held at once in half precision, weights not counted; values per pixel of canvas")
-    common.show(found["activations"], {"canvas": "s", "step_gb": ".2f", "decode_gb": ".2f",
-                "step_per_pixel": ".0f", "decode_per_pixel": ".0f",
-                "step_guess_gb": ".2f", "decode_guess_gb": ".2f"})  # fmt: skip
+    common.show(
+        found["activations"],
+        {
+            "canvas": "s",
+            "step_gb": ".2f",
+            "decode_gb": ".2f",
+            "step_per_pixel": ".0f",
+            "decode_per_pixel": ".0f",
+            "step_guess_gb": ".2f",
+            "decode_guess_gb": ".2f",
+        },
+    )
     print()
     for row in found["crops"]:
-        print(f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}, latents "
-              f"{row['latents']}")  # fmt: skip
+        print(
+            f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}, latents "
+            f"{row['latents']}"
+        )
     print()
     print("memory mode that auto takes, by what looks beside the painter; -: that does not fit")
     common.show(found["cards"], dict.fromkeys(found["cards"][0], ""))
     if found["modes"] is None:
         print("\nnot measured: painting in every memory mode (no CUDA device here)")
     else:
-        common.show(found["modes"], {"mode": "s", "peak_gb": ".1f", "place_s": ".1f",
-                                     "step_s": ".2f", "turn_s": ".1f",
-                                     "preserved": ""})  # fmt: skip
+        common.show(
+            found["modes"],
+            {
+                "mode": "s",
+                "peak_gb": ".1f",
+                "place_s": ".1f",
+                "step_s": ".2f",
+                "turn_s": ".1f",
+                "preserved": "",
+            },
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,15 +3,16 @@
     python -m benchmarks.masks [--device cuda]
 
 With the miniature's segmenter, or on a GPU with SAM ViT-H in random weights. "call each" embeds
-the picture for every box, as who calls the model box after box does; "one plain call" gives it all
-boxes; "decode each" embeds once and asks box after box; "together" is ours: embeds once and decodes
-all boxes in few passes.
+the picture for every box; "one plain call" passes all boxes to the library's own call; "decode
+each" embeds once and decodes box after box; "together" is ours: it embeds once and decodes all
+boxes in few passes.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,20 +28,16 @@ EACH, PLAIN, DECODE, TOGETHER = "call each", "one plain call", "decode each", "t
 
 def segmenter(device: str) -> tuple[str, Any]:
     """The model's name and a `Segmenter`."""
-    from grounding import load_segmenter
+    from groundbrush.grounding import load_segmenter
 
     if device == "cpu":
         return "miniature", load_segmenter(WEIGHTS, offline=True)
     import torch
-    from transformers import SamConfig, SamModel, SamVisionConfig
+    from groundbrush.grounding.sam.segmenter import Segmenter
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-    from grounding.segment import Segmenter
-
-    huge = SamVisionConfig(hidden_size=1280, num_hidden_layers=32, num_attention_heads=16,
-                           mlp_dim=5120, global_attn_indexes=[7, 15, 23, 31])  # fmt: skip
     with torch.device(device):
-        model = SamModel(SamConfig(vision_config=huge.to_dict())).half()
+        model = stand_ins.sam_huge().half()
     return "SAM ViT-H", Segmenter(model, SamImageProcessorPil())
 
 
@@ -55,12 +52,12 @@ def ways_for(model: Any, image: np.ndarray, count: int) -> dict[str, Callable[[]
     """What is timed for so many boxes; logits only, as choosing among masks needs them."""
     places = boxes(count)
 
-    def each() -> list:
-        return [model.prompt_logits(model.embed(image), boxes=[box]) for box in places]
-
     def decode() -> list:
         seen = model.embed(image)
         return [model.prompt_logits(seen, boxes=[box]) for box in places]
+
+    def each() -> list:
+        return [model.prompt_logits(model.embed(image), boxes=[box]) for box in places]
 
     ways: dict[str, Callable[[], Any]] = {
         TOGETHER: lambda: model.prompt_logits(model.embed(image), boxes=places),
@@ -75,58 +72,49 @@ def plain_call(model: Any, image: np.ndarray, places: np.ndarray) -> np.ndarray:
     import torch
     from PIL import Image
 
-    sam = model._model
     inputs = model._processor(Image.fromarray(image), return_tensors="pt")
     scale = model.input_side / max(image.shape[:2])
     given = torch.from_numpy(places * scale)[None].to(model.device, model.dtype)
+    pixels = inputs["pixel_values"].to(model.device, model.dtype)
     with torch.inference_mode():
-        out = sam(pixel_values=inputs["pixel_values"].to(model.device, model.dtype),
-                  input_boxes=given)  # fmt: skip
+        out = model._model(pixel_values=pixels, input_boxes=given)
     return np.asarray(out.pred_masks[0].float().cpu())
 
 
 def drift(model: Any, image: np.ndarray, count: int) -> float:
-    """How far logits decoded together are from those decoded alone, at most."""
+    """The largest difference of logits decoded together and alone."""
     seen, places = model.embed(image), boxes(count)
     together, _ = model.prompt_logits(seen, boxes=places)
     alone = [model.prompt_logits(seen, boxes=[box])[0][0] for box in places]
     return float(np.abs(together - np.stack(alone)).max())
 
 
-def measure(counts: Sequence[int], rounds: int, device: str) -> tuple[list[dict[str, Any]], float]:
+def measure(args: Namespace) -> dict[str, Any]:
     """A row for each number of boxes and way, and the drift."""
-    name, model = segmenter(device)
+    counts = (1, 2) if args.tiny else COUNTS
+    name, model = segmenter(args.device)
     image = stand_ins.picture(SIDE, SIDE)
-    rows: list[dict[str, Any]] = []
+    rows: common.Rows = []
     for count in counts:
-        timed = common.in_turn(ways_for(model, image, count), rounds, device)
-        rows += [{"model": name, "boxes": count, "way": way, "seconds": t["least"], "times": t}
-                 for way, t in timed.items()]  # fmt: skip
+        timed = common.in_turn(ways_for(model, image, count), args.rounds, args.device)
+        about = {"model": name, "boxes": count}
+        rows += [
+            {**about, "way": way, "seconds": t["least"], "times": t} for way, t in timed.items()
+        ]
         if EACH not in timed:
             one = next(r["seconds"] for r in rows if r["way"] == EACH)
-            rows.append({"model": name, "boxes": count, "way": EACH, "computed": True,
-                         "seconds": round(one * count, 6)})  # fmt: skip
-    return rows, drift(model, image, min(4, max(counts)))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write masks.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
-    common.begin(args, rounds=2)
-    counts = (1, 2) if args.tiny else COUNTS
-    rows, apart = measure(counts, args.rounds, args.device)
-    common.show(rows, {"boxes": "d", "seconds": ".4f", "way": "s"})
+            total = round(one * count, 6)
+            rows.append({**about, "way": EACH, "computed": True, "seconds": total})
+    common.show(rows, "boxes d, seconds .4f, way s")
+    apart = drift(model, image, min(4, max(counts)))
     print(f"largest difference of a logit: {apart:.1e}")
     by = {(r["boxes"], r["way"]): r["seconds"] for r in rows}
-    ratio = by[16, EACH] / by[16, TOGETHER] if 16 in counts else None
+    ratio = common.over(by, (16, EACH), (16, TOGETHER))
     goals = [common.target("16 boxes: a whole call for each over ours", ratio, 5, most=False)]
-    common.write(common.topic("masks", args.device),
-                 {"device": args.device, "rows": rows, "largest difference": apart,
-                  "targets": goals}, args.out)  # fmt: skip
-    return 0
+    return {"device": args.device, "rows": rows, "largest difference": apart, "targets": goals}
 
+
+main = common.script("masks", __doc__, measure, rounds=2)
 
 if __name__ == "__main__":
     sys.exit(main())

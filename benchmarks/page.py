@@ -2,7 +2,7 @@
 
     python -m benchmarks.page
 
-Every number on the page comes from ``benchmarks/results``; what was not measured is said so.
+Every number on the page comes from ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import common, plots
 
@@ -105,8 +106,10 @@ def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if one["met"] is False:
                 why = next((w for k, w in WHY.items() if one["what"].startswith(k)), None)
                 by = one["value"] / one["limit"] if one["most"] else one["limit"] / one["value"]
-                notes.append(f"- {one['what']}: missed by a factor of {by:.2f}"
-                             + (f": {why}." if why else f" ({topic})."))  # fmt: skip
+                notes.append(
+                    f"- {one['what']}: missed by a factor of {by:.2f}"
+                    + (f": {why}." if why else f" ({topic}).")
+                )
     heads = ("target", "on", "measured", "wanted", "")
     return [*table(rows, heads), *notes, *([""] if notes else [])]
 
@@ -117,244 +120,313 @@ def unmeasured(found: Mapping[str, Any]) -> list[str]:
     missing += [f"rows of {model}" for model in found.get("rows_cuda", {}).get("not yet", ())]
     if not missing:
         return []
-    return [f"Not measured, for want of a GPU: {'; '.join(missing)}. "
-            "`python -m benchmarks --device cuda` measures them at full size with random weights "
-            "and adds them here.", ""]  # fmt: skip
+    return [
+        f"Not measured, for want of a GPU: {'; '.join(missing)}. "
+        "`python -m benchmarks --device cuda` measures them at full size with random weights "
+        "and adds them here.",
+        "",
+    ]
 
 
 def about(machine: Mapping[str, Any]) -> str:
     """A line on where something was measured."""
     versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
     where = machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
-    return (f"{machine['date']}, {where}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
-            f"{machine['threads']} thread, {machine['system']}, Python {machine['python']}, "
-            f"{versions}")  # fmt: skip
+    return (
+        f"{machine['date']}, {where}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, "
+        f"{machine['threads']} thread, {machine['system']}, Python {machine['python']}, "
+        f"{versions}"
+    )
 
 
-def rows_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
+def crosstab(rows: Sequence[Mapping[str, Any]], by: str, unit: str) -> list[str]:
+    """Seconds by way (down) and by a number such as "phrases" (across)."""
+    counts = sorted({r[by] for r in rows})
+    cells = {(r["way"], r[by]): seconds(r["seconds"], r.get("computed", False)) for r in rows}
+    ways = dict.fromkeys(r["way"] for r in rows)
+    lines = [(way, *(cells.get((way, n), "–") for n in counts)) for way in ways]
+    plural = "es" if unit.endswith("x") else "s"
+    names = [f"{n:g} {unit}{plural if n != 1 and unit != 'MP' else ''}" for n in counts]
+    return table(lines, ("", *names))
+
+
+def rows_section(result: Mapping[str, Any]) -> list[str]:
     """Attention rows."""
     by = {(r["model"], r["tokens"], r["way"]): r for r in result["rows"]}
     lines = []
     for one in result["ratios"]:
-        cells = [by.get((one["model"], one["tokens"], way), {}) for way in plots.ROW_WAYS]
+        at = one["model"], one["tokens"]
+        cells = [by.get((*at, way), {}) for way in plots.ROW_WAYS]
         fresh = not all("times" in cell for cell in cells if "seconds" in cell)
-        lines.append((
-            one["model"], f"{one['tokens']:,}",
-            *(c.get("failed")
-              or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
-              for c in cells),
-            seconds(by.get((one["model"], one["tokens"], plots.ROW_FLOOR), {}).get("seconds")),
-            *(f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
-              f"{ratio(one[f'eager/{ours} memory'])}" for ours in ("every", "three")),
-            "–" if fresh else ratio(one["every/sdpa time"]),
-        ))  # fmt: skip
-    heads = ("model", "tokens", *plots.ROW_WAYS, "floor", "eager over every head",
-             "eager over three heads", "every head over sdpa")  # fmt: skip
-    return [f"## {title}", "", *_about("rows", result),
-            *_shown(picture, "time and memory against tokens"),
-            "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
-            "in the plot, have fresh memory in them, so no ratio is taken.", "",
-            *table(lines, heads)]  # fmt: skip
+        timed = [
+            c.get("failed") or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
+            for c in cells
+        ]
+        gains = [
+            f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
+            f"{ratio(one[f'eager/{ours} memory'])}"
+            for ours in ("every", "three")
+        ]
+        least = seconds(by.get((*at, plots.ROW_FLOOR), {}).get("seconds"))
+        last = "–" if fresh else ratio(one["every/sdpa time"])
+        lines.append((one["model"], f"{one['tokens']:,}", *timed, least, *gains, last))
+    gains = ("eager over every head", "eager over three heads", "every head over sdpa")
+    return [
+        "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
+        "in the plot, have fresh memory in them, so no ratio is taken.",
+        "",
+        *table(lines, ("model", "tokens", *plots.ROW_WAYS, "floor", *gains)),
+    ]
 
 
-def phrases_section(result: Mapping[str, Any], title: str, picture: str) -> list[str]:
+def phrases_section(result: Mapping[str, Any]) -> list[str]:
     """Phrases, and pictures in batches."""
-    counts = sorted({r["phrases"] for r in result["rows"]})
-    by = {(r["phrases"], r["way"]): r for r in result["rows"]}
-    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    lines = [
-        (way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
-                if (n, way) in by else "–" for n in counts))
-        for way in ways
-    ]  # fmt: skip
-    batches = [(r["pictures"], seconds(r["one by one"]), seconds(r["batch"]),
-                ratio(r["one by one/batch"])) for r in result["pictures"]]  # fmt: skip
-    return [f"## {title}", "", *_about("phrases", result),
-            *_shown(picture, "time against phrases, with the floor"),
-            "Seconds from the picture's pixels to all maps; in brackets: so many times one.", "",
-            *table(lines, ("", *(f"{n} phrase{'s' if n > 1 else ''}" for n in counts))),
-            "Several pictures with a phrase each, one forward after the other or in one batch:", "",
-            *table(batches, ("pictures", "one by one", "batch", "gain"))]  # fmt: skip
+    batches = [
+        (r["pictures"], seconds(r["one by one"]), seconds(r["batch"]), ratio(r["one by one/batch"]))
+        for r in result["pictures"]
+    ]
+    return [
+        "Seconds from the picture's pixels to all maps; in brackets: so many times one.",
+        "",
+        *crosstab(result["rows"], "phrases", "phrase"),
+        "Several pictures with a phrase each, one forward after the other or in one batch:",
+        "",
+        *table(batches, ("pictures", "one by one", "batch", "gain")),
+    ]
 
 
 def several_section(result: Mapping[str, Any]) -> list[str]:
     """The miniature's own phrases."""
-    lines = [(r["phrases"], seconds(r["anew"]), seconds(r["one by one"]), seconds(r["packed"]),
-              ratio(r["anew/packed"]), ratio(r["against one"]))
-             for r in result["rows"]]  # fmt: skip
-    heads = ("phrases", "read anew for each", "read once, one by one", "packed", "anew / packed",
-             "packed / one phrase")  # fmt: skip
-    return ["### With the miniature's language model", "", "Phrases of one scene, from its pixels "
-            "to all maps, in seconds.", "", *table(lines, heads)]  # fmt: skip
+    lines = [
+        (
+            r["phrases"],
+            *(seconds(r[way]) for way in ("anew", "one by one", "packed")),
+            *(ratio(r[name]) for name in ("anew/packed", "against one")),
+        )
+        for r in result["rows"]
+    ]
+    heads = (
+        "phrases|read anew for each|read once, one by one|packed|anew / packed|packed / one phrase"
+    )
+    return [
+        "Phrases of one scene, from its pixels to all maps, in seconds.",
+        "",
+        *table(lines, heads.split("|")),
+    ]
 
 
 def discovery_section(result: Mapping[str, Any]) -> list[str]:
     """Head discovery."""
-    one = result["criteria"]
-    runs = [(r["model"], f"{r['heads']:,}", r["phrases a picture"], seconds(1 / r["ours"]),
-             seconds(1 / r["loop"]), ratio(r["loop/ours"]))
-            for r in result["whole"]]  # fmt: skip
-    memory = result["memory"]
-    return ["## Finding localization heads", "", *_doc("discovery"),
-            f"The criteria of {one['shape'][0] * one['shape'][1]:,} heads in one sample: "
-            f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
-            f"({ratio(one['loop/ours'])}); they differ by at most "
-            f"{one['largest difference']:.0e}.", "",
-            *table(runs, ("model", "heads", "phrases a picture", "seconds a picture, ours", "loop",
-                          "gain")),
-            f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
-            f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
-            f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
-            "(the curve is below, with the batch's).", ""]  # fmt: skip
-
-
-def masks_section(result: Mapping[str, Any], title: str) -> list[str]:
-    """SAM."""
-    counts = sorted({r["boxes"] for r in result["rows"]})
-    by = {(r["boxes"], r["way"]): r for r in result["rows"]}
-    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    lines = [(way, *(seconds(by[n, way]["seconds"], by[n, way].get("computed", False))
-                     for n in counts)) for way in ways]  # fmt: skip
-    return [f"## {title}", "", *_about("masks", result),
-            *table(lines, ("", *(f"{n} box{'es' if n > 1 else ''}" for n in counts)))]  # fmt: skip
+    one, memory = result["criteria"], result["memory"]
+    runs = [
+        (
+            r["model"],
+            f"{r['heads']:,}",
+            r["phrases a picture"],
+            seconds(1 / r["ours"]),
+            seconds(1 / r["loop"]),
+            ratio(r["loop/ours"]),
+        )
+        for r in result["whole"]
+    ]
+    heads = ("model", "heads", "phrases a picture", "seconds a picture, ours", "loop", "gain")
+    return [
+        f"The criteria of {one['shape'][0] * one['shape'][1]:,} heads in one sample: "
+        f"{1000 * one['ours']:.1f} ms, the loop {1000 * one['loop']:.0f} ms "
+        f"({ratio(one['loop/ours'])}); they differ by at most "
+        f"{one['largest difference']:.0e}.",
+        "",
+        *table(runs, heads),
+        f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
+        f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
+        f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
+        "(the curve is below, with the batch's).",
+        "",
+    ]
 
 
 def painting_section(result: Mapping[str, Any]) -> list[str]:
     """Painting on the CPU."""
-    sizes = sorted({r["megapixels"] for r in result["rows"]})
-    by = {(r["way"], r["megapixels"]): r for r in result["rows"]}
-    ways = list(dict.fromkeys(r["way"] for r in result["rows"]))
-    lines = [(way, *(seconds(by[way, s]["seconds"], by[way, s].get("computed", False))
-                     if (way, s) in by else "–" for s in sizes)) for way in ways]  # fmt: skip
-    many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
-    return ["## Painting", "", *_doc("painting"),
-            *_shown("performance_megapixels.png", "time against megapixels"),
-            "Seconds of a whole edit; in brackets: computed from a few steps.", "",
-            *table(lines, ("", *(f"{s:g} MP" for s in sizes))),
-            "Paintings a minute of CPU time on a picture of 256 by 256, finding included:", "",
-            *table(many, ("", "a minute"))]  # fmt: skip
+    return [
+        "Seconds of a whole edit; in brackets: computed from a few steps.",
+        "",
+        *crosstab(result["rows"], "megapixels", "MP"),
+        "Paintings a minute of CPU time on a picture of 256 by 256, finding included:",
+        "",
+        *table([(r["way"], r["pictures a minute"]) for r in result["ways"]], ("", "a minute")),
+    ]
 
 
-def steps_section(result: Mapping[str, Any], title: str, apart: str = "") -> list[str]:
+def steps_section(result: Mapping[str, Any]) -> list[str]:
     """A step of denoising."""
     lines = [(r["way"], f"{1000 * r['step']:.1f}", seconds(r["painting"])) for r in result["rows"]]
     steps = result["rows"][0]["steps"]
-    return [f"## {title}", "", about(result["machine"]), "", *_doc("sdxl_steps"),
-            *([apart, ""] if apart else []),
-            *table(lines, ("", "milliseconds a step", f"seconds of {steps} steps"))]  # fmt: skip
+    return table(lines, ("", "milliseconds a step", f"seconds of {steps} steps"))
 
 
 def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL on large pictures, in batches and few steps."""
-    lines = [(r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
-             for r in result["rows"]]  # fmt: skip
+    lines = [
+        (r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
+        for r in result["rows"]
+    ]
     many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
-    return ["## Painting with SDXL on a GPU", "", about(result["machine"]), "", *_doc("sdxl_edits"),
-            *_shown("performance_megapixels_cuda.png", "time and memory against megapixels"),
-            *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
-            *table(many, ("", "pictures of a megapixel a minute"))]  # fmt: skip
+    return [
+        *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
+        *table(many, ("", "pictures of a megapixel a minute")),
+    ]
 
 
 def modes_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL in every memory mode."""
-    lines = [(r["mode"], f"{r['peak_gb']:.1f}", f"{r['place_s']:.1f}", seconds(r["step_s"]),
-              seconds(r["turn_s"])) for r in result["modes"]]  # fmt: skip
-    return ["### SDXL in every memory mode", "", about(result["machine"]), "",
-            *table(lines, ("mode", "peak, GB", "placing, s", "a step, s",
-                           "a turn, s"))]  # fmt: skip
+    lines = [
+        (
+            r["mode"],
+            f"{r['peak_gb']:.1f}",
+            f"{r['place_s']:.1f}",
+            seconds(r["step_s"]),
+            seconds(r["turn_s"]),
+        )
+        for r in result["modes"]
+    ]
+    return table(lines, ("mode", "peak, GB", "placing, s", "a step, s", "a turn, s"))
 
 
 def startup_section(result: Mapping[str, Any]) -> list[str]:
     """Start-up."""
-    lines = [(r["what"], seconds(r["seconds"])) for r in result["rows"]]
-    return ["## Start-up", "", *_doc("startup"), *table(lines, ("", "CPU seconds"))]
+    return table([(r["what"], seconds(r["seconds"])) for r in result["rows"]], ("", "CPU seconds"))
 
 
 def scaling_section(result: Mapping[str, Any]) -> list[str]:
     """A long batch."""
-    return ["## Long batches", "", *_doc("scaling"),
-            f"{result['rows']:,} rows in {result['seconds']:.0f} s "
-            f"({60 * result['rows'] / result['seconds']:.0f} a minute).", "",
-            *_shown("performance_memory.png", "memory over a long batch")]  # fmt: skip
+    return [
+        f"{result['rows']:,} rows in {result['seconds']:.0f} s "
+        f"({60 * result['rows'] / result['seconds']:.0f} a minute).",
+        "",
+        *_shown("performance_memory.png", "memory over a long batch"),
+    ]
 
 
 def workers_section(result: Mapping[str, Any]) -> list[str]:
     """A batch with workers."""
     slowest = {name: 60 / max(r["row"] for r in runs) for name, runs in result["rounds"].items()}
-    lines = [(w["way"], f"{w['rows a minute']:.0f} ({slowest[w['way']]:.0f})", ratio(w["gain"]),
-              f"{w['start']:.0f}", f"{w['pause']:.1f}", f"{w['not given']:.0f}")
-             for w in result["ways"]]  # fmt: skip
-    heads = ("", "rows a minute", "gain", "start, s", "pause, s", "not given, s")
+    lines = [
+        (
+            w["way"],
+            f"{w['rows a minute']:.0f} ({slowest[w['way']]:.0f})",
+            ratio(w["gain"]),
+            f"{w['start']:.0f}",
+            f"{w['pause']:.1f}",
+            f"{w['not given']:.0f}",
+        )
+        for w in result["ways"]
+    ]
     model = result["model"]
-    said = ", ".join(f"{m['workers']}: {m['gain']:.1f}×" for m in result["modelled"])
-    return ["## Batches with workers", "", about(result["machine"]), "", *_doc("batch_scaling"),
-            f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
-            "minutes, not part of `make bench`), the faster of two rounds and the slower in "
-            "brackets:", "", *table(lines, heads),
-            "Pictures of as many threads are the same "
-            f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
-            f"apart by at most {result['threads apart']} of 255.", "",
-            f"Computed: {model['fixed']:.0f} s to start, {model['alone']:.3f} s of a row that no "
-            f"worker shares, {model['shared']:.3f} s that they do; workers and gain over one in "
-            f"{result['modelled rows']:,} rows: {said}.", ""]  # fmt: skip
+    gains = ", ".join(f"{m['workers']}: {m['gain']:.1f}×" for m in result["modelled"])
+    return [
+        f"{result['rows']} rows, after the start (`python -m benchmarks.batch_scaling`, seven "
+        "minutes, not part of `make bench`), the faster of two rounds and the slower in "
+        "brackets:",
+        "",
+        *table(lines, ("", "rows a minute", "gain", "start, s", "pause, s", "not given, s")),
+        "Pictures of as many threads are the same "
+        f"{'bytes' if result['equal'] else '**no more**'}; of one thread and of two they are "
+        f"apart by at most {result['threads apart']} of 255.",
+        "",
+        f"Computed: {model['fixed']:.0f} s to start, {model['alone']:.3f} s of a row that no "
+        f"worker shares, {model['shared']:.3f} s that they do; workers and gain over one in "
+        f"{result['modelled rows']:,} rows: {gains}.",
+        "",
+    ]
 
 
 def waiting_section(result: Mapping[str, Any]) -> list[str]:
     """Threads beside other programs."""
     by = {(r["way"], r["programs"]): r for r in result["rows"]}
     counts = [one["programs"] for one in result["gains"]]
-    lines = [(way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}"
-                     for n in counts))
-             for way in dict.fromkeys(r["way"] for r in result["rows"])]  # fmt: skip
-    lines.append(("libgomp's over a worker's", *(f"{ratio(g['median'])} / {ratio(g['most'])}"
-                                                 for g in result["gains"])))  # fmt: skip
-    heads = ("", *("alone" if not n else f"beside {n}" for n in counts))
-    return ["## Beside other programs", "", about(result["machine"]), "", *_doc("waiting"),
-            "Seconds by the clock, median and most of eight edits (`python -m benchmarks.waiting`, "
-            "not part of `make bench`):", "", *table(lines, heads)]  # fmt: skip
-
-
-def _about(topic: str, result: Mapping[str, Any]) -> list[str]:
-    """What a script says of itself; on a GPU, where its words stand further up, the machine."""
-    on_gpu = result.get("device") == "cuda"
-    return [about(result["machine"]), ""] if on_gpu else _doc(topic)
-
-
-def _doc(topic: str) -> list[str]:
-    """What a script says of itself, without its first line and commands."""
-    from importlib import import_module
-
-    text = (import_module(f"benchmarks.{topic}").__doc__ or "").strip()
-    parts = [p.strip() for p in text.split("\n\n")[1:] if not p.lstrip().startswith("python -m")]
-    return [line for part in parts for line in (" ".join(part.split()), "")]
+    lines = [
+        (way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}" for n in counts))
+        for way in dict.fromkeys(r["way"] for r in result["rows"])
+    ]
+    gains = (f"{ratio(g['median'])} / {ratio(g['most'])}" for g in result["gains"])
+    lines.append(("libgomp's over a worker's", *gains))
+    return [
+        "Wall-clock seconds, median and most of eight edits (`python -m benchmarks.waiting`, "
+        "not part of `make bench`):",
+        "",
+        *table(lines, ("", *("alone" if not n else f"beside {n}" for n in counts))),
+    ]
 
 
 def _shown(picture: str, words: str) -> list[str]:
     return [f"![{words}]({picture})", ""]
 
 
-SECTIONS: dict[str, Callable[[Any], list[str]]] = {
-    "rows": lambda r: rows_section(r, "Attention rows", "performance_rows.png"),
-    "rows_cuda": lambda r: rows_section(r, "Attention rows on a GPU", "performance_rows_cuda.png"),
-    "phrases": lambda r: phrases_section(r, "Finding phrases", "performance_phrases.png"),
-    "several_phrases": several_section,
-    "phrases_cuda": lambda r: phrases_section(r, "Finding phrases on a GPU",
-                                              "performance_phrases_cuda.png"),
-    "discovery": discovery_section,
-    "masks": lambda r: masks_section(r, "Masks from boxes"),
-    "masks_cuda": lambda r: masks_section(r, "Masks from boxes on a GPU"),
-    "painting": painting_section,
-    "sdxl_steps": lambda r: steps_section(
-        r, "A step beside diffusers' settings",
-        "`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:"),
-    "sdxl_edits_cuda": gpu_painting_section,
-    "sdxl_steps_cuda": lambda r: steps_section(r, "A step of SDXL on a GPU"),
-    "full_size_cuda": modes_section,
-    "startup": startup_section,
-    "scaling": scaling_section,
-    "batch_scaling": workers_section,
-    "waiting": waiting_section,
-}  # fmt: skip
+class Section(NamedTuple):
+    """How a result is shown: its heading, what is said before the tables, the plot, the tables."""
+
+    heading: str
+    tables: Callable[[Any], list[str]]
+    said: str = "doc"  # "doc": the script's docstring; "machine": where; or both
+    plot: str = ""
+    words: str = ""
+    before: str = ""
+
+    def show(self, topic: str, result: Mapping[str, Any]) -> list[str]:
+        """The section as Markdown lines."""
+        lines = [self.heading, ""]
+        if "machine" in self.said:
+            lines += [about(result["machine"]), ""]
+        if "doc" in self.said:
+            text = (
+                import_module(f"benchmarks.{topic.removesuffix('_cuda')}").__doc__ or ""
+            ).strip()
+            parts = [p for p in text.split("\n\n")[1:] if not p.lstrip().startswith("python -m")]
+            lines += [line for part in parts for line in (" ".join(part.split()), "")]
+        lines += [self.before, ""] if self.before else []
+        lines += _shown(f"performance_{self.plot}.png", self.words) if self.plot else []
+        return [*lines, *self.tables(result)]
+
+
+_TOKENS, _PHRASES = "time and memory against tokens", "time against phrases, with the floor"
+SECTIONS: dict[str, Section] = {
+    "rows": Section("## Attention rows", rows_section, plot="rows", words=_TOKENS),
+    "rows_cuda": Section(
+        "## Attention rows on a GPU", rows_section, "machine", "rows_cuda", _TOKENS
+    ),
+    "phrases": Section("## Finding phrases", phrases_section, plot="phrases", words=_PHRASES),
+    "several_phrases": Section("### With the miniature's language model", several_section, said=""),
+    "phrases_cuda": Section(
+        "## Finding phrases on a GPU", phrases_section, "machine", "phrases_cuda", _PHRASES
+    ),
+    "discovery": Section("## Finding localization heads", discovery_section),
+    "masks": Section("## Masks from boxes", lambda r: crosstab(r["rows"], "boxes", "box")),
+    "masks_cuda": Section(
+        "## Masks from boxes on a GPU", lambda r: crosstab(r["rows"], "boxes", "box"), "machine"
+    ),
+    "painting": Section(
+        "## Painting", painting_section, plot="megapixels", words="time against megapixels"
+    ),
+    "sdxl_steps": Section(
+        "## A step beside diffusers' settings",
+        steps_section,
+        "machine, doc",
+        before="`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:",
+    ),
+    "sdxl_edits_cuda": Section(
+        "## Painting with SDXL on a GPU",
+        gpu_painting_section,
+        "machine, doc",
+        "megapixels_cuda",
+        "time and memory against megapixels",
+    ),
+    "sdxl_steps_cuda": Section("## A step of SDXL on a GPU", steps_section, "machine, doc"),
+    "full_size_cuda": Section("### SDXL in every memory mode", modes_section, "machine"),
+    "startup": Section("## Start-up", startup_section),
+    "scaling": Section("## Long batches", scaling_section),
+    "batch_scaling": Section("## Batches with workers", workers_section, "machine, doc"),
+    "waiting": Section("## Beside other programs", waiting_section, "machine, doc"),
+}
 """How each result is shown, in the page's order."""
 
 
@@ -362,18 +434,23 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     first = next(iter(found.values()))
     lines = [
-        "# Performance", "",
-        "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`; every "
-        "number comes from one run of a script there, ways taken in turn, the least of their "
-        "times. On a CPU these are CPU seconds of one thread: read the ratios, not the seconds, "
-        "and no difference below some 5%, since few runs were taken.",
-        "", about(found.get("rows", first)["machine"]), "",
-        "## Targets", "", *standing(found),
-    ]  # fmt: skip
-    lines += unmeasured(found)
+        "# Performance",
+        "",
+        "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`. Every "
+        "number comes from one run of a script there; alternatives are timed in turn, and the "
+        "least of their times is given. On a CPU these are CPU seconds of one thread: read the "
+        "ratios, not the seconds, and no difference below some 5%, since few runs were made.",
+        "",
+        about(found.get("rows", first)["machine"]),
+        "",
+        "## Targets",
+        "",
+        *standing(found),
+        *unmeasured(found),
+    ]
     for name, section in SECTIONS.items():
         if name in found:
-            lines += section(found[name])
+            lines += section.show(name, found[name])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -390,9 +467,9 @@ def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write them."""
-    parser = common.parser(__doc__ or "")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
+    """Write the page."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="directory of the page")
     args = parser.parse_args(argv)
     print(write_page(args.out, args.docs))
     return 0

@@ -14,6 +14,7 @@ it measured and scaled to all. Memory (in the plot) is the most beyond the pictu
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,17 +34,16 @@ QUICK = {"steps": 1, "strength": 1.0}
 
 def scene() -> tuple[np.ndarray, str]:
     """A held-out scene, and the name of one of its things that has no twin."""
-    from miniature.phrases import expressions
-    from miniature.scenes import compose
+    from groundbrush.miniature.phrases import expressions
+    from groundbrush.miniature.scenes import compose
 
-    seed = 4
-    while True:
+    for seed in range(4, 1000):
         found = compose("heldout", seed)
-        names = [e.text for i in range(len(found.objects)) for e in expressions(found, i)
-                 if e.kind == "name"]  # fmt: skip
-        if names:
-            return found.image, names[0]
-        seed += 1
+        phrases = (e for i in range(len(found.objects)) for e in expressions(found, i))
+        name = next((e.text for e in phrases if e.kind == "name"), None)
+        if name is not None:
+            return found.image, name
+    raise AssertionError("no scene has a thing without a twin")
 
 
 def picture(image: np.ndarray, megapixels: float) -> np.ndarray:
@@ -77,18 +77,17 @@ def edits(
     return ways, {(HEAVY, size): by_words(size, heavy) for size in ends}
 
 
-def measure(
+def sizes_of(
     sizes: Sequence[float],
     rounds: int,
     heavy: Mapping[str, Any] = HEAVIER,
     usual: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """A row for each way and size, on the CPU."""
-    from editor import Editor
+    from groundbrush import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
-    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0])
-                   if size <= _WHOLE_UP_TO]  # fmt: skip
+    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0]) if size <= _WHOLE_UP_TO]
     light, heavier = edits(editor, sizes, heavy, usual or {})
     # Another picture, so that the first one is read where its memory is measured; no larger one,
     # which would leave memory that is then not counted.
@@ -102,9 +101,21 @@ def measure(
     common.keep_freed()
     timed = common.in_turn(light, rounds, warm=False)  # each way was, where memory was measured
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
-    rows = [{"way": key[0], "megapixels": key[1], "seconds": t["least"], "times": t,
-             **memory.get(key, {})} for key, t in timed.items()]  # fmt: skip
-    return rows + at_own_size
+    return [*sized_rows(timed, memory), *at_own_size]
+
+
+def sized_rows(timed: Mapping[Any, Any], memory: Mapping[Any, Mapping[str, Any]]) -> common.Rows:
+    """A row for each (way, megapixels) that was timed."""
+    return [
+        {
+            "way": way,
+            "megapixels": size,
+            "seconds": t["least"],
+            "times": t,
+            **memory.get((way, size), {}),
+        }
+        for (way, size), t in timed.items()
+    ]
 
 
 def whole(editor: Any, megapixels: float) -> dict[str, Any]:
@@ -120,23 +131,36 @@ def whole(editor: Any, megapixels: float) -> dict[str, Any]:
     mask[side // 3 : side // 2, side // 3 : side // 2] = 255
 
     def paint(steps: int) -> None:
-        pipe(prompt=_PAINT, image=Image.fromarray(image[:side, :side]), height=side, width=side,
-             mask_image=Image.fromarray(mask), num_inference_steps=steps, strength=1.0,
-             guidance_scale=settings.guidance,
-             generator=torch.Generator("cpu").manual_seed(1))  # fmt: skip
+        pipe(
+            prompt=_PAINT,
+            image=Image.fromarray(image[:side, :side]),
+            height=side,
+            width=side,
+            mask_image=Image.fromarray(mask),
+            num_inference_steps=steps,
+            strength=1.0,
+            guidance_scale=settings.guidance,
+            generator=torch.Generator("cpu").manual_seed(1),
+        )
 
     with common.Peak() as peak:
         one = common.seconds(lambda: paint(1))
         more = common.seconds(lambda: paint(1 + _WHOLE_STEPS))
     step = max(0.0, more - one) / _WHOLE_STEPS
     total = one + (int(settings.steps * settings.strength) - 1) * step
-    return {"way": WHOLE, "megapixels": megapixels, "seconds": round(total, 3), "computed": True,
-            "step": round(step, 4), "bytes": peak.bytes}  # fmt: skip
+    return {
+        "way": WHOLE,
+        "megapixels": megapixels,
+        "seconds": round(total, 3),
+        "computed": True,
+        "step": round(step, 4),
+        "bytes": peak.bytes,
+    }
 
 
-def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def ways_of(rounds: int, usual: Mapping[str, Any] | None = None) -> common.Rows:
     """Edits a minute on a small picture: one by one, four variants, and few steps."""
-    from editor import Editor
+    from groundbrush import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
     image, phrase = scene()
@@ -147,43 +171,55 @@ def measure_ways(rounds: int, usual: Mapping[str, Any] | None = None) -> list[di
             editor.edit(one, phrase, _PAINT, seed=1, settings=settings or usual, **more)
 
     ways: dict[str, tuple[int, Callable[[], Any]]] = {
-        "one by one": (1, run),
-        "four variants": (4, lambda: run(variants=4)),
-        "draft": (1, lambda: run(draft=True)),
-        "lcm, 4 steps": (1, lambda: run({"scheduler": "lcm", "steps": 4, "strength": 1.0})),
+        "one by one": (2, run),
+        "four variants": (8, lambda: run(variants=4)),
+        "draft": (2, lambda: run(draft=True)),
+        "lcm, 4 steps": (2, lambda: run({"scheduler": "lcm", "steps": 4, "strength": 1.0})),
     }
     if usual:
         ways = {"one by one": ways["one by one"]}
-    timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, warm=not usual)
-    return [{"way": name, "pictures a minute": round(60 * 2 * many / timed[name]["least"], 1),
-             "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
+    return per_minute(ways, rounds, warm=not usual)
 
 
-def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The issue's: what the largest picture costs over the smallest."""
+def per_minute(
+    ways: Mapping[str, tuple[int, Callable[[], Any]]], rounds: int, device: str = "cpu", **more: Any
+) -> common.Rows:
+    """Pictures a minute of each way, given how many pictures one call of it makes."""
+    timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, device, **more)
+    return [
+        {
+            "way": name,
+            "pictures a minute": round(60 * many / timed[name]["least"], 1),
+            "times": timed[name],
+        }
+        for name, (many, _) in ways.items()
+    ]
+
+
+def targets(
+    rows: Sequence[Mapping[str, Any]],
+    what: str = "an edit of 48 megapixels over one of 1",
+    ways: Sequence[str] = (HEAVY, BOX, WORDS),
+) -> list[dict[str, Any]]:
+    """The time of the largest picture over that of the smallest."""
     by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
     return [
-        common.target(f"an edit of 48 megapixels over one of 1: {way}",
-                      by[way, 48] / by[way, 1] if (way, 48) in by else None, 1.3)
-        for way in (HEAVY, BOX, WORDS)
-    ]  # fmt: skip
+        common.target(f"{what}: {way}", common.over(by, (way, 48), (way, 1)), 1.3) for way in ways
+    ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write painting.json."""
-    parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=4)
-    args = parser.parse_args(argv)
-    common.one_thread()
+def measure(args: Namespace) -> dict[str, Any]:
+    """Every size and way."""
     if args.tiny:
-        rows, ways = measure((0.02, 0.05), 1, QUICK, QUICK), measure_ways(1, QUICK)
+        rows, ways = sizes_of((0.02, 0.05), 1, QUICK, QUICK), ways_of(1, QUICK)
     else:
-        rows, ways = measure(MEGAPIXELS, args.rounds), measure_ways(max(1, args.rounds // 3))
-    common.show(rows, {"megapixels": "g", "seconds": ".3f", "way": "s"})
-    common.show(ways, {"pictures a minute": ".1f", "way": "s"})
-    common.write("painting", {"rows": rows, "ways": ways, "targets": targets(rows)}, args.out)
-    return 0
+        rows, ways = sizes_of(MEGAPIXELS, args.rounds), ways_of(max(1, args.rounds // 3))
+    common.show(rows, "megapixels g, seconds .3f, way s")
+    common.show(ways, "pictures a minute .1f, way s")
+    return {"rows": rows, "ways": ways, "targets": targets(rows)}
 
+
+main = common.script("painting", __doc__, measure, rounds=4)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,8 +14,8 @@ bandwidth, for the layers that ours needs; resizing is not in it.
 from __future__ import annotations
 
 import copy
-import json
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +32,7 @@ RESIZED = "ours, picture resized before"
 
 def attend(model: Any, way: str) -> None:
     """Give the language model the attention function of a way."""
-    from grounding.capture import attach
+    from groundbrush.grounding.attention.capture import attach
 
     if way in (FULL, EAGER):
         model.set_attn_implementation({"text_config": "eager" if way == EAGER else "sdpa"})
@@ -48,8 +48,12 @@ def whole(model: Any, family: Any, image: Any, phrases: Sequence[str], way: str)
         prepared, prompt = family.prepare(image), family.prompt(phrase)
         ids = torch.tensor([prompt.ids], device=model.device)
         with torch.inference_mode():
-            out = model(input_ids=ids, **_tensors(prepared.inputs, model), use_cache=False,
-                        output_attentions=way == EAGER)  # fmt: skip
+            out = model(
+                input_ids=ids,
+                **_tensors(prepared.inputs, model),
+                use_cache=False,
+                output_attentions=way == EAGER,
+            )
         if way == EAGER:
             span = prepared.tokens.span
             [a[0, :, prompt.query, span].float().cpu() for a in out.attentions]
@@ -102,7 +106,8 @@ def memory(
 
 
 def case(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """`memory` in this process, which does nothing else, on the CPU."""
+    """`memory` in this process, on the CPU."""
+    common.one_thread()
     shape = stand_ins.SHAPES[given["model"]]
     return memory(shape, stand_ins.llava(shape), given["counts"], "cpu")
 
@@ -115,35 +120,34 @@ def already_resized(lvlm: Any, image: Any) -> Any:
     return made
 
 
-def measure(
+def rows_of(
     shape: stand_ins.Shape, model: Any, counts: Sequence[int], rounds: int, device: str
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """A row for each number of phrases and way; more than four one by one are so many times one."""
     lvlm = stand_ins.reader(shape, device, model)
     image = stand_ins.picture()
     rates = measure_rates(shape.hidden, shape.intermediate, device)
-    rows: list[dict[str, Any]] = []
-    timed: dict[int, dict[str, Any]] = {}
-    # Every count in each round: what the machine does meanwhile falls on all of them.
-    every = {(n, name): way for n in counts for name, way in
-             ways_for(lvlm, model, image, n).items()}  # fmt: skip
+    # Every count in each round, so that other load affects all of them.
+    every = {
+        (n, name): way for n in counts for name, way in ways_for(lvlm, model, image, n).items()
+    }
     long = {key: every.pop(key) for key in list(every) if key[0] > 1 and key[1] in (FULL, ANEW)}
     timings = common.in_turn(every, rounds, device, before=lambda key: attend(model, key[1]))
-    # Several times what was timed before: once is enough, and warm it is.
-    timings |= common.in_turn(long, 1, device, warm=False,
-                              before=lambda key: attend(model, key[1]))  # fmt: skip
+    # Several times what was timed before: once is enough, and it is warm.
+    timings |= common.in_turn(long, 1, device, warm=False, before=lambda key: attend(model, key[1]))
+    rows: common.Rows = []
+
+    def add(count: int, way: str, **facts: Any) -> None:
+        rows.append({"model": shape.name, "phrases": count, "way": way, **facts})
+
     for (count, name), found in timings.items():
-        timed.setdefault(count, {})[name] = found
-        rows.append({"model": shape.name, "phrases": count, "way": name,
-                     "seconds": found["least"], "times": found})  # fmt: skip
+        add(count, name, seconds=found["least"], times=found)
     for count in (n for n in counts if n > _EACH_UP_TO):
         for name in (FULL, ANEW):
-            one = timed[counts[0]][name]["least"]
-            rows.append({"model": shape.name, "phrases": count, "way": name,
-                         "seconds": round(count * one, 6), "computed": True})  # fmt: skip
+            one = timings[counts[0], name]["least"]
+            add(count, name, seconds=round(count * one, 6), computed=True)
     for count in counts:
-        rows.append({"model": shape.name, "phrases": count, "way": "floor",
-                     **floor_of(lvlm, shape, count, rates)})  # fmt: skip
+        add(count, "floor", **floor_of(lvlm, shape, count, rates))
     return rows
 
 
@@ -159,8 +163,7 @@ def measure_pictures(
 ) -> list[dict[str, Any]]:
     """Several pictures with one phrase each: in one batch, and one after the other."""
     import torch
-
-    from grounding.capture import RowRequest, capture
+    from groundbrush.grounding.attention.capture import RowRequest, capture
 
     lvlm = stand_ins.reader(shape, device, model)
     attend(model, TOGETHER)
@@ -185,64 +188,62 @@ def measure_pictures(
     for many in counts:
         ways = {"batch": lambda m=many: run(m), "one by one": lambda m=many: one_by_one(m)}
         timed = common.in_turn(ways, rounds, device)
-        rows.append({"pictures": many, **{k: t["least"] for k, t in timed.items()},
-                     "one by one/batch": round(timed["one by one"]["least"]
-                                               / timed["batch"]["least"], 3)})  # fmt: skip
+        least = {name: t["least"] for name, t in timed.items()}
+        gain = round(least["one by one"] / least["batch"], 3)
+        rows.append({"pictures": many, **least, "one by one/batch": gain})
     return rows
 
 
-def targets(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
-    """The issue's; that of the floor is for a GPU, where resizing is not the model's work."""
+def targets(rows: common.Rows, device: str) -> list[dict[str, Any]]:
+    """That of the floor is for a GPU, where resizing is not the model's work."""
     by = {(r["phrases"], r["way"]): r["seconds"] for r in rows}
-
-    def over(top: Any, bottom: Any) -> float | None:
-        return by[top] / by[bottom] if top in by and bottom in by else None
-
-    found = [
-        common.target("one phrase over a full forward, deepest head at 45% of the depth",
-                      over((1, TOGETHER), (1, FULL)), 0.55),
-        common.target("16 phrases over one", over((16, TOGETHER), (1, TOGETHER)), 1.7),
-    ]  # fmt: skip
+    goals = {
+        "one phrase over a full forward, deepest head at 45% of the depth": (
+            ((1, TOGETHER), (1, FULL)),
+            0.55,
+        ),
+        "16 phrases over one": (((16, TOGETHER), (1, TOGETHER)), 1.7),
+    }
     if device == "cuda":
-        found.append(common.target("phrase to map over its floor, the picture resized before",
-                                   over((1, RESIZED), (1, "floor")), 1.5))  # fmt: skip
-    return found
+        goals["phrase to map over its floor, the picture resized before"] = (
+            ((1, RESIZED), (1, "floor")),
+            1.5,
+        )
+    return [
+        common.target(what, common.over(by, *pair), limit) for what, (pair, limit) in goals.items()
+    ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write phrases.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
-    common.begin(args, rounds=3)
-    if args.case:
-        common.one_thread()
-        print(json.dumps(case(args.case)))
-        return 0
+def measure(args: Namespace) -> dict[str, Any]:
+    """Phrases, memory, and several pictures."""
     shape = stand_ins.SCALED if args.device == "cpu" else stand_ins.LLAVA_7B
     counts: Sequence[int] = COUNTS
     pictures: Sequence[int] = PICTURES[:2] if args.device == "cpu" else PICTURES
     if args.tiny:
         shape, counts, pictures = stand_ins.TINY, (1, 2, 8), (1, 2)
     model = stand_ins.llava(shape, args.device)
-    rows = measure(shape, model, counts, args.rounds, args.device)
+    rows = rows_of(shape, model, counts, args.rounds, args.device)
     batches = measure_pictures(shape, model, pictures, max(1, args.rounds - 2), args.device)
-    common.show(rows, {"phrases": "d", "seconds": ".4f", "way": "s"})
-    common.show(batches, {"pictures": "d", "batch": ".4f", "one by one": ".4f",
-                          "one by one/batch": ".2f"})  # fmt: skip
+    common.show(rows, "phrases d, seconds .4f, way s")
+    common.show(batches, "pictures d, batch .4f, one by one .4f, one by one/batch .2f")
     if args.device == "cpu":
-        held = common.fresh("benchmarks.phrases", {"model": shape.name, "counts": list(counts)},
-                            environment=common.EXACT_MEMORY)  # fmt: skip
-        if "failed" in held:
-            raise SystemExit(held["failed"])
+        given = {"model": shape.name, "counts": list(counts)}
+        held = common.whole(
+            common.fresh("benchmarks.phrases", given, environment=common.EXACT_MEMORY)
+        )
     else:
         held = memory(shape, model, counts, args.device)
-    common.write(common.topic("phrases", args.device),
-                 {"device": args.device, "shape": vars(shape), "rows": rows, "memory": held,
-                  "pictures": batches, "targets": targets(rows, args.device)},
-                 args.out)  # fmt: skip
-    return 0
+    return {
+        "device": args.device,
+        "shape": vars(shape),
+        "rows": rows,
+        "memory": held,
+        "pictures": batches,
+        "targets": targets(rows, args.device),
+    }
 
+
+main = common.script("phrases", __doc__, measure, rounds=3, case=case)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,8 +16,11 @@ def rows(result: Mapping[str, Any]) -> Any:
     """Time and memory against tokens, and the floor, of the first model."""
     figure, axes = _figure(2)
     model = result["rows"][0]["model"]
-    least = [(r["tokens"], r["seconds"]) for r in result["rows"]
-             if (r["model"], r["way"]) == (model, ROW_FLOOR)]  # fmt: skip
+    least = [
+        (r["tokens"], r["seconds"])
+        for r in result["rows"]
+        if (r["model"], r["way"]) == (model, ROW_FLOOR)
+    ]
     if least:
         axes[0].plot(*_columns(least), "k--", label=ROW_FLOOR)
     for way, colour in zip(ROW_WAYS, _COLOURS, strict=False):
@@ -29,8 +32,9 @@ def rows(result: Mapping[str, Any]) -> Any:
             _line(axis, rest, None, colour, hollow=True)
             # SDPA's line lies under ours: it is drawn wide.
             _line(axis, points[:in_turn], way, colour, wide=way == "sdpa")
-    for axis, title in zip(axes, ("seconds of a forward", "megabytes beyond the model"),
-                           strict=True):  # fmt: skip
+    for axis, title in zip(
+        axes, ("seconds of a forward", "megabytes beyond the model"), strict=True
+    ):
         _logarithmic(axis, "tokens", title, sorted({r["tokens"] for r in result["rows"]}))
     axes[0].legend(frameon=False)
     figure.suptitle(f"Attention rows: {model}", fontsize=11)
@@ -57,18 +61,24 @@ def phrases(result: Mapping[str, Any]) -> Any:
         _line(axis, measured, way, colours[way])
         if guessed:
             _line(axis, [measured[-1], *guessed], None, colours[way], hollow=True)
-    _logarithmic(axis, "phrases", "seconds, picture to maps",
-                 sorted({r["phrases"] for r in result["rows"]}))  # fmt: skip
+    _logarithmic(
+        axis, "phrases", "seconds, picture to maps", sorted({r["phrases"] for r in result["rows"]})
+    )
     axis.set_ylim(top=50 * axis.get_ylim()[1])  # room for the legend
     axis.legend(frameon=False, fontsize=7)
     for beside in more:
         for way in dict.fromkeys(r["way"] for r in result["memory"]):
             points = [(r["phrases"], r["bytes"] / 1e6) for r in result["memory"] if r["way"] == way]
             _line(beside, points, way, colours[way])
-        _logarithmic(beside, "phrases", "megabytes beyond the model",
-                     sorted({r["phrases"] for r in result["memory"]}))  # fmt: skip
-    figure.suptitle(f"Finding phrases: {result['rows'][0]['model']} (hollow: so many times one)",
-                    fontsize=10)  # fmt: skip
+        _logarithmic(
+            beside,
+            "phrases",
+            "megabytes beyond the model",
+            sorted({r["phrases"] for r in result["memory"]}),
+        )
+    figure.suptitle(
+        f"Finding phrases: {result['rows'][0]['model']} (hollow: so many times one)", fontsize=10
+    )
     return figure
 
 
@@ -84,11 +94,13 @@ def megapixels(result: Mapping[str, Any]) -> Any:
         own = sorted((r["megapixels"], r["seconds"]) for r in result["rows"] if r["way"] == way)
         guessed = any(r.get("computed") for r in result["rows"] if r["way"] == way)
         _line(axis, own, way, colour, hollow=guessed)
-    _logarithmic(axis, "megapixels", "seconds of an edit",
-                 sorted({r["megapixels"] for r in result["rows"]}))  # fmt: skip
+    _logarithmic(
+        axis, "megapixels", "seconds of an edit", sorted({r["megapixels"] for r in result["rows"]})
+    )
     for beside in more:
-        _logarithmic(beside, "megapixels", "megabytes of an edit",
-                     sorted({r["megapixels"] for r in held}))  # fmt: skip
+        _logarithmic(
+            beside, "megapixels", "megabytes of an edit", sorted({r["megapixels"] for r in held})
+        )
     axis.legend(frameon=False, fontsize=8)
     computed = any(r.get("computed") for r in result["rows"])
     title = "Painting: the crop, and the whole picture (hollow: computed from few steps)"
@@ -152,13 +164,26 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 
 def _line(
-    axis: Any, points: Sequence[tuple[float, float]], label: str | None, colour: str, *,
-    hollow: bool = False, wide: bool = False,
-) -> None:  # fmt: skip
+    axis: Any,
+    points: Sequence[tuple[float, float]],
+    label: str | None,
+    colour: str,
+    *,
+    hollow: bool = False,
+    wide: bool = False,
+) -> None:
     if points:
-        axis.plot(*_columns(points), marker="o", ms=4, color=colour, label=label,
-                  lw=6 if wide else 1.5, alpha=0.5 if wide else 1,
-                  ls=":" if hollow else "-", mfc="white" if hollow else colour)  # fmt: skip
+        axis.plot(
+            *_columns(points),
+            marker="o",
+            ms=4,
+            color=colour,
+            label=label,
+            lw=6 if wide else 1.5,
+            alpha=0.5 if wide else 1,
+            ls=":" if hollow else "-",
+            mfc="white" if hollow else colour,
+        )
 
 
 def _logarithmic(axis: Any, below: str, beside: str, ticks: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Counted things: found from the plural's own map, or asked for one by one.
+"""Counted things: found from the plural's own map, or queried one by one.
 
     python -m benchmarks.plurals
 
@@ -10,21 +10,20 @@ some place has with an IoU of at least 0.5. Average recall: the mean IoU of all 
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 
 COUNT, FIRST = 40, 800_000
+SCORES = ("right number", "things found", "average recall")
 
 
 def scenes(count: int) -> Iterator[tuple[Any, str, list]]:
     """Scenes with the noun that is there two or three times, and the masks of its things."""
-    from miniature.scenes import SceneSettings, compose
+    from groundbrush.miniature.scenes import SceneSettings, compose
 
     settings = SceneSettings(objects=(3, 4), twins=1.0, triples=0.5)
     seed = FIRST
@@ -39,45 +38,38 @@ def scenes(count: int) -> Iterator[tuple[Any, str, list]]:
             yield scene, noun, [scene.mask(k) for k in alike]
 
 
-def measure(count: int) -> list[dict]:
+def measure(args: Namespace) -> dict[str, Any]:
     """One row a way: right number, things found, average recall."""
     import numpy as np
-
-    from editor import Editor
-    from grounding.metrics import mask_iou
-    from multiobject.asking import one_by_one
-    from multiobject.finding import Wanted, find_wanted
-    from multiobject.instances import split_places
+    from groundbrush import Editor
+    from groundbrush.grounding.metrics import mask_iou
+    from groundbrush.multiobject.find.phrase_query import position_variants
+    from groundbrush.multiobject.find.search import SearchTerm, search
+    from groundbrush.multiobject.instances import split_instances
 
     grounder = Editor.load("miniature", device="cpu", offline=True).models.grounder()
     found: dict[str, list] = {"the plural's map": [], "one by one": []}
-    for scene, noun, masks in scenes(count):
+    for scene, noun, masks in scenes(3 if args.tiny else COUNT):
         view, words = grounder.look(scene.image), f"the {noun}"
-        others = one_by_one(words, len(masks), grounder.lvlm.unknown_words)
-        wanted = [Wanted(words, False), Wanted(words, False, others)]
-        for way, looked in zip(found, find_wanted(grounder, view, wanted), strict=True):
-            places = split_places(scene.image, looked, at_most=len(masks))
+        variants = position_variants(words, len(masks), grounder.lvlm.unknown_words)
+        terms = [SearchTerm(words, False), SearchTerm(words, False, variants)]
+        for way, result in zip(found, search(grounder, view, terms), strict=True):
+            places = split_instances(
+                scene.image, result.grounding, result.variants, at_most=len(masks)
+            )
             union = np.any([p.mask for p in places], axis=0) if places else np.zeros_like(masks[0])
             hit = [any(mask_iou(p.mask, mask) >= 0.5 for p in places) for mask in masks]
             whole = mask_iou(union, np.any(masks, axis=0))
             found[way].append((len(places) == len(masks), float(np.mean(hit)), whole))
-    return [
-        {"way": way, "scenes": len(rows),
-         **dict(zip(("right number", "things found", "average recall"),
-                    np.mean(np.array(rows, float), axis=0).round(3).tolist(), strict=True))}
-        for way, rows in found.items()
-    ]  # fmt: skip
+    rows = []
+    for way, scores in found.items():
+        means = np.mean(np.array(scores, float), axis=0).round(3).tolist()
+        rows.append({"way": way, "scenes": len(scores), **dict(zip(SCORES, means, strict=True))})
+    common.show(rows, "scenes d, right number .3f, things found .3f, average recall .3f, way s")
+    return {"rows": rows}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print and write JSON."""
-    args = common.parser(__doc__ or "").parse_args(argv)
-    common.one_thread()
-    rows = measure(3 if args.tiny else COUNT)
-    for row in rows:
-        print("  ".join(f"{name}: {value}" for name, value in row.items()))
-    common.write("plurals", {"rows": rows}, args.out)
-
+main = common.script("plurals", __doc__, measure)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

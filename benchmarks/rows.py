@@ -16,8 +16,8 @@ have it fresh and cannot be compared.
 
 from __future__ import annotations
 
-import json
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,7 +37,7 @@ _WARM_UP_TO = 1000
 
 def attend(model: Any, way: str) -> None:
     """Give the language model the attention function of a way."""
-    from grounding.capture import attach
+    from groundbrush.grounding.attention.capture import attach
 
     if way in (EVERY, THREE):
         attach(model)
@@ -48,8 +48,7 @@ def attend(model: Any, way: str) -> None:
 def way_of(model: Any, way: str, tokens: int) -> Callable[[], Any]:
     """One forward of `tokens` tokens of a model that attends so; call it to run it."""
     import torch
-
-    from grounding.capture import RowRequest, capture
+    from groundbrush.grounding.attention.capture import RowRequest, capture
 
     text = model.model.language_model
     ids = torch.arange(tokens, device=model.device)[None] % 1000 + 10
@@ -81,10 +80,8 @@ def needed(shape: stand_ins.Shape, tokens: int) -> int:
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
-    """Memory and time of one way in this process, which does nothing else, on the CPU.
-
-    By number of tokens, as words: JSON has no other keys.
-    """
+    """Memory and CPU time of one way in this process, by number of tokens (as JSON's keys)."""
+    common.one_thread()
     model = stand_ins.model_of(given["model"], "cpu", vision=False)
     attend(model, given["way"])
     way_of(model, given["way"], 16)()
@@ -100,8 +97,8 @@ def alone(model: str, way: str, tokens: Sequence[int]) -> dict[int, dict[str, An
     """`case` in a new process, of the lengths that there is memory for; by number of tokens."""
     shape, free = stand_ins.SHAPES[model], common.free_memory()
     fits = [n for n in tokens if way != EAGER or needed(shape, n) <= free * 2 / 3]
-    told = {"model": model, "way": way, "tokens": fits}
-    found = common.fresh("benchmarks.rows", told, environment=common.EXACT_MEMORY)
+    given = {"model": model, "way": way, "tokens": fits}
+    found = common.fresh("benchmarks.rows", given, environment=common.EXACT_MEMORY)
     too_much = {"failed": "more than two thirds of the free memory"}
     failed = found if "failed" in found else None
     return {n: (failed or found[str(n)]) if n in fits else too_much for n in tokens}
@@ -131,11 +128,9 @@ def beside(model: Any, way: str, tokens: int) -> dict[str, Any]:
     return {"bytes": peak.bytes}
 
 
-def measure(
-    name: str, tokens: Sequence[int], rounds: int, device: str, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def rows_of(name: str, tokens: Sequence[int], rounds: int, device: str) -> common.Rows:
     """A row for each number of tokens and way."""
-    rows: list[dict[str, Any]] = []
+    rows: common.Rows = []
     loaded = stand_ins.model_of(name, device, vision=False)
     least = floors(loaded, tokens, device)
     apart = all_alone(name, tokens) if device == "cpu" else {}
@@ -143,15 +138,20 @@ def measure(
         own = {}
         for way in WAYS:
             found = apart[way][count] if apart else beside(loaded, way, count)
-            say(f"{name}, {count} tokens, {way}: {found}")
+            print(f"{name}, {count} tokens, {way}: {found}")
             own[way] = {"model": name, "tokens": count, "way": way, **found}
         floor = {"model": name, "tokens": count, "way": FLOOR, "seconds": least[count]}
         rows += [*own.values(), floor]
         if device == "cpu" and count > _IN_TURN_UP_TO:
             continue
         ways = {w: way_of(loaded, w, count) for w, r in own.items() if "failed" not in r}
-        timed = common.in_turn(ways, rounds, device, warm=device != "cpu" or count < _WARM_UP_TO,
-                               before=lambda way: attend(loaded, way))  # fmt: skip
+        timed = common.in_turn(
+            ways,
+            rounds,
+            device,
+            warm=device != "cpu" or count < _WARM_UP_TO,
+            before=lambda way: attend(loaded, way),
+        )
         for way, times in timed.items():
             own[way] |= {"seconds": times["least"], "times": times}
     return rows
@@ -168,73 +168,76 @@ def floors(model: Any, tokens: Sequence[int], device: str) -> dict[int, float]:
     }
 
 
-def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def ratios(rows: common.Rows) -> common.Rows:
     """For each model and length: eager over ours, and ours over SDPA."""
+    pairs = {
+        "eager/every": (EAGER, EVERY),
+        "eager/three": (EAGER, THREE),
+        "every/sdpa": (EVERY, SDPA),
+    }
     found = []
     for model, count in dict.fromkeys((r["model"], r["tokens"]) for r in rows):
-        by = {r["way"]: r for r in rows if (r["model"], r["tokens"]) == (model, count)}
-
-        def over(top: str, bottom: str, name: str, by: dict = by) -> float | None:
-            if not by[top].get(name) or not by[bottom].get(name):
-                return None
-            return round(by[top][name] / by[bottom][name], 3)
-
-        found.append({
-            "model": model, "tokens": count,
-            "eager/every time": over(EAGER, EVERY, "seconds"),
-            "eager/three time": over(EAGER, THREE, "seconds"),
-            "eager/every memory": over(EAGER, EVERY, "bytes"),
-            "eager/three memory": over(EAGER, THREE, "bytes"),
-            "every/sdpa time": over(EVERY, SDPA, "seconds"),
-            "every/sdpa memory": over(EVERY, SDPA, "bytes"),
-        })  # fmt: skip
+        own: dict[str, Any] = {"model": model, "tokens": count}
+        for what, name in (("time", "seconds"), ("memory", "bytes")):
+            by = {
+                r["way"]: r[name]
+                for r in rows
+                if (r["model"], r["tokens"]) == (model, count) and r.get(name)
+            }
+            for pair, (top, bottom) in pairs.items():
+                value = common.over(by, top, bottom)
+                own[f"{pair} {what}"] = None if value is None else round(value, 3)
+        found.append(own)
     return found
 
 
-def targets(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The issue's, at 3,000 tokens of each model."""
+def targets(found: common.Rows) -> list[dict[str, Any]]:
+    """At 3,000 tokens of each model."""
     goals = []
     for one in (r for r in found if r["tokens"] == 3000):
-        told = f"rows at 3,000 tokens, {one['model']}: "
+        at = f"rows at 3,000 tokens, {one['model']}:"
         for ours, words in (("every", "every head"), ("three", "three heads")):
             for what, limit in (("time", 3), ("memory", 20)):
-                goals.append(common.target(f"{told}eager over ours ({words}), {what}",
-                                           one[f"eager/{ours} {what}"], limit,
-                                           most=False))  # fmt: skip
-        goals.append(common.target(told + "every head's row over plain SDPA, time",
-                                   one["every/sdpa time"], 1.05))  # fmt: skip
+                value = one[f"eager/{ours} {what}"]
+                name = f"{at} eager over ours ({words}), {what}"
+                goals.append(common.target(name, value, limit, most=False))
+        name = f"{at} every head's row over plain SDPA, time"
+        goals.append(common.target(name, one["every/sdpa time"], 1.05))
     return goals
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write rows.json, anew after each model."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
-    parser.add_argument("--models", nargs="+", choices=ON_GPU, default=ON_GPU, help="on a GPU")
-    args = parser.parse_args(argv)
-    if args.case:
-        common.one_thread()
-        print(json.dumps(case(args.case)))
-        return 0
-    common.begin(args, rounds=2)
+def measure(args: Namespace) -> dict[str, Any]:
+    """Every model; rows.json is written anew after each."""
     if args.device == "cpu":
         common.keep_freed()
     models = args.models if args.device == "cuda" else (stand_ins.SCALED_ROWS.name,)
     tokens: Sequence[int] = args.tokens
     if args.tiny:
         models, tokens = (stand_ins.TINY.name,), (40,)
-    rows: list[dict[str, Any]] = []
+    rows: common.Rows = []
+    found: dict[str, Any] = {}
     for number, model in enumerate(models, 1):
-        rows += measure(model, tokens, args.rounds, args.device, print)
+        rows += rows_of(model, tokens, args.rounds, args.device)
         common.let_go(args.device)
-        found = ratios(rows)
-        common.write(common.topic("rows", args.device),
-                     {"device": args.device, "rows": rows, "ratios": found,
-                      "not yet": models[number:], "targets": targets(found)}, args.out)  # fmt: skip
-    common.show(rows, {"tokens": "d", "seconds": ".4f", "bytes": ",d", "way": "s"})
-    return 0
+        made = ratios(rows)
+        found = {
+            "device": args.device,
+            "rows": rows,
+            "ratios": made,
+            "not yet": models[number:],
+            "targets": targets(made),
+        }
+        common.write(common.topic("rows", args.device), found, args.out)
+    common.show(rows, "tokens d, seconds .4f, bytes ,d, way s")
+    return found
 
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
+    parser.add_argument("--models", nargs="+", choices=ON_GPU, default=ON_GPU, help="on a GPU")
+
+
+main = common.script("rows", __doc__, measure, rounds=2, case=case, add_options=_add_options)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,10 +2,10 @@
 
     python -m benchmarks.scaling [--rows 1000]
 
-A batch of edits with the miniature models in a process of its own: a few pictures, every row with
-a seed of its own, one denoising step on a small canvas, so that what a row costs beside painting
-shows most. Time is the clock's, with one thread. How throughput grows with workers is measured by
-``benchmarks.batch_scaling``.
+A batch of edits with the miniature models in a new process: a few pictures, every row with its own
+seed, one denoising step on a small canvas, so that the overhead of a row beside painting shows
+most. Time is wall-clock time, with one thread. ``benchmarks.batch_scaling`` measures how throughput
+grows with workers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,25 +31,21 @@ def manifest_in(folder: Path, rows: int) -> Path:
     from benchmarks.painting import QUICK, scene
 
     image, phrase = scene()
-    quick = {**QUICK, "size": 64}
-    lines = []
     for number in range(PICTURES):
-        Image.fromarray(image if number % 2 == 0 else image[:, ::-1].copy()).save(
-            folder / f"{number}.png", compress_level=1
-        )
-    for row in range(rows):
-        lines.append({"image": f"{row % PICTURES}.png", "find": phrase, "paint": "a frog",
-                      "seed": row, "gate": "paint", "settings": quick})  # fmt: skip
+        pixels = image if number % 2 == 0 else image[:, ::-1].copy()
+        Image.fromarray(pixels).save(folder / f"{number}.png", compress_level=1)
+    same = {"find": phrase, "paint": "a frog", "gate": "paint", "settings": {**QUICK, "size": 64}}
+    lines = [{"image": f"{row % PICTURES}.png", "seed": row, **same} for row in range(rows)]
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 
 def case(given: dict[str, Any]) -> dict[str, Any]:
-    """Run the batch here, and look at this process' memory on the way."""
-    from editor import Editor
-    from editor.batch.manifest import read_manifest
-    from editor.batch.run import Job, run_batch
+    """Run the batch here, and record this process's memory on the way."""
+    from groundbrush import Editor
+    from groundbrush.editor.batch.manifest import read_manifest
+    from groundbrush.editor.batch.run import BatchJob, run_batch
 
     common.one_thread()
     seen: list[tuple[int, int]] = []
@@ -58,19 +55,18 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
         if progress.stage == "painting" and progress.done % every == 0:
             seen.append((progress.done, common.resident()))
 
+    def load() -> Any:
+        return Editor.load("miniature", device="cpu", offline=True)
+
+    reports: list[Any] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        job = Job(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
-
-        def load() -> Any:
-            return Editor.load("miniature", device="cpu", offline=True)
-
-        reports: list[Any] = []
+        job = BatchJob(read_manifest(manifest_in(folder, given["rows"])), folder / "out")
         taken = common.clock_seconds(  # rows are flushed to the disk, which takes no CPU time
             lambda: reports.append(run_batch(job, load, on_progress=on_progress))
         )
-    return {"rows": given["rows"], "seconds": taken, "memory": seen,
-            "counts": dict(reports[0].counts)}  # fmt: skip
+    counts = dict(reports[0].counts)
+    return {"rows": given["rows"], "seconds": taken, "memory": seen, "counts": counts}
 
 
 def growth(memory: Sequence[Sequence[int]]) -> float | None:
@@ -82,24 +78,25 @@ def growth(memory: Sequence[Sequence[int]]) -> float | None:
     return max(b for _, b in memory[-quarter:]) / first
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write scaling.json."""
-    parser = common.parser(__doc__ or "")
-    parser.add_argument("--rows", type=int, default=1000)
-    args = parser.parse_args(argv)
-    if args.case:
-        print(json.dumps(case(args.case)))
-        return 0
-    rows = 8 if args.tiny else args.rows
-    found = common.whole(common.fresh("benchmarks.scaling", {"rows": rows}))
+def measure(args: Namespace) -> dict[str, Any]:
+    """The case in a new process, and the growth of its memory."""
+    found = common.whole(
+        common.fresh("benchmarks.scaling", {"rows": 8 if args.tiny else args.rows})
+    )
     grown = growth(found["memory"])
-    print(f"{found['rows']} rows in {found['seconds']:.1f} s; memory, last quarter over second: "
-          f"{grown}; {found['counts']}")  # fmt: skip
-    goals = [common.target(f"memory over {found['rows']} rows: last quarter over second",
-                           grown, 1.05)]  # fmt: skip
-    common.write("scaling", {**found, "targets": goals}, args.out)
-    return 0
+    print(f"{found['rows']} rows in {found['seconds']:.1f} s; {found['counts']}")
+    what = f"memory over {found['rows']} rows: last quarter over second"
+    return {**found, "targets": [common.target(what, grown, 1.05)]}
 
+
+main = common.script(
+    "scaling",
+    __doc__,
+    measure,
+    rounds=None,
+    case=case,
+    add_options=lambda parser: parser.add_argument("--rows", type=int, default=1000),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,14 +2,15 @@
 
     python -m benchmarks.sdxl_edits --device cuda
 
-Random weights in half precision, the mask given: what finding costs is measured by `phrases` and
-`masks`. From an open picture to the repainted one, thirty steps at 1024 by 1024. "a box" is 240 by
-240 pixels of every picture, "a share" a sixth of its sides.
+Random weights in half precision, the mask given: `phrases` and `masks` measure what finding costs.
+From an open picture to the repainted one, thirty steps at 1024 by 1024. "a box" is 240 by 240
+pixels of every picture, "a share" a sixth of its sides.
 """
 
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ import numpy as np
 
 from benchmarks import common, stand_ins
 from benchmarks.full_size import random_pipe
+from benchmarks.painting import MEGAPIXELS, per_minute, sized_rows, targets
 
-MEGAPIXELS = (1, 4, 12, 24, 48)
 BOX, SHARE = "a box", "a share"
 _BOX_SIDE = 240
 VARIANTS = 4
@@ -40,9 +41,9 @@ def mask_of(way: str, side: int) -> np.ndarray:
 
 def sizes(
     inpainter: Any, megapixels: Sequence[float], rounds: int, device: str, settings: Any
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """Seconds of a painting by way and size, and its memory beyond the weights."""
-    from inpaint import fill
+    from groundbrush.inpaint import fill
 
     pictures = {size: picture(size) for size in megapixels}
 
@@ -56,17 +57,13 @@ def sizes(
     for key, way in ways.items():
         with common.Peak(device) as peak:
             way()
-        held[key] = peak.bytes
-    timed = common.in_turn(ways, rounds, device, warm=False)
-    return [{"way": way, "megapixels": size, "seconds": t["least"], "bytes": held[way, size],
-             "times": t} for (way, size), t in timed.items()]  # fmt: skip
+        held[key] = {"bytes": peak.bytes}
+    return sized_rows(common.in_turn(ways, rounds, device, warm=False), held)
 
 
-def modes(
-    inpainter: Any, rounds: int, device: str, settings: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def modes(inpainter: Any, rounds: int, device: str, settings: Mapping[str, Any]) -> common.Rows:
     """Pictures a minute: one by one, variants in a batch, and few steps."""
-    from inpaint import InpaintSettings, fill, fill_many
+    from groundbrush.inpaint import InpaintSettings, fill, fill_many
 
     image = picture(1)
     mask, usual = mask_of(SHARE, len(image)), InpaintSettings(**settings)
@@ -79,34 +76,19 @@ def modes(
         return fill_many(inpainter, image, mask, "a frog", seeds=range(VARIANTS), settings=usual)
 
     ways: dict[str, tuple[int, Callable[[], Any]]] = {
-        "one by one": (1, one(usual)), f"{VARIANTS} variants at once": (VARIANTS, batch),
+        "one by one": (1, one(usual)),
+        f"{VARIANTS} variants at once": (VARIANTS, batch),
         "lcm, 4 steps": (1, one(lcm)),
-    }  # fmt: skip
-    timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, device)
-    return [{"way": name, "pictures a minute": round(60 * many / timed[name]["least"], 1),
-             "times": timed[name]} for name, (many, _) in ways.items()]  # fmt: skip
+    }
+    return per_minute(ways, rounds, device)
 
 
-def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The issue's: what the largest picture costs over the smallest."""
-    by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
-    return [
-        common.target(f"SDXL, 48 megapixels over 1: {way}",
-                      by[way, 48] / by[way, 1] if (way, 48) in by else None, 1.3)
-        for way in (BOX, SHARE)
-    ]  # fmt: skip
+def measure(args: Namespace) -> dict[str, Any]:
+    """Every size and mode."""
+    from groundbrush.inpaint import InpaintSettings
+    from groundbrush.inpaint.painter.unet import UNetInpainter
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write sdxl_edits_cuda.json."""
-    from inpaint import InpaintSettings
-    from inpaint.unet import UNetInpainter
-
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
     common.needs_gpu(args)
-    common.begin(args)
     pipe, side = random_pipe(args.device)
     settings: dict[str, Any] = {"size": side}
     if args.tiny:
@@ -115,12 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     megapixels = (0.1, 0.2) if args.tiny else MEGAPIXELS
     rows = sizes(inpainter, megapixels, args.rounds, args.device, InpaintSettings(**settings))
     many = modes(inpainter, args.rounds, args.device, settings)
-    common.show(rows, {"megapixels": "g", "seconds": ".3f", "bytes": ",d", "way": "s"})
-    common.show(many, {"pictures a minute": ".1f", "way": "s"})
-    common.write(common.topic("sdxl_edits", args.device),
-                 {"rows": rows, "ways": many, "targets": targets(rows)}, args.out)  # fmt: skip
-    return 0
+    common.show(rows, "megapixels g, seconds .3f, bytes ,d, way s")
+    common.show(many, "pictures a minute .1f, way s")
+    goals = targets(rows, "SDXL, 48 megapixels over 1", (BOX, SHARE))
+    return {"rows": rows, "ways": many, "targets": goals}
 
+
+main = common.script("sdxl_edits", __doc__, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,51 +30,46 @@ OURS = "ours, speed='compiled'"
 FEW, MANY, MANY_ON_CPU = 4, 12, 28
 MAX_AUTOTUNE = {"max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": True}
 DOCUMENTED = {
-    **MAX_AUTOTUNE, "conv_1x1_as_mm": True, "epilogue_fusion": False,
+    **MAX_AUTOTUNE,
+    "conv_1x1_as_mm": True,
+    "epilogue_fusion": False,
     "coordinate_descent_check_all_directions": True,
-}  # fmt: skip
+}
 
 
-def plain(unet: Any) -> None:
-    """Half precision and SDPA, as a pipeline is loaded."""
-
-
-def channels_last(unet: Any) -> None:
-    """Channels last."""
+def prepare(unet: Any, *, channels_last: bool = True, fused: bool = True, compiled: bool = True):
+    """Give a UNet some of the settings that diffusers documents."""
     import torch
 
-    unet.to(memory_format=torch.channels_last)
-
-
-def fused(unet: Any) -> None:
-    """And the three projections of an attention as one."""
-    channels_last(unet)
-    unet.fuse_qkv_projections()
-
-
-def compiled(unet: Any) -> None:
-    """And compiled whole."""
-    fused(unet)
-    unet.compile(fullgraph=True, options=DOCUMENTED)
+    if channels_last:
+        unet.to(memory_format=torch.channels_last)
+    if fused:
+        unet.fuse_qkv_projections()
+    if compiled:
+        unet.compile(fullgraph=True, options=DOCUMENTED)
 
 
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
-    from inpaint.speed import hasten
+    from groundbrush.inpaint.painter.speed import apply_speed
 
-    theirs = {"diffusers, as loaded": plain, "and channels last": channels_last,
-              "and fused projections": fused, BEST: compiled}  # fmt: skip
+    theirs: dict[str, dict[str, bool]] = {
+        "diffusers, as loaded": {"channels_last": False, "fused": False, "compiled": False},
+        "and channels last": {"fused": False, "compiled": False},
+        "and fused projections": {"compiled": False},
+        BEST: {},
+    }
     ours = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
     if not compiling:
         del theirs[BEST], ours[OURS]
     made: dict[str, Callable[[int], Any]] = {}
-    for name, prepare in theirs.items():
+    for name, settings in theirs.items():
         own = with_unet(pipe)
-        prepare(own.unet)
+        prepare(own.unet, **settings)
         made[name] = diffusers_way(own, side)
     for name, speed in ours.items():
         own = with_unet(pipe)
-        compile_for = hasten(own.unet, speed)
+        compile_for = apply_speed(own.unet, speed)
         made[name] = our_way(own, side, compile_for)
     return made
 
@@ -103,18 +99,26 @@ def diffusers_way(pipe: Any, side: int) -> Callable[[int], Any]:
     picture, hole = Image.fromarray(image), Image.fromarray(mask.astype(np.uint8) * 255)
 
     def paint(steps: int) -> Any:
-        return pipe(prompt="a frog", image=picture, mask_image=hole, height=side, width=side,
-                    num_inference_steps=steps, strength=1.0, guidance_scale=8.0,
-                    generator=torch.Generator("cpu").manual_seed(1),
-                    output_type="latent")  # fmt: skip
+        return pipe(
+            prompt="a frog",
+            image=picture,
+            mask_image=hole,
+            height=side,
+            width=side,
+            num_inference_steps=steps,
+            strength=1.0,
+            guidance_scale=8.0,
+            generator=torch.Generator("cpu").manual_seed(1),
+            output_type="latent",
+        )
 
     return paint
 
 
 def our_way(pipe: Any, side: int, compile_for: Any = None) -> Callable[[int], Any]:
     """The product's painting of one canvas."""
-    from inpaint import InpaintSettings
-    from inpaint.unet import UNetInpainter
+    from groundbrush.inpaint import InpaintSettings
+    from groundbrush.inpaint.painter.unet import UNetInpainter
 
     inpainter, (image, mask) = UNetInpainter(pipe), scene(side)
     inpainter.placement.compile_for = compile_for
@@ -126,56 +130,53 @@ def our_way(pipe: Any, side: int, compile_for: Any = None) -> Callable[[int], An
     return paint
 
 
-def measure(
+def steps_of(
     ways: dict[str, Callable[[int], Any]], rounds: int, device: str, counts: tuple[int, int]
-) -> list[dict[str, Any]]:
+) -> common.Rows:
     """Seconds of a step in each way."""
     few, many = counts
     cases = {(name, n): lambda way=way, n=n: way(n) for name, way in ways.items() for n in counts}
     for name, way in ways.items():
-        print(f"{name}: first call {common.seconds(lambda way=way: way(few), device):.1f} s",
-              flush=True)  # fmt: skip
+        first = common.seconds(lambda way=way: way(few), device)
+        print(f"{name}: first call {first:.1f} s", flush=True)
     timed = common.in_turn(cases, rounds, device)
     rows = []
     for name in ways:
-        # Who else uses a CPU only ever adds time.
+        # Other load only ever adds time to a CPU's.
         short, long = (timed[name, n]["median" if device == "cuda" else "least"] for n in counts)
-        rows.append({"way": name, "step": round((long - short) / (many - few), 5),
-                     "painting": long, "steps": many,
-                     "times": {n: timed[name, n]["all"] for n in counts}})  # fmt: skip
+        rows.append(
+            {
+                "way": name,
+                "step": round((long - short) / (many - few), 5),
+                "painting": long,
+                "steps": many,
+                "times": {n: timed[name, n]["all"] for n in counts},
+            }
+        )
     return rows
 
 
-def targets(rows: Sequence[dict[str, Any]], device: str) -> list[dict[str, Any]]:
-    """The issue's: ours at least as fast as diffusers' best.
-
-    Both compile with the same settings: what is wanted is no slower than two runs of one thing are.
-    """
-    by = {r["way"]: r["step"] for r in rows}
-    ratio = by[OURS] / by[BEST] if {OURS, BEST} <= set(by) else None
-    whose = "SDXL" if device == "cuda" else "the miniature"
-    return [common.target(f"a step of {whose}: ours over diffusers' best", ratio, 1.02)]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and write sdxl_steps.json: without compiled networks, then with them."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=None)
-    args = parser.parse_args(argv)
-    common.begin(args, rounds=8)
+def measure(args: Namespace) -> dict[str, Any]:
+    """Every way; without compiled networks first, since compiling takes minutes."""
     pipe, side = random_pipe(args.device)
     counts = (FEW, MANY if args.device == "cuda" else MANY_ON_CPU)
     counts = (1, 2) if args.tiny else counts
-    # Compiling takes minutes: what can be measured without is written before.
+    model = "SDXL" if args.device == "cuda" else "the miniature"
+    found: dict[str, Any] = {}
     for compiling in (False,) if args.tiny else (False, True):
-        rows = measure(ways_of(pipe, side, compiling=compiling), args.rounds if compiling else 1,
-                       args.device, counts)  # fmt: skip
-        common.show(rows, {"step": ".4f", "painting": ".3f", "way": "s"})
+        ways = ways_of(pipe, side, compiling=compiling)
+        rows = steps_of(ways, args.rounds if compiling else 1, args.device, counts)
+        common.show(rows, "step .4f, painting .3f, way s")
         common.let_go(args.device)
-        found = {"side": side, "rows": rows, "targets": targets(rows, args.device)}
+        # Both compile with the same settings: wanted is no slower than two runs of one thing are.
+        ratio = common.over({r["way"]: r["step"] for r in rows}, OURS, BEST)
+        goal = common.target(f"a step of {model}: ours over diffusers' best", ratio, 1.02)
+        found = {"side": side, "rows": rows, "targets": [goal]}
         common.write(common.topic("sdxl_steps", args.device), found, args.out)
-    return 0
+    return found
 
+
+main = common.script("sdxl_steps", __doc__, measure, rounds=8)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
     python -m benchmarks.several_phrases
 
-For N phrases of one picture: reading it anew for each, reading it once and asking one by one, and
+For N phrases of one picture: reading it anew for each, reading it once and querying one by one, and
 reading it once with all phrases packed in one row. Only the language model is timed, its vision
 tower included; SAM is not. The target: N phrases cost at most 1 + 0.1 (N - 1) times what one costs.
 """
@@ -10,19 +10,24 @@ tower included; SAM is not. The target: N phrases cost at most 1 + 0.1 (N - 1) t
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 
-PHRASES = ("the red apple", "the dog", "the blue car", "the house on the left", "the penguin",
-           "the small book", "the yellow banana", "the bus next to the teapot")  # fmt: skip
+PHRASES = (
+    "the red apple",
+    "the dog",
+    "the blue car",
+    "the house on the left",
+    "the penguin",
+    "the small book",
+    "the yellow banana",
+    "the bus next to the teapot",
+)
 COUNTS = (1, 2, 4, 8)
-EACH_MORE = 0.1
-"""What a further phrase may cost, as a share of the first."""
+EACH_MORE = 0.1  # what a further phrase may cost, as a share of the first
 
 
 def ways_of(lvlm: Any, image: Any) -> dict[str, Callable[[int], list]]:
@@ -41,50 +46,49 @@ def ways_of(lvlm: Any, image: Any) -> dict[str, Callable[[int], list]]:
     return {"anew": anew, "one by one": shared, "packed": packed}
 
 
-def measure(rounds: int, device: str = "cpu", counts: Sequence[int] = COUNTS) -> list[dict]:
+def rows_of(rounds: int, device: str = "cpu", counts: Sequence[int] = COUNTS) -> common.Rows:
     """One row for each number of phrases: least seconds by way, and ratios."""
     import numpy as np
-
-    from editor import Editor
-    from miniature.scenes import compose
+    from groundbrush import Editor
+    from groundbrush.miniature.scenes import compose
 
     lvlm = Editor.load("miniature", device=device, offline=True).models.grounder().lvlm
-    image = compose("heldout", 4).image
-    ways = ways_of(lvlm, image)
-    # every number of phrases in turn too: what else goes on then falls on all of them alike
+    ways = ways_of(lvlm, compose("heldout", 4).image)
     cases = {(name, n): lambda way=way, n=n: way(n) for n in counts for name, way in ways.items()}
     timed = common.in_turn(cases, rounds, device)
     rows = []
     for n in counts:
         least = {name: timed[name, n]["least"] for name in ways}
-        one = timed["packed", counts[0]]["least"]
         answers = zip(ways["anew"](n), ways["packed"](n), strict=True)
-        rows.append({
-            "phrases": n, **least, "anew/packed": least["anew"] / least["packed"],
-            "against one": least["packed"] / one, "at most": 1 + EACH_MORE * (n - 1),
-            "difference": max(float(np.abs(a.rows - b.rows).max()) for a, b in answers),
-        })  # fmt: skip
+        rows.append(
+            {
+                "phrases": n,
+                **least,
+                "anew/packed": least["anew"] / least["packed"],
+                "against one": least["packed"] / timed["packed", counts[0]]["least"],
+                "at most": 1 + EACH_MORE * (n - 1),
+                "difference": max(float(np.abs(a.rows - b.rows).max()) for a, b in answers),
+            }
+        )
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print and write several_phrases.json."""
-    parser = common.parser(__doc__ or "")
-    parser.set_defaults(rounds=5)
-    args = parser.parse_args(argv)
-    common.one_thread()
-    rows = measure(1 if args.tiny else args.rounds, args.device)
-    common.show(rows, {"phrases": "d", "anew": ".4f", "one by one": ".4f", "packed": ".4f",
-                       "anew/packed": ".2f", "against one": ".2f", "at most": ".2f",
-                       "difference": ".1e"})  # fmt: skip
+def measure(args: Namespace) -> dict[str, Any]:
+    """The rows, and a target for each number of phrases."""
+    rows = rows_of(1 if args.tiny else args.rounds, args.device)
+    common.show(
+        rows,
+        "phrases d, anew .4f, one by one .4f, packed .4f, anew/packed .2f, against one .2f, "
+        "at most .2f, difference .1e",
+    )
     targets = [
-        common.target(f"{row['phrases']} packed phrases against one", row["against one"],
-                      row["at most"])
-        for row in rows[1:]
-    ]  # fmt: skip
-    common.write("several_phrases", {"rows": rows, "targets": targets}, args.out)
-    return 0
+        common.target(f"{r['phrases']} packed phrases against one", r["against one"], r["at most"])
+        for r in rows[1:]
+    ]
+    return {"rows": rows, "targets": targets}
 
+
+main = common.script("several_phrases", __doc__, measure, rounds=5)
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -20,21 +20,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+from groundbrush import Editor
+from groundbrush.editor.editing.protect import find_spare
+from groundbrush.editor.editing.verify import Judge
+from groundbrush.editor.machine import measured_on
+from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.inpaint import InpaintSettings, fill
+from groundbrush.inpaint.protect import RIM, support_without
+from groundbrush.inpaint.support import dilate, dilation_radius, fill_holes, support
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import Scene, compose
+from groundbrush.miniature.scores.painting import edit_of
 from PIL import Image
 
 from benchmarks.common import one_thread
-from editor import Editor
-from editor.images import open_picture
-from editor.judging import Judge
-from editor.machine import measured_on
-from editor.neighbours import find_spare
-from grounding.metrics import mask_iou
-from inpaint import InpaintSettings, fill
-from inpaint.masks import dilate, dilation_radius, fill_holes, support
-from inpaint.sparing import RIM, spared_support
-from miniature.phrases import expressions
-from miniature.scenes import Scene, compose
-from miniature.scores.painting import edit_of
 
 SEEDS = 30_000  # the thresholds were chosen on scenes from 20,000 on
 LEAST = 15  # pixels of a thing in the support: fewer are its soft edge
@@ -104,11 +104,16 @@ def rows(
     spare = spare_of(editor, case, settings)
     seconds = time.process_time() - start
     before = support(case.mask, settings)
-    after = spared_support(case.mask, settings, spare)
+    after = support_without(case.mask, settings, spare)
     core = fill_holes(case.mask, settings.fill_holes)
     needed = before & dilate(core, dilation_radius(case.mask, RIM))
-    made = [Row(*(float((other & area).sum() / other.sum()) for area in (before, after, needed)),
-                seconds) for other in case.beside(before)]  # fmt: skip
+    made = [
+        Row(
+            *(float((other & area).sum() / other.sum()) for area in (before, after, needed)),
+            seconds,
+        )
+        for other in case.beside(before)
+    ]
     ground = before & (case.scene.instances == 0)
     thing = before & case.scene.mask(case.target)
     lost = [float((area & ~after).sum() / max(1, area.sum())) for area in (ground, thing)]
@@ -126,8 +131,10 @@ def measure_masks(editor: Editor, count: int, removing: bool) -> str:
         losses.append(lost)
         if len(all_rows) >= count:
             break
-    mean = {k: float(np.mean([getattr(r, k) for r in all_rows]))
-            for k in ("before", "after", "needed", "seconds")}  # fmt: skip
+    mean = {
+        k: float(np.mean([getattr(r, k) for r in all_rows]))
+        for k in ("before", "after", "needed", "seconds")
+    }
     ground, thing = np.mean(losses, axis=0)
     kind = "removal" if removing else "repainting"
     return (
@@ -160,8 +167,15 @@ def measure_edits(editor: Editor, count: int) -> str:
         old = f"the {case.scene.objects[case.target].noun}"
         for spares in seen:
             spare = spare_of(editor, case, settings) if spares else None
-            image = fill(editor.models.inpainter(), case.scene.image, case.mask, prompt,
-                         seed=case.seed, settings=settings, spare=spare).image  # fmt: skip
+            image = fill(
+                editor.models.inpainter(),
+                case.scene.image,
+                case.mask,
+                prompt,
+                seed=case.seed,
+                settings=settings,
+                spare=spare,
+            ).image
             there = Judge(editor, picture, new, gone=False).look(image, whole).passed
             gone = Judge(editor, picture, old, gone=True).look(image, whole).passed
             change = np.abs(image.astype(int) - case.scene.image).max(2) > CHANGED
@@ -173,8 +187,10 @@ def measure_edits(editor: Editor, count: int) -> str:
     words = []
     for spares, name in ((False, "without sparing"), (True, "with it")):
         there, gone, hurt = np.mean(seen[spares], axis=0)
-        words.append(f"{name}: new phrase found in the hole {there:.3f}, old phrase gone "
-                     f"{gone:.3f}, {100 * hurt:.1f}% of the things beside it changed")  # fmt: skip
+        words.append(
+            f"{name}: new phrase found in the hole {there:.3f}, old phrase gone "
+            f"{gone:.3f}, {100 * hurt:.1f}% of the things beside it changed"
+        )
     return f"{len(seen[True])} edits, the same seeds; {'; '.join(words)}"
 
 
@@ -187,9 +203,16 @@ def sheet(editor: Editor, path: Path) -> None:
         if spare is None:
             continue
         for one in (None, spare):
-            area = spared_support(case.mask, settings, one)
-            painted = fill(editor.models.inpainter(), case.scene.image, case.mask, "frog", seed=1,
-                           settings=settings, spare=one).image  # fmt: skip
+            area = support_without(case.mask, settings, one)
+            painted = fill(
+                editor.models.inpainter(),
+                case.scene.image,
+                case.mask,
+                "frog",
+                seed=1,
+                settings=settings,
+                spare=one,
+            ).image
             tiles += [_outlined(case.scene.image, area, case.mask), painted]
         if len(tiles) == 4 * SAMPLES:
             break

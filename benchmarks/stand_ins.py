@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.common import ROOT
 
 WORDS = ROOT / "miniature" / "weights" / "lvlm"
-"""Whose tokenizer the stand-ins use: its words are enough for phrases to be of the usual length."""
+"""The stand-ins' tokenizer: it has words enough for phrases of the usual length."""
 TEMPLATE = "a picture : <image> {phrase} ."
 
 
@@ -62,18 +62,31 @@ def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:
 
     layers, width, heads, side, patch = shape.vision if vision else (1, 16, 1, 28, 14)
     tower = CLIPVisionConfig(
-        hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-        num_attention_heads=heads, image_size=side, patch_size=patch, projection_dim=width,
-    )  # fmt: skip
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        image_size=side,
+        patch_size=patch,
+        projection_dim=width,
+    )
     text = LlamaConfig(
-        vocab_size=shape.vocabulary, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
-        intermediate_size=shape.intermediate, num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads, max_position_embeddings=shape.longest, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        intermediate_size=shape.intermediate,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.longest,
+        pad_token_id=0,
+    )
     config = LlavaConfig(
-        vision_config=tower, text_config=text, image_token_index=4,
-        image_seq_length=(side // patch) ** 2, vision_feature_layer=-1,
-    )  # fmt: skip
+        vision_config=tower,
+        text_config=text,
+        image_token_index=4,
+        image_seq_length=(side // patch) ** 2,
+        vision_feature_layer=-1,
+    )
     return _made(LlavaForConditionalGeneration, config, device, torch)
 
 
@@ -83,14 +96,34 @@ def qwen(device: str) -> Any:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     text = dict(
-        hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
-        num_key_value_heads=4, vocab_size=152064, max_position_embeddings=32768,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        vocab_size=152064,
+        max_position_embeddings=32768,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-    )  # fmt: skip
-    vision = dict(depth=32, hidden_size=1280, intermediate_size=3420, num_heads=16,
-                  out_hidden_size=3584)  # fmt: skip
+    )
+    vision = dict(
+        depth=32, hidden_size=1280, intermediate_size=3420, num_heads=16, out_hidden_size=3584
+    )
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
     return _made(Qwen2_5_VLForConditionalGeneration, config, device, torch)
+
+
+def sam_huge() -> Any:
+    """A SAM ViT-H with random weights, on torch's default device."""
+    from transformers import SamConfig, SamModel, SamVisionConfig
+
+    vision = SamVisionConfig(
+        hidden_size=1280,
+        num_hidden_layers=32,
+        num_attention_heads=16,
+        mlp_dim=5120,
+        global_attn_indexes=[7, 15, 23, 31],
+    )
+    return SamModel(SamConfig(vision_config=vision.to_dict()))
 
 
 def _made(kind: Any, config: Any, device: str, torch: Any) -> Any:
@@ -111,11 +144,10 @@ def model_of(name: str, device: str, *, vision: bool = True) -> Any:
 
 def reader(shape: Shape, device: str = "cpu", model: Any = None) -> Any:
     """An `LVLM` around a stand-in, its three heads at 45% of the depth and above it."""
+    from groundbrush.grounding.attention.model import LVLM
+    from groundbrush.grounding.families import family_class
     from transformers import AutoTokenizer
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    from grounding.families import family_class
-    from grounding.lvlm import LVLM
 
     made = llava(shape, device) if model is None else model
     side = shape.vision[3]

@@ -1,34 +1,36 @@
-"""Two threads beside another program: how long those that are done wait awake for the other.
+"""Two threads beside another program: how long finished threads spin for the last one.
 
     python -m benchmarks.waiting
 
-A step of a model is hundreds of short pieces that all threads of a team must end together. libgomp
-lets those that are done first wait awake (300,000 turns, some milliseconds, unless the environment
-says otherwise); where another program has the CPU of the last one, they hold the CPU that it could
-have. Workers of a cluster ask for fewer turns; for a program beside others `GOMP_SPINCOUNT=1000` in
-the environment does. An edit with the miniature models on two threads, in a process of its own for
-each number of turns, by the clock: alone, then beside one and two programs that do nothing but
-compute.
+A step of a model is hundreds of short pieces that all threads of a team must end together. In
+libgomp the threads that finish first spin (300,000 turns, some milliseconds, unless the environment
+says otherwise); if another program has the CPU of the last one, they hold the CPU that it could
+have. Workers of a cluster spin for fewer turns; for a program beside others, set
+`GOMP_SPINCOUNT=1000`. An edit with the miniature models on two threads, in a new process for each
+number of turns, in wall-clock time: alone, then beside one and two programs that only compute.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
+from groundbrush.editor.workers.threads import SPIN_COUNT
+
 from benchmarks import common
-from editor.threads import TURNS
 
 THREADS = 2
-WAYS = {"libgomp's turns": {}, "a worker's": {"GOMP_SPINCOUNT": str(TURNS)},
-        "none": {"OMP_WAIT_POLICY": "passive"}}  # fmt: skip
+WAYS = {
+    "libgomp's turns": {},
+    "a worker's": {"GOMP_SPINCOUNT": str(SPIN_COUNT)},
+    "none": {"OMP_WAIT_POLICY": "passive"},
+}
 BESIDE = (0, 1, 2)
-_NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @contextlib.contextmanager
@@ -44,10 +46,11 @@ def busy(programs: int) -> Iterator[None]:
             one.wait()
 
 
-def case(given: dict[str, Any]) -> list[dict[str, Any]]:
+def case(given: dict[str, Any]) -> common.Rows:
     """Seconds of an edit in this process, beside each number of programs."""
+    from groundbrush import Editor
+
     from benchmarks.painting import QUICK, scene
-    from editor import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
     image, phrase = scene()
@@ -61,51 +64,39 @@ def case(given: dict[str, Any]) -> list[dict[str, Any]]:
     for programs in given["beside"]:
         with busy(programs):
             taken = [common.clock_seconds(edit) for _ in range(given["rounds"])]
-        turns = os.environ.get("GOMP_SPINCOUNT")
-        found.append({"programs": programs, "turns": turns, **common.timing(taken),
-                      "most": round(max(taken), 6)})  # fmt: skip
+        about = {"programs": programs, "turns": os.environ.get("GOMP_SPINCOUNT")}
+        found.append({**about, **common.timing(taken), "most": round(max(taken), 6)})
     return found
 
 
-def measure(rounds: int, beside: Sequence[int] = BESIDE, tiny: bool = False) -> list[dict]:
-    """A row for each way and number of programs."""
-    told = {"rounds": rounds, "beside": list(beside), "tiny": tiny}
-    rows = []
-    for way, said in WAYS.items():
-        environment = {"OMP_NUM_THREADS": str(THREADS), **said}
-        found = common.whole(common.fresh("benchmarks.waiting", told, environment=environment))
+def measure(args: Namespace) -> dict[str, Any]:
+    """A row for each way and number of programs, and libgomp's turns over a worker's."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        os.environ.pop(name, None)
+    beside = (0, 1) if args.tiny else BESIDE
+    given = {"rounds": args.rounds or 8, "beside": list(beside), "tiny": args.tiny}
+    rows: common.Rows = []
+    for way, variables in WAYS.items():
+        environment = {"OMP_NUM_THREADS": str(THREADS), **variables}
+        found = common.whole(common.fresh("benchmarks.waiting", given, environment=environment))
         rows += [{"way": way, **one} for one in found]
-        print(f"{way}: {found}", flush=True)
-    return rows
-
-
-def gains(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each number of programs, what libgomp's turns cost over a worker's: median and most."""
+    common.show(rows, "programs d, median .3f, most .3f, way s")
     by = {(row["way"], row["programs"]): row for row in rows}
     default, few = list(WAYS)[:2]
+    gains = [
+        {
+            "programs": count,
+            **{
+                name: round(by[default, count][name] / by[few, count][name], 3)
+                for name in ("median", "most")
+            },
+        }
+        for count in beside
+    ]
+    return {"rows": rows, "gains": gains}
 
-    def over(count: int, name: str) -> float:
-        return round(by[default, count][name] / by[few, count][name], 3)
 
-    return [{"programs": count, "median": over(count, "median"), "most": over(count, "most")}
-            for way, count in by if way == few]  # fmt: skip
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print and write waiting.json."""
-    parser = common.parser(__doc__)
-    parser.set_defaults(rounds=8)
-    args = parser.parse_args(argv)
-    if args.case:
-        print(json.dumps(case(args.case)))
-        return 0
-    for name in _NAMES:
-        os.environ.pop(name, None)
-    rows = measure(args.rounds, (0, 1) if args.tiny else BESIDE, args.tiny)
-    common.show(rows, {"programs": "d", "median": ".3f", "most": ".3f", "way": "s"})
-    common.write("waiting", {"rows": rows, "gains": gains(rows)}, args.out)
-    return 0
-
+main = common.script("waiting", __doc__, measure, rounds=None, case=case)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -39,9 +39,10 @@ def main() -> None:
     """Write the page and say where."""
     os.environ["COLUMNS"] = "96"  # argparse wraps to the terminal: here to the page
     sys.path.insert(0, str(ROOT))
-    from editor.cli import build_parser
+    from groundbrush.app.commands import add_commands
+    from groundbrush.editor.cli.main import build_parser
 
-    PAGE.write_text(page(build_parser()), encoding="utf-8")
+    PAGE.write_text(page(build_parser([add_commands])), encoding="utf-8")
     print(PAGE.relative_to(ROOT))
 
 

@@ -23,10 +23,25 @@ PAGE = ROOT / "docs" / "licences.md"
 EXTRAS = ("serve", "ray")
 """Extras of the product; the others are for those who work on it."""
 PERMISSIVE = {
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSD",
-    "BSL-1.0", "CC0-1.0", "CNRI-Python", "HPND", "ISC", "MIT", "MIT-CMU", "MIT-0", "PSF-2.0",
-    "Python-2.0", "Unlicense", "Zlib",
-}  # fmt: skip
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSD",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CNRI-Python",
+    "HPND",
+    "ISC",
+    "MIT",
+    "MIT-CMU",
+    "MIT-0",
+    "PSF-2.0",
+    "Python-2.0",
+    "Unlicense",
+    "Zlib",
+}
 FILE_COPYLEFT = {"MPL-2.0"}
 """Changes to their own files must be given on; using them asks for nothing."""
 EXCEPTIONS = {
@@ -40,18 +55,28 @@ EXCEPTIONS = {
 PROPRIETARY = ("nvidia-",)
 """NVIDIA's CUDA libraries come with torch on Linux unless its CPU build is installed."""
 _NAMES = {
-    "apache": "Apache-2.0", "apache 2.0": "Apache-2.0", "apache license 2.0": "Apache-2.0",
-    "apache 2.0 license": "Apache-2.0", "apache software license": "Apache-2.0",
-    "apache license, version 2.0": "Apache-2.0", "bsd license": "BSD", "bsd": "BSD",
-    "3-clause bsd license": "BSD-3-Clause", "isc license": "ISC", "isc license (iscl)": "ISC",
-    "mit license": "MIT", "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
-    "python software foundation license": "PSF-2.0", "the unlicense (unlicense)": "Unlicense",
-}  # fmt: skip
+    "apache": "Apache-2.0",
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache 2.0 license": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
+    "bsd license": "BSD",
+    "bsd": "BSD",
+    "3-clause bsd license": "BSD-3-Clause",
+    "isc license": "ISC",
+    "isc license (iscl)": "ISC",
+    "mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "python software foundation license": "PSF-2.0",
+    "the unlicense (unlicense)": "Unlicense",
+}
 # a GNU licence's own title, or words that put something under it; not a mere mention
 _GNU = re.compile(
     r"^\s*GNU (LESSER |LIBRARY |AFFERO )?GENERAL PUBLIC LICENSE\s*$"
-    r"|under the\s+terms of the\s+GNU", re.M,
-)  # fmt: skip
+    r"|under the\s+terms of the\s+GNU",
+    re.M,
+)
 
 
 @dataclass(frozen=True)
@@ -101,8 +126,10 @@ def verdict(name: str, licence: str) -> str | None:
 def installed() -> tuple[list[Package], list[str]]:
     """Everything that the product and its extras need here, and what is wrong with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    lines = [line.partition("#")[0].strip()
-             for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines()]  # fmt: skip
+    lines = [
+        line.partition("#")[0].strip()
+        for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    ]
     wanted = [line for line in lines if line]
     optional = [r for e in EXTRAS for r in project["optional-dependencies"][e]]
     direct = {_key(Requirement(line).name) for line in (*wanted, *optional)}
@@ -113,8 +140,10 @@ def installed() -> tuple[list[Package], list[str]]:
         if problem := verdict(key, licence):
             wrong.append(problem)
         if not note and _holds_gnu(found):
-            wrong.append(f"{key}: its licence files hold a GNU licence; look at them and say why "
-                         "that is well in EXCEPTIONS")  # fmt: skip
+            wrong.append(
+                f"{key}: its licence files hold a GNU licence; look at them and say why "
+                "that is well in EXCEPTIONS"
+            )
         packages.append(Package(key, found.version.partition("+")[0], licence, key in direct, note))
     return packages, wrong
 
@@ -163,24 +192,37 @@ def _key(name: str) -> str:
 def page(packages: Iterable[Package]) -> str:
     """The page."""
     sys.path.insert(0, str(ROOT))
-    from editor.presets import load_preset, preset_names
+    from groundbrush.editor.models.presets import load_preset, preset_names
 
     rows = list(packages)
-    out = ["# Licences", "",
-           "Written by `make audit` from what is installed; it fails on a licence that is unknown "
-           "or not",
-           "permissive. Groundbrush itself is MIT. Packages in bold are those it asks for by name "
-           "(in",
-           "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
-           "others come with them.", "",
-           "| package | version | licence | |", "|---|---|---|---|"]  # fmt: skip
+    out = [
+        "# Licences",
+        "",
+        "Written by `make audit` from what is installed; it fails on a licence that is unknown "
+        "or not",
+        "permissive. Groundbrush itself is MIT. Packages in bold are those it asks for by name (in",
+        "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
+        "others come with them.",
+        "",
+        "| package | version | licence | |",
+        "|---|---|---|---|",
+    ]
     for p in rows:
         name = f"**{p.name}**" if p.direct else p.name
         out.append(f"| {name} | {p.version} | {p.licence} | {p.note} |")
-    out += ["", "On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have "
-            "NVIDIA's own", "terms.", "", "## Models that the presets name", "",
-            "Their weights are not part of Groundbrush; they are loaded from where you have them.",
-            "", "| preset | licence |", "|---|---|"]  # fmt: skip
+    out += [
+        "",
+        "On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have "
+        "NVIDIA's own",
+        "terms.",
+        "",
+        "## Models that the presets name",
+        "",
+        "Their weights are not part of Groundbrush; they are loaded from where you have them.",
+        "",
+        "| preset | licence |",
+        "|---|---|",
+    ]
     presets = [load_preset(name) for name in preset_names()]
     out += [f"| {p.name} | {p.licence} |" for p in presets]
     return "\n".join(out) + "\n"

@@ -29,9 +29,9 @@ SENTENCE = "Three cupcakes, a house, the dog and a red balloon."
 
 def picture() -> None:
     """One sentence, everything it names in the picture, and the legend."""
-    from editor import Editor
-    from editor.images import open_picture
-    from editor.overlay_all import panoptic_sheet
+    from groundbrush import Editor
+    from groundbrush.editor.pictures.panoptic_overlay import panoptic_sheet
+    from groundbrush.editor.pictures.picture import open_picture
 
     image = open_picture(EXAMPLE)
     found = Editor.load("miniature", device="cpu", offline=True).ground_all(image, SENTENCE)
@@ -45,8 +45,12 @@ def picture() -> None:
 def tables() -> None:
     """Write the measured tables into the page."""
     text = PAGE.read_text(encoding="utf-8")
-    blocks = {"recall": recall_block(), "phrases": phrases_block(), "plurals": plurals_block(),
-              "ambiguity": ambiguity_block()}  # fmt: skip
+    blocks = {
+        "recall": recall_block(),
+        "phrases": phrases_block(),
+        "plurals": plurals_block(),
+        "ambiguity": ambiguity_block(),
+    }
     for name, made in blocks.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, count = re.subn(pattern, lambda m, made=made: m[1] + made + m[2], text, flags=re.S)
@@ -68,8 +72,10 @@ def phrases_block() -> str:
     """What several phrases cost, as ``python -m benchmarks.several_phrases`` measured it."""
     found = json.loads(PHRASES.read_text(encoding="utf-8"))
     about = found["machine"]
-    lines = ["| phrases | anew each | packed | anew / packed | against one phrase | target |",
-             "|---" * 6 + "|"]  # fmt: skip
+    lines = [
+        "| phrases | anew each | packed | anew / packed | against one phrase | target |",
+        "|---" * 6 + "|",
+    ]
     for row in found["rows"]:
         seconds = f"{1000 * row['anew']:.0f} ms | {1000 * row['packed']:.0f} ms"
         lines.append(
@@ -110,9 +116,14 @@ def ambiguity_block() -> str:
         cells = [f"{100 * v:.0f}%" for v in (many["told"], many["all places"])]
         cells += [f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
-    kinds = sorted((row for (way, _), row in by.items() if way == "second look"
-                    and row is not one and "several" not in row["fits"]),
-                   key=lambda row: -row["told"])  # fmt: skip
+    kinds = sorted(
+        (
+            row
+            for (way, _), row in by.items()
+            if way == "second look" and row is not one and "several" not in row["fits"]
+        ),
+        key=lambda row: -row["told"],
+    )
     wrong = ", ".join(f"{row['fits']} {100 * row['told']:.0f}%" for row in kinds)
     table = "\n".join(lines)
     return (

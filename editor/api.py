@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from editor.edit import Edit
-from editor.errors import GroundbrushError, translate
-from editor.images import Picture, Source, open_picture
-from editor.mask_history import MaskHistory
-from editor.mask_source import MaskSource, encode_mask, read_mask
-from editor.masks import Feather, Operation
-from editor.models import Models, OnLoad
-from editor.painting import Callbacks, Cancelled, OnPreview, OnStep, Spares, find_spares, paint
-from editor.place import find_place
-from editor.presets import Preset, load_preset
-from editor.recipe import check_words, make_request, read_request
-from editor.words import plain_phrase
-from grounding.errors import GroundingError
-from inpaint.composite import same_pixels
+from ..grounding.errors import GroundingError
+from ..inpaint.paste.composite import same_pixels
+from .editing.pipeline import Callbacks, Cancelled, OnPreview, OnStep, Spares, find_spares, paint
+from .editing.region import find_place
+from .editing.result import Edit
+from .errors import GroundbrushError, translate
+from .masks.history import MaskHistory
+from .masks.operations import Feather, Operation
+from .masks.source import MaskSource, encode_mask, read_mask
+from .models.models import Models, OnLoad
+from .models.presets import Preset, load_preset
+from .models.vocabulary import plain_phrase
+from .pictures.picture import Picture, Source, open_picture
+from .request import check_words, make_request, read_request
 
 if TYPE_CHECKING:
-    from editor.apply import OnEdit
-    from editor.plan import Plan
-    from grounding.ground import View
-    from grounding.result import Grounding
-    from multiobject import PanopticGrounding
+    from ..grounding.result import Grounding
+    from ..grounding.view import View
+    from ..multiobject import PanopticGrounding
+    from .plan import Plan
+    from .plan.apply import OnEdit
 
 Boxes = Sequence[float] | Sequence[Sequence[float]]
 Operations = Sequence[Operation | Mapping[str, Any]]
@@ -85,8 +85,11 @@ class Editor:
         GroundbrushError
             For an unknown preset, device or memory mode.
         """
-        return cls(Models(load_preset(preset), device=device, offline=offline, on_load=on_load,
-                          memory=memory))  # fmt: skip
+        return cls(
+            Models(
+                load_preset(preset), device=device, offline=offline, on_load=on_load, memory=memory
+            )
+        )
 
     @property
     def preset(self) -> Preset:
@@ -140,7 +143,7 @@ class Editor:
         GroundbrushError
             For a picture or sentence that cannot be read.
         """
-        from editor.apply import everything
+        from .plan.apply import everything
 
         return everything(self, open_picture(image), sentence, mode)
 
@@ -186,13 +189,19 @@ class Editor:
             When a part of the sentence is not understood or has several meanings: the message
             names it, and nothing is painted.
         """
-        from editor.apply import apply_plan
-        from editor.plan.reader import read_plan
+        from .plan.apply import apply_plan
+        from .plan.reader import read_plan
 
         plan = read_plan(sentence) if isinstance(sentence, str) else sentence
-        return apply_plan(self, open_picture(image), plan, seed=seed, settings=settings,
-                          on_edit=on_edit,
-                          callbacks=Callbacks(on_step, cancelled, on_preview))  # fmt: skip
+        return apply_plan(
+            self,
+            open_picture(image),
+            plan,
+            seed=seed,
+            settings=settings,
+            on_edit=on_edit,
+            callbacks=Callbacks(on_step, cancelled, on_preview),
+        )
 
     def edit(
         self,
@@ -231,7 +240,7 @@ class Editor:
         snap
             Take the object in each box, by the segmenter, not the rectangle.
         operations
-            Done on the mask in order, however it came about: see `editor.masks`.
+            Done on the mask in order, however it came about: see `editor.masks.operations`.
         check
             Let the model look for what was painted (True) or for this phrase; the variants are
             then ranked, the best first, and `Edit.checks` says whether it was found.
@@ -265,10 +274,19 @@ class Editor:
             For bad input, or a model that failed.
         """
         picture = None if mask is None else open_picture(image)
-        request = make_request("edit", find=find, paint=paint, seed=seed, variants=variants,
-                               candidate=candidate, settings=settings, check=check,
-                               retries=retries, draft=draft,
-                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        request = make_request(
+            "edit",
+            find=find,
+            paint=paint,
+            seed=seed,
+            variants=variants,
+            candidate=candidate,
+            settings=settings,
+            check=check,
+            retries=retries,
+            draft=draft,
+            **_placed(picture, mask, box, snap, operations),
+        )
         return self._paint(picture or image, request, Callbacks(on_step, cancelled, on_preview))
 
     def remove(
@@ -299,10 +317,19 @@ class Editor:
         checked. Other arguments as for :meth:`edit`.
         """
         picture = None if mask is None else open_picture(image)
-        request = make_request("remove", find=find, paint=None, seed=seed, variants=variants,
-                               candidate=candidate, settings=settings, check=check,
-                               retries=retries if check else 0, draft=draft,
-                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        request = make_request(
+            "remove",
+            find=find,
+            paint=None,
+            seed=seed,
+            variants=variants,
+            candidate=candidate,
+            settings=settings,
+            check=check,
+            retries=retries if check else 0,
+            draft=draft,
+            **_placed(picture, mask, box, snap, operations),
+        )
         return self._paint(picture or image, request, Callbacks(on_step, cancelled, on_preview))
 
     def extend(
@@ -344,9 +371,18 @@ class Editor:
             ``settings["dilate"]`` pixels (8) into it; all its other pixels are kept.
         """
         sides = {"left": left, "top": top, "right": right, "bottom": bottom}
-        request = make_request("extend", find=None, paint=paint, seed=seed, variants=variants,
-                               settings=settings, check=check, retries=retries, draft=draft,
-                               extend=sides)  # fmt: skip
+        request = make_request(
+            "extend",
+            find=None,
+            paint=paint,
+            seed=seed,
+            variants=variants,
+            settings=settings,
+            check=check,
+            retries=retries,
+            draft=draft,
+            extend=sides,
+        )
         return self._paint(image, request, Callbacks(on_step, cancelled, on_preview))
 
     def mask(
@@ -376,8 +412,13 @@ class Editor:
         >>> editor.edit("photo.png", paint="a pear", mask=history.undo())    # doctest: +SKIP
         """
         picture = open_picture(image)
-        request = make_request("remove", find=find, paint=None, candidate=candidate,
-                               **_placed(picture, mask, box, snap, operations))  # fmt: skip
+        request = make_request(
+            "remove",
+            find=find,
+            paint=None,
+            candidate=candidate,
+            **_placed(picture, mask, box, snap, operations),
+        )
         return find_place(self, picture, request).history
 
     def run(
@@ -406,7 +447,7 @@ class Editor:
         GroundbrushError
             When the recipe is not one, is of another preset, or its picture has changed.
         """
-        from editor.rerun import rerun
+        from .editing.rerun import rerun
 
         request = read_request(recipe)
         return rerun(self, request, image, Callbacks(on_step, cancelled, on_preview))

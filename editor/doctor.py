@@ -1,4 +1,4 @@
-"""Checks an installation: versions, what must not be there, a preset's models, one real run."""
+"""Check an installation: versions, a broken torchvision, a preset's models."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
-from editor.errors import GroundbrushError
-from editor.models import Models
-from editor.presets import Preset, load_preset
+from .errors import GroundbrushError
+from .models.models import Models
+from .models.presets import Preset, load_preset
 
-PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-python", "pillow",
-            "spacy", "streamlit")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "transformers",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "opencv-python",
+    "pillow",
+    "spacy",
+    "streamlit",
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is well, and in words."""
+    """One thing that was checked, and in words what is there."""
 
     what: str
     ok: bool
     words: str
 
 
-def examine(preset: str = "miniature", *, device: str = "auto", offline: bool = False
-            ) -> list[Finding]:  # fmt: skip
-    """Look at Python, the packages, torchvision, the preset and its loaded models."""
+def examine(
+    preset: str = "miniature", *, device: str = "auto", offline: bool = False
+) -> list[Finding]:
+    """Check Python, the packages, torchvision, the preset and its loaded models."""
     found = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     found += [_package(name) for name in PACKAGES]
     found.append(_torchvision())
@@ -43,7 +53,7 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed; run: pip install -r requirements.txt")
+        return Finding(name, False, f"not installed; run: pip install {name}")
 
 
 def _torchvision() -> Finding:
@@ -52,9 +62,12 @@ def _torchvision() -> Finding:
     try:
         import torchvision
     except Exception as error:  # noqa: BLE001 - a broken binary raises anything at all
-        return Finding("torchvision", False,
-                       f"installed but broken ({error}); transformers fails with it: "
-                       "pip uninstall torchvision")  # fmt: skip
+        return Finding(
+            "torchvision",
+            False,
+            f"installed but broken ({error}); transformers fails with it: "
+            "pip uninstall torchvision",
+        )
     return Finding("torchvision", True, f"{torchvision.__version__}; not needed")
 
 

@@ -1,6 +1,6 @@
 """Files: written whole or not at all, safely named; and recipes as JSON.
 
-Knows bytes and names; what a picture is lives in `editor.images`.
+Knows bytes and names; what a picture is lives in `editor.pictures.picture`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from editor.errors import GroundbrushError, one_line
+from .errors import GroundbrushError, one_line
 
 RECIPE_LIMIT = 1_000_000
 """Largest recipe in bytes of JSON, read or written: far above any honest one."""

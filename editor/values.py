@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from editor.errors import GroundbrushError
+from .errors import GroundbrushError
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:

@@ -1,8 +1,8 @@
-"""How good a box or a mask is: IoU, Acc@0.5, cIoU, gIoU, pointing, boundary F, intervals.
+"""Metrics of boxes and masks: IoU, Acc@0.5, cIoU, gIoU, pointing, boundary F, intervals.
 
 Boxes are xyxy, half-open pixels; masks (H, W) bool. A true mask may be an integer label map with
 0, 1 and 255, where 255 is left out of every count (ReasonSeg). An empty union counts as IoU 1: a
-right "there is nothing" is right (LISA's convention for gIoU, used here throughout).
+correct "nothing there" is correct (LISA's convention for gIoU, used here throughout).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from ._arrays import finite_array
+from .checks import finite_array
 from .errors import GroundingError
 
 IGNORE = 255
@@ -25,10 +25,7 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
     Two boxes without area have IoU 0.
 
-    Raises
-    ------
-    GroundingError
-        Not four numbers a box, x1 < x0 or y1 < y0, or shapes that do not match.
+    Raises GroundingError for boxes that are not xyxy, or shapes that do not match.
 
     Examples
     --------
@@ -93,10 +90,8 @@ def cumulative_iou(pred: Iterable[ArrayLike], true: Iterable[ArrayLike]) -> floa
 
     Large things weigh more. Pairs are read one at a time, so generators are fine.
 
-    Raises
-    ------
-    GroundingError
-        No pairs, more of one than of the other, or masks that `mask_overlap` refuses.
+    Raises GroundingError for no pairs, more of one than of the other, or masks that `mask_overlap`
+    refuses.
     """
     shared, union = np.sum(_overlaps(pred, true), axis=0)
     return _ratio(int(shared), int(union))
@@ -157,9 +152,7 @@ def boundary_f(pred: ArrayLike, true: ArrayLike, tolerance: float | None = None)
     pred, true : (H, W) bool masks.
     tolerance : how far, in pixels, an outline may be off; None takes 0.8% of the diagonal.
 
-    Returns
-    -------
-    float in [0, 1]: 1 where neither mask has pixels, 0 where only one has.
+    Returns float in [0, 1]: 1 where neither mask has pixels, 0 where only one has.
     """
     mask_overlap(pred, true)
     _labels(np.asarray(true), "true", (0, 1))
@@ -193,9 +186,7 @@ def bootstrap_interval(
     resamples : how many resamples; samples are redrawn whole.
     seed : same seed, same interval.
 
-    Returns
-    -------
-    (low, high).
+    Returns (low, high).
 
     Examples
     --------

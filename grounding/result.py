@@ -1,4 +1,4 @@
-"""What grounding a phrase gives: a place, how sure it is, and why. It computes nothing."""
+"""The result of grounding a phrase: mask, box, score, status and reason. It computes nothing."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.maps import normalise_map, token_map_to_image
+from .errors import GroundingError
+from .localize.maps import Box, normalise_map, token_map_to_image
+
+__all__ = ["STATUSES", "Box", "Candidate", "Grounding"]
 
 STATUSES = ("found", "absent", "ambiguous", "uncertain")
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Another place the phrase could mean.
+    """Another object that the phrase could mean.
 
     Attributes
     ----------
-    box
-        xyxy, half-open, in the picture's pixels.
-    score
-        In [0, 1], on the scale of :attr:`Grounding.score`.
-    mask
-        (h, w) bool, at most 1024 pixels on the longer side.
+    box : xyxy, half-open, in the picture's pixels.
+    score : In [0, 1], on the scale of :attr:`Grounding.score`.
+    mask : (h, w) bool, at most 1024 pixels on the longer side.
     """
 
     box: Box
@@ -39,35 +37,23 @@ class Grounding:
 
     Attributes
     ----------
-    phrase
-        The referring expression.
-    status
-        ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other places
-        fit as well, and are candidates; ``uncertain``: the evidence is weak.
-    reason
-        One sentence on the status, and what to try.
-    box
-        xyxy, half-open pixels, of the mask; None when absent.
-    mask
-        (H, W) bool; all False when absent.
-    score
-        In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
-        falls on the mask (up to a half counts in full) and SAM's own score. Of a find backend:
-        its own score.
-    candidates
-        Other places, best first; when absent, the best guesses.
-    heads
-        The (layer, head) pairs read, 0-based; none where a find backend looked.
-    token_map, region
-        The combined map (P, Q) float32 and the rectangle of the picture it covers (xyxy). Of a
-        find backend: the best score of the boxes that reach into each cell.
-    presence
-        Probability that the phrase is there, by the model's answer; None where it is not asked.
-        Of a find backend: the best place's score, which is what its threshold is for.
-    timings
-        Seconds by stage.
-    detection
-        The box that a find backend gave, before anything was segmented; else None.
+    phrase : The referring expression.
+    status : ``found``; ``absent``: the model answers that it is not there; ``ambiguous``: other
+        objects match as well, and are candidates; ``uncertain``: the evidence is weak.
+    reason : One sentence on the status, and what to try.
+    box : xyxy, half-open pixels, of the mask; None when absent.
+    mask : (H, W) bool; all False when absent.
+    score : In [0, 1]: geometric mean of the presence answer, the share of the map's weight that
+        falls on the mask (a half or more counts in full) and SAM's own score. Of a detector: its
+        own score.
+    candidates : Other objects, best first; when absent, the best guesses.
+    heads : The (layer, head) pairs read, 0-based; empty for a detector.
+    token_map, region : The combined map (P, Q) float32 and the rectangle of the picture that it
+        covers (xyxy). Of a detector: the best score of the boxes that reach into each cell.
+    presence : Probability that the phrase is in the picture, by the model's answer; None without a
+        presence question. Of a detector: its best score.
+    timings : Seconds by stage.
+    detection : The detector's box before segmentation; None for an LVLM.
     """
 
     phrase: str
@@ -98,7 +84,7 @@ class Grounding:
 
     @property
     def found(self) -> bool:
-        """Whether there is a place at all (found, ambiguous or uncertain)."""
+        """Whether there is a mask (found, ambiguous or uncertain)."""
         return self.status != "absent"
 
     @property
@@ -108,5 +94,5 @@ class Grounding:
 
     @property
     def map(self) -> np.ndarray:
-        """The combined map over the picture, (H, W) float32 in [0, 1], made when asked for."""
+        """The combined map over the picture, (H, W) float32 in [0, 1], computed on access."""
         return normalise_map(token_map_to_image(self.token_map, self.region, self.size_wh))

@@ -1,9 +1,9 @@
-"""Repaint a masked part of a picture, and nothing else.
+"""Repaint the masked part of a picture: image + mask + prompt -> image.
 
-One sentence: image + mask + prompt -> repainted image, in which every pixel outside the declared
-``support`` equals the input's. The package knows nothing of how the mask was found.
+Every pixel outside the declared ``support`` equals the input's. The package does not know how the
+mask was found.
 
-    from inpaint import InpaintSettings, fill, load_inpainter
+    from groundbrush.inpaint import InpaintSettings, fill, load_inpainter
 
     inpainter = load_inpainter("diffusers/stable-diffusion-xl-1.0-inpainting-0.1", device="cuda")
     result = fill(inpainter, image, mask, "a green pear", seed=7)
@@ -14,11 +14,11 @@ Importing it loads numpy, scipy and OpenCV only; torch and diffusers load with t
 from __future__ import annotations
 
 # Imported eagerly: with a lazy attribute, `inpaint.fill` would name the module once it is loaded.
-from inpaint.errors import Cancelled, InpaintError
-from inpaint.fill import Fill, fill, fill_many
-from inpaint.inpainter import Inpainter
-from inpaint.pipeline import load_inpainter
-from inpaint.settings import InpaintSettings
+from .errors import Cancelled, InpaintError
+from .fill import Fill, fill, fill_many
+from .painter.base import Inpainter
+from .painter.loading import load_inpainter
+from .settings import InpaintSettings
 
 __all__ = [
     "Cancelled",

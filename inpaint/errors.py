@@ -1,4 +1,4 @@
-"""What can go wrong while repainting."""
+"""Exceptions of repainting."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from __future__ import annotations
 class InpaintError(ValueError):
     """Bad input, a model that cannot be loaded, or a picture that cannot be painted.
 
-    The message says what was given, what was expected and how to mend it.
+    The message says what was given, what was expected and the remedy.
     """
 
 
 class OutOfMemoryError(InpaintError):
-    """The canvas does not fit the memory, whatever the model itself could save; try a smaller."""
+    """The canvas does not fit the memory after every saving."""
 
 
-class Cancelled(Exception):  # noqa: N818 - it reports a wish that was met, not an error
-    """The caller asked to stop; no picture was made and the model is ready for the next one."""
+class Cancelled(Exception):  # noqa: N818 - a request that was met, not an error
+    """The caller stopped the painting; the model is ready for the next one."""

@@ -1,4 +1,4 @@
-"""The sentence: image + mask + prompt -> repainted image. It loads nothing."""
+"""Fill a mask by a prompt: crop -> paint -> paste back. Loads nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from inpaint.canvas import prefill, resize_image, resize_mask
-from inpaint.checks import check_image, check_mask, check_pair, check_prompt, check_seed
-from inpaint.composite import assert_preserved
-from inpaint.errors import InpaintError, OutOfMemoryError
-from inpaint.finish import Target
-from inpaint.geometry import Box, Crop, mask_box, plan_crop
-from inpaint.progress import CancelledBy, OnPreview, OnStep
-from inpaint.settings import InpaintSettings
-from inpaint.sparing import check_spare, spared_support
+from .callbacks import CancelledBy, OnPreview, OnStep
+from .crop import Box, Crop, mask_box, plan_crop
+from .errors import InpaintError, OutOfMemoryError
+from .paste.composite import assert_preserved
+from .paste.finish import Target
+from .prefill import prefill, resize_image, resize_mask
+from .protect import check_protected, support_without
+from .settings import InpaintSettings
+from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -27,20 +28,13 @@ MOST_SHRINKS = 3
 class Painter(Protocol):
     """What `fill` needs of a model; `Inpainter` is one, a test's fake another.
 
-    Where previews are asked for, `paint` also gets ``on_preview``; where the model has a `follows`
-    (a ControlNet), ``original``. `fill_many` needs a `paint_many` as well.
+    Options of `paint` are ``settings``, ``on_step`` and ``cancelled``; also ``on_preview`` if the
+    caller wants previews, and ``original`` if the model has a `control_conditioner`. `fill_many`
+    needs `paint_many`, too.
     """
 
     def paint(
-        self,
-        image: np.ndarray,
-        mask: np.ndarray,
-        prompt: str,
-        *,
-        seed: int,
-        settings: InpaintSettings,
-        on_step: OnStep | None,
-        cancelled: CancelledBy | None,
+        self, image: np.ndarray, mask: np.ndarray, prompt: str, *, seed: int, **options: Any
     ) -> np.ndarray:
         """Return the ``(h, w, 3)`` uint8 canvas repainted where `mask` is True."""
         ...
@@ -52,20 +46,19 @@ class Painter(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Fill:
-    """A repainted picture and what was done.
+    """A repainted picture and how it was made.
 
-    Parameters
+    Attributes
     ----------
-    image : (H, W, 3) uint8
     support : (H, W) bool
-        Outside it every pixel equals the input's.
+        Outside it every pixel of the image equals the input's.
     window : tuple of int
         The crop the model saw, xyxy in pixels of the image.
     canvas : tuple of int
         (width, height) at which the model painted it.
-    prompt, seed, settings
-        Those of the call (a smaller `size` where memory ran out: the notes say so); with the same
-        input and model they give the same bytes.
+    settings
+        Those of the call, with a smaller `size` if memory ran out; with the same input, prompt,
+        seed and model they give the same bytes.
     notes : tuple of str
         What the user should know, such as words that the model did not read.
     timings : mapping of str to float
@@ -124,21 +117,17 @@ def fill(
     settings : InpaintSettings, optional
         SDXL's by default.
     spare : (H, W) bool, optional
-        What the growing mask must not grow over, such as things beside it; see
-        `inpaint.sparing`. What of it lies in the mask itself is painted all the same.
+        Pixels that the growing mask avoids, such as things beside it; a thin rim around the mask
+        is painted all the same. See `inpaint.protect`.
     keep : (H, W) bool, optional
-        As `spare`, but to the last pixel: neither a rim nor a closed hole goes into it.
+        Pixels outside the mask that are never painted.
     on_step : callable, optional
         Called as ``on_step(step, total)`` after each denoising step, 1-based.
     cancelled : callable or threading.Event, optional
-        Asked before, between and after the steps.
+        Checked before, between and after the steps.
     on_preview : callable, optional
-        Called as ``on_preview(step, total, image)`` a few times on the way, with the whole picture
-        as it would be now (noisy at first).
-
-    Returns
-    -------
-    Fill
+        Called as ``on_preview(step, total, image)`` a few times, with the whole picture as it is
+        at that step (noisy at first).
 
     Raises
     ------
@@ -154,11 +143,19 @@ def fill(
     >>> bool((result.image == image)[~result.support].all())             # doctest: +SKIP
     True
     """
-    (result,) = fill_many(
-        inpainter, image, mask, prompt, seeds=(seed,), settings=settings, spare=spare,
-        keep=keep, on_step=on_step, cancelled=cancelled, on_preview=on_preview,
-    )  # fmt: skip
-    return result
+    return fill_many(
+        inpainter,
+        image,
+        mask,
+        prompt,
+        seeds=(seed,),
+        settings=settings,
+        spare=spare,
+        keep=keep,
+        on_step=on_step,
+        cancelled=cancelled,
+        on_preview=on_preview,
+    )[0]
 
 
 def fill_many(
@@ -175,138 +172,134 @@ def fill_many(
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
 ) -> list[Fill]:
-    """Paint several variants of one place as one batch, each with the noise of its own seed.
+    """Paint several variants of one mask as one batch, each with the noise of its own seed.
 
-    Where memory does not hold the batch they are painted one by one, and the notes say so.
-    `Fill.together` tells which seeds a picture was painted with: the same ones give the same bytes
-    again. Steps count the whole batch's; previews show the first variant. Other arguments, and
-    errors, as for `fill`.
-
-    Returns
-    -------
-    list of Fill
-        In the order of the seeds.
+    If memory does not hold the batch, they are painted one by one, and the notes say so.
+    `Fill.together` lists the seeds of the batch: the same ones give the same bytes again. Steps are
+    the whole batch's; previews show the first variant. Other arguments, and errors, as for `fill`.
     """
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    work = _Work(inpainter, image, mask, prompt, settings, check_spare(spare, image),
-                 check_spare(keep, image, "keep"), on_step, cancelled, on_preview)  # fmt: skip
+    spare, keep = check_protected("spare", spare, image), check_protected("keep", keep, image)
+    callbacks = {"on_step": on_step, "cancelled": cancelled}
+    task = _FillTask(inpainter, image, mask, spare, keep, prompt, settings, callbacks, on_preview)
     if len(seeds) > 1:
         try:
-            return work.paint(seeds)
+            return task.run(seeds)
         except OutOfMemoryError:
             note = f"Memory ran out painting {len(seeds)} variants at once: painted one by one."
-            work.notes.append(note)
-    return [work.paint((seed,))[0] for seed in seeds]
+            task.notes.append(note)
+    return [task.run((seed,))[0] for seed in seeds]
 
 
 @dataclass(eq=False)
-class _Work:
-    """One place to paint, with whatever was given up so far."""
+class _FillTask:
+    """One mask to fill; `settings` and `notes` change when memory runs out."""
 
     inpainter: Any
     image: np.ndarray
     mask: np.ndarray
-    prompt: str
-    settings: InpaintSettings
     spare: np.ndarray | None
     keep: np.ndarray | None
-    on_step: OnStep | None
-    cancelled: CancelledBy | None
+    prompt: str
+    settings: InpaintSettings
+    callbacks: dict[str, Any]
     on_preview: OnPreview | None
     notes: list[str] = field(default_factory=list)
     shrinks: int = 0
 
-    def paint(self, seeds: tuple[int, ...]) -> list[Fill]:
-        """One batch; a single picture steps down until it fits."""
-        start = time.perf_counter()
-        support = spared_support(self.mask, self.settings, self.spare, self.keep)
-        target = Target(self.image, self.mask, support)
+    @cached_property
+    def target(self) -> Target:
+        """The picture with its mask and support."""
+        support = support_without(self.mask, self.settings, self.spare, self.keep)
+        return Target(self.image, self.mask, support)
+
+    def run(self, seeds: tuple[int, ...]) -> list[Fill]:
+        """Crop, paint and paste back one batch; a single picture shrinks until it fits."""
+        started = time.perf_counter()
         while True:
-            crop = plan_crop(mask_box(support), self.image.shape[1::-1], self.settings)
-            fits = getattr(self.inpainter, "fits", None)
-            if fits is not None and not fits(crop.canvas) and self._shrink("would run out"):
-                continue
-            canvas, hole, more = self._prepared(target, crop)
+            crop = self._crop()
+            canvas, hole, options = self._prepare(crop)
             prepared = time.perf_counter()
             try:
-                painted = self._paint(canvas, hole, seeds, more)
+                painted = self._paint(canvas, hole, seeds, options)
                 break
             except OutOfMemoryError:
                 if len(seeds) > 1 or not self._shrink("ran out"):
                     raise
         painted_at = time.perf_counter()
-        images = [target.put_back(one, crop, self.settings) for one in painted]
-        for result in images:
-            assert_preserved(self.image, result, support)
-        share = 1 / len(seeds)
+        images = [self._paste(one, crop) for one in painted]
         timings = {
-            "prepare": (prepared - start) * share,
-            "paint": (painted_at - prepared) * share,
-            "finish": (time.perf_counter() - painted_at) * share,
+            "prepare": (prepared - started) / len(seeds),
+            "paint": (painted_at - prepared) / len(seeds),
+            "finish": (time.perf_counter() - painted_at) / len(seeds),
         }
-        notes = (*_notes(self.inpainter, self.prompt), *self.notes,
-                 *getattr(self.inpainter, "stepped_down", ()))  # fmt: skip
+        notes = (*self._unread(), *self.notes, *getattr(self.inpainter, "memory_notes", ()))
         return [
-            Fill(one, support, crop.window, crop.canvas, self.prompt, seed, self.settings, notes,
-                 timings, seeds)
-            for one, seed in zip(images, seeds, strict=True)
-        ]  # fmt: skip
+            Fill(
+                image=image,
+                support=self.target.support,
+                window=crop.window,
+                canvas=crop.canvas,
+                prompt=self.prompt,
+                seed=seed,
+                settings=self.settings,
+                notes=notes,
+                timings=timings,
+                together=seeds,
+            )
+            for image, seed in zip(images, seeds, strict=True)
+        ]
 
-    def _prepared(
-        self, target: Target, crop: Crop
-    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """The canvas with its hole prefilled, the hole, and what else the painter wants."""
-        more: dict[str, Any] = {"on_step": self.on_step, "cancelled": self.cancelled}
-        hole = resize_mask(target.support[crop.slices], crop.canvas)
+    def _crop(self) -> Crop:
+        """Choose window and canvas; a canvas that is too large for the memory is shrunk first."""
+        fits = getattr(self.inpainter, "fits", lambda canvas: True)
+        box, image_wh = mask_box(self.target.support), self.image.shape[1::-1]
+        while True:
+            crop = plan_crop(box, image_wh, self.settings)
+            if fits(crop.canvas) or not self._shrink("would run out"):
+                return crop
+
+    def _prepare(self, crop: Crop) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Return the prefilled canvas, its hole, and the painter's options."""
+        options: dict[str, Any] = {"settings": self.settings, **self.callbacks}
+        hole = resize_mask(self.target.support[crop.slices], crop.canvas)
         original = resize_image(self.image[crop.slices], crop.canvas)
-        if self.on_preview is not None:
-            more["on_preview"] = _previewer(self.on_preview, target, crop, self.settings)
-        if getattr(self.inpainter, "follows", None):
-            more["original"] = original
-        return prefill(original, hole, self.settings.prefill), hole, more
+        if (on_preview := self.on_preview) is not None:
+            target, settings = self.target, self.settings
+            options["on_preview"] = lambda step, total, canvas: on_preview(
+                step, total, target.paste(canvas, crop, settings)
+            )
+        if getattr(self.inpainter, "control_conditioner", None):
+            options["original"] = original
+        return prefill(original, hole, self.settings.prefill), hole, options
 
     def _paint(
-        self, canvas: np.ndarray, hole: np.ndarray, seeds: tuple[int, ...], more: dict[str, Any]
+        self, canvas: np.ndarray, hole: np.ndarray, seeds: tuple[int, ...], options: dict[str, Any]
     ) -> list[np.ndarray]:
-        common = {"settings": self.settings, **more}
         if len(seeds) == 1:
-            return [self.inpainter.paint(canvas, hole, self.prompt, seed=seeds[0], **common)]
-        many: list[np.ndarray] = self.inpainter.paint_many(
-            canvas, hole, self.prompt, seeds=seeds, **common
-        )
-        return many
+            return [self.inpainter.paint(canvas, hole, self.prompt, seed=seeds[0], **options)]
+        return list(self.inpainter.paint_many(canvas, hole, self.prompt, seeds=seeds, **options))
+
+    def _paste(self, painted: np.ndarray, crop: Crop) -> np.ndarray:
+        image = self.target.paste(painted, crop, self.settings)
+        assert_preserved(self.image, image, self.target.support)
+        return image
 
     def _shrink(self, why: str) -> bool:
-        """Go on with a smaller canvas; False where it has been made smaller often enough."""
-        smaller = _smaller(self.settings)
-        if self.shrinks == MOST_SHRINKS or smaller is None:
+        """Continue at three quarters of the size; False if it is small enough already."""
+        step = 64 if self.settings.buckets == "sdxl" else 8
+        size = self.settings.size * 3 // 4 // step * step
+        if self.shrinks == MOST_SHRINKS or size < 64:
             return False
         self.shrinks += 1
-        self.notes.append(f"Memory {why} at size {self.settings.size}: painted at {smaller.size}.")
-        self.settings = smaller
+        self.notes.append(f"Memory {why} at size {self.settings.size}: painted at {size}.")
+        self.settings = dataclasses.replace(self.settings, size=size)
         return True
 
-
-def _previewer(
-    on_preview: OnPreview, target: Target, crop: Crop, settings: InpaintSettings
-) -> OnPreview:
-    def show(step: int, total: int, canvas: np.ndarray) -> None:
-        on_preview(step, total, target.put_back(canvas, crop, settings))
-
-    return show
-
-
-def _smaller(settings: InpaintSettings) -> InpaintSettings | None:
-    """The same at three quarters of the size, or None where that is too small."""
-    step = 64 if settings.buckets == "sdxl" else 8
-    size = settings.size * 3 // 4 // step * step
-    return dataclasses.replace(settings, size=size) if size >= 64 else None
-
-
-def _notes(inpainter: Painter, prompt: str) -> tuple[str, ...]:
-    unread = inpainter.cut_off(prompt)
-    if not unread:
-        return ()
-    return (f"The prompt is longer than the model reads; it did not see: {unread!r}.",)
+    def _unread(self) -> tuple[str, ...]:
+        unread = self.inpainter.cut_off(self.prompt)
+        if not unread:
+            return ()
+        return (f"The prompt is longer than the model reads; it did not see: {unread!r}.",)

@@ -1,7 +1,7 @@
-"""How visible a repainted place is: its seam and its colours beside the border. Pure numpy/OpenCV.
+"""How visible a repainted region is: its seam, and its colours beside the border.
 
-Both are in grey levels (0 to 255, mean over channels), 0 is best, and both look only at a band
-around the border of the support, so that what was painted in the middle does not count.
+Both are in grey levels (0 to 255, mean over channels); 0 is best. Both use only a band around the
+border of the support, not what was painted in the middle.
 """
 
 from __future__ import annotations
@@ -9,30 +9,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from inpaint.canvas import resize_image, resize_mask
-from inpaint.checks import check_pair
-from inpaint.errors import InpaintError
-from inpaint.geometry import grow_box, mask_box
+from .crop import box_slices, grow_box, mask_box
+from .errors import InpaintError
+from .prefill import resize_image, resize_mask
+from .validation import check_pair
 
 _FINEST_RING = 8
-"""Rings at least twice as wide are looked at on a smaller copy, where they are about so wide."""
+"""Rings at least twice as wide are measured on a smaller copy, where they are about so wide."""
 
 
 def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     """Return how much larger the step across the support's border is than the steps beside it.
 
-    Compared are neighbouring pixels of which one lies inside; what a step is worth there anyway
-    (texture) is told by the next pair outside and the next pair inside, in the same direction.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    support : (H, W) bool
-
-    Returns
-    -------
-    float
-        Grey levels, 0 or more; 0 where the support has no border.
+    A step is the difference of two neighbouring pixels of which one lies inside. The steps that
+    texture causes anyway are taken from the next pair outside and the next pair inside, in the same
+    direction. 0 where the support has no border.
 
     Examples
     --------
@@ -46,10 +37,9 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     40.0
     """
     image, support = check_pair(image, support)
-    left, top, right, bottom = grow_box(mask_box(support), 3, support.shape[::-1])
-    part = image[top:bottom, left:right]
-    inside = support[top:bottom, left:right]
-    sides = [_steps(part, inside), _steps(part.swapaxes(0, 1), inside.T)]
+    part = box_slices(grow_box(mask_box(support), 3, support.shape[::-1]))
+    pixels, inside = image[part], support[part]
+    sides = [_steps(pixels, inside), _steps(pixels.swapaxes(0, 1), inside.T)]
     across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
     if not across.size:
         return 0.0
@@ -58,7 +48,7 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
 
 
 def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps along axis 1 across the border, and those of the pairs next to them."""
+    """Return the steps along axis 1 across the border, and those of the pairs next to them."""
     cross = inside[:, 1:] != inside[:, :-1]
     next_to = np.zeros_like(cross)
     next_to[:, 1:] |= cross[:, :-1]
@@ -67,7 +57,7 @@ def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _step(image: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """How far the marked pixels, (n,), are from those to their right: a border's are few."""
+    """Return the differences of the marked pixels from those to their right."""
     rows, columns = np.divmod(np.flatnonzero(where), where.shape[1])
     apart = image[rows, columns + 1].astype(np.int16) - image[rows, columns]
     return np.asarray(np.abs(apart).mean(-1))
@@ -79,21 +69,10 @@ def ring_colour_error(
     """Return how far the colours just inside the support are from the true ones just outside.
 
     Along the border, the local mean of `image` in a ring inside is compared with the local mean
-    of `original` in a ring outside: a colour cast, a halo or a drift of the whole picture shows;
-    fine texture does not. An object painted up to the border counts too, and a little so does a
-    slope of the ground itself, for all methods alike.
-
-    Parameters
-    ----------
-    image, original : (H, W, 3) uint8
-    support : (H, W) bool
-    width : int, optional
-        Of each ring, in pixels; by default 4% of the square root of the area, at least 3.
-
-    Returns
-    -------
-    float
-        Grey levels; 0 where the support has no border.
+    of `original` in a ring outside: a colour cast, a halo or a drift of the whole picture counts;
+    fine texture does not. An object painted up to the border counts too, and so does, a little, a
+    slope of the background. `width` is that of each ring in pixels, by default 4% of the square
+    root of the area and at least 3. 0 where the support has no border.
 
     Examples
     --------
@@ -110,15 +89,13 @@ def ring_colour_error(
             "same. Compare before resizing."
         )
     ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
-    left, top, right, bottom = grow_box(mask_box(support), 3 * ring, support.shape[::-1])
-    part = slice(top, bottom), slice(left, right)
+    part = box_slices(grow_box(mask_box(support), 3 * ring, support.shape[::-1]))
     image, original, inside, outside = image[part], original[part], support[part], ~support[part]
     if inside.all():
         return 0.0
     step = ring // _FINEST_RING
     if step > 1:
-        # Wide means are the same on a smaller copy; a pixel of it that lies on both sides is left
-        # out of either.
+        # Wide means are the same on a smaller copy. Its pixels that lie on both sides are left out.
         size = max(1, inside.shape[1] // step), max(1, inside.shape[0] // step)
         image, original = resize_image(image, size), resize_image(original, size)
         inside, outside = ~resize_mask(outside, size), ~resize_mask(inside, size)
@@ -133,12 +110,12 @@ def ring_colour_error(
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Distance of True pixels to the nearest False one; 0 elsewhere. The border is no edge."""
+    """Return the distance to the nearest False pixel. The image's border is no edge."""
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def _local_mean(image: np.ndarray, where: np.ndarray, ring: int) -> np.ndarray:
-    """Gaussian mean of the pixels `where` around each pixel, float32."""
+    """Return the Gaussian mean of the pixels `where` around each pixel, float32."""
     weight = where.astype(np.float32)
     size = (4 * ring + 1, 4 * ring + 1)
     shown = cv2.multiply(image, cv2.merge([weight] * 3), dtype=cv2.CV_32F)

@@ -1,16 +1,14 @@
-"""How to repaint: one frozen, checked dataclass. It knows nothing of models or pictures."""
+"""Settings of one repainting: a frozen, checked dataclass. It does not know models or pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint.checks import check_text
-from inpaint.errors import InpaintError
+from .errors import InpaintError
+from .validation import check_choice, check_number, check_text, check_whole, close_match
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -21,11 +19,27 @@ SCHEDULERS = {
     "lcm": "LCMScheduler",
     "tcd": "TCDScheduler",
 }
-BUCKETS = ("sdxl", "square")
-PREFILLS = ("blur", "telea", "grey", "none")
-BLENDS = ("feather", "poisson", "laplacian")
-CONTROLS = ("picture", "surroundings")
-SHAPES = ("outline", "hull", "box")
+_CHOICES = {
+    "buckets": ("sdxl", "square"),
+    "prefill": ("blur", "telea", "grey", "none"),
+    "blend": ("feather", "poisson", "laplacian"),
+    "control": ("picture", "surroundings"),
+    "shape": ("outline", "hull", "box"),
+}
+_NUMBERS = {
+    "guidance": (0, 50),
+    "strength": (0, 1),
+    "context": (1, 8),
+    "dilate": (0, 512),
+    "control_scale": (0, 2),
+    "fill_holes": (0, 1),
+}
+_WHOLE = {
+    "steps": (1, 1000),
+    "min_context": (0, 4096),
+    "feather": (0, 512),
+    "differential": (0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class InpaintSettings:
         Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
         (diffusers#8450); a model trained with a zero-terminal-SNR schedule needs exactly 1.0.
     negative_prompt : str
-        What not to paint; "" for nothing.
+        What not to paint.
     scheduler : str or None
         One of `SCHEDULERS`, or None for the model's own.
     size : int
@@ -52,17 +66,16 @@ class InpaintSettings:
     context : float
         The crop's sides over the support's, 1 to 8.
     min_context : int
-        At least so many pixels are shown on each side of the support (tiny masks), 0 to 4096.
+        Least pixels shown on each side of the support (tiny masks), 0 to 4096.
     dilate : float
         How far the mask grows into the support: below 1 a fraction of the square root of the
         mask's area, from 1 on whole pixels, up to 512.
     shape : {"outline", "hull", "box"}
-        What the support keeps of the mask's outline: all of it, the convex hull of each part, or
-        its box. A model tends to fill the hole it is given, so a new thing in the old one's outline
-        still looks like the old one; a wider hole covers more of what stands beside it.
+        The support's shape: the mask's outline, the convex hull of each part, or its box. A model
+        tends to fill its hole: a new thing in the old outline still resembles the old one, while a
+        wider hole covers more of what is beside it.
     spare : bool
-        Whether the support gives way to things beside the mask that the caller names (`fill`'s
-        `spare`).
+        Whether the support avoids `fill`'s `spare`, things beside the mask.
     feather : int
         Width in pixels of the inward ramp, 0 to 512.
     fill_holes : float
@@ -77,14 +90,13 @@ class InpaintSettings:
         colour error from 14 to 8); Poisson bends the colours until they meet at the border, which
         bleeds into the thing (0.6 and 10); both end in the ramp.
     differential : int
-        Width in pixels of the model's canvas over which the hole opens step by step, from its
-        middle to its edge, 0 to 1024 (differential diffusion; Levin and Fried, 2023); 0: all of it
-        is painted from the first step on. Only for 4-channel UNets without a ControlNet.
+        Differential diffusion (Levin and Fried, 2023): width in canvas pixels, 0 to 1024, over
+        which the hole opens step by step from its middle to its edge; 0 paints all of it from the
+        first step. Only for 4-channel UNets without a ControlNet.
     control : {"picture", "surroundings"}
-        What a ControlNet follows: the picture as it was, whose shapes are then kept, or only what
-        lies around the hole. It counts only where the model has one.
+        What a ControlNet follows: the whole original crop, or only the part outside the hole.
     control_scale : float
-        How strictly, 0 to 2.
+        The ControlNet's conditioning scale, 0 to 2.
 
     Raises
     ------
@@ -121,9 +133,15 @@ class InpaintSettings:
     control_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        _whole("steps", self.steps, 1, 1000)
-        _number("guidance", self.guidance, 0, 50)
-        _number("strength", self.strength, 0, 1)
+        for name, limits in _WHOLE.items():
+            check_whole(name, getattr(self, name), *limits)
+        for name, limits in _NUMBERS.items():
+            check_number(name, getattr(self, name), *limits)
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in ("colour_match", "spare"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InpaintError(f"{name}: got {value!r}; expected true or false.")
         if int(self.steps * self.strength) < 1:
             raise InpaintError(
                 f"strength: got {self.strength} with {self.steps} steps, which leaves none to "
@@ -132,26 +150,11 @@ class InpaintSettings:
         check_text("negative_prompt", self.negative_prompt)
         if self.scheduler is not None:
             check_choice("scheduler", self.scheduler, tuple(SCHEDULERS))
-        check_choice("buckets", self.buckets, BUCKETS)
-        check_choice("prefill", self.prefill, PREFILLS)
-        check_choice("blend", self.blend, BLENDS)
-        check_choice("control", self.control, CONTROLS)
-        check_choice("shape", self.shape, SHAPES)
-        _whole("size", self.size, 64, 2048, multiple=64 if self.buckets == "sdxl" else 8)
-        _number("context", self.context, 1, 8)
-        _whole("min_context", self.min_context, 0, 4096)
-        _number("dilate", self.dilate, 0, 512)
+        check_whole("size", self.size, 64, 2048, multiple=64 if self.buckets == "sdxl" else 8)
         if self.dilate >= 1 and self.dilate != int(self.dilate):
             raise InpaintError(
                 f"dilate: got {self.dilate}; expected a fraction below 1 or whole pixels."
             )
-        _whole("feather", self.feather, 0, 512)
-        _whole("differential", self.differential, 0, 1024)
-        _number("control_scale", self.control_scale, 0, 2)
-        _number("fill_holes", self.fill_holes, 0, 1)
-        for name in ("colour_match", "spare"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise InpaintError(f"{name}: got {value!r}; expected true or false.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InpaintSettings:
@@ -165,7 +168,7 @@ class InpaintSettings:
         for key in values:
             if key not in names:
                 raise InpaintError(
-                    f"inpaint settings: got the unknown name {key!r}{_close(key, names)}; "
+                    f"inpaint settings: got the unknown name {key!r}{close_match(key, names)}; "
                     f"expected some of {', '.join(names)}."
                 )
         return cls(**values)
@@ -173,31 +176,3 @@ class InpaintSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that survive JSON; `from_dict` reads them back."""
         return dataclasses.asdict(self)
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise unless `value` is one of `choices`; suggest the close ones."""
-    if not isinstance(value, str) or value not in choices:
-        raise InpaintError(
-            f"{name}: got {value!r}{_close(value, choices)}; expected one of {', '.join(choices)}."
-        )
-
-
-def _close(value: Any, names: Any) -> str:
-    near = difflib.get_close_matches(str(value), names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _number(name: str, value: Any, low: float, high: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        raise InpaintError(f"{name}: got {value!r}; expected a number from {low} to {high}.")
-
-
-def _whole(name: str, value: Any, low: int, high: int, multiple: int = 1) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not low <= value <= high or value % multiple:
-        step = f", a multiple of {multiple}" if multiple > 1 else ""
-        raise InpaintError(
-            f"{name}: got {value!r}; expected a whole number from {low} to {high}{step}."
-        )

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from miniature.phrases import Expression, expressions
-from miniature.scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
+from .phrases import Expression, expressions
+from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
 
 KINDS = ("name", "colour", "ordinal", "category", "relation", "side", "size", "negated")
 RARE = ("ordinal", "relation", "size", "negated")  # looked for where several things are alike
@@ -75,9 +75,14 @@ class CalibrationSample:
 
 
 def balanced_expressions(
-    split: str, count: int, *, seed: int = 0, start: int = 0, side: int = 256,
+    split: str,
+    count: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    side: int = 256,
     kinds: tuple[str, ...] = KINDS,
-) -> Iterator[ReferredScene]:  # fmt: skip
+) -> Iterator[ReferredScene]:
     """Scenes with one expression each, the kinds of expression taking turns.
 
     Parameters
@@ -131,8 +136,9 @@ def _drawn(split: str, seed: int, number: int, side: int, kind: str) -> Referred
     for attempt in range(TRIES):
         scene_seed = (seed * 10_000_000 + number) * 1000 + attempt
         scene = compose(split, scene_seed, settings)
-        found = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
-                 if e.kind == kind]  # fmt: skip
+        found = [
+            e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind == kind
+        ]
         if found:
             rng = np.random.default_rng([SPLITS[split], scene_seed, 53])
             return ReferredScene(scene, found[rng.integers(len(found))], scene_seed, settings)
@@ -159,9 +165,13 @@ def _sample(drawn: ReferredScene, name: str) -> CalibrationSample:
     scene, target = drawn.scene, drawn.expression.target
     assert target is not None  # expressions() never names an absent thing
     return CalibrationSample(
-        scene.image, drawn.expression.text, scene.mask(target), scene.objects[target].box,
-        drawn.expression.kind, name,
-    )  # fmt: skip
+        scene.image,
+        drawn.expression.text,
+        scene.mask(target),
+        scene.objects[target].box,
+        drawn.expression.kind,
+        name,
+    )
 
 
 def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from miniature.phrases import MARGIN, expressions, plural_of
-from miniature.scenes import SPLITS, Scene, SceneObject, sprite_table
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from .phrases import MARGIN, expressions, plural_of
+from .scenes import SPLITS, Scene, SceneObject, sprite_table
+from .vocabulary import ObjectKind, load_vocabulary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GROUPS = {"animal": "animals", "vehicle": "vehicles", "fruit": "fruits"}  # "foods" is not said
 NEAR = 0.12  # of the side: the widest gap between boxes that are "next to" each other
-SPOKEN_RELATIONS = {"next to": ("next to", "beside"), "left of": ("to the left of", "left of"),
-                    "right of": ("to the right of", "right of"), "above": ("above",),
-                    "below": ("below", "under")}  # fmt: skip
+SPOKEN_RELATIONS = {
+    "next to": ("next to", "beside"),
+    "left of": ("to the left of", "left of"),
+    "right of": ("to the right of", "right of"),
+    "above": ("above",),
+    "below": ("below", "under"),
+}
 
 Span = tuple[int, int]
 
@@ -142,10 +146,13 @@ def caption(scene: Scene, rng: np.random.Generator, absent: int = 0) -> Caption:
     if rng.random() < 0.5:
         text = text[0].upper() + text[1:] + "."
     named = [piece for piece in pieces if isinstance(piece, _Mention)]
-    return Caption(text, tuple(
-        CaptionPhrase(text[span[0] : span[1]], span, mention.indices, mention.plural)
-        for mention, span in zip(named, spans, strict=True)
-    ))  # fmt: skip
+    return Caption(
+        text,
+        tuple(
+            CaptionPhrase(text[span[0] : span[1]], span, mention.indices, mention.plural)
+            for mention, span in zip(named, spans, strict=True)
+        ),
+    )
 
 
 def _mentions(scene: Scene, rng: np.random.Generator) -> list[_Mention]:
@@ -182,8 +189,10 @@ def _alike(scene: Scene, rng: np.random.Generator, same: list[int]) -> list[_Men
         if any(apart):
             return [mention for mention in apart if mention]
     if choice < 0.65 and len(colours) > 1 and None not in colours:
-        return [_counted(scene, [i for i in same if scene.objects[i].colour == colour], True)
-                for colour in dict.fromkeys(scene.objects[i].colour for i in same)]  # fmt: skip
+        return [
+            _counted(scene, [i for i in same if scene.objects[i].colour == colour], True)
+            for colour in dict.fromkeys(scene.objects[i].colour for i in same)
+        ]
     painted = len(colours) == 1 and None not in colours
     return [_counted(scene, same, painted and bool(rng.random() < 0.6))]
 
@@ -191,8 +200,11 @@ def _alike(scene: Scene, rng: np.random.Generator, same: list[int]) -> list[_Men
 def _told_apart(scene: Scene, rng: np.random.Generator, index: int) -> _Mention | None:
     """``the left car``, ``the small car``: an expression true of this one, noun last."""
     noun = scene.objects[index].noun
-    short = [e.text for e in expressions(scene, index)
-             if e.kind in ("side", "size") and e.text.endswith(noun)]  # fmt: skip
+    short = [
+        e.text
+        for e in expressions(scene, index)
+        if e.kind in ("side", "size") and e.text.endswith(noun)
+    ]
     return _Mention(short[rng.integers(len(short))], (index,), False) if short else None
 
 
@@ -241,8 +253,13 @@ def _related(
     scene: Scene, rng: np.random.Generator, mentions: list[_Mention], missing: list[_Mention]
 ) -> list[str | _Mention] | None:
     """``A next to B, and C``: a relation first, so that nothing before it can claim it too."""
-    pairs = [(a, words, b) for a in mentions for b in mentions if a is not b and not b.plural
-             for words in sorted(_relations_of(scene, a, b))]  # fmt: skip
+    pairs = [
+        (a, words, b)
+        for a in mentions
+        for b in mentions
+        if a is not b and not b.plural
+        for words in sorted(_relations_of(scene, a, b))
+    ]
     if not pairs:
         return None
     subject, words, anchor = pairs[rng.integers(len(pairs))]
@@ -259,8 +276,11 @@ def _related(
 
 def _relations_of(scene: Scene, subject: _Mention, anchor: _Mention) -> set[str]:
     """What holds between every object of one mention and every one of the other."""
-    held = [_relations_between(scene, scene.objects[i], scene.objects[k])
-            for i in subject.indices for k in anchor.indices]  # fmt: skip
+    held = [
+        _relations_between(scene, scene.objects[i], scene.objects[k])
+        for i in subject.indices
+        for k in anchor.indices
+    ]
     return set.intersection(*held) if held else set()
 
 
@@ -269,9 +289,13 @@ def _relations_between(scene: Scene, item: SceneObject, other: SceneObject) -> s
     x, y = (np.array(item.centre) - other.centre) / side
     (a, b, c, d), (e, f, g, h) = item.box, other.box
     gap = np.hypot(max(e - c, a - g, 0), max(f - d, b - h, 0)) / side
-    tests = {"next to": gap <= NEAR, "left of": x < -max(MARGIN, abs(y)),
-             "right of": x > max(MARGIN, abs(y)), "above": y < -max(MARGIN, abs(x)),
-             "below": y > max(MARGIN, abs(x))}  # fmt: skip
+    tests = {
+        "next to": gap <= NEAR,
+        "left of": x < -max(MARGIN, abs(y)),
+        "right of": x > max(MARGIN, abs(y)),
+        "above": y < -max(MARGIN, abs(x)),
+        "below": y > max(MARGIN, abs(x)),
+    }
     return {words for words, holds in tests.items() if holds}
 
 
@@ -291,8 +315,12 @@ def _placed(scene: Scene, mentions: list[_Mention]) -> list[str | _Mention] | No
 
 def _place_of(scene: Scene, mention: _Mention) -> str | None:
     x, y = np.array([scene.share(i) for i in mention.indices]).T
-    tests = {"on the left": x < 0.4, "on the right": x > 0.6, "at the top": y < 0.35,
-             "at the bottom": y > 0.65}  # fmt: skip
+    tests = {
+        "on the left": x < 0.4,
+        "on the right": x > 0.6,
+        "at the top": y < 0.35,
+        "at the bottom": y > 0.65,
+    }
     return next((words for words, holds in tests.items() if holds.all()), None)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from miniature.captions import Span, new_thing, with_article
-from miniature.phrases import Expression, expressions
-from miniature.scenes import Scene
-from miniature.vocabulary import load_vocabulary
+from .captions import Span, new_thing, with_article
+from .phrases import Expression, expressions
+from .scenes import Scene
+from .vocabulary import load_vocabulary
 
 # {x} is the referring expression, {y} the thing to paint, {colour} the new colour.
 FORMS = {
@@ -187,8 +187,9 @@ def _after(now: Scene, alive: list[int], change: _Change) -> tuple[Scene, list[i
     place, objects = alive.index(change.target), list(now.objects)
     if change.action == "remove":
         return replace(now, objects=(*objects[:place], *objects[place + 1 :])), [
-            *alive[:place], *alive[place + 1 :]
-        ]  # fmt: skip
+            *alive[:place],
+            *alive[place + 1 :],
+        ]
     objects[place] = replace(
         objects[place], noun=change.noun, category=change.category, colour=change.colour
     )
@@ -205,10 +206,16 @@ def _joined(changes: list[_Change], rng: np.random.Generator) -> EditSentence:
             text += JOINTS[rng.integers(4)] if last else JOINTS[rng.integers(1, 4)]
         start = len(text) + change.offset
         said = change.expression
-        steps.append(EditStep(
-            change.action, said.text, (start, start + len(said.text)), said.kind, change.target,
-            None if change.action == "remove" else change.thing,
-        ))  # fmt: skip
+        steps.append(
+            EditStep(
+                change.action,
+                said.text,
+                (start, start + len(said.text)),
+                said.kind,
+                change.target,
+                None if change.action == "remove" else change.thing,
+            )
+        )
         text += change.words
     if rng.random() < 0.4:
         text = text[0].upper() + text[1:] + "."

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from miniature.captions import caption
-from miniature.edit_sentences import edit_sentence
-from miniature.phrases import Expression, expressions
-from miniature.scenes import CROWDED, Scene, compose
+from .captions import caption
+from .edit_sentences import edit_sentence
+from .phrases import Expression, expressions
+from .scenes import CROWDED, Scene, compose
 
 FOLDER = Path(__file__).parents[1] / "examples"
 PAGE = "examples.json"
@@ -45,28 +45,93 @@ class Example:
 
 
 EXAMPLES = (
-    Example("demo", 1158, ("the red apple", "the right apple",
-            "the green apple at the top"), ("the penguin", "the blue apple"),
-            ("the red apple", "a frog"), caption=16, sentence=6),
-    Example("fruit", 1193, ("the red apple", "the car", "the yellow banana", "the vehicle",
-            "the apple above the banana"), ("the pear", "the green car"),
-            ("the red apple", "a green pear"), caption=9, sentence=1),
-    Example("penguin", 1070, ("the penguin", "the animal", "the small apple", "the green apple",
-            "the apple below the penguin"), ("the frog", "the yellow apple"),
-            ("the penguin", "a green cactus"), caption=7, sentence=13),
-    Example("balloons", 1230, ("the bus", "the small balloon", "the second balloon from the left",
-            "the right orange balloon"),
-            ("the umbrella", "the pink balloon"), ("the green balloon", "a yellow lemon"),
-            caption=14, sentence=11),
-    Example("cupcakes", 1575, ("the house", "the animal", "the left cupcake", "the middle cupcake",
-            "the first cupcake from the right", "the cupcake left of the dog"),
-            ("the pig", "the teapot"), ("the house", "a sunflower"),
-            caption=3, sentence=8, crowded=True),
-    Example("rockets", 1451, ("the fruit", "the left rocket", "the large rocket",
-            "the rocket above the apple", "the third rocket from the left"),
-            ("the umbrella", "the car"), ("the red apple", "a red balloon"),
-            caption=7, sentence=11, crowded=True),
-)  # fmt: skip
+    Example(
+        "demo",
+        1158,
+        ("the red apple", "the right apple", "the green apple at the top"),
+        ("the penguin", "the blue apple"),
+        ("the red apple", "a frog"),
+        caption=16,
+        sentence=6,
+    ),
+    Example(
+        "fruit",
+        1193,
+        (
+            "the red apple",
+            "the car",
+            "the yellow banana",
+            "the vehicle",
+            "the apple above the banana",
+        ),
+        ("the pear", "the green car"),
+        ("the red apple", "a green pear"),
+        caption=9,
+        sentence=1,
+    ),
+    Example(
+        "penguin",
+        1070,
+        (
+            "the penguin",
+            "the animal",
+            "the small apple",
+            "the green apple",
+            "the apple below the penguin",
+        ),
+        ("the frog", "the yellow apple"),
+        ("the penguin", "a green cactus"),
+        caption=7,
+        sentence=13,
+    ),
+    Example(
+        "balloons",
+        1230,
+        (
+            "the bus",
+            "the small balloon",
+            "the second balloon from the left",
+            "the right orange balloon",
+        ),
+        ("the umbrella", "the pink balloon"),
+        ("the green balloon", "a yellow lemon"),
+        caption=14,
+        sentence=11,
+    ),
+    Example(
+        "cupcakes",
+        1575,
+        (
+            "the house",
+            "the animal",
+            "the left cupcake",
+            "the middle cupcake",
+            "the first cupcake from the right",
+            "the cupcake left of the dog",
+        ),
+        ("the pig", "the teapot"),
+        ("the house", "a sunflower"),
+        caption=3,
+        sentence=8,
+        crowded=True,
+    ),
+    Example(
+        "rockets",
+        1451,
+        (
+            "the fruit",
+            "the left rocket",
+            "the large rocket",
+            "the rocket above the apple",
+            "the third rocket from the left",
+        ),
+        ("the umbrella", "the car"),
+        ("the red apple", "a red balloon"),
+        caption=7,
+        sentence=11,
+        crowded=True,
+    ),
+)
 
 
 def singled_out(scene: Scene, phrase: str) -> Expression:
@@ -104,15 +169,19 @@ def row(example: Example) -> dict[str, Any]:
         "edit": {**_found(scene, example.edit[0]), "paint": example.edit[1]},
         "caption": {
             "text": named.text,
-            "phrases": [{"text": p.text, "span": p.span, "targets": p.indices,
-                         "plural": p.plural} for p in named.phrases],
+            "phrases": [
+                {"text": p.text, "span": p.span, "targets": p.indices, "plural": p.plural}
+                for p in named.phrases
+            ],
         },
         "sentence": {
             "text": asked.text,
-            "steps": [{"action": s.action, "phrase": s.text, "target": s.target,
-                       "paint": s.paint} for s in asked.steps],
+            "steps": [
+                {"action": s.action, "phrase": s.text, "target": s.target, "paint": s.paint}
+                for s in asked.steps
+            ],
         },
-    }  # fmt: skip
+    }
 
 
 def _found(scene: Scene, phrase: str) -> dict[str, Any]:

@@ -14,15 +14,21 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from miniature.scenes import Scene, SceneObject, background_files, load_sprite, sprite_table
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from .scenes import Scene, SceneObject, background_files, load_sprite, sprite_table
+from .vocabulary import ObjectKind, load_vocabulary
 
 RATIOS = ((1, 1), (1, 1), (1, 1), (4, 3), (3, 2), (16, 9), (2.35, 1), (3, 4), (9, 16))
 SIDES = (256, 320, 400, 512)
 # Hue in degrees, and the brightness and saturation that make it the colour of that name.
-TARGETS = {"red": (358, 0.85, 0.8), "orange": (27, 0.97, 0.85), "yellow": (53, 0.98, 0.8),
-           "green": (125, 0.62, 0.7), "blue": (218, 0.82, 0.75), "purple": (276, 0.66, 0.65),
-           "pink": (334, 0.98, 0.42)}  # fmt: skip
+TARGETS = {
+    "red": (358, 0.85, 0.8),
+    "orange": (27, 0.97, 0.85),
+    "yellow": (53, 0.98, 0.8),
+    "green": (125, 0.62, 0.7),
+    "blue": (218, 0.82, 0.75),
+    "purple": (276, 0.66, 0.65),
+    "pink": (334, 0.98, 0.42),
+}
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,11 @@ def _arranged(
             if _all_seen([*cuts, cut], size_wh, settings.cover):
                 cuts.append(cut)
                 break
-    return sorted(cuts, key=_foot) if _all_seen(sorted(cuts, key=_foot), size_wh,
-                                                settings.cover) else cuts  # fmt: skip
+    return (
+        sorted(cuts, key=_foot)
+        if _all_seen(sorted(cuts, key=_foot), size_wh, settings.cover)
+        else cuts
+    )
 
 
 def _foot(cut: _Cut) -> int:
@@ -135,9 +144,13 @@ def _cast(rng: np.random.Generator, settings: ForeignSettings) -> list[ObjectKin
 
 
 def _spot(
-    rng: np.random.Generator, size_wh: tuple[int, int], own: tuple[int, int], cuts: list[_Cut],
-    margin: float, near: bool,
-) -> tuple[int, int]:  # fmt: skip
+    rng: np.random.Generator,
+    size_wh: tuple[int, int],
+    own: tuple[int, int],
+    cuts: list[_Cut],
+    margin: float,
+    near: bool,
+) -> tuple[int, int]:
     """The corner, of five at random, that lies farthest from the things there already; or one at
     the edge of such a thing."""
     if cuts and near and rng.random() < 0.5:
@@ -330,5 +343,13 @@ def _told(owner: Pixels, number: int, cut: _Cut) -> SceneObject:
     rows, columns = np.nonzero(owner == number)
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
     longer = max(box[2] - box[0], box[3] - box[1]) / max(owner.shape)
-    return SceneObject(cut.kind.noun, cut.kind.category, cut.colour, cut.name, box, longer,
-                       len(rows) / max(1, cut.area), cut.style)  # fmt: skip
+    return SceneObject(
+        cut.kind.noun,
+        cut.kind.category,
+        cut.colour,
+        cut.name,
+        box,
+        longer,
+        len(rows) / max(1, cut.area),
+        cut.style,
+    )

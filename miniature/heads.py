@@ -1,8 +1,8 @@
 """Find the miniature's localization heads without labels; ``python -m miniature.heads``.
 
-The project's own discovery on validation scenes of the wide composer, with the heads' agreement with the true masks
-(known here, unused by the choice) beside it. ``--criterion sum`` is the paper's first criterion;
-``contrast`` admits heads by how differently they look for two phrases about one picture.
+Discovery runs on validation scenes of the wide composer; the heads' agreement with the true masks
+(known here, unused by the choice) is printed beside it. ``--criterion sum`` is the paper's first
+criterion; ``contrast`` admits heads by how differently they look for two phrases about one picture.
 ``miniature.tune`` writes the preset.
 """
 
@@ -16,13 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from editor.presets import load_preset, resolve
-from grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
-from grounding.lvlm import LVLM
-from miniature.composer import compose_wide
-from miniature.phrases import Expression
-from miniature.scenes import Scene
-from miniature.wide_phrases import wide_expressions
+from ..editor.models.presets import load_preset, resolve
+from ..grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
+from ..grounding.attention.model import LVLM
+from .composer import compose_wide
+from .phrases import Expression
+from .scenes import Scene
+from .wide_phrases import wide_expressions
 
 CRITERIA = ("sum", "contrast")
 # The paper counts the 10 heads of lowest entropy among 1,024, one in a hundred. Of 96 heads ten
@@ -49,9 +49,12 @@ def load_miniature(query: str | None = None, folder: Path | None = None) -> LVLM
     """The trained LVLM as the preset describes it, all heads readable; or weights of a folder."""
     spec = load_preset("miniature").lvlm
     return load_lvlm(
-        folder or resolve(spec["path"], "miniature"), prompt=spec["prompt"],
-        padding=spec["padding"], query=query or spec["query"], offline=True,
-    )  # fmt: skip
+        folder or resolve(spec["path"], "miniature"),
+        prompt=spec["prompt"],
+        padding=spec["padding"],
+        query=query or spec["query"],
+        offline=True,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +150,10 @@ def main(argv: list[str] | None = None) -> None:
     print(ranking.table(12))
     trials = found.trials(args.criterion, args.lowest, args.skip_layers, 5)
     same = sum(set(trio) == set(ranking.top(3)) for trio in trials)
-    print(f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-          f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves")  # fmt: skip
+    print(
+        f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
+        f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves"
+    )
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]
         pairs = [divmod(int(i), values.shape[1]) for i in best]

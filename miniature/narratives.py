@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from miniature.captions import Caption, caption, words_rng
-from miniature.scenes import SPLITS, Scene, SceneSettings, compose
-from miniature.vocabulary import load_vocabulary
+from .captions import Caption, caption, words_rng
+from .scenes import SPLITS, Scene, SceneSettings, compose
+from .vocabulary import load_vocabulary
 
 NAMED = (2, 6)
 TRIES = 1000
@@ -85,8 +85,10 @@ def write_narratives(folder: str | Path, count: int, split: str = "heldout") -> 
 
 
 def _empty_panoptic() -> dict[str, list[dict[str, Any]]]:
-    kinds = [{"id": k, "name": noun, "isthing": 1, "supercategory": "thing"}
-             for k, noun in enumerate(load_vocabulary().nouns, 1)]  # fmt: skip
+    kinds = [
+        {"id": k, "name": noun, "isthing": 1, "supercategory": "thing"}
+        for k, noun in enumerate(load_vocabulary().nouns, 1)
+    ]
     return {"images": [], "annotations": [], "categories": kinds}
 
 
@@ -95,9 +97,15 @@ def _segments(scene: Scene) -> list[dict[str, Any]]:
     out = []
     for k, thing in enumerate(scene.objects):
         x0, y0, x1, y1 = thing.box
-        out.append({"id": k + 1, "category_id": nouns.index(thing.noun) + 1, "iscrowd": 0,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": int(scene.mask(k).sum())})  # fmt: skip
+        out.append(
+            {
+                "id": k + 1,
+                "category_id": nouns.index(thing.noun) + 1,
+                "iscrowd": 0,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": int(scene.mask(k).sum()),
+            }
+        )
     return out
 
 
@@ -116,8 +124,12 @@ def _spoken(words: Caption) -> list[dict[str, Any]]:
 
 
 def _utterance(text: str, ids: list[str] | None = None, plural: bool = False) -> dict[str, Any]:
-    return {"utterance": text.strip(), "segment_ids": ids or [], "noun": bool(ids),
-            "plural": plural}  # fmt: skip
+    return {
+        "utterance": text.strip(),
+        "segment_ids": ids or [],
+        "noun": bool(ids),
+        "plural": plural,
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from miniature.scenes import Scene, SceneObject
-from miniature.vocabulary import load_vocabulary
+from .scenes import Scene, SceneObject
+from .vocabulary import load_vocabulary
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 CELLS = 16  # the centre of an object is spoken as column and row of a 16 x 16 grid
@@ -16,8 +16,14 @@ MARGIN = 0.1  # of the side: what "left of" and "leftmost" must exceed to be sai
 
 
 # How often each type is said: redundant ones are many and teach little, names carry the rest.
-WEIGHTS = {"name": 2.0, "colour": 1.5, "size": 1.5, "ordinal": 2.0, "relation": 1.5,
-           "redundant": 0.15}  # fmt: skip
+WEIGHTS = {
+    "name": 2.0,
+    "colour": 1.5,
+    "size": 1.5,
+    "ordinal": 2.0,
+    "relation": 1.5,
+    "redundant": 0.15,
+}
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,10 @@ def _ordinals(name: str, across: np.ndarray, own: int) -> list[str]:
     if len(order) != 3 or np.diff(across[order]).min() <= MARGIN:
         return []
     place = int(np.flatnonzero(order == own)[0])
-    out = [f"the {ORDINALS[place]} {name} from the left",
-           f"the {ORDINALS[2 - place]} {name} from the right"]  # fmt: skip
+    out = [
+        f"the {ORDINALS[place]} {name} from the left",
+        f"the {ORDINALS[2 - place]} {name} from the right",
+    ]
     return [f"the middle {name}", *out] if place == 1 else out
 
 
@@ -212,9 +220,12 @@ def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchan
     pool = [expressions(scene, i) for i in range(len(scene.objects))]
     flat = [e for group in pool for e in group]
     weights = np.array([WEIGHTS.get(e.kind, 1.0) for e in flat])
-    out = [Exchange("list :", " , ".join(
-        describe(o) for o in sorted(scene.objects, key=lambda o: o.centre[0])
-    ))]  # fmt: skip
+    out = [
+        Exchange(
+            "list :",
+            " , ".join(describe(o) for o in sorted(scene.objects, key=lambda o: o.centre[0])),
+        )
+    ]
     references = round(0.6 * count)
     if flat:
         picks = rng.choice(len(flat), size=references, p=weights / weights.sum())
@@ -252,8 +263,21 @@ def spoken_words() -> tuple[str, ...]:
     every = [*words.nouns, *words.colours, *words.sizes, *words.categories, *glue.split()]
     later = [*"that not from".split(), *ORDINALS]
     # Appended, so that the words before keep their numbers and their weights.
-    wide = ["fourth", "fifth", "all", "both", "which", "neither", "nor", "one", "two", "three",
-            "four", "five", *map(plural_of, (*words.nouns, *words.categories))]  # fmt: skip
+    wide = [
+        "fourth",
+        "fifth",
+        "all",
+        "both",
+        "which",
+        "neither",
+        "nor",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        *map(plural_of, (*words.nouns, *words.categories)),
+    ]
     return tuple(dict.fromkeys([*every, *asked.split(), *numbers, *later, *wide]))
 
 

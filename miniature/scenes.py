@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from .vocabulary import ObjectKind, load_vocabulary
 
 SPRITES = Path(__file__).parent / "sprites"
 SPLITS = {"train": 0, "validation": 1, "heldout": 2}

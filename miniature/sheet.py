@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from miniature.calibration import ReferredScene, balanced_expressions
-from miniature.captions import caption, words_rng
-from miniature.edit_sentences import edit_sentence
-from miniature.phrases import Expression, expressions
-from miniature.scenes import Scene
+from .calibration import ReferredScene, balanced_expressions
+from .captions import caption, words_rng
+from .edit_sentences import edit_sentence
+from .phrases import Expression, expressions
+from .scenes import Scene
 
 PAGE = Path(__file__).parents[1] / "docs" / "composer.png"
 PICTURE, GAP, COLUMNS = 224, 12, 3
@@ -54,8 +54,9 @@ def outlined(scene: Scene) -> np.ndarray:
 
 def varied(scene: Scene, first: Expression, count: int = 4) -> list[Expression]:
     """`first` and further expressions, of other kinds and of other objects where there are any."""
-    left = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
-            if e.kind != "redundant"]  # fmt: skip
+    left = [
+        e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind != "redundant"
+    ]
     chosen = [first]
     while len(chosen) < count:
         left = [e for e in left if e not in chosen]
@@ -81,8 +82,10 @@ def wrapped(text: str, width: float, font: ImageFont.FreeTypeFont) -> list[str]:
 def lines_of(drawn: ReferredScene, split: str, font: ImageFont.FreeTypeFont) -> list[Line]:
     """Everything written under one scene."""
     scene, rng = drawn.scene, words_rng(split, drawn.seed)
-    out = [Line(e.kind, e.text, OUTLINES[(e.target or 0) % len(OUTLINES)])
-           for e in varied(scene, drawn.expression)]  # fmt: skip
+    out = [
+        Line(e.kind, e.text, OUTLINES[(e.target or 0) % len(OUTLINES)])
+        for e in varied(scene, drawn.expression)
+    ]
     said = {"caption": caption(scene, rng).text, "edit": edit_sentence(scene, rng, 2).text}
     for label, text in said.items():
         for number, part in enumerate(wrapped(text, WIDTH - TEXT, font)):
@@ -110,8 +113,10 @@ def draw_sheet(count: int = 12, seed: int = 2, split: str = "validation") -> Ima
     """The sheet: `count` scenes, every kind of expression in turn, as an RGB picture."""
     font = ImageFont.load_default(FONT)
     assert isinstance(font, ImageFont.FreeTypeFont)  # a bitmap only where Pillow lacks FreeType
-    tiles = [tile(drawn, lines_of(drawn, split, font), font)
-             for drawn in balanced_expressions(split, count, seed=seed)]  # fmt: skip
+    tiles = [
+        tile(drawn, lines_of(drawn, split, font), font)
+        for drawn in balanced_expressions(split, count, seed=seed)
+    ]
     rows = [tiles[k : k + COLUMNS] for k in range(0, len(tiles), COLUMNS)]
     heights = [max(t.height for t in row) + 2 * GAP for row in rows]
     side = WIDTH + 2 * GAP

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from miniature.phrases import spoken_words
+from .phrases import spoken_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>", "<image>")
-VARIANTS = {"gray": "grey", "big": "large", "bigger": "large", "biggest": "large",
-            "larger": "large", "largest": "large", "little": "small", "smaller": "small",
-            "smallest": "small", "tiny": "small", "leftmost": "left", "rightmost": "right",
-            "topmost": "top", "upper": "top", "lower": "bottom", "to the left of": "left of",
-            "to the right of": "right of", "on the left of": "left of",
-            "on the right of": "right of", "over": "above", "under": "below",
-            "beneath": "below", "beside": "next to", "near": "next to", "closest to": "next to",
-            "nearest to": "next to", "nearest": "next to", "center": "centre"}  # fmt: skip
+VARIANTS = {
+    "gray": "grey",
+    "big": "large",
+    "bigger": "large",
+    "biggest": "large",
+    "larger": "large",
+    "largest": "large",
+    "little": "small",
+    "smaller": "small",
+    "smallest": "small",
+    "tiny": "small",
+    "leftmost": "left",
+    "rightmost": "right",
+    "topmost": "top",
+    "upper": "top",
+    "lower": "bottom",
+    "to the left of": "left of",
+    "to the right of": "right of",
+    "on the left of": "left of",
+    "on the right of": "right of",
+    "over": "above",
+    "under": "below",
+    "beneath": "below",
+    "beside": "next to",
+    "near": "next to",
+    "closest to": "next to",
+    "nearest to": "next to",
+    "nearest": "next to",
+    "center": "centre",
+}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -39,6 +61,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", bos_token="<s>",
-        eos_token="</s>", additional_special_tokens=["<image>"], model_max_length=2048,
-    )  # fmt: skip
+        tokenizer_object=core,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        additional_special_tokens=["<image>"],
+        model_max_length=2048,
+    )

@@ -1,4 +1,4 @@
-"""Choose the miniature preset's settings on validation scenes; ``python -m miniature.tune``.
+"""Choose the miniature preset's settings on validation scenes; ``miniature.tune``.
 
 One setting at a time, in the order of the pipeline: the query token and its heads (label-free),
 how many heads, smoothing, the prompts to SAM and how masks are ranked, the border, and the presence
@@ -22,17 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from editor import Editor
-from editor.presets import FOLDER
-from grounding import ProposalSettings, mask_iou
-from grounding.ground import Grounder, GroundingSettings, View
-from grounding.lvlm import LVLM
-from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from miniature.composer import compose_wide
-from miniature.scenes import CROWDED, Scene, compose
-from miniature.scores.journal import Journal, Record, fingerprint
-from miniature.scores.painting import painting
-from miniature.wide_phrases import wide_absent, wide_expressions
+from ..editor.api import Editor
+from ..editor.models.presets import FOLDER
+from ..grounding import Grounder, GroundingSettings, ProposalSettings, View, mask_iou
+from ..grounding.attention.model import LVLM
+from .composer import compose_wide
+from .heads import LOWEST, SKIP_LAYERS, discover, load_miniature
+from .scenes import CROWDED, Scene, compose
+from .scores.journal import Journal, Record, fingerprint
+from .scores.painting import painting
+from .wide_phrases import wide_absent, wide_expressions
 
 PAGE = Path(__file__).parent / "TUNING.md"
 PRESET = FOLDER / "miniature.json"
@@ -43,8 +42,14 @@ NEAR = 0.01
 # that.
 NEAR_PROMPTS = 0.02
 Heads = list[tuple[int, int]]
-PROMPT_SETS = (("peak",), ("box",), ("peak", "box"), ("box+peak",), ("peak", "box+peak"),
-               ("peak", "box", "box+peak", "component"))  # fmt: skip
+PROMPT_SETS = (
+    ("peak",),
+    ("box",),
+    ("peak", "box"),
+    ("box+peak",),
+    ("peak", "box+peak"),
+    ("peak", "box", "box+peak", "component"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +83,20 @@ class Option:
 
 def validation_scene(seed: int) -> Scene:
     """A wide scene or, one in three, a crowded one of the narrow composer."""
-    return compose("validation", seed, CROWDED) if seed % 3 == 0 else compose_wide("validation", seed)
+    return (
+        compose("validation", seed, CROWDED) if seed % 3 == 0 else compose_wide("validation", seed)
+    )
 
 
 def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:
     """A few expressions of a scene, one of each kind at most, with their targets."""
     rng = np.random.default_rng([53, seed])
-    every = [e for i in range(len(scene.objects)) for e in wide_expressions(scene, i)
-             if e.kind != "redundant"]  # fmt: skip
+    every = [
+        e
+        for i in range(len(scene.objects))
+        for e in wide_expressions(scene, i)
+        if e.kind != "redundant"
+    ]
     kinds = rng.permutation(sorted({e.kind for e in every}))[:count]
     picks = [[e for e in every if e.kind == kind] for kind in kinds]
     chosen = [group[rng.integers(len(group))] for group in picks]
@@ -102,8 +113,10 @@ def read_cases(grounder: Grounder, lvlm: LVLM, scenes: int) -> list[Case]:
             continue
         view = grounder.look(scene.image)
         rows = lvlm.head_rows(lvlm.encode(scene.image), [text for text, _ in asked])
-        out += [Case(view, text, row, scene.mask(target))
-                for (text, target), row in zip(asked, rows, strict=True)]  # fmt: skip
+        out += [
+            Case(view, text, row, scene.mask(target))
+            for (text, target), row in zip(asked, rows, strict=True)
+        ]
     return out
 
 
@@ -111,10 +124,12 @@ def ious(grounder: Grounder, cases: Iterable[Case], choice: Choice) -> np.ndarra
     """Mask IoU of every case under a choice."""
     one = Grounder(grounder.lvlm, grounder.segmenter, choice.settings)
     layers, heads = np.array(choice.heads).T
-    return np.array([
-        mask_iou(one.place(case.view, case.phrase, case.rows[layers, heads]).mask, case.truth)
-        for case in cases
-    ])  # fmt: skip
+    return np.array(
+        [
+            mask_iou(one.place(case.view, case.phrase, case.rows[layers, heads]).mask, case.truth)
+            for case in cases
+        ]
+    )
 
 
 def options_of(choice: Choice, ranked: Heads) -> dict[str, dict[str, Choice]]:
@@ -127,22 +142,28 @@ def options_of(choice: Choice, ranked: Heads) -> dict[str, dict[str, Choice]]:
         return having(proposals=dataclasses.replace(choice.settings.proposals, **changes))
 
     return {
-        "heads": {f"k = {k}": dataclasses.replace(choice, heads=tuple(ranked[:k]))
-                  for k in (3, 1, 2, 4, 5)},
+        "heads": {
+            f"k = {k}": dataclasses.replace(choice, heads=tuple(ranked[:k]))
+            for k in (3, 1, 2, 4, 5)
+        },
         "smoothing": {f"sigma = {s}": having(sigma=s) for s in (1.0, 0.5, 0.75, 1.5)},
         "prompts to SAM": {
             **{" + ".join(p): proposing(prompts=p) for p in PROMPT_SETS},
             "the paper's single box": having(proposals=ProposalSettings(mode="paper")),
         },
         "peaks": {str(n): proposing(peaks=n) for n in (3, 1, 2, 5)},
-        "ranking": {f"{a}, score to the power {p}": proposing(agreement=a, score_power=p)
-                    for a in ("cosine", "contrast") for p in (2.0, 0.5, 1.0, 4.0)},
+        "ranking": {
+            f"{a}, score to the power {p}": proposing(agreement=a, score_power=p)
+            for a in ("cosine", "contrast")
+            for p in (2.0, 0.5, 1.0, 4.0)
+        },
         "border": {"GrabCut": having(refine=True), "as SAM says": having(refine=False)},
-    }  # fmt: skip
+    }
 
 
-def choose(grounder: Grounder, cases: list[Case], start: Choice, ranked: Heads
-           ) -> tuple[Choice, list[Option]]:  # fmt: skip
+def choose(
+    grounder: Grounder, cases: list[Case], start: Choice, ranked: Heads
+) -> tuple[Choice, list[Option]]:
     """Settle one setting after the other by mean IoU; also everything that was tried."""
     choice, tried = start, []
     for setting in options_of(choice, ranked):
@@ -201,14 +222,18 @@ def tune(scenes: int, head_scenes: int) -> tuple[Choice, list[Option], str]:
     choice, more = choose(grounder, best[3], best[1], best[2])
     level, caught, alarms = absent_threshold(grounder.lvlm, scenes)
     settings = dataclasses.replace(choice.settings, absent_below=level)
-    note = (f"Absent below a presence of {level}: {caught:.2f} of absent phrases caught, "
-            f"{alarms:.2f} of present ones wrongly called absent.")  # fmt: skip
+    note = (
+        f"Absent below a presence of {level}: {caught:.2f} of absent phrases caught, "
+        f"{alarms:.2f} of present ones wrongly called absent."
+    )
     return dataclasses.replace(choice, settings=settings), tried + more, note
 
 
 PAINTING: dict[str, tuple[float, ...]] = {
-    "guidance": (3.0, 2.0, 4.0), "dilate": (0.12, 0.08, 0.16), "context": (1.5, 1.25, 2.0),
-}  # fmt: skip
+    "guidance": (3.0, 2.0, 4.0),
+    "dilate": (0.12, 0.08, 0.16),
+    "context": (1.5, 1.25, 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -262,20 +287,32 @@ def write_page(
     path: Path, tried: list[Option], note: str, scenes: int, painted: list[Painted], edits: int
 ) -> None:
     """What each option was worth, as Markdown."""
-    lines = ["# How the miniature preset was chosen", "",
-             f"Written by `python -m miniature.tune` on {datetime.date.today()}: {scenes} "
-             "validation scenes, none of them held out. One setting at a time, in this order, by "
-             f"mean mask IoU; the first of near-equals ({NEAR}, prompts {NEAR_PROMPTS}) "
-             "stays.", "",
-             "| setting | option | mean IoU | IoU > 0.5 |", "|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "# How the miniature preset was chosen",
+        "",
+        f"Written by `miniature.tune` on {datetime.date.today()}: {scenes} "
+        "validation scenes, none of them held out. One setting at a time, in this order, by "
+        f"mean mask IoU; the first of near-equals ({NEAR}, prompts {NEAR_PROMPTS}) "
+        "stays.",
+        "",
+        "| setting | option | mean IoU | IoU > 0.5 |",
+        "|---|---|---|---|",
+    ]
     lines += [f"| {o.setting} | {o.option} | {o.mean_iou:.3f} | {o.share:.2f} |" for o in tried]
-    lines += ["", note, "", f"Painting: {edits} validation edits and removals with the true mask, "
-              "judged by the miniature LVLM. Of values that pass within 0.03 of the best, the one "
-              "whose removals are nearest to the empty background is taken.", "",
-              "| setting | value | judgements passed | removal's error, 0–255 |",
-              "|---|---|---|---|"]  # fmt: skip
-    lines += [f"| {p.setting} | {p.value} | {p.passed:.3f} | {p.ground_error:.1f} |"
-              for p in painted]  # fmt: skip
+    lines += [
+        "",
+        note,
+        "",
+        f"Painting: {edits} validation edits and removals with the true mask, "
+        "judged by the miniature LVLM. Of values that pass within 0.03 of the best, the one "
+        "whose removals are nearest to the empty background is taken.",
+        "",
+        "| setting | value | judgements passed | removal's error, 0–255 |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {p.setting} | {p.value} | {p.passed:.3f} | {p.ground_error:.1f} |" for p in painted
+    ]
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
@@ -284,10 +321,14 @@ def write_preset(
 ) -> None:
     """Put what was found into a preset file: only what differs from the defaults."""
     raw = json.loads(path.read_text(encoding="utf-8"))
-    raw["lvlm"] |= {"query": found["query"], "heads": found["heads"], "provenance": (
-        f"label-free discovery on {head_scenes} validation scenes by `python -m miniature.tune`, "
-        f"{datetime.date.today()}"
-    )}  # fmt: skip
+    raw["lvlm"] |= {
+        "query": found["query"],
+        "heads": found["heads"],
+        "provenance": (
+            f"label-free discovery on {head_scenes} validation scenes by `miniature.tune`, "
+            f"{datetime.date.today()}"
+        ),
+    }
     raw["grounding"] = found["settings"]
     raw["inpainter"]["settings"] |= painting_settings
     # one head, one line
@@ -308,11 +349,15 @@ def changed(settings: Any, default: Any) -> dict[str, Any]:
 def finding_record(head_scenes: int, scenes: int) -> list[Record]:
     """What :func:`tune` chose and tried, as one plain record."""
     choice, tried, note = tune(scenes, head_scenes)
-    return [{
-        "query": choice.query, "heads": [list(h) for h in choice.heads], "note": note,
-        "settings": changed(choice.settings, GroundingSettings()),
-        "tried": [dataclasses.astuple(o) for o in tried],
-    }]  # fmt: skip
+    return [
+        {
+            "query": choice.query,
+            "heads": [list(h) for h in choice.heads],
+            "note": note,
+            "settings": changed(choice.settings, GroundingSettings()),
+            "tried": [dataclasses.astuple(o) for o in tried],
+        }
+    ]
 
 
 def painting_record(edits: int) -> list[Record]:
@@ -344,8 +389,14 @@ def main(argv: list[str] | None = None) -> None:
     print(painted)
     if args.write:
         tried = [Option(*o) for o in found["tried"]]
-        write_page(PAGE, tried, found["note"], args.scenes,
-                   [Painted(*p) for p in painted["tried"]], args.edits)  # fmt: skip
+        write_page(
+            PAGE,
+            tried,
+            found["note"],
+            args.scenes,
+            [Painted(*p) for p in painted["tried"]],
+            args.edits,
+        )
         write_preset(PRESET, args.head_scenes, found, painted["chosen"])
 
 

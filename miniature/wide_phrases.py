@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from miniature.phrases import (
+from .phrases import (
     MARGIN,
     Exchange,
     Expression,
@@ -19,12 +19,21 @@ from miniature.phrases import (
     plural_of,
     refer,
 )
-from miniature.scenes import Scene
-from miniature.vocabulary import load_vocabulary
+from .scenes import Scene
+from .vocabulary import load_vocabulary
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
-WEIGHTS = {"name": 2.0, "colour": 1.5, "size": 1.5, "ordinal": 1.5, "relation": 1.5,
-           "side": 1.2, "negated": 1.5, "two-step": 1.0, "redundant": 0.15}  # fmt: skip
+WEIGHTS = {
+    "name": 2.0,
+    "colour": 1.5,
+    "size": 1.5,
+    "ordinal": 1.5,
+    "relation": 1.5,
+    "side": 1.2,
+    "negated": 1.5,
+    "two-step": 1.0,
+    "redundant": 0.15,
+}
 
 
 def wide_expressions(scene: Scene, index: int) -> list[Expression]:
@@ -47,8 +56,10 @@ def _long_ordinals(scene: Scene, index: int) -> list[str]:
     if not 3 < len(order) <= len(ORDINALS) or np.diff(np.sort(across)).min() <= MARGIN * 0.7:
         return []
     place = order.index(index)
-    out = [f"the {ORDINALS[place]} {noun} from the left",
-           f"the {ORDINALS[len(order) - 1 - place]} {noun} from the right"]  # fmt: skip
+    out = [
+        f"the {ORDINALS[place]} {noun} from the left",
+        f"the {ORDINALS[len(order) - 1 - place]} {noun} from the right",
+    ]
     return [*out, f"the middle {noun}"] if 2 * place + 1 == len(order) else out
 
 
@@ -63,8 +74,12 @@ def _two_steps(scene: Scene, index: int) -> list[str]:
         offsets = np.array([np.array(scene.objects[i].centre) - anchor.centre for i in others])
         offsets = offsets / scene.side
         own = others.index(index)
-        tests = {"left of": -offsets[:, 0], "right of": offsets[:, 0],
-                 "above": -offsets[:, 1], "below": offsets[:, 1]}  # fmt: skip
+        tests = {
+            "left of": -offsets[:, 0],
+            "right of": offsets[:, 0],
+            "above": -offsets[:, 1],
+            "below": offsets[:, 1],
+        }
         held = [words for words, by in tests.items() if by[own] > MARGIN and (by > 0).sum() == 1]
         for name in _anchor_names(scene, k):
             out += [f"the {item.noun} {words} {name}" for words in held]
@@ -73,8 +88,11 @@ def _two_steps(scene: Scene, index: int) -> list[str]:
 
 def _anchor_names(scene: Scene, index: int) -> list[str]:
     """``the red car``, ``the left apple``: names of one object that are not its noun alone."""
-    return [e.text for e in expressions(scene, index) if e.kind == "colour"
-            or (e.kind in ("side", "size") and len(e.text.split()) == 3)]  # fmt: skip
+    return [
+        e.text
+        for e in expressions(scene, index)
+        if e.kind == "colour" or (e.kind in ("side", "size") and len(e.text.split()) == 3)
+    ]
 
 
 def _negations(scene: Scene, index: int) -> list[str]:
@@ -107,13 +125,22 @@ def wide_absent(scene: Scene, rng: np.random.Generator, count: int) -> list[Expr
             relation = words.relations[rng.integers(len(words.relations))]
             out[number] = Expression(f"the {other} {relation} the {anchor}", "absent", None)
         elif choice < 0.25:
-            way = ("the small {}", "the {} on the left", "the second {} from the left",
-                   "the right {}", "the large {}", "the {} at the top")[rng.integers(6)]  # fmt: skip
+            way = (
+                "the small {}",
+                "the {} on the left",
+                "the second {} from the left",
+                "the right {}",
+                "the large {}",
+                "the {} at the top",
+            )[rng.integers(6)]
             out[number] = Expression(way.format(other), "absent", None)
         elif choice < 0.35:
             fixed = [o for o in scene.objects if o.colour and o.colour not in words.paint_colours]
-            category = [c for c in words.categories if c != "thing"
-                        and c not in {o.category for o in scene.objects}]  # fmt: skip
+            category = [
+                c
+                for c in words.categories
+                if c != "thing" and c not in {o.category for o in scene.objects}
+            ]
             if category and not fixed:
                 chosen = category[rng.integers(len(category))]
                 out[number] = Expression(f"the {chosen}", "absent", None)
@@ -201,4 +228,3 @@ def _questions(
             row, column, _, _ = place_words(scene, chosen.target or 0)
             out.append(Exchange(f"where is {chosen.text} ?", f"{row} {column}"))
     return out
-

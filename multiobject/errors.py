@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MultiObjectError(ValueError):
-    """Bad input to multiobject: the message says what was given, what was expected and the mend.
+    """Bad input: the message says what was given, what was expected and the remedy.
 
-    A sentence that names nothing is never this error; its answer is an empty tuple.
+    A caption that names nothing is no error: it gives an empty result.
     """

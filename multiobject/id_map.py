@@ -1,4 +1,4 @@
-"""Masks that overlap -> one id for every pixel. Pure numpy."""
+"""Overlapping masks -> one id for every pixel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from multiobject.errors import MultiObjectError
+from .errors import MultiObjectError
 
 INSIDE = 0.6
 """A mask with at least this share inside a larger one lies on it and keeps its pixels."""
 SMALLER = 0.8
-"""Larger: with less than this share of its area is the other one smaller."""
+"""A mask with less than this share of another's area is the smaller one."""
 SAME = 0.7
-"""Masks with at least this IoU are one place; the better score has it."""
+"""Masks with at least this IoU cover one object; the better score takes it."""
 SLIVER = 0.1
-"""A mask left with less than this share of itself is not painted at all."""
+"""A mask left with less than this share of itself is removed."""
 
 
 def resolve_overlaps(
@@ -23,30 +23,23 @@ def resolve_overlaps(
     scores: Sequence[float],
     maps: Sequence[Callable[[], np.ndarray]] | None = None,
 ) -> np.ndarray:
-    """Give every pixel to one mask.
+    """Assign every pixel to one mask.
 
-    Masks are painted the largest first, so that a small one on a large one leaves a hole in it
-    (the dog on the sofa). Of two masks of one place the better scored has it. Where two merely
-    touch, each pixel goes to the one with the larger score times map.
+    Masks are painted the largest first, so that a small one on a large one stays visible (the dog
+    on the sofa). Of two masks of one object the better scored takes it. Where two merely touch,
+    each pixel goes to the one with the larger score times map.
 
     Parameters
     ----------
     masks
-        n masks (H, W) bool.
-    scores
-        n numbers.
+        (H, W) bool, all of one shape.
     maps
-        n functions that give a map (H, W) in [0, 1], called only for masks that touch others;
-        None = scores alone.
+        Functions that return a map (H, W) in [0, 1], called only for masks that touch others; None
+        compares scores alone.
 
     Returns
     -------
     (H, W) int32: 0 = none, k + 1 = masks[k].
-
-    Raises
-    ------
-    MultiObjectError
-        No masks, or masks of different shapes.
 
     Examples
     --------
@@ -57,48 +50,30 @@ def resolve_overlaps(
     _check(masks, scores, maps)
     ids = np.zeros(masks[0].shape, np.int32)
     areas = [int(mask.sum()) for mask in masks]
-    order = sorted((k for k in range(len(masks)) if areas[k]), key=lambda k: (-areas[k], k))
-    for k in order:
-        mask = masks[k]
-        taken = mask & (ids == 0)
-        for other in np.flatnonzero(np.bincount(ids[mask])):
-            if other == 0:
-                continue
-            rival = int(other) - 1
-            contested = mask & (ids == other)
-            taken |= _won(k, rival, contested, masks, areas, scores, maps)
+
+    def won(k: int, rival: int) -> np.ndarray:
+        """Return the pixels that mask k takes from a rival painted before, which is no smaller."""
+        contested = masks[k] & (ids == rival + 1)
+        common = int((masks[k] & masks[rival]).sum())
+        same = common >= SAME * (areas[k] + areas[rival] - common)
+        if not same and common >= INSIDE * areas[k] and areas[k] <= SMALLER * areas[rival]:
+            return contested
+        if same or maps is None:
+            return contested & (scores[k] > scores[rival])
+        mine, theirs = float(scores[k]), float(scores[rival])
+        return contested & (mine * maps[k]() > theirs * maps[rival]())
+
+    for k in sorted((k for k in range(len(masks)) if areas[k]), key=lambda k: (-areas[k], k)):
+        taken = masks[k] & (ids == 0)
+        for other in np.flatnonzero(np.bincount(ids[masks[k]])):
+            if other:
+                taken |= won(k, int(other) - 1)
         ids[taken] = k + 1
-    _drop_slivers(ids, masks, areas)
-    return ids
-
-
-def _won(
-    k: int,
-    rival: int,
-    contested: np.ndarray,
-    masks: Sequence[np.ndarray],
-    areas: Sequence[int],
-    scores: Sequence[float],
-    maps: Sequence[Callable[[], np.ndarray]] | None,
-) -> np.ndarray:
-    """Which contested pixels mask k takes from a mask painted before it, which is no smaller."""
-    common = int((masks[k] & masks[rival]).sum())
-    if common >= SAME * (areas[k] + areas[rival] - common):
-        return contested if scores[k] > scores[rival] else np.zeros_like(contested)
-    if common >= INSIDE * areas[k] and areas[k] <= SMALLER * areas[rival]:
-        return contested
-    mine, theirs = float(scores[k]), float(scores[rival])
-    if maps is None:
-        return contested if mine > theirs else np.zeros_like(contested)
-    return contested & (mine * maps[k]() > theirs * maps[rival]())
-
-
-def _drop_slivers(ids: np.ndarray, masks: Sequence[np.ndarray], areas: Sequence[int]) -> None:
-    """Unpaint what is left of masks that lost nearly all of their pixels."""
     left = np.bincount(ids.ravel(), minlength=len(masks) + 1)
     for k, area in enumerate(areas):
         if 0 < left[k + 1] < SLIVER * area:
             ids[ids == k + 1] = 0
+    return ids
 
 
 def _check(masks: Sequence[np.ndarray], scores: Sequence[float], maps: Sequence | None) -> None:

@@ -1,4 +1,4 @@
-"""One grounding with several places -> the instances of a plural, or the parts of stuff."""
+"""Split one grounding into the instances of a plural, or the parts of stuff."""
 
 from __future__ import annotations
 
@@ -10,99 +10,104 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from grounding.edges import refine_edges
-from grounding.metrics import mask_iou
+from ..grounding.localize.edges import refine_edges
+from ..grounding.metrics import mask_iou
 
 if TYPE_CHECKING:
-    from grounding.result import Box
-    from multiobject.finding import Found
+    from ..grounding.result import Box, Grounding
 
 LEVEL, COUNTED_LEVEL = 0.5, 0.1
-"""A place counts where the map is on average at least this share of what it is at the best one;
-less is needed where the words say that there are more."""
-APART = 0.3
-"""Two places share less than this of the smaller one."""
+"""Least mean of the map in a mask, over its mean in the best mask; lower if the phrase counts."""
 WEAK, COUNTED_WEAK = 0.5, 0.3
-"""A place counts whose score is at least this share of the best one's; again for counted ones."""
+"""Least score of a candidate, over the best one's; lower if the phrase counts."""
 ALIKE = 0.85
-"""The same for a place found by other words ("the left car") where the words do not count."""
+"""The same for a mask found by a variant ("the left car") if the phrase does not count."""
+APART = 0.3
+"""Two instances share less than this of the smaller one."""
 SAME = 0.7
-"""Masks with at least this IoU are one place."""
+"""Masks with at least this IoU are one instance."""
 MOST_COUNTED = 4
-"""Up to here every choice of places is weighed."""
+"""Largest count for which all combinations of masks are compared."""
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class ScoredMask:
     """A mask (H, W) bool and its score."""
 
     mask: np.ndarray
     score: float
 
 
-def split_places(
-    image: np.ndarray, looked: Found, *, at_most: int | None = None, refine: bool = True
-) -> list[Place]:
-    """The places of a phrase that names several, best first.
+def split_instances(
+    image: np.ndarray,
+    grounding: Grounding,
+    variants: Sequence[Grounding] = (),
+    *,
+    at_most: int | None = None,
+    refine: bool = True,
+) -> list[ScoredMask]:
+    """Return the instances of a phrase that names several, best first.
 
     Parameters
     ----------
     image
         (H, W, 3) uint8 RGB, for the masks' edges.
-    looked
-        A grounding with candidates, placed with more peaks and proposals than a single thing
-        needs, and the groundings of the things one by one. Where words count, these come first.
+    grounding
+        With more candidates than a single thing needs.
+    variants
+        Groundings of the things one by one ("the left car"); if the phrase counts, they come
+        before the candidates.
     at_most
-        How many the phrase says there are ("two dogs"); None = it does not say.
+        How many the phrase names ("two dogs"); None if it does not say.
     refine
-        Let GrabCut settle the borders.
+        Refine the candidates' borders with GrabCut.
     """
-    found = looked.grounding
-    if not found.found:
+    if not grounding.found:
         return []
-    places = _one_by_one(looked, at_most)
-    heat = found.map
+    instances = _one_by_one(grounding, variants, at_most)
+    heat = grounding.map
     heat = np.clip(heat - heat.mean(), 0, None)
     counted = at_most is not None
-    needed = (COUNTED_LEVEL if counted else LEVEL) * _mean(heat, found.mask)
-    weakest = (COUNTED_WEAK if counted else WEAK) * found.score
-    for candidate in found.candidates:
-        if at_most is not None and len(places) >= at_most:
+    least_heat = (COUNTED_LEVEL if counted else LEVEL) * _mean(heat, grounding.mask)
+    least_score = (COUNTED_WEAK if counted else WEAK) * grounding.score
+    for candidate in grounding.candidates:
+        if at_most is not None and len(instances) >= at_most:
             break
-        mask = enlarged(candidate.mask, found.size_wh)
-        strong = candidate.score >= weakest and _mean(heat, mask) >= needed
-        if strong and all(_apart(mask, other.mask) for other in places):
+        mask = full_size_mask(candidate.mask, grounding.size_wh)
+        strong = candidate.score >= least_score and _mean(heat, mask) >= least_heat
+        if strong and all(_apart(mask, other.mask) for other in instances):
             refined = refine_edges(image, mask) if refine else mask
-            places.append(Place(refined if refined.any() else mask, candidate.score))
-    return places
+            instances.append(ScoredMask(refined if refined.any() else mask, candidate.score))
+    return instances
 
 
-def _one_by_one(looked: Found, at_most: int | None) -> list[Place]:
-    """The places of a phrase and of its other words, each once, best first."""
-    every = sorted(
-        (Place(g.mask, g.score) for g in (looked.grounding, *looked.others) if g.found),
-        key=lambda place: -place.score,
+def _one_by_one(
+    grounding: Grounding, variants: Sequence[Grounding], at_most: int | None
+) -> list[ScoredMask]:
+    """Return the distinct masks of a phrase and its variants, best first."""
+    found = sorted(
+        (ScoredMask(g.mask, g.score) for g in (grounding, *variants) if g.found),
+        key=lambda one: -one.score,
     )
-    weakest = (ALIKE if at_most is None else WEAK) * every[0].score
-    distinct: list[Place] = []
-    for place in every:
-        if place.score >= weakest and all(
-            mask_iou(place.mask, other.mask) < SAME for other in distinct
-        ):
-            distinct.append(place)
+    least_score = (ALIKE if at_most is None else WEAK) * found[0].score
+    distinct: list[ScoredMask] = []
+    for one in found:
+        same = any(mask_iou(one.mask, other.mask) >= SAME for other in distinct)
+        if one.score >= least_score and not same:
+            distinct.append(one)
     if at_most is not None and at_most <= MOST_COUNTED:
-        return _separate(distinct, at_most)
-    places: list[Place] = []
-    for place in distinct:
-        if len(places) != at_most and all(_apart(place.mask, p.mask) for p in places):
-            places.append(place)
-    return places
+        return _best_combination(distinct, at_most)
+    instances: list[ScoredMask] = []
+    for one in distinct:
+        if len(instances) != at_most and all(_apart(one.mask, i.mask) for i in instances):
+            instances.append(one)
+    return instances
 
 
-def _separate(distinct: Sequence[Place], number: int) -> list[Place]:
-    """As many places apart from each other as there should be, or nearly, with the best scores.
+def _best_combination(distinct: Sequence[ScoredMask], number: int) -> list[ScoredMask]:
+    """Return up to `number` masks apart from each other: most first, then the best scores.
 
-    The best one may lie over two things; then the two are taken.
+    The best mask may cover two things; then the two are taken.
     """
     for count in range(min(number, len(distinct)), 1, -1):
         sets = [
@@ -111,22 +116,22 @@ def _separate(distinct: Sequence[Place], number: int) -> list[Place]:
             if all(_apart(a.mask, b.mask) for a, b in combinations(chosen, 2))
         ]
         if sets:
-            return list(max(sets, key=lambda chosen: sum(place.score for place in chosen)))
+            return list(max(sets, key=lambda chosen: sum(one.score for one in chosen)))
     return list(distinct[:1])
 
 
 def tight_box(mask: np.ndarray) -> Box:
-    """xyxy, half-open pixels, around a mask that is not empty."""
+    """Return the xyxy box, half-open pixels, of a mask that is not empty."""
     xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
 
 
-def enlarged(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """A candidate's mask (h, w) bool at the picture's size."""
+def full_size_mask(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """Return a candidate's mask (h, w) bool at the picture's size."""
     if mask.shape == size_wh[::-1]:
         return mask
-    small = mask.astype(np.uint8)
-    return cv2.resize(small, size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
+    resized = cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
+    return resized.astype(bool)
 
 
 def _mean(heat: np.ndarray, mask: np.ndarray) -> float:

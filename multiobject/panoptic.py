@@ -1,40 +1,27 @@
-"""What grounding a whole caption gives: a segment for each phrase and one map of ids.
+"""The result of grounding a caption: a segment for each phrase and one id map.
 
-It holds and checks; other formats are written by `multiobject.exports`.
+It does not know other formats; `multiobject.export` converts to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grounding.result import STATUSES as GROUNDING_STATUSES
-from grounding.result import Box
-from multiobject.errors import MultiObjectError
-
-if TYPE_CHECKING:
-    from multiobject.exports.coco import CocoPanoptic
+from ..grounding.result import STATUSES as GROUNDING_STATUSES
+from ..grounding.result import Box
+from .errors import MultiObjectError
 
 STATUSES = (*GROUNDING_STATUSES, "unknown")
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One of the things that a phrase names.
+    """One of the things that a phrase names: mask (H, W) bool, its xyxy box, score in [0, 1].
 
-    Attributes
-    ----------
-    mask
-        (H, W) bool.
-    box
-        xyxy, half-open pixels, of the mask.
-    score
-        In [0, 1].
-    id
-        Its number in the id map; 0 where another segment has all of its pixels.
+    `id` is its number in the id map; 0 if another segment has all of its pixels.
     """
 
     mask: np.ndarray
@@ -45,16 +32,16 @@ class Instance:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One phrase of a caption and where it is.
+    """One phrase of a caption and its mask.
 
     Attributes
     ----------
     phrase
-        The words it was looked for with.
+        The words it was searched with.
     span
         Half-open character offsets of its noun phrase in the caption.
     name
-        Its noun, in the dictionary's form.
+        Its noun's lemma.
     is_thing
         Things can be counted; stuff ("sky", "grass") cannot.
     plural
@@ -63,16 +50,14 @@ class Segment:
         (H, W) bool: all of it, also where another segment covers it; all False when not found.
     score
         In [0, 1], as `Grounding.score`; of several instances the best one's.
-    status
+    status, reason
         As `Grounding.status`; ``unknown``: the model does not know its words.
-    reason
-        One sentence on the status.
     instances
         Of a plural thing each one, best first; of a single thing itself; of stuff none.
     ids
         Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
     presence
-        Probability that it is there, by the language model's answer; None where it is not asked.
+        Probability that it is present, by the language model; None if it was not queried.
     """
 
     phrase: str
@@ -102,20 +87,18 @@ class Segment:
 
     @property
     def found(self) -> bool:
-        """Whether there is a place at all."""
+        """Whether it has a mask."""
         return self.status not in ("absent", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
 class PanopticGrounding:
-    """Where everything is that a caption names.
+    """Everything that a caption names, with masks.
 
     Attributes
     ----------
-    caption
-        As given.
     segments
-        One for each noun phrase, in the caption's order; phrases that are not there too.
+        One for each noun phrase, in the caption's order; absent phrases too.
     id_map
         (H, W) int32: every pixel's one segment or instance, 0 = none.
     timings
@@ -148,7 +131,7 @@ class PanopticGrounding:
 
     @property
     def found(self) -> tuple[Segment, ...]:
-        """The segments that have a place."""
+        """The segments that have a mask."""
         return tuple(s for s in self.segments if s.found)
 
     @property
@@ -157,11 +140,5 @@ class PanopticGrounding:
         return self.id_map.shape[1], self.id_map.shape[0]
 
     def painted(self, id: int) -> np.ndarray:
-        """The pixels of one id, (H, W) bool."""
+        """Return the pixels of one id, (H, W) bool."""
         return self.id_map == id
-
-    def to_coco_panoptic(self, **options: Any) -> CocoPanoptic:
-        """The PNG and the JSON of COCO's panoptic format; see `exports.coco.coco_panoptic`."""
-        from multiobject.exports.coco import coco_panoptic
-
-        return coco_panoptic(self, **options)

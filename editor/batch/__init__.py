@@ -1,35 +1,16 @@
-"""Many pictures: a manifest, a journal that survives everything, one folder of results.
+"""Edits of many pictures: a manifest, a journal, one folder of results.
 
-Names load on first use, so that ``import editor.batch`` costs nothing.
+It knows no command line; models are used through `editor.api.Editor` alone.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from importlib import import_module
-from typing import Any
-
-_EXPORTS = {
-    "BatchReport": "editor.batch.run",
-    "BatchStopped": "editor.batch.errors",
-    "Job": "editor.batch.run",
-    "Manifest": "editor.batch.manifest",
-    "ManifestError": "editor.batch.errors",
-    "Problem": "editor.batch.errors",
-    "Row": "editor.batch.rows",
-    "read_folder": "editor.batch.manifest",
-    "read_manifest": "editor.batch.manifest",
-    "run_batch": "editor.batch.run",
-}
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["BatchStopped", "ManifestError", "Problem"],
+        "manifest": ["Manifest", "read_folder", "read_manifest"],
+        "rows": ["BatchRow"],
+        "run": ["BatchJob", "BatchReport", "run_batch"],
+    },
+)

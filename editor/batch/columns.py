@@ -1,33 +1,35 @@
-"""The columns of a manifest: which there are, and what the text in them means."""
+"""The columns of a manifest, and the values of their cells."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError
+from .errors import refusals
 
 WORDS = ("find", "paint", "remove", "apply", "ground_all")
-"""Columns that say what to do."""
+"""What to do."""
 PLACES = ("box", "mask", "snap", "operations")
-"""Columns that say where, instead of words or beside them; for ``edit`` and ``remove``."""
+"""Where, instead of words or beside them; for ``edit`` and ``remove``."""
 OPTIONS = ("seed", "variants", "candidate", "check", "retries", "draft", "settings", "gate")
-"""Columns that say how; for rows that paint."""
+"""How; for rows that paint."""
 COLUMNS = ("image", "id", "action", *WORDS, *PLACES, *OPTIONS)
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LONGEST = 2_000  # characters of a phrase, prompt or sentence
 _JSON = {
     "settings": 'JSON, such as {"steps": 30}',
     "operations": 'JSON, such as [{"op": "dilate", "pixels": 4}]',
     "box": "x0,y0,x1,y1, several with ; between them",
 }
-"""What is not plain text in a CSV."""
+"""Columns that are not plain text in a CSV."""
 
 
 def unknown_columns(names: Iterable[str]) -> list[str]:
-    """What is wrong with names that are no columns, with near ones."""
+    """A message for each name that is no column, with close ones."""
     wrong = []
     for name in names:
         if name not in COLUMNS:
@@ -41,62 +43,61 @@ def unknown_columns(names: Iterable[str]) -> list[str]:
 def plain_values(
     values: Mapping[str, Any], *, text: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values of columns that can be read, and in words what is wrong with the others.
+    """The values of a row that can be read, and messages about the others.
 
     Parameters
     ----------
     values
         By column; absent, None and "" are the same.
     text
-        Values are text, as in a CSV, to be read as numbers, true or false, and JSON.
+        Values are the text of a CSV: numbers, true or false, and JSON are parsed.
 
     Examples
     --------
     >>> plain_values({"image": "a.png", "seed": "7", "paint": ""}, text=True)
     ({'image': 'a.png', 'seed': 7}, [])
     """
-    given = {k: v for k, v in values.items() if v is not None and v != ""}
-    plain, wrong = {}, unknown_columns(given)
-    for name, value in given.items():
-        if bad := _bad_text(name, value):
-            wrong.append(bad)
-        elif name in COLUMNS:
-            try:
-                plain[name] = _from_text(name, value) if text else value
-            except GroundbrushError as error:
-                wrong.append(str(error))
-    return plain, wrong
+    given = {name: value for name, value in values.items() if value is not None and value != ""}
+    plain: dict[str, Any] = {}
+
+    def read(name: str, value: Any) -> None:
+        if isinstance(value, str):
+            _check_text(name, value)
+            value = _parse(name, value) if text else value
+        plain[name] = value
+
+    wrong = refusals(partial(read, n, v) for n, v in given.items() if n in COLUMNS)
+    return plain, [*unknown_columns(given), *wrong]
 
 
-def _bad_text(name: str, value: Any) -> str | None:
-    """What is wrong with a text as such."""
-    if not isinstance(value, str):
-        return None
+def _check_text(name: str, value: str) -> None:
     if len(value) > _LONGEST and name not in _JSON:
-        return f"{name} has {len(value):,} characters; expected at most {_LONGEST:,}"
+        raise GroundbrushError(
+            f"{name} has {len(value):,} characters; expected at most {_LONGEST:,}"
+        )
     try:
         value.encode()
-    except UnicodeEncodeError:
-        return f"{name} is {value!a}, which is not whole Unicode text; write it again"
+    except UnicodeEncodeError as error:
+        raise GroundbrushError(
+            f"{name} is {value!a}, which is not whole Unicode text; write it again"
+        ) from error
     odd = [c for c in value if (ord(c) < 32 and c not in "\t\n\r") or ord(c) == 127]
-    return f"{name} holds the control character {odd[0]!a}; remove it" if odd else None
+    if odd:
+        raise GroundbrushError(f"{name} holds the control character {odd[0]!a}; remove it")
 
 
-def _from_text(name: str, value: Any) -> Any:
-    """A CSV's text as the value it means."""
-    if not isinstance(value, str):
-        return value
+def _parse(name: str, value: str) -> Any:
+    """The value that the text of a CSV means."""
     plain = value.strip()
     if name in ("seed", "variants", "candidate", "retries"):
         if not (plain.isascii() and plain.lstrip("-").isdigit() and len(plain) < 20):
             raise GroundbrushError(f"{name} is {value!r}; expected a whole number")
         return int(plain)
-    if name in ("remove", "check") and plain.lower() not in (*_TRUE, *_FALSE):
-        return value  # some words
     if name in ("remove", "check", "draft", "snap"):
-        if plain.lower() not in (*_TRUE, *_FALSE):
+        flag = _FLAGS.get(plain.lower())
+        if flag is None and name in ("draft", "snap"):
             raise GroundbrushError(f"{name} is {value!r}; expected true or false")
-        return plain.lower() in _TRUE
+        return value if flag is None else flag
     if name == "box" and not plain.startswith("["):
         plain = f"[[{plain.replace(';', '],[')}]]"
     if name in _JSON:

@@ -1,53 +1,21 @@
-"""Who does the work. `LocalEngine` is this process; `editor.batch.ray_engine` has Ray's workers.
+"""Finds and paints rows: `LocalEngine` in this process, `editor.batch.ray_engine` in many.
 
-Engines find and paint, in any order and in any process; none writes the journal, which is
-`editor.batch.run`'s. What is done for one task is the same wherever it is done: `find_one` and
-`paint_one`.
+Engines work in any order; none writes the journal. The work on one row is `editor.batch.row_work`.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from editor.batch.errors import BatchStopped, stops_everything
-from editor.batch.outcome import Result, failure
-from editor.batch.rows import Row
-from editor.batch.work import (
-    Place,
-    find_phrase,
-    finish_found,
-    paint_row,
-    passes,
-    picture_facts,
-)
-from editor.errors import GroundbrushError, one_line
+from .row_work import RowDone, RowTask, find_one, paint_one
+from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from editor.api import Editor
+    from ..api import Editor
 
 Load = Callable[[], "Editor"]
-
-
-class Task(NamedTuple):
-    """One row's work; `facts` are of its grounding, where that is known."""
-
-    row: Row
-    key: str | None = None
-    facts: Mapping[str, Any] | None = None
-
-
-class Done(NamedTuple):
-    """What came of a task: facts of the grounding, the row's result, the picture's facts.
-
-    Of finding there are facts, or where it failed a result; both where the row ends there.
-    """
-
-    task: Task
-    facts: Mapping[str, Any] | None
-    result: Result | None
-    picture: Mapping[str, Any] | None
 
 
 class Engine(Protocol):
@@ -55,75 +23,40 @@ class Engine(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """What went wrong with who works and was mended, in words."""
+        """Workers that died and were replaced."""
 
-    def find(self, tasks: Sequence[Task]) -> Iterator[Done]:
-        """Find every task's phrase, as `find_one` does; rows of a picture follow each other."""
+    def find(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
+        """Find every task's phrase, with `find_one`; rows of a picture follow each other."""
 
-    def paint(self, tasks: Sequence[Task]) -> Iterator[Done]:
-        """Do the rest of every task, as `paint_one` does."""
+    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
+        """Do the rest of every task, with `paint_one`."""
 
     def close(self) -> None:
-        """Let models and workers go."""
+        """Release models and workers."""
 
 
 class Needs(NamedTuple):
-    """Which models the tasks of a stage ask for."""
+    """Which models the tasks of a stage use."""
 
-    looks: bool
+    finds: bool
     paints: bool
 
-    def ready(self, editor: Editor) -> None:
-        """Load them: a model that cannot be loaded is no row's fault."""
-        if self.looks:
+    def load(self, editor: Editor) -> None:
+        """Load them: a model that cannot be loaded is no row's failure."""
+        if self.finds:
             editor.models.grounder()
         if self.paints:
             editor.models.inpainter()
 
 
-TO_FIND = Needs(looks=True, paints=False)
+TO_FIND = Needs(finds=True, paints=False)
 
 
-def to_paint(tasks: Sequence[Task]) -> Needs:
-    """What painting these asks for; whoever only paints needs no grounder in memory."""
+def to_paint(tasks: Sequence[RowTask]) -> Needs:
+    """What painting uses; painting alone needs no grounder in memory."""
     rows = [task.row for task in tasks]
-    looks = any(row.checked or not (row.grounds and row.paints) for row in rows)
-    return Needs(looks, any(row.paints for row in rows))
-
-
-def find_one(editor: Editor, place: Place, task: Task) -> Done:
-    """Find a task's phrase; where its row is not to be painted, finish it.
-
-    Raises
-    ------
-    BatchStopped
-        For what every other task would meet as well, such as a full disk.
-    """
-    assert task.key is not None
-    facts = None
-    try:
-        facts = find_phrase(editor, place, task.row, task.key)
-        status = passes(task.row, place, facts)
-        result = (None if status is None
-                  else finish_found(place, task.row, task.key, facts, status))  # fmt: skip
-        return Done(task, facts, result, facts["picture"])
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
-        failed = _failed(place, task, "find", error)
-        return failed if facts is None else failed._replace(facts=facts, picture=facts["picture"])
-
-
-def paint_one(editor: Editor, place: Place, task: Task) -> Done:
-    """Do the rest of a task.
-
-    Raises
-    ------
-    BatchStopped
-        As `find_one`.
-    """
-    try:
-        return Done(task, None, *paint_row(editor, place, *task))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
-        return _failed(place, task, "paint" if task.row.paints else "find", error)
+    finds = any(row.checked or not (row.grounds and row.paints) for row in rows)
+    return Needs(finds, any(row.paints for row in rows))
 
 
 class LocalEngine:
@@ -133,61 +66,39 @@ class LocalEngine:
     ----------
     load
         Makes an editor whose models load when first needed.
-    place
+    workspace
         Where to read and write.
     """
 
-    def __init__(self, load: Load, place: Place) -> None:
-        self._load, self._place = load, place
+    def __init__(self, load: Load, workspace: Workspace) -> None:
+        self._load, self._workspace = load, workspace
         self._editor: Editor | None = None
         self.notes: list[str] = []
 
     @property
     def editor(self) -> Editor:
         """The editor in use."""
-        if self._editor is None:
-            self._editor = self._load()
+        self._editor = self._editor or self._load()
         return self._editor
 
-    def find(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def find(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
         """Find phrase after phrase."""
         if tasks:
-            TO_FIND.ready(self.editor)
+            TO_FIND.load(self.editor)
         for task in tasks:
-            yield find_one(self.editor, self._place, task)
+            yield find_one(self.editor, self._workspace, task)
 
-    def paint(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
         """Paint row after row, with no more models in memory than that needs."""
         needs = to_paint(tasks)
-        if needs.paints and not needs.looks:
-            self.close()  # makes room for the inpainter
+        if needs.paints and not needs.finds:
+            self.close()  # frees memory for the inpainter
         if tasks:
-            needs.ready(self.editor)
+            needs.load(self.editor)
         for task in tasks:
-            yield paint_one(self.editor, self._place, task)
+            yield paint_one(self.editor, self._workspace, task)
 
     def close(self) -> None:
-        """Let the models go."""
+        """Release the models."""
         self._editor = None
         gc.collect()
-
-
-def _failed(place: Place, task: Task, stage: str, error: Exception) -> Done:
-    """A row's failure; what every row would meet stops the batch."""
-    row = task.row
-    if stops_everything(error):
-        raise BatchStopped(
-            f"stopped at row {row.number} ({row.name}): {one_line(error)}; what is finished is "
-            "kept: mend that, and run it again with --resume"
-        ) from error
-    return Done(task, None, failure(row, stage, error), try_picture_facts(place, row))
-
-
-def try_picture_facts(place: Place, row: Row) -> Mapping[str, Any] | None:
-    """Facts of a row's picture, or None where they cannot be had."""
-    from editor.batch.manifest import inside
-
-    try:
-        return picture_facts(inside(place.root, row.image))
-    except GroundbrushError:
-        return None

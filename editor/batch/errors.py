@@ -1,16 +1,16 @@
-"""What goes wrong with a batch as a whole; what goes wrong with a row is in its result."""
+"""Errors of a batch as a whole; the error of a row is in its result."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from editor.errors import GroundbrushError
+from ..errors import GroundbrushError, one_line
 
 _SHOWN = 50
-# The next row would meet these as well: going on would mark every row as failed.
-_NO_USE_GOING_ON = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+# Every other row would meet these as well, and be marked as failed.
+_STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Problem:
     Attributes
     ----------
     words
-        What was given, what was expected, the mend.
+        What was given, what was expected, the remedy.
     row
-        From 1, headings and blank lines not counted; None where it is the whole file's.
+        From 1, without headings and blank lines; None if it concerns the whole file.
     line
         Of the file, from 1; None for the rows of a folder.
     """
@@ -45,11 +45,11 @@ class ManifestError(GroundbrushError):
     Attributes
     ----------
     problems : tuple of Problem
-        All of them, in the file's order, those of the whole file first.
+        In the file's order, those of the whole file first.
     """
 
     def __init__(self, name: str, problems: Iterable[Problem], notes: Sequence[str] = ()) -> None:
-        # More than one look at a row may meet the same thing.
+        # Several checks of a row may find the same thing.
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda one: one.row or 0))
         shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
@@ -64,17 +64,34 @@ class ManifestError(GroundbrushError):
 
 
 class BatchStopped(GroundbrushError):
-    """The batch cannot go on (such as for a full disk); what is finished is kept."""
+    """The batch cannot continue, such as for a full disk; what is finished is kept."""
+
+
+def batch_stopped(number: int, name: str, error: BaseException) -> BatchStopped:
+    """The error that stops a batch at a row."""
+    return BatchStopped(
+        f"stopped at row {number} ({name}): {one_line(error)}; what is finished is kept: fix that, "
+        "and run it again with --resume"
+    )
+
+
+def stops_everything(error: BaseException | None) -> bool:
+    """Whether the next row would fail for the same reason: full disk, read-only output."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STOPPING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def refusals(checks: Iterable[Callable[[], object]]) -> list[str]:
-    """What each of several checks refuses, in words; nothing of those that pass.
+    """The messages of those checks that raise GroundbrushError.
 
     Examples
     --------
-    >>> from editor.recipe import check_words
-    >>> len(refusals([lambda: check_words("find", " "), lambda: check_words("find", "a cup")]))
-    1
+    >>> from groundbrush.editor.files import as_path
+    >>> refusals([lambda: as_path("a"), lambda: as_path(3)])
+    ['a path of type int given; expected str or pathlib.Path']
     """
     wrong = []
     for check in checks:
@@ -83,15 +100,3 @@ def refusals(checks: Iterable[Callable[[], object]]) -> list[str]:
         except GroundbrushError as error:
             wrong.append(str(error))
     return wrong
-
-
-def stops_everything(error: BaseException) -> bool:
-    """Whether the next row would fail for the same reason: full disk, read-only output."""
-    return any(isinstance(one, OSError) and one.errno in _NO_USE_GOING_ON for one in _chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those it came from."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

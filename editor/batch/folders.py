@@ -1,4 +1,4 @@
-"""The pictures of a folder by their names, what its other files are, and what rows are called."""
+"""The pictures of a folder, a note about its other files, and names for the rows."""
 
 from __future__ import annotations
 
@@ -6,36 +6,28 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from editor.batch.rows import digest, row_name
-from editor.images import READABLE_KINDS
+from ..pictures.picture import READABLE_KINDS
+from .rows import digest, row_name
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2",
-            ".ppm"}  # fmt: skip
-"""How the names of pictures end, in small letters."""
+PICTURES = frozenset(".png .jpg .jpeg .webp .tif .tiff .bmp .gif .avif .jp2 .ppm".split())
+"""Suffixes of pictures, in lower case."""
 _HEIC = (".heic", ".heif")
-_SHOWN = 5  # kinds of files that were passed over
+_SHOWN = 5  # kinds of other files
 
 
 def list_pictures(
     folder: Path, *, recursive: bool = False, without: Path | None = None
 ) -> tuple[list[Path], Counter[str]]:
-    """The pictures of a folder, told by their names alone, and how many other files it has.
+    """The pictures of a folder, by their suffixes alone, and how many other files it has.
 
-    Parameters
-    ----------
-    folder
-        To look in; hidden files and folders are left out and not counted.
-    recursive
-        Look into folders in it as well.
-    without
-        A folder in it that is left out and not counted either.
+    Hidden files and folders, and the folder `without`, are left out and not counted.
 
     Returns
     -------
     pictures : list of pathlib.Path
         In order, relative to `folder`.
     others : collections.Counter
-        Files of other kinds by how their names end, in small letters; "" for those without.
+        Other files by suffix, in lower case.
     """
     pictures: list[Path] = []
     others: Counter[str] = Counter()
@@ -52,7 +44,7 @@ def list_pictures(
 
 
 def passed_over(others: Mapping[str, int]) -> str | None:
-    """One line about files that are no pictures by their names; None where there are none.
+    """One line about files that are no pictures by their names; None if there are none.
 
     Examples
     --------
@@ -63,19 +55,22 @@ def passed_over(others: Mapping[str, int]) -> str | None:
         return None
     count = sum(others.values())
     kinds = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
-    told = [f"{n} {suffix or 'without a suffix'}" for suffix, n in kinds[:_SHOWN]]
+    shown = [f"{n} {suffix or 'without a suffix'}" for suffix, n in kinds[:_SHOWN]]
     if len(kinds) > _SHOWN:
-        told.append(f"{sum(n for _, n in kinds[_SHOWN:])} of other kinds")
+        shown.append(f"{sum(n for _, n in kinds[_SHOWN:])} of other kinds")
     heic = [suffix for suffix in _HEIC if others.get(suffix)]
-    mend = f"; {' and '.join(heic)}: {READABLE_KINDS}" if heic else ""
-    return (f"{count:,} file{'s' * (count != 1)} passed over, no picture{'s' * (count != 1)} by "
-            f"{'their names' if count != 1 else 'its name'}: {', '.join(told)}{mend}")  # fmt: skip
+    hint = f"; {' and '.join(heic)}: {READABLE_KINDS}" if heic else ""
+    one = count == 1
+    return (
+        f"{count:,} file{'' if one else 's'} passed over, no picture{'' if one else 's'} by "
+        f"{'its name' if one else 'their names'}: {', '.join(shown)}{hint}"
+    )
 
 
 def folder_names(files: Sequence[Path]) -> Iterator[str]:
-    """A name for each file of a folder, the same when others come and go beside it."""
+    """A name for each file of a folder, the same when others are added or removed beside it."""
     plain = [row_name(file.with_suffix("").as_posix()) for file in files]
-    folded = [name.casefold() for name in plain]
-    times = Counter(folded)
-    for file, name, fold in zip(files, plain, folded, strict=True):
-        yield name if times[fold] == 1 else f"{name}-{digest(file.as_posix())[:8]}"
+    times = Counter(name.casefold() for name in plain)
+    for file, name in zip(files, plain, strict=True):
+        alone = times[name.casefold()] == 1
+        yield name if alone else f"{name}-{digest(file.as_posix())[:8]}"

@@ -1,9 +1,4 @@
-"""One process at a time on a folder; a dead one's lock is taken over.
-
-The system's file lock goes when its process goes, however it ends, so that nothing stale is ever
-left. Where a file system has none, the lock's words are believed: whose it is and on which
-machine; it is stale when that process is not there any more.
-"""
+"""One process at a time on a folder; the lock of a dead process is taken over."""
 
 from __future__ import annotations
 
@@ -17,28 +12,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from editor.errors import GroundbrushError, one_line
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-_HELD = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK}
+from ..errors import GroundbrushError, one_line
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class FolderLock:
     """Holds a lock file while in use as a context.
 
+    The lock is the operating system's, which releases it however the process ends. On a file system
+    without locks, `filelock.SoftFileLock` is used, which checks the owner's process and machine.
+
     Parameters
     ----------
     path
-        The lock file; its folder is made. It stays when the lock is given back.
+        The lock file; its folder is created. ``owner.json`` beside it names the owner.
 
     Attributes
     ----------
     took_over
-        What to tell of an earlier owner that did not give it back; "" where there is none.
+        A note about an earlier owner that did not release the lock; "" if there is none.
 
     Raises
     ------
     GroundbrushError
-        On entering, when another process has it, naming that; or when it cannot be written.
+        On entering, if another process holds the lock, naming that process; or if the folder cannot
+        be written.
 
     Examples
     --------
@@ -49,18 +50,17 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.took_over = ""
-        self._file = -1
+        self._owner_file = path.with_name("owner.json")
+        self._lock: BaseFileLock = FileLock(path)
 
     def __enter__(self) -> FolderLock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            self._file = os.open(self.path, flags, 0o666)
+            self._acquire()
             try:
-                self._take()
+                self._take_over()
             except BaseException:
-                os.close(self._file)
-                self._file = -1
+                self._lock.release()
                 raise
         except OSError as error:
             raise GroundbrushError(
@@ -70,89 +70,52 @@ class FolderLock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        # Not removed: another process may have the file open and wait for its lock. A full disk
-        # must not hide what went wrong before.
-        with contextlib.suppress(OSError):
-            self._write({})
-        os.close(self._file)
-        self._file = -1
+    ) -> None:
+        with contextlib.suppress(OSError):  # it must not hide an earlier error
+            self._owner_file.unlink()
+        self._lock.release()
 
-    def _take(self) -> None:
-        owner = self._owner()
-        held = system_lock(self._file)
-        if held is None:
-            held = owner_lives(owner)
-        if held:
+    def _acquire(self) -> None:
+        try:
+            try:
+                self._lock.acquire(timeout=0)
+            except (OSError, NotImplementedError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                    raise
+                self._lock = SoftFileLock(self.path.with_suffix(".soft"))
+                self._lock.acquire(timeout=0)
+        except Timeout as error:
+            owner = self._owner()
             raise GroundbrushError(
                 f"{str(self.path.parent)!r} is in use by process {owner.get('pid', '?')} on "
                 f"{owner.get('host', '?')}, since {owner.get('since', '?')}; wait for it, or "
-                f"choose another --out (if that process is gone, remove {str(self.path)!r})"
-            )
-        if owner:
+                f"choose another --out (if that process is gone, remove {self._lock.lock_file!r})"
+            ) from error
+
+    def _take_over(self) -> None:
+        """Note an earlier owner that did not end by itself, and name this process as the owner."""
+        if owner := self._owner():
             self.took_over = (
-                f"the run before (process {owner.get('pid', '?')}, begun {owner.get('since', '?')})"
-                " did not end by itself"
+                f"the run before (process {owner.get('pid', '?')}, started "
+                f"{owner.get('since', '?')}) did not end by itself"
             )
-        self._write({"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid()),
-                     "since": time.strftime("%Y-%m-%d %H:%M:%S")})  # fmt: skip
+        me = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        self._owner_file.write_text(json.dumps(me))
 
     def _owner(self) -> dict[str, Any]:
-        """What the last owner wrote; empty where it gave the lock back."""
-        os.lseek(self._file, 0, os.SEEK_SET)
+        """What the last owner wrote; empty if it released the lock."""
         try:
-            owner = json.loads(os.read(self._file, 4096) or b"{}")
-        except (ValueError, RecursionError):
-            return {"pid": "?"}  # it died while writing
+            owner = json.loads(self._owner_file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError):
+            return {"pid": "?"}
         return owner if isinstance(owner, dict) else {"pid": "?"}
-
-    def _write(self, owner: dict[str, Any]) -> None:
-        text = json.dumps(owner).encode()
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, text)
-        os.ftruncate(self._file, len(text))
-        os.fsync(self._file)
-
-
-def system_lock(file: int) -> bool | None:
-    """Take the system's lock: False taken, True another has it, None there are none here."""
-    try:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            import msvcrt
-
-            os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond the words, which others must read
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError as error:
-        return True if error.errno in _HELD else None
-    return False
-
-
-def owner_lives(owner: dict[str, Any]) -> bool:
-    """Whether a lock's owner may still be there; of another machine it cannot be told."""
-    if not owner:
-        return False
-    if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
-        return owner.get("host") is not None
-    if os.name == "nt":  # there os.kill ends the process
-        return True
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return owner.get("born") in (None, _born(owner["pid"]))
-
-
-def _born(pid: int) -> str | None:
-    """When a process began, so that another with its number is told apart; None: not known."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None

@@ -1,4 +1,4 @@
-"""Manifests: JSONL, CSV or a folder -> rows, checked whole, every problem told at once."""
+"""Reads manifests (JSONL, CSV or a folder) into rows, and reports every problem at once."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from editor.batch.columns import OPTIONS
-from editor.batch.errors import ManifestError, Problem
-from editor.batch.folders import PICTURES, folder_names, list_pictures, passed_over
-from editor.batch.lines import Lines, read_csv, read_jsonl
-from editor.batch.rows import Named, Row, named_in, read_row
-from editor.errors import GroundbrushError, one_line
-from editor.files import as_path, open_regular
+from ..errors import GroundbrushError, one_line, translate
+from ..files import as_path, open_regular
+from .columns import OPTIONS
+from .errors import ManifestError, Problem, refusals
+from .folders import PICTURES, folder_names, list_pictures, passed_over
+from .rows import BatchRow, read_row
+from .tables import Lines, read_csv, read_jsonl
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000
 _JSONL, _CSV = {".jsonl", ".ndjson"}, {".csv", ".tsv"}
-_MANY = 1_000  # problems; a file with more is of another kind altogether
+_MANY = 1_000  # problems; a file with more is not a manifest at all
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,25 @@ class Manifest:
     source
         The file or folder.
     root
-        The folder that every picture lies in, links followed.
+        The folder that holds every picture, links followed.
     rows
-        In order, at least one.
+        In order. A row that lacks nothing but a file is among them.
     problems
-        What is wrong with it and was not refused when it was read, because the rest was to be
-        looked at first; `editor.batch.run.run_batch` and `examine` refuse it then. A row that
-        lacks nothing but a file is among `rows` all the same.
+        What is wrong, if reading it did not raise: `editor.batch.run` reports it with the problems
+        that only an editor knows.
     notes
-        What was passed over, in words.
+        Files that were left out.
     """
 
     source: Path
     root: Path
-    rows: tuple[Row, ...] = ()
+    rows: tuple[BatchRow, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def picture(self, row: Row) -> Path:
-        """The row's picture, looked up again: it must still lie in the root."""
+    def picture(self, row: BatchRow) -> Path:
+        """The row's picture; raises GroundbrushError if it is not in the root any more."""
         return inside(self.root, row.image)
-
-    def mask(self, row: Row) -> Path:
-        """The same of a row's mask."""
-        return inside(self.root, row.mask or "", "mask")
 
 
 def read_manifest(
@@ -66,28 +62,26 @@ def read_manifest(
     defaults: Mapping[str, Any] | None = None,
     refuse: bool = True,
 ) -> Manifest:
-    """Read a JSONL or CSV manifest and check all of it but the pictures' content.
+    """Read a JSONL or CSV manifest and check all of it except the pictures' content.
 
     Parameters
     ----------
     path
         Ends in .jsonl or .ndjson (one object a line) or .csv or .tsv (with headings; commas,
-        semicolons or tabs). UTF-8. Columns are those of `editor.batch.columns.COLUMNS`.
+        semicolons or tabs). UTF-8. Columns are `editor.batch.columns.COLUMNS`.
     root
-        The folder that paths are relative to and must stay in; by default the manifest's.
+        Paths are relative to it and stay in it; by default the manifest's folder.
     defaults
-        For options that a row does not give.
+        Of options that a row does not give.
     refuse
-        False leaves problems in `Manifest.problems`, to be told with those that only an editor
-        knows.
+        False leaves problems in `Manifest.problems`.
 
     Raises
     ------
     ManifestError
-        With every problem and its row: unknown columns, missing or contradicting words, values of
-        the wrong kind, names used twice, pictures that are not there or lie outside the root.
+        With every problem and its row.
     GroundbrushError
-        When the file cannot be read at all.
+        If the file cannot be read at all.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -102,10 +96,9 @@ def read_manifest(
         raise GroundbrushError(
             f"{str(path)!r} is larger than {MAX_BYTES:,} bytes; split it into several manifests"
         )
-    folder = _real_folder(path.parent if root is None else root)
-    reader = read_jsonl if suffix in _JSONL else read_csv
-    return _collect(Manifest(path, folder), reader(raw), text=suffix in _CSV,
-                    defaults=defaults or {}, refuse=refuse)  # fmt: skip
+    manifest = Manifest(path, _real_folder(path.parent if root is None else root))
+    lines = read_csv(raw) if suffix in _CSV else read_jsonl(raw)
+    return _read_rows(manifest, lines, suffix in _CSV, defaults or {}, refuse)
 
 
 def read_folder(
@@ -122,16 +115,15 @@ def read_folder(
     Parameters
     ----------
     path
-        The folder; files whose names do not end as pictures' do are left out, which
-        `Manifest.notes` tells of, and hidden ones.
+        The folder. Hidden files are left out, and files without a picture's suffix, with a note.
     instruction
         Columns other than ``image`` and ``id``.
     recursive
-        Take pictures of folders in it as well.
+        Include folders in it.
     root
-        The folder that links must stay in; by default this one.
+        Links must stay in it; by default `path`.
     without
-        A folder in it that is left out, such as the one results are written to.
+        A folder in it that is left out, such as the one for results.
     refuse
         As for `read_manifest`.
 
@@ -140,7 +132,7 @@ def read_folder(
     ManifestError
         For an instruction that is not one, and links that lead outside.
     GroundbrushError
-        When the folder cannot be read or has no picture.
+        If the folder cannot be read or has no picture.
     """
     folder = _real_folder(path)
     left_out = None if without is None else Path(without).resolve()
@@ -158,17 +150,16 @@ def read_folder(
         )
     how = {name: value for name, value in instruction.items() if name in OPTIONS}
     what = {name: value for name, value in instruction.items() if name not in OPTIONS}
-    _, wrong = read_row({"image": "picture.png", **what}, 1)
-    if wrong:  # told once, not of each picture; what is wrong with these is told as well
-        what = {"remove": True, "box": [[0, 0, 1, 1]]}  # right in any picture, in no words
+    wrong = read_row({"image": "picture.png", **what}, 1).problems
+    if wrong:  # reported once; the pictures are checked with an instruction that always works
+        what = {"remove": True, "box": [[0, 0, 1, 1]]}
     lines = [
         (None, {"image": str(folder / file) if root else file.as_posix(), "id": name, **what})
         for file, name in zip(files, folder_names(files), strict=True)
     ]
     real_root = folder if root is None else _real_folder(root)
-    problems = tuple(Problem(words) for words in wrong)
-    return _collect(Manifest(Path(path), real_root, (), problems, notes), lines, text=False,
-                    defaults=how, refuse=refuse)  # fmt: skip
+    manifest = Manifest(Path(path), real_root, (), tuple(map(Problem, wrong)), notes)
+    return _read_rows(manifest, lines, False, how, refuse)
 
 
 def inside(root: Path, given: str, what: str = "image") -> Path:
@@ -177,7 +168,7 @@ def inside(root: Path, given: str, what: str = "image") -> Path:
     Raises
     ------
     GroundbrushError
-        When it leads outside, or cannot be a path.
+        If it leads outside, or cannot be a path.
     """
     if "://" in given:
         raise GroundbrushError(f"{what} {given!r} is an address; download the picture first")
@@ -193,71 +184,64 @@ def inside(root: Path, given: str, what: str = "image") -> Path:
     return full
 
 
+def check_file(root: Path, given: str, what: str = "image") -> None:
+    """Refuse a file that cannot be opened; parameters and error are those of `inside`."""
+    try:
+        open_regular(inside(root, given, what), "picture" if what == "image" else what).close()
+    except GroundbrushError as error:
+        hint = "; write / between folders" if "\\" in given else ""
+        raise GroundbrushError(f"{error}{hint}") from error
+
+
 @dataclass(eq=False)
-class _Reading:
-    """Reads line after line; remembers the names and masks of those before."""
+class _Reader:
+    """Reads row after row; remembers the names and masks of those before."""
 
     root: Path
     text: bool
     defaults: Mapping[str, Any]
     names: dict[str, int] = field(default_factory=dict)
-    masks: dict[str, str | None] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
 
     def read(
         self, values: Mapping[str, Any], number: int, line: int | None
-    ) -> tuple[Row | None, list[str]]:
-        """The row of a line, and what is wrong with it; a row that lacks only a file is one."""
-        row, wrong = read_row(values, number, text=self.text, defaults=self.defaults, line=line)
-        given: Named | Row = row or named_in(values, number, text=self.text)
-        if given.image is not None:
-            wrong += filter(None, [file_problem(self.root, given.image)])
-        if given.mask is not None:
-            digest, more = self._mask(given.mask)
-            wrong += more
-            row = row and dataclasses.replace(row, mask_digest=digest)
-        if given.name is not None:
-            earlier = self.names.setdefault(given.name.casefold(), number)
+    ) -> tuple[BatchRow | None, list[str]]:
+        """A row and what is wrong with it; a row that lacks only a file is one."""
+        row, wrong, image, mask, name = read_row(
+            values, number, text=self.text, defaults=self.defaults, line=line
+        )
+        if image is not None:
+            wrong += refusals([partial(check_file, self.root, image)])
+        if mask is not None:
+            wrong += refusals([partial(self._read_mask, mask)])
+            row = row and dataclasses.replace(row, mask_digest=self.masks.get(mask))
+        if name is not None:
+            earlier = self.names.setdefault(name.casefold(), number)
             if earlier != number:
-                wrong.append(f"its files would be called {given.name!r} as those of row {earlier}; "
-                             "give another id")  # fmt: skip
+                wrong.append(
+                    f"its files would be called {name!r} as those of row {earlier}; give another id"
+                )
         return row, wrong
 
-    def _mask(self, given: str) -> tuple[str | None, list[str]]:
-        """A mask's digest, by which a later run sees that it was changed."""
-        wrong = file_problem(self.root, given, "mask")
-        if wrong is not None:
-            return None, [wrong]
+    def _read_mask(self, given: str) -> None:
+        """Keep a mask's digest, by which a later run finds that it was changed."""
+        check_file(self.root, given, "mask")
         if given not in self.masks:
-            try:
-                with open_regular(inside(self.root, given, "mask"), "mask") as file:
-                    self.masks[given] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            except (GroundbrushError, OSError) as error:
-                return None, [one_line(error)]
-        return self.masks[given], []
+            path = inside(self.root, given, "mask")
+            with translate(OSError), open_regular(path, "mask") as file:
+                self.masks[given] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def file_problem(root: Path, given: str, what: str = "image") -> str | None:
-    """What keeps a row's file from being opened, in words; None where nothing does.
-
-    Parameters are those of `inside`.
-    """
-    try:
-        with open_regular(inside(root, given, what), "picture" if what == "image" else what):
-            return None
-    except GroundbrushError as error:
-        mend = "; write / between folders" if "\\" in given else ""
-        return f"{error}{mend}"
-
-
-def _collect(
-    manifest: Manifest, lines: Lines, *, text: bool, defaults: Mapping[str, Any], refuse: bool
+def _read_rows(
+    manifest: Manifest, lines: Lines, text: bool, defaults: Mapping[str, Any], refuse: bool
 ) -> Manifest:
     """The manifest with the rows of all lines, and every problem in them."""
-    rows: list[Row] = []
+    rows: list[BatchRow] = []
     problems = [*manifest.problems]
-    wrong = _bad_defaults(defaults)
+    example = {"image": "a.png", "find": "it", "paint": "it"}
+    wrong = read_row(example, 1, defaults=defaults).problems  # of the defaults, once for all rows
     problems += [Problem(f"of the rows that do not say it themselves: {words}") for words in wrong]
-    reading = _Reading(manifest.root, text, {} if wrong else defaults)
+    reader = _Reader(manifest.root, text, {} if wrong else defaults)
     number = 0
     for line, values in lines:
         if isinstance(values, Problem):
@@ -265,13 +249,13 @@ def _collect(
             problems.append(values if values.row is None else Problem(values.words, number, line))
         else:
             number += 1
-            row, wrong = reading.read(values, number, line)
+            row, wrong = reader.read(values, number, line)
             rows += [] if row is None else [row]
             if wrong:
-                told = {one.words for one in problems if one.row is None}  # of the headings, once
-                problems += [Problem(w, number, line) for w in wrong if w not in told]
+                once = {one.words for one in problems if one.row is None}  # of the headings
+                problems += [Problem(w, number, line) for w in wrong if w not in once]
         if len(problems) > _MANY or number > MAX_ROWS:
-            rest = f"the rest, from row {number + 1}, was not read; mend these first"
+            rest = f"the rest, from row {number + 1}, was not read; fix these first"
             problems.append(Problem(rest))
             break
     if not number and not problems:
@@ -279,11 +263,6 @@ def _collect(
     if refuse and problems:
         raise ManifestError(str(manifest.source), problems, manifest.notes)
     return dataclasses.replace(manifest, rows=tuple(rows), problems=tuple(problems))
-
-
-def _bad_defaults(defaults: Mapping[str, Any]) -> list[str]:
-    """What is wrong with what goes to every row: told once, not of each of them."""
-    return read_row({"image": "a.png", "find": "it", "paint": "it"}, 1, defaults=defaults)[1]
 
 
 def _real_folder(path: str | os.PathLike[str]) -> Path:

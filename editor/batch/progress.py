@@ -1,17 +1,16 @@
-"""How far a batch is: done, of how many, how fast, how long still."""
+"""The progress of a batch, and a progress bar for it."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 
 @dataclass(frozen=True)
-class Progress:
-    """A moment of a batch.
+class BatchProgress:
+    """The progress of one stage of a run.
 
     Attributes
     ----------
@@ -20,7 +19,7 @@ class Progress:
     done, total
         Of this stage in this run.
     seconds
-        Since the stage began, the loading of its models included.
+        Since the stage began, including the loading of its models.
     counts
         Rows that this run finished, by status.
     """
@@ -31,77 +30,56 @@ class Progress:
     seconds: float
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def rate(self) -> float:
-        """Done per second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def left(self) -> float:
-        """Seconds that this stage will still take at this rate."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else 0.0
-
     def __str__(self) -> str:
         """One line for people.
 
         Examples
         --------
-        >>> print(Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}))
+        >>> print(BatchProgress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}))
         painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed
         """
-        per_minute = self.rate * 60
-        rate = f"{per_minute:.1f} a minute" if per_minute < 120 else f"{self.rate:.1f} a second"
-        told = [f"{n} {status}" for status, n in sorted(self.counts.items()) if status != "done"]
-        more = f"; {', '.join(told)}" if told else ""
-        return f"{self.stage} {self.done} of {self.total}, {rate}, {_spoken(self.left)} left{more}"
+        rate = self.done / self.seconds if self.seconds > 0 else 0.0
+        seconds = round((self.total - self.done) / rate) if rate > 0 else 0
+        minutes, hours = seconds // 60 % 60, seconds // 3600
+        if hours:
+            left = f"{hours} h {minutes} min"
+        else:
+            left = f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+        speed = f"{rate * 60:.1f} a minute" if rate < 2 else f"{rate:.1f} a second"
+        others = [f"{n} {status}" for status, n in sorted(self.counts.items()) if status != "done"]
+        more = f"; {', '.join(others)}" if others else ""
+        return f"{self.stage} {self.done} of {self.total}, {speed}, {left} left{more}"
 
 
-OnProgress = Callable[[Progress], None]
+OnBatchProgress = Callable[[BatchProgress], None]
 
 
-class Ticker:
-    """Shows progress on one line of a terminal, or as a line now and then in a log.
+class BatchProgressBar:
+    """Shows progress on one line of a terminal, or now and then in a log.
 
     Parameters
     ----------
     stream
-        By default stderr.
+        stderr by default.
     every
-        Seconds between two lines of a log; a terminal is told at most five times a second.
-    clock
-        Gives seconds.
+        Seconds between two lines of a log.
     """
 
-    def __init__(
-        self, stream: TextIO | None = None, every: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
-        self._stream = sys.stderr if stream is None else stream
-        self._terminal = self._stream.isatty()
-        self._every, self._clock = (0.2 if self._terminal else every), clock
-        self._last: tuple[str, float] = ("", 0.0)
-        self._width = 0
+    def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
+        self._stream = stream or sys.stderr
+        self._every = 0.2 if self._stream.isatty() else every
+        self._stage, self._bar = "", cast(Any, None)
 
-    def __call__(self, progress: Progress) -> None:
-        """Show it, if it is time to."""
-        now, last = self._clock(), progress.done == progress.total
-        if not last and self._last[0] == progress.stage and now - self._last[1] < self._every:
-            return
-        self._last = (progress.stage, now)
-        words = str(progress)
-        if self._terminal:
-            pad = " " * max(0, self._width - len(words))
-            self._stream.write(f"\r{words}{pad}" + "\n" * last)
-            self._width = 0 if last else len(words)
-        else:
-            self._stream.write(f"{words}\n")
-        self._stream.flush()
+    def __call__(self, progress: BatchProgress) -> None:
+        """Show it, unless the line was written a moment ago."""
+        from tqdm import tqdm
 
-
-def _spoken(seconds: float) -> str:
-    """A duration in the two units that matter."""
-    total = round(seconds)
-    hours, minutes, rest = total // 3600, total // 60 % 60, total % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        if progress.stage != self._stage:
+            options = {"total": progress.total, "bar_format": "{desc}", "desc": str(progress)}
+            self._bar = tqdm(file=self._stream, mininterval=self._every, miniters=1, **options)
+            self._stage = progress.stage
+        self._bar.set_description_str(str(progress), refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+        if progress.done == progress.total:
+            self._bar.close()
+            self._stage = ""

@@ -1,31 +1,23 @@
-"""The batch on Ray: workers find and paint and write the rows' files; the journal stays here."""
+"""The engine on Ray: workers find, paint and write the rows' files; the journal stays here."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
-from editor.batch.engine import (
-    TO_FIND,
-    Done,
-    Load,
-    Needs,
-    Task,
-    find_one,
-    paint_one,
-    to_paint,
-    try_picture_facts,
-)
-from editor.batch.errors import BatchStopped
-from editor.batch.outcome import Result, failure
-from editor.batch.state import own_files, sweep
-from editor.batch.work import Place
-from editor.errors import GroundbrushError
-from editor.pools import Unit, Work
-from editor.ray_pool import RayPool
+from ..errors import GroundbrushError
+from ..workers.pool import Unit, Work
+from ..workers.ray_pool import RayPool
+from .engine import TO_FIND, Load, Needs, to_paint
+from .errors import BatchStopped
+from .results import RowResult
+from .row_work import RowDone, RowTask, find_one, paint_one, try_picture_facts
+from .workspace import Workspace
 
 _TOGETHER = 16  # phrases of one picture that one worker takes, to encode the picture once
 
@@ -35,87 +27,88 @@ class WorkerDied(GroundbrushError):
 
 
 class RayEngine:
-    """Works in the processes of a `RayPool`; the same files as from `LocalEngine`.
+    """Works in the processes of a `RayPool`; writes the same files as `LocalEngine`.
 
     Parameters
     ----------
     load
-        Makes an editor; called in every worker, so it must hold nothing that cannot travel.
-    place
+        Makes an editor; called in every worker, so it must be picklable.
+    workspace
         Where to read and write: on storage that every machine has under the same path.
     workers, device
-        As for :func:`editor.ray_pool.share`.
+        As for `editor.workers.ray_pool.share`.
     """
 
     def __init__(
-        self, load: Load, place: Place, *, workers: int | None = None, device: str = "auto"
+        self, load: Load, workspace: Workspace, *, workers: int | None = None, device: str = "auto"
     ) -> None:
         self._load = load
-        self._place = dataclasses.replace(
-            place, root=place.root.absolute(), out=place.out.absolute(),
-            work=place.work.absolute(),
-        )  # fmt: skip
-        self._pool = RayPool(self._place.work / "ray", workers=workers, device=device)
+        self._workspace = dataclasses.replace(
+            workspace, root=workspace.root.absolute(), out=workspace.out.absolute()
+        )
+        self._pool = RayPool(workers=workers, device=device)
 
     @property
     def notes(self) -> list[str]:
-        """What was told of workers that died."""
+        """Workers that died and were replaced."""
         return self._pool.notes
 
-    def find(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def find(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
         """Find every phrase; those of a picture together."""
-        groups: list[list[Task]] = []
+        groups: list[list[RowTask]] = []
         for _, of_picture in groupby(tasks, key=lambda task: task.row.image):
             own = list(of_picture)
             groups += [own[k : k + _TOGETHER] for k in range(0, len(own), _TOGETHER)]
-        yield from self._map("find", partial(_finder, self._load, self._place), groups)
+        yield from self._map("find", TO_FIND, groups)
 
-    def paint(self, tasks: Sequence[Task]) -> Iterator[Done]:
+    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
         """Paint every row by itself."""
-        make = partial(_painter, self._load, self._place, to_paint(tasks))
-        yield from self._map("paint", make, [[task] for task in tasks])
+        yield from self._map("paint", to_paint(tasks), [[task] for task in tasks])
 
     def close(self) -> None:
         """Stop what was started."""
         self._pool.close()
 
     def _map(
-        self, stage: str, make: Callable[[], Work], groups: Sequence[Sequence[Task]]
-    ) -> Iterator[Done]:
-        units = [[Unit(f"row {t.row.number} ({t.row.name})", t) for t in group]
-                 for group in groups]  # fmt: skip
-        told = len(self.notes)
+        self, stage: str, needs: Needs, groups: Sequence[Sequence[RowTask]]
+    ) -> Iterator[RowDone]:
+        units = [[Unit(f"row {t.row.number} ({t.row.name})", t) for t in group] for group in groups]
+        make = partial(_worker, self._load, self._workspace, stage, needs, _owner(self._workspace))
+        deaths = len(self.notes)
         try:
             with contextlib.closing(self._pool.map(make, units)) as answers:
                 for answer in answers:
-                    task: Task = answer.unit.value
-                    if answer.gave_up is not None:
-                        yield self._given_up(stage, task, answer.gave_up)
+                    if answer.gave_up is None:
+                        yield answer.value
                     else:
-                        yield Done(task, *answer.value)
+                        yield self._given_up(stage, answer.unit.value, answer.gave_up)
         except GroundbrushError as error:
             raise BatchStopped(str(error)) from error
         finally:
-            if len(self.notes) > told:
-                sweep(self._place)  # what the dead were writing
+            if len(self.notes) > deaths:
+                self._workspace.sweep()  # what the dead were writing
 
-    def _given_up(self, stage: str, task: Task, why: str) -> Done:
-        row = task.row
-        for name in own_files(self._place.out).get(row.name, ()):
-            (self._place.out / name).unlink(missing_ok=True)
-        failed: Result = failure(row, stage, WorkerDied(why))
-        return Done(task, None, failed, try_picture_facts(self._place, row))
+    def _given_up(self, stage: str, task: RowTask, why: str) -> RowDone:
+        row, out = task.row, self._workspace.out
+        for name in self._workspace.files_by_row().get(row.name, ()):
+            (out / name).unlink(missing_ok=True)
+        failed = RowResult.failure(row, stage, WorkerDied(why))
+        return RowDone(task, None, failed, try_picture_facts(self._workspace, row))
 
 
-def _finder(load: Load, place: Place) -> Work:
-    """What finds, in a worker."""
+def _worker(load: Load, workspace: Workspace, stage: str, needs: Needs, owner: bytes) -> Work:
+    """The work of one worker, with its models loaded."""
+    if _owner(workspace) != owner:
+        raise GroundbrushError(
+            f"the worker on {socket.gethostname()} does not see {str(workspace.out)!r}; expected "
+            "an output folder that every machine has under the same path"
+        )
     editor = load()
-    TO_FIND.ready(editor)
-    return lambda task: find_one(editor, place, task)[1:]
+    needs.load(editor)
+    return partial(find_one if stage == "find" else paint_one, editor, workspace)
 
 
-def _painter(load: Load, place: Place, needs: Needs) -> Work:
-    """What paints, in a worker."""
-    editor = load()
-    needs.ready(editor)
-    return lambda task: paint_one(editor, place, task)[1:]
+def _owner(workspace: Workspace) -> bytes:
+    """What only this run wrote into the folder: a worker that reads the same sees it."""
+    path: Path = workspace.work / "owner.json"
+    return path.read_bytes() if path.is_file() else b""

@@ -1,6 +1,6 @@
-"""One row of a manifest: which picture, what to do to it, and under which name.
+"""One row of a manifest: which picture, what to do to it, and the name of its files.
 
-It checks words, numbers and combinations; files are `editor.batch.manifest`'s.
+It checks words, numbers and combinations; files are checked by `editor.batch.manifest`.
 """
 
 from __future__ import annotations
@@ -8,26 +8,35 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from editor.batch.columns import OPTIONS, PLACES, WORDS, plain_values
-from editor.batch.errors import refusals
-from editor.errors import GroundbrushError
-from editor.files import safe_name
-from editor.recipe import check_words, make_request
+from ..errors import GroundbrushError
+from ..files import safe_name
+from ..request import check_words, make_request
+from .columns import OPTIONS, PLACES, WORDS, plain_values
+from .errors import refusals
 
+T = TypeVar("T")
 GROUND, GROUND_ALL, EDIT, REMOVE, APPLY = ACTIONS = (
-    "ground", "ground-all", "edit", "remove", "apply",
-)  # fmt: skip
+    "ground",
+    "ground-all",
+    "edit",
+    "remove",
+    "apply",
+)
 GATES = ("skip", "hold", "paint")
-_OF_APPLY = ("seed", "settings", "gate")
+_OPTIONS_OF = {
+    EDIT: (*PLACES, *OPTIONS),
+    REMOVE: (*PLACES, *OPTIONS),
+    APPLY: ("seed", "settings", "gate"),
+}
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """What to do to one picture.
 
     Attributes
@@ -35,25 +44,25 @@ class Row:
     number
         In the manifest, from 1.
     name
-        What its files are called; without dots, unique in the manifest whatever the case.
+        Its files begin with it; without dots, unique in the manifest whatever the case.
     image
         The picture as the manifest names it, relative to its root.
     action
         One of `ACTIONS`.
     words
-        What to find, or the sentence of ``apply`` and ``ground-all``; empty where a box or a mask
-        says where and no words say what is there.
+        The phrase, or the sentence of ``apply`` and ``ground-all``; empty if a box or a mask says
+        where, and no words what is there.
     paint
-        What to paint instead, for ``edit``.
+        The prompt of ``edit``.
     options
-        Those of `OPTIONS` that were given, without the gate; ``boxes``, ``snap`` and
-        ``operations`` as in a recipe.
+        The given ones of `OPTIONS` without the gate; ``boxes``, ``snap`` and ``operations`` as in a
+        recipe.
     mask
         A picture that is white where to paint, relative to the root.
     mask_digest
-        Of its content, when the manifest was read.
+        Of its content when the manifest was read.
     gate
-        What becomes of a row whose phrase is not plainly found; None: the batch's.
+        For a phrase that is not clearly found; None: the batch's.
     line
         Of the manifest; None for a folder's rows.
     """
@@ -77,38 +86,41 @@ class Row:
 
     @property
     def placed(self) -> bool:
-        """Whether a box or a mask says where, so that nothing is looked for."""
+        """Whether a box or a mask says where, so that nothing is to be found."""
         return self.mask is not None or "boxes" in self.options
 
     @property
     def grounds(self) -> bool:
-        """Whether it has one phrase, found before anything is painted."""
+        """Whether it has one phrase that is found before anything is painted."""
         return self.action in (GROUND, EDIT, REMOVE) and not self.placed
 
     @property
     def checked(self) -> bool:
-        """Whether the vision-language model looks at what was painted."""
+        """Whether the vision-language model checks what was painted."""
         return bool(self.options.get("check", self.action == REMOVE))
 
     def request(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The checked recipe of an ``edit`` or ``remove``, with the defaults of `Editor`'s.
+        """The recipe of an ``edit`` or ``remove``, with the defaults of `Editor`.
 
         `mask` is the content of the row's, encoded; without it, one pixel stands for it.
         """
         removing = self.action == REMOVE
-        given = {"check": removing, "retries": 3 if removing and self.checked else 0,
-                 **self.options}  # fmt: skip
+        given = {
+            "check": removing,
+            "retries": 3 if removing and self.checked else 0,
+            **self.options,
+        }
         if self.mask is not None:
             given["mask"] = mask or {"size": [1, 1], "bits": "eNprAAAAgQCB"}
         return make_request(self.action, find=self.words or None, paint=self.paint, **given)
 
     def fingerprint(self, *more: str) -> str:
-        """What a result depends on: two rows with the same one give the same files."""
+        """What a result depends on: rows with the same one give the same files."""
         parts = asdict(self)
         for name in ("number", "name", "line", "gate"):
             parts.pop(name)
         for name in ("mask", "mask_digest"):
-            if parts[name] is None:  # rows without one are what they were before there were masks
+            if parts[name] is None:  # so that a batch begun before there were masks continues
                 parts.pop(name)
         return digest(parts, *more)
 
@@ -119,6 +131,16 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+class RowReading(NamedTuple):
+    """A row, or None and the reasons; and the files that it names, as far as they can be read."""
+
+    row: BatchRow | None
+    problems: list[str]
+    image: str | None = None
+    mask: str | None = None
+    name: str | None = None
+
+
 def read_row(
     values: Mapping[str, Any],
     number: int,
@@ -126,8 +148,8 @@ def read_row(
     text: bool = False,
     defaults: Mapping[str, Any] | None = None,
     line: int | None = None,
-) -> tuple[Row | None, list[str]]:
-    """A row from its columns, and everything that is wrong with them.
+) -> RowReading:
+    """Read a row from its columns, with everything that is wrong with them.
 
     Parameters
     ----------
@@ -136,85 +158,60 @@ def read_row(
     number
         From 1.
     text
-        Values are text, as in a CSV, to be read as numbers, true or false, and JSON.
+        Values are the text of a CSV.
     defaults
-        For `OPTIONS` that the row does not give, where it may have them.
+        Of `OPTIONS` that the row does not give, if it may have them.
     line
         Of the manifest.
 
-    Returns
-    -------
-    tuple
-        The row, or None with at least one problem in words.
-
     Examples
     --------
-    >>> row, wrong = read_row({"image": "a.png", "find": "the dog", "paint": "a cat"}, 1)
-    >>> row.action, row.name, wrong
-    ('edit', '00001-a', [])
+    >>> row = read_row({"image": "a.png", "find": "the dog", "paint": "a cat"}, 1).row
+    >>> row.action, row.name
+    ('edit', '00001-a')
     """
-    plain, wrong = plain_values(values, text=text)
+    plain, problems = plain_values(values, text=text)
     lost = {name for name, value in values.items() if value is not None and value != ""} - {*plain}
-    # Where a column is misspelt or unreadable, what is missing may be what was meant by it.
+    # If a column is misspelt or unreadable, what seems missing may be what was meant by it.
     unsure = any(name not in (*OPTIONS, "id") for name in lost)
-    readers = [_read_name, _read_place]
-    readers += [_read_image] if "image" in plain or not unsure else []
-    readers += [] if unsure else [_read_action]
-    parts: dict[str, Any] = {}
-    for read in readers:
-        try:
-            parts |= read(plain, number)
-        except GroundbrushError as error:
-            wrong.append(str(error))
-    wrong += _bad_words(plain)
-    options, more = _read_options(plain, defaults or {}, parts.get("action"))
-    wrong += more
-    if wrong:
-        return None, wrong + _bad_options(options)
-    gate = options.pop("gate", None)
-    row = Row(number, options=options, gate=gate, line=line, **_tidied(parts))
-    wrong = _bad_request(row)
-    return (None, wrong) if wrong else (row, [])
+    image, mask = _path(plain, "image"), _path(plain, "mask")
+    if image is None and ("image" in plain or not unsure):
+        problems.append(f"image is {plain.get('image')!r}; expected a picture's path")
+    if "mask" in plain and not isinstance(plain["mask"], str):
+        problems.append(f"mask is {plain['mask']!r}; expected a picture's path")
+    name = _attempt(problems, partial(_read_name, plain, number))
+    what = None if unsure else _attempt(problems, partial(_read_action, plain))
+    problems += _bad_words(plain)
+    options, misplaced = _read_options(plain, defaults or {}, None if what is None else what[0])
+    problems += misplaced
+    row = None
+    if problems or image is None or name is None or what is None:
+        problems += _bad_options(options)
+    else:
+        gate = options.pop("gate", None)
+        row = BatchRow(number, name, image, *what, options, mask=mask, gate=gate, line=line)
+        problems = _bad_request(row)
+    return RowReading(None if problems else row, problems, image, mask, name)
 
 
-class Named(NamedTuple):
-    """What a row names, as far as that is plain text: its picture, its mask, its files."""
-
-    image: str | None
-    mask: str | None
-    name: str | None
-
-
-def named_in(values: Mapping[str, Any], number: int, *, text: bool = False) -> Named:
-    """What a row names that has something else wrong with it, so that this can be told as well.
-
-    Parameters are those of `read_row`.
-
-    Examples
-    --------
-    >>> named_in({"image": "a.png", "fnd": "the dog", "id": "kitchen"}, 1)
-    Named(image='a.png', mask=None, name='kitchen')
-    """
-    plain, _ = plain_values(values, text=text)
-    image, mask = (v if isinstance(v := plain.get(n), str) and v.strip() else None
-                   for n in ("image", "mask"))  # fmt: skip
+def _attempt(problems: list[str], read: Callable[[], T]) -> T | None:
+    """What a reader gives, or None and its message among the problems."""
     try:
-        return Named(image, mask, _read_name(plain, number)["name"])
-    except GroundbrushError:
-        return Named(image, mask, None)
+        return read()
+    except GroundbrushError as error:
+        problems.append(str(error))
+        return None
 
 
-def _read_image(values: Mapping[str, Any], number: int) -> dict[str, Any]:
-    image = values.get("image")
-    if not isinstance(image, str) or not image.strip():
-        raise GroundbrushError(f"image is {image!r}; expected a picture's path")
-    return {"image": image}
+def _path(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) and value.strip() else None
 
 
-def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What the words ask for; `_bad_words` checks these themselves."""
+def _read_action(values: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """The action that the columns mean, its words and what to paint, which `_bad_words` checks."""
     said = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
-    told = " and ".join(said) or "nothing"
+    columns = " and ".join(said) or "nothing"
     placed = any(values.get(name) is not None for name in ("box", "mask"))
     words: Any
     if placed and set(said) == {"paint"}:
@@ -228,57 +225,50 @@ def _read_action(values: Mapping[str, Any], number: int) -> dict[str, Any]:
     elif set(said) == {"find", "remove"} and said["remove"] is True:
         action, words = REMOVE, said["find"]
     elif len(said) == 1 and "paint" not in said and said.get("remove") is not True:
-        (column, words), = said.items()  # fmt: skip
+        ((column, words),) = said.items()
         action = {"remove": REMOVE, "apply": APPLY, "ground_all": GROUND_ALL}[column]
     else:
         raise GroundbrushError(
-            f"{told} given; expected find and paint (to replace), remove (words, or true beside "
+            f"{columns} given; expected find and paint (to replace), remove (words, or true beside "
             "find), find alone (to look), ground_all or apply (a sentence); a box or a mask may "
             "stand for find"
         )
-    asked = values.get("action")
-    if asked is not None and asked != action:
-        near = difflib.get_close_matches(str(asked), ACTIONS, n=1)
-        hint = f"did you mean {near[0]}? " if near and asked not in ACTIONS else ""
+    given = values.get("action")
+    if given is not None and given != action:
+        near = difflib.get_close_matches(str(given), ACTIONS, n=1)
+        hint = f"did you mean {near[0]}? " if near and given not in ACTIONS else ""
         raise GroundbrushError(
-            f"action is {asked!r} and the columns ({told}) are those of {action!r}; {hint}"
+            f"action is {given!r} and the columns ({columns}) are those of {action!r}; {hint}"
             "leave the action out, or give its columns"
         )
-    return {"action": action, "words": words, "paint": said["paint"] if action == EDIT else None}
+    paint = said["paint"] if action == EDIT else None
+    return action, _tidy(words) or "", _tidy(paint)
+
+
+def _tidy(words: Any) -> str | None:
+    """Words with single blanks between them; anything else is reported by `_bad_words`."""
+    return " ".join(words.split()) if isinstance(words, str) else None
 
 
 def _bad_words(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with each column of words by itself."""
     given = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
-    return refusals(partial(check_words, name, value) for name, value in given.items()
-                    if not (name == "remove" and value is True))  # fmt: skip
+    return refusals(
+        partial(check_words, name, value)
+        for name, value in given.items()
+        if not (name == "remove" and value is True)
+    )
 
 
-def _tidied(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts with the white space of their words tidied."""
-    paint = parts["paint"]
-    return {**parts, "words": " ".join((parts["words"] or "").split()),
-            "paint": None if paint is None else " ".join(paint.split())}  # fmt: skip
-
-
-def _read_place(values: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The mask's path."""
-    mask = values.get("mask")
-    if mask is not None and not isinstance(mask, str):
-        raise GroundbrushError(f"mask is {mask!r}; expected a picture's path")
-    return {"mask": mask}
-
-
-def _read_name(values: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What the row's files are called."""
+def _read_name(values: Mapping[str, Any], number: int) -> str:
+    """The name of the row's files."""
     given = values.get("id")
     if given is None:
         stem = str(values.get("image", "")).replace("\\", "/").rsplit("/", 1)[-1]
-        stem = stem.rsplit(".", 1)[0]
-        return {"name": row_name(f"{number:05}-{stem}")}
+        return row_name(f"{number:05}-{stem.rsplit('.', 1)[0]}")
     if not isinstance(given, str | int) or isinstance(given, bool):
         raise GroundbrushError(f"id is {given!r}; expected a short name, such as 'kitchen-3'")
-    return {"name": row_name(str(given))}
+    return row_name(str(given))
 
 
 def row_name(text: str) -> str:
@@ -289,13 +279,12 @@ def row_name(text: str) -> str:
 def _read_options(
     values: Mapping[str, Any], defaults: Mapping[str, Any], action: str | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """The options of a row, with defaults, and which of them are out of place.
+    """The options of a row, with defaults, and messages about those that its action has no use for.
 
-    Where it is not known what the row does, none is out of place.
+    If the action is unknown, all are allowed.
     """
     every = (*PLACES, *OPTIONS)
-    allowed = every if action is None else {EDIT: every, REMOVE: every, APPLY: _OF_APPLY}.get(
-        action, ())  # fmt: skip
+    allowed = every if action is None else _OPTIONS_OF.get(action, ())
     given = {name: values[name] for name in every if name in values}
     wrong = [
         f"{name} is given for {action}, which has no use for it; leave it empty"
@@ -318,17 +307,18 @@ def _read_options(
 def _bad_options(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with each option by itself."""
     request = partial(make_request, REMOVE, find="checked here", paint=None)
-    return refusals(partial(request, **{name: value}) for name, value in options.items()
-                    if name != "gate")  # fmt: skip
+    return refusals(
+        partial(request, **{name: value}) for name, value in options.items() if name != "gate"
+    )
 
 
-def _bad_request(row: Row) -> list[str]:
+def _bad_request(row: BatchRow) -> list[str]:
     """What is wrong with the options by themselves, or else with all of them together."""
     if row.action in (EDIT, REMOVE):
         wrong = refusals([row.request])
     elif row.action == APPLY:
-        wrong = refusals([partial(make_request, REMOVE, find="checked here", paint=None,
-                                  **row.options)])  # fmt: skip
+        request = partial(make_request, REMOVE, find="checked here", paint=None)
+        wrong = refusals([partial(request, **row.options)])
     else:
         return []
     return wrong and (_bad_options(row.options) or wrong)

@@ -1,7 +1,7 @@
-"""The batch's sentence: check -> lock -> read the journal -> find -> paint -> publish.
+"""A batch from beginning to end: check, lock, read the journal, find, paint, publish.
 
-A row is finished when its record is in the journal; its files are on the disk before that. What a
-killed run left is taken up where the journal ends.
+A row is finished once its record is in the journal; its files are on disk before that. A run that
+was killed is continued from the journal's last record.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from editor.batch.engine import Engine, Load, LocalEngine, Task
-from editor.batch.errors import BatchStopped, Problem, refusals, stops_everything
-from editor.batch.inspection import inspect_rows
-from editor.batch.journal import Journal, decode
-from editor.batch.lock import FolderLock
-from editor.batch.manifest import Manifest
-from editor.batch.outcome import Reason, Reasons, Result, failure, result_of
-from editor.batch.preflight import check_out, check_rows, refuse, row_problems
-from editor.batch.progress import OnProgress, Progress
-from editor.batch.review import write_review
-from editor.batch.rows import GATES, Row
-from editor.batch.state import State, own_files, preset_digest, sweep
-from editor.batch.work import Place, finish_found, passes
-from editor.errors import GroundbrushError, one_line
-from editor.files import as_path, atomic_write
+from pydantic import BaseModel
 
-WORK = ".batch"
-"""Folder in the output folder of what is kept between runs."""
+from ..errors import GroundbrushError
+from ..files import as_path, atomic_write
+from ..journal import Journal, JournalError, Record, read_journal
+from .checking import check_out, check_rows, inspect_rows, refuse
+from .engine import Engine, Load, LocalEngine
+from .errors import BatchStopped, Problem, batch_stopped, refusals, stops_everything
+from .lock import FolderLock
+from .manifest import Manifest
+from .progress import BatchProgress, OnBatchProgress
+from .results import FailureReason, FailureReasons, FoundFacts, PictureFacts, RowResult
+from .review import write_review
+from .row_work import RowTask, finish_found, status_when_found
+from .rows import GATES, BatchRow
+from .state import FoundRecord, State, preset_digest
+from .workspace import Workspace
+
 RESULTS, REVIEW_SHEET = "results.jsonl", "review.html"
 SUFFIXES = ("png", "webp", "jpg")
-MakeEngine = Callable[[Load, Place], Engine]
+MakeEngine = Callable[[Load, Workspace], Engine]
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to do, and where to.
+class BatchJob:
+    """What to do, and where to write.
 
     Attributes
     ----------
@@ -51,14 +51,14 @@ class Job:
     out
         Folder of results.
     gate
-        What becomes of rows that are not plainly found: ``hold`` them for a person, ``skip`` them
-        or ``paint`` the best guess.
+        For rows that are not clearly found: ``hold`` them for a person, ``skip`` them or ``paint``
+        the best guess.
     suffix
         Of painted pictures: png, webp or jpg (lossy).
     resume
-        Go on with the batch that the folder holds; what is finished and still asked for stays.
+        Continue the batch in the folder; what is finished and still in the manifest stays.
     retry_failed
-        With that, do failed rows again.
+        The same, and do failed rows again.
     """
 
     manifest: Manifest
@@ -78,10 +78,14 @@ class Job:
             )
 
     @property
-    def place(self) -> Place:
+    def workspace(self) -> Workspace:
         """Where it reads and writes."""
-        return Place(self.manifest.root, self.out, self.out / WORK, self.suffix,
-                     self.gate)  # fmt: skip
+        return Workspace(self.manifest.root, self.out, self.suffix, self.gate)
+
+    @property
+    def continues(self) -> bool:
+        """Whether it continues an earlier run."""
+        return self.resume or self.retry_failed
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class BatchReport:
     results, review
         The files.
     notes
-        What was passed over, repaired or taken over.
+        What was skipped, repaired or taken over.
     seconds
         That this run took.
     reasons
@@ -110,11 +114,11 @@ class BatchReport:
     review: Path
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[FailureReason, ...] = ()
 
 
 @dataclass(frozen=True)
-class Outlook:
+class DryRun:
     """What a run would do.
 
     Attributes
@@ -124,9 +128,9 @@ class Outlook:
     finished
         Rows that are finished already.
     find
-        Phrases to look for.
+        Phrases to find.
     notes
-        What was passed over, or could not be checked.
+        What was skipped, or could not be checked.
     """
 
     actions: Mapping[str, int]
@@ -136,13 +140,13 @@ class Outlook:
 
 
 def run_batch(
-    job: Job,
+    job: BatchJob,
     load: Load,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnBatchProgress | None = None,
     engine: MakeEngine = LocalEngine,
 ) -> BatchReport:
-    """Do a batch, or go on with one.
+    """Do a batch, or continue one.
 
     Parameters
     ----------
@@ -151,144 +155,162 @@ def run_batch(
     load
         Makes an editor, such as ``lambda: Editor.load("miniature")``; called once or twice.
     on_progress
-        Called with a `Progress` after each row.
+        Called with a `BatchProgress` after each row.
     engine
         Makes what does the work.
 
     Returns
     -------
     BatchReport
-        Rows that failed are in its counts, and their errors in the results; they stop nothing.
+        Rows that failed are in its counts, their errors in the results; they stop nothing.
 
     Raises
     ------
     ManifestError
-        For rows that cannot be done as they are; nothing was loaded then.
+        For rows that cannot be done as they are; no model was loaded then.
     BatchStopped
-        When no row could be done any more, such as for a full disk; what is finished is kept.
+        If no row could be done any more, such as for a full disk; what is finished is kept.
     GroundbrushError
-        When another process uses the folder, it holds another batch, or a model cannot be loaded.
+        If another process uses the folder, it holds another batch, or a model cannot be loaded.
     """
     started = time.perf_counter()
-    editor = load()
-    place = job.place
-    if job.manifest.problems:  # refused before anything is written, with what else is wrong
-        check_rows(editor, job.manifest, job.manifest.rows, job.out)
+    editor, manifest, workspace = load(), job.manifest, job.workspace
+    if manifest.problems:  # refused before anything is written, with what else is wrong
+        refuse(manifest, check_rows(editor, manifest, manifest.rows, workspace))
     check_out(job.out)
-    with FolderLock(place.work / "lock") as lock, Journal(place.work / "journal") as journal:
-        notes = [*job.manifest.notes, *filter(None, [lock.took_over]), *journal.notes]
+    with FolderLock(workspace.work / "lock") as lock:
+        journal = Journal(workspace.work / "journal")
+        notes = [*manifest.notes, *filter(None, [lock.took_over]), *journal.notes]
         if job.resume and not journal.records:
-            notes.append(f"there was no batch in {str(job.out)!r} to go on with: this is a new one")
-        existing = own_files(place.out)
+            notes.append(f"there was no batch in {str(job.out)!r} to continue: this is a new one")
+        existing = workspace.files_by_row()
         _check_free(job, bool(journal.records), existing)
-        if sweep(place):
+        if workspace.sweep():
             notes.append("files that were not written whole were removed")
-        state = State(place, preset_digest(editor.preset), job.retry_failed)
+        state = State(workspace, preset_digest(editor.preset), job.retry_failed)
         state.take(journal.records)
         journal.records.clear()
-        left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
-        check_rows(editor, job.manifest, left, job.out)
-        journal.append({"event": "run", "version": 1, "preset": editor.preset.name,
-                        "rows": len(job.manifest.rows), "left": len(left)})  # fmt: skip
-        crew = engine(load, place)
-        run = _Run(job, state, journal, crew, on_progress, existing)
+        left = [row for row in manifest.rows if not state.finished(manifest, row)]
+        refuse(manifest, check_rows(editor, manifest, left, workspace))
+        working = engine(load, workspace)
+        run = _Run(job, state, journal, working, on_progress, existing)
+        run.write(
+            event="run",
+            version=1,
+            preset=editor.preset.name,
+            rows=len(manifest.rows),
+            left=len(left),
+        )
         try:
-            with contextlib.closing(crew):
+            with contextlib.closing(working):
                 run.work(left)
         except BaseException:
-            # What went wrong is told, not that the sheet of what was done cannot be written then.
-            with contextlib.suppress(GroundbrushError, OSError):
+            with contextlib.suppress(GroundbrushError, OSError):  # the first error is reported
                 _publish(job, state)
             raise
         counts, reasons = _publish(job, state)
-        return BatchReport(counts, len(left), job.out / RESULTS, job.out / REVIEW_SHEET,
-                           (*notes, *crew.notes), time.perf_counter() - started,
-                           reasons)  # fmt: skip
+        return BatchReport(
+            counts,
+            len(left),
+            job.out / RESULTS,
+            job.out / REVIEW_SHEET,
+            (*notes, *working.notes),
+            time.perf_counter() - started,
+            reasons,
+        )
 
 
-def examine(job: Job, load: Load, *, on_progress: OnProgress | None = None) -> Outlook:
-    """Check everything that is known without a model and tell what a run would do.
+def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = None) -> DryRun:
+    """Check everything that can be checked without a model, and say what a run would do.
 
-    More than a run checks before it begins: pictures are read whole, and words to look for, places
-    and formats are held against them, which a run leaves to the row's turn. Nothing is written.
+    More than `run_batch` checks before it begins: pictures are read whole, and words to find,
+    boxes, masks and formats are checked, each of which would fail its row alone. Nothing is
+    written.
 
     Parameters
     ----------
     job, load
         As for `run_batch`; the editor loads no model.
     on_progress
-        Called with a `Progress` of stage ``checking`` after each picture.
+        Called with a `BatchProgress` of stage ``checking`` after each picture.
 
     Raises
     ------
     ManifestError
         With every problem and its row.
     """
-    editor, manifest = load(), job.manifest
-    state = State(job.place, preset_digest(editor.preset), job.retry_failed)
-    records = _kept(job)
-    if job.resume or job.retry_failed:
+    editor, manifest, workspace = load(), job.manifest, job.workspace
+    state = State(workspace, preset_digest(editor.preset), job.retry_failed)
+    records: list[Record] = []
+    with contextlib.suppress(OSError):
+        records = list(read_journal(workspace.work / "journal"))
+    if job.continues:
         state.take(records)
     left = [row for row in manifest.rows if not state.finished(manifest, row)]
-    unusable = refusals([partial(check_out, job.out),
-                         partial(_check_free, job, bool(records), own_files(job.out))])  # fmt: skip
-    seen = inspect_rows(editor, manifest, left, job.suffix, on_progress)
-    refuse(manifest, [*map(Problem, unusable), *row_problems(editor, manifest, left, job.out),
-                      *seen.problems])  # fmt: skip
-    keys = {state.key(row) for row in left
-            if row.grounds and state.grounding(manifest, row) is None}  # fmt: skip
-    return Outlook(Counter(row.action for row in left), len(manifest.rows) - len(left), len(keys),
-                   (*manifest.notes, *seen.notes))  # fmt: skip
-
-
-def _kept(job: Job) -> list[dict[str, Any]]:
-    """The journal's records; none where there is no journal that could be read."""
-    with contextlib.suppress(OSError):
-        return decode((job.place.work / "journal").read_bytes())[0]
-    return []
+    free = partial(_check_free, job, bool(records), workspace.files_by_row())
+    unusable = refusals([partial(check_out, job.out), free])
+    problems, notes = inspect_rows(editor, manifest, left, job.suffix, on_progress)
+    refused = check_rows(editor, manifest, left, workspace)
+    refuse(manifest, [*map(Problem, unusable), *refused, *problems])
+    keys = {
+        state.key(row) for row in left if row.grounds and state.grounding(manifest, row) is None
+    }
+    return DryRun(
+        Counter(row.action for row in left),
+        len(manifest.rows) - len(left),
+        len(keys),
+        (*manifest.notes, *notes),
+    )
 
 
 @dataclass(eq=False)
 class _Run:
     """One run over the rows that are left."""
 
-    job: Job
+    job: BatchJob
     state: State
     journal: Journal
     engine: Engine
-    on_progress: OnProgress | None
+    on_progress: OnBatchProgress | None
     existing: dict[str, set[str]]
     counts: Counter[str] = field(default_factory=Counter)
 
-    def work(self, left: Sequence[Row]) -> None:
+    def work(self, left: Sequence[BatchRow]) -> None:
         """Find everything, then paint everything."""
-        open_rows = self._find([row for row in left if row.grounds])
-        others = [Task(row) for row in left if not row.grounds]
-        tasks = sorted([*open_rows, *others], key=lambda task: task.row.number)
+        found = self._find([row for row in left if row.grounds])
+        others = [RowTask(row) for row in left if not row.grounds]
+        tasks = sorted([*found, *others], key=lambda task: task.row.number)
         progress = self._progress("painting", len(tasks))
         for done in self.engine.paint(tasks):
             assert done.result is not None
             self._commit(done.task.row, done.result, done.picture)
             progress()
 
-    def _find(self, rows: Sequence[Row]) -> list[Task]:
-        """Find every phrase once; rows that this finishes are finished; the others' tasks."""
-        by_key: dict[str, list[Row]] = {}
+    def write(self, record: BaseModel | None = None, **fields: Any) -> None:
+        """Append a record to the journal."""
+        try:
+            self.journal.append(fields if record is None else record.model_dump())
+        except JournalError as error:
+            raise BatchStopped(str(error)) from error
+
+    def _find(self, rows: Sequence[BatchRow]) -> list[RowTask]:
+        """Find every phrase once; finish rows that are not painted; the tasks of the others."""
+        by_key: dict[str, list[BatchRow]] = {}
         for row in rows:
             by_key.setdefault(self.state.key(row), []).append(row)
-        tasks: list[Task] = []
-        wanted: dict[str, list[Task]] = {}  # by picture, so that each is read by the models once
+        tasks: list[RowTask] = []
+        wanted: dict[str, list[RowTask]] = {}  # by picture, so that each is encoded once
         for key, same in by_key.items():
             facts = self.state.grounding(self.job.manifest, same[0])
             if facts is not None:
                 tasks += self._found(same, key, facts)
             else:
-                wanted.setdefault(same[0].image, []).append(Task(same[0], key))
+                wanted.setdefault(same[0].image, []).append(RowTask(same[0], key))
         progress = self._progress("finding", sum(map(len, wanted.values())))
-        for done in self.engine.find([task for tasks in wanted.values() for task in tasks]):
+        for done in self.engine.find([task for same in wanted.values() for task in same]):
             key = str(done.task.key)
             if done.facts is not None:
-                self.journal.append({"event": "found", "key": key, "facts": dict(done.facts)})
+                self.write(FoundRecord(key=key, facts=done.facts))
                 rows = by_key[key]
                 if done.result is not None:
                     self._commit(done.task.row, done.result, done.picture)
@@ -296,41 +318,41 @@ class _Run:
                 tasks += self._found(rows, key, done.facts)
             else:
                 assert done.result is not None
-                why = {name: done.result[name] for name in ("error", "reason")}
                 for row in by_key[key]:
-                    self._commit(row, result_of(row, "failed", **why), done.picture)
+                    why = done.result.model_dump(include={"error", "reason"})
+                    self._commit(row, RowResult.of(row, "failed", **why), done.picture)
             progress()
         return tasks
 
-    def _found(self, rows: Sequence[Row], key: str, facts: Mapping[str, Any]) -> list[Task]:
-        """Finish the rows that are not to be painted; tasks of the others."""
-        tasks = []
+    def _found(self, rows: Sequence[BatchRow], key: str, facts: FoundFacts) -> list[RowTask]:
+        """Finish rows that are not painted; the tasks of the others."""
+        workspace, tasks = self.state.workspace, []
         for row in rows:
-            status = passes(row, self.state.place, facts)
+            status = status_when_found(row, workspace, facts)
             if status is None:
-                tasks.append(Task(row, key, facts))
+                tasks.append(RowTask(row, key, facts))
                 continue
             try:
-                result = finish_found(self.state.place, row, key, facts, status)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other rows go on
+                result = finish_found(workspace, row, key, facts, status)
+            except Exception as error:  # noqa: BLE001 - the other rows continue after any error
                 if stops_everything(error):
-                    raise _stopped(row, error) from error
-                result = failure(row, "find", error)
-            self._commit(row, result, facts["picture"])
+                    raise batch_stopped(row.number, row.name, error) from error
+                result = RowResult.failure(row, "find", error)
+            self._commit(row, result, facts.picture)
         return tasks
 
-    def _commit(self, row: Row, result: Result, picture: Mapping[str, Any] | None) -> None:
-        """Make a row's result final: its files are there, now the journal says so."""
-        place = self.state.place
+    def _commit(self, row: BatchRow, result: RowResult, picture: PictureFacts | None) -> None:
+        """Make a row's result final: its files are on disk, now the journal says so."""
         try:
-            for name in self.existing.pop(row.name, set()) - set(result["files"].values()):
-                (place.out / name).unlink(missing_ok=True)  # of another request of this name
+            for name in self.existing.pop(row.name, set()) - set(result.files.values()):
+                # of an earlier request of this name
+                (self.state.workspace.out / name).unlink(missing_ok=True)
             record = self.state.record(row, result, picture)
         except OSError as error:
-            raise _stopped(row, error) from error
-        self.journal.append(record)
-        self.state.take([record])
-        self.counts[result["status"]] += 1
+            raise batch_stopped(row.number, row.name, error) from error
+        self.write(record)
+        self.state.keep(record)
+        self.counts[result.status] += 1
 
     def _progress(self, stage: str, total: int) -> Callable[[], None]:
         started, done = time.perf_counter(), 0
@@ -340,52 +362,44 @@ class _Run:
             done += 1
             if self.on_progress is not None:
                 seconds = time.perf_counter() - started
-                self.on_progress(Progress(stage, done, total, seconds, dict(self.counts)))
+                self.on_progress(BatchProgress(stage, done, total, seconds, dict(self.counts)))
 
         return step
 
 
-def _check_free(job: Job, begun: bool, existing: Mapping[str, set[str]]) -> None:
-    """Refuse a folder with a batch that is not to be gone on with, or with files of others."""
+def _check_free(job: BatchJob, begun: bool, existing: Mapping[str, set[str]]) -> None:
+    """Refuse a folder with another batch, or with files that are not a batch's."""
     if begun:
-        if job.resume or job.retry_failed:
+        if job.continues:
             return
         raise GroundbrushError(
-            f"{str(job.out)!r} holds a batch that was begun; --resume goes on with it; choose "
+            f"{str(job.out)!r} holds a batch that was begun; --resume continues it; choose "
             "another --out for another one"
         )
     names = [n for row in job.manifest.rows for n in sorted(existing.get(row.name, ()))]
     names += [name for name in (RESULTS, REVIEW_SHEET) if (job.out / name).exists()]
-    taken = next(iter(names), None)
-    if taken is not None:
+    if names:
         raise GroundbrushError(
-            f"{str(job.out)!r} holds {taken!r} already, which is not of this batch and would be "
+            f"{str(job.out)!r} holds {names[0]!r} already, which is not of this batch and would be "
             "overwritten; choose another --out, or move it away"
         )
 
 
-def _stopped(row: Row, error: BaseException) -> BatchStopped:
-    return BatchStopped(
-        f"stopped at row {row.number} ({row.name}): {one_line(error)}; what is finished is kept: "
-        "mend that, and run it again with --resume"
-    )
-
-
-def _publish(job: Job, state: State) -> tuple[Counter[str], tuple[Reason, ...]]:
+def _publish(job: BatchJob, state: State) -> tuple[Counter[str], tuple[FailureReason, ...]]:
     """Write the results and the review sheet of the whole manifest.
 
-    Gives rows by status, and why some failed.
+    Returns rows by status, and why some failed.
     """
     counts: Counter[str] = Counter()
-    reasons = Reasons()
+    reasons = FailureReasons()
 
     def write(file: Any) -> None:
         for result in state.results(job.manifest):
-            counts[result["status"]] += 1
+            counts[result.status] += 1
             reasons.add(result)
-            file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(result.model_dump(), ensure_ascii=False).encode() + b"\n")
 
     atomic_write(job.out / RESULTS, write)
-    write_review(job.out / REVIEW_SHEET, os.path.basename(str(job.manifest.source)),
-                 state.results(job.manifest), counts)  # fmt: skip
+    name = os.path.basename(str(job.manifest.source))
+    write_review(job.out / REVIEW_SHEET, name, state.results(job.manifest), counts)
     return counts, reasons.all()

@@ -1,173 +1,156 @@
-"""What earlier runs finished, as the journal tells it; nothing is believed that the disk denies."""
+"""What earlier runs finished, according to the journal and confirmed by the files on disk."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from editor.batch.manifest import Manifest
-from editor.batch.outcome import Result, result_of
-from editor.batch.rows import Row, digest
-from editor.batch.store import load_grounding
-from editor.batch.work import REVIEW, Place, same_picture
-from editor.errors import GroundbrushError
-from editor.presets import Preset
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-_ENDINGS = r"(?:edited(?:-\d+)?|applied|steps|plan|mask|panoptic|before|found|after)\.\w+"
-_OURS = re.compile(rf"([^.]+)\.{_ENDINGS}")
-_PARTIAL = re.compile(r"\..{1,32}\.[0-9a-f]{16}\.part", re.DOTALL)
+from ..errors import GroundbrushError
+from ..models.presets import Preset
+from .grounding_store import load_grounding
+from .manifest import Manifest
+from .results import FoundFacts, PictureFacts, RowResult
+from .rows import BatchRow, digest
+from .workspace import Workspace, same_picture
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A row's last result: what it depends on, and itself as JSON (which takes less memory)."""
+class RowRecord(BaseModel):
+    """The journal's record of a finished row: its result and what that depends on."""
 
+    event: Literal["row"] = "row"
+    name: str
     fingerprint: str
     gate: str
     status: str
-    picture: Mapping[str, Any] | None
-    files: Mapping[str, int]
-    result: str
+    picture: PictureFacts | None
+    files: dict[str, int]
+    result: RowResult
 
 
-@dataclass(eq=False)
+class FoundRecord(BaseModel):
+    """The journal's record of a grounding."""
+
+    event: Literal["found"] = "found"
+    key: str
+    facts: FoundFacts
+
+
+_RECORD: TypeAdapter[RowRecord | FoundRecord] = TypeAdapter(
+    Annotated[RowRecord | FoundRecord, Field(discriminator="event")]
+)
+
+
 class State:
-    """The journal's records by row and by grounding.
+    """The journal's last record of each row and of each grounding.
 
-    Attributes
+    Parameters
     ----------
+    workspace
+        Where the files are.
     preset
         Digest of the models and their settings.
-    rows
-        By name.
-    found
-        Facts of groundings by key.
+    retry_failed
+        Whether failed rows count as unfinished.
     """
 
-    place: Place
-    preset: str
-    retry_failed: bool = False
-    rows: dict[str, Kept] = field(default_factory=dict)
-    found: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    def __init__(self, workspace: Workspace, preset: str, retry_failed: bool = False) -> None:
+        self.workspace = workspace
+        self._preset, self._retry_failed = preset, retry_failed
+        self._rows: dict[str, tuple[RowRecord, bytes]] = {}
+        self._found: dict[str, FoundFacts] = {}
 
     def take(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Learn from the journal; of several records of one thing the last one counts."""
-        for record in records:
-            with contextlib.suppress(KeyError, TypeError):  # of another version: done again
-                self._take(record)
+        """Read records of the journal; those of another version are ignored."""
+        for given in records:
+            try:
+                self.keep(_RECORD.validate_python(given))
+            except ValidationError:
+                continue
 
-    def _take(self, record: Mapping[str, Any]) -> None:
-        if record.get("event") == "row":
-            fields = {f.name: record[f.name] for f in dataclasses.fields(Kept)}
-            fields["result"] = json.dumps(fields["result"])
-            self.rows[record["name"]] = Kept(**fields)
-        elif record.get("event") == "found":
-            self.found[record["key"]] = record["facts"]
+    def keep(self, record: RowRecord | FoundRecord) -> None:
+        """Remember a record instead of an earlier one of the same row or grounding."""
+        if isinstance(record, FoundRecord):
+            self._found[record.key] = record.facts
+        else:  # JSON takes less memory
+            text = record.result.model_dump_json().encode()
+            self._rows[record.name] = record.model_copy(update={"result": None}), text
 
-    def fingerprint(self, row: Row) -> str:
-        """What a row's result depends on."""
-        return row.fingerprint(self.preset, self.place.suffix)
-
-    def key(self, row: Row) -> str:
+    def key(self, row: BatchRow) -> str:
         """What a row's grounding depends on."""
-        return digest(row.image, row.words, self.preset)
+        return digest(row.image, row.words, self._preset)
 
-    def finished(self, manifest: Manifest, row: Row) -> bool:
+    def finished(self, manifest: Manifest, row: BatchRow) -> bool:
         """Whether a row's result stands: same request, same picture, files still there."""
-        kept = self.rows.get(row.name)
-        if kept is None or kept.fingerprint != self.fingerprint(row):
-            return False
-        if kept.status == "failed" and self.retry_failed:
+        kept = self._kept(row)
+        if kept is None or (kept.status == "failed" and self._retry_failed):
             return False
         gated = kept.status not in ("done", "failed") and row.paints
-        if gated and kept.gate != (row.gate or self.place.gate):
+        if gated and kept.gate != (row.gate or self.workspace.gate):
             return False
-        if not all(_has_size(self.place.out / name, size) for name, size in kept.files.items()):
+        if not all(self._has_size(name, size) for name, size in kept.files.items()):
             return False
         if kept.picture is None:
             return True
         try:
             return same_picture(manifest.picture(row), kept.picture)
         except GroundbrushError:
-            return True  # gone since, or leads outside: what was made of it stands
+            return True  # removed since, or outside the root: its result stands
 
-    def grounding(self, manifest: Manifest, row: Row) -> Mapping[str, Any] | None:
-        """Facts of a row's grounding, where it is kept whole and of the same picture."""
-        facts = self.found.get(self.key(row))
-        if facts is None:
-            return None
+    def grounding(self, manifest: Manifest, row: BatchRow) -> FoundFacts | None:
+        """Facts of a row's grounding, if it is kept whole and of the same picture."""
+        facts = self._found.get(self.key(row))
         try:
-            if not same_picture(manifest.picture(row), facts["picture"]):
+            if facts is None or not same_picture(manifest.picture(row), facts.picture):
                 return None
-            load_grounding(self.place.grounding(self.key(row)))
+            load_grounding(self.workspace.grounding(self.key(row)))
         except GroundbrushError:
             return None
         return facts
 
-    def record(self, row: Row, result: Result, picture: Mapping[str, Any] | None) -> dict[str, Any]:
+    def record(self, row: BatchRow, result: RowResult, picture: PictureFacts | None) -> RowRecord:
         """The journal's record of a row's result."""
-        names = result["files"].values()
-        return {
-            "event": "row", "name": row.name, "fingerprint": self.fingerprint(row),
-            "gate": row.gate or self.place.gate, "status": result["status"], "picture": picture,
-            "files": {name: (self.place.out / name).stat().st_size for name in names},
-            "result": result,
-        }  # fmt: skip
+        out = self.workspace.out
+        return RowRecord(
+            name=row.name,
+            fingerprint=self._fingerprint(row),
+            gate=row.gate or self.workspace.gate,
+            status=result.status,
+            picture=picture,
+            files={name: (out / name).stat().st_size for name in result.files.values()},
+            result=result,
+        )
 
-    def results(self, manifest: Manifest) -> Iterator[Result]:
+    def results(self, manifest: Manifest) -> Iterator[RowResult]:
         """Every row's result in the manifest's order; rows without one are waiting."""
         for row in manifest.rows:
-            kept = self.rows.get(row.name)
-            if kept is None or kept.fingerprint != self.fingerprint(row):
-                yield result_of(row, "waiting", reason="its turn did not come")
+            if self._kept(row) is None:
+                yield RowResult.of(row, "waiting", reason="its turn did not come")
             else:
-                yield {**json.loads(kept.result), "row": row.number}
+                result = RowResult.model_validate_json(self._rows[row.name][1])
+                yield result.model_copy(update={"row": row.number})
+
+    def _kept(self, row: BatchRow) -> RowRecord | None:
+        """A row's record, if it is of the same request."""
+        record, _ = self._rows.get(row.name, (None, b""))
+        same = record is not None and record.fingerprint == self._fingerprint(row)
+        return record if same else None
+
+    def _fingerprint(self, row: BatchRow) -> str:
+        return row.fingerprint(self._preset, self.workspace.suffix)
+
+    def _has_size(self, name: str, size: int) -> bool:
+        try:
+            return (self.workspace.out / name).stat().st_size == size
+        except (OSError, ValueError):
+            return False
 
 
 def preset_digest(preset: Preset) -> str:
-    """Digest of a preset's models and settings; its words for people do not count."""
+    """Digest of a preset's models and settings, without its descriptions."""
     parts = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}
     for name in ("about", "licence", "size_gb", "source"):
         parts.pop(name)
     return digest(parts)
-
-
-def own_files(out: Path) -> dict[str, set[str]]:
-    """The names of all files that look like a batch's, by row name, relative to `out`."""
-    found: dict[str, set[str]] = {}
-    for folder, before in ((out, ""), (out / REVIEW, f"{REVIEW}/")):
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if match := _OURS.fullmatch(path.name):
-                    found.setdefault(match[1], set()).add(before + path.name)
-    return found
-
-
-def is_own(path: Path, out: Path) -> bool:
-    """Whether a picture is one that a batch with this output folder could overwrite."""
-    return path.parent in (out, out / REVIEW) and _OURS.fullmatch(path.name) is not None
-
-
-def sweep(place: Place) -> int:
-    """Remove what a killed process was still writing; how many files that were."""
-    count = 0
-    for folder in (place.out, place.out / REVIEW, place.work, place.work / "found"):
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if _PARTIAL.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-                    count += 1
-    return count
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False

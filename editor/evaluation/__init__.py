@@ -1,5 +1,6 @@
-"""How well a preset finds things: benchmarks read, scored, compared and taken apart.
+"""How well a preset finds things: read benchmarks, measure, score, compare, ablate.
 
-``readers`` turn published files into items, ``run`` grounds them into a journal, ``summary``
-counts, ``report`` and ``sheet`` show, ``ablations`` switches one thing at a time.
+``readers`` turn published files into items, ``measure`` grounds them into a journal, ``scores``
+counts, ``report`` and ``sheet`` show, ``arms`` switches one thing at a time, ``job`` and ``png``
+run it all. Nothing here knows how a phrase is found.
 """

@@ -1,4 +1,4 @@
-"""Several presets' scores on one benchmark, side by side by query type, and how they differ."""
+"""Scores of several presets on one benchmark side by side, and their differences item by item."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError, one_line
-from editor.evaluation.paired import Difference, Key, counted, differences, read_records
-from editor.evaluation.report import COLUMNS, page
-from editor.evaluation.summary import Record, Scores
-from editor.evaluation.summary import groups as grouped
-from editor.files import atomic_write, open_regular
+from ..errors import GroundbrushError, one_line
+from ..files import atomic_write, open_regular
+from .report import COLUMNS, markdown, page
+from .scores import Difference, Record, Scores, differences, groups, terms
+
+Key = tuple[str, str]
+"""Id and phrase of an item: what two measurements of it have in common."""
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What one evaluation wrote into its ``.json``, and its answers.
+class SavedScores:
+    """The ``.json`` that one evaluation wrote, with the records of its ``.jsonl``.
 
     Attributes
     ----------
-    preset, evaluation
-        What was measured, on what (such as ``refcoco-val``).
+    evaluation
+        Benchmark and split, such as ``refcoco-val``.
     groups
         Scores by split, query type and the benchmark's own groups.
-    facts
-        What the page says about the measurement.
-    answers
-        Records by item, from the ``.jsonl`` beside it; none where that is not there.
+    records
+        Records by item; empty without a ``.jsonl`` beside the scores.
     absent_below
-        The preset's threshold of presence, where it has one.
+        The preset's threshold of presence, or None.
     """
 
     preset: str
     evaluation: str
     groups: Mapping[str, Scores]
     facts: Mapping[str, Any]
-    answers: Mapping[Key, Record] = field(default_factory=dict, repr=False)
+    records: Mapping[Key, Record] = field(default_factory=dict, repr=False)
     absent_below: float | None = None
 
-    def counted(self, keys: Sequence[Key]) -> list[dict[str, tuple[float, float]]]:
-        """What its answers to some items add to each score."""
-        return [counted(self.answers[key], self.absent_below) for key in keys]
+    def terms(self, keys: Sequence[Key]) -> list[dict[str, tuple[float, float]]]:
+        """What some of its records add to each score."""
+        return [terms(self.records[key], self.absent_below) for key in keys]
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Results of one evaluation under names that differ."""
+    """Scores of one evaluation under different names; the first is the baseline."""
 
     evaluation: str
-    results: Mapping[str, Result]
+    results: Mapping[str, SavedScores]
+
+    @property
+    def first(self) -> str:
+        """The baseline's name."""
+        return next(iter(self.results))
 
     @property
     def groups(self) -> list[str]:
@@ -62,67 +66,70 @@ class Comparison:
 
     @property
     def tables(self) -> list[tuple[str, str]]:
-        """(metric, Markdown table) of every metric that a result has, each with its differences."""
-        made = [
-            one for title, metric in COLUMNS
-            for one in ((title, self._table(metric)),
-                        (f"{title}: minus {self.first}, same items", self._gaps(metric)))
-        ]  # fmt: skip
+        """(title, Markdown table) of every metric, each followed by its differences."""
+        made = []
+        for title, metric in COLUMNS:
+            made.append((title, self._table(metric)))
+            made.append((f"{title}: minus {self.first}, same items", self._gaps(metric)))
         return [(title, table) for title, table in made if table]
-
-    @property
-    def first(self) -> str:
-        """What the others are compared with."""
-        return next(iter(self.results))
 
     @cached_property
     def differences(self) -> dict[str, dict[str, dict[str, Difference]]]:
-        """Group -> result -> metric -> the result's score minus the first one's, item by item."""
+        """Group -> result -> metric -> the result's score minus the baseline's, item by item."""
         base, *others = self.results.values()
         found: dict[str, dict[str, dict[str, Difference]]] = {}
-        for group, records in grouped(list(base.answers.values())).items():
+        for group, records in groups(list(base.records.values())).items():
             keys = [(str(r["item"]), str(r["phrase"])) for r in records]
-            found[group] = {}
             for name, other in zip(list(self.results)[1:], others, strict=True):
-                both = [k for k in keys if k in other.answers]
-                gaps = differences(other.counted(both), base.counted(both))
+                both = [k for k in keys if k in other.records]
+                gaps = differences(other.terms(both), base.terms(both))
                 if gaps:
-                    found[group][name] = gaps
-        return {group: by_name for group, by_name in found.items() if by_name}
+                    found.setdefault(group, {})[name] = gaps
+        return found
 
     @property
     def notes(self) -> list[str]:
-        """What stands in the way of comparing."""
+        """What limits the comparison."""
         others = [g for g in self.groups if len(set(self._counts(g))) > 1]
-        alone = [name for name, r in self.results.items() if not r.answers]
+        alone = [name for name, r in self.results.items() if not r.records]
         notes = []
         if others:
-            notes.append(f"not the same items were measured in {', '.join(others)}: compare with "
-                         "care")  # fmt: skip
+            notes.append(
+                f"not the same items were measured in {', '.join(others)}: compare with care"
+            )
         if alone:
-            notes.append(f"no answers (.jsonl) lie beside the scores of {', '.join(alone)}: no "
-                         "differences by item")  # fmt: skip
+            notes.append(
+                f"no answers (.jsonl) lie beside the scores of {', '.join(alone)}: no "
+                "differences by item"
+            )
         return notes
 
     @property
     def page(self) -> str:
         """The whole as Markdown."""
-        facts = {name: _told(r.facts) for name, r in self.results.items()}
+        names = ("LVLM", "heads", "backend", "segmenter", "items", "measured")
+        facts = {
+            name: "; ".join(f"{n} {r.facts[n]}" for n in names if r.facts.get(n))
+            for name, r in self.results.items()
+        }
         facts["intervals"] = "95%, bootstrap over items; values in percent, differences in points"
         return page(f"{self.evaluation}, side by side", facts, self.tables, self.notes)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: evaluation, group -> preset -> scores, the same of differences, notes."""
-        groups = {
-            g: {n: r.groups[g].as_dict() for n, r in self.results.items() if g in r.groups}
-            for g in self.groups
+        """JSON-able."""
+        return {
+            "evaluation": self.evaluation,
+            "groups": {
+                g: {n: r.groups[g].as_dict() for n, r in self.results.items() if g in r.groups}
+                for g in self.groups
+            },
+            "minus": self.first,
+            "differences": {
+                g: {n: {m: d.as_dict() for m, d in row.items()} for n, row in by_name.items()}
+                for g, by_name in self.differences.items()
+            },
+            "notes": self.notes,
         }
-        gaps = {
-            g: {n: {m: d.as_dict() for m, d in by_metric.items()} for n, by_metric in row.items()}
-            for g, row in self.differences.items()
-        }
-        return {"evaluation": self.evaluation, "groups": groups, "minus": self.first,
-                "differences": gaps, "notes": self.notes}  # fmt: skip
 
     def _counts(self, group: str) -> list[int]:
         return [r.groups[group].count if group in r.groups else 0 for r in self.results.values()]
@@ -130,44 +137,38 @@ class Comparison:
     def _table(self, metric: str) -> str:
         rows = []
         for group in self.groups:
-            known = [r.groups.get(group) for r in self.results.values()]
-            cells = [getattr(one, metric) if one is not None else None for one in known]
+            cells = [getattr(r.groups.get(group), metric, None) for r in self.results.values()]
             if any(cell is not None for cell in cells):
                 n = " / ".join(map(str, dict.fromkeys(self._counts(group))))
                 rows.append([group, n, *("" if cell is None else str(cell) for cell in cells)])
-        return _markdown(["items", "n", *self.results], rows)
+        return markdown(["items", "n", *self.results], rows)
 
     def _gaps(self, metric: str) -> str:
-        rows = []
+        names, rows = list(self.results)[1:], []
         for group, by_name in self.differences.items():
-            known = [by_name.get(name, {}).get(metric) for name in list(self.results)[1:]]
-            counts = dict.fromkeys(str(one.count) for one in known if one is not None)
+            cells = [by_name.get(name, {}).get(metric) for name in names]
+            counts = dict.fromkeys(str(one.count) for one in cells if one is not None)
             if counts:
-                cells = ["" if one is None else str(one) for one in known]
-                rows.append([group, " / ".join(counts), *cells])
-        return _markdown(["items", "n", *list(self.results)[1:]], rows)
+                texts = ["" if one is None else str(one) for one in cells]
+                rows.append([group, " / ".join(counts), *texts])
+        return markdown(["items", "n", *names], rows)
 
 
 def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
-    """Put the results of several presets side by side.
-
-    Parameters
-    ----------
-    files
-        ``.json`` files that `run_evaluation` wrote, of one benchmark; the table has their order.
+    """Compare ``.json`` files that `run_evaluation` wrote for one benchmark; the first is the base.
 
     Raises
     ------
     GroundbrushError
         For fewer than two, a file that is no result, or results of different benchmarks.
     """
-    results = [read_result(Path(file)) for file in files]
+    results = [read_scores(Path(file)) for file in files]
     if len(results) < 2:
         raise GroundbrushError(
             f"{len(results)} results given; expected at least two .json files of one benchmark"
         )
     first = results[0]
-    named: dict[str, Result] = {}
+    named: dict[str, SavedScores] = {}
     for file, result in zip(files, results, strict=True):
         if result.evaluation != first.evaluation:
             raise GroundbrushError(
@@ -179,13 +180,13 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     return Comparison(first.evaluation, named)
 
 
-def read_result(path: Path) -> Result:
-    """Read what an evaluation wrote.
+def read_scores(path: Path) -> SavedScores:
+    """Read the ``.json`` of an evaluation and the ``.jsonl`` beside it, if any.
 
     Raises
     ------
     GroundbrushError
-        When it is not there or something else.
+        If the file is missing or something else.
     """
     with open_regular(path, "JSON scores") as file:
         content = file.read()
@@ -202,8 +203,30 @@ def read_result(path: Path) -> Result:
             "expected a .json that `groundbrush evaluate BENCHMARK` wrote; run that again"
         ) from error
     beside = path.with_suffix(".jsonl")
-    answers = read_records(beside, arm) if arm is not None and beside.is_file() else {}
-    return Result(preset, evaluation, groups, facts, answers, limit)
+    records = _read_records(beside, arm) if arm is not None and beside.is_file() else {}
+    return SavedScores(preset, evaluation, groups, facts, records, limit)
+
+
+def _read_records(path: Path, arm: str) -> dict[Key, Record]:
+    """Records of one arm by item, without failures, from the ``.jsonl`` of an evaluation."""
+    found: dict[Key, Record] = {}
+    try:
+        with open_regular(path, "JSON lines") as file:
+            next(file, None)  # the header
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # cut off by a crash
+                record = {k: v for k, v in json.loads(line).items() if k != "mask"}
+                if record["arm"] == arm and "error" not in record:
+                    terms(record, absent_below=0.0)  # has every member that is scored
+                    found[str(record["item"]), str(record["phrase"])] = record
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise GroundbrushError(
+            f"{str(path)!r} does not hold the answers of an evaluation ({one_line(error)}); "
+            "expected the .jsonl that was written beside the scores; move it away to compare them "
+            "without it"
+        ) from error
+    return found
 
 
 def write_comparison(found: Comparison, folder: Path) -> dict[str, Path]:
@@ -213,17 +236,3 @@ def write_comparison(found: Comparison, folder: Path) -> dict[str, Path]:
     atomic_write(files["page"], found.page.encode())
     atomic_write(files["scores"], json.dumps(found.as_dict(), indent=1).encode())
     return files
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; nothing without rows."""
-    if not rows:
-        return ""
-    lines = [f"| {' | '.join(row)} |" for row in (heads, *rows)]
-    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
-
-
-def _told(facts: Mapping[str, Any]) -> str:
-    """What found the phrases, on what machine, in one line."""
-    names = ("LVLM", "heads", "backend", "segmenter", "items", "measured")
-    return "; ".join(f"{name} {facts[name]}" for name in names if facts.get(name))

@@ -1,98 +1,140 @@
-"""A whole evaluation: read the benchmark, measure, count, write the page; the sentence."""
+"""Evaluate a preset on a benchmark: read, measure, score, write a report."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from editor import __version__
-from editor.errors import GroundbrushError, translate
-from editor.evaluation.arms import PRESET, Arm
-from editor.evaluation.items import Item
-from editor.evaluation.journal import Journal, Record
-from editor.evaluation.readers import benchmark, read_items
-from editor.evaluation.report import arms_table, page, paper_table, scores_table
-from editor.evaluation.run import Load, evaluate
-from editor.evaluation.sheet import failure_sheet, failures
-from editor.evaluation.summary import Scores, groups, scores
-from editor.files import atomic_write
-from editor.machine import measured_on
-from editor.models import Models
-from editor.pools import Pool
-from editor.presets import Preset
-from grounding.errors import GroundingError
+import numpy as np
+
+from ...grounding.errors import GroundingError
+from .. import __version__
+from ..errors import GroundbrushError, translate
+from ..files import atomic_write
+from ..journal import Record
+from ..machine import measured_on
+from ..models.models import Models
+from ..models.presets import Preset
+from ..models.weights import weights_stamp
+from ..workers.pool import Pool
+from .arms import PRESET, Arm
+from .items import Item
+from .measure import Load, evaluate
+from .measurements import Measurements
+from .readers import benchmark, read_items
+from .report import arms_table, page, paper_table, scores_table
+from .scores import Scores, groups, scores
+from .sheet import failure_sheet, failures
 
 if TYPE_CHECKING:
-    from grounding.ground import Grounder
+    from ...grounding.pipeline import Grounder
 
 OnProgress = Callable[[int, int], None]
+One = TypeVar("One")
 
 
-@dataclass(frozen=True)
-class EvaluationJob:
-    """What is evaluated, and where the results go.
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """Options of every evaluation.
 
     Parameters
     ----------
-    benchmark
-        A name in :data:`editor.evaluation.readers.BENCHMARKS`.
     data
-        The folder that holds it, or the JSONL file.
+        The folder that holds the benchmark, or its file.
     out
-        Folder for the journal, the page, the scores and the sheet of failures.
-    split, partition
-        One split instead of all that are reported; another partition than the usual.
-    arms
-        What to measure; the first one is compared with the others.
+        Folder for the journal, the page, the scores and the picture of failures.
     limit
-        Only this many items, drawn with `seed`; None = all.
+        Only this many items (or narratives), drawn with `seed`; None = all.
     fresh
         Measure again what an earlier run has measured.
     sheet
         How many failures to show.
     """
 
-    benchmark: str
     data: Path
     out: Path
-    split: str | None = None
-    partition: str | None = None
-    arms: Sequence[Arm] = (PRESET,)
     limit: int | None = None
     seed: int = 0
     fresh: bool = False
     sheet: int = 24
 
     def __post_init__(self) -> None:
-        benchmark(self.benchmark, self.partition)
-        names = [arm.name for arm in self.arms]
-        if not names or len(set(names)) < len(names):
-            raise GroundbrushError(f"arms {names} given; expected at least one, each name once")
         if self.limit is not None and self.limit < 1:
             raise GroundbrushError(f"limit {self.limit} given; expected at least 1 item, or none")
 
     @property
     def stem(self) -> str:
         """The start of every file's name."""
+        raise NotImplementedError
+
+    def draw(self, items: Sequence[One]) -> list[One]:
+        """All items, or `limit` of them in their order."""
+        if self.limit is None or self.limit >= len(items):
+            return list(items)
+        rng = np.random.default_rng(self.seed)
+        chosen = rng.choice(len(items), self.limit, replace=False)
+        return [items[i] for i in sorted(chosen.tolist())]
+
+    @property
+    def drawn(self) -> str:
+        """How items were chosen, for a page."""
+        return f" drawn with seed {self.seed}" if self.limit else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationJob(JobOptions):
+    """A benchmark to evaluate on, and the arms to measure.
+
+    Parameters
+    ----------
+    benchmark
+        A name in :data:`editor.evaluation.readers.BENCHMARKS`.
+    split, partition
+        One split instead of all that are reported; another partition than the usual.
+    arms
+        The first one is compared with the others.
+    """
+
+    benchmark: str
+    split: str | None = None
+    partition: str | None = None
+    arms: Sequence[Arm] = (PRESET,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        benchmark(self.benchmark, self.partition)
+        names = [arm.name for arm in self.arms]
+        if not names or len(set(names)) < len(names):
+            raise GroundbrushError(f"arms {names} given; expected at least one, each name once")
+
+    @property
+    def stem(self) -> str:
+        """See `JobOptions.stem`."""
         mode = "ablations" if len(self.arms) > 1 else self.arms[0].name
         mode = "" if mode == PRESET.name else mode
         parts = (self.benchmark.replace("+", "plus"), self.partition, self.split, mode)
         return "-".join(part for part in parts if part)
 
+    def items(self) -> list[Item]:
+        """The items to measure, in the files' order."""
+        return self.draw(
+            read_items(benchmark(self.benchmark, self.partition), self.data, self.split)
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came out: scores by group of the first arm and by arm, the files, what went wrong."""
+    """Scores by group of the first arm and by arm, the files, and notes on failures."""
 
     by_group: Mapping[str, Scores]
     by_arm: Mapping[str, Scores]
     records: Sequence[Record]
     files: Mapping[str, Path]
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = ()
 
     @property
     def table(self) -> str:
@@ -110,18 +152,16 @@ def run_evaluation(
     on_progress: OnProgress | None = None,
     pool: Pool | None = None,
 ) -> Evaluation:
-    """Evaluate a preset on a benchmark; an interrupted run goes on where it was.
+    """Evaluate a preset on a benchmark; an interrupted run resumes.
 
     Parameters
     ----------
-    job
-        See :class:`EvaluationJob`.
     preset, device, offline, on_load
-        As for :class:`editor.models.Models`.
+        As for :class:`editor.models.models.Models`.
     on_progress
-        Called with (answers journalled, answers in all) after each picture.
+        Called with (records on disk, records in all) after each picture.
     pool
-        Who measures (`editor.pools.open_pool`); None: this process.
+        Workers to measure in (such as a `RayPool`); None: this process.
 
     Raises
     ------
@@ -129,46 +169,121 @@ def run_evaluation(
         For data that cannot be read, a journal of another measurement, or a model that fails.
     """
     _check_arms(job, preset)
-    items = job_items(job)
-    journal_file = job.out / f"{job.stem}.jsonl"
+    items = job.items()
+    settings = {"arms": [arm.as_dict() for arm in job.arms]}
+    name = f"{job.benchmark} {job.partition or ''}".strip()
+    keys = [(arm.name, item.id) for arm in job.arms for item in items]
+    journal, on_records = resume(job, header(job, preset, name, settings), keys, on_progress)
+    load = _loader(job, preset, device, offline, on_load)
+    records = evaluate(load, items, job.arms, journal, on_records=on_records, pool=pool)
+
+    threshold = _threshold(preset)
+    first = [r for r in records if r["arm"] == job.arms[0].name]
+    by_group = {name: scores(own, threshold) for name, own in groups(first).items()}
+    by_arm = {
+        arm.name: scores([r for r in records if r["arm"] == arm.name], threshold)
+        for arm in job.arms
+    }
+    facts = _facts(job, preset, device, len(items), first)
+    files, notes = write_report(
+        job,
+        journal,
+        records,
+        items,
+        worst=first,
+        title=f"{job.stem} with {preset.name}",
+        facts=facts,
+        tables=[
+            (f"Scores ({job.arms[0].name})", scores_table(by_group)),
+            ("Beside the paper", paper_table(job.benchmark, preset.name, by_group)),
+            ("Ablations", arms_table(job.arms, by_arm) if len(job.arms) > 1 else ""),
+        ],
+        numbers={
+            "evaluation": job.stem,
+            "preset": preset.name,
+            "facts": facts,
+            "absent_below": threshold,
+            "groups": {k: v.as_dict() for k, v in by_group.items()},
+            "arms": {k: v.as_dict() for k, v in by_arm.items()},
+        },
+    )
+    return Evaluation(by_group, by_arm, records, files, notes)
+
+
+def header(
+    job: JobOptions, preset: Preset, benchmark: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the records of an evaluation depend on."""
+    parts = [p for p in ("lvlm", "find", "segmenter") if getattr(preset, p, None)]
+    return {
+        "what": "groundbrush evaluation",
+        "version": __version__,
+        "benchmark": benchmark,
+        "data": str(job.data.resolve()),
+        "models": {
+            **{p: dict(getattr(preset, p)) for p in parts},
+            "weights": [weights_stamp(preset.path(p)) for p in parts],
+        },
+        "settings": dict(preset.grounding),
+        **more,
+    }
+
+
+def resume(
+    job: JobOptions,
+    header: Mapping[str, Any],
+    keys: Sequence[tuple[str, str]],
+    on_progress: OnProgress | None,
+) -> tuple[Measurements, Callable[[int], None]]:
+    """The journal of an earlier run, if any, and a callback that counts new records.
+
+    `keys` are (arm, item id) of everything that the job measures.
+    """
+    path = job.out / f"{job.stem}.jsonl"
     if job.fresh:
-        journal_file.unlink(missing_ok=True)
-    journal = Journal(journal_file, _header(job, preset))
-    total = len(items) * len(job.arms)
-    count = sum(journal.done(arm.name, item.id) for arm in job.arms for item in items)
+        path.unlink(missing_ok=True)
+    journal = Measurements(path, header)
+    count = sum(journal.done(arm, item) for arm, item in keys)
 
     def on_records(new: int) -> None:
         nonlocal count
         count += new
         if on_progress:
-            on_progress(count, total)
+            on_progress(count, len(keys))
 
-    load = _loader(job, preset, device, offline, on_load)
-    records = evaluate(load, items, job.arms, journal, on_records=on_records, pool=pool)
-    return _concluded(job, preset, device, items, records, journal)
+    return journal, on_records
 
 
-def job_items(job: EvaluationJob) -> list[Item]:
-    """The items of a job, in the files' order."""
-    import numpy as np
-
-    items = read_items(benchmark(job.benchmark, job.partition), job.data, job.split)
-    if job.limit is not None and job.limit < len(items):
-        chosen = np.random.default_rng(job.seed).choice(len(items), job.limit, replace=False)
-        items = [items[i] for i in sorted(chosen.tolist())]
-    return items
-
-
-def weights_mark(path: str) -> list[Any]:
-    """What tells one checkpoint from another without reading it: its files' names and sizes."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return [path]
-    return [
-        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
-        for file in sorted(folder.iterdir())
-        if file.suffix in (".safetensors", ".json")
-    ]
+def write_report(
+    job: JobOptions,
+    journal: Measurements,
+    records: Sequence[Record],
+    items: Sequence[Item],
+    *,
+    worst: Sequence[Record],
+    title: str,
+    facts: Mapping[str, Any],
+    tables: Sequence[tuple[str, str]],
+    numbers: Mapping[str, Any],
+) -> tuple[dict[str, Path], list[str]]:
+    """Write the page, the numbers, and a picture of failures among `worst`; files and notes."""
+    failed = [r for r in records if "error" in r]
+    notes = [f"{len(failed)} answers could not be measured and are in no score"] if failed else []
+    notes += list(dict.fromkeys(r["error"] for r in failed))[:5]
+    files = {
+        "journal": journal.path,
+        "page": job.out / f"{job.stem}.md",
+        "scores": job.out / f"{job.stem}.json",
+    }
+    shown = journal.whole(failures(worst, job.sheet)) if job.sheet else []
+    sheet = failure_sheet(shown, items)
+    if sheet is not None:
+        files["failures"] = job.out / f"{job.stem}.failures.png"
+        atomic_write(files["failures"], lambda file: sheet.save(file, "PNG"))
+        tables = [*tables, ("Failures", f"![the worst]({files['failures'].name})")]
+    atomic_write(files["page"], page(title, facts, tables, notes).encode())
+    atomic_write(files["scores"], json.dumps({**numbers, "notes": notes}, indent=1).encode())
+    return files, notes
 
 
 def _check_arms(job: EvaluationJob, preset: Preset) -> None:
@@ -182,75 +297,29 @@ def _check_arms(job: EvaluationJob, preset: Preset) -> None:
         )
 
 
-def _header(job: EvaluationJob, preset: Preset) -> dict[str, Any]:
-    part = preset.finder
-    return {
-        "what": "groundbrush evaluation",
-        "version": __version__,
-        "benchmark": f"{job.benchmark} {job.partition or ''}".strip(),
-        "data": str(job.data.resolve()),
-        "models": {part: dict(getattr(preset, part)), "segmenter": dict(preset.segmenter),
-                   "weights": [weights_mark(preset.path(p)) for p in (part, "segmenter")]},
-        "settings": dict(preset.grounding),
-        "arms": [arm.as_dict() for arm in job.arms],
-    }  # fmt: skip
-
-
 def _loader(
-    job: EvaluationJob, preset: Preset, device: str, offline: bool,
+    job: EvaluationJob,
+    preset: Preset,
+    device: str,
+    offline: bool,
     on_load: Callable[[str], None] | None,
-) -> Load:  # fmt: skip
-    # an arm with heads of its own may look deeper than the preset's
+) -> Load:
+    # An arm with heads of its own may need deeper layers than the preset's.
     every_layer = any(arm.heads is not None for arm in job.arms)
 
     def load(changes: Mapping[str, Any]) -> Grounder:
-        if preset.find:
-            return Models(preset, device=device, offline=offline, on_load=on_load).grounder()
-        spec = {**preset.lvlm, **changes, "full": every_layer or bool(preset.lvlm.get("full"))}
-        changed = dataclasses.replace(preset, lvlm=spec)
+        changed = preset
+        if not preset.find:
+            spec = {**preset.lvlm, **changes, "full": every_layer or bool(preset.lvlm.get("full"))}
+            changed = dataclasses.replace(preset, lvlm=spec)
         return Models(changed, device=device, offline=offline, on_load=on_load).grounder()
 
     return load
 
 
-def _concluded(
-    job: EvaluationJob, preset: Preset, device: str, items: Sequence[Item],
-    records: Sequence[Record], journal: Journal,
-) -> Evaluation:  # fmt: skip
-    """Count, and write the page, the numbers and the sheet."""
-    threshold = _threshold(preset)
-    first = [r for r in records if r["arm"] == job.arms[0].name]
-    by_group = {name: scores(own, threshold) for name, own in groups(first).items()}
-    by_arm = {arm.name: scores([r for r in records if r["arm"] == arm.name], threshold)
-              for arm in job.arms}  # fmt: skip
-    notes = _notes(records)
-    files = {"journal": journal.path, "page": job.out / f"{job.stem}.md",
-             "scores": job.out / f"{job.stem}.json"}  # fmt: skip
-    failed = journal.whole(failures(first, job.sheet)) if job.sheet else []
-    sheet = failure_sheet(failed, items)
-    if sheet is not None:
-        files["failures"] = job.out / f"{job.stem}.failures.png"
-        atomic_write(files["failures"], lambda file: sheet.save(file, "PNG"))
-    facts = _facts(job, preset, device, len(items), first)
-    tables = [
-        (f"Scores ({job.arms[0].name})", scores_table(by_group)),
-        ("Beside the paper", paper_table(job.benchmark, preset.name, by_group)),
-        ("Ablations", arms_table(job.arms, by_arm) if len(job.arms) > 1 else ""),
-        ("Failures", f"![the worst]({files['failures'].name})" if sheet is not None else ""),
-    ]
-    text = page(f"{job.stem} with {preset.name}", facts, tables, notes)
-    atomic_write(files["page"], text.encode())
-    numbers = {"evaluation": job.stem, "preset": preset.name, "facts": facts,
-               "absent_below": threshold,
-               "groups": {k: v.as_dict() for k, v in by_group.items()},
-               "arms": {k: v.as_dict() for k, v in by_arm.items()}, "notes": notes}  # fmt: skip
-    atomic_write(files["scores"], json.dumps(numbers, indent=1).encode())
-    return Evaluation(by_group, by_arm, records, files, notes)
-
-
 def _threshold(preset: Preset) -> float | None:
     if preset.find:
-        from grounding import backend_class
+        from ...grounding import backend_class
 
         with translate(GroundingError):
             kind = backend_class(preset.find["backend"])
@@ -263,27 +332,18 @@ def _threshold(preset: Preset) -> float | None:
 def _facts(
     job: EvaluationJob, preset: Preset, device: str, count: int, records: Sequence[Record]
 ) -> dict[str, Any]:
+    if preset.find:
+        model = {"backend": f"{preset.find['backend']} ({preset.find['path']}), no LVLM"}
+    else:
+        used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
+        heads = ", ".join(f"L{a}H{b}" for a, b in used)
+        origin = preset.lvlm.get("provenance", "found on first use")
+        model = {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({origin})"}
     return {
-        **_found_with(preset, records),
+        **model,
         "segmenter": preset.segmenter["path"],
-        "items": f"{count}" + (f" drawn with seed {job.seed}" if job.limit else ""),
+        "items": f"{count}{job.drawn}",
         "measured": measured_on(device),
         "intervals": "95%, bootstrap over items; values in percent",
         "refusal": "off: every phrase is answered; what the preset would refuse is counted apart",
     }
-
-
-def _found_with(preset: Preset, records: Sequence[Record]) -> dict[str, str]:
-    if preset.find:
-        return {"backend": f"{preset.find['backend']} ({preset.find['path']}), no LVLM"}
-    used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
-    heads = ", ".join(f"L{a}H{b}" for a, b in used)
-    told = preset.lvlm.get("provenance", "found on first use")
-    return {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({told})"}
-
-
-def _notes(records: Sequence[Record]) -> list[str]:
-    failed = [r for r in records if "error" in r]
-    reasons = list(dict.fromkeys(r["error"] for r in failed))
-    told = [f"{len(failed)} answers could not be measured and are in no score"] if failed else []
-    return told + reasons[:5]

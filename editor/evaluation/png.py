@@ -1,96 +1,72 @@
-"""Panoptic Narrative Grounding, a whole evaluation: read, measure, count, write the page.
+"""Evaluate a preset on Panoptic Narrative Grounding: read, measure, score, write a report.
 
-Average recall is the mean IoU (see `multiobject.png`), for all phrases, things, stuff, singulars
-and plurals, of three ways of finding side by side.
+Average recall is the mean IoU (see `multiobject.narratives`), for all phrases, things, stuff,
+singulars and plurals, with several arms side by side.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from editor import __version__
-from editor.errors import GroundbrushError
-from editor.evaluation.job import OnProgress, weights_mark
-from editor.evaluation.journal import Journal, Record
-from editor.evaluation.png_items import Told, read_told
-from editor.evaluation.png_measure import ARMS, measure_told
-from editor.evaluation.report import page
-from editor.evaluation.sheet import failure_sheet, failures
-from editor.evaluation.summary import Score
-from editor.files import atomic_write
-from editor.machine import measured_on
-from editor.models import Models
-from editor.presets import Preset
-from grounding.metrics import bootstrap_interval
-from multiobject.png import GROUPS
+from ...multiobject.narratives import GROUPS
+from ..errors import GroundbrushError
+from ..journal import Record
+from ..machine import measured_on
+from ..models.models import Models
+from ..models.presets import Preset
+from .job import JobOptions, OnProgress, header, resume, write_report
+from .png_measure import ARMS, NarrativeItems, measure_narratives, read_narratives
+from .report import markdown
+from .scores import Score, mean_score
 
 PUBLISHED = {"DeepSeek-VL-7B (paper)": 66.7, "F-LMM": 65.7}
 """Average recall over all phrases of val2017, in percent (Kang et al., CVPR 2025, App. D.4)."""
 
+USUAL_SPLIT = "val2017"
 
-@dataclass(frozen=True)
-class PngJob:
-    """What is evaluated, and where the results go.
 
-    Parameters
-    ----------
-    data, split
-        As for `multiobject.png.read_png`.
-    out
-        Folder for the journal, the page, the scores and the sheet of failures.
-    arms
-        Some of `editor.evaluation.png_measure.ARMS`.
-    limit
-        Only this many narratives, drawn with `seed`; None = all.
-    fresh
-        Measure again what an earlier run has measured.
-    sheet
-        How many failures to show, of the last arm but the oracle.
+@dataclass(frozen=True, kw_only=True)
+class PngJob(JobOptions):
+    """The narratives to evaluate on, and the arms (some of `ARMS`) to measure.
+
+    The picture of failures shows those of the last arm but the oracle.
     """
 
-    data: Path
-    out: Path
-    split: str = "val2017"
+    split: str = USUAL_SPLIT
     arms: Sequence[str] = tuple(ARMS)
-    limit: int | None = None
-    seed: int = 0
-    fresh: bool = False
-    sheet: int = 24
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         unknown = [arm for arm in self.arms if arm not in ARMS]
         if unknown or not self.arms or len(set(self.arms)) < len(self.arms):
             raise GroundbrushError(
                 f"arms {list(self.arms)} given; expected some of {', '.join(ARMS)}, each once"
             )
-        if self.limit is not None and self.limit < 1:
-            raise GroundbrushError(f"limit {self.limit} given; expected at least 1, or none")
 
     @property
     def stem(self) -> str:
-        """The start of every file's name."""
-        return "png" if self.split == "val2017" else f"png-{self.split}"
+        """See `JobOptions.stem`."""
+        return "png" if self.split == USUAL_SPLIT else f"png-{self.split}"
 
 
 @dataclass(frozen=True, eq=False)
 class PngEvaluation:
-    """What came out: average recall by arm and group, the files, and what went wrong."""
+    """Average recall by arm and group, the files, and notes on failures."""
 
     by_arm: Mapping[str, Mapping[str, Score]]
     counts: Mapping[str, int]
     records: Sequence[Record]
     files: Mapping[str, Path]
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = ()
 
     @property
     def table(self) -> str:
-        """Average recall in percent: groups down, ways of finding across, as Markdown."""
+        """Average recall in percent: groups down, arms across, as Markdown."""
         return recall_table(self.by_arm, self.counts)
 
 
@@ -103,45 +79,57 @@ def run_png(
     on_load: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> PngEvaluation:
-    """Evaluate a preset; an interrupted run goes on where it was.
+    """Evaluate a preset; an interrupted run resumes.
 
-    Parameters
-    ----------
-    job
-        See :class:`PngJob`.
-    preset, device, offline, on_load
-        As for :class:`editor.models.Models`.
-    on_progress
-        Called with (answers journalled, answers in all) after each picture.
+    Parameters are those of `editor.evaluation.job.run_evaluation`.
 
     Raises
     ------
     GroundbrushError
-        For data that cannot be read, a journal of another measurement, a model that fails, or a
-        preset without localization heads where the caption is to be read at once.
+        For data that cannot be read, a journal of another measurement, a model that fails, or the
+        arm "caption" with a preset without localization heads.
     """
     if not preset.lvlm and "caption" in job.arms:
         raise GroundbrushError(
             f"preset {preset.name!r} has no language model whose heads could read a caption; use "
             "a preset with an lvlm"
         )
-    told = read_told(job.data, job.split, job.limit, job.seed)
-    path = job.out / f"{job.stem}.jsonl"
-    if job.fresh:
-        path.unlink(missing_ok=True)
-    journal = Journal(path, _header(job, preset))
-    total = len(job.arms) * sum(len(one.items) for one in told)
-    count = sum(journal.done(arm, i.id) for arm in job.arms for one in told for i in one.items)
-
-    def on_records(new: int) -> None:
-        nonlocal count
-        count += new
-        if on_progress:
-            on_progress(count, total)
-
+    narratives = job.draw(read_narratives(job.data, job.split))
+    items = [item for one in narratives for item in one.items]
+    keys = [(arm, item.id) for arm in job.arms for item in items]
+    journal, on_records = resume(
+        job, header(job, preset, f"png {job.split}", {}), keys, on_progress
+    )
     models = Models(preset, device=device, offline=offline, on_load=on_load)
-    records = measure_told(models.grounder, told, job.arms, journal, on_records=on_records)
-    return _concluded(job, preset, device, told, records, journal)
+    records = measure_narratives(
+        models.grounder, narratives, job.arms, journal, on_records=on_records
+    )
+
+    own = {arm: [r for r in records if r["arm"] == arm] for arm in job.arms}
+    by_arm = {arm: average_recall(mine) for arm, mine in own.items()}
+    phrases = [p for one in narratives for p in one.narrative.phrases]
+    counts = {name: len(group) for name, group in _groups(phrases, "is_thing", getattr).items()}
+    facts = _page_facts(job, preset, device, narratives, own)
+    files, notes = write_report(
+        job,
+        journal,
+        records,
+        items,
+        worst=own[next((arm for arm in reversed(job.arms) if arm != "oracle"), job.arms[0])],
+        title=f"Panoptic Narrative Grounding with {preset.name}",
+        facts=facts,
+        tables=[
+            ("Average recall (the mean IoU)", recall_table(by_arm, counts)),
+            ("Arms", "\n".join(f"- {arm}: {ARMS[arm]}" for arm in job.arms)),
+        ],
+        numbers={
+            "facts": facts,
+            "counts": counts,
+            "arms": {a: {g: asdict(s) for g, s in row.items()} for a, row in by_arm.items()},
+            "table": recall_table(by_arm, counts),
+        },
+    )
+    return PngEvaluation(by_arm, counts, records, files, notes)
 
 
 def average_recall(records: Sequence[Record]) -> dict[str, Score]:
@@ -150,108 +138,63 @@ def average_recall(records: Sequence[Record]) -> dict[str, Score]:
     Groups without phrases, and records that hold an error, are left out.
     """
     good = [r for r in records if "error" not in r]
-    chosen = {"all": good, "things": [r for r in good if r["thing"]],
-              "stuff": [r for r in good if not r["thing"]],
-              "singulars": [r for r in good if not r["plural"]],
-              "plurals": [r for r in good if r["plural"]]}  # fmt: skip
-    found = {}
-    for group in GROUPS:
-        ious = np.array([r["iou"] for r in chosen[group]], float)
-        if ious.size:
-            found[group] = Score(float(ious.mean()), *bootstrap_interval(ious))
-    return found
+    chosen = _groups(good, "thing", lambda record, name: record[name])
+    return {
+        group: mean_score(np.array([r["iou"] for r in chosen[group]], float))
+        for group in GROUPS
+        if chosen[group]
+    }
 
 
 def recall_table(by_arm: Mapping[str, Mapping[str, Score]], counts: Mapping[str, int]) -> str:
     """Groups down, arms across, in percent; groups without phrases are left out."""
-    lines = [
-        "| average recall | n | " + " | ".join(by_arm) + " |",
-        "|---" * (2 + len(by_arm)) + "|",
+    rows = [
+        [group, str(counts[group]), *(str(s[group]) if group in s else "" for s in by_arm.values())]
+        for group in GROUPS
+        if counts.get(group)
     ]
-    for group in GROUPS:
-        if counts.get(group):
-            cells = [str(scores[group]) if group in scores else "" for scores in by_arm.values()]
-            lines.append(f"| {group} | {counts[group]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown(["average recall", "n", *by_arm], rows)
 
 
-def _header(job: PngJob, preset: Preset) -> dict[str, Any]:
-    parts = [p for p in ("lvlm", "find", "segmenter") if getattr(preset, p, None)]
+def _groups(
+    phrases: Sequence[Any], thing: str, value: Callable[[Any, str], bool]
+) -> dict[str, list[Any]]:
+    """Phrases, or their records, by group of the benchmark."""
     return {
-        "what": "groundbrush evaluation",
-        "version": __version__,
-        "benchmark": f"png {job.split}",
-        "data": str(job.data.resolve()),
-        "models": {**{p: dict(getattr(preset, p)) for p in parts},
-                   "weights": [weights_mark(preset.path(p)) for p in parts]},
-        "settings": dict(preset.grounding),
-    }  # fmt: skip
-
-
-def _concluded(
-    job: PngJob, preset: Preset, device: str, told: Sequence[Told], records: Sequence[Record],
-    journal: Journal,
-) -> PngEvaluation:  # fmt: skip
-    """Count, and write the page, the numbers and the sheet."""
-    own = {arm: [r for r in records if r["arm"] == arm] for arm in job.arms}
-    by_arm = {arm: average_recall(mine) for arm, mine in own.items()}
-    phrases = [p for one in told for p in one.narrative.phrases]
-    counts = {"all": len(phrases), "things": sum(p.is_thing for p in phrases),
-              "stuff": sum(not p.is_thing for p in phrases),
-              "singulars": sum(not p.plural for p in phrases),
-              "plurals": sum(p.plural for p in phrases)}  # fmt: skip
-    files = {"journal": journal.path, "page": job.out / f"{job.stem}.md",
-             "scores": job.out / f"{job.stem}.json"}  # fmt: skip
-    shown = next((arm for arm in reversed(job.arms) if arm != "oracle"), job.arms[0])
-    failed = journal.whole(failures(own[shown], job.sheet)) if job.sheet else []
-    sheet = failure_sheet(failed, [item for one in told for item in one.items])
-    if sheet is not None:
-        files["failures"] = job.out / f"{job.stem}.failures.png"
-        atomic_write(files["failures"], lambda file: sheet.save(file, "PNG"))
-    facts, notes = _page_facts(job, preset, device, told, own), _notes(records)
-    tables = [
-        ("Average recall (the mean IoU)", recall_table(by_arm, counts)),
-        ("Ways of finding", "\n".join(f"- {arm}: {ARMS[arm]}" for arm in job.arms)),
-        ("Failures", f"![the worst of {shown}]({files['failures'].name})" if sheet else ""),
-    ]
-    text = page(f"Panoptic Narrative Grounding with {preset.name}", facts, tables, notes)
-    atomic_write(files["page"], text.encode())
-    numbers = {"facts": facts, "counts": counts, "notes": notes,
-               "arms": {a: {g: asdict(s) for g, s in row.items()} for a, row in by_arm.items()},
-               "table": recall_table(by_arm, counts)}  # fmt: skip
-    atomic_write(files["scores"], json.dumps(numbers, indent=1).encode())
-    return PngEvaluation(by_arm, counts, records, files, notes)
-
-
-def _page_facts(
-    job: PngJob, preset: Preset, device: str, told: Sequence[Told],
-    own: Mapping[str, Sequence[Record]],
-) -> dict[str, Any]:  # fmt: skip
-    drawn = f" drawn with seed {job.seed}" if job.limit else ""
-    named = sorted({len(one.items) for one in told})
-    published = ", ".join(f"{name} {value}" for name, value in PUBLISHED.items())
-    return {
-        "measured": measured_on(device),
-        "pictures": f"{len(told)} of {job.split}{drawn}, {named[0]} to {named[-1]} phrases each",
-        "intervals": "95%, bootstrap over phrases; values in percent",
-        "refusal": "off: every phrase is answered" + _refused(own, preset),
-        "published": f"{published} (all phrases)" if job.split == "val2017" else "",
+        "all": list(phrases),
+        "things": [p for p in phrases if value(p, thing)],
+        "stuff": [p for p in phrases if not value(p, thing)],
+        "singulars": [p for p in phrases if not value(p, "plural")],
+        "plurals": [p for p in phrases if value(p, "plural")],
     }
 
 
-def _refused(own: Mapping[str, Sequence[Record]], preset: Preset) -> str:
-    """Which share of the phrases the preset would have called absent."""
-    asked = [r for arm, mine in own.items() if arm != "oracle" for r in mine
-             if r.get("presence") is not None]  # fmt: skip
-    if not asked:
-        return ""
-    limit = float(preset.grounding.get("absent_below", 0.5))
-    share = sum(r["presence"] < limit for r in asked) / len(asked)
-    return f"; the preset would have called {100 * share:.1f}% of them absent"
-
-
-def _notes(records: Sequence[Record]) -> list[str]:
-    failed = [r for r in records if "error" in r]
-    reasons = list(dict.fromkeys(r["error"] for r in failed))
-    told = [f"{len(failed)} answers could not be measured and are in no score"] if failed else []
-    return told + reasons[:5]
+def _page_facts(
+    job: PngJob,
+    preset: Preset,
+    device: str,
+    narratives: Sequence[NarrativeItems],
+    own: Mapping[str, Sequence[Record]],
+) -> dict[str, Any]:
+    named = sorted({len(one.items) for one in narratives})
+    published = ", ".join(f"{name} {value}" for name, value in PUBLISHED.items())
+    answers = [
+        r["presence"]
+        for arm, mine in own.items()
+        if arm != "oracle"
+        for r in mine
+        if r.get("presence") is not None
+    ]
+    refused = ""
+    if answers:
+        limit = float(preset.grounding.get("absent_below", 0.5))
+        share = sum(presence < limit for presence in answers) / len(answers)
+        refused = f"; the preset would have called {100 * share:.1f}% of them absent"
+    return {
+        "measured": measured_on(device),
+        "pictures": f"{len(narratives)} of {job.split}{job.drawn}, {named[0]} to {named[-1]} "
+        "phrases each",
+        "intervals": "95%, bootstrap over phrases; values in percent",
+        "refusal": f"off: every phrase is answered{refused}",
+        "published": f"{published} (all phrases)" if job.split == USUAL_SPLIT else "",
+    }

@@ -1,4 +1,4 @@
-"""Benchmarks by name: which splits there are, and what reads them."""
+"""Benchmarks by name: their splits and readers."""
 
 from __future__ import annotations
 
@@ -8,42 +8,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.errors import GroundbrushError
-from editor.evaluation.examples import read_examples
-from editor.evaluation.items import Item
-from editor.evaluation.reasonseg import read_reasonseg
-from editor.evaluation.refcoco import read_refcoco
+from ..errors import GroundbrushError
+from .items import Item
+from .jsonl import read_examples
+from .reasonseg import read_reasonseg
+from .refcoco import read_refcoco
 
 Reader = Callable[[Path, str], Sequence[Item]]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is read and how; the splits are in the order they are usually reported."""
+    """A benchmark's reader and its splits, in the order that they are usually reported."""
 
     name: str
     splits: tuple[str, ...]
     read: Reader
 
 
-def _refcoco(name: str, partition: str, splits: tuple[str, ...]) -> Benchmark:
-    def read(root: Path, split: str) -> Sequence[Item]:
-        return read_refcoco(root, name, partition, split)
+def _refcoco(name: str, partitions: Mapping[str, str]) -> dict[str, Benchmark]:
+    return {
+        one: Benchmark(
+            f"{name} {one}",
+            tuple(splits.split()),
+            lambda root, split, one=one: read_refcoco(root, name, one, split),  # type: ignore[misc]
+        )
+        for one, splits in partitions.items()
+    }
 
-    return Benchmark(f"{name} {partition}", splits, read)
 
-
-_UNC, _UMD, _GOOGLE = ("val", "testA", "testB"), ("val", "test"), ("val",)
 BENCHMARKS: Mapping[str, Mapping[str, Benchmark]] = {
-    "refcoco": {
-        "unc": _refcoco("refcoco", "unc", _UNC),
-        "google": _refcoco("refcoco", "google", ("val", "test")),
-    },
-    "refcoco+": {"unc": _refcoco("refcoco+", "unc", _UNC)},
-    "refcocog": {
-        "umd": _refcoco("refcocog", "umd", _UMD),
-        "google": _refcoco("refcocog", "google", _GOOGLE),
-    },
+    "refcoco": _refcoco("refcoco", {"unc": "val testA testB", "google": "val test"}),
+    "refcoco+": _refcoco("refcoco+", {"unc": "val testA testB"}),
+    "refcocog": _refcoco("refcocog", {"umd": "val test", "google": "val"}),
     "reasonseg": {"": Benchmark("reasonseg", ("val", "test"), read_reasonseg)},
     "scenes": {"": Benchmark("scenes", ("all",), read_examples)},
 }

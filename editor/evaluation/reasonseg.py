@@ -1,4 +1,4 @@
-"""ReasonSeg as LISA publishes it: ``<split>/x.jpg`` beside ``x.json`` with shapes and questions."""
+"""Read ReasonSeg as LISA publishes it: pictures beside ``.json`` with shapes and questions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.masks import Shapes
-from editor.files import open_regular
+from ..errors import GroundbrushError
+from ..files import open_regular
+from .items import Item
+from .true_masks import Shapes
 
 _BELOW = ("", "ReasonSeg", "reason_seg/ReasonSeg", "reasonseg")
 
 
 def read_reasonseg(root: Path, split: str) -> list[Item]:
-    """Items of one split: the first text of each picture, ``long`` where it is a sentence.
+    """Items of one split: the first text of each picture, in group ``long`` if it is a sentence.
 
     Raises
     ------
@@ -47,9 +47,14 @@ def _item(file: Path, split: str) -> Item:
             "shapes; get it again"
         ) from error
     return Item(
-        id=f"{split}-{file.stem}", image=file.with_suffix(".jpg"), phrase=phrase, split=split,
-        kind="reasoning", truth=Shapes(shapes), group=group,
-    )  # fmt: skip
+        id=f"{split}-{file.stem}",
+        image=file.with_suffix(".jpg"),
+        phrase=phrase,
+        split=split,
+        kind="reasoning",
+        truth=Shapes(shapes),
+        group=group,
+    )
 
 
 def _read(file: Path) -> Any:

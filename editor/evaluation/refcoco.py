@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg as the ``refer`` toolkit publishes them.
+"""Read RefCOCO, RefCOCO+ and RefCOCOg as the ``refer`` toolkit publishes them.
 
 ``<root>/<name>/instances.json`` and ``<root>/<name>/refs(<partition>).p``; pictures are COCO's
 train2014. Every sentence is an item.
@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.kinds import query_kind
-from editor.evaluation.masks import coco_truth
-from editor.evaluation.pickles import load_plain_pickle
-from editor.files import open_regular
+from ..errors import GroundbrushError
+from ..files import open_regular
+from .items import Item, query_kind
+from .plain_pickle import load_plain_pickle
+from .true_masks import coco_truth
 
 IMAGE_FOLDERS = (
     "images/mscoco/images/train2014",
@@ -25,7 +24,7 @@ IMAGE_FOLDERS = (
     "coco/train2014",
     "images",
 )
-"""Where pictures are looked for, below the root or below its parent."""
+"""Folders of pictures, below the root or below its parent."""
 
 _LETTERED = ("testA", "testB", "testC")
 
@@ -75,7 +74,7 @@ def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item
 
 
 def _word(value: Any) -> str:
-    """A text or number as text; a list of a hostile file may be endless as text."""
+    """A string or number as text; a list of a hostile file may be endless as text."""
     return str(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""Failures as a contact sheet: the picture, the truth, the answer and the words, tile by tile."""
+"""Failures as a contact sheet: picture, true and predicted outlines, and the phrase, by tile."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from editor.errors import GroundbrushError
-from editor.evaluation.items import Item
-from editor.evaluation.masks import decode_rle
-from editor.images import open_picture
+from ...multiobject.errors import MultiObjectError
+from ...multiobject.export.rle import decode_rle
+from ..errors import GroundbrushError, translate
+from ..pictures.picture import open_picture
+from .items import Item
 
 TRUE, FOUND = (64, 220, 96), (255, 64, 129)
 TILE, CAPTION, GAP, COLUMNS = 320, 44, 8, 4
 
 
 def failures(records: Sequence[Mapping[str, Any]], most: int = 24) -> list[Mapping[str, Any]]:
-    """Records of one arm whose mask (or box) IoU is below a half, worst first."""
+    """Records of one arm with a mask (or box) IoU below a half, worst first."""
     found = [(iou, r) for r in records if (iou := _iou(r)) is not None and iou < 0.5]
     return [r for _, r in sorted(found, key=lambda pair: pair[0])[:most]]
 
 
 def failure_sheet(failed: Sequence[Mapping[str, Any]], items: Sequence[Item]) -> Image.Image | None:
-    """Failures side by side, or None where there are none; the records must hold their masks.
+    """Failures side by side, or None without any; the records must hold their masks.
 
-    The true outline and box are green, the answer's are pink; below stand the phrase, its query
-    type and the IoU.
+    True outline and box are green, the predicted ones pink.
     """
     by_id = {item.id: item for item in items}
     tiles = []
     for record in failed:
         try:
             tiles.append(_tile(record, by_id[record["item"]]))
-        except GroundbrushError:  # the picture went away since
+        except GroundbrushError:  # the picture was removed meanwhile
             continue
     if not tiles:
         return None
@@ -58,7 +58,8 @@ def _iou(record: Mapping[str, Any]) -> float | None:
 def _tile(record: Mapping[str, Any], item: Item) -> Image.Image:
     pixels = open_picture(item.image).pixels.copy()
     line = max(2, round(max(pixels.shape) / 160))
-    _outline(pixels, decode_rle(record["mask"]), FOUND, line)
+    with translate(MultiObjectError):
+        _outline(pixels, decode_rle(record["mask"]), FOUND, line)
     if item.truth is not None:
         size = pixels.shape[1], pixels.shape[0]
         _outline(pixels, item.truth.draw(size) == 1, TRUE, line)
@@ -72,8 +73,8 @@ def _tile(record: Mapping[str, Any], item: Item) -> Image.Image:
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(15)
     words = item.phrase if len(item.phrase) <= 42 else item.phrase[:40] + "..."
     draw.text((2, TILE + 4), words, fill=(20, 20, 20), font=font)
-    told = f"{item.kind}, IoU {_iou(record) or 0:.2f}"
-    draw.text((2, TILE + 23), told, fill=(110, 110, 110), font=font)
+    line_below = f"{item.kind}, IoU {_iou(record) or 0:.2f}"
+    draw.text((2, TILE + 23), line_below, fill=(110, 110, 110), font=font)
     return tile
 
 

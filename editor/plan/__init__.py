@@ -4,6 +4,6 @@ Reading goes by clauses (``clauses``), pairs of things and what becomes of them 
 the things themselves (``things``), with the vocabulary of asking in ``words``.
 """
 
-from editor.plan.steps import Plan, Step, Unread
+from .steps import Plan, Step, Unread
 
 __all__ = ["Plan", "Step", "Unread"]

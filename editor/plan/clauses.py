@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor.plan import words
+from . import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

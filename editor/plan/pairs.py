@@ -9,17 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor.plan import words
-from editor.plan.clauses import trim
-from editor.plan.things import Unclear
-from multiobject import words as nouns
+from ...multiobject.phrases import lexicon as nouns
+from . import words
+from .clauses import trim
+from .things import Unclear
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
 Tokens = tuple["Token", ...]
-_SIZES = frozenset(w for w, family in nouns.CONTRAST.items()
-                   if family in {nouns.CONTRAST[s] for s in ("small", "tall", "thin")})  # fmt: skip
+_SIZES = frozenset(
+    w
+    for w, family in nouns.CONTRAST.items()
+    if family in {nouns.CONTRAST[s] for s in ("small", "tall", "thin")}
+)
 _BE = frozenset("is was are were be stands stood sits sat lies lay been used to".split())
 
 
@@ -122,8 +125,13 @@ def _make(verb: str, body: Tokens) -> Pair:
     cut = _look_start(body)
     if 0 < cut < len(body) and body[cut - 1].pos_ not in ("DET", "ADP"):
         return _looking(body[:cut], body[cut:])
-    cuts = [k for k, t in enumerate(body) if k and t.lower_ in ("a", "an")
-            and body[k - 1].pos_ in ("NOUN", "PROPN", "PRON", "ADJ", "NUM", "ADV")]  # fmt: skip
+    cuts = [
+        k
+        for k, t in enumerate(body)
+        if k
+        and t.lower_ in ("a", "an")
+        and body[k - 1].pos_ in ("NOUN", "PROPN", "PRON", "ADJ", "NUM", "ADV")
+    ]
     if len(cuts) > 1:
         options = [Pair(body[:k], body[k:]) for k in cuts]
         raise Unclear("can be parted in several ways; say 'replace X with Y'", options)
@@ -239,8 +247,11 @@ def _look_start(tokens: Sequence[Token]) -> int:
         k -= 1
         while k > 1 and tokens[k - 1].lower_ in ("and", ",", "or") and _is_look(tokens[k - 2]):
             k -= 1
-    while k > 0 and k < len(tokens) and tokens[k - 1].lower_ in ("very", "really", "all", "fully",
-                                                                 "completely"):  # fmt: skip
+    while (
+        k > 0
+        and k < len(tokens)
+        and tokens[k - 1].lower_ in ("very", "really", "all", "fully", "completely")
+    ):
         k -= 1
     return k
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editor.errors import GroundbrushError, translate
-from editor.plan import words
-from editor.plan.clauses import Clause, find_clauses, trim
-from editor.plan.pairs import Pair, read_pairs
-from editor.plan.steps import Plan, Step, Unread
-from editor.plan.things import Thing, Unclear, article, read_things, unquoted
-from editor.recipe import left_out
-from multiobject.caption import Caption, read_caption
-from multiobject.errors import MultiObjectError
-from multiobject.phrases import NounPhrase, noun_phrases
-from multiobject.pipeline import parse
+from ...multiobject.errors import MultiObjectError
+from ...multiobject.phrases.caption import Caption, read_caption
+from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
+from ...multiobject.phrases.spacy_model import parse
+from ..errors import GroundbrushError, translate
+from ..request import left_out
+from . import words
+from .clauses import Clause, find_clauses, trim
+from .pairs import Pair, read_pairs
+from .steps import Plan, Step, Unread
+from .things import Thing, Unclear, article, read_things, unquoted
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -153,9 +153,12 @@ class _Reader:
         old = self.steps[k]
         start = (old.span or span)[0]
         self.steps[k] = replace(
-            old, action="edit", paint=self._painted(pair.becomes), span=(start, span[1]),
+            old,
+            action="edit",
+            paint=self._painted(pair.becomes),
+            span=(start, span[1]),
             note="taking away and putting in its place are read as one replacement",
-        )  # fmt: skip
+        )
 
     def _things(self, tokens: Sequence[Token]) -> list[Thing]:
         tokens = trim(tokens)
@@ -255,7 +258,10 @@ def _without_picture(tokens: Sequence[Token]) -> tuple[Token, ...]:
     low = [t.lower_ for t in tokens]
     for size in (4, 3):
         tail = low[-size:]
-        if len(low) > size and tail[-1] in words.PICTURE | {"here"} and tail[0] in (
-            "from", "in", "out"):  # fmt: skip
+        if (
+            len(low) > size
+            and tail[-1] in words.PICTURE | {"here"}
+            and tail[0] in ("from", "in", "out")
+        ):
             return tuple(tokens[:-size])
     return tuple(tokens)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from editor.errors import GroundbrushError
-from editor.recipe import check_words
+from ..errors import GroundbrushError
+from ..request import check_words
 
 VERSION = 1
 ACTIONS = ("edit", "remove")
@@ -86,8 +86,15 @@ class Step:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         span = None if self.span is None else list(self.span)
-        return {"action": self.action, "find": self.find, "paint": self.paint,
-                "count": self.count, "at": self.at, "span": span, "note": self.note}  # fmt: skip
+        return {
+            "action": self.action,
+            "find": self.find,
+            "paint": self.paint,
+            "count": self.count,
+            "at": self.at,
+            "span": span,
+            "note": self.note,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Step:
@@ -135,8 +142,12 @@ class Unread:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         readings = [[step.as_dict() for step in steps] for steps in self.readings]
-        return {"span": list(self.span), "words": self.words, "reason": self.reason,
-                "readings": readings}  # fmt: skip
+        return {
+            "span": list(self.span),
+            "words": self.words,
+            "reason": self.reason,
+            "readings": readings,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Unread:
@@ -146,8 +157,9 @@ class Unread:
             tuple(Step.from_dict(s) for s in _list(steps, "readings"))
             for steps in _list(values.get("readings", []), "readings")
         )
-        return cls(_span(values.get("span")), values.get("words", ""), values.get("reason", ""),
-                   readings)  # fmt: skip
+        return cls(
+            _span(values.get("span")), values.get("words", ""), values.get("reason", ""), readings
+        )
 
 
 @dataclass(frozen=True)
@@ -243,7 +255,7 @@ class Plan:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON, whole or not at all."""
-        from editor.files import atomic_write
+        from ..files import atomic_write
 
         text = json.dumps(self.as_dict(), indent=1)
         atomic_write(path, text.encode())
@@ -257,7 +269,7 @@ class Plan:
         GroundbrushError
             When the file cannot be read or holds no plan.
         """
-        from editor.files import as_path, open_regular
+        from ..files import as_path, open_regular
 
         name = as_path(path)
         with open_regular(name, "plan") as file:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from editor.plan import words
-from multiobject import words as nouns
+from ...multiobject.phrases import lexicon as nouns
+from . import words
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-    from multiobject.phrases import NounPhrase
+    from ...multiobject.phrases.noun_phrases import NounPhrase
 
 Parser = Callable[[str], "tuple[NounPhrase, ...]"]
 _OWNED = re.compile(r"['’]s?$")
@@ -74,9 +74,10 @@ class Thing:
         told = look.lower().replace(",", " ").split()
         families = {nouns.CONTRAST[w] for w in told if w in nouns.CONTRAST}
         kept = [
-            one for one in self.looks
+            one
+            for one in self.looks
             if not families & {nouns.CONTRAST.get(w, -1) for w in one.lower().split()}
-        ]  # fmt: skip
+        ]
         said = " ".join([*kept, *([look] if look else []), self.name])
         return (said if self.bare else f"{article(said)} {said}") + extra
 
@@ -201,8 +202,11 @@ def _thing(phrase: NounPhrase, find: str, compounds: set[str]) -> Thing:
     while looks and looks[-1].lower() in compounds:  # "window frame" is what it is, not its look
         name = f"{looks.pop()} {name}"
     if said or count != 1:
-        kept = [m for m in phrase.modifiers if m.lower() not in {*words.NUMBERS, "all", "every"}
-                and not m.isdigit()]  # fmt: skip
+        kept = [
+            m
+            for m in phrase.modifiers
+            if m.lower() not in {*words.NUMBERS, "all", "every"} and not m.isdigit()
+        ]
         owned = any(_OWNED.search(m) for m in kept)
         find = " ".join([*([] if owned else ["the"]), *kept, phrase.lemma]) + relation
     return Thing(_paired(find), name, tuple(looks), count, bare)
@@ -211,9 +215,14 @@ def _thing(phrase: NounPhrase, find: str, compounds: set[str]) -> Thing:
 def _is_look(modifier: str) -> bool:
     low = modifier.lower()
     return not (
-        low in words.NOT_LOOKS or low in words.NUMBERS or low.isdigit() or _OWNED.search(low)
-        or low.endswith("est") or low.startswith("most ") or low in ("all", "every", "each")
-    )  # fmt: skip
+        low in words.NOT_LOOKS
+        or low in words.NUMBERS
+        or low.isdigit()
+        or _OWNED.search(low)
+        or low.endswith("est")
+        or low.startswith("most ")
+        or low in ("all", "every", "each")
+    )
 
 
 def _count(phrase: NounPhrase) -> tuple[int | None, bool]:

@@ -12,9 +12,16 @@ NAME = frozenset("find locate select pick".split())
 KEEP = frozenset("keep leave preserve".split())
 COMMANDS = REPLACE | TURN | MAKE | PAINT | REMOVE | PUT | NAME | KEEP
 # Several words that mean one verb: the words, and the verb they stand for.
-PHRASAL = {("get", "rid", "of"): "remove", ("take", "away"): "remove", ("take", "out"): "remove",
-           ("take", "off"): "remove", ("cut", "out"): "remove", ("wipe", "out"): "remove",
-           ("swap", "out"): "swap", ("switch", "out"): "switch"}  # fmt: skip
+PHRASAL = {
+    ("get", "rid", "of"): "remove",
+    ("take", "away"): "remove",
+    ("take", "out"): "remove",
+    ("take", "off"): "remove",
+    ("cut", "out"): "remove",
+    ("wipe", "out"): "remove",
+    ("swap", "out"): "swap",
+    ("switch", "out"): "switch",
+}
 # The same with the thing between: "take the dog away".
 APART = {"take": ("away", "out", "off"), "cut": ("out",), "swap": ("out",)}
 
@@ -38,8 +45,9 @@ COLOUR = frozenset("colour color".split())
 PICTURE = frozenset("picture image photo photograph scene".split())
 PRONOUNS_ONE = frozenset("it".split())
 PRONOUNS_MANY = frozenset("them".split())
-POINTERS = frozenset("this that these those one ones he she him her they everything something "
-                     "anything all".split())  # fmt: skip
+POINTERS = frozenset(
+    "this that these those one ones he she him her they everything something anything all".split()
+)
 WHOLE = frozenset("everything anything something everyone everybody nothing".split())
 INDEFINITE = frozenset("a an some another".split())
 DEFINITE = frozenset("the this that these those my your his her its our their".split())
@@ -48,9 +56,22 @@ NOT_LOOKS = frozenset(
     "left right first second third fourth last top bottom middle front back upper lower other "
     "next nearest farthest only".split()
 )
-NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
-           "eight": 8, "nine": 9, "ten": 10, "both": 2, "couple": 2, "pair": 2,
-           "dozen": 12}  # fmt: skip
+NUMBERS = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "both": 2,
+    "couple": 2,
+    "pair": 2,
+    "dozen": 12,
+}
 NONE = frozenset("no zero".split())
 VAGUE = frozenset("some several many few numerous most various half".split())
 # Directions: "put a dog next to the cat" names nothing that could be painted over.

@@ -1,222 +1,77 @@
-"""What a model family must tell the rest of the package, and nothing more.
+"""The base of all families: one picture, then the phrase, on a known grid of image tokens.
 
-A family knows how one kind of vision-language model wants its picture prepared and its prompt
-written, and which part of the picture each of its image tokens looks at. It runs no network and
-holds no weights; arrays are numpy.
+A family knows how one kind of vision-language model prepares its picture and writes its prompt, and
+which part of the picture each image token covers. It runs no network and holds no weights.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
+from ..errors import GroundingError
+from .geometry import (
+    Region,
+    covered_region,
+    pad_region,
+    pad_to_square,
+    squash_region,
+    tile_places,
+    tiled_region,
+)
+from .prompts import PromptBuilder
+from .tokens import ImageTokens, PreparedImage, Prompt
 
-__all__ = ["QUERY_MODES", "TILES", "Family", "ImageTokens", "PreparedImage", "Presence", "Prompt"]
-
-QUERY_MODES = ("expression", "prompt")
-"""Whose last token asks: the expression's (paper, Sec. 3) or the whole prompt's."""
-
-TILES = ("off", "overview", "fine")
-"""``off``: one view of the whole picture. Else it is also cut into tiles, each a view of its own,
-and read is the ``overview`` or, ``fine``, the tiles' tokens laid side by side."""
-
-
-@dataclass(frozen=True)
-class ImageTokens:
-    """Where the image tokens stand in the prompt and what they look at.
-
-    Parameters
-    ----------
-    start
-        Position of the first image token in the prompt.
-    grid_hw
-        Rows and columns of the token grid.
-    region_xyxy
-        The rectangle of the original image, in its pixels, that the grid covers: larger than the
-        image where it was padded to a square, smaller where it was cropped, the image itself
-        where it was squashed. Half-open, may be negative or fractional.
-    places
-        Position of each cell's token, row by row, where they are no run (tiles, line breaks);
-        None = consecutive from `start`.
-
-    Examples
-    --------
-    >>> tokens = ImageTokens(start=5, grid_hw=(2, 4), region_xyxy=(0.0, -50.0, 200.0, 150.0))
-    >>> tokens.count, tokens.positions.tolist()
-    (8, [5, 6, 7, 8, 9, 10, 11, 12])
-    """
-
-    start: int
-    grid_hw: tuple[int, int]
-    region_xyxy: tuple[float, float, float, float]
-    places: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.start < 0 or len(self.grid_hw) != 2 or min(self.grid_hw) < 1:
-            raise GroundingError(
-                f"ImageTokens got start={self.start}, grid_hw={self.grid_hw}; expected a start of "
-                "at least 0 and a (rows, columns) grid of at least 1 x 1"
-            )
-        x0, y0, x1, y1 = self.region_xyxy
-        if not all(math.isfinite(v) for v in self.region_xyxy) or x1 <= x0 or y1 <= y0:
-            raise GroundingError(
-                f"ImageTokens got region_xyxy={self.region_xyxy}; expected finite "
-                "(x0, y0, x1, y1) pixels with x0 < x1 and y0 < y1"
-            )
-        places = self.places
-        if places is not None and (len(set(places)) != self.count or min(places) != self.start):
-            raise GroundingError(
-                f"ImageTokens got {len(places)} places from {min(places, default=None)}; expected "
-                f"one for each of {self.grid_hw[0]} x {self.grid_hw[1]} cells, all different, the "
-                f"first at {self.start}"
-            )
-
-    @property
-    def count(self) -> int:
-        """Number of image tokens."""
-        return self.grid_hw[0] * self.grid_hw[1]
-
-    @property
-    def span(self) -> slice | None:
-        """The tokens' positions as a slice; None where they are no run."""
-        return slice(self.start, self.start + self.count) if self.places is None else None
-
-    @property
-    def positions(self) -> np.ndarray:
-        """The tokens' positions, row by row, (count,) int64."""
-        if self.places is not None:
-            return np.asarray(self.places, dtype=np.int64)
-        return np.arange(self.start, self.start + self.count, dtype=np.int64)
+_MAX_ASPECT = 50
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A tokenised prompt for one phrase.
+class Family:
+    """Base of the adapters, registered in :data:`grounding.families.FAMILIES`.
+
+    A family states the class attributes and :meth:`_layout`, and, unless its picture is one square
+    view, :meth:`prepare`.
 
     Parameters
     ----------
-    ids
-        Token ids, image tokens expanded.
-    expression
-        First and one-past-last position of the expression's tokens.
-    offsets
-        For each expression token, the characters of `phrase` it stands for, half-open.
-    query
-        Position of the token whose attention is read.
-    phrase
-        The phrase as tokenised (white space tidied).
-    """
+    config : The model's own config.
+    tokenizer, image_processor : Its fast tokenizer and its (PIL) image processor.
+    prompt : Grounding prompt template, ``<image>`` for the picture; None = the family's.
+    padding : One of the family's `paddings`; None = its `default_padding`.
+    query : One of :data:`grounding.families.tokens.QUERY_MODES`.
+    tiles : One of the family's `tilings`; None = its default.
 
-    ids: tuple[int, ...]
-    expression: tuple[int, int]
-    offsets: tuple[tuple[int, int], ...]
-    query: int
-    phrase: str
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedImage:
-    """What the network is fed for one picture.
-
-    Parameters
-    ----------
-    inputs
-        Vision arguments of the model's forward, by name, e.g. ``pixel_values`` (1, 3, S, S)
-        float32.
-    tokens
-        Where its tokens stand and what they look at.
-    prefix_ids
-        The prompt up to and including the picture, for families whose pictures take a varying
-        number of tokens; None = the family's own.
-    next_position
-        Rotary position of the first token after the prefix, where it is not the prefix's length
-        (the Qwen-VL families count a picture's rows and columns, not its tokens); then `inputs`
-        holds the prefix's own ``position_ids``.
-    """
-
-    inputs: Mapping[str, np.ndarray]
-    tokens: ImageTokens
-    prefix_ids: tuple[int, ...] | None = None
-    next_position: int | None = None
-
-
-@dataclass(frozen=True)
-class Presence:
-    """How the language model is asked whether the phrase is in the picture at all.
-
-    Parameters
-    ----------
-    template
-        The question, with ``{phrase}``. Without the image placeholder it continues the grounding
-        prompt right after the picture; with it, it must open as the grounding prompt does.
-    yes, no
-        The answers' first words; several spellings may be given as a tuple. With ``yes=None`` the
-        probability is ``1 - P(no)``, else ``P(yes) / (P(yes) + P(no))``, at the last token.
-
-    Examples
-    --------
-    >>> Presence("Is there {phrase} in the image? ASSISTANT:", yes=("Yes", "yes"), no=("No", "no"))
-    ... # doctest: +ELLIPSIS
-    Presence(template=...)
-    """
-
-    template: str = "is there {phrase} ?"
-    yes: str | tuple[str, ...] | None = "yes"
-    no: str | tuple[str, ...] = "no"
-
-    def __post_init__(self) -> None:
-        if self.template.count("{phrase}") != 1:
-            raise GroundingError(
-                f"presence template {self.template!r} must hold {{phrase}} exactly once, e.g. "
-                "'is there {phrase} ?'"
-            )
-        for name in ("yes", "no"):
-            words = getattr(self, name)
-            spelled = (words,) if isinstance(words, str) else words
-            if spelled is None and name == "yes":
-                continue
-            if not spelled or not all(isinstance(w, str) and w.strip() for w in spelled):
-                raise GroundingError(
-                    f"presence answer {name}={words!r}; expected a word or a tuple of words"
-                )
-
-
-@runtime_checkable
-class Family(Protocol):
-    """One kind of vision-language model, seen from outside.
-
-    Registered by one line in :data:`grounding.families.FAMILIES`; ``prompt=None``,
-    ``padding=None`` and ``tiles=None`` mean the family's usual ones.
+    Raises GroundingError for a config or settings it cannot work with.
 
     Attributes
     ----------
-    name
-        The registry's name.
-    model_types
-        The ``model_type`` values of configs it can read.
-    packs_phrases
-        Whether several phrases in one row with a 4D mask give the same numbers as one by one.
-    shares_prefix
-        Whether the picture is read without knowing the phrase. False for prefix language models,
-        whose picture tokens attend to the text: each phrase then runs the whole prompt, with
-        ``token_type_ids`` of zeros, and only the vision tower's work is shared.
-    grid_hw
-        Rows and columns of the image-token grid (usual ones, where they vary with the picture).
-    prefix_ids
-        The tokens up to and including the picture, the same for every phrase.
+    name : The registry's name.
+    model_types : The ``model_type`` values of configs it can read.
+    packs_phrases : Whether several phrases in one row with a 4D mask give the same numbers as one
+        by one.
+    shares_prefix : Whether the picture is read without knowing the phrase. False for prefix
+        language models: their picture tokens attend to the text, so each phrase runs the whole
+        prompt, with ``token_type_ids`` of zeros, and only the vision tower's output is shared.
+    paddings : Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
+    tilings : Which of :data:`grounding.families.tokens.TILES` it offers, the default first.
+    image_token : The repeated token, as text.
+    picture : The text for a picture, with that token once; None = the token alone.
+    adds_special : Whether the tokenizer adds its opening token.
+    grid_hw : Rows and columns of image tokens (the usual ones, if they vary with the picture).
+    prefix_ids : The tokens up to and including the picture, the same for every phrase.
     """
 
-    name: str
-    model_types: tuple[str, ...]
-    packs_phrases: bool
-    shares_prefix: bool
-    grid_hw: tuple[int, int]
-    prefix_ids: tuple[int, ...]
+    name = ""
+    model_types: tuple[str, ...] = ()
+    packs_phrases = True
+    shares_prefix = True
+    default_prompt = ""
+    default_padding = "squash"
+    paddings: tuple[str, ...] = ("pad", "squash")
+    tilings: tuple[str, ...] = ("off",)
+    image_token = "<image>"
+    picture: str | None = None
+    adds_special = True
 
     def __init__(
         self,
@@ -228,25 +83,188 @@ class Family(Protocol):
         padding: str | None = None,
         query: str = "expression",
         tiles: str | None = None,
-    ) -> None: ...
+    ) -> None:
+        padding = self.default_padding if padding is None else padding
+        self.padding = self._offered("padding", padding, self.paddings)
+        self.tiles = self._offered("tiles", tiles or self._usual_tiles(), self.tilings)
+        self.config = config
+        self.image_processor = image_processor
+        self.image_size, self.grid_hw, leading = self._layout(config)
+        self._covered = covered_share(config.vision_config)
+        rows, columns = self.grid_hw
+        self._prompts = PromptBuilder(
+            tokenizer,
+            template=self.default_prompt if prompt is None else prompt,
+            image_token_id=image_token_id(config),
+            image_length=rows * columns + leading,
+            query=query,
+            image_token=self.image_token,
+            picture=self.picture,
+            special=self.adds_special,
+        )
+        self.prefix_ids = self._prompts.prefix_ids
+        self._first_patch = self._prompts.image_start + leading
+
+    def _layout(self, config: Any) -> tuple[int, tuple[int, int], int]:
+        """Side of a view in pixels, its token grid, and how many image tokens precede it."""
+        raise NotImplementedError
 
     @classmethod
     def register(cls) -> None:
-        """Make transformers' auto classes know the family's model, if they do not."""
-        ...
+        """Make transformers' auto classes know the family's model; they do, where it is theirs."""
 
-    def prepare(self, image: np.ndarray) -> PreparedImage:
-        """Prepare an (H, W, 3) uint8 RGB image."""
-        ...
+    def _usual_tiles(self) -> str:
+        """The default of `tiles`."""
+        return self.tilings[0]
+
+    def _offered(self, setting: str, given: str, known: tuple[str, ...]) -> str:
+        """A setting's value, refused if the family does not offer it."""
+        if given not in known:
+            raise GroundingError(
+                f"{setting}={given!r}; expected one of {', '.join(known)} for the "
+                f"{self.name} family"
+            )
+        return given
 
     def prompt(self, phrase: str, template: str | None = None) -> Prompt:
         """Tokenise the prompt (or another template with the same opening) for a phrase."""
-        ...
+        return self._prompts.build(phrase, template)
 
     def answer_id(self, word: str, template: str) -> int:
         """First token of an answer that follows the template."""
-        ...
+        return self._prompts.answer_id(word, template)
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
         """Words of the phrase that the tokenizer has no token for."""
-        ...
+        return self._prompts.unknown_words(phrase)
+
+    def prepare(self, image: np.ndarray) -> PreparedImage:
+        """Prepare an (H, W, 3) uint8 RGB image as one square view.
+
+        Inputs: ``pixel_values`` (1, 3, S, S) float32, S the vision tower's side.
+        """
+        shaped, region = self._shaped(image)
+        side = self.image_size
+        out = self._process(shaped, size={"height": side, "width": side})
+        return self._one_view(out, region)
+
+    def _one_view(self, out: Any, region: Region) -> PreparedImage:
+        """The processor's one square view and the part of the picture it covers."""
+        side = self.image_size
+        pixels = np.asarray(out["pixel_values"], dtype=np.float32).reshape(1, 3, side, side)
+        return PreparedImage({"pixel_values": pixels}, self._tokens(region))
+
+    def _tokens(self, region: Region) -> ImageTokens:
+        """The tokens of one view of a region, without the rest that no patch covers."""
+        seen = covered_region(region, self._covered)
+        return ImageTokens(self._first_patch, self.grid_hw, seen)
+
+    def _tiled_tokens(
+        self, prefix: tuple[int, ...], tiles_hw: tuple[int, int], region: Region
+    ) -> ImageTokens:
+        """The tokens to read: those of the tiles, or of the overview that follows them."""
+        at = np.flatnonzero(np.asarray(prefix) == self._prompts.image_token_id)
+        rows, columns = self.grid_hw
+        down, across = tiles_hw
+        if len(at) != (down * across + 1) * rows * columns:
+            raise GroundingError(
+                f"the prompt holds {len(at)} image tokens; expected {rows} x {columns} for each "
+                f"of {down} x {across} tiles and an overview: use the processor saved with the "
+                "model"
+            )
+        if self.tiles == "overview":
+            seen = covered_region(region, self._covered)
+            return ImageTokens(int(at[-rows * columns]), self.grid_hw, seen)
+        places = tile_places(at[: -rows * columns], tiles_hw, self.grid_hw)
+        seen = tiled_region(region, tiles_hw, self._covered)
+        return ImageTokens(places[0], (down * rows, across * columns), seen, places)
+
+    def _shaped(self, image: np.ndarray) -> tuple[np.ndarray, Region]:
+        """The image, padded to a square if `padding` says so, and its region."""
+        check_image(image)
+        height, width = image.shape[:2]
+        if self.padding == "pad":
+            return pad_to_square(image, self._mean_colour()), pad_region(width, height)
+        return image, squash_region(width, height)
+
+    def _process(self, image: np.ndarray, **settings: Any) -> Any:
+        """The image through the checkpoint's processor, as numpy arrays."""
+        from PIL import Image
+
+        # A PIL image, because a 3-pixel-high array could be read as channels first.
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        return self.image_processor(images=picture, return_tensors="np", do_resize=True, **settings)
+
+    def _mean_colour(self) -> tuple[int, int, int]:
+        """The processor's mean as 8-bit RGB, rounded down as the original LLaVA does."""
+        r, g, b = (int(255 * m) for m in self.image_processor.image_mean)
+        return (r, g, b)
+
+
+def image_token_id(config: Any) -> int:
+    """The id that stands for image features, under either of its names."""
+    found = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if found is None else found)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse anything but a non-empty (H, W, 3) uint8 array."""
+    given = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}"
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise GroundingError(f"image is {given.strip()}; expected an (H, W, 3) uint8 RGB array")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise GroundingError(
+            f"image is {given.strip()}; expected (H, W, 3) with at least one pixel: convert grey "
+            "or transparent pictures to RGB first"
+        )
+
+
+def check_aspect(image: np.ndarray, what: str) -> None:
+    """Refuse strips too thin to enlarge their shorter side within reason."""
+    height, width = image.shape[:2]
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        raise GroundingError(
+            f"image of {width} x {height} is too thin to {what} (longest over shortest side above "
+            f"{_MAX_ASPECT}); use padding='pad' or cut the picture"
+        )
+
+
+def square_grid(vision: Any, merge: int = 1) -> tuple[int, tuple[int, int]]:
+    """The tower's input side in pixels and its token grid, `merge` x `merge` patches a token."""
+    size, patch = _one(vision.image_size), _one(vision.patch_size)
+    if size is None or patch is None or size < patch or size // patch % merge:
+        raise GroundingError(
+            f"vision tower with image_size={vision.image_size!r}, patch_size="
+            f"{vision.patch_size!r}, {merge} x {merge} patches a token; expected a square input "
+            "and a whole number of tokens"
+        )
+    return size, (size // patch // merge, size // patch // merge)
+
+
+def covered_share(vision: Any) -> float:
+    """Share of a view's side that whole patches cover.
+
+    SigLIP at 384 pixels has 27 patches of 14: no patch covers the last 6 pixels.
+    """
+    size, patch = _one(getattr(vision, "image_size", None)), _one(vision.patch_size)
+    return 1.0 if size is None or patch is None else size // patch * patch / size
+
+
+def leading_tokens(config: Any) -> int:
+    """How many image tokens precede the first patch (CLIP's class token, if it is kept)."""
+    kept = config.vision_feature_select_strategy == "full"
+    has_class_token = config.vision_config.model_type in ("clip_vision_model", "internvl_vision")
+    if not kept and not has_class_token:
+        raise GroundingError(
+            f"vision tower {config.vision_config.model_type!r} has no class token, but the config "
+            "drops the first token; set vision_feature_select_strategy='full'"
+        )
+    return int(kept and has_class_token)
+
+
+def _one(value: Any) -> int | None:
+    """A side given as a number or as two equal ones."""
+    if isinstance(value, int):
+        return value
+    sides = list(value) if isinstance(value, list | tuple) else []
+    return sides[0] if len(sides) == 2 and sides[0] == sides[1] else None

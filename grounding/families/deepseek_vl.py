@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import PreparedImage
-from grounding.families.common import PictureFamily, check_image, square_grid
-from grounding.families.geometry import Region, resized_pad_region, squash_region
-
-__all__ = ["DeepseekVLFamily", "DeepseekVLHybridFamily"]
+from .base import Family, check_image, square_grid
+from .geometry import Region, resized_pad_region, squash_region
+from .tokens import PreparedImage
 
 _SYSTEM = (
     "You are a helpful language and vision assistant. You are able to understand the visual "
@@ -19,10 +17,10 @@ _SYSTEM = (
 )
 
 
-class DeepseekVLFamily(PictureFamily):
-    """The DeepSeek-VL 1.3B adapter; parameters and errors as for `PictureFamily`.
+class DeepseekVLFamily(Family):
+    """The DeepSeek-VL 1.3B adapter; see :class:`Family`.
 
-    With ``padding="pad"``, its own way, the processor itself resizes and then pads.
+    With ``padding="pad"``, the default, the processor itself resizes and then pads.
     """
 
     name = "deepseek_vl"
@@ -67,15 +65,7 @@ class DeepseekVLHybridFamily(DeepseekVLFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (1, 3, S, S) and ``high_res_pixel_values`` (1, 3, R, R) float32.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype.
+        Inputs: ``pixel_values`` (1, 3, S, S) and ``high_res_pixel_values`` (1, 3, R, R) float32.
         """
         out, region = self._views(image)
         view = self._one_view(out, region)

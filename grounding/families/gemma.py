@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import PreparedImage
-from grounding.families.common import PictureFamily, square_grid
-
-__all__ = ["Gemma3Family", "PaliGemmaFamily"]
+from ..errors import GroundingError
+from .base import Family, square_grid
+from .tokens import PreparedImage
 
 
-class PaliGemmaFamily(PictureFamily):
-    """The PaliGemma adapter; parameters and errors as for `PictureFamily`.
+class PaliGemmaFamily(Family):
+    """The PaliGemma adapter; see :class:`Family`.
 
     A prefix language model: the picture's tokens attend to the text, so nothing but the vision
     tower's work is shared between phrases.
@@ -33,12 +31,11 @@ class PaliGemmaFamily(PictureFamily):
         return *square_grid(config.vision_config), 0
 
 
-class Gemma3Family(PictureFamily):
+class Gemma3Family(Family):
     """The Gemma 3 adapter: 64 x 64 patches pooled to 16 x 16 tokens.
 
     Phrases run one by one: a mask of our own would override the sliding windows of its layers.
-    Pan and scan (extra crops of elongated pictures) is left out. Parameters and errors as for
-    `PictureFamily`.
+    Pan and scan (extra crops of elongated pictures) is left out. See :class:`Family`.
     """
 
     name = "gemma3"

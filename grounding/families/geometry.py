@@ -9,19 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grounding.errors import GroundingError
-
-__all__ = [
-    "PADDINGS",
-    "covered_region",
-    "crop_region",
-    "pad_region",
-    "pad_to_square",
-    "resized_pad_region",
-    "squash_region",
-    "tile_places",
-    "tiled_region",
-]
+from ..errors import GroundingError
 
 PADDINGS = ("pad", "crop", "squash")
 """``pad`` to a square, ``crop`` its centre, or ``squash`` it."""
@@ -131,10 +119,9 @@ def tile_places(
 
     Parameters
     ----------
-    positions
-        (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by row.
-    tiles_hw, grid_hw
-        Rows and columns of tiles, and of a tile's tokens (P, Q).
+    positions : (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by
+        row.
+    tiles_hw, grid_hw : Rows and columns of tiles, and of a tile's tokens (P, Q).
 
     Examples
     --------
@@ -150,10 +137,7 @@ def tile_places(
 def pad_to_square(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Centre an (H, W, 3) uint8 image in a square of its longer side, filled with `colour`.
 
-    Raises
-    ------
-    GroundingError
-        When the image is not (H, W, 3).
+    Raises GroundingError when the image is not (H, W, 3).
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise GroundingError(f"pad_to_square got an image of shape {image.shape}, not (H, W, 3)")

@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import TILES, PreparedImage
-from grounding.families.common import PictureFamily, square_grid
-from grounding.families.geometry import Region
-
-__all__ = ["Idefics3Family", "SmolVLMFamily"]
+from .base import Family, square_grid
+from .geometry import Region
+from .tokens import TILES, PreparedImage
 
 
-class Idefics3Family(PictureFamily):
-    """The Idefics3 adapter; parameters and errors as for `PictureFamily`."""
+class Idefics3Family(Family):
+    """The Idefics3 adapter; see :class:`Family`."""
 
     name = "idefics3"
     model_types: tuple[str, ...] = ("idefics3",)
@@ -34,16 +32,8 @@ class Idefics3Family(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (1, views, 3, S, S) float32 and ``pixel_attention_mask``
-            (1, views, S, S): one view, or tiles and then the overview, with their prefix.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype.
+        Inputs: ``pixel_values`` (1, views, 3, S, S) float32 and ``pixel_attention_mask``
+        (1, views, S, S): one view, or tiles and then the overview, with their prefix.
         """
         shaped, region = self._shaped(image)
         side = self.image_size

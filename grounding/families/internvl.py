@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import TILES, PreparedImage
-from grounding.families.common import PictureFamily, leading_tokens, square_grid
-
-__all__ = ["InternVLFamily"]
+from ..errors import GroundingError
+from .base import Family, leading_tokens, square_grid
+from .tokens import TILES, PreparedImage
 
 
-class InternVLFamily(PictureFamily):
-    """The InternVL adapter; parameters and errors as for `PictureFamily`."""
+class InternVLFamily(Family):
+    """The InternVL adapter; see :class:`Family`."""
 
     name = "internvl"
     model_types: tuple[str, ...] = ("internvl",)
@@ -40,16 +38,8 @@ class InternVLFamily(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (views, 3, S, S) float32: one view, or tiles and then the overview,
-            with the prefix for their number of tokens.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype.
+        Inputs: ``pixel_values`` (views, 3, S, S) float32: one view, or tiles and then the overview,
+        with the prefix for their number of tokens.
         """
         shaped, region = self._shaped(image)
         side = self.image_size

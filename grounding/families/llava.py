@@ -11,24 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from grounding.families.base import PreparedImage
-from grounding.families.common import (
-    PictureFamily,
-    check_aspect,
-    check_image,
-    leading_tokens,
-    square_grid,
-)
-from grounding.families.geometry import PADDINGS, Region, crop_region
-
-__all__ = ["LlavaFamily"]
+from .base import Family, check_aspect, check_image, leading_tokens, square_grid
+from .geometry import PADDINGS, Region, crop_region
+from .tokens import PreparedImage
 
 
-class LlavaFamily(PictureFamily):
-    """The LLaVA adapter: one square view, any CLIP-like tower.
+class LlavaFamily(Family):
+    """The LLaVA adapter: one square view, any CLIP-like tower; see :class:`Family`.
 
-    Of the image processor only the resampling, the mean and the deviation are used. Parameters
-    and errors as for :class:`grounding.families.common.PictureFamily`.
+    Of the image processor only the resampling, the mean and the deviation are used.
     """
 
     name = "llava"
@@ -44,15 +35,7 @@ class LlavaFamily(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (1, 3, S, S) float32, S the vision tower's side.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype, or is a strip too thin to crop.
+        Inputs: ``pixel_values`` (1, 3, S, S) float32, S the vision tower's side.
         """
         check_image(image)
         height, width = image.shape[:2]

@@ -1,8 +1,9 @@
 """LLaVA-NeXT and LLaVA-OneVision: an overview of the whole picture, then tiles of it.
 
-The model is fed all of it, as it was trained. Read is usually the overview, whose tokens come first
-and cover the whole picture, squashed, in one regular grid; with ``tiles="fine"`` the tiles, whose
-tokens follow row by row of the whole picture, its shape kept, each row with a line break.
+The model gets all of it, as in training. Rows are usually read over the overview: its tokens come
+first and cover the whole picture, squashed, in one regular grid. With ``tiles="fine"`` it is the
+tiles: these follow row by row of the whole picture, its shape kept, each row ended by a
+line break.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import TILES, ImageTokens, PreparedImage
-from grounding.families.common import PictureFamily, check_aspect, leading_tokens, square_grid
-from grounding.families.geometry import Region
-
-__all__ = ["LlavaNextFamily", "LlavaOnevisionFamily", "tile_grid", "tile_region"]
+from ..errors import GroundingError
+from .base import Family, check_aspect, leading_tokens, square_grid
+from .geometry import Region
+from .tokens import TILES, ImageTokens, PreparedImage
 
 
-class LlavaNextFamily(PictureFamily):
-    """The LLaVA-NeXT adapter; parameters and errors as for `PictureFamily`."""
+class LlavaNextFamily(Family):
+    """The LLaVA-NeXT adapter; see :class:`Family`."""
 
     name = "llava_next"
     model_types: tuple[str, ...] = ("llava_next",)
@@ -39,16 +38,8 @@ class LlavaNextFamily(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (1, 1 + tiles, 3, S, S) float32 and ``image_sizes`` (1, 2) int64,
-            with the prefix for its number of tokens.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype, or is a thin strip.
+        Inputs: ``pixel_values`` (1, 1 + tiles, 3, S, S) float32 and ``image_sizes`` (1, 2) int64,
+        with the prefix for its number of tokens.
         """
         shaped, region = self._shaped(image)
         check_aspect(shaped, "be tiled")
@@ -94,7 +85,7 @@ class LlavaNextFamily(PictureFamily):
 
 
 class LlavaOnevisionFamily(LlavaNextFamily):
-    """The LLaVA-OneVision adapter; parameters and errors as for `PictureFamily`.
+    """The LLaVA-OneVision adapter; see :class:`Family`.
 
     ``padding="squash"`` feeds the overview and its tiles, the model's way with a single picture:
     up to some 7,000 tokens. ``padding="pad"`` feeds one view padded to a square, its way with
@@ -116,8 +107,9 @@ class LlavaOnevisionFamily(LlavaNextFamily):
         shaped, region = self._shaped(image)
         side = self.image_size
         # Its processor would pad by itself (a list of pictures is not tiled), but not say where.
-        out = self._process(shaped, size={"height": side, "width": side}, image_grid_pinpoints=[
-            [side, side]])  # fmt: skip
+        out = self._process(
+            shaped, size={"height": side, "width": side}, image_grid_pinpoints=[[side, side]]
+        )
         inputs: dict[str, np.ndarray] = {
             "pixel_values": np.asarray(out["pixel_values"], dtype=np.float32)[:, :1],
             "image_sizes": np.asarray([shaped.shape[:2]], dtype=np.int64),
@@ -145,13 +137,10 @@ def tile_grid(
 
     Parameters
     ----------
-    size_wh
-        The picture's width and height in pixels.
-    canvas
-        Columns and rows of tokens over all tiles, and the columns of one tile. The picture lies
-        centred in it with its shape kept; rows or columns of padding are dropped.
-    most_tiles
-        Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
+    size_wh : The picture's width and height in pixels.
+    canvas : Columns and rows of tokens over all tiles, and the columns of one tile. The picture
+        lies centred in it with its shape kept; rows or columns of padding are dropped.
+    most_tiles : Tokens beyond this many tiles' are pooled (LLaVA-OneVision); None = never.
 
     Examples
     --------
@@ -180,12 +169,9 @@ def tile_region(
 
     Parameters
     ----------
-    size_wh, canvas
-        As for :func:`tile_grid`.
-    side
-        Side of a tile in pixels.
-    covered
-        Share of a tile's side that its patches cover; the gaps are spread over the cells.
+    size_wh, canvas : As for :func:`tile_grid`.
+    side : Side of a tile in pixels.
+    covered : Share of a tile's side that its patches cover; the gaps are spread over the cells.
 
     Examples
     --------

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from grounding.errors import GroundingError
-from grounding.families.common import leading_tokens, square_grid
-from grounding.families.llava import LlavaFamily
-
-__all__ = ["MiniGeminiFamily"]
+from ..errors import GroundingError
+from .base import leading_tokens, square_grid
+from .llava import LlavaFamily
 
 
 class MiniGeminiFamily(LlavaFamily):
-    """The Mini-Gemini adapter; parameters and errors as for `PictureFamily`."""
+    """The Mini-Gemini adapter; see :class:`Family`."""
 
     name = "mini_gemini"
     model_types: tuple[str, ...] = ("mini_gemini",)
@@ -27,7 +25,7 @@ class MiniGeminiFamily(LlavaFamily):
         """Make transformers' auto classes know the model, which they do not ship."""
         from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 
-        from grounding.families import mini_gemini_model as ours
+        from . import mini_gemini_model as ours
 
         config = ours.MiniGeminiConfig
         AutoConfig.register(config.model_type, config, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Mini-Gemini as a transformers model: a LLaVA whose tokens also look into a second, finer tower.
+"""Mini-Gemini as a transformers model: LLaVA tokens refined by a second, finer tower.
 
-Each of the 24 x 24 CLIP tokens asks the patch of the high-resolution feature map that lies under
-it (patch info mining) and adds what it is told to itself; the number of tokens stays. transformers
+Each of the 24 x 24 CLIP tokens attends to the patch of the high-resolution feature map under it
+(patch info mining) and adds the result to itself; the number of tokens stays. transformers
 does not ship this class, so it is written here around its CLIP, ConvNeXT and Gemma. Import it
 through :meth:`grounding.families.mini_gemini.MiniGeminiFamily.register`.
 
@@ -21,9 +21,6 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.convnext import ConvNextModel
 from transformers.models.llava.modeling_llava import LlavaModel
-
-__all__ = ["MiniGeminiConfig", "MiniGeminiForConditionalGeneration", "MiniGeminiModel",
-           "PatchInfoMining"]  # fmt: skip
 
 _CONVNEXT_LARGE = {"hidden_sizes": [192, 384, 768, 1536], "depths": [3, 3, 27, 3]}
 
@@ -48,10 +45,8 @@ class PatchInfoMining(nn.Module):
 
     Parameters
     ----------
-    width
-        Channels of the tokens and of what is returned.
-    fine_width
-        Channels of the fine features.
+    width : Channels of the tokens and of what is returned.
+    fine_width : Channels of the fine features.
     """
 
     def __init__(self, width: int, fine_width: int) -> None:
@@ -61,7 +56,7 @@ class PatchInfoMining(nn.Module):
         self.value = nn.Sequential(nn.LayerNorm(fine_width), nn.Linear(fine_width, width))
 
     def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
-        """What the tokens (B, N * N, C) find in the map (B, F, N * M, N * M): (B, N * N, C)."""
+        """The tokens' (B, N * N, C) values from the map (B, F, N * M, N * M): (B, N * N, C)."""
         batch, count, width = tokens.shape
         side = int(count**0.5)
         patch = fine.shape[-1] // side
@@ -91,10 +86,7 @@ class MiniGeminiModel(LlavaModel):
     def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> Any:
         """Tokens of pictures (B, 3, S, S), S the `high_res_size`, as the language model takes them.
 
-        Returns
-        -------
-        BaseModelOutputWithPooling
-            The tokens as ``pooler_output``, one (N * N, width) tensor a picture.
+        The tokens are returned as ``pooler_output``, one (N * N, width) tensor per picture.
         """
         config: Any = self.config
         side = config.vision_config.image_size

@@ -1,7 +1,7 @@
-"""Prompts with one picture in them, tokenised so that everything before the phrase is shared.
+"""Tokenise prompts with one picture so that everything before the phrase is shared.
 
-Shared by the families whose prompt is "head, picture, text with the phrase". The split is made
-right after the picture, never further on: a tokenizer may merge a later separator with the
+All families write "head, picture, text with the phrase". The split is made right after the
+picture, never further on: a tokenizer may merge a later separator with the
 phrase's first letters, but never anything with the image placeholder.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from grounding.errors import GroundingError
-from grounding.families.base import QUERY_MODES, Prompt
-from grounding.wording import whole_text
-
-__all__ = ["PromptBuilder"]
+from ..attention.normalize import whole_text
+from ..errors import GroundingError
+from .tokens import QUERY_MODES, Prompt
 
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
@@ -25,29 +23,18 @@ class PromptBuilder:
 
     Parameters
     ----------
-    tokenizer
-        A fast transformers tokenizer (character offsets are needed).
-    template
-        The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
-    image_token_id
-        The id the model replaces by image features.
-    image_length
-        How many of them the picture takes.
-    query
-        ``"expression"`` or ``"prompt"``: whose last token asks.
-    image_token
-        The token that is repeated, as text.
-    picture
-        What the family writes for a picture, with `image_token` once, e.g.
-        ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for
-        it. None = `image_token` alone.
-    special
-        Whether the tokenizer adds its own opening token.
+    tokenizer : A fast transformers tokenizer (character offsets are needed).
+    template : The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
+    image_token_id : The id the model replaces by image features.
+    image_length : How many of them the picture takes.
+    query : ``"expression"`` or ``"prompt"``: the query is the last token of which text.
+    image_token : The token that is repeated, as text.
+    picture : What the family writes for a picture, with `image_token` once, e.g.
+        ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for it.
+        None = `image_token` alone.
+    special : Whether the tokenizer adds its own opening token.
 
-    Raises
-    ------
-    GroundingError
-        For a template, tokenizer or query mode it cannot work with.
+    Raises GroundingError for a template, tokenizer or query mode it cannot work with.
     """
 
     def __init__(
@@ -76,7 +63,7 @@ class PromptBuilder:
         self.image_token_id = image_token_id
         self.image_length = image_length
         self.query = query
-        # Asked by id: a tokenizer answers the unknown token for a name it does not know.
+        # By id: a tokenizer returns the unknown token for a name that it does not know.
         self._whole = tokenizer.convert_ids_to_tokens(image_token_id) == image_token
         self.template = self._checked(template)
         head, tail = self.template.split(image_token)
@@ -110,13 +97,9 @@ class PromptBuilder:
 
         Parameters
         ----------
-        tiles
-            What the family writes for them, each with the image token once.
+        tiles : What the family writes for them, each with the image token once.
 
-        Raises
-        ------
-        GroundingError
-            When the tokenizer has no token for a picture's place.
+        Raises GroundingError when the tokenizer has no token for a picture's place.
         """
         before = self.picture.partition(self.image_token)[0]
         head = self._opening.removesuffix(before + self.image_token)
@@ -133,10 +116,7 @@ class PromptBuilder:
     def build(self, phrase: str, template: str | None = None) -> Prompt:
         """Tokenise the prompt for a phrase.
 
-        Raises
-        ------
-        GroundingError
-            When the phrase is empty or holds a control token.
+        Raises GroundingError when the phrase is empty or holds a control token.
         """
         phrase = self._clean(phrase)
         before, after = self.full_template(template).split(_PHRASE)
@@ -162,10 +142,7 @@ class PromptBuilder:
     def answer_id(self, word: str, template: str) -> int:
         """First token of `word` as it would follow the template.
 
-        Raises
-        ------
-        GroundingError
-            When the tokenizer does not know the word.
+        Raises GroundingError when the tokenizer does not know the word.
         """
         prompt = self.full_template(template).replace(_PHRASE, "object")
         space = "" if prompt[-1:].isspace() else " "

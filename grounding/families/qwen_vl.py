@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from grounding.errors import GroundingError
-from grounding.families.base import ImageTokens, PreparedImage
-from grounding.families.common import PictureFamily, check_aspect
-
-__all__ = ["Qwen2VLFamily", "Qwen3VLFamily", "Qwen25VLFamily"]
+from ..errors import GroundingError
+from .base import Family, check_aspect
+from .tokens import ImageTokens, PreparedImage
 
 _FEWEST_TOKENS = 256
 _MOST_TOKENS = 1024
@@ -23,8 +21,8 @@ _MOST_TOKENS = 1024
 to find anything on, large ones a cost without a gain for finding."""
 
 
-class Qwen2VLFamily(PictureFamily):
-    """The Qwen2-VL adapter; parameters and errors as for `PictureFamily`.
+class Qwen2VLFamily(Family):
+    """The Qwen2-VL adapter; see :class:`Family`.
 
     ``padding="squash"`` is the model's own way: the whole picture on a grid of nearly its shape.
     """
@@ -54,16 +52,8 @@ class Qwen2VLFamily(PictureFamily):
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image.
 
-        Returns
-        -------
-        PreparedImage
-            ``pixel_values`` (patches, values) float32, ``image_grid_thw`` (1, 3) and
-            ``position_ids`` (3, 1, prefix) int64, with the prefix for its number of tokens.
-
-        Raises
-        ------
-        GroundingError
-            When the image has another shape or dtype, or is a thin strip.
+        Inputs: ``pixel_values`` (patches, values) float32, ``image_grid_thw`` (1, 3) and
+        ``position_ids`` (3, 1, prefix) int64, with the prefix for its number of tokens.
         """
         shaped, region = self._shaped(image)
         check_aspect(shaped, "be read")

@@ -4,6 +4,6 @@
 ``miniature.foreign`` is written apart from both and is for validation only.
 """
 
-from miniature.composer.scene import WIDE, WideSettings, compose_wide
+from .scene import WIDE, WideSettings, compose_wide
 
 __all__ = ["WIDE", "WideSettings", "compose_wide"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from miniature.scenes import background_files, load_background
+from ..scenes import background_files, load_background
 
 Size = tuple[int, int]
 
@@ -124,7 +124,11 @@ def lights(rng: np.random.Generator, size: Size) -> np.ndarray:
 
 
 PLAIN: tuple[Callable[[np.random.Generator, Size], np.ndarray], ...] = (
-    gradient, plaster, planks, checks)  # fmt: skip
+    gradient,
+    plaster,
+    planks,
+    checks,
+)
 
 
 def wall_and_floor(rng: np.random.Generator, size: Size) -> np.ndarray:

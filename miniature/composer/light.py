@@ -28,8 +28,13 @@ def make_sun(rng: np.random.Generator) -> Sun:
     """The light of one scene."""
     kind = ("none", "contact", "cast", "drop")[rng.choice(4, p=(0.2, 0.25, 0.35, 0.2))]
     length = rng.uniform(0.15, 0.9) * (1 if rng.random() < 0.75 else -0.5)
-    return Sun(kind, float(rng.uniform(-1.3, 1.3)), float(length),
-               float(rng.uniform(0.005, 0.09)), float(rng.uniform(0.15, 0.65)))  # fmt: skip
+    return Sun(
+        kind,
+        float(rng.uniform(-1.3, 1.3)),
+        float(length),
+        float(rng.uniform(0.005, 0.09)),
+        float(rng.uniform(0.15, 0.65)),
+    )
 
 
 def cast_shadow(canvas: np.ndarray, alpha: np.ndarray, x: int, y: int, sun: Sun) -> None:
@@ -47,8 +52,9 @@ def cast_shadow(canvas: np.ndarray, alpha: np.ndarray, x: int, y: int, sun: Sun)
         cv2.ellipse(layer, (x + w // 2, y + h - 2), axes, 0, 0, 360, 1, -1)
     else:
         if sun.kind == "cast":  # the foot stays, the head goes to (lean, length) from it
-            matrix = np.array([[1, -sun.lean, x + sun.lean * h],
-                               [0, sun.length, y + h * (1 - sun.length) - 1]])  # fmt: skip
+            matrix = np.array(
+                [[1, -sun.lean, x + sun.lean * h], [0, sun.length, y + h * (1 - sun.length) - 1]]
+            )
         else:
             matrix = np.array([[1, 0, x + 0.12 * sun.lean * w], [0, 1, y + 0.12 * sun.length * h]])
         layer = cv2.warpAffine(alpha, matrix.astype(np.float32), size, flags=cv2.INTER_LINEAR)

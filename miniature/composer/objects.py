@@ -8,8 +8,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from miniature.scenes import PAINTS, load_sprite, painted_sprite, sprite_table, transform_sprite
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from ..scenes import PAINTS, load_sprite, painted_sprite, sprite_table, transform_sprite
+from ..vocabulary import ObjectKind, load_vocabulary
 
 RULES = ("move", "turn", "dye")
 
@@ -47,8 +47,9 @@ def recoloured(name: str, style: str, colour: str, rule: str) -> np.ndarray:
     dominant = float(np.angle(turns.mean()) * 90 / np.pi)
     hue, saturation, brightness = PAINTS[colour]
     coloured = hsv[..., 1] > 40
-    hsv[..., 0] = (hsv[..., 0] + hue - dominant if rule == "turn"
-                   else np.where(coloured, hue, hsv[..., 0])) % 180  # fmt: skip
+    hsv[..., 0] = (
+        hsv[..., 0] + hue - dominant if rule == "turn" else np.where(coloured, hue, hsv[..., 0])
+    ) % 180
     lift = brightness / max(0.1, float(hsv[..., 2][vivid].mean()) / 255)
     hsv[..., 1] = np.where(coloured, np.clip(hsv[..., 1] * saturation, 0, 255), hsv[..., 1])
     hsv[..., 2] = np.where(coloured, np.clip(hsv[..., 2] * lift, 0, 255), hsv[..., 2])

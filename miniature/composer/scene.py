@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from miniature.composer.ground import make_ground
-from miniature.composer.light import cast_shadow, light_up, make_sun, photograph
-from miniature.composer.objects import Thing, choose_kinds, make_thing
-from miniature.scenes import Scene, SceneObject, scene_rng
+from ..scenes import Scene, SceneObject, scene_rng
+from .ground import make_ground
+from .light import cast_shadow, light_up, make_sun, photograph
+from .objects import Thing, choose_kinds, make_thing
 
 SHAPES = (1.0, 1.0, 1.0, 4 / 3, 3 / 2, 16 / 9, 2.35, 3 / 4, 2 / 3, 9 / 16)  # width / height
 
@@ -168,5 +168,13 @@ def _facts(instances: np.ndarray, number: int, thing: Thing) -> SceneObject:
     ys, xs = np.nonzero(instances == number)
     box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
     longer = max(box[2] - box[0], box[3] - box[1]) / max(instances.shape)
-    return SceneObject(thing.kind.noun, thing.kind.category, thing.colour, thing.sprite, box,
-                       longer, len(xs) / thing.area, thing.style)  # fmt: skip
+    return SceneObject(
+        thing.kind.noun,
+        thing.kind.category,
+        thing.colour,
+        thing.sprite,
+        box,
+        longer,
+        len(xs) / thing.area,
+        thing.style,
+    )

@@ -7,11 +7,11 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from editor import Editor
-from miniature.scores import composers, discovery, finding, painting, segmenting
-from miniature.scores.journal import Journal, Record, fingerprint
-from miniature.scores.page import Measured, page
-from miniature.scores.sheets import finding_sheet, painting_sheet, verdict
+from ...editor.api import Editor
+from . import composers, discovery, finding, painting, segmenting
+from .journal import Journal, Record, fingerprint
+from .page import Measured, page
+from .sheets import finding_sheet, painting_sheet, verdict
 
 MINIATURE = Path(__file__).parents[1]
 ROOT = MINIATURE.parent
@@ -102,9 +102,11 @@ def main(argv: list[str] | None = None) -> None:
     editor = Editor.load("miniature", device="cpu", offline=True)
     measured = measure(editor, args.runs, args.share)
     draw(editor, measured, args.out / "sheets")
-    text = page(measured) + "\n## Three composers\n\n" + composers.report(
-        side_by_side(editor, args.runs, args.share)
-    )  # fmt: skip
+    text = (
+        page(measured)
+        + "\n## Three composers\n\n"
+        + composers.report(side_by_side(editor, args.runs, args.share))
+    )
     (args.out / "SCORES.md").write_text(text, encoding="utf-8")
     print(text)
 

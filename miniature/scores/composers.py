@@ -12,24 +12,26 @@ import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from editor import Editor
-from editor.presets import load_preset
-from grounding import box_iou, load_lvlm, mask_iou
-from grounding.ground import Grounder, View
-from grounding.presence import Presence
-from miniature.composer import compose_wide
-from miniature.foreign import compose_foreign
-from miniature.phrases import Expression
-from miniature.scenes import Scene, compose
-from miniature.scores.finding import paper_grounder
-from miniature.scores.journal import Journal, Record, fingerprint
-from miniature.scores.page import rate, table
-from miniature.scores.segmenting import inner_point
-from miniature.wide_phrases import wide_absent, wide_expressions
+from ...editor.api import Editor
+from ...editor.models.presets import load_preset
+from ...grounding import box_iou, load_lvlm, mask_iou
+from ...grounding.attention.presence import Presence
+from ...grounding.pipeline import Grounder
+from ...grounding.view import View
+from ..composer import compose_wide
+from ..foreign import compose_foreign
+from ..phrases import Expression
+from ..scenes import Scene, compose
+from ..wide_phrases import wide_absent, wide_expressions
+from .finding import paper_grounder
+from .journal import Journal, Record, fingerprint
+from .page import rate, table
+from .segmenting import inner_point
 
 COMPOSERS: dict[str, Callable[[int], Scene]] = {
     "narrow": partial(compose, "heldout"),
@@ -44,8 +46,12 @@ HARD = ("relation", "two-step", "side", "size", "ordinal")
 def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
     """`count` expressions, kinds alike likely, and two phrases of things that are not there."""
     rng = np.random.default_rng([61, seed])
-    every = [e for i in range(len(scene.objects)) for e in wide_expressions(scene, i)
-             if e.kind != "redundant"]  # fmt: skip
+    every = [
+        e
+        for i in range(len(scene.objects))
+        for e in wide_expressions(scene, i)
+        if e.kind != "redundant"
+    ]
     out: list[Expression] = []
     kinds = sorted({e.kind for e in every})
     for _ in range(count * bool(every)):
@@ -66,9 +72,15 @@ def measure(grounder: Grounder, composer: str, seed: int) -> list[Record]:
     theirs = paper_grounder(grounder).ground_many(view, words)
     out: list[Record] = []
     for expression, found, single in zip(asked, ours, theirs, strict=True):
-        record: Record = {"composer": composer, "seed": seed, "phrase": expression.text,
-                          "kind": expression.kind, "presence": found.presence,
-                          "found": found.found, "shape": _shape(scene)}  # fmt: skip
+        record: Record = {
+            "composer": composer,
+            "seed": seed,
+            "phrase": expression.text,
+            "kind": expression.kind,
+            "presence": found.presence,
+            "found": found.found,
+            "shape": _shape(scene),
+        }
         if expression.target is not None:
             truth, item = scene.mask(expression.target), scene.objects[expression.target]
             x, y = _peak(found.token_map, found.region)
@@ -76,9 +88,11 @@ def measure(grounder: Grounder, composer: str, seed: int) -> list[Record]:
                 "iou": mask_iou(found.mask, truth) * found.found,
                 "paper_box": float(box_iou(single.box, item.box)) if single.box else 0.0,
                 "peak": bool(truth[min(y, len(truth) - 1), min(x, truth.shape[1] - 1)]),
-                "size": float(np.sqrt(truth.sum()) / scene.side), "style": item.style,
-                "visible": item.visible, **_oracle(grounder, view, truth, item.box),
-            }  # fmt: skip
+                "size": float(np.sqrt(truth.sum()) / scene.side),
+                "style": item.style,
+                "visible": item.visible,
+                **_oracle(grounder, view, truth, item.box),
+            }
         out.append(record)
     return out
 
@@ -101,8 +115,10 @@ def _oracle(grounder: Grounder, view: View, truth: np.ndarray, box: tuple[int, .
     """What SAM makes of the true box and of a click on the true thing."""
     boxed = grounder.segmenter.predict(view.embedding, box=np.array(box, float))
     clicked = grounder.segmenter.predict(view.embedding, points=inner_point(truth))
-    return {"from_box": mask_iou(boxed.masks[boxed.best], truth),
-            "from_point": mask_iou(clicked.masks[clicked.best], truth)}  # fmt: skip
+    return {
+        "from_box": mask_iou(boxed.masks[boxed.best], truth),
+        "from_point": mask_iou(clicked.masks[clicked.best], truth),
+    }
 
 
 def load_grounder(folder: Path | None, heads: list[tuple[int, int]] | None) -> Grounder:
@@ -112,20 +128,28 @@ def load_grounder(folder: Path | None, heads: list[tuple[int, int]] | None) -> G
         return grounder
     spec = load_preset("miniature").lvlm
     lvlm = load_lvlm(
-        folder, heads=heads, prompt=spec["prompt"], padding=spec["padding"], query=spec["query"],
-        presence=Presence(**spec["presence"]), offline=True,
-    )  # fmt: skip
+        folder,
+        heads=heads,
+        prompt=spec["prompt"],
+        padding=spec["padding"],
+        query=spec["query"],
+        presence=Presence(**spec["presence"]),
+        offline=True,
+    )
     return Grounder(lvlm, grounder.segmenter, grounder.settings)
 
 
 def groups_of(records: list[Record]) -> dict[str, list[Record]]:
     """Records of phrases with a target by what is told of them, in order."""
     there = [r for r in records if "iou" in r]
-    out = {"all": there, "relations, sides, sizes, ordinals":
-           [r for r in there if r["kind"] in HARD]}  # fmt: skip
-    out |= {kind: [r for r in there if r["kind"] == kind]
-            for kind in sorted({r["kind"] for r in there})}  # fmt: skip
-    for low, high in zip(SIZES, SIZES[1:], strict=False):
+    out = {
+        "all": there,
+        "relations, sides, sizes, ordinals": [r for r in there if r["kind"] in HARD],
+    }
+    out |= {
+        kind: [r for r in there if r["kind"] == kind] for kind in sorted({r["kind"] for r in there})
+    }
+    for low, high in pairwise(SIZES):
         out[f"size {low}–{high}"] = [r for r in there if low <= r["size"] < high]
     out["size below 0.15"] = [r for r in there if r["size"] < 0.15]
     for shape in ("square", "landscape", "portrait"):
@@ -133,8 +157,9 @@ def groups_of(records: list[Record]) -> dict[str, list[Record]]:
     out["not square"] = [r for r in there if r["shape"] != "square"]
     out["visible below 0.75"] = [r for r in there if r["visible"] < 0.75]
     out["visible above 0.95"] = [r for r in there if r["visible"] > 0.95]
-    out |= {f"style {style}": [r for r in there if r["style"] == style]
-            for style in ("fluent", "noto")}  # fmt: skip
+    out |= {
+        f"style {style}": [r for r in there if r["style"] == style] for style in ("fluent", "noto")
+    }
     return out
 
 
@@ -142,13 +167,28 @@ def report(records: list[Record]) -> str:
     """Markdown tables: found and right by group and composer; the chain's parts; absence."""
     names = [c for c in COMPOSERS if any(r["composer"] == c for r in records)]
     by = {c: groups_of([r for r in records if r["composer"] == c]) for c in names}
-    lines = ["The narrow composer is that of the first weights, the wide one is trained on, and "
-             "nothing is trained on the foreign one. Sizes are the square root of a thing's visible "
-             "area over the picture's longer side. Found and right (IoU > 0.5):", "", *table(["phrases", *names], [
-        [group, *(rate(np.array([r["iou"] > 0.5 for r in by[c][group]], float)) if by[c].get(group)
-                  else "–" for c in names)]
-        for group in dict.fromkeys(g for c in names for g in by[c])
-    ]), ""]  # fmt: skip
+    lines = [
+        "The narrow composer is that of the first weights, the wide one is trained on, and "
+        "nothing is trained on the foreign one. Sizes are the square root of a thing's visible "
+        "area over the picture's longer side. Found and right (IoU > 0.5):",
+        "",
+        *table(
+            ["phrases", *names],
+            [
+                [
+                    group,
+                    *(
+                        rate(np.array([r["iou"] > 0.5 for r in by[c][group]], float))
+                        if by[c].get(group)
+                        else "–"
+                        for c in names
+                    ),
+                ]
+                for group in dict.fromkeys(g for c in names for g in by[c])
+            ],
+        ),
+        "",
+    ]
     parts = {
         "peak of the map on the thing": lambda r: r["peak"],
         "called present": lambda r: r["found"],
@@ -156,11 +196,20 @@ def report(records: list[Record]) -> str:
         "SAM from the true box": lambda r: r["from_box"] > 0.5,
         "SAM from a true click": lambda r: r["from_point"] > 0.5,
     }
-    lines += table(["parts", *names, *(f"{c}, not square" for c in names)], [
-        [name, *(rate(np.array([test(r) for r in by[c][g]], float), False)
-                 for g in ("all", "not square") for c in names)]
-        for name, test in parts.items()
-    ])  # fmt: skip
+    lines += table(
+        ["parts", *names, *(f"{c}, not square" for c in names)],
+        [
+            [
+                name,
+                *(
+                    rate(np.array([test(r) for r in by[c][g]], float), False)
+                    for g in ("all", "not square")
+                    for c in names
+                ),
+            ]
+            for name, test in parts.items()
+        ],
+    )
     lines += ["", *table(["things that are not there", *names], _absence(records, names))]
     return "\n".join(lines) + "\n"
 
@@ -195,15 +244,17 @@ def main(argv: list[str] | None = None) -> None:
         settings = dataclasses.replace(grounder.settings, sigma=args.sigma)
         grounder = Grounder(grounder.lvlm, grounder.segmenter, settings)
     folder = args.lvlm or Path(__file__).parents[1] / "weights" / "lvlm"
-    known = fingerprint(folder.glob("*.safetensors"),
-                        repr((grounder.settings, grounder.lvlm.heads)))  # fmt: skip
+    known = fingerprint(
+        folder.glob("*.safetensors"), repr((grounder.settings, grounder.lvlm.heads))
+    )
     records = []
     for composer in args.composers:
         journal = Journal(args.runs / known / f"{composer}.jsonl")
         records += journal.fill(range(args.scenes), partial(measure, grounder, composer))
     print(report(records))
-    (args.runs / known / "setup.json").write_text(json.dumps(
-        {"lvlm": str(folder), "heads": heads, "settings": repr(grounder.settings)}))  # fmt: skip
+    (args.runs / known / "setup.json").write_text(
+        json.dumps({"lvlm": str(folder), "heads": heads, "settings": repr(grounder.settings)})
+    )
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from transformers import LlavaForConditionalGeneration
 
-from editor import Editor
-from editor.presets import resolve
-from miniature.heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from miniature.composer import compose_wide
-from miniature.scores.journal import Record
-from miniature.train.lvlm_data import GRID, normalise, square_view
-from miniature.train.lvlm_model import image_features
+from ...editor.api import Editor
+from ...editor.models.presets import resolve
+from ..composer import compose_wide
+from ..heads import LOWEST, SKIP_LAYERS, discover, load_miniature
+from ..train.lvlm_data import GRID, normalise, square_view
+from ..train.lvlm_model import image_features
+from .journal import Record
 
 TRIALS = 5
 
@@ -30,21 +30,31 @@ def discovery(editor: Editor, scenes: int) -> list[Record]:
         ranking = found.rank(criterion, LOWEST, SKIP_LAYERS)
         top = ranking.top(3)
         trios = found.trials(criterion, LOWEST, SKIP_LAYERS, TRIALS)
-        out.append({
-            "criterion": criterion, "heads": [list(h) for h in top], "scenes": len(found.ious),
-            "threshold": ranking.threshold, "rho": ranking.agreement(ious),
-            "iou": [float(ious[h]) for h in top], "hits": [float(hits[h]) for h in top],
-            "same": sum(set(trio) == set(top) for trio in trios), "trials": TRIALS,
-            "sums": np.sort(ranking.mean_sums, axis=None)[::-1].round(3).tolist(),
-        })  # fmt: skip
+        out.append(
+            {
+                "criterion": criterion,
+                "heads": [list(h) for h in top],
+                "scenes": len(found.ious),
+                "threshold": ranking.threshold,
+                "rho": ranking.agreement(ious),
+                "iou": [float(ious[h]) for h in top],
+                "hits": [float(hits[h]) for h in top],
+                "same": sum(set(trio) == set(top) for trio in trios),
+                "trials": TRIALS,
+                "sums": np.sort(ranking.mean_sums, axis=None)[::-1].round(3).tolist(),
+            }
+        )
     best = np.argsort(ious, axis=None)[::-1][:3]
-    out.append({
-        "criterion": "labels", "heads": [[int(i) // ious.shape[1], int(i) % ious.shape[1]]
-                                         for i in best],
-        "iou": [float(ious.ravel()[i]) for i in best],
-        "hits": np.sort(hits, axis=None)[::-1][:3].tolist(),
-        "median_iou": float(np.median(ious)), "median_hits": float(np.median(hits)),
-    })  # fmt: skip
+    out.append(
+        {
+            "criterion": "labels",
+            "heads": [[int(i) // ious.shape[1], int(i) % ious.shape[1]] for i in best],
+            "iou": [float(ious.ravel()[i]) for i in best],
+            "hits": np.sort(hits, axis=None)[::-1][:3].tolist(),
+            "median_iou": float(np.median(ious)),
+            "median_hits": float(np.median(hits)),
+        }
+    )
     return out
 
 

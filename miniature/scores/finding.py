@@ -6,13 +6,14 @@ import dataclasses
 
 import numpy as np
 
-from editor import Editor
-from grounding import Grounding, ProposalSettings, box_iou, mask_iou
-from grounding.ground import Grounder, View
-from miniature.heads import cover
-from miniature.phrases import Expression, absent_expressions, expressions
-from miniature.scenes import CROWDED, Scene, compose
-from miniature.scores.journal import Record
+from ...editor.api import Editor
+from ...grounding import Grounding, ProposalSettings, box_iou, mask_iou
+from ...grounding.pipeline import Grounder
+from ...grounding.view import View
+from ..heads import cover
+from ..phrases import Expression, absent_expressions, expressions
+from ..scenes import CROWDED, Scene, compose
+from .journal import Record
 
 RARE = ("size", "ordinal", "relation", "negated")
 CROWDED_FROM = 200_000  # seeds from here on are crowded scenes, asked only for the rare kinds
@@ -26,8 +27,9 @@ def scene_of(seed: int) -> Scene:
 def asked_of(scene: Scene, seed: int) -> list[Expression]:
     """Four expressions and two absent phrases; of a crowded scene, one of each rare kind."""
     rng = np.random.default_rng([31, seed])
-    every = [e for i in range(len(scene.objects)) for e in expressions(scene, i)
-             if e.kind != "redundant"]  # fmt: skip
+    every = [
+        e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind != "redundant"
+    ]
     if seed >= CROWDED_FROM:
         groups = [[e for e in every if e.kind == kind] for kind in RARE]
         return [group[rng.integers(len(group))] for group in groups if group]
@@ -53,9 +55,15 @@ def finding(editor: Editor, seed: int) -> list[Record]:
     theirs = paper.ground_many(view, words)
     rng, out = np.random.default_rng([41, seed]), []
     for expression, found, single in zip(asked, ours, theirs, strict=True):
-        record: Record = {"seed": seed, "crowded": seed >= CROWDED_FROM, "phrase": expression.text,
-                          "kind": expression.kind, "presence": found.presence,
-                          "found": found.found, "status": found.status}  # fmt: skip
+        record: Record = {
+            "seed": seed,
+            "crowded": seed >= CROWDED_FROM,
+            "phrase": expression.text,
+            "kind": expression.kind,
+            "presence": found.presence,
+            "found": found.found,
+            "status": found.status,
+        }
         if expression.target is not None:
             other = int(rng.integers(len(scene.objects)))
             record |= _against_truth(scene, expression.target, other, found, single)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from grounding import bootstrap_interval
-from miniature.scores.journal import Record
+from ...grounding import bootstrap_interval
+from .journal import Record
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
 def page(measured: Measured) -> str:
     """The whole page."""
     parts: list[Callable[[Measured], list[str]]] = [
-        _finding, _absent, _heads, _segmenting, _painting,
-    ]  # fmt: skip
+        _finding,
+        _absent,
+        _heads,
+        _segmenting,
+        _painting,
+    ]
     lines = [
         "# Scores of the miniature models",
         "",
@@ -84,14 +88,25 @@ def _finding(measured: Measured) -> list[str]:
         kind: [r for r in measured.finding if r["kind"] == kind and "iou" in r] for kind in kinds
     }
     names = ("iou", "ideal", "paper_iou", "paper_ideal", "chance")
-    rows = [[name, *(rate(values(group, n) > 0.5, n == "iou") for n in names)]
-            for name, group in groups.items()]  # fmt: skip
+    rows = [
+        [name, *(rate(values(group, n) > 0.5, n == "iou") for n in names)]
+        for name, group in groups.items()
+    ]
     shared, union = values(present, "shared"), values(present, "union")
     return [
         "## Finding: share of phrases whose mask has IoU > 0.5",
         "",
-        *table(["phrases", "ours", "ceiling: ideal map, ours", "paper's single box",
-                "ceiling: ideal map, paper's box", "chance: a random object's true mask"], rows),
+        *table(
+            [
+                "phrases",
+                "ours",
+                "ceiling: ideal map, ours",
+                "paper's single box",
+                "ceiling: ideal map, paper's box",
+                "chance: a random object's true mask",
+            ],
+            rows,
+        ),
         "",
         f"Over ordinary scenes: box Acc@0.5 {(values(present, 'box_iou') > 0.5).mean():.2f} (the "
         f"paper's box {(values(present, 'paper_box_iou') > 0.5).mean():.2f}), "
@@ -103,7 +118,7 @@ def _finding(measured: Measured) -> list[str]:
         "",
         "![successes](sheets/found.webp)",
         "![failures](sheets/missed.webp)",
-    ]  # fmt: skip
+    ]
 
 
 def _absent(measured: Measured) -> list[str]:
@@ -120,11 +135,21 @@ def _absent(measured: Measured) -> list[str]:
         f"At a threshold with 5% false alarms: {(absent < at_five).mean():.2f} caught. AUC of the "
         f"answer {area:.3f}; chance 0.5.",
         "",
-        *table(["absent phrases", "caught"],
-               [[kind, rate(np.array([not r["found"] for r in measured.absent
-                                      if r["kind"] == kind], float))]
-                for kind in sorted({r["kind"] for r in measured.absent})]),
-    ]  # fmt: skip
+        *table(
+            ["absent phrases", "caught"],
+            [
+                [
+                    kind,
+                    rate(
+                        np.array(
+                            [not r["found"] for r in measured.absent if r["kind"] == kind], float
+                        )
+                    ),
+                ]
+                for kind in sorted({r["kind"] for r in measured.absent})
+            ],
+        ),
+    ]
 
 
 def _heads(measured: Measured) -> list[str]:
@@ -132,14 +157,37 @@ def _heads(measured: Measured) -> list[str]:
     rows = []
     for r in measured.discovery[:-1]:
         names = ", ".join(f"L{a}H{b}" for a, b in r["heads"])
-        rows.append([f"{r['criterion']}: {names}", f"{r['threshold']:.2f}",
-                     f"{np.mean(r['iou']):.2f}", f"{np.mean(r['hits']):.2f}", f"{r['rho']:.2f}",
-                     f"{r['same']} of {r['trials']}"])  # fmt: skip
+        rows.append(
+            [
+                f"{r['criterion']}: {names}",
+                f"{r['threshold']:.2f}",
+                f"{np.mean(r['iou']):.2f}",
+                f"{np.mean(r['hits']):.2f}",
+                f"{r['rho']:.2f}",
+                f"{r['same']} of {r['trials']}",
+            ]
+        )
     names = ", ".join(f"L{a}H{b}" for a, b in labels["heads"])
-    rows.append([f"chosen with labels: {names}", "", f"{np.mean(labels['iou']):.2f}",
-                 f"{np.mean(labels['hits']):.2f}", "", ""])  # fmt: skip
-    rows.append(["median head (chance)", "", f"{labels['median_iou']:.2f}",
-                 f"{labels['median_hits']:.2f}", "", ""])  # fmt: skip
+    rows.append(
+        [
+            f"chosen with labels: {names}",
+            "",
+            f"{np.mean(labels['iou']):.2f}",
+            f"{np.mean(labels['hits']):.2f}",
+            "",
+            "",
+        ]
+    )
+    rows.append(
+        [
+            "median head (chance)",
+            "",
+            f"{labels['median_iou']:.2f}",
+            f"{labels['median_hits']:.2f}",
+            "",
+            "",
+        ]
+    )
     probe = measured.probe[0]
     sums = measured.discovery[0]["sums"]
     tenths = ", ".join(f"{v:.2f}" for v in sums[:: max(1, len(sums) // 10)])
@@ -150,21 +198,35 @@ def _heads(measured: Measured) -> list[str]:
         "the paper's first criterion, *contrast* ours (`grounding.phrase_contrast`); entropy "
         "follows in both. A trial is a random half of the scenes.",
         "",
-        *table(["heads", "τ", "IoU of the pseudo-mask, on the grid", "peak on the named object",
-                "Spearman ρ of frequency and IoU", "same three in trials"], rows),
+        *table(
+            [
+                "heads",
+                "τ",
+                "IoU of the pseudo-mask, on the grid",
+                "peak on the named object",
+                "Spearman ρ of frequency and IoU",
+                "same three in trials",
+            ],
+            rows,
+        ),
         "",
         f"Mean attention sums of the heads, every tenth of the sorted curve: {tenths}.",
         "",
         f"Position read linearly from the projected patches: R² {probe['row']:.2f} of the row, "
         f"{probe['column']:.2f} of the column (a model that lost position: 0).",
-    ]  # fmt: skip
+    ]
 
 
 def _segmenting(measured: Measured) -> list[str]:
     records = [r for r in measured.segmenting if "box" in r]
-    said = {"box": "true box (the oracle of finding)", "box20": "box shaken by 20%",
-            "refined": "the same, border refined by GrabCut", "point": "one point",
-            "box_point": "true box and point", "mask": "rough mask"}  # fmt: skip
+    said = {
+        "box": "true box (the oracle of finding)",
+        "box20": "box shaken by 20%",
+        "refined": "the same, border refined by GrabCut",
+        "point": "one point",
+        "box_point": "true box and point",
+        "mask": "rough mask",
+    }
     empty = values(measured.segmenting, "empty")
     off = np.abs(values(records, "said") - values(records, "box20"))
     return [
@@ -181,16 +243,28 @@ def _segmenting(measured: Measured) -> list[str]:
 def _painting(measured: Measured) -> list[str]:
     edits, judge = measured.painting, measured.judging
     rows = [
-        ["new phrase grounded in the hole", rate(values(edits, "new_in_hole")),
-         rate(values(judge, "judge_finds"), False)],
-        ["old phrase no longer found", rate(values(edits, "old_gone")),
-         rate(values(judge, "judge_denies"), False)],
-        ["colour named = colour painted", rate(values(edits, "colour_right")),
-         rate(values(judge, "judge_colour"), False)],
-        ["removal leaves nothing grounded", rate(values(edits, "removed")),
-         rate(values(judge, "judge_denies"), False)],
+        [
+            "new phrase grounded in the hole",
+            rate(values(edits, "new_in_hole")),
+            rate(values(judge, "judge_finds"), False),
+        ],
+        [
+            "old phrase no longer found",
+            rate(values(edits, "old_gone")),
+            rate(values(judge, "judge_denies"), False),
+        ],
+        [
+            "colour named = colour painted",
+            rate(values(edits, "colour_right")),
+            rate(values(judge, "judge_colour"), False),
+        ],
+        [
+            "removal leaves nothing grounded",
+            rate(values(edits, "removed")),
+            rate(values(judge, "judge_denies"), False),
+        ],
         ["every pixel outside the support equal", rate(values(edits, "preserved")), ""],
-    ]  # fmt: skip
+    ]
     crop, scene = values(measured.reconstruction, "crop"), values(measured.reconstruction, "scene")
     return [
         "## Painting (true mask given; judged by the miniature LVLM)",

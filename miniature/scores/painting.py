@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from editor import Editor
-from grounding.ground import View
-from grounding.lvlm import LVLM
-from inpaint import Fill, fill
-from miniature.scenes import Scene, compose
-from miniature.scores.journal import Record
-from miniature.vocabulary import load_vocabulary
+from ...editor.api import Editor
+from ...grounding.attention.model import LVLM
+from ...grounding.view import View
+from ...inpaint import Fill, fill
+from ..scenes import Scene, compose
+from ..vocabulary import load_vocabulary
+from .journal import Record
 
 
 def edit_of(seed: int, split: str = "heldout") -> tuple[Scene, int, str, str | None] | None:
@@ -43,8 +43,14 @@ def paint(
     or with changed ones."""
     models, removing = editor.models, said is None
     settings = models.inpaint_settings(removing=removing, changes=changes)
-    return fill(models.inpainter(), scene.image, scene.mask(target), said or models.removal_prompt,
-                seed=seed, settings=settings)  # fmt: skip
+    return fill(
+        models.inpainter(),
+        scene.image,
+        scene.mask(target),
+        said or models.removal_prompt,
+        seed=seed,
+        settings=settings,
+    )
 
 
 def painting(
@@ -70,14 +76,19 @@ def painting(
     inside = (new.mask & painted.support).sum() > 0.5 * max(1, new.mask.sum())
     after = grounder.ground(grounder.look(gone.image), f"the {old}")
     record: Record = {
-        "seed": seed, "noun": noun, "colour": colour, "old": old, "seconds": seconds,
-        "new_in_hole": bool(new.found and inside), "old_gone": not before.found,
+        "seed": seed,
+        "noun": noun,
+        "colour": colour,
+        "old": old,
+        "seconds": seconds,
+        "new_in_hole": bool(new.found and inside),
+        "old_gone": not before.found,
         "removed": not after.found,
-        "ground_error": float(np.abs(
-            gone.image[gone.support].astype(float) - scene.background[gone.support]
-        ).mean()),
+        "ground_error": float(
+            np.abs(gone.image[gone.support].astype(float) - scene.background[gone.support]).mean()
+        ),
         "preserved": bool((painted.image == scene.image)[~painted.support].all()),
-    }  # fmt: skip
+    }
     if colour:
         record["colour_right"] = colour_seen(view, grounder.lvlm, noun) == colour
     return [record]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editor import Editor
-from grounding import boundary_f, mask_iou
-from grounding.edges import refine_edges
-from grounding.segment import ImageEmbedding, Masks, Segmenter
-from miniature.scenes import SceneObject, compose
-from miniature.scores.journal import Record
+from ...editor.api import Editor
+from ...grounding import boundary_f, mask_iou
+from ...grounding.localize.edges import refine_edges
+from ...grounding.sam.segmenter import ImageEmbedding, Masks, Segmenter
+from ..scenes import SceneObject, compose
+from .journal import Record
 
 
 def shaken(rng: np.random.Generator, item: SceneObject, share: float, side: int) -> np.ndarray:
@@ -55,9 +55,13 @@ def segmenting(editor: Editor, seed: int) -> list[Record]:
         record: Record = {name: _iou(found, truth) for name, found in answers.items()}
         mask = answers["box20"].masks[answers["box20"].best]
         refined = refine_edges(scene.image, mask) if mask.any() else mask
-        record |= {"seed": seed, "refined": mask_iou(refined, truth),
-                   "edge": boundary_f(mask, truth), "edge_refined": boundary_f(refined, truth),
-                   "said": float(answers["box20"].scores.max())}  # fmt: skip
+        record |= {
+            "seed": seed,
+            "refined": mask_iou(refined, truth),
+            "edge": boundary_f(mask, truth),
+            "edge_refined": boundary_f(refined, truth),
+            "said": float(answers["box20"].scores.max()),
+        }
         out.append(record)
     return out + _empty_box(segmenter, seen, scene.instances, rng)
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from editor import Editor
-from miniature.scores.finding import asked_of, scene_of
-from miniature.scores.journal import Record
-from miniature.scores.painting import edit_of, paint
+from ...editor.api import Editor
+from .finding import asked_of, scene_of
+from .journal import Record
+from .painting import edit_of, paint
 
 TILE, LABEL = 208, 34
 FOUND, TRUTH = (255, 40, 120), (40, 230, 90)
@@ -49,8 +49,9 @@ def finding_sheet(editor: Editor, records: list[Record], path: Path) -> None:
     grounder, tiles = editor.models.grounder(), []
     for record in records:
         scene = scene_of(record["seed"])
-        target = next(e.target for e in asked_of(scene, record["seed"])
-                      if e.text == record["phrase"])  # fmt: skip
+        target = next(
+            e.target for e in asked_of(scene, record["seed"]) if e.text == record["phrase"]
+        )
         found = grounder.ground(grounder.look(scene.image), record["phrase"])
         picture = scene.image
         if target is not None:

@@ -21,13 +21,9 @@ from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image, ImageDraw
 
-from miniature.train.inpainter_autoencoder import (
-    holes_tensor,
-    images_tensor,
-    train_autoencoder,
-)
-from miniature.train.inpainter_data import InpaintSample, make_sample, prompt_words, samples
-from miniature.train.inpainter_models import (
+from .inpainter_autoencoder import holes_tensor, images_tensor, train_autoencoder
+from .inpainter_data import InpaintSample, make_sample, prompt_words, samples
+from .inpainter_models import (
     InpainterSizes,
     build_pipeline,
     build_scheduler,
@@ -36,7 +32,7 @@ from miniature.train.inpainter_models import (
     encode,
     train_tokenizer,
 )
-from miniature.train.loop import (
+from .loop import (
     Average,
     Clock,
     TrainSettings,

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from miniature.train.inpainter_data import InpaintSample, make_sample, samples
-from miniature.train.inpainter_models import (
+from .inpainter_data import InpaintSample, make_sample, samples
+from .inpainter_models import (
     InpainterSizes,
     build_autoencoder,
     encode,
     match_output_colours,
     whiten_latents,
 )
-from miniature.train.loop import (
+from .loop import (
     Average,
     Clock,
     TrainSettings,

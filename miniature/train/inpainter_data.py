@@ -15,16 +15,10 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_fill_holes
 
-from miniature.composer.ground import make_ground
-from miniature.composer.light import cast_shadow, light_up, make_sun
-from miniature.scenes import (
-    load_sprite,
-    painted_sprite,
-    scene_rng,
-    sprite_table,
-    transform_sprite,
-)
-from miniature.vocabulary import ObjectKind, load_vocabulary
+from ..composer.ground import make_ground
+from ..composer.light import cast_shadow, light_up, make_sun
+from ..scenes import load_sprite, painted_sprite, scene_rng, sprite_table, transform_sprite
+from ..vocabulary import ObjectKind, load_vocabulary
 
 REMOVAL_PROMPTS = ("background", "background", "background", "the background", "")
 REMOVAL_SHARE = 0.13

@@ -16,18 +16,12 @@ import numpy as np
 import torch
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from miniature.composer import compose_wide
-from miniature.tokenizer import build_tokenizer
-from miniature.train.loop import Clock, chosen_device, load_checkpoint, save_checkpoint
-from miniature.train.lvlm_data import (
-    GRID,
-    PATCH,
-    language_batch,
-    normalise,
-    square_view,
-    tower_batch,
-)
-from miniature.train.lvlm_model import (
+from ..composer import compose_wide
+from ..tokenizer import build_tokenizer
+from ..wide_phrases import wide_absent, wide_expressions
+from .loop import Clock, chosen_device, load_checkpoint, save_checkpoint
+from .lvlm_data import GRID, PATCH, language_batch, normalise, square_view, tower_batch
+from .lvlm_model import (
     PatchWords,
     build_model,
     export,
@@ -38,8 +32,7 @@ from miniature.train.lvlm_model import (
     save_figures,
     warm_start,
 )
-from miniature.train.muon import Muon
-from miniature.wide_phrases import wide_absent, wide_expressions
+from .muon import Muon
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
 # Loss per unit of mean attention to the picture, reached after 40% of the time: a head stays with
@@ -75,8 +68,9 @@ def optimizers(
     return found
 
 
-def step_all(optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter],
-             clock: Clock) -> None:  # fmt: skip
+def step_all(
+    optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter], clock: Clock
+) -> None:
     """Clip, set the rate (warm up, hold for half the budget, then fall to 3%) and step."""
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     fall = 1 - 0.97 * max(0.0, (clock.progress - 0.5) / 0.5)
@@ -113,26 +107,40 @@ class Run:
             optimizer.load_state_dict(saved)
         return Clock(minutes, None, state["step"], state["elapsed"])
 
-    def keep(self, stage: str, model: torch.nn.Module, optims: list, clock: Clock,
-             every: float = 180) -> None:  # fmt: skip
+    def keep(
+        self, stage: str, model: torch.nn.Module, optims: list, clock: Clock, every: float = 180
+    ) -> None:
         """Write a checkpoint if the last one is older than `every` seconds."""
         if time.monotonic() - self.saved < every:
             return
         self.saved = time.monotonic()
-        save_checkpoint(self.path, {
-            "stage": stage, "step": clock.step, "elapsed": clock.elapsed,
-            "model": model.state_dict(), "optims": [o.state_dict() for o in optims],
-        })  # fmt: skip
+        save_checkpoint(
+            self.path,
+            {
+                "stage": stage,
+                "step": clock.step,
+                "elapsed": clock.elapsed,
+                "model": model.state_dict(),
+                "optims": [o.state_dict() for o in optims],
+            },
+        )
 
     def tell(self, stage: str, clock: Clock, **figures: float) -> None:
         """Print one line of progress and record it."""
-        words = " ".join(f"{k}={float(torch.as_tensor(v).detach()):.3f}" for k, v in figures.items())
+        words = " ".join(
+            f"{k}={float(torch.as_tensor(v).detach()):.3f}" for k, v in figures.items()
+        )
         print(f"{stage} {clock.elapsed / 60:.1f} min step {clock.step} {words}", flush=True)
         save_figures(self.folder / "record.jsonl", {"minutes": clock.elapsed / 60, **figures})
 
 
-def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                run: Run, minutes: float, rate: float) -> bool:  # fmt: skip
+def train_tower(
+    model: LlavaForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    run: Run,
+    minutes: float,
+    rate: float,
+) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
     False when the process was asked to terminate before the time was spent.
@@ -160,8 +168,14 @@ def train_tower(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
     return not clock.stopped
 
 
-def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                   run: Run, minutes: float, rate: float, budget: Budget) -> bool:  # fmt: skip
+def train_language(
+    model: LlavaForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    run: Run,
+    minutes: float,
+    rate: float,
+    budget: Budget,
+) -> bool:
     """Train language model and projector on answers only; False when asked to terminate.
 
     For the first ``budget.joint`` of the time the tower learns as well, from the answers and from
@@ -194,8 +208,14 @@ def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
         step_all(optims, list(parameters.values()), clock)
         clock.step += 1
         if clock.step % 25 == 0:
-            run.tell("language", clock, loss=loss, right=right, paid=paid,
-                     **{k: v for k, v in seen.items() if k in ("thing", "nothing", "colour", "row")})  # fmt: skip
+            run.tell(
+                "language",
+                clock,
+                loss=loss,
+                right=right,
+                paid=paid,
+                **{k: v for k, v in seen.items() if k in ("thing", "nothing", "colour", "row")},
+            )
         if clock.step % 250 == 0:
             run.tell("language", clock, **early_signs(model, tokenizer))
         run.keep("language", both, optims, clock)
@@ -203,8 +223,9 @@ def train_language(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTo
     return not clock.stopped
 
 
-def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-                scenes: int = 24) -> dict[str, float]:  # fmt: skip
+def early_signs(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, scenes: int = 24
+) -> dict[str, float]:
     """On validation scenes: the best head's pointing and mass in the named mask, its place, and
     how often presence is answered rightly."""
     model.eval()
@@ -215,8 +236,9 @@ def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
         asked = [e for i in range(len(scene.objects)) for e in wide_expressions(scene, i)]
         asked = [asked[i] for i in rng.choice(len(asked), min(3, len(asked)), replace=False)]
         asked += wide_absent(scene, rng, 1)
-        rows, answers = query_rows(model, tokenizer, normalise(image[None]),
-                                   [e.text for e in asked])  # fmt: skip
+        rows, answers = query_rows(
+            model, tokenizer, normalise(image[None]), [e.text for e in asked]
+        )
         for expression, row, answer in zip(asked, rows, answers, strict=True):
             if expression.target is None:
                 absent.append(answer == "nothing")
@@ -230,10 +252,14 @@ def early_signs(model: LlavaForConditionalGeneration, tokenizer: PreTrainedToken
     heads, hits = torch.stack(mass).mean(0), torch.stack(points).float().mean(0)
     best = divmod(int(heads.argmax()), heads.shape[1])
     return {
-        "mass": heads.max(), "pointing": hits.max(), "layer": best[0], "head": best[1],
-        "present": float(np.mean(present)), "absent": float(np.mean(absent)),
+        "mass": heads.max(),
+        "pointing": hits.max(),
+        "layer": best[0],
+        "head": best[1],
+        "present": float(np.mean(present)),
+        "absent": float(np.mean(absent)),
         "third_mass": heads.flatten().sort().values[-3],
-    }  # fmt: skip
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -241,7 +267,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes-tower", type=float, default=40)
     parser.add_argument("--minutes", type=float, default=83, help="of language training")
-    parser.add_argument("--start", type=Path, help="saved weights to begin from, without a tower stage")
+    parser.add_argument(
+        "--start", type=Path, help="saved weights to begin from, without a tower stage"
+    )
     parser.add_argument("--joint", type=float, default=0.6, help="share in which the tower learns")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=10_000_000)
@@ -256,8 +284,12 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = build_tokenizer()
     device = chosen_device(args.device)
     model, run = build_model(tokenizer), Run(args.run, device)
-    budget = Budget(args.batch, joint=args.joint, first_seed=args.first_seed,
-                    price_from=1.0 if args.start else 0.0)  # fmt: skip
+    budget = Budget(
+        args.batch,
+        joint=args.joint,
+        first_seed=args.first_seed,
+        price_from=1.0 if args.start else 0.0,
+    )
     stage = run.state().get("stage", "language" if args.start else "tower")
     if args.start and not run.path.is_file():
         warm_start(model, tokenizer, args.start)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grounding.families.geometry import pad_to_square
-from miniature.composer import WIDE, compose_wide
-from miniature.phrases import COLUMNS, ROWS
-from miniature.scenes import Scene, SceneObject, SceneSettings, compose
-from miniature.vocabulary import load_vocabulary
-from miniature.wide_phrases import wide_exchanges
+from ...grounding.families.geometry import pad_to_square
+from ..composer import WIDE, compose_wide
+from ..phrases import COLUMNS, ROWS
+from ..scenes import Scene, SceneObject, SceneSettings, compose
+from ..vocabulary import load_vocabulary
+from ..wide_phrases import wide_exchanges
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -93,7 +93,9 @@ def patch_labels(owner: np.ndarray, objects: tuple[SceneObject, ...]) -> np.ndar
     groups = label_groups()
     table = np.array([_object_labels(o, groups) for o in (None, *objects)])
     cells = owner.reshape(GRID, PATCH, GRID, PATCH).swapaxes(1, 2).reshape(GRID**2, -1)
-    counts = np.stack([(cells == k).mean(1) for k in range(1, len(objects) + 1)] or [cells[:, 0] * 0.0])
+    counts = np.stack(
+        [(cells == k).mean(1) for k in range(1, len(objects) + 1)] or [cells[:, 0] * 0.0]
+    )
     chosen = np.where(counts.max(0) >= 0.4, counts.argmax(0) + 1, 0)
     labels = table[chosen]
     labels[(chosen == 0) & (counts.max(0) > 0.1), 0] = IGNORE
@@ -168,16 +170,23 @@ def language_batch(
 ) -> Packed:
     """Scenes with `count` exchanges each, padded to one length."""
     scenes = [training_scene(split, seed) for seed in seeds]
-    packs = [pack_scene(scene, np.random.default_rng([17, seed]), tokenizer, count)
-             for scene, seed in zip(scenes, seeds, strict=True)]  # fmt: skip
+    packs = [
+        pack_scene(scene, np.random.default_rng([17, seed]), tokenizer, count)
+        for scene, seed in zip(scenes, seeds, strict=True)
+    ]
     longest = max(pack.shape[1] for pack in packs)
-    out = np.tile(np.array([tokenizer.pad_token_id, IGNORE, -1, 0])[None, :, None],
-                  (len(packs), 1, longest))  # fmt: skip
+    out = np.tile(
+        np.array([tokenizer.pad_token_id, IGNORE, -1, 0])[None, :, None], (len(packs), 1, longest)
+    )
     for row, pack in zip(out, packs, strict=True):
         row[:, : pack.shape[1]] = pack
     ids, targets, segment, offset = torch.from_numpy(out).unbind(1)
     views = [square_view(scene) for scene in scenes]
-    labels = np.stack([patch_labels(owner, scene.objects)
-                       for scene, (_, owner) in zip(scenes, views, strict=True)])  # fmt: skip
+    labels = np.stack(
+        [
+            patch_labels(owner, scene.objects)
+            for scene, (_, owner) in zip(scenes, views, strict=True)
+        ]
+    )
     pixels = normalise(np.stack([image for image, _ in views]))
     return Packed(pixels, ids, targets, segment, offset, torch.from_numpy(labels))

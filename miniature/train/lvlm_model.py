@@ -20,20 +20,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from grounding.capture import RowRequest, attach, capture
-from miniature.phrases import plural_of
-from miniature.train.lvlm_data import (
-    GRID,
-    IGNORE,
-    MEAN,
-    PATCH,
-    PREFIX,
-    SIDE,
-    STD,
-    Packed,
-    label_groups,
-)
-from miniature.train.price import priced
+from ...grounding.attention.capture import RowRequest, attach, capture
+from ..phrases import plural_of
+from .lvlm_data import GRID, IGNORE, MEAN, PATCH, PREFIX, SIDE, STD, Packed, label_groups
+from .price import priced
 
 LAYERS, HEADS, WIDTH = 8, 12, 192
 # Where a layer of the first weights (6 layers) goes; those in between begin as identities.
@@ -48,22 +38,36 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
     distance within a picture.
     """
     vision = CLIPVisionConfig(
-        hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=4,
-        num_attention_heads=6, image_size=SIDE, patch_size=PATCH,
-    )  # fmt: skip
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        image_size=SIDE,
+        patch_size=PATCH,
+    )
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH,
-        num_hidden_layers=LAYERS, num_attention_heads=HEADS, num_key_value_heads=HEADS,
-        max_position_embeddings=2048, tie_word_embeddings=True,
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+    )
     config = LlavaConfig(
-        vision_config=vision, text_config=text, vision_feature_layer=-1,
-        vision_feature_select_strategy="default", image_seq_length=GRID * GRID,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), tie_word_embeddings=True,
-    )  # fmt: skip
+        vision_config=vision,
+        text_config=text,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_seq_length=GRID * GRID,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        tie_word_embeddings=True,
+    )
     model = LlavaForConditionalGeneration(config)
     nn.init.normal_(model.get_input_embeddings().weight, std=0.07)
     model.tie_weights()
@@ -174,8 +178,10 @@ def language_loss(
     with priced(model.model.language_model, picture) as ledger:
         out = model.model.language_model(
             inputs_embeds=torch.cat([prefix, shown, embed(batch.ids)], 1),
-            attention_mask=mask, position_ids=positions, use_cache=False,
-        ).last_hidden_state[:, front.shape[1] :]  # fmt: skip
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+        ).last_hidden_state[:, front.shape[1] :]
     asked = batch.targets != IGNORE
     scores, truth = model.lm_head(out[asked]), batch.targets[asked]
     right = (scores.argmax(-1) == truth).float().mean()
@@ -249,9 +255,11 @@ def prefix_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 
 @torch.no_grad()
 def query_rows(
-    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-    pixels: Tensor, phrases: list[str],
-) -> tuple[Tensor, list[str]]:  # fmt: skip
+    model: LlavaForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    pixels: Tensor,
+    phrases: list[str],
+) -> tuple[Tensor, list[str]]:
     """Rows ``(N, L, H, GRID, GRID)`` of the full stop after each phrase over one picture, and the
     first word of the model's answer."""
     attach(model)
@@ -260,11 +268,15 @@ def query_rows(
     rows, answers = [], []
     for phrase in phrases:
         ids = head + image + tokenizer(f"{phrase} .", add_special_tokens=False)["input_ids"]
-        request = RowRequest(dict.fromkeys(range(LAYERS)),
-                             keys=slice(len(head), len(head) + GRID**2), stop=False)  # fmt: skip
+        request = RowRequest(
+            dict.fromkeys(range(LAYERS)), keys=slice(len(head), len(head) + GRID**2), stop=False
+        )
         with capture(request) as found:
-            scores = model(input_ids=torch.tensor([ids], device=model.device),
-                           pixel_values=pixels.to(model.device), use_cache=False)  # fmt: skip
+            scores = model(
+                input_ids=torch.tensor([ids], device=model.device),
+                pixel_values=pixels.to(model.device),
+                use_cache=False,
+            )
         rows.append(
             torch.stack([found[k][0].cpu() for k in range(LAYERS)]).unflatten(-1, (GRID, GRID))
         )
@@ -277,13 +289,20 @@ def export(
 ) -> None:
     """Save model (fp16 safetensors), tokenizer and image processor as transformers does."""
     images = CLIPImageProcessor(
-        size={"height": SIDE, "width": SIDE}, crop_size={"height": SIDE, "width": SIDE},
-        do_center_crop=False, image_mean=[MEAN] * 3, image_std=[STD] * 3,
-    )  # fmt: skip
+        size={"height": SIDE, "width": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        do_center_crop=False,
+        image_mean=[MEAN] * 3,
+        image_std=[STD] * 3,
+    )
     processor = LlavaProcessor(
-        images, tokenizer, patch_size=PATCH, vision_feature_select_strategy="default",
-        image_token="<image>", num_additional_image_tokens=1,
-    )  # fmt: skip
+        images,
+        tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        image_token="<image>",
+        num_additional_image_tokens=1,
+    )
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )

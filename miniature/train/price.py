@@ -56,15 +56,23 @@ def priced(language_model: nn.Module, flags: Tensor) -> Iterator[Ledger]:
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
-    scaling: float | None = None, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
     """SDPA with one more value column that is 1 on flagged keys: its output is their share."""
     ledger = _open[-1]
     flags = ledger.flags.to(value.dtype)[:, None].expand(*value.shape[:-1], 1)
     out = F.scaled_dot_product_attention(
-        F.pad(query, (0, 1)), F.pad(key, (0, 1)), torch.cat([value, flags], -1),
-        attn_mask=mask, scale=scaling,
-    )  # fmt: skip
+        F.pad(query, (0, 1)),
+        F.pad(key, (0, 1)),
+        torch.cat([value, flags], -1),
+        attn_mask=mask,
+        scale=scaling,
+    )
     ledger.paid.append(out[..., -1])
     return out[..., :-1].transpose(1, 2).contiguous(), None

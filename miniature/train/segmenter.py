@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamModel
 
-from miniature.train.loop import chosen_device, load_checkpoint, save_checkpoint
-from miniature.train.segmenter_data import (
+from .loop import chosen_device, load_checkpoint, save_checkpoint
+from .segmenter_data import (
     LEAST,
     MASK_SIDE,
     NO_TOKENS,
@@ -40,14 +40,7 @@ from miniature.train.segmenter_data import (
     unseen_sprites,
     wide_scenes,
 )
-from miniature.train.segmenter_model import (
-    build_model,
-    decode,
-    encode_prompts,
-    export,
-    optimizers,
-    prompt_loss,
-)
+from .segmenter_model import build_model, decode, encode_prompts, export, optimizers, prompt_loss
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "segmenter"
 
@@ -118,9 +111,13 @@ def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> 
                 prompt = make_prompt(rng, kind, instances)
                 wanted = (padded == prompt.target) & (prompt.target > 0)
                 prompts.append(prompt)
-                targets.append(cv2.resize(
-                    wanted.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA
-                ))  # fmt: skip
+                targets.append(
+                    cv2.resize(
+                        wanted.astype(np.float32),
+                        (MASK_SIDE, MASK_SIDE),
+                        interpolation=cv2.INTER_AREA,
+                    )
+                )
         exists = pixels.new_tensor([float(prompt.target > 0) for prompt in prompts])
         pictures = embeddings.repeat_interleave(len(kinds), 0)
         masks, scores = decode(model, pictures, *encode_prompts(model, prompts))
@@ -138,8 +135,9 @@ def _schedule(step: int, share: float) -> float:
     return min(1, (step + 1) / 100) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1)) ** 2)
 
 
-def train(minutes: float, batch: int, run: Path, device: torch.device,
-          start: Path | None = None) -> SamModel:  # fmt: skip
+def train(
+    minutes: float, batch: int, run: Path, device: torch.device, start: Path | None = None
+) -> SamModel:
     """Train for a span of wall time, going on from the run's checkpoint if it has one; the
     learning rate follows the share of the time that is spent. `start` holds weights to begin from,
     on new seeds and at half the rates."""
@@ -207,8 +205,10 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
     model = train(args.minutes, args.batch, args.run, chosen_device(args.device), args.start)
-    figures = {"heldout": measure(model, heldout_scenes(args.scenes)),
-               "wide": measure(model, wide_scenes(args.scenes))}  # fmt: skip
+    figures = {
+        "heldout": measure(model, heldout_scenes(args.scenes)),
+        "wide": measure(model, wide_scenes(args.scenes)),
+    }
     # Harder scenes, where objects trained on are the yardstick for objects never seen.
     for key, names in (("crowded_seen", seen_sprites()), ("crowded_unseen", unseen_sprites())):
         figures[key] = measure(model, crowded_scenes(names, max(2, args.scenes // 3)))

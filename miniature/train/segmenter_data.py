@@ -11,16 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from miniature.composer import compose_wide
-from miniature.scenes import (
-    Scene,
-    compose,
-    load_sprite,
-    make_background,
-    sprite_table,
-    transform_sprite,
-)
-from miniature.vocabulary import load_vocabulary
+from ..composer import compose_wide
+from ..scenes import Scene, compose, load_sprite, make_background, sprite_table, transform_sprite
+from ..vocabulary import load_vocabulary
 
 SIDE, MASK_SIDE = 256, 128  # the model's square and its masks
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)

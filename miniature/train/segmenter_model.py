@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from miniature.train.muon import Muon
-from miniature.train.segmenter_data import MASK_SIDE, SIDE, Prompt
+from .muon import Muon
+from .segmenter_data import MASK_SIDE, SIDE, Prompt
 
 PATCH, WIDTH = 8, 96
 GRID = SIDE // PATCH
@@ -22,13 +22,20 @@ GRID = SIDE // PATCH
 def build_model() -> SamModel:
     """A ``SamModel`` of 1.8 M parameters: 256 pixels, 32x32 embedding, 128x128 masks."""
     vision = dict(
-        hidden_size=128, output_channels=WIDTH, num_hidden_layers=6, num_attention_heads=4,
-        image_size=SIDE, patch_size=PATCH, window_size=8, global_attn_indexes=[2, 5],
-        num_pos_feats=WIDTH // 2, mlp_dim=512,
+        hidden_size=128,
+        output_channels=WIDTH,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=PATCH,
+        window_size=8,
+        global_attn_indexes=[2, 5],
+        num_pos_feats=WIDTH // 2,
+        mlp_dim=512,
         initializer_range=0.02,  # the library's 1e-10 expects loaded weights and never learns
         # Without the relative term attention is plain and fused: 0.24 against 0.40 s an image.
         use_rel_pos=False,
-    )  # fmt: skip
+    )
     prompt = dict(hidden_size=WIDTH, image_size=SIDE, patch_size=PATCH)
     decoder = dict(hidden_size=WIDTH, mlp_dim=256, num_attention_heads=4, iou_head_hidden_dim=WIDTH)
     config = SamConfig(
@@ -133,8 +140,10 @@ def optimizers(model: SamModel, share: float = 1.0) -> list[torch.optim.Optimize
         if weight.requires_grad:
             block = weight.ndim == 2 and ("layers." in name or "final_attn" in name)
             (inner if block and "iou_pred" not in name else outer).append(weight)
-    found = [Muon(inner, lr=2e-3 * share),
-             torch.optim.AdamW(outer, lr=1e-3 * share, weight_decay=0.01)]
+    found = [
+        Muon(inner, lr=2e-3 * share),
+        torch.optim.AdamW(outer, lr=1e-3 * share, weight_decay=0.01),
+    ]
     for optim in found:
         for group in optim.param_groups:
             group["peak_lr"] = group["lr"]
@@ -148,9 +157,11 @@ def export(model: SamModel, out: Path, figures: dict | None = None) -> None:
     half.to(torch.float16).save_pretrained(out, safe_serialization=True)
     size, small = {"longest_edge": SIDE}, {"longest_edge": MASK_SIDE}
     processor = SamImageProcessorPil(
-        size=size, pad_size={"height": SIDE, "width": SIDE},
-        mask_size=small, mask_pad_size={"height": MASK_SIDE, "width": MASK_SIDE},
-    )  # fmt: skip
+        size=size,
+        pad_size={"height": SIDE, "width": SIDE},
+        mask_size=small,
+        mask_pad_size={"height": MASK_SIDE, "width": MASK_SIDE},
+    )
     SamProcessor(processor).save_pretrained(out)
     if figures:
         (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

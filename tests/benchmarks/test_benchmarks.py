@@ -36,8 +36,10 @@ from benchmarks import (
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cases run in this process: a new one for each would take most of these tests' time."""
-    modules = {f"benchmarks.{m.__name__.split('.')[-1]}": m
-               for m in (rows, phrases, discovery, scaling, startup)}  # fmt: skip
+    modules = {
+        f"benchmarks.{m.__name__.split('.')[-1]}": m
+        for m in (rows, phrases, discovery, scaling, startup)
+    }
     monkeypatch.setattr(common, "fresh", lambda name, case, **_: modules[name].case(case))
 
 
@@ -102,18 +104,28 @@ def test_a_model_that_does_not_fit_the_gpu_is_said_so(monkeypatch: pytest.Monkey
     monkeypatch.setattr(common, "let_go", lambda device: None)
     model = stand_ins.model_of("tiny LLaVA", "cpu", vision=False)
     assert rows.beside(model, rows.EAGER, 40) == {"failed": "out of memory"}
-    both = [{"model": "m", "tokens": 3000, "way": rows.EAGER, "failed": "out of memory"},
-            *({"model": "m", "tokens": 3000, "way": w, "seconds": 2, "bytes": 3}
-              for w in rows.WAYS[1:])]  # fmt: skip
+    both = [
+        {"model": "m", "tokens": 3000, "way": rows.EAGER, "failed": "out of memory"},
+        *(
+            {"model": "m", "tokens": 3000, "way": w, "seconds": 2, "bytes": 3}
+            for w in rows.WAYS[1:]
+        ),
+    ]
     goals = {t["what"].split(": ")[1]: t for t in rows.targets(rows.ratios(both))}
     assert goals["eager over ours (three heads), time"]["met"] is None
     assert goals["every head's row over plain SDPA, time"]["value"] == 1
 
 
 def test_rows_targets_by_hand():
-    made = [{"model": "m", "tokens": 3000, "way": way, "seconds": s, "bytes": b}
-            for way, s, b in ((rows.EAGER, 12, 90), (rows.SDPA, 4, 3), (rows.EVERY, 5, 3),
-                              (rows.THREE, 2, 5))]  # fmt: skip
+    made = [
+        {"model": "m", "tokens": 3000, "way": way, "seconds": s, "bytes": b}
+        for way, s, b in (
+            (rows.EAGER, 12, 90),
+            (rows.SDPA, 4, 3),
+            (rows.EVERY, 5, 3),
+            (rows.THREE, 2, 5),
+        )
+    ]
     goals = [(t["value"], t["met"]) for t in rows.targets(rows.ratios(made))]
     assert goals == [(2.4, False), (30, True), (6, True), (18, False), (1.25, False)]
 
@@ -127,8 +139,11 @@ def test_phrases_and_their_floor(here: None, tmp_path: Path):
     assert by[8, phrases.FULL]["seconds"] == pytest.approx(8 * one, rel=1e-3)
     assert 0 < by[1, "floor"]["operations"] < by[8, "floor"]["operations"]
     assert {(r["phrases"], r["way"]) for r in found["memory"]} == {
-        (1, phrases.TOGETHER), (2, phrases.TOGETHER), (8, phrases.TOGETHER), (1, phrases.EAGER)
-    }  # fmt: skip
+        (1, phrases.TOGETHER),
+        (2, phrases.TOGETHER),
+        (8, phrases.TOGETHER),
+        (1, phrases.EAGER),
+    }
 
 
 def test_a_picture_resized_before_gives_the_same_maps():
@@ -185,8 +200,11 @@ def test_painting(tmp_path: Path):
     found = run(painting, tmp_path)
     _check_page(tmp_path, "performance_megapixels.png")
     assert {r["way"] for r in found["rows"]} == {
-        painting.WORDS, painting.BOX, painting.HEAVY, painting.WHOLE
-    }  # fmt: skip
+        painting.WORDS,
+        painting.BOX,
+        painting.HEAVY,
+        painting.WHOLE,
+    }
     assert found["ways"][0]["pictures a minute"] > 0
 
 
@@ -211,22 +229,35 @@ def test_diffusers_best_is_compiled_as_it_documents(monkeypatch: pytest.MonkeyPa
     ways = sdxl_steps.ways_of(pipe, side)
     ways[sdxl_steps.OURS](1)  # ours compiles before it paints
     asked = [told for told in asked if "options" in told]  # libraries compile pieces of their own
-    assert list(ways)[-4:] == [sdxl_steps.BEST, "ours, speed='plain'", "ours, speed='fused'",
-                               sdxl_steps.OURS]  # fmt: skip
-    assert asked == [{"fullgraph": True, "options": sdxl_steps.DOCUMENTED},
-                     {"options": sdxl_steps.DOCUMENTED}]  # fmt: skip
+    assert list(ways)[-4:] == [
+        sdxl_steps.BEST,
+        "ours, speed='plain'",
+        "ours, speed='fused'",
+        sdxl_steps.OURS,
+    ]
+    assert asked == [
+        {"fullgraph": True, "options": sdxl_steps.DOCUMENTED},
+        {"options": sdxl_steps.DOCUMENTED},
+    ]
     assert set(sdxl_steps.DOCUMENTED) <= set(torch._inductor.list_options())
     assert not any(getattr(m, "fused_projections", False) for m in pipe.unet.modules())
 
 
 def test_painting_targets_by_hand():
-    made = [{"way": way, "megapixels": size, "seconds": second}
-            for way, seconds in ((painting.HEAVY, (4, 5)), (painting.BOX, (1, 2)),
-                                 (painting.WORDS, (1, 1)))
-            for size, second in zip((1, 48), seconds, strict=True)]  # fmt: skip
+    made = [
+        {"way": way, "megapixels": size, "seconds": second}
+        for way, seconds in (
+            (painting.HEAVY, (4, 5)),
+            (painting.BOX, (1, 2)),
+            (painting.WORDS, (1, 1)),
+        )
+        for size, second in zip((1, 48), seconds, strict=True)
+    ]
     assert [(t["value"], t["met"]) for t in painting.targets(made)] == [
-        (1.25, True), (2, False), (1, True)
-    ]  # fmt: skip
+        (1.25, True),
+        (2, False),
+        (1, True),
+    ]
 
 
 def test_startup(here: None, tmp_path: Path):
@@ -248,8 +279,11 @@ def test_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert waiting.main(["--tiny", "--rounds", "1", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "waiting.json").read_text(encoding="utf-8"))
     assert [(r["way"], r["programs"], r["turns"]) for r in found["rows"]] == [
-        ("libgomp's turns", 0, None), ("libgomp's turns", 1, None),
-        ("a worker's", 0, "1000"), ("a worker's", 1, "1000")]  # fmt: skip
+        ("libgomp's turns", 0, None),
+        ("libgomp's turns", 1, None),
+        ("a worker's", 0, "1000"),
+        ("a worker's", 1, "1000"),
+    ]
     assert "gains" in found and "Beside other programs" in page.page({"waiting": found})
 
 
@@ -280,8 +314,12 @@ def test_page_says_what_was_missed_and_why(tmp_path: Path):
         common.target("an edit of 48 megapixels over one of 1: by words", 2.6, 1.3),
         common.target("16 phrases over one", None, 1.7),
     ]
-    common.write("startup", {"rows": [{"what": "python alone", "seconds": 0.01}],
-                             "targets": goals}, results, say=lambda _: None)  # fmt: skip
+    common.write(
+        "startup",
+        {"rows": [{"what": "python alone", "seconds": 0.01}], "targets": goals},
+        results,
+        say=lambda _: None,
+    )
     text = page.write_page(results, docs).read_text(encoding="utf-8")
     assert "missed by a factor of 2.00: the miniature paints in about a second" in text
     assert "| 16 phrases over one | CPU | – | ≤ 1.7 | not measured |" in text
@@ -294,12 +332,16 @@ def test_page_shows_what_a_gpu_gave(here: None, tmp_path: Path):
     run(rows, results)
     made = json.loads((results / "rows.json").read_text(encoding="utf-8")) | {"device": "cuda"}
     made["machine"]["gpu"] = {"name": "Some GPU"}
-    made["rows"][0] = {**{k: made["rows"][0][k] for k in ("model", "tokens", "way")},
-                       "failed": "out of memory"}  # fmt: skip
+    made["rows"][0] = {
+        **{k: made["rows"][0][k] for k in ("model", "tokens", "way")},
+        "failed": "out of memory",
+    }
     made |= {"targets": [common.target("rows", 2, 1)], "not yet": ["LLaVA-1.5-13B"]}
     (results / "rows_cuda.json").write_text(json.dumps(made))
-    step = {"rows": [{"way": "ours", "step": 0.1234, "painting": 1.5, "steps": 12}],
-            "machine": made["machine"]}  # fmt: skip
+    step = {
+        "rows": [{"way": "ours", "step": 0.1234, "painting": 1.5, "steps": 12}],
+        "machine": made["machine"],
+    }
     (results / "sdxl_steps_cuda.json").write_text(json.dumps(step))
     text = page.write_page(results, docs).read_text(encoding="utf-8")
     assert text.count("every layer's whole attention kept") == 1  # told once, for both
@@ -317,8 +359,9 @@ def test_benchmarks_are_run_where_they_measure(capsys: pytest.CaptureFixture[str
     assert "--device cpu measures rows, phrases" in capsys.readouterr().err
 
 
-def test_what_failed_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                             capsys: pytest.CaptureFixture[str]):  # fmt: skip
+def test_what_failed_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     def instead(command: list[str], **_: object) -> SimpleNamespace:
         (tmp_path / "masks.json").write_text("{}")  # a part of it was written
         return SimpleNamespace(returncode=1 if command[2] == "benchmarks.masks" else 0)
@@ -332,17 +375,30 @@ def test_a_process_that_fails_or_hangs_ends_the_benchmark():
     with pytest.raises(SystemExit, match="exit 1: .*KeyError: 'model'"):
         common.whole(common.fresh("benchmarks.rows", {"nothing": 1}))
     assert common.fresh("benchmarks.rows", {"nothing": 1}, limit=0) == {
-        "failed": "not done after 0 s"}  # fmt: skip
+        "failed": "not done after 0 s"
+    }
     assert common.whole({"pairs": 1}) == {"pairs": 1}
 
 
 def test_page_shows_workers(tmp_path: Path):
-    way = {"way": "one worker, 2 threads", "rows a minute": 60.0, "gain": 1.25, "start": 20.0,
-           "pause": 0.5, "not given": 3.0}  # fmt: skip
-    made = {"ways": [way], "rows": 20, "equal": True, "threads apart": 1, "modelled rows": 10_000,
-            "rounds": {way["way"]: [{"row": 1.0}, {"row": 1.5}]},
-            "model": {"fixed": 20.0, "alone": 0.1, "shared": 0.9},
-            "modelled": [{"workers": 4, "rows a minute": 180.0, "gain": 3.1}]}  # fmt: skip
+    way = {
+        "way": "one worker, 2 threads",
+        "rows a minute": 60.0,
+        "gain": 1.25,
+        "start": 20.0,
+        "pause": 0.5,
+        "not given": 3.0,
+    }
+    made = {
+        "ways": [way],
+        "rows": 20,
+        "equal": True,
+        "threads apart": 1,
+        "modelled rows": 10_000,
+        "rounds": {way["way"]: [{"row": 1.0}, {"row": 1.5}]},
+        "model": {"fixed": 20.0, "alone": 0.1, "shared": 0.9},
+        "modelled": [{"workers": 4, "rows a minute": 180.0, "gain": 3.1}],
+    }
     common.write("batch_scaling", made, tmp_path, say=lambda _: None)
     text = page.page(page.load(tmp_path))
     assert "| one worker, 2 threads | 60 (40) | 1.25× | 20 | 0.5 | 3 |" in text

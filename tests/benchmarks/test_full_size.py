@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.device.memory import decode_bytes, denoise_bytes
+from groundbrush.inpaint.painter.libraries import quiet_libraries
 
 from benchmarks import full_size
-from inpaint import InpaintSettings
-from inpaint.loading import quiet_libraries
-from inpaint.memory import decode_bytes, denoise_bytes
 
 
 @pytest.fixture(scope="module")

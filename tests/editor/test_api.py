@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush import Editor, GroundbrushError, Grounding
+from groundbrush.editor.masks.operations import Level, Points, innermost
+from groundbrush.editor.pictures.picture import read_recipe
+from groundbrush.grounding import mask_iou
+from groundbrush.miniature.phrases import absent_expressions, expressions
+from groundbrush.miniature.scenes import Scene, compose
 from PIL import Image
-
-from editor import Editor, GroundbrushError, Grounding
-from editor.images import read_recipe
-from editor.masks import Level, Points, innermost
-from grounding import mask_iou
-from miniature.phrases import absent_expressions, expressions
-from miniature.scenes import Scene, compose
 
 QUICK = {"steps": 4}
 
@@ -147,15 +146,16 @@ def test_what_is_painted_where_nothing_shows_is_told(miniature: Editor, tmp_path
     path = tmp_path / "cut.png"
     Image.fromarray(cut_out).save(path)
     for box, told in (((4, 4, 24, 24), True), ((40, 40, 60, 60), False)):
-        edit = miniature.edit(path, box=box, paint="a frog",
-                              settings={"steps": 2, "strength": 1.0, "dilate": 0})  # fmt: skip
+        edit = miniature.edit(
+            path, box=box, paint="a frog", settings={"steps": 2, "strength": 1.0, "dilate": 0}
+        )
         assert any("are wholly transparent in the picture" in note for note in edit.notes) is told
 
 
 def test_the_last_pixel_of_a_strip_can_be_clicked(miniature: Editor) -> None:
     """Its searched copy is rounded to a size that is not quite as many times smaller."""
-    from editor.images import open_picture
-    from editor.place import segment_on
+    from groundbrush.editor.editing.region import segment_on
+    from groundbrush.editor.pictures.picture import open_picture
 
     pixels = np.full((60, 6000, 3), 90, np.uint8)
     masks, _ = segment_on(miniature, open_picture(pixels))(points=[[3000, 59.5]], labels=[1])

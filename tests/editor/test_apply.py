@@ -6,19 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from groundbrush import Editor, GroundbrushError, Plan, Step, read_plan
+from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.masks.source import decode_mask
+from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
+from groundbrush.editor.plan import apply as module
+from groundbrush.editor.plan.apply import apply_plan, save_applied
+from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.miniature.scenes import compose
+from groundbrush.multiobject.instances import ScoredMask, split_instances, tight_box
 from PIL import Image
 from scipy import ndimage
-
-from editor import Editor, GroundbrushError, Plan, Step, read_plan
-from editor import apply as module
-from editor.apply import apply_plan, save_applied
-from editor.edit import Edit, Variant
-from editor.images import Picture, open_picture, read_recipe
-from editor.mask_source import decode_mask
-from grounding.result import Candidate, Grounding
-from miniature.scenes import compose
-from multiobject.finding import Found
-from multiobject.instances import Place, split_places, tight_box
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "black": (0, 0, 0)}
 
@@ -29,9 +27,13 @@ class SquarePainter:
     def __init__(self) -> None:
         preset = SimpleNamespace(inpainter={})
         usual = SimpleNamespace(dilate=1 / 6, spare=True)
-        self.models = SimpleNamespace(words=None, grounder=lambda: None, preset=preset,
-                                      looking=lambda work: work(),
-                                      inpaint_settings=lambda **_: usual)  # fmt: skip
+        self.models = SimpleNamespace(
+            words=None,
+            grounder=lambda: None,
+            preset=preset,
+            looking=lambda work: work(),
+            inpaint_settings=lambda **_: usual,
+        )
         self.painted: list[tuple[str, str | None, int, int | None]] = []
 
     def check_find(self, phrase: str) -> str:
@@ -49,9 +51,18 @@ class SquarePainter:
         others = tuple(Candidate(tight_box(m), 0.8, m) for m in masks[1:])
         height, width = labels.shape
         status = "ambiguous" if len(masks) > 1 else "found" if masks else "absent"
-        return Grounding(phrase, status, "no such square" if not masks else "squares",
-                         tight_box(first) if masks else None, first, 0.9, others, ((0, 0),),
-                         (labels > 0).astype(np.float32), (0, 0, width, height))  # fmt: skip
+        return Grounding(
+            phrase,
+            status,
+            "no such square" if not masks else "squares",
+            tight_box(first) if masks else None,
+            first,
+            0.9,
+            others,
+            ((0, 0),),
+            (labels > 0).astype(np.float32),
+            (0, 0, width, height),
+        )
 
     def _paint(self, picture, request, callbacks, found) -> Edit:
         mask = np.zeros(picture.pixels.shape[:2], bool) if found is None else found.mask
@@ -66,9 +77,19 @@ class SquarePainter:
             (request["find"], request["paint"], request["seed"], request["candidate"])
         )
         done = bool(mask.any())
-        return Edit(done, image, picture, found, mask, {}, request["seed"],
-                    (Variant(image, request["seed"]),) if done else (), {"preserved": True},
-                    () if done else (found.reason,), request=request)  # fmt: skip
+        return Edit(
+            done,
+            image,
+            picture,
+            found,
+            mask,
+            {},
+            request["seed"],
+            (Variant(image, request["seed"]),) if done else (),
+            {"preserved": True},
+            () if done else (found.reason,),
+            request=request,
+        )
 
 
 @pytest.fixture
@@ -76,15 +97,17 @@ def painter(monkeypatch) -> SquarePainter:
     """Plural places are the squares themselves, as the real grounder's would be."""
     made = SquarePainter()
 
-    def find_places(_, picture, asked):
+    def find_instances(_, picture, asked):
         found = [made.ground(picture, words) for words, _ in asked]
         return [
-            [Place(p.mask, p.score) for p in split_places(picture.pixels, Found(one), at_most=count,
-                                                           refine=False)]
+            [
+                ScoredMask(p.mask, p.score)
+                for p in split_instances(picture.pixels, one, at_most=count, refine=False)
+            ]
             for one, (_, count) in zip(found, asked, strict=True)
-        ]  # fmt: skip
+        ]
 
-    monkeypatch.setattr("multiobject.everything.find_places", find_places)
+    monkeypatch.setattr("groundbrush.multiobject.find.ground_all.find_instances", find_instances)
     return made
 
 
@@ -107,8 +130,12 @@ def run(painter: SquarePainter, sentence: str | Plan, *colours: str) -> list[Edi
 
 
 def test_each_step_starts_from_what_the_one_before_left(painter) -> None:
-    edits = run(painter, "replace the red square with a blue square and remove the green square",
-                "red", "green")  # fmt: skip
+    edits = run(
+        painter,
+        "replace the red square with a blue square and remove the green square",
+        "red",
+        "green",
+    )
     assert row(edits[0].image) == ["blue", "green"]
     assert row(edits[1].picture.pixels) == ["blue", "green"]
     assert row(edits[1].image) == ["blue", "black"]
@@ -124,15 +151,21 @@ def test_words_mean_the_things_that_were_there_not_those_just_painted(painter) -
 
 
 def test_it_means_the_result_of_the_step_before(painter) -> None:
-    edits = run(painter, "replace the red square with a green square and make it blue",
-                "green", "red")  # fmt: skip
+    edits = run(
+        painter, "replace the red square with a green square and make it blue", "green", "red"
+    )
     assert row(edits[-1].image) == ["green", "blue"]
 
 
 def test_steps_on_the_same_place_run_in_order(painter) -> None:
-    plan = Plan("", (Step("edit", "the red square", "a green square"),
-                     Step("edit", "the green square", "a blue square"),
-                     Step("remove", "the blue square")))  # fmt: skip
+    plan = Plan(
+        "",
+        (
+            Step("edit", "the red square", "a green square"),
+            Step("edit", "the green square", "a blue square"),
+            Step("remove", "the blue square"),
+        ),
+    )
     assert row(run(painter, plan, "red")[-1].image) == ["black"]
 
 
@@ -151,8 +184,9 @@ def test_one_of_several_is_told_unless_several_are_meant(painter) -> None:
     for sentence in ("remove all the red squares", "remove two red squares"):
         edits = run(painter, sentence, "red", "red")
         assert [edit.grounding.status for edit in edits] == ["found", "found"]
-    edits = run(painter, "replace the red square with a green square and make it blue",
-                "green", "red")  # fmt: skip
+    edits = run(
+        painter, "replace the red square with a green square and make it blue", "green", "red"
+    )
     assert [edit.grounding.status for edit in edits] == ["found", "found"]
 
 
@@ -185,8 +219,18 @@ def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
     def mistaken(picture, phrase):
         found = real(picture, phrase)
         if painter.painted and phrase == "the green square":
-            found = Grounding(phrase, "found", "", tight_box(elsewhere), elsewhere, 0.9, (),
-                              ((0, 0),), found.token_map, found.region)  # fmt: skip
+            found = Grounding(
+                phrase,
+                "found",
+                "",
+                tight_box(elsewhere),
+                elsewhere,
+                0.9,
+                (),
+                ((0, 0),),
+                found.token_map,
+                found.region,
+            )
         return found
 
     monkeypatch.setattr(painter, "ground", mistaken)
@@ -204,10 +248,17 @@ def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
 def test_edits_are_told_as_they_are_done(painter) -> None:
     told = []
     plan = read_plan("remove all the red squares and remove the green square")
-    apply_plan(painter, open_picture(squares("red", "green", "red")), plan,
-               on_edit=lambda k, step, edit: told.append((k, step.find, edit.done)))  # fmt: skip
-    assert told == [(0, "the red square", True), (0, "the red square", True),
-                    (1, "the green square", True)]  # fmt: skip
+    apply_plan(
+        painter,
+        open_picture(squares("red", "green", "red")),
+        plan,
+        on_edit=lambda k, step, edit: told.append((k, step.find, edit.done)),
+    )
+    assert told == [
+        (0, "the red square", True),
+        (0, "the red square", True),
+        (1, "the green square", True),
+    ]
 
 
 def test_files_hold_the_result_the_strip_and_the_plan(painter, tmp_path) -> None:
@@ -221,7 +272,9 @@ def test_files_hold_the_result_the_strip_and_the_plan(painter, tmp_path) -> None
         assert row(np.asarray(result.convert("RGB"))) == ["blue", "black"]
     recipe = read_recipe(files["result"])
     assert [one["find"] for one in (*recipe["before"], recipe)] == [
-        "the red square", "the green square"]  # fmt: skip
+        "the red square",
+        "the green square",
+    ]
     with Image.open(files["strip"]) as strip:
         assert strip.size == (3 * 20, 10)
 

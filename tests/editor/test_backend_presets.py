@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from groundbrush import Editor, GroundbrushError
+from groundbrush.app.page.explain import explain
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.evaluation.arms import PAPER, PRESET
+from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
+from groundbrush.editor.models.models import Models
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.editor.pictures.overlay import draw_grounding, draw_map
+from groundbrush.editor.pictures.picture import open_picture
 from PIL import Image
-
-from editor import Editor, GroundbrushError
-from editor.batch.store import load_grounding, save_grounding
-from editor.cli import main
-from editor.evaluation.arms import PAPER, PRESET
-from editor.evaluation.job import EvaluationJob, run_evaluation
-from editor.images import open_picture
-from editor.models import Models
-from editor.overlay import draw_grounding, draw_map
-from editor.presets import load_preset
-from editor.why import explain
 
 # The tiny models' modules lie beside grounding's tests; importlib mode would not find them.
 sys.path.insert(0, str(Path(__file__).parents[1] / "grounding"))
@@ -38,8 +37,11 @@ def presets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp(name)
         raw = json.loads(load_preset("miniature").source.read_text())
         del raw["lvlm"], raw["vocabulary"]
-        raw |= {"name": name, "find": {"backend": name, "path": str(save(folder / "model"))},
-                "grounding": {"absent_below": 0.0, "uncertain_below": 0.0}}  # fmt: skip
+        raw |= {
+            "name": name,
+            "find": {"backend": name, "path": str(save(folder / "model"))},
+            "grounding": {"absent_below": 0.0, "uncertain_below": 0.0},
+        }
         made[name] = folder / "preset.json"
         made[name].write_text(json.dumps(raw))
     return made
@@ -135,7 +137,7 @@ def test_what_needs_heads_says_so(
     out = ["--out", str(tmp_path), "--offline"]
     assert main(["calibrate", str(presets["sam3"]), *out]) == 1
     assert "finds with 'sam3' and has no lvlm, whose heads this needs" in capsys.readouterr().err
-    job = EvaluationJob("scenes", tmp_path, tmp_path, arms=(PRESET, PAPER))
+    job = EvaluationJob(benchmark="scenes", data=tmp_path, out=tmp_path, arms=(PRESET, PAPER))
     with pytest.raises(GroundbrushError, match="no heads or maps to switch, and 'paper' was asked"):
         run_evaluation(job, load_preset(presets["sam3"]))
 
@@ -165,8 +167,22 @@ def examples(tmp_path_factory: pytest.TempPathFactory, picture: np.ndarray) -> P
 
 
 def evaluated(preset: Path, examples: Path, out: Path) -> int:
-    return main(["evaluate", "scenes", "--data", str(examples), "--preset", str(preset), "--out",
-                 str(out), "--offline", "--device", "cpu", "--quiet"])  # fmt: skip
+    return main(
+        [
+            "evaluate",
+            "scenes",
+            "--data",
+            str(examples),
+            "--preset",
+            str(preset),
+            "--out",
+            str(out),
+            "--offline",
+            "--device",
+            "cpu",
+            "--quiet",
+        ]
+    )
 
 
 def test_evaluate_and_compare(

@@ -9,21 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from groundbrush import Editor, GroundbrushError
+from groundbrush.editor.editing.verify import spoken
+from groundbrush.editor.masks.history import MaskHistory
+from groundbrush.editor.masks.operations import Boxes, Brush, Dilate, Erode, Feather, Invert
+from groundbrush.editor.models.models import Models
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.editor.pictures.picture import open_picture, read_recipe
+from groundbrush.editor.pictures.saving import save_picture
+from groundbrush.editor.request import chained
+from groundbrush.grounding.result import Candidate, Grounding
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from editor import Editor, GroundbrushError
-from editor.images import open_picture, read_recipe
-from editor.judging import spoken
-from editor.mask_history import MaskHistory
-from editor.masks import Boxes, Brush, Dilate, Erode, Feather, Invert
-from editor.models import Models
-from editor.presets import load_preset
-from editor.recipe import chained
-from editor.saving import save_picture
-from grounding.result import Candidate, Grounding
 
 RED, GREEN, GREY = (220, 20, 30), (20, 200, 40), (128, 128, 128)
 UNBENT = {"blend": "laplacian"}  # Poisson would bend a flat red away from RED
@@ -65,8 +64,9 @@ class ColourGrounder:
         size = pixels.shape[1::-1]
         frame = SimpleNamespace(grid_wh=size)
         embedding = SimpleNamespace(pixels=pixels, size_wh=size, frame=frame)
-        return SimpleNamespace(pixels=pixels, proxy=pixels, scale=1.0, scale_xy=(1.0, 1.0),
-                               embedding=embedding)  # fmt: skip
+        return SimpleNamespace(
+            pixels=pixels, proxy=pixels, scale=1.0, scale_xy=(1.0, 1.0), embedding=embedding
+        )
 
     def ground(self, view, phrase):
         self.asked.append(phrase)
@@ -80,12 +80,17 @@ class ColourGrounder:
         if found:
             box = (float(columns[0]), float(rows[0]), columns[-1] + 1.0, rows[-1] + 1.0)
         return Grounding(
-            phrase=phrase, status="found" if found else "absent",
-            reason="it is there" if found else "it is not there", box=box,
-            mask=mask if found else np.zeros_like(mask), score=0.8 if found else 0.0,
-            candidates=(Candidate(box, 0.5, mask),) if found else (), heads=((0, 0),),
-            token_map=np.zeros((4, 4), np.float32), region=(0, 0, 64, 48),
-        )  # fmt: skip
+            phrase=phrase,
+            status="found" if found else "absent",
+            reason="it is there" if found else "it is not there",
+            box=box,
+            mask=mask if found else np.zeros_like(mask),
+            score=0.8 if found else 0.0,
+            candidates=(Candidate(box, 0.5, mask),) if found else (),
+            heads=((0, 0),),
+            token_map=np.zeros((4, 4), np.float32),
+            region=(0, 0, 64, 48),
+        )
 
     def _predict(self, embedding, *, size_wh, box=None, points=None, labels=None):
         mask = (np.abs(embedding.pixels.astype(int) - RED) < 12).all(2)
@@ -166,9 +171,15 @@ def test_a_mask_may_come_as_anything(picture, box_mask, kind, tmp_path):
     grey.save(tmp_path / "mask.png")
     clear.save(tmp_path / "clear.png")
     history = MaskHistory.start(box_mask)
-    given_ = {"file": tmp_path / "mask.png", "rgba": tmp_path / "clear.png", "image": grey,
-              "grey": np.array(grey), "binary": box_mask.astype(np.uint8), "history": history,
-              "dict": history.as_dict()["base"]}[kind]  # fmt: skip
+    given_ = {
+        "file": tmp_path / "mask.png",
+        "rgba": tmp_path / "clear.png",
+        "image": grey,
+        "grey": np.array(grey),
+        "binary": box_mask.astype(np.uint8),
+        "history": history,
+        "dict": history.as_dict()["base"],
+    }[kind]
     edit = editor_with().edit(picture, paint="a green thing", mask=given_)
     np.testing.assert_array_equal(edit.support, box_mask)
 
@@ -179,8 +190,9 @@ def test_operations_change_what_a_phrase_found(picture):
     grown = editor.mask(picture, "the red thing", operations=[Dilate(3)])
     np.testing.assert_array_equal(grown.mask, plain.do(Dilate(3)).mask)
     operation = {"op": "dilate", "pixels": 3}
-    edit = editor.edit(picture, "the red thing", "a green thing", operations=[operation],
-                       settings={"dilate": 0})  # fmt: skip
+    edit = editor.edit(
+        picture, "the red thing", "a green thing", operations=[operation], settings={"dilate": 0}
+    )
     np.testing.assert_array_equal(edit.support, grown.mask)
 
 
@@ -231,8 +243,13 @@ def test_what_operations_take_out_of_a_found_mask_is_not_painted(miniature, oper
     found = history.mask
     for operation in operations:
         history = history.do(operation)
-    edit = miniature.edit(fruit, "the red apple", "a frog", operations=operations,
-                          settings={"steps": 2, "strength": 1.0, "fill_holes": 0.5})  # fmt: skip
+    edit = miniature.edit(
+        fruit,
+        "the red apple",
+        "a frog",
+        operations=operations,
+        settings={"steps": 2, "strength": 1.0, "fill_holes": 0.5},
+    )
     out = found & ~history.mask
     assert out.sum() > 50
     assert not (edit.support & out).any()
@@ -250,8 +267,9 @@ def test_what_operations_add_and_take_away_again_grows_as_ever(miniature, operat
     for operation in operations:
         history = history.do(operation)
     settings = {"steps": 2, "strength": 1.0, "fill_holes": 0, "spare": False}
-    edit = miniature.edit(fruit, "the red apple", "a frog", operations=operations,
-                          settings=settings)  # fmt: skip
+    edit = miniature.edit(
+        fruit, "the red apple", "a frog", operations=operations, settings=settings
+    )
     usual = miniature.edit(fruit, "the red apple", "a frog", settings=settings)
     assert not history.taken.any()
     grown = usual.support.sum() - plain
@@ -259,8 +277,9 @@ def test_what_operations_add_and_take_away_again_grows_as_ever(miniature, operat
 
 
 def test_operations_that_leave_nothing_are_an_answer(picture):
-    gone = editor_with().edit(picture, "the red thing", "a green thing",
-                              operations=[{"op": "erode", "pixels": 50}])  # fmt: skip
+    gone = editor_with().edit(
+        picture, "the red thing", "a green thing", operations=[{"op": "erode", "pixels": 50}]
+    )
     assert not gone.done
     assert gone.notes[-1] == "the operations left no pixel in the mask"
 
@@ -275,8 +294,9 @@ CALLS = {
     "mask": lambda e, p, m: e.edit(p, paint="a green thing", mask=m, seed=5),
     "boxes": lambda e, p, m: e.edit(p, paint="a green thing", box=[(1, 2, 9, 9), (20, 20, 30, 30)]),
     "snap": lambda e, p, m: e.edit(p, paint="a green thing", box=(10, 10, 40, 30), snap=True),
-    "operations": lambda e, p, m: e.edit(p, "the red thing", "a green thing",
-                                         operations=[Dilate(2), Invert()], variants=2),
+    "operations": lambda e, p, m: e.edit(
+        p, "the red thing", "a green thing", operations=[Dilate(2), Invert()], variants=2
+    ),
     "check": lambda e, p, m: e.edit(p, "the red thing", "a green thing", check=True, retries=2),
     "words": lambda e, p, m: e.edit(p, paint="a green thing", mask=m, check="the red thing"),
     "remove": lambda e, p, m: e.remove(p, "the red thing", seed=3),
@@ -284,7 +304,7 @@ CALLS = {
     "draft": lambda e, p, m: e.edit(p, "the red thing", "a green thing", draft=True),
     "extend": lambda e, p, m: e.extend(p, "a green thing", right=9, top=4),
     "extend plain": lambda e, p, m: e.extend(p, bottom=12),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -331,8 +351,18 @@ def test_a_chain_tells_where_it_drifted(picture):
 
 def test_a_plain_edit_has_a_plain_recipe(picture):
     recipe = editor_with().edit(picture, "the red thing", "a green thing").recipe()
-    assert set(recipe) == {"groundbrush", "action", "find", "paint", "seed", "variants",
-                           "candidate", "settings", "preset", "image"}  # fmt: skip
+    assert set(recipe) == {
+        "groundbrush",
+        "action",
+        "find",
+        "paint",
+        "seed",
+        "variants",
+        "candidate",
+        "settings",
+        "preset",
+        "image",
+    }
 
 
 def test_check_puts_the_variant_that_shows_the_new_thing_first(picture):
@@ -594,23 +624,31 @@ def test_modes_and_sizes_are_kept(mode, tmp_path, box_mask):
         ({"paint": "a thing", "box": (9, 1, 1, 9)}, "expected x0,y0,x1,y1 in pixels"),
         ({"paint": "a thing", "box": (70, 1, 99, 9)}, "lies outside the picture of 64x48"),
         ({"paint": "a thing", "box": ()}, r"box \(\) given"),
-        ({"paint": "a thing", "box": (1, 1, 9, 9), "mask": np.ones((48, 64), bool)},
-         "a mask and a box given; expected one of them"),
-        ({"paint": "a thing", "mask": np.ones((64, 48), bool)},
-         "the mask is 48x64 pixels and the picture 64x48"),
+        (
+            {"paint": "a thing", "box": (1, 1, 9, 9), "mask": np.ones((48, 64), bool)},
+            "a mask and a box given; expected one of them",
+        ),
+        (
+            {"paint": "a thing", "mask": np.ones((64, 48), bool)},
+            "the mask is 48x64 pixels and the picture 64x48",
+        ),
         ({"paint": "a thing", "mask": np.zeros((48, 64), bool)}, "the mask marks no pixel"),
         ({"paint": "a thing", "mask": np.ones((48, 64))}, "compare a float mask with a threshold"),
         ({"paint": "a thing", "mask": "nowhere.png"}, "nowhere.png"),
-        ({"paint": "a thing", "mask": np.ones((48, 64), bool), "candidate": 1},
-         "a candidate and a mask or box given"),
-        ({"paint": "a thing", "box": (1, 1, 9, 9), "operations": [{"op": "dilat"}]},
-         "did you mean 'dilate'"),
+        (
+            {"paint": "a thing", "mask": np.ones((48, 64), bool), "candidate": 1},
+            "a candidate and a mask or box given",
+        ),
+        (
+            {"paint": "a thing", "box": (1, 1, 9, 9), "operations": [{"op": "dilat"}]},
+            "did you mean 'dilate'",
+        ),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "operations": "dilate"}, "mask operation 'd'"),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "check": "  "}, "check is '  '"),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "retries": 99}, "retries is 99; expected a"),
         ({"paint": "a thing", "box": (1, 1, 9, 9), "draft": 1}, "draft is 1; expected true"),
     ],
-)  # fmt: skip
+)
 def test_bad_places_are_explained(picture, options, words):
     with pytest.raises(GroundbrushError, match=words):
         editor_with().edit(picture, **options)
@@ -632,9 +670,14 @@ def test_bad_sides_are_explained(picture, sides, words):
 
 @pytest.mark.parametrize(
     ("prompt", "phrase"),
-    [("a green pear, studio light", "the green pear"), ("An apple", "the apple"),
-     ("the last cupcake", "the last cupcake"), ("snow", "the snow"), (", odd", "the , odd")],
-)  # fmt: skip
+    [
+        ("a green pear, studio light", "the green pear"),
+        ("An apple", "the apple"),
+        ("the last cupcake", "the last cupcake"),
+        ("snow", "the snow"),
+        (", odd", "the , odd"),
+    ],
+)
 def test_the_phrase_that_is_looked_for(prompt, phrase):
     assert spoken(prompt) == phrase
 
@@ -665,8 +708,12 @@ def test_previews_are_of_the_whole_picture(picture, box_mask, monkeypatch):
 
     monkeypatch.setattr(editor.models.painter, "paint", paint)
     seen = []
-    editor.edit(picture, paint="a green thing", mask=box_mask,
-                on_preview=lambda *preview: seen.append(preview))  # fmt: skip
+    editor.edit(
+        picture,
+        paint="a green thing",
+        mask=box_mask,
+        on_preview=lambda *preview: seen.append(preview),
+    )
     step, total, shown = seen[0]
     assert (step, total, shown.shape) == (1, 4, picture.shape)
     np.testing.assert_array_equal(shown[~box_mask], picture[~box_mask])
@@ -674,7 +721,7 @@ def test_previews_are_of_the_whole_picture(picture, box_mask, monkeypatch):
 
 
 def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, monkeypatch, capsys):
-    from editor.cli import main
+    from groundbrush.editor.cli.main import main
 
     editor = editor_with()
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: editor))
@@ -688,13 +735,44 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
 
     facts = run("edit", "--paint", "a green thing", "--mask", str(tmp_path / "mask.png"))
     assert facts["support_pixels"] == box_mask.sum() and "phrase" not in facts
-    assert run("edit", "--paint", "a green thing", "--box", "2,2,12,12", "--box", "20,30,30,40",
-               "--grow", "-1")["support_pixels"] == 128  # fmt: skip
-    checked = run("edit", "--find", "the red thing", "--paint", "a green thing", "--check",
-                  "--variants", "2", "--set", "blend=laplacian", "--set", "feather=3")  # fmt: skip
+    assert (
+        run(
+            "edit",
+            "--paint",
+            "a green thing",
+            "--box",
+            "2,2,12,12",
+            "--box",
+            "20,30,30,40",
+            "--grow",
+            "-1",
+        )["support_pixels"]
+        == 128
+    )
+    checked = run(
+        "edit",
+        "--find",
+        "the red thing",
+        "--paint",
+        "a green thing",
+        "--check",
+        "--variants",
+        "2",
+        "--set",
+        "blend=laplacian",
+        "--set",
+        "feather=3",
+    )
     assert checked["grounded"] is True and len(checked["variants"]) == 2
-    other = run("edit", "--find", "the red thing", "--paint", "a green thing", "--check-for",
-                "the red thing")  # fmt: skip
+    other = run(
+        "edit",
+        "--find",
+        "the red thing",
+        "--paint",
+        "a green thing",
+        "--check-for",
+        "the red thing",
+    )
     assert other["grounded"] is False
     gone = run("remove", "--find", "the red thing", "--shadow", "--level", "whole")
     assert gone["gone"] is True
@@ -712,23 +790,35 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
         (["edit", "--paint", "x", "--box", "1,2,3"], 2, "expected x0,y0,x1,y1"),
         (["edit", "--paint", "x", "--box", "1,2,3,wide"], 2, "--box '1,2,3,wide' given"),
         (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps"], 2, "expected NAME=VALUE"),
-        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--steps", "3"], 2,
-         "steps is given by --set and by an option"),
-        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--set", "steps=2"], 2,
-         "--set steps is given twice"),
-        (["edit", "--paint", "x", "--find", "y", "--snap"], 2,
-         "--snap takes the object in a --box"),
-        (["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "blend=magic"], 1,
-         "blend: got 'magic'"),
+        (
+            ["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--steps", "3"],
+            2,
+            "steps is given by --set and by an option",
+        ),
+        (
+            ["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "steps=2", "--set", "steps=2"],
+            2,
+            "--set steps is given twice",
+        ),
+        (
+            ["edit", "--paint", "x", "--find", "y", "--snap"],
+            2,
+            "--snap takes the object in a --box",
+        ),
+        (
+            ["edit", "--paint", "x", "--box", "1,2,9,9", "--set", "blend=magic"],
+            1,
+            "blend: got 'magic'",
+        ),
         (["edit", "--paint", "x", "--box", "90,90,99,99"], 1, "lies outside the picture"),
         (["extend", "--right", "wide"], 2, "expected pixels such as 128 or a share"),
         (["extend"], 2, "say where: --left, --top, --right, --bottom"),
     ],
-)  # fmt: skip
+)
 def test_the_command_line_explains(
     arguments, status, words, picture, tmp_path, monkeypatch, capsys
 ):
-    from editor.cli import main
+    from groundbrush.editor.cli.main import main
 
     editor = editor_with()
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: editor))
@@ -746,14 +836,18 @@ def test_the_command_line_explains(
 def test_a_format_that_cannot_hold_the_picture_is_told_before_a_model_loads(
     picture, tmp_path, monkeypatch, capsys
 ):
-    from editor.cli import main
+    from groundbrush.editor.cli.main import main
 
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: pytest.fail("loaded")))
     alpha = np.full(picture.shape[:2], 9, np.uint8)
     Image.fromarray(np.dstack((picture, alpha))).save(tmp_path / "in.png")
     place = ["--box", "1,2,9,9"]
-    for command in (["edit", *place, "--paint", "x"], ["remove", *place], ["extend", "--top", "9"],
-                    ["apply", "remove the dog"]):  # fmt: skip
+    for command in (
+        ["edit", *place, "--paint", "x"],
+        ["remove", *place],
+        ["extend", "--top", "9"],
+        ["apply", "remove the dog"],
+    ):
         given = [command[0], str(tmp_path / "in.png"), *command[1:], "--format", "jpg"]
         assert main([*given, "--out", str(tmp_path / "out")]) == 1
         assert "cannot hold the input's transparency" in capsys.readouterr().err
@@ -776,7 +870,7 @@ def test_numbers_of_numpy_are_numbers(picture):
 
 @pytest.mark.parametrize("command", [["edit", "in.png", "--paint", "x"], ["remove", "in.png"]])
 def test_no_place_is_wrong_usage(command, capsys):
-    from editor.cli import main
+    from groundbrush.editor.cli.main import main
 
     with pytest.raises(SystemExit) as stop:
         main(command)

@@ -24,11 +24,15 @@ def test_every_complaint_names_tests_that_exist():
 def test_every_setting_of_the_page_exists():
     import dataclasses
 
-    from inpaint import InpaintSettings
+    from groundbrush.inpaint import InpaintSettings
 
     page = (ROOT / "docs" / "editing.md").read_text(encoding="utf-8")
     table = page[page.index("## Settings worth knowing") : page.index("## Same recipe")]
-    named = {n for line in table.splitlines() if line.startswith("| `")
-             for n in re.findall(r"`(\w+)`", line.split("|")[1])}  # fmt: skip
+    named = {
+        n
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for n in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
     assert named <= {f.name for f in dataclasses.fields(InpaintSettings)}
     assert "differential" in named

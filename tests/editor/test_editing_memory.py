@@ -10,14 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-
-from editor import Editor, GroundbrushError
-from editor.models import Models
-from editor.presets import load_preset
-from grounding.errors import GroundingError
-from inpaint import InpaintSettings
-from inpaint.errors import OutOfMemoryError
-from inpaint.turns import Turns
+from groundbrush import Editor, GroundbrushError
+from groundbrush.editor.models.models import Models
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.device.sharing import DeviceSharing
+from groundbrush.inpaint.errors import OutOfMemoryError
 
 FEW = {"steps": 2, "guidance": 1.0, "strength": 1.0}
 
@@ -143,12 +142,12 @@ class Shared(Models):
         super().__init__(load_preset("miniature"), device="cpu", memory=memory)
         self.log: list = []
         self.fails = fails
-        turns = Turns(torch.device("cpu", 0))
+        sharing = DeviceSharing(torch.device("cpu", 0))
         if self.memory not in ("auto", "resident"):
-            turns.share()
-        self.__dict__["_turns"] = turns
+            sharing.share()
+        self.__dict__["_sharing"] = sharing
         painter = SimpleNamespace(to=lambda device: self.log.append(("painting", str(device))))
-        turns.add("inpainter", [painter])
+        sharing.add("inpainter", [painter])
 
     def _load_grounder(self):
         if self.fails:
@@ -164,25 +163,28 @@ def test_where_all_fits_the_finder_stays_beside_the_painter():
     assert models.log == ["loads"]
 
 
-def test_swapped_models_take_turns():
+def test_swapped_models_alternate():
     models = Shared("swap")
     found = models.grounder()
     found._model(torch.zeros(1, 2))
-    with models._turns.use("inpainter"):
+    with models._sharing.use("inpainter"):
         pass
     found._model(torch.zeros(1, 2))
     assert models.log == [
-        ("painting", "cpu"), "loads",
-        ("looking", "cpu"), ("painting", "cpu:0"),
-        ("painting", "cpu"), ("looking", "cpu:0"),
-    ]  # fmt: skip
+        ("painting", "cpu"),
+        "loads",
+        ("looking", "cpu"),
+        ("painting", "cpu:0"),
+        ("painting", "cpu"),
+        ("looking", "cpu:0"),
+    ]
 
 
 def test_a_finder_that_does_not_fit_beside_the_painter_makes_it_leave():
     models = Shared(fails=1)
     models.grounder()
     assert models.log == [("painting", "cpu"), "loads"]
-    assert models._turns.exclusive
+    assert models._sharing.exclusive
     with pytest.raises(GroundbrushError, match="out of memory"):
         Shared(fails=2).grounder()
 
@@ -202,7 +204,7 @@ def test_the_memory_mode_comes_from_the_preset_and_the_caller(picture):
 
 
 def test_the_command_line_names_the_memory_mode(capsys, tmp_path):
-    from editor.cli import main
+    from groundbrush.editor.cli.main import main
 
     picture = str(Path(__file__).parents[2] / "examples" / "fruit.png")
     assert main(["ground", picture, "the apple", "--memory", "all", "--out", str(tmp_path)]) == 1
@@ -211,8 +213,8 @@ def test_the_command_line_names_the_memory_mode(capsys, tmp_path):
 
 def test_a_preset_may_name_a_controlnet(tmp_path):
     """Its edges are those of the picture; for removal and new sides only of what lies around."""
-    from editor.painting import settings_for
-    from editor.recipe import make_request
+    from groundbrush.editor.editing.pipeline import settings_for
+    from groundbrush.editor.request import make_request
 
     preset = load_preset("miniature")
     entry = {"path": str(tmp_path), "conditioner": "depth"}
@@ -220,8 +222,11 @@ def test_a_preset_may_name_a_controlnet(tmp_path):
     with pytest.raises(GroundbrushError, match="conditioner: got 'depth'"):
         Models(asks, device="cpu", offline=True).inpainter()
     editor = Editor(Models(preset, device="cpu"))
-    kinds = {"edit": {"find": "x", "paint": "y"}, "remove": {"find": "x", "paint": None},
-             "extend": {"find": None, "paint": None, "extend": {"right": 9}}}  # fmt: skip
+    kinds = {
+        "edit": {"find": "x", "paint": "y"},
+        "remove": {"find": "x", "paint": None},
+        "extend": {"find": None, "paint": None, "extend": {"right": 9}},
+    }
     follows = {a: settings_for(editor, make_request(a, **k)).control for a, k in kinds.items()}
     assert follows == {"edit": "picture", "remove": "surroundings", "extend": "surroundings"}
     assert InpaintSettings().control == "picture"
@@ -243,12 +248,12 @@ class NoRoom:
 def test_where_looking_runs_out_of_memory_the_painter_leaves():
     told = []
     models = Models(load_preset("miniature"), device="cpu", on_load=told.append)
-    turns = Turns(torch.device("cpu"))
-    turns.add("inpainter", [torch.nn.Linear(2, 2)])
-    models.__dict__["_turns"] = turns
+    sharing = DeviceSharing(torch.device("cpu"))
+    sharing.add("inpainter", [torch.nn.Linear(2, 2)])
+    models.__dict__["_sharing"] = sharing
     assert models.looking(NoRoom(1)) == "found"
-    assert told == ["memory ran out: the models now take turns on the accelerator"]
-    assert turns.exclusive and turns.away("inpainter")
+    assert told == ["memory ran out: finder and inpainter now alternate on the accelerator"]
+    assert sharing.exclusive and sharing.away("inpainter")
     with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
         models.looking(NoRoom(1))  # nobody is left who could leave
 
@@ -258,7 +263,9 @@ def test_running_out_of_memory_while_looking_is_an_error_of_ours(editor, picture
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(editor.models.grounder().lvlm, "encode", encode)
-    for ask in (lambda: editor.ground(picture[::-1].copy(), "the apple"),
-                lambda: editor.ground_all(picture[::-1].copy(), "the apple")):  # fmt: skip
+    for ask in (
+        lambda: editor.ground(picture[::-1].copy(), "the apple"),
+        lambda: editor.ground_all(picture[::-1].copy(), "the apple"),
+    ):
         with pytest.raises(GroundbrushError, match="out of memory looking at the picture"):
             ask()

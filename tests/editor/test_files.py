@@ -6,11 +6,8 @@ import json
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from editor.errors import GroundbrushError, translate
-from editor.files import (
+from groundbrush.editor.errors import GroundbrushError, translate
+from groundbrush.editor.files import (
     RECIPE_LIMIT,
     as_path,
     atomic_write,
@@ -19,7 +16,9 @@ from editor.files import (
     recipe_text,
     safe_name,
 )
-from editor.metadata import unwrap_xmp, wrap_xmp
+from groundbrush.editor.pictures.metadata import unwrap_xmp, wrap_xmp
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 class LowerError(ValueError):

@@ -11,18 +11,17 @@ import zlib
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.files import recipe_text
+from groundbrush.editor.pictures import saving
+from groundbrush.editor.pictures.metadata import wrap_xmp
+from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
+from groundbrush.editor.pictures.saving import keeps_pixels, save_picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
-
-from editor import saving
-from editor.errors import GroundbrushError
-from editor.files import recipe_text
-from editor.images import Picture, open_picture, read_recipe
-from editor.metadata import wrap_xmp
-from editor.saving import keeps_pixels, save_picture
 
 RECIPE = {"find": "the red apple <left> & “near”", "seed": 7, "box": [0.5, 1.0], "none": None}
 

@@ -6,14 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from editor import shadow
-from editor.errors import GroundbrushError
-from editor.mask_history import MaskHistory
-from editor.mask_source import decode_mask, encode_mask
-from editor.masks import (
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.masks import shadow
+from groundbrush.editor.masks.history import MaskHistory
+from groundbrush.editor.masks.operations import (
     OPERATIONS,
     Boxes,
     Brush,
@@ -29,6 +25,9 @@ from editor.masks import (
     innermost,
     read_operation,
 )
+from groundbrush.editor.masks.source import decode_mask, encode_mask
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def rectangle(shape: tuple[int, int], box: tuple[int, int, int, int]) -> np.ndarray:
@@ -274,9 +273,15 @@ def test_what_cannot_be_done_is_explained(operation, words):
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"size": [4, 4]}, {"size": [4, 4], "bits": "AAAA"}, {"size": [0, 4], "bits": ""},
-     {"size": [10**6, 10**6], "bits": "AAAA"}, {"size": "big", "bits": "AAAA"}],
-)  # fmt: skip
+    [
+        {},
+        {"size": [4, 4]},
+        {"size": [4, 4], "bits": "AAAA"},
+        {"size": [0, 4], "bits": ""},
+        {"size": [10**6, 10**6], "bits": "AAAA"},
+        {"size": "big", "bits": "AAAA"},
+    ],
+)
 def test_a_damaged_mask_is_explained(values):
     with pytest.raises(GroundbrushError, match="the recipe's mask cannot be read"):
         decode_mask(values)

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.pictures.metadata import TEXT_LIMIT, about_xmp, upright_exif
+from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
+from groundbrush.editor.pictures.saving import save_picture
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo, iTXt
-
-from editor.errors import GroundbrushError
-from editor.images import Picture, open_picture, read_recipe
-from editor.metadata import TEXT_LIMIT, about_xmp, upright_exif
-from editor.saving import save_picture
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 RIGHTS = (
@@ -36,9 +35,13 @@ def packet(properties: bytes, attributes: bytes = b"") -> bytes:
         b'xmlns:xap="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
         b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
         b'xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        + attributes + b">" + properties
-        + b"</rdf:Description></rdf:RDF></x:xmpmeta>" + b" " * 100 + b'<?xpacket end="w"?>'
-    )  # fmt: skip
+        + attributes
+        + b">"
+        + properties
+        + b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+        + b" " * 100
+        + b'<?xpacket end="w"?>'
+    )
 
 
 def file(folder: Path, kind: str, **options: object) -> Path:
@@ -132,14 +135,18 @@ def test_xmp_of_nothing_that_is_carried_is_none():
 @pytest.mark.parametrize(
     "hostile",
     [
-        b"", b"<", b"<x>" * 100_000, b"\xff\xfe", b'<?xml version="1.0" encoding="nonsense"?><a/>',
+        b"",
+        b"<",
+        b"<x>" * 100_000,
+        b"\xff\xfe",
+        b'<?xml version="1.0" encoding="nonsense"?><a/>',
         b'<!DOCTYPE a [<!ENTITY b "c">]>' + packet(b"<dc:rights>&b;</dc:rights>"),
         '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16"),
         packet(b"<dc:rights>" + b"x" * TEXT_LIMIT + b"</dc:rights>"),
         packet(b"<dc:rights>" * 3000 + b"</dc:rights>" * 3000),
         packet(b"<dc:rights/>" * 20_000),
     ],
-)  # fmt: skip
+)
 def test_hostile_xmp_is_refused_and_costs_no_picture(tmp_path, hostile):
     with pytest.raises(ValueError, match="XMP"):
         about_xmp(hostile)
@@ -185,8 +192,10 @@ def test_a_recipe_goes_before_xmp_where_a_jpeg_cannot_hold_both(tmp_path):
     assert open_picture(tmp_path / "y.jpg").xmp == like.xmp
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("TIFF", ".png"),
-                                              ("BMP", ".jpg"), ("PNG", ".jpg")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [("JPEG", ".jpg"), ("PNG", ".png"), ("TIFF", ".png"), ("BMP", ".jpg"), ("PNG", ".jpg")],
+)
 def test_resolution_comes_back(tmp_path, kind, suffix):
     given = open_picture(file(tmp_path, kind, dpi=(300, 200)))
     assert given.dpi == pytest.approx((300, 200), abs=0.02)

@@ -8,18 +8,17 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-
-from editor import Editor
-from editor.batch.store import load_grounding, load_spares, save_grounding
-from editor.images import open_picture
-from editor.mask_history import MaskHistory
-from editor.neighbours import _at_scale, _without_shadow, find_spare
-from editor.painting import Callbacks, find_spares, settings_for
-from editor.place import Place
-from editor.recipe import make_request
-from inpaint import InpaintSettings
-from inpaint.masks import support
-from miniature.scenes import Scene, compose
+from groundbrush import Editor
+from groundbrush.editor.batch.grounding_store import load_grounding, load_spares, save_grounding
+from groundbrush.editor.editing.pipeline import Callbacks, find_spares, settings_for
+from groundbrush.editor.editing.protect import _at_scale, _without_shadow, find_spare
+from groundbrush.editor.editing.region import Place
+from groundbrush.editor.masks.history import MaskHistory
+from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.editor.request import make_request
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.support import support
+from groundbrush.miniature.scenes import Scene, compose
 
 FEW = {"steps": 2, "guidance": 1.0}
 BUS, CUPCAKE = 1, 0
@@ -100,10 +99,11 @@ def test_a_drawn_mask_is_meant_as_drawn_unless_asked(miniature, scene):
     request = {"action": "edit", "settings": {"dilate": 9}}
     assert not settings_for(miniature, request, drawn).spare
     edits = [
-        miniature.edit(scene.image, paint="a frog", mask=mask,
-                       settings={**FEW, "dilate": 9, "spare": spare})
+        miniature.edit(
+            scene.image, paint="a frog", mask=mask, settings={**FEW, "dilate": 9, "spare": spare}
+        )
         for spare in (False, True)
-    ]  # fmt: skip
+    ]
     assert share(edits[1].support, scene) < 0.3 * share(edits[0].support, scene)
     assert not (mask & ~edits[1].support).any()
 

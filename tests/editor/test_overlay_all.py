@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from editor.overlay_all import LEGEND, PANEL, colour_of, draw_segments, panoptic_sheet, steps_strip
-from multiobject import Instance, PanopticGrounding, Segment
-from multiobject.instances import tight_box
+from groundbrush.editor.pictures.panoptic_overlay import (
+    LEGEND,
+    PANEL,
+    colour_of,
+    draw_segments,
+    panoptic_sheet,
+    steps_strip,
+)
+from groundbrush.multiobject import Instance, PanopticGrounding, Segment
+from groundbrush.multiobject.instances import tight_box
 
 
 @pytest.fixture
 def found() -> PanopticGrounding:
     mask = np.zeros((50, 80), bool)
     mask[10:30, 20:60] = True
-    there = Segment("the red apple", (0, 13), "apple", True, False, mask, 0.8, "found", "here",
-                    (Instance(mask, tight_box(mask), 0.8, 1),), (1,))  # fmt: skip
-    gone = Segment("a dog " * 20, (18, 23), "dog", True, False, np.zeros_like(mask), 0.1, "absent",
-                   "not there")  # fmt: skip
+    there = Segment(
+        "the red apple",
+        (0, 13),
+        "apple",
+        True,
+        False,
+        mask,
+        0.8,
+        "found",
+        "here",
+        (Instance(mask, tight_box(mask), 0.8, 1),),
+        (1,),
+    )
+    gone = Segment(
+        "a dog " * 20, (18, 23), "dog", True, False, np.zeros_like(mask), 0.1, "absent", "not there"
+    )
     return PanopticGrounding("the red apple and a dog", (there, gone), mask.astype(np.int32))
 
 
@@ -36,8 +54,9 @@ def test_the_sheet_has_room_for_every_phrase(found) -> None:
     image = np.zeros((50, 80, 3), np.uint8)
     sheet = panoptic_sheet(image, found)
     assert sheet.size == (round(80 * PANEL / 50) + LEGEND, PANEL)
-    many = PanopticGrounding(found.caption, (found.segments[0], *[found.segments[1]] * 30),
-                             found.id_map)  # fmt: skip
+    many = PanopticGrounding(
+        found.caption, (found.segments[0], *[found.segments[1]] * 30), found.id_map
+    )
     assert panoptic_sheet(image, many).height > PANEL
     legend = np.asarray(sheet)[:, -LEGEND:]
     assert (legend == colour_of(1)).all(2).any()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from groundbrush import GroundbrushError, Plan, Step, read_plan
+from groundbrush.editor.plan import Unread
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from editor import GroundbrushError, Plan, Step, read_plan
-from editor.plan import Unread
 
 TWO = "replace the dog with a cat and remove the cup"
 

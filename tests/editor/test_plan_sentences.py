@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from editor.plan.reader import read_plan
+from groundbrush.editor.plan.reader import read_plan
 
 DATA = Path(__file__).parents[1] / "multiobject" / "data"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from editor.presets import load_preset, preset_names
-from grounding.families import Presence, family_class
+from groundbrush.editor.models.presets import load_preset, preset_names
+from groundbrush.grounding import Presence
+from groundbrush.grounding.families import family_class
 
 # The tiny models' module lies beside grounding's tests; importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parents[1] / "grounding"))
@@ -22,15 +22,32 @@ def test_prompts_padding_and_question_fit_the_family(name):
     from tiny_families import build_config, build_processor, build_tokenizer
 
     spec = load_preset(name).lvlm
-    known = {"path", "revision", "family", "dtype", "prompt", "padding", "query", "heads",
-             "provenance", "presence", "vision", "tokenizer", "tiles"}  # fmt: skip
+    known = {
+        "path",
+        "revision",
+        "family",
+        "dtype",
+        "prompt",
+        "padding",
+        "query",
+        "heads",
+        "provenance",
+        "presence",
+        "vision",
+        "tokenizer",
+        "tiles",
+    }
     assert set(spec) <= known
     tiny = spec["family"]
     family = family_class(tiny)(
-        build_config(tiny), build_tokenizer(tiny), build_processor(tiny),
-        prompt=spec.get("prompt"), padding=spec.get("padding"), query=spec["query"],
+        build_config(tiny),
+        build_tokenizer(tiny),
+        build_processor(tiny),
+        prompt=spec.get("prompt"),
+        padding=spec.get("padding"),
+        query=spec["query"],
         tiles=spec.get("tiles"),
-    )  # fmt: skip
+    )
     family.prepare(np.zeros((40, 60, 3), np.uint8))
     ask = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["presence"].items()}
     presence = Presence(**ask)
@@ -55,9 +72,17 @@ def test_provenance_says_that_nothing_was_measured_here(name):
 def test_the_papers_models_are_there():
     """All ten of Kang et al. (CVPR 2025), Tab. 2."""
     assert {
-        "deepseek-vl-1.3b", "deepseek-vl-7b", "internvl-6b", "yi-vl-6b", "sharegpt4v-7b",
-        "llava-7b", "llava-13b", "llava-1.5-7b", "llava-1.5-13b", "mini-gemini-2b",
-    } <= set(LARGE)  # fmt: skip
+        "deepseek-vl-1.3b",
+        "deepseek-vl-7b",
+        "internvl-6b",
+        "yi-vl-6b",
+        "sharegpt4v-7b",
+        "llava-7b",
+        "llava-13b",
+        "llava-1.5-7b",
+        "llava-1.5-13b",
+        "mini-gemini-2b",
+    } <= set(LARGE)
 
 
 def test_the_page_on_models_names_every_preset_and_family():

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-
-from editor.errors import GroundbrushError
-from editor.models import Models
-from editor.presets import load_preset, preset_names
-from grounding import GroundingSettings, backend_class
-from grounding.families import FAMILIES
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.models import Models
+from groundbrush.editor.models.presets import load_preset, preset_names
+from groundbrush.grounding import GroundingSettings, backend_class
+from groundbrush.grounding.families import FAMILIES
 
 SHIPPED = preset_names()
 

@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.request import carried, chained, make_request, read_request
 
-from editor.errors import GroundbrushError
-from editor.recipe import carried, chained, make_request, read_request
-
-WORDS = {"find": "the red apple", "paint": "a green pear", "seed": 7, "variants": 2,
-         "candidate": None, "settings": {"steps": 4}}  # fmt: skip
+WORDS = {
+    "find": "the red apple",
+    "paint": "a green pear",
+    "seed": 7,
+    "variants": 2,
+    "candidate": None,
+    "settings": {"steps": 4},
+}
 
 
 def test_round_trip_through_a_file(tmp_path: Path) -> None:
@@ -68,7 +73,7 @@ def test_a_chain_is_flat_and_in_order() -> None:
 def test_a_file_carries_the_last_one_where_all_are_too_long(monkeypatch) -> None:
     recipes = [make_request("edit", **WORDS) for _ in range(3)]
     assert carried(recipes) == (chained(recipes), ())
-    monkeypatch.setattr("editor.recipe.RECIPE_LIMIT", 400)
+    monkeypatch.setattr("groundbrush.editor.request.RECIPE_LIMIT", 400)
     recipe, notes = carried(recipes)
     assert recipe == recipes[-1]
     assert "3 recipes" in notes[0]
@@ -97,8 +102,9 @@ def test_half_a_character_is_refused(name: str) -> None:
         make_request("edit", **words)
 
 
-@pytest.mark.parametrize("words", ["not the red apple", "everything but the dog",
-                                   "All except the cup"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words", ["not the red apple", "everything but the dog", "All except the cup"]
+)
 def test_all_but_a_thing_is_refused_with_the_way_to_it(words: str) -> None:
     with pytest.raises(GroundbrushError, match="expected the thing itself.*--invert"):
         make_request("edit", find=words, paint="a vase")

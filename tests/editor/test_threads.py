@@ -1,16 +1,13 @@
-"""A worker's libraries keep to its CPUs, and everything is computed in one thread."""
+"""A worker's libraries keep to its CPUs."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from editor.threads import OneThread, keep_to
+from groundbrush.editor.workers.threads import limit_threads
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -28,46 +25,47 @@ def said() -> dict[str, str]:
 
 
 def test_threads_are_as_many_as_cpus(unsaid: None) -> None:
-    keep_to(3)
-    assert said() == {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3",
-                      "GOMP_SPINCOUNT": "1000"}  # fmt: skip
+    limit_threads(3)
+    assert said() == {
+        "OMP_NUM_THREADS": "3",
+        "OPENCV_FOR_THREADS_NUM": "3",
+        "GOMP_SPINCOUNT": "1000",
+    }
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [({"OMP_NUM_THREADS": "5"}, {"OPENCV_FOR_THREADS_NUM": "5", "GOMP_SPINCOUNT": "1000"}),
-     ({"OMP_NUM_THREADS": "4,2"}, {"OPENCV_FOR_THREADS_NUM": "4", "GOMP_SPINCOUNT": "1000"}),
-     ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3"}),
-     ({"GOMP_SPINCOUNT": "7", "OPENCV_FOR_THREADS_NUM": "2"}, {"OMP_NUM_THREADS": "3"})],
-)  # fmt: skip
+    [
+        ({"OMP_NUM_THREADS": "5"}, {"OPENCV_FOR_THREADS_NUM": "5", "GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_NUM_THREADS": "4,2"}, {"OPENCV_FOR_THREADS_NUM": "4", "GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "3", "OPENCV_FOR_THREADS_NUM": "3"}),
+        ({"GOMP_SPINCOUNT": "7", "OPENCV_FOR_THREADS_NUM": "2"}, {"OMP_NUM_THREADS": "3"}),
+    ],
+)
 def test_what_the_environment_says_stays(
     unsaid: None, monkeypatch: pytest.MonkeyPatch, before: dict, after: dict
 ) -> None:
     for name, value in before.items():
         monkeypatch.setenv(name, value)
-    keep_to(3)
+    limit_threads(3)
     assert said() == {**before, **after}
 
 
 def test_the_libraries_follow() -> None:
     """In a process that imports them afterwards; by themselves they take every core."""
-    code = ("from editor.threads import keep_to; keep_to(1); import cv2, torch; "
-            "print(torch.get_num_threads(), cv2.getNumThreads())")  # fmt: skip
+    code = (
+        "from groundbrush.editor.workers.threads import limit_threads; limit_threads(1); "
+        "import cv2, torch; "
+        "print(torch.get_num_threads(), cv2.getNumThreads())"
+    )
     environment = {k: v for k, v in os.environ.items() if k not in NAMES}
-    done = subprocess.run([sys.executable, "-c", code], env={**environment, "OMP_DISPLAY_ENV":
-                          "verbose"}, capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["1", "1"]
     if "GOMP_SPINCOUNT" in done.stderr:  # libgomp, not another OpenMP
         assert "GOMP_SPINCOUNT = '1000'" in done.stderr
-
-
-def test_one_thread_does_everything_whoever_asks() -> None:
-    one = OneThread()
-    with ThreadPoolExecutor(2) as others:
-        asked = [others.submit(one, threading.get_ident) for _ in range(4)]
-        threads = {one(threading.get_ident), *(a.result() for a in asked)}
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads
-    assert one(divmod, 7, 2) == (3, 1)
-    with pytest.raises(ZeroDivisionError):
-        one(divmod, 7, 0)

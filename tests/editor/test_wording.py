@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
-
-from editor.wording import literal
+from groundbrush.editor.as_code import literal
 
 
 @pytest.mark.parametrize(
     "words",
-    ["![seen](https://example.org/a.png)", "[a](b)", "<img src=x>", "**bold** _low_", "`code`",
-     "$x$", ":red[words]", "a\\b"],
-)  # fmt: skip
+    [
+        "![seen](https://example.org/a.png)",
+        "[a](b)",
+        "<img src=x>",
+        "**bold** _low_",
+        "`code`",
+        "$x$",
+        ":red[words]",
+        "a\\b",
+    ],
+)
 def test_words_of_others_are_shown_as_they_are(words):
     shown = literal(words)
     unescaped = re.sub(r"\\(.)", "", shown)

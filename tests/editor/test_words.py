@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from editor.errors import GroundbrushError
-from editor.words import WordList, plain_phrase
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.vocabulary import WordList, plain_phrase
 
 KNOWN = WordList(("apple", "pear", "bus"), ("red", "green"))
 

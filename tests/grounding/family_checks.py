@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-from grounding.capture import ATTENTION_NAME
-from grounding.lvlm import LVLM
+from groundbrush.grounding.attention.capture import ATTENTION_NAME
+from groundbrush.grounding.attention.model import LVLM
 
 OUTPUTS = ("out_proj", "attn.proj", "attention.projection_layer")
 

@@ -72,8 +72,13 @@ def mini_gemini_names(state: Mapping[str, torch.Tensor]) -> tuple[dict, dict]:
 
 def open_clip_names(fine: Mapping[str, torch.Tensor]) -> dict:
     """timm's names as OpenCLIP's file has them, with some of what is not used."""
-    rest = ("visual.trunk.head.norm.weight", "visual.head.mlp.fc1.weight", "logit_scale",
-            "text.token_embedding.weight", "positional_embedding")  # fmt: skip
+    rest = (
+        "visual.trunk.head.norm.weight",
+        "visual.head.mlp.fc1.weight",
+        "logit_scale",
+        "text.token_embedding.weight",
+        "positional_embedding",
+    )
     return {f"visual.trunk.{k}": v for k, v in fine.items()} | {k: torch.ones(2) for k in rest}
 
 
@@ -81,11 +86,19 @@ def flat_config(config: Any, **changes: Any) -> dict[str, Any]:
     """The flat ``config.json`` of an original checkpoint."""
     text = config.text_config.to_dict()
     kept = ("num_", "hidden_", "vocab", "max_", "inter", "head_dim")
-    return {k: text[k] for k in text if k.startswith(kept)} | {
-        "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -1, "mm_hidden_size": 16,
-        "torch_dtype": "float16", "use_mm_proj": True, "tune_mm_mlp_adapter": False,
-        "image_aspect_ratio": "pad",
-    } | changes  # fmt: skip
+    return (
+        {k: text[k] for k in text if k.startswith(kept)}
+        | {
+            "mm_projector_type": "mlp2x_gelu",
+            "mm_vision_select_layer": -1,
+            "mm_hidden_size": 16,
+            "torch_dtype": "float16",
+            "use_mm_proj": True,
+            "tune_mm_mlp_adapter": False,
+            "image_aspect_ratio": "pad",
+        }
+        | changes
+    )
 
 
 def save_original(
@@ -106,8 +119,10 @@ def save_original(
     state = original_names(source.state_dict())
     if name == "llava-v1":
         state = {k: v for k, v in state.items() if "mm_projector" not in k}
-        state |= {"model.mm_projector.weight": torch.randn(32, 16),
-                  "model.mm_projector.bias": torch.randn(32)}  # fmt: skip
+        state |= {
+            "model.mm_projector.weight": torch.randn(32, 16),
+            "model.mm_projector.bias": torch.randn(32),
+        }
         del (changes := changes | {"mm_projector_type": "linear"})["model_type"]
     if name == "sharegpt4v":  # its own tower, named by a repository
         changes["mm_vision_tower"] = "nobody/nothing"
@@ -116,8 +131,10 @@ def save_original(
         changes |= {"mm_projector_type": "mlp2x_gelu_Norm", "mm_vision_tower": "./vit/clip"}
         state = {k: v for k, v in state.items() if "mm_projector" not in k}
         for i, shape in [(0, (32, 16)), (1, (32,)), (3, (32, 32)), (4, (32,))]:
-            state |= {f"model.mm_projector.{i}.weight": torch.randn(shape),
-                      f"model.mm_projector.{i}.bias": torch.randn(32)}  # fmt: skip
+            state |= {
+                f"model.mm_projector.{i}.weight": torch.randn(shape),
+                f"model.mm_projector.{i}.bias": torch.randn(32),
+            }
     if name == "internvl-6b":
         vision, own = intern_tower()
         state = {k: v for k, v in state.items() if "vision_tower" not in k}
@@ -125,8 +142,9 @@ def save_original(
     inside = "model.vision_tower.vision_tower."
     beside = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
     save_file(beside, tower / "model.safetensors")
-    save_file({k: v for k, v in state.items() if not k.startswith(inside)},
-              model / "model.safetensors")  # fmt: skip
+    save_file(
+        {k: v for k, v in state.items() if not k.startswith(inside)}, model / "model.safetensors"
+    )
     (tower / "config.json").write_text(json.dumps(vision))
     (model / "config.json").write_text(json.dumps(flat_config(source.config, **changes)))
     if name == "yi-vl":
@@ -147,8 +165,14 @@ def intern_tower() -> tuple[dict[str, Any], dict]:
     with torch.no_grad():
         for parameter in tower.parameters():
             parameter.normal_(0, 0.3)
-    raw = sizes | {"model_type": "intern_vit_6b", "image_size": 32, "patch_size": 8,
-                   "qkv_bias": False, "qk_normalization": True, "layer_norm_eps": 1e-6}  # fmt: skip
+    raw = sizes | {
+        "model_type": "intern_vit_6b",
+        "image_size": 32,
+        "patch_size": 8,
+        "qkv_bias": False,
+        "qk_normalization": True,
+        "layer_norm_eps": 1e-6,
+    }
     return raw, intern_names(tower.state_dict())
 
 
@@ -165,16 +189,26 @@ def save_mini_gemini(folder: Path, tower: Path, **changes: Any) -> dict[str, Any
     save_file(beside, tower / "model.safetensors")
     torch.save(open_clip_names(fine), high / "open_clip_pytorch_model.bin")
     # Gemma's head is its embedding: checkpoints hold it once.
-    save_file({k: v for k, v in state.items() if not k.startswith(inside) and "lm_head" not in k},
-              folder / "model.safetensors")  # fmt: skip
+    save_file(
+        {k: v for k, v in state.items() if not k.startswith(inside) and "lm_head" not in k},
+        folder / "model.safetensors",
+    )
     vision = {"model_type": "clip", "vision_config": source.config.vision_config.to_dict()}
     (tower / "config.json").write_text(json.dumps(vision))
     raw = flat_config(
-        source.config, model_type="mgm_gemma", image_size_aux=64, mm_vision_select_layer=-2,
+        source.config,
+        model_type="mgm_gemma",
+        image_size_aux=64,
+        mm_vision_select_layer=-2,
         mm_vision_tower="model_zoo/OpenAI/clip-vit-large-patch14-336",
         mm_vision_tower_aux="model_zoo/OpenAI/openclip-convnext-large-d-320",
-        optimize_vision_tower=False, **changes,
-    )  # fmt: skip
+        optimize_vision_tower=False,
+        **changes,
+    )
     (folder / "config.json").write_text(json.dumps(raw))
-    return {"path": folder, "family": "mini_gemini", "prompt": PROMPT,
-            "vision": [str(tower), str(high)]}  # fmt: skip
+    return {
+        "path": folder,
+        "family": "mini_gemini",
+        "prompt": PROMPT,
+        "vision": [str(tower), str(high)],
+    }

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
-from grounding.errors import GroundingError
-from grounding.metrics import (
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.metrics import (
     accuracy_at,
     average_recall,
     bootstrap_interval,
@@ -22,6 +18,9 @@ from grounding.metrics import (
     mask_overlap,
     pointing_hit,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 whole_boxes = st.tuples(*[st.integers(0, 12)] * 4).map(
     lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))

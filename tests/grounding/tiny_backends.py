@@ -24,9 +24,12 @@ def bert_tokenizer() -> Any:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 101), ("[SEP]", 102)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        tokenizer_object=core,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
         sep_token="[SEP]",
-    )  # fmt: skip
+    )
 
 
 def clip_tokenizer() -> Any:
@@ -43,9 +46,12 @@ def clip_tokenizer() -> Any:
         special_tokens=[("<|startoftext|>", 2), ("<|endoftext|>", 3)],
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<|pad|>", unk_token="<|unk|>",
-        bos_token="<|startoftext|>", eos_token="<|endoftext|>",
-    )  # fmt: skip
+        tokenizer_object=core,
+        pad_token="<|pad|>",
+        unk_token="<|unk|>",
+        bos_token="<|startoftext|>",
+        eos_token="<|endoftext|>",
+    )
 
 
 def build_dino(seed: int = 0, kind: str = "GroundingDino") -> Any:
@@ -55,17 +61,32 @@ def build_dino(seed: int = 0, kind: str = "GroundingDino") -> Any:
 
     config = getattr(transformers, f"{kind}Config")(
         backbone_config=transformers.SwinConfig(
-            embed_dim=8, depths=[1, 1, 1], num_heads=[1, 2, 2], window_size=4, image_size=64,
+            embed_dim=8,
+            depths=[1, 1, 1],
+            num_heads=[1, 2, 2],
+            window_size=4,
+            image_size=64,
             out_indices=[2, 3],
         ),
         text_config=transformers.BertConfig(
-            vocab_size=1030, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=32, max_position_embeddings=64,
+            vocab_size=1030,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
         ),
-        d_model=32, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, num_queries=20,
-        num_feature_levels=3, max_text_len=32,
-    )  # fmt: skip
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_queries=20,
+        num_feature_levels=3,
+        max_text_len=32,
+    )
     torch.manual_seed(seed)
     return getattr(transformers, f"{kind}ForObjectDetection")(config).eval()
 
@@ -79,24 +100,36 @@ def build_sam3(seed: int = 0) -> Any:
     config = Sam3Config(
         vision_config={
             "backbone_config": {
-                "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 64,
-                "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDE,
-                "patch_size": 14, "window_size": 2, "global_attn_indexes": [1],
+                "model_type": "sam3_vit_model",
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": SIDE,
+                "patch_size": 14,
+                "window_size": 2,
+                "global_attn_indexes": [1],
                 "pretrain_image_size": SIDE,
             },
             "fpn_hidden_size": 32,
             "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
         },
         text_config={
-            "model_type": "clip_text_model", "vocab_size": 64, "hidden_size": 32,
-            "intermediate_size": 64, "projection_dim": 16, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "max_position_embeddings": 12, "eos_token_id": 3,
+            "model_type": "clip_text_model",
+            "vocab_size": 64,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "projection_dim": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 12,
+            "eos_token_id": 3,
         },
         geometry_encoder_config=small,
         detr_encoder_config=small,
         detr_decoder_config={**small, "num_queries": 6},
         mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2},
-    )  # fmt: skip
+    )
     torch.manual_seed(seed)
     return Sam3Model(config).eval()
 
@@ -117,7 +150,11 @@ def save_sam3(folder: Path) -> Path:
     """As the published checkpoint has it, but for the image processor's file, which is nested."""
     build_sam3().save_pretrained(folder)
     clip_tokenizer().save_pretrained(folder)
-    told = {"image_processor_type": "Sam3ImageProcessorFast", "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3, "size": {"height": SIDE, "width": SIDE}}  # fmt: skip
+    told = {
+        "image_processor_type": "Sam3ImageProcessorFast",
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "size": {"height": SIDE, "width": SIDE},
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
     return folder

@@ -11,14 +11,25 @@ WORDS = (
 IMAGE = 32  # side of a view
 ODD = 38  # 4 patches of 8 and a rest
 TEXT = dict(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, head_dim=8, max_position_embeddings=4096, pad_token_id=0,
-    bos_token_id=2, eos_token_id=3,
-)  # fmt: skip
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=4096,
+    pad_token_id=0,
+    bos_token_id=2,
+    eos_token_id=3,
+)
 TOWER = dict(
-    hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-    image_size=IMAGE, patch_size=8,
-)  # fmt: skip
+    hidden_size=16,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    image_size=IMAGE,
+    patch_size=8,
+)
 TOKENS = {
     "llava": ["<image>"],
     "mini_gemini": ["<image>", "<start_of_turn>", "<end_of_turn>"],
@@ -27,16 +38,30 @@ TOKENS = {
     "qwen": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>"],
     "internvl": ["<IMG_CONTEXT>", "<img>", "</img>", "<|im_start|>", "<|im_end|>"],
     "deepseek_vl": ["<image_placeholder>"],
-    "idefics3": ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>",
-                 *(f"<row_{r}_col_{c}>" for r in range(1, 5) for c in range(1, 5))],
+    "idefics3": [
+        "<image>",
+        "<fake_token_around_image>",
+        "<global-img>",
+        "<end_of_utterance>",
+        *(f"<row_{r}_col_{c}>" for r in range(1, 5) for c in range(1, 5)),
+    ],
     "paligemma": ["<image>"],
-    "gemma3": ["<image_soft_token>", "<start_of_image>", "<end_of_image>", "<start_of_turn>",
-               "<end_of_turn>"],
-}  # fmt: skip
+    "gemma3": [
+        "<image_soft_token>",
+        "<start_of_image>",
+        "<end_of_image>",
+        "<start_of_turn>",
+        "<end_of_turn>",
+    ],
+}
 SAME_TOKENS = {
-    "smolvlm": "idefics3", "deepseek_vl_hybrid": "deepseek_vl", "paligemma2": "paligemma",
-    "qwen2_vl": "qwen", "qwen2_5_vl": "qwen", "qwen3_vl": "qwen",
-}  # fmt: skip
+    "smolvlm": "idefics3",
+    "deepseek_vl_hybrid": "deepseek_vl",
+    "paligemma2": "paligemma",
+    "qwen2_vl": "qwen",
+    "qwen2_5_vl": "qwen",
+    "qwen3_vl": "qwen",
+}
 
 
 def tokens_of(name: str) -> list[str]:
@@ -59,9 +84,13 @@ def build_tokenizer(name: str) -> Any:
             single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
         )
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", bos_token="<bos>",
-        eos_token="<eos>", additional_special_tokens=tokens_of(name),
-    )  # fmt: skip
+        tokenizer_object=core,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        additional_special_tokens=tokens_of(name),
+    )
 
 
 def build_processor(name: str) -> Any:
@@ -105,9 +134,12 @@ def build_processor(name: str) -> Any:
     if name == "gemma3":
         cls = m.gemma3.image_processing_pil_gemma3.Gemma3ImageProcessorPil
         return cls(
-            size=square, do_pan_and_scan=True, pan_and_scan_min_crop_size=8,
-            pan_and_scan_max_num_crops=4, pan_and_scan_min_ratio_to_activate=1.2,
-        )  # fmt: skip
+            size=square,
+            do_pan_and_scan=True,
+            pan_and_scan_min_crop_size=8,
+            pan_and_scan_max_num_crops=4,
+            pan_and_scan_min_ratio_to_activate=1.2,
+        )
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
     return SiglipImageProcessorPil(size=square)
@@ -130,72 +162,129 @@ def build_config(name: str) -> Any:
         tower = t.CLIPVisionConfig(**TOWER, projection_dim=16)
         more = dict(image_grid_pinpoints=PINPOINTS) if name == "llava_next" else {}
         cls = t.LlavaConfig if name == "llava" else t.LlavaNextConfig
-        return cls(vision_config=tower, text_config=t.LlamaConfig(**text),
-                   image_token_index=image_token, image_seq_length=16, **more)  # fmt: skip
+        return cls(
+            vision_config=tower,
+            text_config=t.LlamaConfig(**text),
+            image_token_index=image_token,
+            image_seq_length=16,
+            **more,
+        )
     if name == "mini_gemini":
-        from grounding.families.mini_gemini_model import MiniGeminiConfig
+        from groundbrush.grounding.families.mini_gemini_model import MiniGeminiConfig
 
-        fine = t.ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1],
-                                layer_scale_init_value=0.5)  # fmt: skip
+        fine = t.ConvNextConfig(
+            hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1], layer_scale_init_value=0.5
+        )
         return MiniGeminiConfig(
-            vision_config=t.CLIPVisionConfig(**TOWER), text_config=t.GemmaConfig(**text),
-            high_res_config=fine, high_res_size=2 * IMAGE, image_token_index=image_token,
-        )  # fmt: skip
+            vision_config=t.CLIPVisionConfig(**TOWER),
+            text_config=t.GemmaConfig(**text),
+            high_res_config=fine,
+            high_res_size=2 * IMAGE,
+            image_token_index=image_token,
+        )
     if name == "llava_onevision":
         return t.LlavaOnevisionConfig(
-            vision_config=siglip, text_config=t.Qwen2Config(**text), image_token_index=image_token,
-            video_token_index=1, image_grid_pinpoints=PINPOINTS, vision_aspect_ratio="anyres_max_2",
-        )  # fmt: skip
+            vision_config=siglip,
+            text_config=t.Qwen2Config(**text),
+            image_token_index=image_token,
+            video_token_index=1,
+            image_grid_pinpoints=PINPOINTS,
+            vision_aspect_ratio="anyres_max_2",
+        )
     if "qwen" in name:
         return build_qwen(name, text, common)
     if name == "internvl":
         tower = t.InternVLVisionConfig(
-            hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-            image_size=[IMAGE, IMAGE], patch_size=[4, 4],
-        )  # fmt: skip
-        return t.InternVLConfig(vision_config=tower, text_config=t.Qwen2Config(**text),
-                                image_seq_length=16, **common)  # fmt: skip
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=[IMAGE, IMAGE],
+            patch_size=[4, 4],
+        )
+        return t.InternVLConfig(
+            vision_config=tower, text_config=t.Qwen2Config(**text), image_seq_length=16, **common
+        )
     if name == "deepseek_vl":
         return t.DeepseekVLConfig(vision_config=siglip, text_config=t.LlamaConfig(**text), **common)
     if name == "deepseek_vl_hybrid":
         fine = t.SamVisionConfig(
-            hidden_size=16, output_channels=8, num_hidden_layers=2, num_attention_heads=2,
-            image_size=64, patch_size=8, window_size=4, global_attn_indexes=[1], mlp_dim=32,
-        )  # fmt: skip
+            hidden_size=16,
+            output_channels=8,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=64,
+            patch_size=8,
+            window_size=4,
+            global_attn_indexes=[1],
+            mlp_dim=32,
+        )
         return t.DeepseekVLHybridConfig(
-            vision_config=siglip, high_res_vision_config=fine, text_config=t.LlamaConfig(**text),
+            vision_config=siglip,
+            high_res_vision_config=fine,
+            text_config=t.LlamaConfig(**text),
             **common,
-        )  # fmt: skip
+        )
     if name in ("idefics3", "smolvlm"):
-        own = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                   num_attention_heads=2, image_size=IMAGE, patch_size=4)  # fmt: skip
+        own = dict(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=IMAGE,
+            patch_size=4,
+        )
         if name == "idefics3":
-            return t.Idefics3Config(vision_config=own, text_config=t.LlamaConfig(**text),
-                                    scale_factor=2, pad_token_id=0, **common)  # fmt: skip
-        return t.SmolVLMConfig(vision_config=own, text_config=t.LlamaConfig(**text),
-                               scale_factor=2, pad_token_id=0, **common)  # fmt: skip
+            return t.Idefics3Config(
+                vision_config=own,
+                text_config=t.LlamaConfig(**text),
+                scale_factor=2,
+                pad_token_id=0,
+                **common,
+            )
+        return t.SmolVLMConfig(
+            vision_config=own,
+            text_config=t.LlamaConfig(**text),
+            scale_factor=2,
+            pad_token_id=0,
+            **common,
+        )
     if name == "paligemma":
         return t.PaliGemmaConfig(
-            vision_config=siglip, text_config=t.GemmaConfig(**text), projection_dim=32,
-            hidden_size=32, image_token_index=image_token,
-        )  # fmt: skip
-    if name == "paligemma2":
-        capped = t.Gemma2Config(**text, attn_logit_softcapping=2.0, query_pre_attn_scalar=8,
-                                sliding_window=64)  # fmt: skip
-        return t.PaliGemmaConfig(
-            vision_config=siglip, text_config=capped, projection_dim=32, hidden_size=32,
+            vision_config=siglip,
+            text_config=t.GemmaConfig(**text),
+            projection_dim=32,
+            hidden_size=32,
             image_token_index=image_token,
-        )  # fmt: skip
+        )
+    if name == "paligemma2":
+        capped = t.Gemma2Config(
+            **text, attn_logit_softcapping=2.0, query_pre_attn_scalar=8, sliding_window=64
+        )
+        return t.PaliGemmaConfig(
+            vision_config=siglip,
+            text_config=capped,
+            projection_dim=32,
+            hidden_size=32,
+            image_token_index=image_token,
+        )
     if name == "gemma3":
         # The first layer's window is shorter than the prompt, so that an error in it would show.
         own = t.Gemma3TextConfig(
-            **text, sliding_window=12, query_pre_attn_scalar=8,
+            **text,
+            sliding_window=12,
+            query_pre_attn_scalar=8,
             layer_types=["sliding_attention", "full_attention"],
-        )  # fmt: skip
+        )
         tower = t.SiglipVisionConfig(**{**TOWER, "patch_size": 4}, vision_use_head=False)
-        return t.Gemma3Config(vision_config=tower, text_config=own, mm_tokens_per_image=16,
-                              image_token_index=image_token, boi_token_index=5,
-                              eoi_token_index=6)  # fmt: skip
+        return t.Gemma3Config(
+            vision_config=tower,
+            text_config=own,
+            mm_tokens_per_image=16,
+            image_token_index=image_token,
+            boi_token_index=5,
+            eoi_token_index=6,
+        )
     raise KeyError(name)
 
 
@@ -212,27 +301,40 @@ def build_odd_config(name: str) -> Any:
 def build_qwen(name: str, text: dict, common: dict) -> Any:
     import transformers as t
 
-    text = dict(text, rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
-                                       "mrope_section": [1, 1, 2]})  # fmt: skip
+    text = dict(
+        text,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+    )
     common = dict(common, video_token_id=1, vision_start_token_id=5, vision_end_token_id=6)
     patches = dict(patch_size=4, spatial_merge_size=2, temporal_patch_size=2, num_heads=2, depth=2)
     if name == "qwen2_vl":
         tower = dict(patches, embed_dim=16, hidden_size=32, mlp_ratio=2)
         return t.Qwen2VLConfig(vision_config=tower, text_config=text, **common)
     if name == "qwen2_5_vl":
-        tower = dict(patches, hidden_size=16, out_hidden_size=32, intermediate_size=32,
-                     window_size=32, fullatt_block_indexes=[1])  # fmt: skip
+        tower = dict(
+            patches,
+            hidden_size=16,
+            out_hidden_size=32,
+            intermediate_size=32,
+            window_size=32,
+            fullatt_block_indexes=[1],
+        )
         return t.Qwen2_5_VLConfig(vision_config=tower, text_config=text, **common)
-    tower = dict(patches, hidden_size=16, out_hidden_size=32, intermediate_size=32,
-                 num_position_embeddings=64, deepstack_visual_indexes=[0])  # fmt: skip
+    tower = dict(
+        patches,
+        hidden_size=16,
+        out_hidden_size=32,
+        intermediate_size=32,
+        num_position_embeddings=64,
+        deepstack_visual_indexes=[0],
+    )
     return t.Qwen3VLConfig(vision_config=tower, text_config=text, **common)
 
 
 def build_model(name: str, seed: int = 0) -> Any:
     import torch
+    from groundbrush.grounding.families import FAMILIES
     from transformers import AutoModelForImageTextToText
-
-    from grounding.families import FAMILIES
 
     if name in FAMILIES:
         FAMILIES[name].register()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from inpaint import Inpainter, InpaintSettings, load_inpainter
+from groundbrush.inpaint import Inpainter, InpaintSettings, load_inpainter
 
 # The tiny models' module lies beside; pytest's importlib mode would not find it.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from inpaint import Cancelled, Inpainter, fill, fill_many, load_inpainter
-from inpaint import memory as memory_module
-from inpaint.errors import OutOfMemoryError
-from inpaint.memory import MOST_AT_ONCE, decode_bytes, denoise_bytes
+from groundbrush.inpaint import Cancelled, Inpainter, fill, fill_many, load_inpainter
+from groundbrush.inpaint.device import memory as memory_module
+from groundbrush.inpaint.device.memory import MOST_AT_ONCE, decode_bytes, denoise_bytes
+from groundbrush.inpaint.errors import OutOfMemoryError
 
 
 @pytest.fixture(params=["nine", "four"])
@@ -20,11 +19,20 @@ def inpainter(request) -> Inpainter:
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"strength": 0.6, "steps": 5}, {"negative_prompt": "pear"}, {"scheduler": "euler_a"},
-    {"scheduler": "lcm"}, {"guidance": 1.0}, {"prompt": ""},
-    {"prompt": "", "negative_prompt": "pear"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"strength": 0.6, "steps": 5},
+        {"negative_prompt": "pear"},
+        {"scheduler": "euler_a"},
+        {"scheduler": "lcm"},
+        {"guidance": 1.0},
+        {"prompt": ""},
+        {"prompt": "", "negative_prompt": "pear"},
+    ],
+    ids=str,
+)
 def test_each_variant_has_the_noise_of_its_own_seed(inpainter, picture, hole, quick, changes):
     prompt = changes.get("prompt", "red pear")
     settings = replace(quick, **{k: v for k, v in changes.items() if k != "prompt"})
@@ -47,9 +55,16 @@ def test_the_same_batch_gives_the_same_bytes(inpainter, picture, hole, quick):
 def test_a_batch_is_one_pass_of_steps_with_its_first_variant_shown(nine, picture, hole, quick):
     steps, shown = [], []
     settings = replace(quick, steps=10, strength=1.0)
-    found = fill_many(nine, picture, hole, "red", seeds=(4, 5), settings=settings,
-                      on_step=lambda *step: steps.append(step),
-                      on_preview=lambda *preview: shown.append(preview[2]))  # fmt: skip
+    found = fill_many(
+        nine,
+        picture,
+        hole,
+        "red",
+        seeds=(4, 5),
+        settings=settings,
+        on_step=lambda *step: steps.append(step),
+        on_preview=lambda *preview: shown.append(preview[2]),
+    )
     assert steps == [(step, 10) for step in range(1, 11)]
     assert len(shown) == 4
     assert np.abs(shown[-1].astype(int) - found[0].image).mean() < 30
@@ -64,8 +79,16 @@ def test_a_batch_is_cancelled_within_one_step(inpainter, picture, hole, quick):
         stop.set()
 
     with pytest.raises(Cancelled):
-        fill_many(inpainter, picture, hole, "red", seeds=(0, 1, 2), settings=quick,
-                  on_step=on_step, cancelled=stop)  # fmt: skip
+        fill_many(
+            inpainter,
+            picture,
+            hole,
+            "red",
+            seeds=(0, 1, 2),
+            settings=quick,
+            on_step=on_step,
+            cancelled=stop,
+        )
     assert steps == [1]
 
 
@@ -89,10 +112,15 @@ def test_a_batch_that_memory_does_not_hold_is_painted_one_by_one(
         assert one.image.tobytes() == alone.image.tobytes()
         assert one.together == (one.seed,)
         assert one.notes == ("Memory ran out painting 3 variants at once: painted one by one.",)
-    assert inpainter.stepped_down == ()  # a batch is not worth tiles
+    assert inpainter.memory_notes == ()  # a batch is not worth tiles
     with pytest.raises(OutOfMemoryError, match="out of memory painting 3 times 64x64 pixels"):
-        inpainter.paint_many(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), bool), "red",
-                             seeds=(1, 2, 3), settings=quick)  # fmt: skip
+        inpainter.paint_many(
+            np.zeros((64, 64, 3), np.uint8),
+            np.ones((64, 64), bool),
+            "red",
+            seeds=(1, 2, 3),
+            settings=quick,
+        )
 
 
 def test_as_many_as_the_free_memory_holds(nine, monkeypatch):

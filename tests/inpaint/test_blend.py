@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintSettings, fill
+from groundbrush.inpaint.paste.blend import _membrane, laplacian, poisson
+from groundbrush.inpaint.quality import ring_colour_error
+from groundbrush.inpaint.support import inward_feather
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from inpaint import InpaintSettings, fill
-from inpaint.blend import _membrane, laplacian, poisson
-from inpaint.masks import inward_feather
-from inpaint.quality import ring_colour_error
 
 
 def disc(side: int = 64, radius: int = 18) -> np.ndarray:
@@ -42,8 +41,9 @@ def test_poisson_takes_a_cast_that_varies_away():
     original = np.full((96, 96, 3), 100, np.uint8)
     cast = np.linspace(0, 30, 96).round()[None, :, None].repeat(96, 0).repeat(3, 2)
     painted = (original + cast).astype(np.uint8)
-    before = ring_colour_error(np.where(disc(96, 30)[..., None], painted, original), original,
-                               disc(96, 30))  # fmt: skip
+    before = ring_colour_error(
+        np.where(disc(96, 30)[..., None], painted, original), original, disc(96, 30)
+    )
     out = np.where(disc(96, 30)[..., None], poisson(painted, original, disc(96, 30)), original)
     assert ring_colour_error(out, original, disc(96, 30)) < 0.2 * before
 
@@ -102,6 +102,7 @@ def test_outside_the_support_nothing_changes(blend, shape, share, seed):
     chosen = InpaintSettings(size=64, buckets="square", min_context=2, blend=blend)
     result = fill(NoisePainter(), image, mask, "x", seed=seed, settings=chosen)
     np.testing.assert_array_equal(result.image[~result.support], image[~result.support])
-    plain = fill(NoisePainter(), image, mask, "x", seed=seed,
-                 settings=replace(chosen, blend="feather"))  # fmt: skip
+    plain = fill(
+        NoisePainter(), image, mask, "x", seed=seed, settings=replace(chosen, blend="feather")
+    )
     assert result.image.shape == plain.image.shape

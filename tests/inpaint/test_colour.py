@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.inpaint.paste.colour import GAIN_RANGE, OFFSET_RANGE, ColourFit, fit_colour
 from scipy import ndimage
-
-from inpaint.colour import GAIN_RANGE, OFFSET_RANGE, ColourFit, fit_colour
 
 
 @pytest.fixture

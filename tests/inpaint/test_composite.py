@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintError
+from groundbrush.inpaint.paste.composite import assert_preserved, composite
 from hypothesis import given
 from hypothesis import strategies as st
-
-from inpaint import InpaintError
-from inpaint.composite import assert_preserved, composite
 
 
 def test_blend_by_hand():

@@ -9,9 +9,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-
-from inpaint import InpaintError, fill, fill_many, load_inpainter
-from inpaint.control import control_image
+from groundbrush.inpaint import InpaintError, fill, fill_many, load_inpainter
+from groundbrush.inpaint.painter.control import control_image
 
 
 def save_control(folder: Path, *, xl: bool = True) -> Path:
@@ -55,7 +54,7 @@ def controlled(request, control):
 
 def test_the_picture_s_edges_steer_the_painting(controlled, picture, hole, quick):
     assert type(controlled.pipe).__name__ == "StableDiffusionXLControlNetInpaintPipeline"
-    assert controlled.follows == "canny"
+    assert controlled.control_conditioner == "canny"
     first = fill(controlled, picture, hole, "red", seed=3, settings=quick)
     again = fill(controlled, picture, hole, "red", seed=3, settings=quick)
     weaker = fill(
@@ -116,15 +115,24 @@ def test_edges_of_the_surroundings_end_at_the_hole(hole, quick):
 def test_a_stable_diffusion_model_takes_one_too(nine, picture, hole, quick, tmp_path):
     from tiny_inpainter import WIDTH, unet
 
-    small = diffusers.UNet2DConditionModel.from_config({
-        **unet(4).config, "cross_attention_dim": WIDTH, "addition_embed_type": None,
-        "projection_class_embeddings_input_dim": None,
-    })  # fmt: skip
+    small = diffusers.UNet2DConditionModel.from_config(
+        {
+            **unet(4).config,
+            "cross_attention_dim": WIDTH,
+            "addition_embed_type": None,
+            "projection_class_embeddings_input_dim": None,
+        }
+    )
     diffusers.StableDiffusionInpaintPipeline(
-        vae=nine.pipe.vae, text_encoder=nine.pipe.text_encoder, tokenizer=nine.pipe.tokenizer,
-        unet=small, scheduler=nine.pipe.scheduler, safety_checker=None, feature_extractor=None,
+        vae=nine.pipe.vae,
+        text_encoder=nine.pipe.text_encoder,
+        tokenizer=nine.pipe.tokenizer,
+        unet=small,
+        scheduler=nine.pipe.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
-    ).save_pretrained(tmp_path / "sd")  # fmt: skip
+    ).save_pretrained(tmp_path / "sd")
     net = {"path": str(save_control(tmp_path / "net", xl=False)), "conditioner": "canny"}
     inpainter = load_inpainter(tmp_path / "sd", offline=True, controlnet=net)
     assert type(inpainter.pipe).__name__ == "StableDiffusionControlNetInpaintPipeline"

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintError, fill, fill_many, load_inpainter
+from groundbrush.inpaint.support import change_map, free_cells
 from hypothesis import given
 from hypothesis import strategies as st
-
-from inpaint import InpaintError, fill, fill_many, load_inpainter
-from inpaint.masks import change_map, free_cells
 
 
 @pytest.fixture
@@ -36,15 +35,15 @@ def test_the_hole_opens_from_its_middle(four, soft, monkeypatch):
     change = change_map(mask, 20, 8)
     np.testing.assert_allclose(change[1:6, 3], [8 / 20, 16 / 20, 1, 16 / 20, 8 / 20], atol=0.01)
 
-    from inpaint.progress import Watch
+    from groundbrush.inpaint.callbacks import Progress
 
-    watched = Watch.on_step_end
+    watched = Progress.on_step_end
 
     def after(self, pipe, index, time, tensors):
         blended.append((tensors["latents"].clone(), tensors["mask"].clone()))
         return watched(self, pipe, index, time, tensors)
 
-    monkeypatch.setattr(Watch, "on_step_end", after)
+    monkeypatch.setattr(Progress, "on_step_end", after)
     four.paint(np.zeros((64, 64, 3), np.uint8), mask, "red", settings=settings)
     free = [int(m[0, 0].sum()) for _, m in blended]
     assert free == [9, 9, 25, 25]  # above 3/4, 1/2, 1/4 (0.4 is) and 0

@@ -1,4 +1,4 @@
-"""The sentence with a painter that drifts as badly as one can."""
+"""`fill` with a painter that drifts as badly as one can."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush import inpaint
+from groundbrush.inpaint import Fill, InpaintError, InpaintSettings, fill
+from groundbrush.inpaint.support import support
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import inpaint
-from inpaint import Fill, InpaintError, InpaintSettings, fill
-from inpaint.masks import support
 
 
 def draw_mask(kind, shape, draw):
@@ -163,12 +162,7 @@ def test_bad_input_is_explained(painter, quick, changes, expected):
     call = {**GOOD, **changes}
     with pytest.raises(InpaintError, match=expected):
         fill(
-            painter,
-            call["image"],
-            call["mask"],
-            call["prompt"],
-            seed=call["seed"],
-            settings=quick,
+            painter, call["image"], call["mask"], call["prompt"], seed=call["seed"], settings=quick
         )
     assert painter.calls == []
 
@@ -216,9 +210,10 @@ def test_public_names():
 
 def test_import_loads_nothing_heavy():
     code = (
-        "import sys, inpaint, inpaint.pipeline, inpaint.loading;"
-        "heavy = {'torch', 'diffusers', 'transformers', 'grounding', 'editor'} & set(sys.modules);"
-        "sys.exit(', '.join(heavy) or 0)"
+        "import sys, groundbrush.inpaint, groundbrush.inpaint.painter.loading;"
+        "heavy = {'torch', 'diffusers', 'transformers', 'scipy.sparse.linalg', 'pydantic',"
+        " 'groundbrush.grounding', 'groundbrush.editor.api'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

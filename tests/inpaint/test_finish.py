@@ -7,12 +7,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-
-from inpaint import InpaintSettings, finish, masks
-from inpaint.finish import Target, finished_size
-from inpaint.geometry import Crop
-from inpaint.masks import support
-from inpaint.quality import ring_colour_error, seam_error
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint import support as masks
+from groundbrush.inpaint.crop import Crop
+from groundbrush.inpaint.paste import finish
+from groundbrush.inpaint.paste.finish import Target, finished_size
+from groundbrush.inpaint.quality import ring_colour_error, seam_error
+from groundbrush.inpaint.support import support
 
 SETTINGS = InpaintSettings(size=64, buckets="square", feather=8, dilate=0.06, blend="laplacian")
 CANVAS = (64, 64)
@@ -55,9 +56,9 @@ def test_a_window_is_finished_at_its_own_size_or_smaller(window, canvas):
 @pytest.mark.parametrize("feather", [0, 8, 60])
 def test_a_small_copy_gives_the_same_picture(monkeypatch, blend, feather):
     whole, crop, chosen = target(blend=blend, feather=feather)
-    small = whole.put_back(painted_canvas(), crop, chosen)
+    small = whole.paste(painted_canvas(), crop, chosen)
     monkeypatch.setattr(finish, "FINEST", 1000)
-    full = whole.put_back(painted_canvas(), crop, chosen)
+    full = whole.paste(painted_canvas(), crop, chosen)
     np.testing.assert_array_equal(small[~whole.support], whole.image[~whole.support])
     apart = np.abs(small.astype(int) - full)[whole.support]
     # The ground's grain, 20 levels, is weighted a little differently on the ramp; shapes are not,
@@ -72,7 +73,7 @@ def test_a_small_copy_gives_the_same_picture(monkeypatch, blend, feather):
 def test_the_mask_is_replaced_wholly():
     whole, crop, chosen = target(feather=40, blend="feather", colour_match=False)
     whole.image[:] = 0
-    result = whole.put_back(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)
+    result = whole.paste(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)
     assert (result[whole.mask] == 255).all()
     ring = whole.support & ~whole.mask
     assert 0 < result[ring].mean() < 255
@@ -82,14 +83,14 @@ def test_the_mask_is_replaced_wholly():
 def test_a_hard_edge_stays_hard():
     whole, crop, chosen = target(feather=0, dilate=0, blend="feather", colour_match=False)
     whole.image[:] = 0
-    result = whole.put_back(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)
+    result = whole.paste(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)
     np.testing.assert_array_equal(result == 255, np.repeat(whole.support[..., None], 3, 2))
 
 
 def test_a_drawn_mask_ramps_inside_itself():
     whole, crop, chosen = target(feather=40, dilate=0, blend="feather", colour_match=False)
     whole.image[:] = 0
-    result = whole.put_back(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)[..., 0]
+    result = whole.paste(np.full((*CANVAS, 3), 255, np.uint8), crop, chosen)[..., 0]
     along = result[300, 300:440].astype(int)  # from the middle to the edge
     assert along[0] == 255
     assert along[-1] < 40
@@ -101,7 +102,7 @@ def test_a_window_as_tight_as_the_support_still_ramps():
     mask[100:500, 100:500] = True
     chosen = replace(SETTINGS, feather=40, dilate=0, blend="feather", colour_match=False)
     whole, crop = Target(np.zeros((600, 600, 3), np.uint8), mask, mask), (100, 100, 500, 500)
-    result = whole.put_back(np.full((*CANVAS, 3), 255, np.uint8), Crop(crop, CANVAS), chosen)
+    result = whole.paste(np.full((*CANVAS, 3), 255, np.uint8), Crop(crop, CANVAS), chosen)
     assert 0 < result[300, 102, 0] < 60
     assert result[300, 300, 0] == 255
 

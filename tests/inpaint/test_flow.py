@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from inpaint import InpaintError, InpaintSettings, fill, fill_many, load_inpainter
-from inpaint.flow import FlowInpainter
-from inpaint.unet import UNetInpainter
+from groundbrush.inpaint import InpaintError, InpaintSettings, fill, fill_many, load_inpainter
+from groundbrush.inpaint.painter.flow import FlowInpainter
+from groundbrush.inpaint.painter.unet import UNetInpainter
 
 SETTINGS = InpaintSettings(
     steps=2, guidance=30.0, strength=1.0, size=64, buckets="square", min_context=4, dilate=2
 )
-KINDS = ("FluxFillPipeline", "FluxInpaintPipeline", "FluxKontextInpaintPipeline",
-         "QwenImageInpaintPipeline")  # fmt: skip
+KINDS = (
+    "FluxFillPipeline",
+    "FluxInpaintPipeline",
+    "FluxKontextInpaintPipeline",
+    "QwenImageInpaintPipeline",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +41,15 @@ def test_one_seed_one_picture_and_nothing_else_changes(folders, kind, picture, h
     assert isinstance(inpainter, FlowInpainter)
     assert type(inpainter.pipe).__name__ == kind
     steps = []
-    first = fill(inpainter, picture, hole, "red pear", seed=3, settings=SETTINGS,
-                 on_step=lambda *step: steps.append(step))  # fmt: skip
+    first = fill(
+        inpainter,
+        picture,
+        hole,
+        "red pear",
+        seed=3,
+        settings=SETTINGS,
+        on_step=lambda *step: steps.append(step),
+    )
     again = fill(inpainter, picture, hole, "red pear", seed=3, settings=SETTINGS)
     other = fill(inpainter, picture, hole, "red pear", seed=4, settings=SETTINGS)
     assert first.image.tobytes() == again.image.tobytes()
@@ -70,7 +80,7 @@ def test_cut_off_counts_t5s_tokens(flux):
 
 
 def test_cancelled(flux, picture, hole):
-    from inpaint import Cancelled
+    from groundbrush.inpaint import Cancelled
 
     with pytest.raises(Cancelled):
         fill(flux, picture, hole, "red", settings=SETTINGS, cancelled=lambda: True)
@@ -88,8 +98,9 @@ def test_not_a_number_is_an_error(folders, picture, hole):
 
 def test_packed_latents_want_multiples_of_sixteen(flux):
     with pytest.raises(InpaintError, match="multiples of 16"):
-        flux.paint(np.zeros((24, 16, 3), np.uint8), np.ones((24, 16), bool), "red",
-                   settings=SETTINGS)  # fmt: skip
+        flux.paint(
+            np.zeros((24, 16, 3), np.uint8), np.ones((24, 16), bool), "red", settings=SETTINGS
+        )
 
 
 def test_its_own_scheduler_only(flux, folders, picture, hole):

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from inpaint import InpaintSettings
-from inpaint.geometry import (
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.crop import (
     bucket_sizes,
     choose_bucket,
     crop_window,
@@ -14,6 +11,8 @@ from inpaint.geometry import (
     mask_box,
     plan_crop,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @st.composite

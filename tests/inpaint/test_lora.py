@@ -7,8 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-
-from inpaint import InpaintError, fill, load_inpainter
+from groundbrush.inpaint import InpaintError, fill, load_inpainter
 
 needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft")
 
@@ -16,7 +15,7 @@ needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("folder", "loras: got 'folder'; expected a mapping with path"),
+        ("folder", "loras: got str 'folder'; expected a mapping with path"),
         ({"path": ""}, "expected a mapping with path"),
         ({"path": "x", "strength": 1}, "optionally weight, revision, scale"),
         ({"path": "x", "scale": "much"}, "got scale 'much'"),
@@ -33,7 +32,7 @@ def test_without_peft_the_error_names_the_install_command(tiny_folder, monkeypat
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "peft" else find(name, *a)
     )
-    with pytest.raises(InpaintError, match="pip install peft"):
+    with pytest.raises(InpaintError, match=r"pip install 'groundbrush\[lora\]'"):
         load_inpainter(tiny_folder, offline=True, loras=[{"path": "x"}])
 
 
@@ -59,10 +58,15 @@ def test_joined_projections_keep_the_adapter(
 ):
     loras = [{"path": str(save_lora(nine, tmp_path / "lora")), "scale": scale}]
     plain, joined = (
-        fill(load_inpainter(tiny_folder, offline=True, loras=loras, speed=speed),
-             picture, hole, "red", settings=quick).image.astype(int)
+        fill(
+            load_inpainter(tiny_folder, offline=True, loras=loras, speed=speed),
+            picture,
+            hole,
+            "red",
+            settings=quick,
+        ).image.astype(int)
         for speed in ("plain", "fused")
-    )  # fmt: skip
+    )
     assert np.abs(plain - joined).max() <= 2
 
 
@@ -73,10 +77,15 @@ def test_an_adapter_changes_the_picture_by_its_scale(
     path = str(save_lora(nine, tmp_path / "lora"))
     plain = fill(nine, picture, hole, "red", settings=quick).image
     pictures = [
-        fill(load_inpainter(tiny_folder, offline=True, loras=[{"path": path, "scale": scale}]),
-             picture, hole, "red", settings=quick).image
+        fill(
+            load_inpainter(tiny_folder, offline=True, loras=[{"path": path, "scale": scale}]),
+            picture,
+            hole,
+            "red",
+            settings=quick,
+        ).image
         for scale in (0.0, 1.0)
-    ]  # fmt: skip
+    ]
     np.testing.assert_array_equal(pictures[0], plain)
     assert (pictures[1] != plain).any()
 

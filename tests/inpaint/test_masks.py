@@ -2,14 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from scipy import ndimage
-
-from inpaint import InpaintSettings
-from inpaint.geometry import mask_box
-from inpaint.masks import (
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.crop import mask_box
+from groundbrush.inpaint.support import (
     dilate,
     dilation_radius,
     fill_holes,
@@ -17,6 +12,10 @@ from inpaint.masks import (
     support,
     widen,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 

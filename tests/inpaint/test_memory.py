@@ -10,25 +10,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
-from inpaint import InpaintError, fill, load_inpainter, memory
-from inpaint.errors import OutOfMemoryError
-from inpaint.memory import (
+from groundbrush.inpaint import InpaintError, fill, load_inpainter
+from groundbrush.inpaint.device import memory
+from groundbrush.inpaint.device.memory import (
     MODES,
     Placement,
     choose_mode,
     decode_bytes,
     denoise_bytes,
-    free_bytes,
-    is_out_of_memory,
     part_bytes,
     place,
     vae_itemsize,
-    weight_bytes,
 )
-from inpaint.turns import Turns
+from groundbrush.inpaint.device.sharing import DeviceSharing
+from groundbrush.inpaint.device.usage import free_bytes, is_out_of_memory, weight_bytes
+from groundbrush.inpaint.errors import OutOfMemoryError
+from hypothesis import given
+from hypothesis import strategies as st
 
 GPU = SimpleNamespace(type="cuda")
 
@@ -46,9 +44,12 @@ class FakePipe:
         self.components = {"unet": part(600_000), "vae": part(400_000), "tokenizer": object()}
         self.dtype, self.vae_scale_factor = torch.float16, 1
         self.unet = SimpleNamespace(config=SimpleNamespace(sample_size=1))
-        self.vae = SimpleNamespace(use_tiling=False, enable_slicing=lambda: None,
-                                   enable_tiling=self._tile,
-                                   config=SimpleNamespace(force_upcast=False))  # fmt: skip
+        self.vae = SimpleNamespace(
+            use_tiling=False,
+            enable_slicing=lambda: None,
+            enable_tiling=self._tile,
+            config=SimpleNamespace(force_upcast=False),
+        )
         self._exclude_from_cpu_offload = []
         self.log: list[str] = []
 
@@ -107,13 +108,13 @@ def test_more_variants_want_more_and_tiles_less():
     ],
 )
 def test_auto_takes_what_fits(monkeypatch, free, held, mode, log):
-    pipe, turns = FakePipe(), Turns(torch.device("cpu"))
-    turns.add("looking", [part(held)])
+    pipe, sharing = FakePipe(), DeviceSharing(torch.device("cpu"))
+    sharing.add("finder", [part(held)])
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
-    placement = place(pipe, GPU, "auto", turns)
+    placement = place(pipe, GPU, "auto", sharing)
     assert placement.mode == mode
     assert pipe.log == log
-    assert turns.exclusive == (mode != "resident")
+    assert sharing.exclusive == (mode != "resident")
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
@@ -137,13 +138,20 @@ def test_offloaded_parts_paint_the_same_picture(request, kind, picture, hole, qu
     """diffusers' and accelerate's real hooks, with the CPU on both ends of them."""
     folder = request.getfixturevalue(kind)
     plain, moved = (load_inpainter(folder, offline=True) for _ in range(2))
-    moved.placement.go("offload")
+    moved.placement.switch("offload")
     assert hasattr(moved.pipe.unet, "_hf_hook")
     shown = []
     for _ in range(2):
         first = fill(plain, picture, hole, "red", seed=3, settings=quick)
-        second = fill(moved, picture, hole, "red", seed=3, settings=quick,
-                      on_preview=lambda *preview: shown.append(preview))  # fmt: skip
+        second = fill(
+            moved,
+            picture,
+            hole,
+            "red",
+            seed=3,
+            settings=quick,
+            on_preview=lambda *preview: shown.append(preview),
+        )
         assert first.image.tobytes() == second.image.tobytes()
     assert shown
 
@@ -151,8 +159,8 @@ def test_offloaded_parts_paint_the_same_picture(request, kind, picture, hole, qu
 def test_layer_by_layer_all_but_the_autoencoder_wait_outside(tiny_folder):
     """accelerate's hooks run on an accelerator only: painting is tested where there is one."""
     inpainter = load_inpainter(tiny_folder, offline=True)
-    inpainter.placement.go("offload")
-    inpainter.placement.go("sequential")
+    inpainter.placement.switch("offload")
+    inpainter.placement.switch("sequential")
     for name, kind in (("unet", "meta"), ("text_encoder_2", "meta"), ("vae", "cpu")):
         network = inpainter.pipe.components[name]
         assert {p.device.type for p in network.parameters()} == {kind}, name
@@ -162,9 +170,9 @@ def test_layer_by_layer_all_but_the_autoencoder_wait_outside(tiny_folder):
 
 def test_running_out_steps_down_in_order_and_says_so():
     pipe = FakePipe()
-    turns = Turns(torch.device("cpu"))
-    turns.add("looking", [part(4)])
-    placement, tries = Placement(pipe, GPU, "resident", turns), []
+    sharing = DeviceSharing(torch.device("cpu"))
+    sharing.add("finder", [part(4)])
+    placement, tries = Placement(pipe, GPU, "resident", sharing), []
 
     def work() -> str:
         tries.append(placement.mode)
@@ -175,32 +183,32 @@ def test_running_out_steps_down_in_order_and_says_so():
     assert placement.retry(work, "painting") == "done"
     assert tries == ["resident", "swap", "swap", "offload", "sequential"]
     assert pipe.log == ["tiles", "offload", "sequential but ['vae']"]
-    assert [words.split(": ")[1].split(" (")[0] for words in placement.words] == [
-        "the models that look now leave the accelerator while painting",
+    assert [note.split(": ")[1].split(" (")[0] for note in placement.notes] == [
+        "the finder's models now leave the accelerator while painting",
         "pictures are now encoded and decoded in tiles",
-        "the model's parts now take turns on the accelerator",
-        "the model's layers now take turns on the accelerator",
+        "one pipeline component at a time is now on the accelerator",
+        "one layer at a time is now on the accelerator",
     ]
-    assert turns.exclusive
+    assert sharing.exclusive
 
     def never() -> str:
         raise torch.OutOfMemoryError("no")
 
     with pytest.raises(OutOfMemoryError, match="out of memory painting; .*memory='sequential'"):
         placement.retry(never, "painting")
-    assert len(placement.words) == 4
+    assert len(placement.notes) == 4
 
 
 def test_a_painter_that_is_away_needs_room_for_its_weights(monkeypatch):
     """How many pictures fit does not depend on who was on the accelerator last."""
-    pipe, turns = FakePipe(), Turns(torch.device("cpu"))
-    turns.add("looking", [part(1_200_000)])
-    placement = Placement(pipe, GPU, "resident", turns)
-    placement.go("swap")
+    pipe, sharing = FakePipe(), DeviceSharing(torch.device("cpu"))
+    sharing.add("finder", [part(1_200_000)])
+    placement = Placement(pipe, GPU, "resident", sharing)
+    placement.switch("swap")
     free = 3_700_000  # beside the painter 2,700,000: six pictures of 400,000
     counts = []
-    for who, left in ((memory.GROUP, free - 1_000_000), ("looking", free - 1_200_000)):
-        with turns.use(who):
+    for who, left in ((memory.GROUP, free - 1_000_000), ("finder", free - 1_200_000)):
+        with sharing.use(who):
             pass
         monkeypatch.setattr(memory, "free_bytes", lambda device, left=left: left)
         counts.append(placement.at_once(1000, 8))
@@ -257,8 +265,9 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 @pytest.mark.gpu
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_every_mode_paints_on_a_gpu(tiny_folder, mode, picture, hole, quick):
-    inpainter = load_inpainter(tiny_folder, offline=True, device="cuda", dtype="float32",
-                               memory=mode)  # fmt: skip
+    inpainter = load_inpainter(
+        tiny_folder, offline=True, device="cuda", dtype="float32", memory=mode
+    )
     first = fill(inpainter, picture, hole, "red", seed=3, settings=quick)
     again = fill(inpainter, picture, hole, "red", seed=3, settings=quick)
     assert first.image.tobytes() == again.image.tobytes()

@@ -13,11 +13,17 @@ import numpy as np
 import pytest
 import torch
 import transformers
-
-from inpaint import Cancelled, Inpainter, InpaintError, InpaintSettings, fill, load_inpainter
-from inpaint.errors import OutOfMemoryError
-from inpaint.settings import SCHEDULERS
-from inpaint.unet import UNetInpainter
+from groundbrush.inpaint import (
+    Cancelled,
+    Inpainter,
+    InpaintError,
+    InpaintSettings,
+    fill,
+    load_inpainter,
+)
+from groundbrush.inpaint.errors import OutOfMemoryError
+from groundbrush.inpaint.painter.unet import UNetInpainter
+from groundbrush.inpaint.settings import SCHEDULERS
 
 MINIATURE = InpaintSettings(
     steps=4, guidance=3, strength=1.0, size=128, buckets="square", context=1.6, min_context=8
@@ -330,15 +336,22 @@ def test_a_passing_shortage_only_costs_the_tiles(
     monkeypatch.setattr(inpainter.pipe.vae, "decode", once)
     result = fill(inpainter, picture, hole, "red", settings=quick)
     assert result.settings == quick
-    assert inpainter.stepped_down == result.notes
+    assert inpainter.memory_notes == result.notes
     assert len(result.notes) == 1
 
 
 def test_previews_show_the_picture_on_its_way(inpainter, picture, hole, quick):
     seen = []
     settings = replace(quick, steps=10, strength=1.0)
-    result = fill(inpainter, picture, hole, "red", seed=3, settings=settings,
-                  on_preview=lambda *preview: seen.append(preview))  # fmt: skip
+    result = fill(
+        inpainter,
+        picture,
+        hole,
+        "red",
+        seed=3,
+        settings=settings,
+        on_preview=lambda *preview: seen.append(preview),
+    )
     assert [(step, total) for step, total, _ in seen] == [(2, 10), (4, 10), (6, 10), (8, 10)]
     for _, _, shown in seen:
         np.testing.assert_array_equal(shown[~result.support], picture[~result.support])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.inpaint import InpaintError
+from groundbrush.inpaint.quality import ring_colour_error, seam_error
 from hypothesis import given
 from hypothesis import strategies as st
-
-from inpaint import InpaintError
-from inpaint.quality import ring_colour_error, seam_error
 
 
 def disc(side: int = 64, radius: int = 18) -> np.ndarray:

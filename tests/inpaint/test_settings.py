@@ -3,8 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from inpaint import InpaintError, InpaintSettings
+from groundbrush.inpaint import InpaintError, InpaintSettings
 
 
 def test_defaults_are_sdxls():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from groundbrush.inpaint import InpaintError, fill, load_inpainter
+from groundbrush.inpaint.device.memory import place
+from groundbrush.inpaint.painter.speed import apply_speed
 from torch import nn
-
-from inpaint import InpaintError, fill, load_inpainter
-from inpaint.memory import place
-from inpaint.speed import hasten
 
 
 def test_fused_paints_the_same(tiny_folder, nine, quick, picture, hole):
@@ -25,8 +24,7 @@ def test_fused_paints_the_same(tiny_folder, nine, quick, picture, hole):
 def test_joined_weights_move_with_the_rest(tiny_folder, nine, quick, picture, hole, monkeypatch):
     """accelerate's real hooks, which leave what is made after them on the meta device."""
     from accelerate import cpu_offload
-
-    from inpaint import pipeline
+    from groundbrush.inpaint.painter import loading as pipeline
 
     def layer_by_layer(pipe, device, *more):
         placement = place(pipe, device, *more)
@@ -42,14 +40,14 @@ def test_joined_weights_move_with_the_rest(tiny_folder, nine, quick, picture, ho
 
 
 def test_plain_touches_nothing():
-    assert hasten(nn.Linear(2, 2), "plain") is None
+    assert apply_speed(nn.Linear(2, 2), "plain") is None
 
 
 def test_refuses():
     with pytest.raises(InpaintError, match=r"speed: got 'fusd' \(did you mean 'fused'\?\)"):
-        hasten(nn.Linear(2, 2), "fusd")
+        apply_speed(nn.Linear(2, 2), "fusd")
     with pytest.raises(InpaintError, match="for a Linear, whose projections cannot be joined"):
-        hasten(nn.Linear(2, 2), "fused")
+        apply_speed(nn.Linear(2, 2), "fused")
 
 
 def test_compiled_as_diffusers_documents(tiny_folder, quick, picture, hole, monkeypatch):
@@ -73,8 +71,14 @@ def test_compiled_as_diffusers_documents(tiny_folder, quick, picture, hole, monk
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="compiles for a CUDA device")
 def test_compiled_paints_the_same(tiny_folder, quick, picture, hole):
     paintings = [
-        fill(load_inpainter(tiny_folder, offline=True, device="cuda", speed=speed), picture, hole,
-             "a pear", seed=3, settings=quick).image.astype(int)
+        fill(
+            load_inpainter(tiny_folder, offline=True, device="cuda", speed=speed),
+            picture,
+            hole,
+            "a pear",
+            seed=3,
+            settings=quick,
+        ).image.astype(int)
         for speed in ("plain", "compiled")
-    ]  # fmt: skip
+    ]
     assert np.abs(paintings[0] - paintings[1]).mean() < 2

@@ -86,27 +86,44 @@ def save_tiny_qwen(folder: Path) -> Path:
     words = Qwen2Tokenizer(vocab=vocabulary, merges=[])
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(words), "hidden_size": 16, "intermediate_size": 16,
-            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+            "vocab_size": len(words),
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
             "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2], "rope_type": "default"},
         },
         vision_config={
-            "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2,
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
             "out_hidden_size": 16,
         },
-    )  # fmt: skip
+    )
     parts = {
         "scheduler": FlowMatchEulerDiscreteScheduler(),
         "vae": diffusers.AutoencoderKLQwenImage(
-            base_dim=4, z_dim=4, dim_mult=[1, 2, 2, 2], num_res_blocks=1,
-            latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+            base_dim=4,
+            z_dim=4,
+            dim_mult=[1, 2, 2, 2],
+            num_res_blocks=1,
+            latents_mean=[0.0] * 4,
+            latents_std=[1.0] * 4,
         ),
         "text_encoder": Qwen2_5_VLForConditionalGeneration(config),
         "tokenizer": words,
         "transformer": diffusers.QwenImageTransformer2DModel(
-            patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16,
-            num_attention_heads=2, joint_attention_dim=16, axes_dims_rope=(8, 4, 4),
+            patch_size=2,
+            in_channels=16,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            axes_dims_rope=(8, 4, 4),
         ),
-    }  # fmt: skip
+    }
     diffusers.QwenImageInpaintPipeline(**parts).save_pretrained(folder)
     return folder

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from PIL import Image
-
-import miniature.calibration
-from miniature.calibration import (
+from groundbrush.miniature import calibration
+from groundbrush.miniature.calibration import (
     KINDS,
     CalibrationSample,
     balanced_expressions,
@@ -24,8 +19,12 @@ from miniature.calibration import (
     mask_to_rle,
     write_calibration,
 )
-from miniature.phrases import expressions
-from miniature.scenes import CROWDED, compose
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import CROWDED, compose
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +61,11 @@ def test_phrases_are_true_of_one_object_of_a_scene_that_can_be_composed_again() 
     for drawn in balanced_expressions("heldout", 8, seed=3):
         again = compose("heldout", drawn.seed, drawn.settings)
         assert (again.image == drawn.scene.image).all()
-        fits = [i for i in range(len(again.objects))
-                if drawn.expression.text in {e.text for e in expressions(again, i)}]  # fmt: skip
+        fits = [
+            i
+            for i in range(len(again.objects))
+            if drawn.expression.text in {e.text for e in expressions(again, i)}
+        ]
         assert fits == [drawn.expression.target]
 
 
@@ -94,22 +96,24 @@ def test_the_side_is_the_pictures() -> None:
 
 def test_streaming_composes_only_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    whole = miniature.calibration.compose
-    monkeypatch.setattr(miniature.calibration, "compose", lambda *a: calls.append(a) or whole(*a))
+    whole = calibration.compose
+    monkeypatch.setattr(calibration, "compose", lambda *a: calls.append(a) or whole(*a))
     stream = calibration_samples(10_000)
     assert calls == []
     next(stream)
-    assert 0 < len(calls) < miniature.calibration.TRIES
+    assert 0 < len(calls) < calibration.TRIES
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [({"split": "test"}, "unknown split 'test'; expected one of train, validation, heldout"),
-     ({"count": -1}, "must not be negative, got -1, 0 and 0"),
-     ({"kinds": ("shape",)}, r"kinds \('shape',\) must be some of name, colour"),
-     ({"kinds": ()}, r"kinds \(\) must be some of name, colour"),
-     ({"side": 8}, "side must be at least 64 pixels, got 8")],
-)  # fmt: skip
+    [
+        ({"split": "test"}, "unknown split 'test'; expected one of train, validation, heldout"),
+        ({"count": -1}, "must not be negative, got -1, 0 and 0"),
+        ({"kinds": ("shape",)}, r"kinds \('shape',\) must be some of name, colour"),
+        ({"kinds": ()}, r"kinds \(\) must be some of name, colour"),
+        ({"side": 8}, "side must be at least 64 pixels, got 8"),
+    ],
+)
 def test_wrong_arguments_are_refused(arguments: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         next(balanced_expressions(**{"split": "validation", "count": 1, **arguments}))
@@ -169,6 +173,6 @@ def test_a_folder_of_other_samples_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    failed, tried = doctest.testmod(miniature.calibration)
+    failed, tried = doctest.testmod(calibration)
     assert tried
     assert not failed

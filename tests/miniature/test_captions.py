@@ -12,14 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import miniature.captions
-import miniature.edit_sentences
-from miniature.captions import NUMBERS, Caption, CaptionPhrase, caption, plural_of, words_rng
-from miniature.edit_sentences import PAINTABLE, EditStep, edit_sentence
-from miniature.phrases import expressions
-from miniature.scenes import CROWDED, Scene, SceneObject, SceneSettings, compose
-from miniature.vocabulary import load_vocabulary
+from groundbrush.miniature import captions, edit_sentences
+from groundbrush.miniature.captions import (
+    NUMBERS,
+    Caption,
+    CaptionPhrase,
+    caption,
+    plural_of,
+    words_rng,
+)
+from groundbrush.miniature.edit_sentences import PAINTABLE, EditStep, edit_sentence
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import CROWDED, Scene, SceneObject, SceneSettings, compose
+from groundbrush.miniature.vocabulary import load_vocabulary
 
 ROOT = Path(__file__).parents[2]
 WORDS = load_vocabulary()
@@ -33,10 +38,11 @@ def drawn(*items: tuple[str, str | None, tuple[int, int, int, int]]) -> Scene:
     for number, (_, _, (x0, y0, x1, y1)) in enumerate(items, 1):
         instances[y0:y1, x0:x1] = number
     objects = tuple(
-        SceneObject(noun, category[noun], colour, noun, box,
-                    max(box[2] - box[0], box[3] - box[1]) / 256)
+        SceneObject(
+            noun, category[noun], colour, noun, box, max(box[2] - box[0], box[3] - box[1]) / 256
+        )
         for noun, colour, box in items
-    )  # fmt: skip
+    )
     blank = np.zeros((256, 256, 3), np.uint8)
     return Scene(blank, instances, objects, blank)
 
@@ -44,16 +50,23 @@ def drawn(*items: tuple[str, str | None, tuple[int, int, int, int]]) -> Scene:
 def meant(scene: Scene, words: str) -> set[int]:
     """Read a caption's phrase with rules of this test's own: number, size, colour, noun."""
     parts = words.lower().split()
-    exact = [e.target for i in range(len(scene.objects)) for e in expressions(scene, i)
-             if e.text == " ".join(parts)]  # fmt: skip
+    exact = [
+        e.target
+        for i in range(len(scene.objects))
+        for e in expressions(scene, i)
+        if e.text == " ".join(parts)
+    ]
     if exact:
         return {target for target in exact if target is not None}
     noun, adjectives = parts[-1], parts[1:-1]
     singular = {plural_of(n): n for n in WORDS.nouns} | {n: n for n in WORDS.nouns}
     groups = {"animals": "animal", "vehicles": "vehicle", "fruits": "fruit"}
-    fits = {i for i, o in enumerate(scene.objects)
-            if (o.noun == singular.get(noun) or o.category == groups.get(noun))
-            and all(a in (o.colour, o.size) for a in adjectives)}  # fmt: skip
+    fits = {
+        i
+        for i, o in enumerate(scene.objects)
+        if (o.noun == singular.get(noun) or o.category == groups.get(noun))
+        and all(a in (o.colour, o.size) for a in adjectives)
+    }
     if parts[0] in NUMBERS:
         assert len(fits) in (NUMBERS.index(parts[0]), 0)
     else:
@@ -89,8 +102,11 @@ def test_absent_things_are_named_but_mean_nothing(scene: Scene) -> None:
 
 
 def test_words_agree_in_number_and_article() -> None:
-    texts = [caption(scene, np.random.default_rng(seed), absent=1).text.lower()
-             for scene in SCENES for seed in range(6)]  # fmt: skip
+    texts = [
+        caption(scene, np.random.default_rng(seed), absent=1).text.lower()
+        for scene in SCENES
+        for seed in range(6)
+    ]
     for text in texts:
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text), text
         assert not re.search(r"there is (two|three)|there are (a|an|the)\b", text), text
@@ -99,11 +115,17 @@ def test_words_agree_in_number_and_article() -> None:
 
 def test_a_relation_does_not_reach_what_follows_unless_true() -> None:
     # the dog is next to the apple, the bus far from both: "apple next to a dog and a bus" is false
-    scene = drawn(("apple", "red", (10, 100, 70, 160)), ("dog", None, (80, 100, 140, 160)),
-                  ("bus", None, (190, 10, 250, 70)))  # fmt: skip
-    near = [text for seed in range(200)
-            if (text := caption(scene, np.random.default_rng(seed)).text)
-            and re.search("next to|beside", text)]  # fmt: skip
+    scene = drawn(
+        ("apple", "red", (10, 100, 70, 160)),
+        ("dog", None, (80, 100, 140, 160)),
+        ("bus", None, (190, 10, 250, 70)),
+    )
+    near = [
+        text
+        for seed in range(200)
+        if (text := caption(scene, np.random.default_rng(seed)).text)
+        and re.search("next to|beside", text)
+    ]
     assert any("bus" in text for text in near)
     for text in near:
         first, _, rest = text.partition(",")
@@ -112,12 +134,16 @@ def test_a_relation_does_not_reach_what_follows_unless_true() -> None:
 
 
 def test_a_relation_reaches_both_where_it_holds_of_both() -> None:
-    scene = drawn(("apple", "red", (100, 100, 160, 160)), ("dog", None, (30, 100, 90, 160)),
-                  ("pear", "green", (170, 60, 210, 120)),
-                  ("pear", "green", (170, 130, 210, 190)))  # fmt: skip
+    scene = drawn(
+        ("apple", "red", (100, 100, 160, 160)),
+        ("dog", None, (30, 100, 90, 160)),
+        ("pear", "green", (170, 60, 210, 120)),
+        ("pear", "green", (170, 130, 210, 190)),
+    )
     texts = {caption(scene, np.random.default_rng(seed)).text for seed in range(400)}
-    assert any(re.search(r"apple (next to|beside) (a|the) dog and two (green )?pears", t)
-               for t in texts)  # fmt: skip
+    assert any(
+        re.search(r"apple (next to|beside) (a|the) dog and two (green )?pears", t) for t in texts
+    )
 
 
 def test_sides_are_said_only_of_things_on_them() -> None:
@@ -226,17 +252,24 @@ def test_as_many_steps_as_asked_where_the_scene_has_them() -> None:
 
 def test_sentences_do_not_depend_on_the_order_of_sets() -> None:
     code = (
-        "from miniature.captions import *; from miniature.edit_sentences import *\n"
-        "from miniature.scenes import compose\n"
+        "from groundbrush.miniature.captions import *\n"
+        "from groundbrush.miniature.edit_sentences import *\n"
+        "from groundbrush.miniature.scenes import compose\n"
         "for s in range(8):\n"
         "    scene, rng = compose('heldout', s), words_rng('heldout', s)\n"
         "    print(caption(scene, rng), edit_sentence(scene, rng))\n"
     )
     runs = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                       cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
         for seed in ("1", "2")
-    }  # fmt: skip
+    }
     assert len(runs) == 1
 
 
@@ -245,7 +278,7 @@ def test_splits_do_not_share_their_words() -> None:
     assert len(set(draws)) == 3
 
 
-@pytest.mark.parametrize("module", [miniature.captions, miniature.edit_sentences])
+@pytest.mark.parametrize("module", [captions, edit_sentences])
 def test_the_examples_in_the_docstrings_run(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried

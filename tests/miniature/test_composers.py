@@ -9,14 +9,13 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
-
-from miniature import foreign
-from miniature.composer import WideSettings, compose_wide
-from miniature.composer.light import Sun, cast_shadow
-from miniature.composer.objects import RULES, recoloured
-from miniature.foreign import compose_foreign
-from miniature.scenes import PAINTS, Scene, sprite_table
-from miniature.vocabulary import load_vocabulary
+from groundbrush.miniature import foreign
+from groundbrush.miniature.composer import WideSettings, compose_wide
+from groundbrush.miniature.composer.light import Sun, cast_shadow
+from groundbrush.miniature.composer.objects import RULES, recoloured
+from groundbrush.miniature.foreign import compose_foreign
+from groundbrush.miniature.scenes import PAINTS, Scene, sprite_table
+from groundbrush.miniature.vocabulary import load_vocabulary
 
 COMPOSERS: dict[str, Callable[[int], Scene]] = {
     "wide": partial(compose_wide, "heldout"),
@@ -94,8 +93,9 @@ def test_every_rule_of_recolouring_gives_the_colour_it_names(rule: str, colour: 
 def test_a_cast_shadow_starts_at_the_foot_and_leans() -> None:
     alpha = np.ones((40, 20), np.float32)
     canvas = np.ones((200, 200, 3), np.float32)
-    cast_shadow(canvas, alpha, 100, 60, Sun("cast", lean=1.0, length=0.5, softness=0.005,
-                                            strength=0.5))  # fmt: skip
+    cast_shadow(
+        canvas, alpha, 100, 60, Sun("cast", lean=1.0, length=0.5, softness=0.005, strength=0.5)
+    )
     ys, xs = np.nonzero(canvas[..., 0] < 0.75)
     assert 97 <= ys.max() <= 100  # the foot is at 60 + 40
     assert xs[ys == ys.min()].mean() > xs[ys == ys.max()].mean() + 20
@@ -106,7 +106,7 @@ def test_a_cast_shadow_starts_at_the_foot_and_leans() -> None:
 
 def test_the_foreign_composer_shares_no_code_with_the_one_trained_on() -> None:
     source = inspect.getsource(foreign)
-    assert "miniature.composer import" not in source
+    assert "composer import" not in source
     assert "import cv2" not in source
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.miniature import examples
+from groundbrush.miniature.examples import EXAMPLES, FOLDER, PAGE, Example, page, singled_out
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.vocabulary import load_vocabulary
 from PIL import Image
-
-from miniature import examples
-from miniature.examples import EXAMPLES, FOLDER, PAGE, Example, page, singled_out
-from miniature.phrases import expressions
-from miniature.vocabulary import load_vocabulary
 
 ROWS = json.loads((FOLDER / PAGE).read_text(encoding="utf-8"))
 WORDS = load_vocabulary()
@@ -42,8 +41,12 @@ def test_pictures_equal_what_the_composer_draws(row: dict) -> None:
 def test_phrases_are_true_of_exactly_one_object(row: dict) -> None:
     scene = chosen(row).scene()
     for found in (*row["find"], row["edit"]):
-        fits = {i for i in range(len(scene.objects)) for e in expressions(scene, i)
-                if e.text == found["phrase"]}  # fmt: skip
+        fits = {
+            i
+            for i in range(len(scene.objects))
+            for e in expressions(scene, i)
+            if e.text == found["phrase"]
+        }
         assert fits == {found["target"]}
         assert tuple(found["box"]) == scene.objects[found["target"]].box
 
@@ -92,8 +95,9 @@ def test_the_program_writes_pictures_and_page(
     monkeypatch.setattr(examples, "FOLDER", tmp_path)
     examples.main()
     assert capsys.readouterr().out.split() == [
-        *(str(tmp_path / f"{example.name}.png") for example in EXAMPLES), str(tmp_path / PAGE)
-    ]  # fmt: skip
+        *(str(tmp_path / f"{example.name}.png") for example in EXAMPLES),
+        str(tmp_path / PAGE),
+    ]
     for row in ROWS:
         drawn, kept = (np.asarray(Image.open(f / row["image"])) for f in (tmp_path, FOLDER))
         assert (drawn == kept).all()

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.miniature.narratives import main, narratives, write_narratives
+from groundbrush.multiobject.narratives import read_png, truth
 from PIL import Image
-
-from miniature.narratives import main, narratives, write_narratives
-from multiobject.png import read_png, truth
 
 
 def test_the_number_of_named_things_goes_round() -> None:

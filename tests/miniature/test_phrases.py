@@ -6,19 +6,24 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from miniature.phrases import absent_expressions, exchanges, expressions, refer
-from miniature.scenes import CROWDED, Scene, SceneObject, compose
-from miniature.tokenizer import build_tokenizer
+from groundbrush.miniature.phrases import absent_expressions, exchanges, expressions, refer
+from groundbrush.miniature.scenes import CROWDED, Scene, SceneObject, compose
+from groundbrush.miniature.tokenizer import build_tokenizer
 
 
 def drawn(*items: tuple[str, str | None, tuple[int, int, int, int]]) -> Scene:
     """A scene of given nouns, colours and boxes; only the facts matter here."""
     objects = tuple(
-        SceneObject(noun, "animal" if noun == "dog" else "thing", colour, noun, box,
-                    max(box[2] - box[0], box[3] - box[1]) / 256)
+        SceneObject(
+            noun,
+            "animal" if noun == "dog" else "thing",
+            colour,
+            noun,
+            box,
+            max(box[2] - box[0], box[3] - box[1]) / 256,
+        )
         for noun, colour, box in items
-    )  # fmt: skip
+    )
     blank = np.zeros((256, 256, 3), np.uint8)
     return Scene(blank, np.zeros((256, 256), np.int32), objects, blank)
 
@@ -83,8 +88,9 @@ def test_three_alike_are_counted_from_both_ends() -> None:
 def test_counting_needs_exactly_three_well_apart() -> None:
     two = drawn(*(("dog", None, box) for box in THREE[:2]))
     # centres at 0.137, 0.234 (closer than a tenth of the side) and 0.84
-    close = drawn(("dog", None, (10, 10, 60, 60)), ("dog", None, (35, 150, 85, 200)),
-                  ("dog", None, THREE[2]))  # fmt: skip
+    close = drawn(
+        ("dog", None, (10, 10, 60, 60)), ("dog", None, (35, 150, 85, 200)), ("dog", None, THREE[2])
+    )
     four = drawn(*(("dog", None, (x, 100, x + 40, 140)) for x in (5, 75, 145, 215)))
     for scene in (two, close, four):
         kinds = {e.kind for i in range(len(scene.objects)) for e in expressions(scene, i)}
@@ -152,9 +158,12 @@ def test_every_word_said_has_a_token() -> None:
 
 @pytest.mark.parametrize(
     ("spoken", "folded"),
-    [("The BIG gray car", "the large grey car"), ("the leftmost dog", "the left dog"),
-     ("the dog beside the car", "the dog next to the car")],
-)  # fmt: skip
+    [
+        ("The BIG gray car", "the large grey car"),
+        ("the leftmost dog", "the left dog"),
+        ("the dog beside the car", "the dog next to the car"),
+    ],
+)
 def test_spelling_variants_read_alike(spoken: str, folded: str) -> None:
     tokenizer = build_tokenizer()
     assert tokenizer(spoken)["input_ids"] == tokenizer(folded)["input_ids"]

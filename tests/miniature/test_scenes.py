@@ -5,9 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-
-from miniature.scenes import PAINTS, SceneSettings, background_files, compose, painted_sprite
-from miniature.vocabulary import load_vocabulary
+from groundbrush.miniature.scenes import (
+    PAINTS,
+    SceneSettings,
+    background_files,
+    compose,
+    painted_sprite,
+)
+from groundbrush.miniature.vocabulary import load_vocabulary
 
 
 def test_a_scene_is_a_function_of_its_seed_and_split() -> None:

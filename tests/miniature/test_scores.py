@@ -6,17 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-
-from editor import Editor
-from miniature.scenes import compose
-from miniature.scores import composers
-from miniature.scores.__main__ import spread
-from miniature.scores.finding import CROWDED_FROM, RARE, asked_of, scene_of
-from miniature.scores.journal import Journal, Record, fingerprint
-from miniature.scores.page import Measured, page, rate
-from miniature.scores.painting import colour_seen, edit_of
-from miniature.scores.segmenting import inner_point, rough_mask, shaken
-from miniature.scores.sheets import LABEL, TILE, tile, verdict
+from groundbrush import Editor
+from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.scores import composers
+from groundbrush.miniature.scores.__main__ import spread
+from groundbrush.miniature.scores.finding import CROWDED_FROM, RARE, asked_of, scene_of
+from groundbrush.miniature.scores.journal import Journal, Record, fingerprint
+from groundbrush.miniature.scores.page import Measured, page, rate
+from groundbrush.miniature.scores.painting import colour_seen, edit_of
+from groundbrush.miniature.scores.segmenting import inner_point, rough_mask, shaken
+from groundbrush.miniature.scores.sheets import LABEL, TILE, tile, verdict
 
 
 def test_a_journal_measures_only_what_it_lacks_and_again_what_was_torn(tmp_path: Path) -> None:
@@ -31,8 +30,9 @@ def test_a_journal_measures_only_what_it_lacks_and_again_what_was_torn(tmp_path:
         file.write('[7, [{"seed"')
     records = Journal(path).fill([1, 7, 3], measure)
     assert asked == [3, 1, 7]
-    assert records == [{"seed": s} if k == 0 else {"twice": 2 * s} for s in (1, 7, 3)
-                       for k in range(2)]  # fmt: skip
+    assert records == [
+        {"seed": s} if k == 0 else {"twice": 2 * s} for s in (1, 7, 3) for k in range(2)
+    ]
     assert Journal(path).rows.keys() == {3, 1, 7}
 
 
@@ -56,25 +56,54 @@ def test_crowded_seeds_are_asked_the_rare_kinds_only_and_all_of_them_come_up() -
 
 def hand_made() -> Measured:
     base = {"seed": 1, "crowded": False, "phrase": "the car", "status": "found"}
-    there = base | {"kind": "name", "found": True, "presence": 0.9, "target": 0, "box_iou": 0.8,
-                    "paper_iou": 0.2, "paper_box_iou": 0.3, "chance": 0.0, "ideal": 0.9,
-                    "paper_ideal": 0.7}  # fmt: skip
-    finding = [there | {"iou": iou, "shared": int(100 * iou), "union": 100}
-               for iou in (0.9, 0.8, 0.6, 0.1)]  # fmt: skip
+    there = base | {
+        "kind": "name",
+        "found": True,
+        "presence": 0.9,
+        "target": 0,
+        "box_iou": 0.8,
+        "paper_iou": 0.2,
+        "paper_box_iou": 0.3,
+        "chance": 0.0,
+        "ideal": 0.9,
+        "paper_ideal": 0.7,
+    }
+    finding = [
+        there | {"iou": iou, "shared": int(100 * iou), "union": 100} for iou in (0.9, 0.8, 0.6, 0.1)
+    ]
     finding.append(base | {"kind": "absent", "found": False, "presence": 0.1})
     segment = dict.fromkeys(("box", "box20", "refined", "point", "box_point", "mask"), 0.8)
-    edit = {"seed": 1, "new_in_hole": True, "old_gone": False, "removed": True, "preserved": True,
-            "seconds": 1.0}  # fmt: skip
-    heads = {"criterion": "sum", "heads": [[1, 2]], "threshold": 0.5, "iou": [0.5], "hits": [0.75],
-             "rho": 0.7, "same": 4, "trials": 5, "scenes": 9, "sums": [0.9, 0.2]}  # fmt: skip
+    edit = {
+        "seed": 1,
+        "new_in_hole": True,
+        "old_gone": False,
+        "removed": True,
+        "preserved": True,
+        "seconds": 1.0,
+    }
+    heads = {
+        "criterion": "sum",
+        "heads": [[1, 2]],
+        "threshold": 0.5,
+        "iou": [0.5],
+        "hits": [0.75],
+        "rho": 0.7,
+        "same": 4,
+        "trials": 5,
+        "scenes": 9,
+        "sums": [0.9, 0.2],
+    }
     labels = {"heads": [[1, 2]], "iou": [0.5], "hits": [0.8], "median_iou": 0.1, "median_hits": 0.2}
     return Measured(
         finding=finding,
         segmenting=[segment | {"edge": 0.7, "edge_refined": 0.8, "said": 0.7}, {"empty": 0.2}],
-        painting=[edit], judging=[{"judge_finds": True, "judge_denies": True}],
-        reconstruction=[{"crop": 28.0, "scene": 30.0}], discovery=[heads, labels],
-        probe=[{"row": 0.95, "column": 0.9}], minutes=3.0,
-    )  # fmt: skip
+        painting=[edit],
+        judging=[{"judge_finds": True, "judge_denies": True}],
+        reconstruction=[{"crop": 28.0, "scene": 30.0}],
+        discovery=[heads, labels],
+        probe=[{"row": 0.95, "column": 0.9}],
+        minutes=3.0,
+    )
 
 
 def test_the_page_says_what_the_records_hold() -> None:
@@ -145,11 +174,24 @@ def test_a_sample_is_spread_over_all_records() -> None:
 
 
 def test_the_composers_are_reported_side_by_side() -> None:
-    there = {"kind": "side", "found": True, "presence": 0.9, "shape": "portrait", "peak": True,
-             "size": 0.12, "style": "noto", "visible": 0.6, "from_box": 0.9, "from_point": 0.4}
+    there = {
+        "kind": "side",
+        "found": True,
+        "presence": 0.9,
+        "shape": "portrait",
+        "peak": True,
+        "size": 0.12,
+        "style": "noto",
+        "visible": 0.6,
+        "from_box": 0.9,
+        "from_point": 0.4,
+    }
     missing = {"kind": "absent", "found": False, "presence": 0.2, "shape": "portrait"}
-    records = [{"composer": name} | record for name, iou in (("wide", 0.8), ("foreign", 0.3))
-               for record in (there | {"iou": iou, "paper_box": 0.6}, missing)]  # fmt: skip
+    records = [
+        {"composer": name} | record
+        for name, iou in (("wide", 0.8), ("foreign", 0.3))
+        for record in (there | {"iou": iou, "paper_box": 0.6}, missing)
+    ]
     text = composers.report(records)
     assert "| phrases | wide | foreign |" in text
     assert "| size below 0.15 | 1.00 [1.00, 1.00] (n = 1) | 0.00 [0.00, 0.00] (n = 1) |" in text

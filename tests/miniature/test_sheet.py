@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
-
-from miniature.calibration import ReferredScene, balanced_expressions
-from miniature.phrases import expressions
-from miniature.scenes import CROWDED
-from miniature.sheet import (
+from groundbrush.miniature.calibration import ReferredScene, balanced_expressions
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import CROWDED
+from groundbrush.miniature.sheet import (
     FONT,
     LINE,
     OUTLINES,
@@ -27,6 +25,7 @@ from miniature.sheet import (
     varied,
     wrapped,
 )
+from PIL import Image, ImageFont
 
 PAGE = Path(__file__).parents[2] / "docs" / "composer.png"
 SMALL = ImageFont.load_default(FONT)
@@ -56,8 +55,9 @@ def test_outlines_follow_the_instances(drawn: list[ReferredScene]) -> None:
 def test_expressions_shown_differ_in_kind_first(drawn: list[ReferredScene]) -> None:
     for one in drawn:
         chosen = varied(one.scene, one.expression)
-        every = {e.kind for i in range(len(one.scene.objects))
-                 for e in expressions(one.scene, i)} - {"redundant"}  # fmt: skip
+        every = {
+            e.kind for i in range(len(one.scene.objects)) for e in expressions(one.scene, i)
+        } - {"redundant"}
         assert chosen[0] == one.expression
         assert len(set(chosen)) == len(chosen)
         assert len({e.kind for e in chosen}) == min(len(every), len(chosen))

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-from miniature.train import inpainter
-from miniature.train.inpainter_autoencoder import autoencoder_psnr, images_tensor
-from miniature.train.inpainter_data import (
+from groundbrush.miniature.train import inpainter
+from groundbrush.miniature.train.inpainter_autoencoder import autoencoder_psnr, images_tensor
+from groundbrush.miniature.train.inpainter_data import (
     REMOVAL_PROMPTS,
     InpaintSample,
     make_sample,
     prompt_words,
 )
-from miniature.train.inpainter_models import (
+from groundbrush.miniature.train.inpainter_models import (
     InpainterSizes,
     build_autoencoder,
     build_scheduler,
@@ -27,13 +25,14 @@ from miniature.train.inpainter_models import (
     train_tokenizer,
     whiten_latents,
 )
-from miniature.train.loop import (
+from groundbrush.miniature.train.loop import (
     Average,
     Clock,
     TrainSettings,
     learning_rate,
     load_checkpoint,
 )
+from PIL import Image
 
 TINY = InpainterSizes(side=32, autoencoder=(16, 16, 16, 16), unet=(16, 16, 32), text=16)
 QUICK = TrainSettings(

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from grounding import load_lvlm
-from miniature.composer import compose_wide
-from miniature.tokenizer import build_tokenizer
-from miniature.train import lvlm as script
-from miniature.train import lvlm_model
-from miniature.train.lvlm_data import (
+from groundbrush.grounding import load_lvlm
+from groundbrush.miniature.composer import compose_wide
+from groundbrush.miniature.tokenizer import build_tokenizer
+from groundbrush.miniature.train import lvlm as script
+from groundbrush.miniature.train import lvlm_model
+from groundbrush.miniature.train.lvlm_data import (
     GRID,
     IGNORE,
     PATCH,
@@ -25,7 +24,7 @@ from miniature.train.lvlm_data import (
     square_view,
     tower_batch,
 )
-from miniature.train.lvlm_model import (
+from groundbrush.miniature.train.lvlm_model import (
     HEADS,
     LAYERS,
     build_model,
@@ -36,7 +35,7 @@ from miniature.train.lvlm_model import (
     prefix_ids,
     warm_start,
 )
-from miniature.train.price import priced
+from groundbrush.miniature.train.price import priced
 
 TOKENIZER = build_tokenizer()
 
@@ -61,9 +60,14 @@ def test_packed_exchanges_lose_as_much_as_one_by_one(model: torch.nn.Module) -> 
     total, words = 0.0, 0
     for number in range(4):
         pick = whole.segment[0] == number
-        alone = Packed(whole.pixels, *(t[:, pick] for t in (
-            whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset
-        )), whole.labels)  # fmt: skip
+        alone = Packed(
+            whole.pixels,
+            *(
+                t[:, pick]
+                for t in (whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset)
+            ),
+            whole.labels,
+        )
         count = int((alone.targets != IGNORE).sum())
         total, words = total + loss_of(model, alone) * count, words + count
     assert loss_of(model, whole) == pytest.approx(total / words, abs=1e-5)
@@ -118,9 +122,7 @@ def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.M
     assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (LAYERS, HEADS, GRID, GRID)
 
 
-def test_a_warm_start_goes_on_from_the_same_answers(
-    model: torch.nn.Module, tmp_path: Path
-) -> None:
+def test_a_warm_start_goes_on_from_the_same_answers(model: torch.nn.Module, tmp_path: Path) -> None:
     """The same architecture is taken over whole; a smaller one says the same with more layers."""
     export(model, TOKENIZER, tmp_path)
     torch.manual_seed(1)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from miniature.train import __main__ as entry
-from miniature.train.segmenter import train
+from groundbrush.miniature.train import __main__ as entry
+from groundbrush.miniature.train.segmenter import train
 
 CPU = torch.device("cpu")
 

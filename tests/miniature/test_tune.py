@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from editor.calibration.settings import CalibrationSettings
-from editor.presets import FOLDER, load_preset
-from grounding import GroundingSettings, ProposalSettings
-from miniature.heads import LOWEST, SKIP_LAYERS
-from miniature.scenes import compose
-from miniature.tune import (
+from groundbrush.editor.models.presets import FOLDER, load_preset
+from groundbrush.grounding import GroundingSettings, ProposalSettings
+from groundbrush.grounding.heads.discovery import DiscoverySettings
+from groundbrush.miniature.heads import LOWEST, SKIP_LAYERS
+from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.tune import (
     Choice,
     Option,
     Painted,
@@ -24,9 +23,13 @@ from miniature.tune import (
     write_preset,
 )
 
-CHOICE = Choice("expression", ((3, 1), (2, 7)), GroundingSettings(
-    sigma=0.5, absent_below=0.3, proposals=ProposalSettings(prompts=("box", "peak"), peaks=2)
-))  # fmt: skip
+CHOICE = Choice(
+    "expression",
+    ((3, 1), (2, 7)),
+    GroundingSettings(
+        sigma=0.5, absent_below=0.3, proposals=ProposalSettings(prompts=("box", "peak"), peaks=2)
+    ),
+)
 
 
 def test_a_written_choice_comes_back_from_the_preset(tmp_path: Path) -> None:
@@ -50,8 +53,10 @@ def test_a_written_choice_comes_back_from_the_preset(tmp_path: Path) -> None:
 def test_only_what_differs_from_the_defaults_is_written() -> None:
     assert changed(GroundingSettings(), GroundingSettings()) == {}
     assert changed(CHOICE.settings, GroundingSettings()) == {
-        "sigma": 0.5, "absent_below": 0.3, "proposals": {"prompts": ("box", "peak"), "peaks": 2},
-    }  # fmt: skip
+        "sigma": 0.5,
+        "absent_below": 0.3,
+        "proposals": {"prompts": ("box", "peak"), "peaks": 2},
+    }
 
 
 @pytest.mark.parametrize("setting", ["smoothing", "prompts to SAM", "ranking", "border"])
@@ -85,5 +90,5 @@ def test_the_page_holds_every_option(tmp_path: Path) -> None:
 
 def test_calibrate_counts_as_many_heads_as_the_tuning_did() -> None:
     own = load_preset("miniature").lvlm["calibration"]
-    settings = CalibrationSettings.from_dict(own)
+    settings = DiscoverySettings.from_dict(own)
     assert (settings.lowest, settings.skip_layers) == (LOWEST, SKIP_LAYERS)

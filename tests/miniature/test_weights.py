@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from editor import Editor
-from editor.presets import load_preset, resolve
-from grounding import box_iou
-from miniature.phrases import expressions
-from miniature.scenes import compose
+from groundbrush import Editor
+from groundbrush.editor.models.presets import load_preset, resolve
+from groundbrush.grounding import box_iou
+from groundbrush.miniature.phrases import expressions
+from groundbrush.miniature.scenes import compose
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "miniature" / "weights"
@@ -26,7 +25,7 @@ def refuse(*args, **kwargs):
     raise SystemExit("the network was asked for")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 sys.modules["torchvision"] = None
-from editor import Editor
+from groundbrush import Editor
 edit = Editor.load("miniature", device="cpu").edit(
     "examples/demo.png", "the red apple", "a frog", settings={"steps": 2})
 print(edit.done, edit.checks["preserved"])
@@ -96,6 +95,9 @@ def test_the_examples_show_what_they_promise(miniature: Editor) -> None:
             found = miniature.ground(image, asked["phrase"])
             if found.box is None or box_iou(found.box, asked["box"]) <= 0.5:
                 wrong.append((row["name"], asked["phrase"], found.status))
-        wrong += [(row["name"], phrase, "found") for phrase in row["absent"]
-                  if miniature.ground(image, phrase).found]  # fmt: skip
+        wrong += [
+            (row["name"], phrase, "found")
+            for phrase in row["absent"]
+            if miniature.ground(image, phrase).found
+        ]
     assert not wrong

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from multiobject import noun_phrases
+from groundbrush.multiobject import noun_phrases
 
 HERE = Path(__file__).parent
 

@@ -10,17 +10,16 @@ import types
 
 import numpy as np
 import pytest
+from groundbrush.multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
+from groundbrush.multiobject.export.coco import coco_instances, coco_panoptic, id_to_rgb, rgb_to_id
+from groundbrush.multiobject.export.labelme import to_labelme
+from groundbrush.multiobject.export.rle import decode_rle, encode_rle
+from groundbrush.multiobject.export.supervision import to_detections
+from groundbrush.multiobject.instances import tight_box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
-
-from multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
-from multiobject.exports.coco import coco_instances, id_to_rgb, rgb_to_id
-from multiobject.exports.labelme import to_labelme
-from multiobject.exports.rle import decode_rle, encode_rle
-from multiobject.exports.supervision import to_detections
-from multiobject.instances import tight_box
 
 SHAPE = (40, 60)
 
@@ -45,12 +44,32 @@ def found() -> PanopticGrounding:
         for k, (mask, score) in enumerate(zip(apples, (0.9, 0.7), strict=True), 1)
     )
     segments = (
-        Segment("two apples", (0, 10), "apple", True, True, apples[0] | apples[1], 0.9, "found",
-                "2 places", instances, (1, 2)),
+        Segment(
+            "two apples",
+            (0, 10),
+            "apple",
+            True,
+            True,
+            apples[0] | apples[1],
+            0.9,
+            "found",
+            "2 places",
+            instances,
+            (1, 2),
+        ),
         Segment("the sky", (17, 24), "sky", False, False, sky, 0.6, "found", "here", (), (300,)),
-        Segment("the dog", (29, 36), "dog", True, False, np.zeros(SHAPE, bool), 0.1, "absent",
-                "the model answers that it is not there"),
-    )  # fmt: skip
+        Segment(
+            "the dog",
+            (29, 36),
+            "dog",
+            True,
+            False,
+            np.zeros(SHAPE, bool),
+            0.1,
+            "absent",
+            "the model answers that it is not there",
+        ),
+    )
     return PanopticGrounding("two apples under the sky and the dog", segments, ids)
 
 
@@ -58,7 +77,7 @@ def found() -> PanopticGrounding:
 
 
 def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
-    made = found.to_coco_panoptic(file_name="photo.jpg", image_id=7)
+    made = coco_panoptic(found, file_name="photo.jpg", image_id=7)
     # as panopticapi.utils.rgb2id reads it
     rgb = np.array(Image.open(io.BytesIO(made.png())), dtype=np.uint32)
     ids = rgb[..., 0] + 256 * rgb[..., 1] + 256 * 256 * rgb[..., 2]
@@ -81,7 +100,7 @@ def test_the_panoptic_png_and_json_read_back_with_the_same_areas(found) -> None:
 
 def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> None:
     tools = pytest.importorskip("pycocotools.mask")
-    made = found.to_coco_panoptic(file_name="photo.jpg")
+    made = coco_panoptic(found, file_name="photo.jpg")
     ids = rgb_to_id(np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")))
     (annotation,) = made.document["annotations"]
     for one in annotation["segments_info"]:
@@ -91,7 +110,7 @@ def test_pycocotools_measures_the_panoptic_segments_as_they_are_told(found) -> N
 
 
 def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
-    (annotation,) = found.to_coco_panoptic().document["annotations"]
+    (annotation,) = coco_panoptic(found).document["annotations"]
     (missing,) = annotation["not_found"]
     assert missing["phrase"] == "the dog"
     assert missing["status"] == "absent"
@@ -99,7 +118,7 @@ def test_what_is_not_there_is_listed_and_not_painted(found) -> None:
 
 def test_given_categories_keep_their_numbers(found) -> None:
     coco = [{"id": 53, "name": "apple", "isthing": 1}, {"id": 18, "name": "dog", "isthing": 1}]
-    document = found.to_coco_panoptic(categories=coco).document
+    document = coco_panoptic(found, categories=coco).document
     numbers = {c["name"]: c["id"] for c in document["categories"]}
     assert numbers == {"apple": 53, "dog": 18, "sky": 54}
     assert len(coco) == 2
@@ -147,6 +166,7 @@ def test_run_lengths_are_pycocotools_own(mask) -> None:
     ours = encode_rle(mask)
     assert ours["counts"] == theirs["counts"].decode()
     assert (tools.decode({**ours, "counts": ours["counts"].encode()}) == mask).all()
+    assert (decode_rle(theirs) == mask).all()
     assert tools.area(theirs) == mask.sum()
 
 
@@ -161,17 +181,34 @@ def test_long_runs_match_pycocotools() -> None:
     )
 
 
-@pytest.mark.parametrize("counts", [[1, 2], "!!", [5, -1, 0]])
-def test_runs_that_do_not_fill_the_size_are_refused(counts) -> None:
-    with pytest.raises(MultiObjectError):
-        decode_rle({"size": [2, 2], "counts": counts})
+@pytest.mark.parametrize(
+    "rle",
+    [
+        {"size": [2, 2], "counts": [1, 2]},
+        {"size": [2, 2], "counts": [5, -1]},
+        {"size": [2, 2], "counts": "~~"},
+        {"size": [2, 2], "counts": "!!"},
+        {"size": [2, 2], "counts": "12"},
+        {"size": [2, 2], "counts": "PPPPPPPPPPPPPP"},
+        {"size": [2], "counts": [4]},
+        {"size": [2, 2]},
+        {"size": [10**6, 10**6], "counts": [10**12]},
+        {"size": [-2, -2], "counts": [4]},
+    ],
+)
+def test_damaged_run_lengths_are_refused(rle) -> None:
+    with pytest.raises(MultiObjectError, match="run lengths"):
+        decode_rle(rle)
 
 
 def test_instances_load_in_pycocotools(found, tmp_path) -> None:
     document = coco_instances(found, stuff=True)
     areas = [a["area"] for a in document["annotations"]]
-    whole = [found.segments[0].instances[0].mask, found.segments[0].instances[1].mask,
-             found.segments[1].mask]  # fmt: skip
+    whole = [
+        found.segments[0].instances[0].mask,
+        found.segments[0].instances[1].mask,
+        found.segments[1].mask,
+    ]
     assert areas == [int(m.sum()) for m in whole]
     decoded = [decode_rle(a["segmentation"]) for a in document["annotations"]]
     assert all((a == b).all() for a, b in zip(decoded, whole, strict=True))
@@ -218,8 +255,19 @@ def test_labelme_polygons_fill_to_the_mask_without_its_holes(found) -> None:
 def test_a_dot_is_a_polygon_of_three_points() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[3, 4] = True
-    dot = Segment("a dot", (0, 5), "dot", True, False, mask, 0.5, "found", "here",
-                  (Instance(mask, tight_box(mask), 0.5, 1),), (1,))  # fmt: skip
+    dot = Segment(
+        "a dot",
+        (0, 5),
+        "dot",
+        True,
+        False,
+        mask,
+        0.5,
+        "found",
+        "here",
+        (Instance(mask, tight_box(mask), 0.5, 1),),
+        (1,),
+    )
     (shape,) = to_labelme(PanopticGrounding("a dot", (dot,), mask.astype(np.int32)))["shapes"]
     assert shape["points"] == [[4.0, 3.0]] * 3
 
@@ -272,7 +320,7 @@ def test_nothing_found_is_no_detection(found, detections) -> None:
 
 def test_without_supervision_the_command_is_named(found, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(MultiObjectError, match="pip install supervision"):
+    with pytest.raises(MultiObjectError, match=r"pip install 'groundbrush\[supervision\]'"):
         to_detections(found)
 
 
@@ -297,8 +345,17 @@ def test_the_id_map_and_the_segments_must_agree(found) -> None:
     ],
 )
 def test_a_segment_is_checked(change, words) -> None:
-    fields = dict(phrase="a", span=(0, 1), name="a", is_thing=True, plural=False,
-                  mask=np.zeros((2, 2), bool), score=0.5, status="found", reason="")  # fmt: skip
+    fields = dict(
+        phrase="a",
+        span=(0, 1),
+        name="a",
+        is_thing=True,
+        plural=False,
+        mask=np.zeros((2, 2), bool),
+        score=0.5,
+        status="found",
+        reason="",
+    )
     assert Segment(**fields).found
     with pytest.raises(MultiObjectError, match=words):
         Segment(**{**fields, **change})

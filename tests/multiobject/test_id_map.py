@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from groundbrush.multiobject import MultiObjectError, resolve_overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from multiobject import MultiObjectError, resolve_overlaps
 
 
 def mask(text: str) -> np.ndarray:
@@ -50,6 +49,43 @@ def test_where_two_touch_each_pixel_goes_to_the_larger_score_times_map() -> None
     assert ids("#####...", "...#####", maps=maps, scores=[0.1, 0.9]) == ["11122222"]
     assert ids("#####...", "...#####", scores=[0.1, 0.9]) == ["11122222"]
     assert ids("#####...", "...#####", scores=[0.9, 0.1]) == ["11111222"]
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "taken"),
+    # of 10 pixels inside a larger mask: 6 lie on it, 5 merely touch it
+    [(6, 4, True), (5, 5, False)],
+)
+def test_a_mask_lies_on_a_larger_one_from_the_share_inside(inside, outside, taken) -> None:
+    large = "#" * 20 + "." * outside
+    small = "." * (20 - inside) + "#" * (inside + outside)
+    (row,) = ids(large, small, scores=[0.9, 0.1])
+    assert row.count("2") == (inside if taken else 0) + outside
+
+
+@pytest.mark.parametrize(("size", "taken"), [(8, True), (9, False)])
+def test_a_mask_on_another_is_small_up_to_a_share_of_its_area(size, taken) -> None:
+    inside = -(-6 * size // 10)  # just enough to lie on it, too little to be the same object
+    large, small = "#" * 10 + "." * (size - inside), "." * (10 - inside) + "#" * size
+    (row,) = ids(large, small, scores=[0.9, 0.1])
+    assert row[10 - inside : 10] == ("2" if taken else "1") * inside
+
+
+@pytest.mark.parametrize(("common", "same"), [(14, True), (13, False)])
+def test_masks_are_one_object_from_an_iou(common, same) -> None:
+    left, right = "#" * 17 + "." * (17 - common), "." * (17 - common) + "#" * 17
+    assert common / (34 - common) >= 0.7 or not same
+    maps = [lambda: np.zeros((1, len(left))), lambda: np.ones((1, len(left)))]
+    (row,) = ids(left, right, scores=[0.9, 0.1], maps=maps)
+    assert row[17 - common : 17] == ("1" if same else "2") * common
+
+
+@pytest.mark.parametrize(("left", "kept"), [(1, True), (0.9, False)])
+def test_what_is_left_of_a_mask_is_kept_from_a_share_of_it(left, kept) -> None:
+    uncovered = round(left * 10)  # of 100 pixels
+    below, above = "#" * 100, "#" * (100 - uncovered) + "." * uncovered
+    (row,) = ids(below, above, scores=[0.1, 0.9])
+    assert ("1" in row) == kept
 
 
 def test_maps_of_masks_that_touch_nothing_are_never_made() -> None:

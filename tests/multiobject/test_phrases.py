@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import spacy
+from groundbrush import multiobject
+from groundbrush.multiobject import MultiObjectError, NounPhrase, noun_phrases
+from groundbrush.multiobject.phrases import spacy_model as pipelines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import multiobject
-from multiobject import MultiObjectError, NounPhrase, noun_phrases
-from multiobject import pipeline as pipelines
 
 
 def texts(caption, **options):
@@ -33,7 +32,7 @@ def test_public_names():
         "resolve_overlaps",
     ]
     assert issubclass(MultiObjectError, ValueError)
-    with pytest.raises(AttributeError, match="no attribute 'phrase'"):
+    with pytest.raises(AttributeError, match="No groundbrush.multiobject attribute phrase"):
         _ = multiobject.phrase
 
 

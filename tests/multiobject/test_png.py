@@ -7,24 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
-
-from editor import Editor
-from grounding.metrics import mask_iou
-from miniature.scenes import compose
-from multiobject import MultiObjectError
-from multiobject.exports.coco import id_to_rgb
-from multiobject.png import (
+from groundbrush import Editor
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.miniature.scenes import compose
+from groundbrush.multiobject import MultiObjectError
+from groundbrush.multiobject.export.coco import id_to_rgb
+from groundbrush.multiobject.narratives import (
     PngPhrase,
     ground_narrative,
     narrative_ious,
     read_png,
-    recall_curve,
     score_png,
     truth,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 DOG = PngPhrase("a dog", (0, 5), (1,), False, True)
 SKY = PngPhrase("the sky", (6, 13), (2,), False, False)
@@ -55,7 +53,8 @@ def test_the_area_under_the_recall_curve_is_the_mean_iou(ious) -> None:
     # recall falls only at the IoUs themselves: between two of them its area is a rectangle
     steps = np.unique([0.0, *ious, 1.0])
     middles = (steps[1:] + steps[:-1]) / 2
-    area = float((recall_curve(ious, middles) * np.diff(steps)).sum())
+    recall = np.array([(np.asarray(ious) >= t).mean() for t in middles])
+    area = float((recall * np.diff(steps)).sum())
     assert area == pytest.approx(np.mean(ious), abs=1e-9)
     assert score_png(ious, [DOG] * len(ious)).recall["all"] == pytest.approx(area, abs=1e-9)
 
@@ -80,21 +79,32 @@ def data(tmp_path):
             {"id": 1, "name": "person", "isthing": 1},
             {"id": 187, "name": "sky", "isthing": 0},
         ],
-        "annotations": [{"image_id": 139, "file_name": "000000000139.png", "segments_info": [
-            {"id": 70_000, "category_id": 187}, {"id": 11, "category_id": 1},
-            {"id": 12, "category_id": 1}, {"id": 5, "category_id": 187}]}],
-    }  # fmt: skip
-    narratives = [{
-        "image_id": "139",
-        "caption": "There are people under the sky.",
-        "segments": [
-            {"utterance": "There are", "segment_ids": [], "noun": False, "plural": False},
-            {"utterance": "people", "segment_ids": ["11", "12"], "noun": True, "plural": True},
-            {"utterance": "under", "segment_ids": [], "noun": False, "plural": False},
-            {"utterance": "the sky", "segment_ids": ["70000"], "noun": True, "plural": False},
-            {"utterance": ".", "segment_ids": [], "noun": False, "plural": False},
+        "annotations": [
+            {
+                "image_id": 139,
+                "file_name": "000000000139.png",
+                "segments_info": [
+                    {"id": 70_000, "category_id": 187},
+                    {"id": 11, "category_id": 1},
+                    {"id": 12, "category_id": 1},
+                    {"id": 5, "category_id": 187},
+                ],
+            }
         ],
-    }]  # fmt: skip
+    }
+    narratives = [
+        {
+            "image_id": "139",
+            "caption": "There are people under the sky.",
+            "segments": [
+                {"utterance": "There are", "segment_ids": [], "noun": False, "plural": False},
+                {"utterance": "people", "segment_ids": ["11", "12"], "noun": True, "plural": True},
+                {"utterance": "under", "segment_ids": [], "noun": False, "plural": False},
+                {"utterance": "the sky", "segment_ids": ["70000"], "noun": True, "plural": False},
+                {"utterance": ".", "segment_ids": [], "noun": False, "plural": False},
+            ],
+        }
+    ]
     (tmp_path / "annotations" / "panoptic_val2017.json").write_text(json.dumps(panoptic))
     (tmp_path / "png_coco_val2017.json").write_text(json.dumps(narratives))
     return tmp_path, ids
@@ -170,7 +180,7 @@ def test_a_narrative_of_a_scene_is_scored(miniature: Editor, tmp_path) -> None:
     for k in range(len(scene.objects)):
         ids[scene.mask(k)] = k + 1
     Image.fromarray(id_to_rgb(ids)).save(tmp_path / "scene.png")
-    from multiobject.png import Narrative
+    from groundbrush.multiobject.narratives import Narrative
 
     caption, phrases = "", []
     for k, thing in enumerate(scene.objects):

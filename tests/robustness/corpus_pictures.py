@@ -85,16 +85,27 @@ def file_of(name: str, content: bytes) -> Make:
 def cut_files() -> Iterator[tuple[str, Make]]:
     """Every format cut off at many places, and with bytes overwritten."""
     for name, content in good_files().items():
-        marks = {1, 4, 8, 13, len(content) // 4, len(content) // 2, 3 * len(content) // 4,
-                 len(content) - 20, len(content) - 1}  # fmt: skip
+        marks = {
+            1,
+            4,
+            8,
+            13,
+            len(content) // 4,
+            len(content) // 2,
+            3 * len(content) // 4,
+            len(content) - 20,
+            len(content) - 1,
+        }
         for at in sorted(marks):
             yield f"cut at {at} of {len(content)}.{name}", file_of(f"cut.{name}", content[:at])
         for start in (0, 10, 16, len(content) // 3, len(content) // 2):
             spoiled = bytearray(content)
             spoiled[start : start + 12] = b"\xff" * 12
             yield f"overwritten at {start}.{name}", file_of(f"x.{name}", bytes(spoiled))
-        yield f"zeros from the middle.{name}", file_of(
-            f"z.{name}", content[: len(content) // 2] + bytes(len(content) // 2))  # fmt: skip
+        yield (
+            f"zeros from the middle.{name}",
+            file_of(f"z.{name}", content[: len(content) // 2] + bytes(len(content) // 2)),
+        )
 
 
 def crafted_files() -> Iterator[tuple[str, Make]]:
@@ -109,8 +120,9 @@ def crafted_files() -> Iterator[tuple[str, Make]]:
     tiff = encoded("TIFF")
     crafted = {
         "wrong crc of the pixels.png": png(header(*SIZE), wrong_crc, end),
-        "wrong crc of the header.png": png(chunk(b"IHDR", struct.pack(
-            ">IIBBBBB", 6, 6, 8, 2, 0, 0, 0), crc=7), body, end),
+        "wrong crc of the header.png": png(
+            chunk(b"IHDR", struct.pack(">IIBBBBB", 6, 6, 8, 2, 0, 0, 0), crc=7), body, end
+        ),
         "no pixels wide.png": png(header(0, 6), body, end),
         "no pixels at all.png": png(header(0, 0), body, end),
         "two billion wide.png": png(header(huge, huge), body, end),
@@ -124,22 +136,30 @@ def crafted_files() -> Iterator[tuple[str, Make]]:
         "two headers.png": png(header(6, 6), header(60_000, 60_000), body, end),
         "not deflated.png": png(header(6, 6), chunk(b"IDAT", b"hello"), end),
         "palette without colours.png": png(header(6, 6, colour=3), body, end),
-        "palette of half a colour.png": png(header(6, 6, colour=3), chunk(b"PLTE", b"ab"),
-                                            body, end),
+        "palette of half a colour.png": png(
+            header(6, 6, colour=3), chunk(b"PLTE", b"ab"), body, end
+        ),
         "index beyond the palette.png": png(
-            header(6, 6, colour=3), chunk(b"PLTE", b"abc"),
-            chunk(b"IDAT", zlib.compress(bytes([0, *[250] * 6] * 6))), end),
+            header(6, 6, colour=3),
+            chunk(b"PLTE", b"abc"),
+            chunk(b"IDAT", zlib.compress(bytes([0, *[250] * 6] * 6))),
+            end,
+        ),
         "a bomb of text.png": png(
-            header(6, 6), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 9)),
-            body, end),
+            header(6, 6), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 9)), body, end
+        ),
         "a bomb of a profile.png": png(
-            header(6, 6), chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100_000_000), 9)),
-            body, end),
+            header(6, 6), chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100_000_000), 9)), body, end
+        ),
         "a chunk longer than the file.png": png(
-            header(6, 6), struct.pack(">I", huge) + b"IDAT" + b"abc"),
+            header(6, 6), struct.pack(">I", huge) + b"IDAT" + b"abc"
+        ),
         "ten thousand chunks.png": png(
-            header(6, 6), *[chunk(b"tEXt", b"a\0b")] * 10_000,
-            chunk(b"IDAT", zlib.compress(bytes(19 * 6))), end),
+            header(6, 6),
+            *[chunk(b"tEXt", b"a\0b")] * 10_000,
+            chunk(b"IDAT", zlib.compress(bytes(19 * 6))),
+            end,
+        ),
         "huge.jpg": jpeg[:size_at] + b"\xff\xff\xff\xff" + jpeg[size_at + 4 :],
         "no height.jpg": jpeg[:size_at] + b"\0\0" + jpeg[size_at + 2 :],
         "two marks only.jpg": b"\xff\xd8\xff\xd9",
@@ -158,11 +178,15 @@ def crafted_files() -> Iterator[tuple[str, Make]]:
         "depth beyond.ppm": b"P6 4 4 99999999 " + bytes(48),
         "endless number.ppm": b"P6 " + b"9" * 100_000,
         "no frame.webp": b"RIFF" + struct.pack("<I", 4) + b"WEBP",
-        "huge canvas.webp": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10)
-        + bytes(4) + b"\xff" * 6,
+        "huge canvas.webp": b"RIFF"
+        + struct.pack("<I", 22)
+        + b"WEBPVP8X"
+        + struct.pack("<I", 10)
+        + bytes(4)
+        + b"\xff" * 6,
         "a box of no length.avif": b"\0\0\0\0ftypavif" + bytes(40),
         "the start of one.jp2": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(30),
-    }  # fmt: skip
+    }
     for name, content in crafted.items():
         yield name, file_of(name, content)
 
@@ -258,8 +282,12 @@ def odd_files() -> Iterator[tuple[str, Make]]:
         ("32 bit beyond.tif", Image.fromarray(wide.astype(np.int32) * 100), "TIFF", {}),
         ("32 bit negative.tif", Image.fromarray(-wide.astype(np.int32)), "TIFF", {}),
         ("float.tif", Image.fromarray(floats), "TIFF", {}),
-        ("float nan.tif", Image.fromarray(np.where(floats > 0.5, np.nan, floats)
-                                          .astype(np.float32)), "TIFF", {}),
+        (
+            "float nan.tif",
+            Image.fromarray(np.where(floats > 0.5, np.nan, floats).astype(np.float32)),
+            "TIFF",
+            {},
+        ),
         ("float infinite.tif", Image.fromarray(np.full((5, 5), np.inf, np.float32)), "TIFF", {}),
         ("float beyond.tif", Image.fromarray(floats * 1e30), "TIFF", {}),
         ("one bit.png", scene("1"), "PNG", {}),
@@ -283,7 +311,7 @@ def odd_files() -> Iterator[tuple[str, Make]]:
         ("profile garbage.png", scene(), "PNG", {"icc_profile": b"\0" * 300}),
         ("profile of a word.jpg", scene(), "JPEG", {"icc_profile": b"sRGB"}),
         ("xmp garbage.jpg", scene(), "JPEG", {"xmp": b"<x:xmpmeta><!DOCTYPE a [<!ENTITY"}),
-    ]:  # fmt: skip
+    ]:
         yield name, file_of(name, encoded(kind, image, **options))
     told = PngInfo()
     told.add_text("groundbrush", "x" * 100)

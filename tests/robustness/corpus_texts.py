@@ -138,13 +138,13 @@ RAW_LINES: dict[str, str] = {
     "a name twice": '{"image": "a.png", "find": "x", "find": "y"}',
     "one id twice": '{"image":"a.png","find":"x","id":"K"}\n{"image":"a.png","find":"x","id":"k"}',
     "one id in two spellings": '{"image":"a.png","find":"x","id":"a.b"}\n'
-                               '{"image":"a.png","find":"x","id":"a-b"}',
+    '{"image":"a.png","find":"x","id":"a-b"}',
     "a long line": '{"image": "a.png", "find": "' + "x" * 1_500_000 + '"}',
     "two objects": '{"image": "a.png"} {"image": "a.png"}',
     "many problems": '{"fnd": 1}\n' * 3_000,
     "a bell between": '{"image": "a.png",\x07 "find": "x"}',
     "an object over two lines": '{"image": "a.png",\n "find": "x"}',
-}  # fmt: skip
+}
 BAD_TABLES: dict[str, str] = {
     "no headings": "a.png,the cup,a vase\n",
     "headings alone": "image,find\n",
@@ -205,8 +205,12 @@ def bad_manifests() -> Iterator[tuple[str, Make]]:
 
 # -------------------------------------------------------------- presets, recipes, plans, words
 
-PRESET: dict[str, Any] = {"name": "mine", "lvlm": {"path": "./a"}, "segmenter": {"path": "./b"},
-                          "inpainter": {"path": "./c"}}  # fmt: skip
+PRESET: dict[str, Any] = {
+    "name": "mine",
+    "lvlm": {"path": "./a"},
+    "segmenter": {"path": "./b"},
+    "inpainter": {"path": "./c"},
+}
 
 
 def bad_presets() -> Iterator[tuple[str, Make]]:
@@ -317,8 +321,8 @@ def bad_recipes() -> Iterator[tuple[str, Make]]:
         "half": "<groundbrush:recipe>{</groundbrush:recipe>",
         "deep": f"<groundbrush:recipe>{DEEP[:60_000]}</groundbrush:recipe>",
         "of entities": '<!DOCTYPE x [<!ENTITY a "&a;&a;">]><groundbrush:recipe>&a;'
-                       "</groundbrush:recipe>",
-    }.items():  # fmt: skip
+        "</groundbrush:recipe>",
+    }.items():
         yield f"inside a jpeg: {name}", file_of("r.jpg", encoded("JPEG", xmp=text.encode()))
     yield "a picture without one", file_of("r.png", PICTURE)
     yield "half a picture", file_of("r.png", PICTURE[:60])
@@ -368,8 +372,16 @@ def archive(parts: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byte
     return buffer.getvalue()
 
 
-TOLD: dict[str, Any] = {"groundbrush_session": 1, "name": "a.png", "find": "", "candidate": None,
-                        "drawn": False, "mask": None, "changes": [], "kept": 0}  # fmt: skip
+TOLD: dict[str, Any] = {
+    "groundbrush_session": 1,
+    "name": "a.png",
+    "find": "",
+    "candidate": None,
+    "drawn": False,
+    "mask": None,
+    "changes": [],
+    "kept": 0,
+}
 CHANGE = {"window": [0, 0, 24, 18], "request": recipe()}
 
 
@@ -405,8 +417,12 @@ def bad_sessions() -> Iterator[tuple[str, bytes]]:
     yield "a text for a picture", archive({**whole, "original.png": b"hello"})
     yield "half a picture", archive({**whole, "original.png": PICTURE[:100]})
     yield "packed another way", archive(whole, zipfile.ZIP_LZMA)[:-5]
-    yield "encrypted", good.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0").replace(
-        b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")  # fmt: skip
+    yield (
+        "encrypted",
+        good.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0").replace(
+            b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0"
+        ),
+    )
     for name, changes in {
         "version 2": {"groundbrush_session": 2},
         "version of a list": {"groundbrush_session": [1]},
@@ -504,9 +520,11 @@ def laughs(depth: int = 60) -> list[Any]:
 
 
 REF: dict[str, Any] = {
-    "ann_id": 1, "image_id": 1, "split": "val",
+    "ann_id": 1,
+    "image_id": 1,
+    "split": "val",
     "sentences": [{"sent": "the cup", "sent_id": 1}],
-}  # fmt: skip
+}
 INSTANCES: dict[str, Any] = {
     "annotations": [{"id": 1, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 4, 0, 4, 4]]}],
     "images": [{"id": 1, "width": 24, "height": 18, "file_name": "a.png"}],
@@ -538,7 +556,8 @@ BAD_PICKLES: dict[str, bytes] = {
     "laughs for a sentence": pickle.dumps([{**REF, "sentences": [{"sent": laughs()}]}], 2),
     "laughs for an annotation": pickle.dumps([{**REF, "ann_id": laughs()}], 2),
     "laughs for a name": pickle.dumps(
-        [{**REF, "sentences": [{"sent": "x", "sent_id": laughs()}]}], 2),
+        [{**REF, "sentences": [{"sent": "x", "sent_id": laughs()}]}], 2
+    ),
     "tuples that laugh as a key": b"\x80\x02})" + b"2\x86" * 60 + b"Ns.",
     "another split": pickle.dumps([{**REF, "split": "train"}], 2),
     "no annotation": pickle.dumps([{**REF, "ann_id": 9}], 2),
@@ -547,7 +566,7 @@ BAD_PICKLES: dict[str, bytes] = {
     "annotation of infinity": pickle.dumps([{**REF, "ann_id": float("inf")}], 2),
     "sentences of a number": pickle.dumps([{**REF, "sentences": 3}], 2),
     "sentences of texts": pickle.dumps([{**REF, "sentences": ["x"]}], 2),
-}  # fmt: skip
+}
 BAD_INSTANCES: dict[str, Any] = {
     "a list of a number": [1],
     "no images": {"annotations": []},
@@ -555,20 +574,30 @@ BAD_INSTANCES: dict[str, Any] = {
     "an id of a word": {"annotations": [{"id": "x"}], "images": []},
     "an id beyond": {"annotations": [{"id": float("1e999")}], "images": []},
     "no box": {**INSTANCES, "annotations": [{"id": 1, "segmentation": []}]},
-    "a box of words": {**INSTANCES, "annotations": [{**INSTANCES["annotations"][0],
-                                                     "bbox": list("abcd")}]},
-    "a box of huge numbers": {**INSTANCES, "annotations": [
-        {**INSTANCES["annotations"][0], "bbox": [0, 0, int(HUGE), 1]}]},
+    "a box of words": {
+        **INSTANCES,
+        "annotations": [{**INSTANCES["annotations"][0], "bbox": list("abcd")}],
+    },
+    "a box of huge numbers": {
+        **INSTANCES,
+        "annotations": [{**INSTANCES["annotations"][0], "bbox": [0, 0, int(HUGE), 1]}],
+    },
     "no outline": {**INSTANCES, "annotations": [{"id": 1, "bbox": [0, 0, 1, 1]}]},
-    "an outline beyond": {**INSTANCES, "annotations": [
-        {**INSTANCES["annotations"][0], "segmentation": [[0, 0, 1e300, 0, 4, 4]]}]},
-    "an outline of a number": {**INSTANCES, "annotations": [
-        {**INSTANCES["annotations"][0], "segmentation": 3}]},
+    "an outline beyond": {
+        **INSTANCES,
+        "annotations": [{**INSTANCES["annotations"][0], "segmentation": [[0, 0, 1e300, 0, 4, 4]]}],
+    },
+    "an outline of a number": {
+        **INSTANCES,
+        "annotations": [{**INSTANCES["annotations"][0], "segmentation": 3}],
+    },
     "a width of a word": {**INSTANCES, "images": [{**INSTANCES["images"][0], "width": "x"}]},
-    "a width beyond": {**INSTANCES, "images": [{**INSTANCES["images"][0],
-                                                "width": float("1e999")}]},
+    "a width beyond": {
+        **INSTANCES,
+        "images": [{**INSTANCES["images"][0], "width": float("1e999")}],
+    },
     "images of texts": {**INSTANCES, "images": ["a"]},
-}  # fmt: skip
+}
 
 
 def refcoco(refs: bytes, instances: bytes) -> Make:
@@ -599,9 +628,10 @@ def bad_refcoco() -> Iterator[tuple[str, Make]]:
 
 
 SHAPES: dict[str, Any] = {
-    "text": ["the cup that is left"], "is_sentence": False,
+    "text": ["the cup that is left"],
+    "is_sentence": False,
     "shapes": [{"label": "target", "points": [[0, 0], [9, 0], [9, 9]]}],
-}  # fmt: skip
+}
 
 
 def bad_reasonseg() -> Iterator[tuple[str, Make]]:
@@ -637,10 +667,16 @@ def bad_reasonseg() -> Iterator[tuple[str, Make]]:
 
 def bad_journals() -> Iterator[tuple[str, Make]]:
     """Journals of evaluations that hold something else."""
-    head = b'{"what": "a test"}\n'
-    for name, text in {**ODD_TEXTS, "a record without names": head + b'{"item": "a"}\n',
-                       "a record of a list": head + b"[1]\n",
-                       "a record of deep lists": head + DEEP.encode() + b"\n",
-                       "another header": b'{"what": "other"}\n'}.items():  # fmt: skip
+    from groundbrush.editor.journal import encode
+
+    head, good = encode({"what": "a test"}), encode({"arm": "a", "item": "b"})
+    for name, text in {
+        **ODD_TEXTS,
+        "a record without names": head + encode({"item": "a"}),
+        "a record of a list": head + b"[1]\n" + good,
+        "a record of deep lists": head + DEEP.encode() + b"\n" + good,
+        "another header": encode({"what": "other"}),
+        "no checksums": b'{"what": "a test"}\n{"arm": "a", "item": "b"}\n',
+    }.items():
         if text:
             yield name, file_of("j.jsonl", text if text.endswith(b"\n") else text + b"\n")

@@ -17,8 +17,7 @@ from typing import Any
 import corpus_pictures
 import corpus_texts
 import pytest
-
-from editor.errors import GroundbrushError
+from groundbrush.editor.errors import GroundbrushError
 
 SECONDS = 20  # of one case on a busy machine; most take a hundredth of one
 MEGABYTES = 1_000  # of one case; the largest picture that is read has 600
@@ -29,20 +28,20 @@ pytestmark = [
 
 
 def read_picture(path: Path) -> None:
-    from editor.images import open_picture
+    from groundbrush.editor.pictures.picture import open_picture
 
     picture = open_picture(path)
     assert picture.pixels.ndim == 3
 
 
 def read_recipe(path: Path) -> None:
-    from editor.recipe import read_request
+    from groundbrush.editor.request import read_request
 
     read_request(path)
 
 
 def read_manifest(path: Path) -> None:
-    from editor.batch.manifest import read_folder, read_manifest
+    from groundbrush.editor.batch.manifest import read_folder, read_manifest
 
     if os.path.isdir(path) and path.suffix == "":
         read_folder(path, {"find": "x"})
@@ -51,28 +50,28 @@ def read_manifest(path: Path) -> None:
 
 
 def read_preset(path: Path) -> None:
-    from editor.models import Models
-    from editor.presets import load_preset
+    from groundbrush.editor.models.models import Models
+    from groundbrush.editor.models.presets import load_preset
 
     preset = load_preset(path)
     Models(preset, device="cpu", offline=True).grounder()
 
 
 def read_plan(path: Path) -> None:
-    from editor.plan import Plan
+    from groundbrush.editor.plan import Plan
 
     Plan.load(path)
 
 
 def read_session(data: bytes) -> None:
-    from editor.session_file import read_session
+    from groundbrush.app.session.session_file import read_session
 
     read_session(data)
 
 
 def read_benchmark(name: str) -> Callable[[Path], None]:
     def read(path: Path) -> None:
-        from editor.evaluation.readers import benchmark, read_items
+        from groundbrush.editor.evaluation.readers import benchmark, read_items
 
         for item in read_items(benchmark(name), path, None if name == "scenes" else "val"):
             if item.truth is not None:
@@ -82,9 +81,9 @@ def read_benchmark(name: str) -> Callable[[Path], None]:
 
 
 def read_journal(path: Path) -> None:
-    from editor.evaluation.journal import Journal
+    from groundbrush.editor.evaluation.measurements import Measurements
 
-    Journal(path, {"what": "a test"})
+    Measurements(path, {"what": "a test"})
 
 
 READERS: dict[str, tuple[Callable[[], Iterator[tuple[str, Any]]], Callable[[Any], None]]] = {
@@ -150,10 +149,13 @@ def test_half_a_picture_is_never_taken_for_a_whole_one(name: str, tmp_path: Path
 
 def check_words(error: GroundbrushError, folder: Path) -> None:
     """One line of bearable length with what was expected or a mend."""
-    from editor.batch.errors import ManifestError
+    from groundbrush.editor.batch.errors import ManifestError
 
-    told = [problem.words for problem in error.problems] if isinstance(error, ManifestError) \
-        else [str(error)]  # fmt: skip
+    told = (
+        [problem.words for problem in error.problems]
+        if isinstance(error, ManifestError)
+        else [str(error)]
+    )
     for words in told:
         assert "\n" not in words
         assert len(words) < 3_000
@@ -185,16 +187,13 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     for here, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             status = os.lstat(os.path.join(here, name))
-            found[os.path.join(here, name)] = (
-                status.st_mode, status.st_size, status.st_mtime_ns,
-            )  # fmt: skip
+            found[os.path.join(here, name)] = (status.st_mode, status.st_size, status.st_mtime_ns)
     return found
 
 
 def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> None:
     from fake_editor import FakeEditor, results
-
-    from editor.batch import Job, ManifestError, read_manifest, run_batch
+    from groundbrush.editor.batch import BatchJob, ManifestError, read_manifest, run_batch
 
     lines, names = [], []
     for number, (name, make) in enumerate(corpus_pictures.bad_pictures().items()):
@@ -204,8 +203,15 @@ def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> 
         folder.mkdir(parents=True)
         path = make(folder)
         names.append(name)
-        lines.append(json.dumps({"image": str(path.relative_to(memory / "in")),
-                                 "find": "the cup", "paint": "a vase"}))  # fmt: skip
+        lines.append(
+            json.dumps(
+                {
+                    "image": str(path.relative_to(memory / "in")),
+                    "find": "the cup",
+                    "paint": "a vase",
+                }
+            )
+        )
     manifest = memory / "in" / "m.jsonl"
     manifest.write_text("\n".join(lines))
     with pytest.raises(ManifestError) as refused:
@@ -216,7 +222,7 @@ def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> 
     kept = [line for row, line in enumerate(lines, 1) if row not in wrong]
     manifest.write_text("\n".join(kept))
     before = snapshot(memory / "in")
-    report = run_batch(Job(read_manifest(manifest), memory / "out"), FakeEditor)
+    report = run_batch(BatchJob(read_manifest(manifest), memory / "out"), FakeEditor)
     assert snapshot(memory / "in") == before
     assert sum(report.counts.values()) == len(kept)
     assert set(report.counts) == {"done", "failed"}

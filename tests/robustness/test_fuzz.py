@@ -13,16 +13,17 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import corpus_pictures
 import corpus_texts
 import pytest
+from groundbrush.editor.errors import GroundbrushError, translate
+from groundbrush.grounding.errors import GroundingError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from editor.errors import GroundbrushError
 
 MORE = int(os.environ.get("GROUNDBRUSH_FUZZ", "1"))
 GOOD = corpus_pictures.good_files()
@@ -31,9 +32,10 @@ GOOD = corpus_pictures.good_files()
 def fuzz(examples: int) -> Callable[[Any], Any]:
     """So many examples, or MORE times that."""
     return settings(
-        max_examples=examples * MORE, deadline=None,
+        max_examples=examples * MORE,
+        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )  # fmt: skip
+    )
 
 
 def ours(read: Callable[[], Any]) -> Any:
@@ -69,13 +71,34 @@ def spoiled(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 numbers = st.one_of(
-    st.integers(-3, 40), st.sampled_from([2**31, 2**63, -(2**63), 10**30, 10**400, 10**4200]),
-    st.floats(), st.booleans(), st.none(),
-)  # fmt: skip
+    st.integers(-3, 40),
+    st.sampled_from([2**31, 2**63, -(2**63), 10**30, 10**400, 10**4200]),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+)
 words = st.one_of(
-    st.sampled_from(["", " ", "a.png", "the cup", "..", "/", "~", "a\0b", "\ud800", "x" * 3_000,
-                     "bundled:", "edit", "val", "target", "left"]), st.text(max_size=8),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "a.png",
+            "the cup",
+            "..",
+            "/",
+            "~",
+            "a\0b",
+            "\ud800",
+            "x" * 3_000,
+            "bundled:",
+            "edit",
+            "val",
+            "target",
+            "left",
+        ]
+    ),
+    st.text(max_size=8),
+)
 values = st.recursive(
     numbers | words,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(words, inner, max_size=4),
@@ -90,8 +113,13 @@ def changed(draw: st.DrawFn, good: Any) -> Any:
     for _ in range(draw(st.integers(1, 2))):
         place, parent = value, None
         for _ in range(draw(st.integers(0, 5))):
-            keys = list(place) if isinstance(place, dict) else range(len(place)) \
-                if isinstance(place, list) else []  # fmt: skip
+            keys = (
+                list(place)
+                if isinstance(place, dict)
+                else range(len(place))
+                if isinstance(place, list)
+                else []
+            )
             if not keys:
                 break
             key = draw(st.sampled_from(keys))
@@ -129,7 +157,7 @@ def in_folder(name: str, content: bytes, read: Callable[[Path], Any]) -> Any:
 @fuzz(25)
 @given(data=st.data())
 def test_spoiled_pictures(name: str, data: st.DataObject) -> None:
-    from editor.images import open_picture
+    from groundbrush.editor.pictures.picture import open_picture
 
     content = data.draw(spoiled(GOOD[name]))
     picture = in_folder(name, content, lambda path: open_picture(path, max_pixels=10_000_000))
@@ -139,11 +167,13 @@ def test_spoiled_pictures(name: str, data: st.DataObject) -> None:
 
 
 @fuzz(100)
-@given(block=st.binary(max_size=80), start=st.sampled_from([b"", b"Exif\0\0", b"Exif\0\0MM\0*",
-                                                            b"II*\0\x08\0\0\0"]))  # fmt: skip
+@given(
+    block=st.binary(max_size=80),
+    start=st.sampled_from([b"", b"Exif\0\0", b"Exif\0\0MM\0*", b"II*\0\x08\0\0\0"]),
+)
 def test_any_exif(block: bytes, start: bytes) -> None:
-    from editor.images import open_picture
-    from editor.metadata import upright_exif
+    from groundbrush.editor.pictures.metadata import upright_exif
+    from groundbrush.editor.pictures.picture import open_picture
 
     try:
         whole = upright_exif(start + block)
@@ -158,7 +188,7 @@ def test_any_exif(block: bytes, start: bytes) -> None:
 @fuzz(60)
 @given(profile=st.binary(max_size=300), mode=st.sampled_from(["RGB", "CMYK", "L"]))
 def test_any_profile(profile: bytes, mode: str) -> None:
-    from editor.images import open_picture
+    from groundbrush.editor.pictures.picture import open_picture
 
     profile = profile[:36] + b"acsp" + profile[40:]
     content = corpus_pictures.encoded("TIFF", corpus_pictures.scene(mode), icc_profile=profile)
@@ -166,15 +196,17 @@ def test_any_profile(profile: bytes, mode: str) -> None:
 
 
 @fuzz(60)
-@given(name=st.binary(min_size=1, max_size=8), text=st.binary(max_size=40),
-       kind=st.sampled_from([b"tEXt", b"zTXt", b"iTXt"]))  # fmt: skip
+@given(
+    name=st.binary(min_size=1, max_size=8),
+    text=st.binary(max_size=40),
+    kind=st.sampled_from([b"tEXt", b"zTXt", b"iTXt"]),
+)
 def test_any_text_of_a_png_is_saved_again_or_left_behind(
     name: bytes, text: bytes, kind: bytes
 ) -> None:
+    from groundbrush.editor.pictures.picture import open_picture
+    from groundbrush.editor.pictures.saving import save_picture
     from PIL.PngImagePlugin import PngInfo
-
-    from editor.images import open_picture
-    from editor.saving import save_picture
 
     told = PngInfo()
     told.add(kind, name + b"\0" * (1 if kind == b"tEXt" else 2) + text)
@@ -189,10 +221,9 @@ def test_any_text_of_a_png_is_saved_again_or_left_behind(
 @fuzz(60)
 @given(text=st.text(max_size=60) | values.map(lambda v: json.dumps(v)))
 def test_any_recipe_in_a_picture(text: str) -> None:
+    from groundbrush.editor.pictures.metadata import wrap_xmp
+    from groundbrush.editor.request import read_request
     from PIL.PngImagePlugin import PngInfo
-
-    from editor.metadata import wrap_xmp
-    from editor.recipe import read_request
 
     told = PngInfo()
     told.add_itxt("groundbrush", text.encode("utf-8", "replace").decode())
@@ -205,7 +236,7 @@ def test_any_recipe_in_a_picture(text: str) -> None:
 
 
 def _manifest(path: Path) -> Any:
-    from editor.batch.manifest import read_manifest
+    from groundbrush.editor.batch.manifest import read_manifest
 
     manifest = read_manifest(path)
     for row in manifest.rows:
@@ -215,26 +246,26 @@ def _manifest(path: Path) -> Any:
 
 
 def _preset(path: Path) -> Any:
-    from editor.presets import load_preset
+    from groundbrush.editor.models.presets import load_preset
 
     return load_preset(path)
 
 
 def _recipe(path: Path) -> Any:
-    from editor.recipe import read_request
+    from groundbrush.editor.request import read_request
 
     return read_request(path)
 
 
 def _plan(path: Path) -> Any:
-    from editor.plan import Plan
+    from groundbrush.editor.plan import Plan
 
     return Plan.load(path)
 
 
 def _items(name: str) -> Callable[[Path], Any]:
     def read(path: Path) -> Any:
-        from editor.evaluation.readers import benchmark, read_items
+        from groundbrush.editor.evaluation.readers import benchmark, read_items
 
         found = read_items(benchmark(name), path, None if name == "scenes" else "val")
         for item in found:
@@ -246,20 +277,46 @@ def _items(name: str) -> Callable[[Path], Any]:
 
 
 MASK = {"size": [24, 18], "bits": "eNpjYIAC/g8MaABTBA4ARg4B/w=="}
-ROW = {**corpus_texts.EDIT, "id": "a", "seed": 3, "variants": 2, "settings": {"steps": 3},
-       "check": True, "retries": 1, "draft": False, "gate": "hold"}  # fmt: skip
+ROW = {
+    **corpus_texts.EDIT,
+    "id": "a",
+    "seed": 3,
+    "variants": 2,
+    "settings": {"steps": 3},
+    "check": True,
+    "retries": 1,
+    "draft": False,
+    "gate": "hold",
+}
 RECIPE = corpus_texts.recipe(
-    seed=3, variants=2, settings={"steps": 2}, boxes=[[1, 2, 3, 4]], snap=True,
-    operations=[{"op": "dilate", "pixels": 2}, {"op": "points", "points": [[1, 2]]},
-                {"op": "brush", "strokes": [[[1, 2], [3, 4]]], "radius": 2}],
-    check=True, preset="miniature", image={"path": "a", "sha256": "b"},
-)  # fmt: skip
-PLAN = {"groundbrush_plan": 1, "sentence": "replace x with y",
-        "steps": [{**corpus_texts.STEP, "count": 1, "at": None, "span": [0, 3], "note": ""}],
-        "unread": [{"span": [1, 2], "words": "x", "reason": "y",
-                    "readings": [[corpus_texts.STEP]]}], "notes": ["a"]}  # fmt: skip
-EXAMPLE = {**corpus_texts.EXAMPLE, "kind": "name", "box": [1, 2, 3, 4], "id": "a",
-           "mask": {"size": [18, 24], "counts": [400, 32]}}  # fmt: skip
+    seed=3,
+    variants=2,
+    settings={"steps": 2},
+    boxes=[[1, 2, 3, 4]],
+    snap=True,
+    operations=[
+        {"op": "dilate", "pixels": 2},
+        {"op": "points", "points": [[1, 2]]},
+        {"op": "brush", "strokes": [[[1, 2], [3, 4]]], "radius": 2},
+    ],
+    check=True,
+    preset="miniature",
+    image={"path": "a", "sha256": "b"},
+)
+PLAN = {
+    "groundbrush_plan": 1,
+    "sentence": "replace x with y",
+    "steps": [{**corpus_texts.STEP, "count": 1, "at": None, "span": [0, 3], "note": ""}],
+    "unread": [{"span": [1, 2], "words": "x", "reason": "y", "readings": [[corpus_texts.STEP]]}],
+    "notes": ["a"],
+}
+EXAMPLE = {
+    **corpus_texts.EXAMPLE,
+    "kind": "name",
+    "box": [1, 2, 3, 4],
+    "id": "a",
+    "mask": {"size": [18, 24], "counts": [400, 32]},
+}
 POLYGON = {**corpus_texts.EXAMPLE, "bbox": [1, 2, 3, 4], "mask": [[0, 0, 5, 0, 5, 5]]}
 
 
@@ -285,9 +342,13 @@ def test_changed_and_spoiled_texts(
 
 
 def test_what_is_fuzzed_is_good() -> None:
-    for good, name, read in [(ROW, "m.jsonl", _manifest), (RECIPE, "r.json", _recipe),
-                             (PLAN, "p.json", _plan), (EXAMPLE, "e.jsonl", _items("scenes")),
-                             (POLYGON, "e.jsonl", _items("scenes"))]:  # fmt: skip
+    for good, name, read in [
+        (ROW, "m.jsonl", _manifest),
+        (RECIPE, "r.json", _recipe),
+        (PLAN, "p.json", _plan),
+        (EXAMPLE, "e.jsonl", _items("scenes")),
+        (POLYGON, "e.jsonl", _items("scenes")),
+    ]:
         assert in_folder(name, text_of(good), read) is not None, name
 
 
@@ -307,7 +368,7 @@ def test_changed_tables(data: st.DataObject) -> None:
 @fuzz(70)
 @given(data=st.data())
 def test_changed_and_spoiled_sessions(data: st.DataObject) -> None:
-    from editor.session_file import read_session
+    from groundbrush.app.session.session_file import read_session
 
     told = {
         **corpus_texts.TOLD,
@@ -315,8 +376,11 @@ def test_changed_and_spoiled_sessions(data: st.DataObject) -> None:
         "kept": 1,
         "mask": {"base": MASK, "operations": [{"op": "dilate", "pixels": 2}], "undone": []},
     }
-    parts = {"session.json": text_of(told), "original.png": corpus_texts.PICTURE,
-             "change-0.png": corpus_texts.PICTURE}  # fmt: skip
+    parts = {
+        "session.json": text_of(told),
+        "original.png": corpus_texts.PICTURE,
+        "change-0.png": corpus_texts.PICTURE,
+    }
     assert ours(lambda: read_session(corpus_texts.archive(parts))) is not None
     ours(lambda: read_session(data.draw(spoiled(corpus_texts.archive(parts)))))
     parts["session.json"] = text_of(data.draw(changed(told)))
@@ -329,12 +393,14 @@ REFS = pickle.dumps([corpus_texts.REF], 2)
 @fuzz(150)
 @given(data=st.data())
 def test_any_pickle_is_plain_or_refused(data: st.DataObject) -> None:
-    from editor.evaluation.pickles import PLAIN, load_plain_pickle
+    from groundbrush.editor.evaluation.plain_pickle import PLAIN, load_plain_pickle
 
     content = data.draw(
-        spoiled(REFS) | spoiled(corpus_texts.BAD_PICKLES["a program"]) | st.binary(max_size=60)
+        spoiled(REFS)
+        | spoiled(corpus_texts.BAD_PICKLES["a program"])
+        | st.binary(max_size=60)
         | st.lists(st.sampled_from([bytes([op]) for op in range(256)]), max_size=30).map(b"".join)
-    )  # fmt: skip
+    )
     value = in_folder("refs.p", content, load_plain_pickle)
     waiting, seen = [value], set()
     while waiting:
@@ -374,13 +440,23 @@ def test_changed_shapes(data: st.DataObject) -> None:
 
 
 @fuzz(100)
-@given(size=st.lists(numbers, max_size=3), counts=st.lists(numbers, max_size=6)
-       | st.text(max_size=12)
-       | st.text("0123456789PQRSTUVWXYZ`abcdefgho", max_size=300))  # fmt: skip
+@given(
+    size=st.lists(numbers, max_size=3),
+    counts=st.lists(numbers, max_size=6)
+    | st.text(max_size=12)
+    | st.text("0123456789PQRSTUVWXYZ`abcdefgho", max_size=300),
+)
 def test_any_run_lengths(size: list, counts: Any) -> None:
-    from editor.evaluation.masks import decode_rle
+    from groundbrush.editor.errors import translate
+    from groundbrush.multiobject import MultiObjectError
+    from groundbrush.multiobject.export.rle import decode_rle
 
-    ours(lambda: decode_rle({"size": size, "counts": counts}))
+    def read(rle: dict[str, Any]) -> Any:
+        with translate(MultiObjectError):
+            return decode_rle(rle)
+
+    ours(lambda: read({"size": size, "counts": counts}))
+    assert ours(lambda: read({"size": [2, 2], "counts": "121"})).tolist() == [[0, 1], [1, 0]]
 
 
 @fuzz(60)
@@ -388,10 +464,11 @@ def test_any_run_lengths(size: list, counts: Any) -> None:
 def test_any_mask_of_a_recipe(bits: bytes, width: Any, height: Any) -> None:
     import base64
 
-    from editor.mask_source import decode_mask
+    from groundbrush.editor.masks.source import decode_mask
 
-    mask = ours(lambda: decode_mask(
-        {"size": [width, height], "bits": base64.b64encode(bits).decode()}))  # fmt: skip
+    mask = ours(
+        lambda: decode_mask({"size": [width, height], "bits": base64.b64encode(bits).decode()})
+    )
     assert mask is None or mask.shape == (int(height), int(width))
 
 
@@ -401,32 +478,44 @@ def test_any_mask_of_a_recipe(bits: bytes, width: Any, height: Any) -> None:
 @fuzz(60)
 @given(data=st.data())
 def test_spoiled_journals_of_evaluations_and_locks(data: st.DataObject) -> None:
-    from editor.batch.lock import FolderLock
-    from editor.evaluation.journal import Journal
+    from groundbrush.editor.batch.lock import FolderLock
+    from groundbrush.editor.evaluation.measurements import Measurements
+    from groundbrush.editor.journal import encode
 
-    head = b'{"what": "a test"}\n'
-    content = data.draw(spoiled(head + b'{"arm": "a", "item": "b", "error": "c"}\n'))
-    in_folder("j.jsonl", content, lambda path: Journal(path, {"what": "a test"}))
+    lines = encode({"what": "a test"}), encode({"arm": "a", "item": "b", "error": "c"})
+    measured = partial(Measurements, header={"what": "a test"})
+    assert in_folder("j.jsonl", b"".join(lines), lambda path: len(measured(path).records)) == 1
+    in_folder("j.jsonl", data.draw(spoiled(b"".join(lines))), measured)
 
     def lock(path: Path) -> None:
-        with FolderLock(path):
+        with FolderLock(path.with_name("lock")):
             pass
 
-    good = b'{"pid": 1, "host": "here", "born": "3", "since": "2026"}'
-    in_folder("lock", data.draw(spoiled(good) | changed(json.loads(good)).map(text_of)), lock)
+    good = b'{"pid": 1, "host": "here", "since": "2026"}'
+    in_folder("owner.json", good, lock)
+    spoiled_owner = spoiled(good) | changed(json.loads(good)).map(text_of)
+    in_folder("owner.json", data.draw(spoiled_owner), lock)
 
 
 @fuzz(40)
 @given(data=st.data())
 def test_spoiled_measurements(data: st.DataObject) -> None:
-    from editor.calibration.job import load_measured
+    from groundbrush.grounding.heads.measurements import load_measured
 
     good = {"what": "x", "layers": 2, "heads": 2}
     with tempfile.TemporaryDirectory() as folder:
         header = data.draw(changed(good).map(text_of) | spoiled(text_of(good)))
         (Path(folder) / "measurements.json").write_bytes(header)
         (Path(folder) / "measurements.bin").write_bytes(data.draw(st.binary(max_size=400)))
-        ours(lambda: load_measured(Path(folder)))
+        ours(translate(GroundingError)(lambda: load_measured(Path(folder))))
+
+
+def test_good_measurements_are_read(tmp_path: Path) -> None:
+    from groundbrush.grounding.heads.measurements import MeasurementStore, load_measured
+
+    ones = {name: [[1.0, 1.0]] * 2 for name in ("sums", "entropies", "ious")}
+    MeasurementStore(tmp_path, {"what": "x"}, 2, 2).add(0, ones)
+    assert len(load_measured(tmp_path)) == 1
 
 
 def test_a_zip_is_one() -> None:

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fake_editor import FakeEditor
-
-import inpaint  # noqa: F401 - so that no child loads it again
-from editor.batch import Job, read_manifest, run_batch
+from groundbrush import inpaint  # noqa: F401 - so that no child loads it again
+from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 
 STEPS = ("write", "fsync", "replace", "open", "ftruncate", "unlink")
 
@@ -50,7 +49,7 @@ def die_at(step: int, torn: float) -> None:
         setattr(os, name, counted(name, getattr(os, name)))
 
 
-def live(job: Job, log: Path) -> None:
+def live(job: BatchJob, log: Path) -> None:
     """One life: every call of a model leaves a line."""
 
     class Logged(list):
@@ -76,7 +75,7 @@ def main(manifest: str, folder: str, kills: int, seed: int) -> None:
                 signal.setitimer(signal.ITIMER_PROF, delay)  # of computing: no matter how busy
             elif dead < kills:
                 die_at(step, torn)
-            live(Job(rows, out, resume=True), out.with_suffix(".calls"))
+            live(BatchJob(rows, out, resume=True), out.with_suffix(".calls"))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:

@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from editor.edit import Edit, Variant
-from editor.errors import GroundbrushError, translate
-from editor.images import Picture, open_picture
-from editor.presets import Preset
-from editor.recipe import make_request
-from grounding.backends.base import NoLVLM
-from grounding.result import Candidate, Grounding
-from inpaint.errors import InpaintError
-from multiobject.panoptic import Instance, PanopticGrounding, Segment
+from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.errors import GroundbrushError, translate
+from groundbrush.editor.models.presets import Preset
+from groundbrush.editor.pictures.picture import Picture, open_picture
+from groundbrush.editor.request import make_request
+from groundbrush.grounding.detectors.base import NoLVLM
+from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.inpaint.errors import InpaintError
+from groundbrush.multiobject.panoptic import Instance, PanopticGrounding, Segment
 
 PRESET = Preset("fake", {"path": "a"}, {"path": "b"}, {"path": "c"})
 
@@ -53,7 +52,7 @@ class FakeModels:
             self.loads[name] += 1
 
     def inpaint_settings(self, *, removing: bool, changes: dict[str, Any]) -> Any:
-        from inpaint import InpaintSettings
+        from groundbrush.inpaint import InpaintSettings
 
         with translate(InpaintError):
             return InpaintSettings.from_dict(changes)
@@ -86,17 +85,27 @@ class FakeEditor:
         if status == "absent":
             mask, box = np.zeros_like(mask), None
         return Grounding(
-            phrase, status, f"it is {status}", box, mask, 0.0 if box is None else 0.875, (other,),
-            ((1, 2), (0, 3)), np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
-            (0.0, 0.0, 16.0, 12.0), 0.5, {"rows": 0.1},
-        )  # fmt: skip
+            phrase,
+            status,
+            f"it is {status}",
+            box,
+            mask,
+            0.0 if box is None else 0.875,
+            (other,),
+            ((1, 2), (0, 3)),
+            np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
+            (0.0, 0.0, 16.0, 12.0),
+            0.5,
+            {"rows": 0.1},
+        )
 
     def _spares(self, image: Picture, request: dict, found: Grounding) -> dict[str, Any]:
         return {"spared": None}
 
-    def _paint(self, image: Picture, request: dict, callbacks: Any, found: Grounding,
-               spares: Any = None) -> Edit:  # fmt: skip
-        from editor.place import chosen_mask
+    def _paint(
+        self, image: Picture, request: dict, callbacks: Any, found: Grounding, spares: Any = None
+    ) -> Edit:
+        from groundbrush.editor.editing.region import chosen_mask
 
         words = request["paint"] or "background"
         self.calls.append(("paint", request["find"]))
@@ -106,22 +115,47 @@ class FakeEditor:
         request = {**request, "preset": "fake", "image": about}
         mask = chosen_mask(found, request["candidate"])
         if not mask.any():
-            return Edit(False, image.pixels, image, found, mask, {}, request["seed"], (), {},
-                        (found.reason,), {}, request)  # fmt: skip
+            return Edit(
+                False,
+                image.pixels,
+                image,
+                found,
+                mask,
+                {},
+                request["seed"],
+                (),
+                {},
+                (found.reason,),
+                {},
+                request,
+            )
         variants = []
         for seed in range(request["seed"], request["seed"] + request["variants"]):
             painted = image.pixels.copy()
             painted[mask] = list(hashlib.sha256(f"{words}{seed}".encode()).digest()[:3])
             variants.append(Variant(painted, seed))
-        return Edit(True, variants[0].image, image, found, mask, {}, request["seed"],
-                    tuple(variants), {"preserved": True}, (), {"paint": 0.0}, request)  # fmt: skip
+        return Edit(
+            True,
+            variants[0].image,
+            image,
+            found,
+            mask,
+            {},
+            request["seed"],
+            tuple(variants),
+            {"preserved": True},
+            (),
+            {"paint": 0.0},
+            request,
+        )
 
     def apply(self, image: Picture, plan: Any, *, seed: int, settings: Any) -> list[Edit]:
         edits = []
         for k, step in enumerate(plan.steps):
             found = self.ground(image, step.find)
-            request = make_request(step.action, find=step.find, paint=step.paint, seed=seed + k,
-                                   settings=settings)  # fmt: skip
+            request = make_request(
+                step.action, find=step.find, paint=step.paint, seed=seed + k, settings=settings
+            )
             edits.append(self._paint(image, request, None, found))
             image = dataclasses.replace(image, pixels=edits[-1].image)
         return edits
@@ -132,8 +166,9 @@ class FakeEditor:
         _raise(sentence)
         mask = spot(picture.pixels.shape[:2], sentence)
         one = Instance(mask, (0.0, 0.0, 4.0, 4.0), 0.5, 1)
-        segment = Segment("the thing", (0, 3), "thing", True, False, mask, 0.5, "found", "there",
-                          (one,), (1,))  # fmt: skip
+        segment = Segment(
+            "the thing", (0, 3), "thing", True, False, mask, 0.5, "found", "there", (one,), (1,)
+        )
         return PanopticGrounding(sentence, (segment,), mask.astype(np.int32))
 
 
@@ -188,8 +223,11 @@ def mixed_manifest(folder: Path, rows: int = 40) -> Path:
 
 def outputs(out: Path) -> dict[str, bytes]:
     """Every file a user sees, with what changes from run to run taken out of the results."""
-    files = {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*"))
-             if p.is_file() and ".batch" not in p.relative_to(out).parts}  # fmt: skip
+    files = {
+        p.relative_to(out).as_posix(): p.read_bytes()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and ".batch" not in p.relative_to(out).parts
+    }
     files["results.jsonl"] = json.dumps(results(out, seconds=False)).encode()
     return files
 

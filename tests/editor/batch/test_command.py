@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 from fake_editor import FakeEditor, outputs, picture_file, results
+from groundbrush import Editor
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import read_journal
 from PIL import Image
-
-from editor import Editor
-from editor.batch.journal import decode
-from editor.cli import main
-from editor.errors import GroundbrushError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,8 +38,12 @@ def test_the_real_models_do_every_kind_of_row(
 ) -> None:
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: miniature))
     words = scene_file[2].text
-    rows = [{"remove": words, "retries": 0}, {"ground_all": words},
-            {"apply": f"replace {words} with a balloon"}, {"find": words}]  # fmt: skip
+    rows = [
+        {"remove": words, "retries": 0},
+        {"ground_all": words},
+        {"apply": f"replace {words} with a balloon"},
+        {"find": words},
+    ]
     command = write_manifest(scene_file, tmp_path, rows)
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     made = results(tmp_path / "out")
@@ -59,22 +62,27 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
 ) -> None:
     monkeypatch.setattr(Editor, "load", classmethod(lambda cls, *a, **k: miniature))
     words = scene_file[2].text
-    command = write_manifest(scene_file, tmp_path, [
-        {"find": words, "paint": "a red balloon", "seed": 3}, {"find": words},
-    ])  # fmt: skip
+    command = write_manifest(
+        scene_file,
+        tmp_path,
+        [{"find": words, "paint": "a red balloon", "seed": 3}, {"find": words}],
+    )
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     assert main([*command, "--out", str(calm)]) == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "editor", *command, "--out", str(killed)], cwd=ROOT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "groundbrush", *command, "--out", str(killed)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     journal, rows = killed / ".batch/journal", 0
     ended = False
     while not ended and rows < 1:
         time.sleep(0.02)
         ended = process.poll() is not None  # asked before reading: it may end in between
-        records = decode(journal.read_bytes())[0] if journal.exists() else []
+        records = read_journal(journal) if journal.exists() else []
         rows = sum(record["event"] == "row" for record in records)
     process.kill()
     _, said = process.communicate()
@@ -110,8 +118,18 @@ class TestCommand:
         for name in ("b.png", "a.png"):
             picture_file(tmp_path / "in" / name)
         out = tmp_path / "in/out"
-        command = ["batch", str(tmp_path / "in"), "--find", "the cup", "--paint", "a vase",
-                   "--seed", "4", "--out", str(out)]  # fmt: skip
+        command = [
+            "batch",
+            str(tmp_path / "in"),
+            "--find",
+            "the cup",
+            "--paint",
+            "a vase",
+            "--seed",
+            "4",
+            "--out",
+            str(out),
+        ]
         assert main([*command, "--dry-run"]) == 0
         assert "2 to edit" in capsys.readouterr().out
         assert not out.exists()
@@ -138,8 +156,12 @@ class TestCommand:
         picture_file(tmp_path / "a.png")
         for name in ("b.png", "c.png"):
             (tmp_path / name).write_bytes((tmp_path / "a.png").read_bytes()[:200])
-        finds = ["the cup", *(f"the refused {word}" for word in ("dog", "cat")), "explode",
-                 *(f"explode with {word}" for word in ("a", "b", "c"))]  # fmt: skip
+        finds = [
+            "the cup",
+            *(f"the refused {word}" for word in ("dog", "cat")),
+            "explode",
+            *(f"explode with {word}" for word in ("a", "b", "c")),
+        ]
         lines = [f"a.png,{find}" for find in finds]
         (tmp_path / "m.csv").write_text("\n".join(["image,find", "b.png,x", "c.png,x", *lines]))
         command = ["batch", str(tmp_path / "m.csv"), "--out", str(tmp_path / "out")]
@@ -157,8 +179,10 @@ class TestCommand:
         assert main([*command, "--resume", "--json"]) == 1
         failures = json.loads(capsys.readouterr().out)["failures"]
         assert [(one["count"], one["rows"]) for one in failures] == [
-            (4, [6, 7, 8]), (2, [1, 2]), (2, [4, 5]),
-        ]  # fmt: skip
+            (4, [6, 7, 8]),
+            (2, [1, 2]),
+            (2, [4, 5]),
+        ]
 
     def test_of_many_reasons_the_most_frequent_are_told(
         self, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -209,8 +233,15 @@ class TestCommand:
     ) -> None:
         picture_file(tmp_path / "in/a.png")
         (tmp_path / "in/b.png").write_bytes((tmp_path / "in/a.png").read_bytes()[:200])
-        command = ["batch", str(tmp_path / "in"), "--find", "the cup", "--dry-run",
-                   "--out", str(tmp_path / "out")]  # fmt: skip
+        command = [
+            "batch",
+            str(tmp_path / "in"),
+            "--find",
+            "the cup",
+            "--dry-run",
+            "--out",
+            str(tmp_path / "out"),
+        ]
         assert main(command) == 1
         said = capsys.readouterr()
         assert "checking 2 of 2" in said.err

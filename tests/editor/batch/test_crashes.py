@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs
-
-from editor.batch import Job, read_manifest, run_batch
-from editor.batch.journal import decode
+from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
+from groundbrush.editor.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
@@ -24,12 +23,21 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: Path) -> None:
     manifest, calm = mixed_manifest(memory), memory / "calm"
     calls: list = []
-    run_batch(Job(read_manifest(manifest), calm), lambda: FakeEditor(calls))
+    run_batch(BatchJob(read_manifest(manifest), calm), lambda: FakeEditor(calls))
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("crashing.py")), str(manifest), str(memory),
-         str(KILLS), "7"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(Path(__file__).with_name("crashing.py")),
+            str(manifest),
+            str(memory),
+            str(KILLS),
+            "7",
+        ],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     batches = json.loads(done.stdout)
     assert sum(map(len, batches)) == KILLS
@@ -37,8 +45,9 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
     for number, deaths in enumerate(batches, 1):
         killed = memory / f"batch{number}"
         assert outputs(killed) == outputs(calm)
-        records, _, damaged = decode((killed / ".batch/journal").read_bytes())
-        assert damaged == 0
+        journal = Journal(killed / ".batch/journal")
+        records, notes = journal.records, journal.notes
+        assert notes == []
         finished = Counter(r["name"] for r in records if r["event"] == "row")
         assert len(finished) == 40
         assert set(finished.values()) == {1}, "a finished row was done again"

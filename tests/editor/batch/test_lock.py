@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-
-from editor.batch import lock as lock_module
-from editor.batch.lock import FolderLock
-from editor.errors import GroundbrushError
+from groundbrush.editor.batch.lock import FolderLock
+from groundbrush.editor.errors import GroundbrushError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from editor.batch.lock import FolderLock
+if number := os.environ.get("NO_LOCKS"):
+    import fcntl
+    def flock(*_):
+        raise OSError(int(number), "no locks here")
+    fcntl.flock = flock
+from groundbrush.editor.batch.lock import FolderLock
 with FolderLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -32,9 +34,11 @@ with FolderLock(Path(sys.argv[1])):
 def holder(tmp_path: Path):
     """Another process that holds the lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
@@ -68,17 +72,23 @@ def test_it_is_free_again_after_use_and_within_one_process_too(tmp_path: Path) -
 
 @pytest.mark.parametrize("written", [b"{", b"[1]", b"\0\0\0", b'{"pid": "x"}'])
 def test_a_lock_that_was_not_written_whole_is_taken_over(tmp_path: Path, written: bytes) -> None:
-    (tmp_path / "lock").write_bytes(written)
+    (tmp_path / "owner.json").write_bytes(written)
     with FolderLock(tmp_path / "lock") as lock:
         assert "did not end by itself" in lock.took_over
 
 
 class TestWithoutTheSystemsLocks:
-    """On a file system that has none, the lock's words are believed."""
+    """On a file system that has none, filelock checks the owner by its process and machine."""
 
-    @pytest.fixture(autouse=True)
-    def _none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lock_module, "system_lock", lambda file: None)
+    @pytest.fixture(autouse=True, params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+    def _none(self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+        fcntl = pytest.importorskip("fcntl")
+        monkeypatch.setenv("NO_LOCKS", str(request.param))
+
+        def flock(*_: object) -> None:
+            raise OSError(request.param, "no locks here")
+
+        monkeypatch.setattr(fcntl, "flock", flock)
 
     def test_a_living_owner_is_respected(self, tmp_path: Path, holder) -> None:
         with pytest.raises(GroundbrushError, match=f"process {holder.pid}"):
@@ -91,17 +101,31 @@ class TestWithoutTheSystemsLocks:
         with FolderLock(tmp_path / "lock") as lock:
             assert str(holder.pid) in lock.took_over
 
-    def test_another_process_under_the_dead_ones_number_is_told_apart(self, tmp_path: Path) -> None:
+    def test_another_process_under_the_dead_ones_number_is_told_apart(
+        self, tmp_path: Path, holder
+    ) -> None:
         if not Path("/proc/self/stat").is_file():
             pytest.skip("no /proc")
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "born": "0", "since": "then"}
-        (tmp_path / "lock").write_text(json.dumps(owner))
+        (marker,) = (p for p in tmp_path.iterdir() if p.name.startswith("lock") and p.read_text())
+        text = marker.read_text()
+        holder.kill()
+        holder.wait()
+        marker.write_text(text.replace(f"{holder.pid}\n", f"{os.getpid()}\n"))
         with FolderLock(tmp_path / "lock") as lock:
-            assert "begun then" in lock.took_over
+            assert str(holder.pid) in lock.took_over
 
-    def test_of_another_machine_it_cannot_be_told_and_is_refused(self, tmp_path: Path) -> None:
-        owner = {"pid": 1, "host": "elsewhere.example", "since": time.ctime()}
-        (tmp_path / "lock").write_text(json.dumps(owner))
+    def test_of_another_machine_it_cannot_be_told_and_is_refused(
+        self, tmp_path: Path, holder
+    ) -> None:
+        (marker,) = (p for p in tmp_path.iterdir() if p.name.startswith("lock") and p.read_text())
+        text = marker.read_text()
+        holder.kill()
+        holder.wait()
+        marker.write_text(text.replace(f"\n{socket.gethostname()}\n", "\nelsewhere.example\n"))
+        owner = (tmp_path / "owner.json").read_text()
+        (tmp_path / "owner.json").write_text(
+            owner.replace(socket.gethostname(), "elsewhere.example")
+        )
         with pytest.raises(GroundbrushError, match=r"elsewhere\.example.*remove .*lock"):
             with FolderLock(tmp_path / "lock"):
                 pass

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 from fake_editor import picture_file
+from groundbrush.editor.batch import BatchRow, ManifestError, read_folder, read_manifest
+from groundbrush.editor.batch.columns import COLUMNS
+from groundbrush.editor.batch.manifest import inside
+from groundbrush.editor.batch.rows import read_row, row_name
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.files import safe_name
+from groundbrush.editor.pictures.picture import READABLE_KINDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from editor.batch import ManifestError, Row, read_folder, read_manifest
-from editor.batch.columns import COLUMNS
-from editor.batch.manifest import inside
-from editor.batch.rows import read_row, row_name
-from editor.errors import GroundbrushError
-from editor.files import safe_name
-from editor.images import READABLE_KINDS
 
 EDIT = {"find": "the cup", "paint": "a vase"}
 
@@ -39,7 +38,7 @@ def write(folder: Path, text: str | bytes, name: str = "m.jsonl") -> Path:
     return path
 
 
-def rows_of(folder: Path, *rows: dict) -> tuple[Row, ...]:
+def rows_of(folder: Path, *rows: dict) -> tuple[BatchRow, ...]:
     return read_manifest(write(folder, "\n".join(map(json.dumps, rows)))).rows
 
 
@@ -67,16 +66,33 @@ def test_the_columns_say_what_is_done(
 def test_options_become_the_same_request_as_the_api_makes(folder: Path) -> None:
     edit, removal, unchecked = rows_of(
         folder,
-        {"image": "a.png", **EDIT, "seed": 7, "variants": 2, "settings": {"steps": 4},
-         "check": "the vase", "retries": 1, "draft": True, "gate": "skip"},
+        {
+            "image": "a.png",
+            **EDIT,
+            "seed": 7,
+            "variants": 2,
+            "settings": {"steps": 4},
+            "check": "the vase",
+            "retries": 1,
+            "draft": True,
+            "gate": "skip",
+        },
         {"image": "a.png", "remove": "the cup"},
         {"image": "a.png", "remove": "the cup", "check": False},
-    )  # fmt: skip
+    )
     assert edit.request() == {
-        "groundbrush": 1, "action": "edit", "find": "the cup", "paint": "a vase", "seed": 7,
-        "variants": 2, "candidate": None, "settings": {"steps": 4}, "check": "the vase",
-        "retries": 1, "draft": True,
-    }  # fmt: skip
+        "groundbrush": 1,
+        "action": "edit",
+        "find": "the cup",
+        "paint": "a vase",
+        "seed": 7,
+        "variants": 2,
+        "candidate": None,
+        "settings": {"steps": 4},
+        "check": "the vase",
+        "retries": 1,
+        "draft": True,
+    }
     assert edit.gate == "skip"
     assert removal.request() | {"check": True, "retries": 3} == removal.request()
     assert "check" not in unchecked.request()
@@ -112,9 +128,11 @@ def test_spreadsheets_of_other_countries_are_read(
 
 
 def test_defaults_go_to_rows_that_have_a_use_for_them(folder: Path) -> None:
-    lines = [{"image": "a.png", **EDIT, "seed": 1, "settings": {"steps": 9}},
-             {"image": "a.png", "find": "the cup"},
-             {"image": "a.png", "apply": "remove the cup"}]  # fmt: skip
+    lines = [
+        {"image": "a.png", **EDIT, "seed": 1, "settings": {"steps": 9}},
+        {"image": "a.png", "find": "the cup"},
+        {"image": "a.png", "apply": "remove the cup"},
+    ]
     path = write(folder, "\n".join(map(json.dumps, lines)))
     defaults = {"seed": 5, "variants": 2, "settings": {"steps": 3, "guidance": 2.0}}
     edit, ground, apply = read_manifest(path, defaults=defaults).rows
@@ -228,7 +246,7 @@ BAD_CSV = {
     "image,find\na.png\n": (1, 2, "nothing given"),
     "image,find\n": (None, None, "there are no rows"),
     "image,find\na.png,caf\xe9\n": (None, 2, "it is not UTF-8 text"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", BAD_CSV, ids=lambda text: text[:40])
@@ -275,9 +293,14 @@ def test_what_is_not_there_is_refused(folder: Path) -> None:
 
 
 def test_all_problems_are_told_at_once(folder: Path) -> None:
-    lines = [GOOD, '{"image": "no.png", "fnd": "x"}', "x", GOOD,
-             '{"image": 3, "remove": "x", "paint": "y", "id": 1.5}',
-             '{"image": "a.png", "remove": "x", "seed": -1, "gate": "x"}']  # fmt: skip
+    lines = [
+        GOOD,
+        '{"image": "no.png", "fnd": "x"}',
+        "x",
+        GOOD,
+        '{"image": 3, "remove": "x", "paint": "y", "id": 1.5}',
+        '{"image": "a.png", "remove": "x", "seed": -1, "gate": "x"}',
+    ]
     with pytest.raises(ManifestError) as refused:
         read_manifest(write(folder, "\n".join(lines)))
     rows = [problem.row for problem in refused.value.problems]
@@ -287,25 +310,34 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
 
 TOGETHER: dict[str, tuple[dict, list[str]]] = {
     "a misspelt column and a missing picture": (
-        {"image": "no.png", "fnd": "x"}, ["unknown column 'fnd'", "no.png' does not exist"]),
+        {"image": "no.png", "fnd": "x"},
+        ["unknown column 'fnd'", "no.png' does not exist"],
+    ),
     "bad words and options": (
         {"image": "a.png", "find": 5, "paint": True, "seed": -1, "variants": 99},
-        ["find is 5", "paint is True", "seed is -1", "variants is 99"]),
+        ["find is 5", "paint is True", "seed is -1", "variants is 99"],
+    ),
     "a bad option and a missing mask": (
         {"image": "a.png", "mask": "no.png", "paint": "x", "retries": 99},
-        ["retries is 99", "no.png' does not exist; expected a mask"]),
+        ["retries is 99", "no.png' does not exist; expected a mask"],
+    ),
     "an action that is none and a path that leads outside": (
         {"image": "../outside.png", "paint": "x", "draft": 3},
-        ["paint given; expected", "draft is 3", "lies outside"]),
+        ["paint given; expected", "draft is 3", "lies outside"],
+    ),
     "a control character and a bad id": (
         {"image": "a.png", "find": "a\u0007", "id": 1.5, "gate": "x"},
-        ["holds the control character", "id is 1.5", "gate is 'x'"]),
+        ["holds the control character", "id is 1.5", "gate is 'x'"],
+    ),
     "a misspelt column and bad words": (
-        {"image": "a.png", "fnd": "x", "paint": " "}, ["unknown column 'fnd'", "paint is ' '"]),
+        {"image": "a.png", "fnd": "x", "paint": " "},
+        ["unknown column 'fnd'", "paint is ' '"],
+    ),
     "each option is well and not all together": (
         {"image": "a.png", "box": [1, 1, 2, 2], "candidate": 1, "paint": "x"},
-        ["a candidate and a mask or box given"]),
-}  # fmt: skip
+        ["a candidate and a mask or box given"],
+    ),
+}
 
 
 @pytest.mark.parametrize("case", TOGETHER)
@@ -323,8 +355,11 @@ def test_of_a_csv_with_a_misspelt_heading_its_rows_are_read_all_the_same(folder:
     text = "image,fnd,seed\na.png,the cup,-1\nno.png,the cup,many\na.png,the cup,\n"
     with pytest.raises(ManifestError) as refused:
         read_manifest(write(folder, text, "m.csv"))
-    expected = {None: ["unknown column 'fnd'"], 1: ["seed is -1"],
-                2: ["seed is 'many'", "no.png' does not exist"]}  # fmt: skip
+    expected = {
+        None: ["unknown column 'fnd'"],
+        1: ["seed is -1"],
+        2: ["seed is 'many'", "no.png' does not exist"],
+    }
     told: dict[int | None, list[str]] = {}
     for problem in refused.value.problems:
         told.setdefault(problem.row, []).append(problem.words)
@@ -337,8 +372,11 @@ def test_of_a_csv_with_a_misspelt_heading_its_rows_are_read_all_the_same(folder:
 
 def test_a_row_with_a_mistake_still_has_its_name(folder: Path) -> None:
     with pytest.raises(ManifestError) as refused:
-        rows_of(folder, {"image": "a.png", "fnd": "x", "id": "One"},
-                {"image": "a.png", "find": "x", "id": "one"})  # fmt: skip
+        rows_of(
+            folder,
+            {"image": "a.png", "fnd": "x", "id": "One"},
+            {"image": "a.png", "find": "x", "id": "one"},
+        )
     first, second = refused.value.problems
     assert "unknown column" in first.words
     assert "called 'one' as those of row 1" in second.words
@@ -370,17 +408,24 @@ def test_a_flood_of_problems_is_cut_short(folder: Path) -> None:
 
 def test_names_may_not_meet_even_in_other_case(folder: Path) -> None:
     with pytest.raises(ManifestError, match=r"row 2 \(line 2\): its files would be called 'one'"):
-        rows_of(folder, {"image": "a.png", "find": "x", "id": "One"},
-                {"image": "a.png", "find": "x", "id": "one"})  # fmt: skip
+        rows_of(
+            folder,
+            {"image": "a.png", "find": "x", "id": "One"},
+            {"image": "a.png", "find": "x", "id": "one"},
+        )
 
 
 def test_paths_are_relative_to_the_root_and_may_be_whole_within_it(folder: Path) -> None:
-    path = write(folder.parent, '{"image": "more/b.png", "find": "x"}\n'
-                 + json.dumps({"image": str(folder / "a.png"), "find": "x"}))  # fmt: skip
+    path = write(
+        folder.parent,
+        '{"image": "more/b.png", "find": "x"}\n'
+        + json.dumps({"image": str(folder / "a.png"), "find": "x"}),
+    )
     manifest = read_manifest(path, root=folder)
     assert [manifest.picture(row) for row in manifest.rows] == [
-        Path(os.path.realpath(folder / "more/b.png")), Path(os.path.realpath(folder / "a.png")),
-    ]  # fmt: skip
+        Path(os.path.realpath(folder / "more/b.png")),
+        Path(os.path.realpath(folder / "a.png")),
+    ]
 
 
 def test_a_link_that_is_turned_outside_later_is_refused_then(folder: Path) -> None:
@@ -396,8 +441,13 @@ def test_a_link_that_is_turned_outside_later_is_refused_then(folder: Path) -> No
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["..", ".", "a", "more", "", "/", "...", "~", "\\", "é"])
-                | st.text(max_size=5), max_size=8))  # fmt: skip
+@given(
+    st.lists(
+        st.sampled_from(["..", ".", "a", "more", "", "/", "...", "~", "\\", "é"])
+        | st.text(max_size=5),
+        max_size=8,
+    )
+)
 def test_no_path_leads_outside_its_root(parts: list[str]) -> None:
     root = Path("/srv/pictures")
     try:
@@ -494,7 +544,7 @@ columns = st.dictionaries(
 @settings(deadline=None)
 @given(columns, st.booleans())
 def test_any_columns_give_a_row_or_say_what_is_wrong(values: dict, text: bool) -> None:
-    row, wrong = read_row(values, 3, text=text)
+    row, wrong, *_ = read_row(values, 3, text=text)
     assert (row is None) == bool(wrong)
     assert all(isinstance(words, str) and words for words in wrong)
     if row is not None:
@@ -504,8 +554,10 @@ def test_any_columns_give_a_row_or_say_what_is_wrong(values: dict, text: bool) -
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(raw=st.binary(max_size=200) | st.text(max_size=200).map(str.encode),
-       suffix=st.sampled_from(["jsonl", "csv", "tsv"]))  # fmt: skip
+@given(
+    raw=st.binary(max_size=200) | st.text(max_size=200).map(str.encode),
+    suffix=st.sampled_from(["jsonl", "csv", "tsv"]),
+)
 def test_any_bytes_are_read_or_refused_in_words(folder: Path, raw: bytes, suffix: str) -> None:
     try:
         manifest = read_manifest(write(folder, raw, f"m.{suffix}"))
@@ -515,8 +567,9 @@ def test_any_bytes_are_read_or_refused_in_words(folder: Path, raw: bytes, suffix
         assert manifest.rows
 
 
-phrases = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1,
-                  max_size=30).filter(str.strip)  # fmt: skip
+phrases = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30
+).filter(str.strip)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -524,8 +577,10 @@ phrases = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]),
 def test_jsonl_and_csv_of_the_same_rows_read_alike(
     folder: Path, given_rows: list[tuple[str, str, int]]
 ) -> None:
-    rows = [{"image": "a.png", "find": find, "paint": paint, "seed": seed}
-            for find, paint, seed in given_rows]  # fmt: skip
+    rows = [
+        {"image": "a.png", "find": find, "paint": paint, "seed": seed}
+        for find, paint, seed in given_rows
+    ]
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, ["image", "find", "paint", "seed"])
     writer.writeheader()
@@ -547,9 +602,9 @@ def test_a_rows_name_is_a_file_name_without_dots(text: str) -> None:
 
 def test_the_fingerprint_is_of_what_the_result_depends_on() -> None:
     values = {"image": "a.png", **EDIT}
-    row, _ = read_row(values, 1)
-    same, _ = read_row({**values, "id": "other", "gate": "paint"}, 9, line=4)
+    row = read_row(values, 1).row
+    same = read_row({**values, "id": "other", "gate": "paint"}, 9, line=4).row
     assert row.fingerprint("x") == same.fingerprint("x") != row.fingerprint("y")
     for change in ({"image": "b.png"}, {"find": "the mug"}, {"paint": "a pot"}, {"seed": 1}):
-        other, _ = read_row({**values, **change}, 1)
+        other = read_row({**values, **change}, 1).row
         assert other.fingerprint() != row.fingerprint()

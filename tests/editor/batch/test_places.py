@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_editor import picture_file, results
+from groundbrush.editor.batch import BatchJob, ManifestError, read_manifest, run_batch
+from groundbrush.editor.batch.rows import read_row
+from groundbrush.editor.masks.operations import Dilate
+from groundbrush.editor.pictures.picture import open_picture
 from PIL import Image
 
-from editor.batch import Job, ManifestError, read_manifest, run_batch
-from editor.batch.rows import read_row
-from editor.images import open_picture
-from editor.masks import Dilate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "app" / "http"))
 from quick_editor import QuickEditor
 
 GROW = [{"op": "dilate", "pixels": 2}]
@@ -54,12 +53,16 @@ def manifest(folder: Path, *rows: dict, name: str = "m.jsonl") -> Any:
         ({"box": [1, 2, 5, 6], "paint": "a vase"}, "edit", "", [1, 2, 5, 6]),
         ({"box": [[1, 2, 5, 6]], "remove": True, "snap": True}, "remove", "", [[1, 2, 5, 6]]),
         ({"box": [1, 2, 5, 6], "remove": "the cup"}, "remove", "the cup", [1, 2, 5, 6]),
-        ({"box": [1, 2, 5, 6], "find": "the cup", "paint": "a vase"}, "edit", "the cup",
-         [1, 2, 5, 6]),
+        (
+            {"box": [1, 2, 5, 6], "find": "the cup", "paint": "a vase"},
+            "edit",
+            "the cup",
+            [1, 2, 5, 6],
+        ),
         ({"mask": "mask.png", "paint": "a vase"}, "edit", "", None),
         ({"mask": "mask.png", "remove": True, "operations": GROW}, "remove", "", None),
     ],
-)  # fmt: skip
+)
 def test_a_place_stands_for_the_words(
     folder: Path, columns: dict, action: str, words: str, boxes: Any
 ) -> None:
@@ -91,8 +94,11 @@ def test_a_csv_says_the_same(folder: Path) -> None:
     (folder / "m.csv").write_text(text.getvalue())
     read = read_manifest(folder / "m.csv").rows
     assert [row.options.get("boxes") for row in read] == [
-        [[1, 2, 5, 6]], [[1, 2, 5, 6], [7, 8, 9, 10]], [[1, 2, 5, 6]], None,
-    ]  # fmt: skip
+        [[1, 2, 5, 6]],
+        [[1, 2, 5, 6], [7, 8, 9, 10]],
+        [[1, 2, 5, 6]],
+        None,
+    ]
     assert [row.options.get("snap") for row in read] == [True, None, None, None]
     assert read[1].options["operations"] == GROW
 
@@ -137,16 +143,17 @@ def test_a_row_is_the_edit_of_python(folder: Path) -> None:
         {"id": "gone", "mask": "mask.png", "remove": True},
     ]
     out = folder / "out"
-    report = run_batch(Job(manifest(folder, *rows), out), QuickEditor)
+    report = run_batch(BatchJob(manifest(folder, *rows), out), QuickEditor)
     assert report.counts == {"done": 3}
     editor = QuickEditor()
     picture = dataclasses.replace(open_picture(folder / "a.png"), source=Path("a.png"))
     edits = {
-        "boxed": editor.edit(picture, None, "a vase", box=[3, 2, 9, 7], operations=[Dilate(2)],
-                             seed=4),
+        "boxed": editor.edit(
+            picture, None, "a vase", box=[3, 2, 9, 7], operations=[Dilate(2)], seed=4
+        ),
         "masked": editor.edit(picture, None, "a vase", mask=folder / "mask.png"),
         "gone": editor.remove(picture, mask=folder / "mask.png"),
-    }  # fmt: skip
+    }
     for name, edit in edits.items():
         edit.save(folder / "python.png")
         made = (out / f"{name}.edited.png").read_bytes()
@@ -160,19 +167,21 @@ def test_a_row_is_the_edit_of_python(folder: Path) -> None:
 
 def test_a_mask_of_another_size_fails_its_row_only(folder: Path) -> None:
     rows = [{"mask": "large.png", "paint": "a"}, {"mask": "mask.png", "paint": "a"}]
-    report = run_batch(Job(manifest(folder, *rows), folder / "out"), QuickEditor)
+    report = run_batch(BatchJob(manifest(folder, *rows), folder / "out"), QuickEditor)
     assert report.counts == {"failed": 1, "done": 1}
     assert "40x30" in results(folder / "out")[0]["error"]["message"]
 
 
 def test_a_changed_mask_is_done_again(folder: Path) -> None:
-    rows = [{"id": "a", "mask": "mask.png", "paint": "a"}, {"id": "b", "box": [1, 2, 3, 4],
-                                                            "paint": "a"}]  # fmt: skip
-    run_batch(Job(manifest(folder, *rows), folder / "out"), QuickEditor)
-    again = Job(manifest(folder, *rows), folder / "out", resume=True)
+    rows = [
+        {"id": "a", "mask": "mask.png", "paint": "a"},
+        {"id": "b", "box": [1, 2, 3, 4], "paint": "a"},
+    ]
+    run_batch(BatchJob(manifest(folder, *rows), folder / "out"), QuickEditor)
+    again = BatchJob(manifest(folder, *rows), folder / "out", resume=True)
     assert run_batch(again, QuickEditor).worked == 0
     mask(folder / "mask.png", (slice(0, 3), slice(0, 3)))
-    again = Job(manifest(folder, *rows), folder / "out", resume=True)
+    again = BatchJob(manifest(folder, *rows), folder / "out", resume=True)
     assert run_batch(again, QuickEditor).worked == 1
     made = np.asarray(Image.open(folder / "out/a.mask.png")) > 0
     assert made.sum() == 9
@@ -181,7 +190,7 @@ def test_a_changed_mask_is_done_again(folder: Path) -> None:
 def test_a_mask_that_changes_while_the_batch_runs_fails_its_row(folder: Path) -> None:
     read = manifest(folder, {"mask": "mask.png", "paint": "a"})
     mask(folder / "mask.png", (slice(0, 3), slice(0, 3)))
-    run_batch(Job(read, folder / "out"), QuickEditor)
+    run_batch(BatchJob(read, folder / "out"), QuickEditor)
     assert "was changed while the batch ran" in results(folder / "out")[0]["error"]["message"]
 
 
@@ -190,11 +199,11 @@ def test_a_mask_that_a_result_would_overwrite_is_refused(folder: Path) -> None:
     mask(folder / "out/a.mask.png", (slice(0, 3), slice(0, 3)))
     read = manifest(folder, {"id": "b", "mask": "out/a.mask.png", "paint": "a"})
     with pytest.raises(ManifestError, match="is a result in the output folder"):
-        run_batch(Job(read, folder / "out"), QuickEditor)
+        run_batch(BatchJob(read, folder / "out"), QuickEditor)
 
 
 def test_rows_without_masks_have_the_fingerprint_they_had() -> None:
-    row, _ = read_row({"image": "a.png", "find": "the cup", "paint": "a vase"}, 1)
+    row = read_row({"image": "a.png", "find": "the cup", "paint": "a vase"}, 1).row
     assert row is not None
     # of version 0.1.0 before masks: a batch that was begun then goes on
     assert row.fingerprint("preset") == "3ff6243f509d168a08d00fea1590dc4b"

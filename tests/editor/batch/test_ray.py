@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
+import re
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,16 +20,15 @@ from typing import Any
 import fake_editor
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs, picture_file, results
-
-from editor import ray_pool
-from editor.batch import BatchStopped, Job, read_manifest, run_batch
-from editor.batch.engine import LocalEngine
-from editor.batch.journal import decode
-from editor.batch.ray_engine import RayEngine
-from editor.cli import main
-from editor.errors import GroundbrushError
-from editor.pools import Unit, open_pool
-from editor.ray_pool import NICENESS, Notebook, RayPool, Share, share
+from groundbrush.editor.batch import BatchJob, BatchStopped, read_manifest, run_batch
+from groundbrush.editor.batch.engine import LocalEngine
+from groundbrush.editor.batch.ray_engine import RayEngine
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import read_journal
+from groundbrush.editor.workers import ray_pool
+from groundbrush.editor.workers.pool import LocalPool, Unit
+from groundbrush.editor.workers.ray_pool import NICENESS, RayPool, Share, share
 
 needs_ray = pytest.mark.skipif(
     not os.environ.get("GROUNDBRUSH_RAY"),
@@ -40,15 +39,21 @@ needs_ray = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def ray() -> Any:
     """A cluster of two CPUs in this machine, for all of the tests here."""
-    pytest.importorskip("ray.data", reason="pip install 'groundbrush[ray]'")
-    from editor.ray_pool import import_ray
+    pytest.importorskip("ray", reason="pip install 'groundbrush[ray]'")
+    from groundbrush.editor.workers.ray_pool import import_ray
 
     module = import_ray()
     os.environ.setdefault(NICENESS, "0")  # behind all else a start takes half a minute
     for ours in (fake_editor, sys.modules[__name__]):  # no worker could import them
         module.cloudpickle.register_pickle_by_value(ours)
-    module.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-                object_store_memory=100_000_000, logging_level="error")  # fmt: skip
+    module.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100_000_000,
+        logging_level="error",
+    )
     yield module
     module.shutdown()
 
@@ -95,18 +100,17 @@ class Mortal(FakeEditor):
 def test_two_workers_give_what_this_process_gives(memory: Path, ray: Any) -> None:
     manifest = read_manifest(mixed_manifest(memory))
     here, there = memory / "here", memory / "there"
-    run_batch(Job(manifest, here), FakeEditor)
+    run_batch(BatchJob(manifest, here), FakeEditor)
     seen: list[Any] = []
-    report = run_batch(Job(manifest, there), FakeEditor, engine=two_workers,
-                       on_progress=seen.append)  # fmt: skip
+    report = run_batch(
+        BatchJob(manifest, there), FakeEditor, engine=two_workers, on_progress=seen.append
+    )
     assert outputs(there) == outputs(here)
     assert report.notes == ()
     assert (seen[-1].stage, seen[-1].done) == ("painting", seen[-1].total)
-    rows = Counter(r["name"] for r in decode((there / ".batch/journal").read_bytes())[0]
-                   if r["event"] == "row")  # fmt: skip
+    rows = Counter(r["name"] for r in read_journal(there / ".batch/journal") if r["event"] == "row")
     assert set(rows.values()) == {1}
-    assert not (there / ".batch/ray").exists()
-    again = run_batch(Job(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
+    again = run_batch(BatchJob(manifest, there, resume=True), FakeEditor, engine=LocalEngine)
     assert again.worked == 0  # what one engine began, the other one knows
 
 
@@ -121,7 +125,9 @@ def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
     path = memory / "m.jsonl"
     path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in rows))
     manifest = read_manifest(path)
-    report = run_batch(Job(manifest, memory / "out"), partial(Mortal, memory), engine=two_workers)
+    report = run_batch(
+        BatchJob(manifest, memory / "out"), partial(Mortal, memory), engine=two_workers
+    )
     made = results(memory / "out")
     assert [row["status"] for row in made] == ["done", "done", "failed", "done", "failed", "done"]
     assert [made[k]["error"]["stage"] for k in (2, 4)] == ["find", "paint"]
@@ -132,16 +138,23 @@ def test_a_workers_death_costs_nothing_that_was_finished_and_is_named(
         assert not list((memory / "out").glob(f"{made[k]['id']}.*"))
     calls = Counter((memory / "calls").read_text().splitlines())
     deadly = {"the once lost": 2, "a once torn hat": 2, "the mortal": 3, "a mortal hat": 3}
-    assert calls == {word: deadly.get(word, 1)
-                     for row in rows for word in row.values()
-                     if (row["find"], word) != ("the mortal", "a hat 2")}  # fmt: skip
+    assert calls == {
+        word: deadly.get(word, 1)
+        for row in rows
+        for word in row.values()
+        if (row["find"], word) != ("the mortal", "a hat 2")
+    }
     assert sum("row 2 (00002-a): its worker died (process" in note for note in report.notes) == 1
-    assert sum("given up" in note for note in report.notes) == 6
+    assert sum("its worker died (process" in note for note in report.notes) == 8
+    assert sum("given up" in note for note in report.notes) == 2
     calm = memory / "calm"
-    run_batch(Job(read_manifest(path), calm), FakeEditor)
+    run_batch(BatchJob(read_manifest(path), calm), FakeEditor)
     there, here = outputs(memory / "out"), outputs(calm)
-    left = {n: c for n, c in here.items() if not n.startswith(("results", "review.html"))
-            and "00003" not in n and "00005" not in n}  # fmt: skip
+    left = {
+        n: c
+        for n, c in here.items()
+        if not n.startswith(("results", "review.html")) and "00003" not in n and "00005" not in n
+    }
     assert {name: there.get(name) for name in left} == left
 
 
@@ -167,15 +180,17 @@ class Deadly(FakeEditor):
 @needs_ray
 @pytest.mark.parametrize(
     ("load", "words"),
-    [(Unloadable, "the model folder is not there"),
-     (partial(Deadly, 0), "workers die while they load the models .process")],
-)  # fmt: skip
+    [
+        (Unloadable, "the model folder is not there"),
+        (partial(Deadly, 0), "workers die while they load the models .process"),
+    ],
+)
 def test_models_that_cannot_be_loaded_are_no_rows_fault(
     memory: Path, ray: Any, load: Any, words: str
 ) -> None:
     picture_file(memory / "a.png")
     (memory / "m.jsonl").write_text('{"image": "a.png", "find": "the cup"}')
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     with pytest.raises(BatchStopped, match=words):
         run_batch(job, load, engine=two_workers)
     assert [row["status"] for row in results(memory / "out")] == ["waiting"]
@@ -184,13 +199,15 @@ def test_models_that_cannot_be_loaded_are_no_rows_fault(
 @needs_ray
 def test_a_full_disk_in_a_worker_stops_the_batch(memory: Path, ray: Any) -> None:
     picture_file(memory / "a.png")
-    lines = [json.dumps({"image": "a.png", "find": f"the {word}", "paint": "a hat"})
-             for word in ("cup", "full")]  # fmt: skip
+    lines = [
+        json.dumps({"image": "a.png", "find": f"the {word}", "paint": "a hat"})
+        for word in ("cup", "full")
+    ]
     (memory / "m.jsonl").write_text("\n".join(lines))
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     with pytest.raises(BatchStopped, match=r"stopped at row 2 \(00002-a\): .*no space left"):
         run_batch(job, Full, engine=two_workers)
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out", resume=True)
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out", resume=True)
     assert run_batch(job, FakeEditor).counts == {"done": 2}
 
 
@@ -205,19 +222,35 @@ class Full(FakeEditor):
 
 @needs_ray
 def test_the_real_models_on_two_workers(
-    scene_file: tuple, tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture,
+    scene_file: tuple,
+    tmp_path: Path,
+    ray: Any,
+    capsys: pytest.CaptureFixture,
     threads_of_a_worker: None,
-) -> None:  # fmt: skip
+) -> None:
     import shutil
 
     shutil.copy(scene_file[0], tmp_path / "scene.png")
     words = scene_file[2].text
-    rows = [{"find": words, "paint": "a red balloon", "seed": 3}, {"find": words},
-            {"remove": words, "retries": 0}]  # fmt: skip
+    rows = [
+        {"find": words, "paint": "a red balloon", "seed": 3},
+        {"find": words},
+        {"remove": words, "retries": 0},
+    ]
     lines = [json.dumps({"image": "scene.png", **row}) for row in rows]
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
-    command = ["batch", str(tmp_path / "m.jsonl"), "--steps", "2", "--gate", "paint", "--offline",
-               "--device", "cpu", "--quiet"]  # fmt: skip
+    command = [
+        "batch",
+        str(tmp_path / "m.jsonl"),
+        "--steps",
+        "2",
+        "--gate",
+        "paint",
+        "--offline",
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
     here, there = tmp_path / "here", tmp_path / "there"
     assert main([*command, "--out", str(here)]) == 0
     assert main([*command, "--out", str(there), "--engine", "ray", "--workers", "2"]) == 0
@@ -231,8 +264,13 @@ def _threads_of_a_worker() -> Any:
 
     begun = threading.get_ident()
     names = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
-    return lambda _: [torch.get_num_threads(), cv2.getNumThreads(), os.nice(0),
-                      threading.get_ident() == begun, *map(os.environ.get, names)]  # fmt: skip
+    return lambda _: [
+        torch.get_num_threads(),
+        cv2.getNumThreads(),
+        os.nice(0),
+        threading.get_ident() == begun,
+        *map(os.environ.get, names),
+    ]
 
 
 @needs_ray
@@ -242,7 +280,7 @@ def test_a_worker_has_as_many_threads_as_cpus_and_computes_in_one(
 ) -> None:
     if "OMP_NUM_THREADS" in os.environ:
         threads = int(os.environ["OMP_NUM_THREADS"])  # the workers have it as well
-    pool = RayPool(tmp_path / "ray", workers=workers, device="cpu")
+    pool = RayPool(workers=workers, device="cpu")
     groups = [[Unit(f"unit {k}", k)] for k in range(4)]
     told = [answer.value for answer in pool.map(_threads_of_a_worker, groups)]
     niceness = os.nice(0) + int(os.environ[NICENESS])
@@ -252,71 +290,171 @@ def test_a_worker_has_as_many_threads_as_cpus_and_computes_in_one(
 # --------------------------------------------------------------------------- without a cluster
 
 
-def _threads_told() -> Any:
-    """Work that tells which thread does it, and which one loaded."""
-    began = threading.get_ident()
-    return lambda _: [began, threading.get_ident()]
+class FakeRay:
+    """Does the work of actors in this process, a task at a time; tasks can say that they died."""
+
+    class Error(Exception):
+        """Any error of Ray's."""
+
+    class Died(Error):
+        """An actor died."""
+
+    def __init__(self) -> None:
+        deaths = ("RayActorError", "OutOfMemoryError", "NodeDiedError", "WorkerCrashedError")
+        self.exceptions = SimpleNamespace(RayError=self.Error, **dict.fromkeys(deaths, self.Died))
+        self.living: set[int] = set()
+        self.hired = 0
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def remote(self, kind: type) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._actor))
+
+    def _actor(self, *_: Any) -> Any:
+        self.hired += 1
+        self.living.add(self.hired)
+        number, loaded = self.hired, []
+        tasks = {
+            "process": lambda: f"process {number} on here",
+            "load": lambda make: loaded.append(make()),
+            "do": lambda value: loaded[0](value),
+        }
+        remotes = {
+            name: SimpleNamespace(remote=partial(lambda task, *values: (task, values), task))
+            for name, task in tasks.items()
+        }
+        return SimpleNamespace(number=number, **remotes)
+
+    def wait(self, refs: list, num_returns: int) -> tuple[list, list]:
+        return refs[:1], refs[1:]
+
+    def get(self, ref: tuple) -> Any:
+        task, values = ref
+        return task(*values)
+
+    def kill(self, actor: Any) -> None:
+        self.living.discard(actor.number)
 
 
-def test_a_worker_loads_and_works_in_one_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray makes it in one thread and calls it in another; OpenMP would have a team in each."""
-    from concurrent.futures import ThreadPoolExecutor
+def dispatched(make: Any, *groups: str, workers: int = 2) -> tuple[FakeRay, list[str], list]:
+    """What a fake cluster makes of groups of one-letter units: notes, and the answers."""
+    ray, notes = FakeRay(), []
+    work = ray_pool._Dispatch(ray, make, Share(workers, 1, 0), notes)
+    work.groups.extend(deque(Unit(name, name) for name in group) for group in groups)
+    answers = [(answer.unit.name, answer.value, answer.gave_up) for answer in work.done()]
+    work.stop()
+    return ray, notes, answers
 
-    context = SimpleNamespace(get_actor_id=lambda: "actor")
-    monkeypatch.setitem(sys.modules, "ray",
-                        SimpleNamespace(get_runtime_context=lambda: context))  # fmt: skip
-    kept: list[int] = []
-    monkeypatch.setattr(ray_pool, "keep_to", kept.append)
-    worker = ray_pool._Worker(pickle.dumps(_threads_told), 3, Notebook.new(tmp_path / "notes"),
-                              os.getcwd())  # fmt: skip
-    groups = [SimpleNamespace(as_py=lambda k=k: pickle.dumps([Unit(f"unit {k}", k)]))
-              for k in range(2)]  # fmt: skip
-    with ThreadPoolExecutor(1) as other:
-        told = worker({"group": groups})["told"] + other.submit(
-            worker, {"group": [SimpleNamespace(as_py=lambda: pickle.dumps([Unit("last", 0)]))]}
-        ).result()["told"]  # fmt: skip
-    threads = {thread for line in told for thread in json.loads(line)["value"]}
-    assert len(told) == 3
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads
-    assert kept == [3]
+
+def test_units_are_done_once_and_no_worker_is_left() -> None:
+    ray, notes, answers = dispatched(lambda: str.upper, "ab", "c", "d", workers=3)
+    assert sorted(answers) == [(name, name.upper(), None) for name in "abcd"]
+    assert (notes, ray.hired, ray.living) == ([], 3, set())
+
+
+def test_the_unit_that_kills_its_workers_is_given_up_and_the_others_are_done_once() -> None:
+    done: list[str] = []
+
+    def work(name: str) -> str:
+        done.append(name)
+        if name == "b" or (name == "d" and done.count("d") == 1):
+            raise FakeRay.Died
+        return name
+
+    _, notes, answers = dispatched(lambda: work, "abc", "de")
+    values = {name: value for name, value, _ in answers}
+    (why,) = (gave_up for name, _, gave_up in answers if name == "b")
+    assert len(answers) == 5
+    assert values == {"a": "a", "b": None, "c": "c", "d": "d", "e": "e"}
+    assert "its worker died 3 times (process" in why
+    assert Counter(done) == {"a": 1, "b": 3, "c": 1, "d": 2, "e": 1}
+    assert Counter(note.split(" (")[0] for note in notes) == {
+        "b: its worker died": 3,
+        "d: its worker died": 1,
+    }
+    assert sum("given up" in note for note in notes) == 1
+
+
+def test_workers_that_die_while_loading_are_named() -> None:
+    def make() -> Any:
+        raise FakeRay.Died
+
+    with pytest.raises(GroundbrushError, match=r"die while they load the models \(process \d on h"):
+        dispatched(make, "ab", "c")
 
 
 @pytest.mark.parametrize(
-    ("address", "said", "wanted"),
-    [(None, None, "0"), (None, "7", "7"), ("head:6379", None, None)],
+    ("error", "words"),
+    [
+        (
+            FakeRay.Error("x\nNo module named 'groundbrush'"),
+            "have no module 'groundbrush'; install",
+        ),
+        (FakeRay.Error("\n the head is gone\nat 1.2.3.4"), "Ray stopped working .the head is gone"),
+        (ConnectionError("closed"), "Ray stopped working .closed"),
+    ],
+)
+def test_an_error_of_rays_is_told_in_one_line(error: Exception, words: str) -> None:
+    def work(name: str) -> str:
+        raise error
+
+    with pytest.raises(GroundbrushError, match=words) as caught:
+        dispatched(lambda: work, "a")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        (GroundbrushError("the disk is full"), GroundbrushError, "^the disk is full$"),
+        (ValueError("a bug"), RuntimeError, "a worker failed at a:\n.*line 7"),
+    ],
+)
+def test_what_a_unit_raises_is_raised_here(cause: Exception, kind: type, words: str) -> None:
+    def work(name: str) -> str:
+        error = FakeRay.Error("a traceback\nline 7")
+        error.cause = cause
+        raise error
+
+    with pytest.raises(kind, match=re.compile(words, re.DOTALL)):
+        dispatched(lambda: work, "a")
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "wanted"), [(None, None, "0"), (None, "7", "7"), ("head:6379", None, None)]
 )
 def test_workers_of_this_machine_have_the_priority_of_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    said: str | None,
     wanted: str | None,
-) -> None:  # fmt: skip
+) -> None:
     for name, value in (("RAY_ADDRESS", address), (NICENESS, said)):
         monkeypatch.setenv(name, "what was there comes back after the test")
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     seen: list[str | None] = []
     fake = SimpleNamespace(
-        is_initialized=lambda: False,
-        init=lambda **_: seen.append(os.environ.get(NICENESS)),
+        is_initialized=lambda: False, init=lambda **_: seen.append(os.environ.get(NICENESS))
     )
     monkeypatch.setattr(ray_pool, "import_ray", lambda: fake)
-    RayPool(tmp_path / "ray")._start()
+    RayPool()._start()
     assert seen == [wanted]
 
 
 @pytest.mark.parametrize(
     ("nodes", "workers", "device", "wanted"),
     [
-        ([{"CPU": 2.0}], None, "auto", Share(1, 1, 2, 0)),
-        ([{"CPU": 2.0}], 2, "auto", Share(2, 2, 1, 0)),
-        ([{"CPU": 2.0}], 5, "auto", Share(5, 2, 1, 0)),  # the cluster may grow
-        ([{"CPU": 16.0}, {"CPU": 10.0}], None, "cpu", Share(6, 6, 4, 0)),
-        ([{"CPU": 16.0}, {"CPU": 10.0}], 3, "cpu", Share(3, 3, 8, 0)),
-        ([{"CPU": 16.0, "GPU": 2.0}, {"CPU": 4.0}], None, "auto", Share(2, 2, 8, 1)),
-        ([{"CPU": 16.0, "GPU": 2.0}], 4, "cuda", Share(4, 2, 8, 1)),
-        ([{"CPU": 16.0, "GPU": 2.0}], None, "cpu", Share(4, 4, 4, 0)),
-        ([{"memory": 1.0}], None, "auto", Share(1, 1, 1, 0)),
+        ([{"CPU": 2.0}], None, "auto", Share(1, 2, 0)),
+        ([{"CPU": 2.0}], 2, "auto", Share(2, 1, 0)),
+        ([{"CPU": 2.0}], 5, "auto", Share(5, 1, 0)),  # the cluster may grow
+        ([{"CPU": 16.0}, {"CPU": 10.0}], None, "cpu", Share(6, 4, 0)),
+        ([{"CPU": 16.0}, {"CPU": 10.0}], 3, "cpu", Share(3, 8, 0)),
+        ([{"CPU": 16.0, "GPU": 2.0}, {"CPU": 4.0}], None, "auto", Share(2, 8, 1)),
+        ([{"CPU": 16.0, "GPU": 2.0}], 4, "cuda", Share(4, 8, 1)),
+        ([{"CPU": 16.0, "GPU": 2.0}], None, "cpu", Share(4, 4, 0)),
+        ([{"memory": 1.0}], None, "auto", Share(1, 1, 0)),
     ],
 )
 def test_a_cluster_is_shared_out(
@@ -332,28 +470,6 @@ def test_a_cluster_is_shared_out(
 def test_a_share_that_cannot_be_is_refused(workers: int | None, device: str, words: str) -> None:
     with pytest.raises(GroundbrushError, match=words):
         share([{"CPU": 2.0}], workers, device)
-
-
-def test_a_notebook_knows_who_tried_and_what_came_of_it(tmp_path: Path) -> None:
-    folder = tmp_path / "notes"
-    (folder / "old").mkdir(parents=True)
-    notebook = Notebook.new(folder)
-    assert notebook.seen()
-    assert not Notebook(folder, "other").seen()
-    assert not Notebook(tmp_path / "elsewhere", notebook.token).seen()
-    assert not (folder / "old").exists()
-    name = "row 1 (../../a/b)"
-    assert (notebook.tries(name), notebook.kept(name)) == ([], None)
-    notebook.try_(name)
-    notebook.try_(name)
-    assert len(notebook.tries(name)) == 2
-    assert f"process {os.getpid()} on" in notebook.tries(name)[0]
-    notebook.keep(name, [1, None])
-    assert notebook.kept(name) == {"value": [1, None]}
-    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {folder}
-    notebook.forget(name)
-    notebook.forget(name)
-    assert (notebook.tries(name), notebook.kept(name)) == ([], None)
 
 
 def test_without_ray_the_command_that_installs_it_is_told(
@@ -376,14 +492,14 @@ def test_workers_without_ray_are_wrong_usage(capsys: pytest.CaptureFixture) -> N
     assert "--workers is for --engine ray" in capsys.readouterr().err
 
 
-def test_this_process_does_units_in_order_with_one_load(tmp_path: Path) -> None:
+def test_this_process_does_units_in_order_with_one_load() -> None:
     loads = []
 
     def make() -> Any:
         loads.append(1)
         return lambda value: value * 2
 
-    pool = open_pool("local", tmp_path)
+    pool = LocalPool()
     groups = [[Unit("a", 1), Unit("b", 2)], [Unit("c", 3)]]
     answers = [(a.unit.name, a.value) for a in pool.map(make, groups)]
     assert answers == [("a", 2), ("b", 4), ("c", 6)]
@@ -395,25 +511,48 @@ def test_this_process_does_units_in_order_with_one_load(tmp_path: Path) -> None:
 def test_evaluating_on_two_workers_gives_the_same_scores(
     tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path
 ) -> None:
-    command = ["evaluate", "scenes", "--data", str(few_scenes), "--device", "cpu", "--quiet",
-               "--failures", "0"]  # fmt: skip
+    command = [
+        "evaluate",
+        "scenes",
+        "--data",
+        str(few_scenes),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--failures",
+        "0",
+    ]
     assert main([*command, "--out", str(tmp_path / "here")]) == 0
     there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
     assert main(there) == 0
     here, made = ((tmp_path / name / "miniature" / "scenes.json") for name in ("here", "there"))
     assert json.loads(made.read_text())["groups"] == json.loads(here.read_text())["groups"]
-    assert not list((tmp_path / "there").rglob(".ray"))
 
 
 @needs_ray
 def test_calibrating_on_two_workers_gives_the_same_measurements(
-    tmp_path: Path, ray: Any, capsys: pytest.CaptureFixture, few_scenes: Path,
+    tmp_path: Path,
+    ray: Any,
+    capsys: pytest.CaptureFixture,
+    few_scenes: Path,
     threads_of_a_worker: None,
-) -> None:  # fmt: skip
-    from editor.calibration.job import load_measured
+) -> None:
+    from groundbrush.grounding.heads.measurements import load_measured
 
-    command = ["calibrate", "miniature", "--data", str(few_scenes), "--samples", "6", "--trials",
-               "1", "--device", "cpu", "--quiet", "--no-figures"]  # fmt: skip
+    command = [
+        "calibrate",
+        "miniature",
+        "--data",
+        str(few_scenes),
+        "--samples",
+        "6",
+        "--trials",
+        "1",
+        "--device",
+        "cpu",
+        "--quiet",
+        "--no-figures",
+    ]
     assert main([*command, "--out", str(tmp_path / "here")]) == 0
     there = [*command, "--out", str(tmp_path / "there"), "--engine", "ray", "--workers", "2"]
     assert main(there) == 0
@@ -428,6 +567,9 @@ def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import subprocess
 
     folder = tmp_path_factory.mktemp("scenes")
-    subprocess.run([sys.executable, "-m", "miniature.calibration", str(folder), "--count", "8"],
-                   cwd=Path(__file__).resolve().parents[3], check=True)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "groundbrush.miniature.calibration", str(folder), "--count", "8"],
+        cwd=Path(__file__).resolve().parents[3],
+        check=True,
+    )
     return folder

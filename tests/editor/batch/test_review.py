@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, results
+from groundbrush.editor.batch import BatchJob, BatchRow, read_manifest, run_batch
+from groundbrush.editor.batch.progress import BatchProgress, BatchProgressBar
+from groundbrush.editor.batch.results import STATUSES, RowResult
+from groundbrush.editor.batch.review import article
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from editor.batch import Job, Row, read_manifest, run_batch
-from editor.batch.outcome import STATUSES, failure, result_of
-from editor.batch.progress import Progress, Ticker
-from editor.batch.review import article
 
 
 class Tags(HTMLParser):
@@ -43,7 +42,7 @@ def parsed(html: str) -> Tags:
 @pytest.fixture
 def sheet(memory: Path) -> tuple[Path, Tags]:
     out = memory / "out"
-    run_batch(Job(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
+    run_batch(BatchJob(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
     return out, parsed((out / "review.html").read_text())
 
 
@@ -52,8 +51,12 @@ def test_every_row_is_there_with_its_status_and_its_pictures(sheet: tuple[Path, 
     shown = [attrs["data-status"] for tag, attrs in tags.tags if tag == "article"]
     assert shown == [row["status"] for row in results(out)]
     images = [attrs["src"] for tag, attrs in tags.tags if tag == "img"]
-    kept = {name for row in results(out) for kind, name in row["files"].items()
-            if kind.startswith("review_")}  # fmt: skip
+    kept = {
+        name
+        for row in results(out)
+        for kind, name in row["files"].items()
+        if kind.startswith("review_")
+    }
     assert set(images) == kept
     assert all((out / name).is_file() for name in images)
     filters = [attrs["data-filter"] for tag, attrs in tags.tags if "data-filter" in attrs]
@@ -66,8 +69,11 @@ def test_nothing_on_the_sheet_asks_the_network(sheet: tuple[Path, Tags]) -> None
     links = [v for _, attrs in tags.tags for k, v in attrs.items() if k in ("src", "href")]
     assert links
     assert not any(re.match(r"(?i)\s*(\w+:|//)", link) for link in links)
-    (policy,) = [attrs["content"] for tag, attrs in tags.tags
-                 if attrs.get("http-equiv") == "Content-Security-Policy"]  # fmt: skip
+    (policy,) = [
+        attrs["content"]
+        for tag, attrs in tags.tags
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy.startswith("default-src 'none'")
     assert "http" not in (out / "review.html").read_text().replace("http-equiv", "")
 
@@ -80,61 +86,92 @@ ODD = st.text() | st.sampled_from(
 @settings(deadline=None)
 @given(ODD, ODD, ODD, ODD)
 def test_no_word_of_a_manifest_becomes_a_tag(image: str, words: str, paint: str, note: str) -> None:
-    row = Row(1, "name", image, "edit", words, paint)
+    row = BatchRow(1, "name", image, "edit", words, paint)
     files = {"review_before": f"review/{image}.jpg", "result": "name.edited.png"}
-    result = result_of(row, "done", reason=note, notes=[words], files=files, score=0.5,
-                       found=note, checks={words: note})  # fmt: skip
+    result = RowResult.of(
+        row,
+        "done",
+        reason=note,
+        notes=[words],
+        files=files,
+        score=0.5,
+        found=note,
+        checks={words: note},
+    )
     tags = parsed(article(result))
     assert [tag for tag, _ in tags.tags] == [
-        "article", "h2", "span", "div", "figure", "a", "img", "figcaption", "ul", "li", "li", "li",
-        "p", "a",
-    ]  # fmt: skip
+        "article",
+        "h2",
+        "span",
+        "div",
+        "figure",
+        "a",
+        "img",
+        "figcaption",
+        "ul",
+        "li",
+        "li",
+        "li",
+        "p",
+        "a",
+    ]
     allowed = {"data-status", "data-doubt", "class", "href", "src", "alt", "loading"}
     assert {name for _, attrs in tags.tags for name in attrs} <= allowed
-    broken = parsed(article(failure(row, "find", RuntimeError(note))))
+    broken = parsed(article(RowResult.failure(row, "find", RuntimeError(note))))
     assert {tag for tag, _ in broken.tags} <= {"article", "h2", "span", "div", "ul", "li", "p"}
 
 
 def test_a_check_that_did_not_pass_is_marked() -> None:
-    row = Row(1, "a", "a.png", "remove", "the cup")
+    row = BatchRow(1, "a", "a.png", "remove", "the cup")
     for gone, mark in ((True, "0"), (False, "1")):
-        html = article(result_of(row, "done", checks={"gone": gone}))
+        html = article(RowResult.of(row, "done", checks={"gone": gone}))
         assert f'data-doubt="{mark}"' in html
 
 
 def test_results_know_only_their_own_names() -> None:
-    row = Row(1, "a", "a.png", "remove", "the cup")
+    row = BatchRow(1, "a", "a.png", "remove", "the cup")
     with pytest.raises(ValueError, match="colour"):
-        result_of(row, "done", colour=1)
+        RowResult.of(row, "done", colour=1)
     with pytest.raises(ValueError, match="finished"):
-        result_of(row, "finished")
-    assert {result_of(row, status)["status"] for status in STATUSES} == set(STATUSES)
+        RowResult.of(row, "finished")
+    assert {RowResult.of(row, status).status for status in STATUSES} == set(STATUSES)
 
 
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (Progress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
-         "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed"),
-        (Progress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
-        (Progress("painting", 1, 1001, 9.0), "painting 1 of 1001, 6.7 a minute, 2 h 30 min left"),
-        (Progress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
+        (
+            BatchProgress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
+            "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed",
+        ),
+        (BatchProgress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
+        (
+            BatchProgress("painting", 1, 1001, 9.0),
+            "painting 1 of 1001, 6.7 a minute, 2 h 30 min left",
+        ),
+        (BatchProgress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
     ],
-)  # fmt: skip
-def test_progress_in_words(progress: Progress, words: str) -> None:
+)
+def test_progress_in_words(progress: BatchProgress, words: str) -> None:
     assert str(progress) == words
 
 
-def test_a_log_is_told_now_and_then_and_at_each_end() -> None:
-    stream, now = io.StringIO(), 0.0
-    ticker = Ticker(stream, every=30, clock=lambda: now)
-    for stage in ("finding", "painting"):
-        for done in range(1, 11):
-            now += 7
-            ticker(Progress(stage, done, 10, now))
-    told = [line.split(",")[0] for line in stream.getvalue().splitlines()]
-    assert told == ["finding 1 of 10", "finding 6 of 10", "finding 10 of 10",
-                    "painting 1 of 10", "painting 6 of 10", "painting 10 of 10"]  # fmt: skip
+def shown(stream: io.StringIO) -> list[str]:
+    """The lines of a stage of ten rows with a failure at its end, and one of two."""
+    bar = BatchProgressBar(stream, every=30)
+    for stage, total in (("finding", 10), ("painting", 2)):
+        for done in range(1, total + 1):
+            bar(BatchProgress(stage, done, total, done, {"failed": done // 10, "done": done}))
+    return [line.strip() for line in re.split(r"[\r\n]+", stream.getvalue()) if line.strip()]
+
+
+def test_a_log_is_told_at_each_end_and_seldom_between() -> None:
+    assert shown(io.StringIO()) == [
+        "finding 1 of 10, 60.0 a minute, 9 s left; 0 failed",
+        "finding 10 of 10, 60.0 a minute, 0 s left; 1 failed",
+        "painting 1 of 2, 60.0 a minute, 1 s left; 0 failed",
+        "painting 2 of 2, 60.0 a minute, 0 s left; 0 failed",
+    ]
 
 
 def test_a_terminal_has_one_line_that_is_written_over() -> None:
@@ -142,11 +179,6 @@ def test_a_terminal_has_one_line_that_is_written_over() -> None:
         def isatty(self) -> bool:
             return True
 
-    stream, now = Terminal(), 0.0
-    ticker = Ticker(stream, clock=lambda: now)
-    for done in (9, 10):
-        now += 1
-        ticker(Progress("painting", done, 10, 600.0, {"failed": 1} if done == 9 else {}))
-    first, second = stream.getvalue().split("\r")[1:]
-    assert len(second.rstrip("\n")) == len(first)
-    assert second.endswith("\n")
+    stream = Terminal()
+    shown(stream)
+    assert [line.count("\r") for line in stream.getvalue().split("\n")] == [2, 2, 0]

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from fake_editor import FakeEditor, picture_file
-
-from editor.batch import Job, read_manifest, run_batch
+from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
 )
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no browser found; on Debian: apt install chromium"
 )
@@ -39,10 +39,11 @@ def page(memory: Path) -> Iterator[Any]:
     picture = picture_file(memory / "a<script>alert(1)<script>&.png")
     lines = [json.dumps({"image": picture.name, **row}) for row in ROWS]
     (memory / "m.jsonl").write_text("\n".join(lines))
-    run_batch(Job(read_manifest(memory / "m.jsonl"), memory / "out"), FakeEditor)
+    run_batch(BatchJob(read_manifest(memory / "m.jsonl"), memory / "out"), FakeEditor)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"],
-                                             timeout=SLOW)  # fmt: skip
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=SLOW
+        )
         page = browser.new_page()
         page.set_default_timeout(SLOW)
         page.asked, page.problems = [], []

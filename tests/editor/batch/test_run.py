@@ -15,17 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_editor import FakeEditor, FakeModels, mixed_manifest, outputs, picture_file, results
+from groundbrush.editor.batch import (
+    BatchJob,
+    BatchReport,
+    BatchStopped,
+    ManifestError,
+    read_manifest,
+    run_batch,
+)
+from groundbrush.editor.batch import run as run_module
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.journal import encode, read_journal
+from groundbrush.editor.pictures.picture import read_recipe
+from groundbrush.editor.plan import Plan, Step, Unread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from editor.batch import BatchReport, BatchStopped, Job, ManifestError, read_manifest, run_batch
-from editor.batch import run as run_module
-from editor.batch.journal import decode, encode
-from editor.batch.store import load_grounding, save_grounding
-from editor.errors import GroundbrushError
-from editor.images import read_recipe
-from editor.plan import Plan, Step, Unread
 
 ROOT = Path(__file__).resolve().parents[3]
 EDIT = {"find": "the cup", "paint": "a vase"}
@@ -47,7 +53,7 @@ class Bench:
         self.calls.clear()
         self.loads.clear()
         tell = options.pop("on_progress", None)
-        job = Job(read_manifest(path), self.out, **options)
+        job = BatchJob(read_manifest(path), self.out, **options)
         return run_batch(job, lambda: FakeEditor(self.calls, self.loads), on_progress=tell)
 
     def statuses(self) -> list[str]:
@@ -61,12 +67,21 @@ def bench(memory: Path) -> Bench:
 
 def test_every_kind_of_row_ends_as_it_should(memory: Path) -> None:
     out = memory / "out"
-    report = run_batch(Job(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
+    report = run_batch(BatchJob(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
     rows = results(out)
     assert [row["row"] for row in rows] == list(range(1, 11))
     assert [row["status"] for row in rows] == [
-        "done", "done", "done", "held", "held", "done", "done", "done", "failed", "failed",
-    ]  # fmt: skip
+        "done",
+        "done",
+        "done",
+        "held",
+        "held",
+        "done",
+        "done",
+        "done",
+        "failed",
+        "failed",
+    ]
     assert report.counts == {"done": 6, "held": 2, "failed": 2}
     assert len({frozenset(row) for row in rows}) == 1  # the same columns in every row
     edit, ship, absent = rows[0], rows[6], rows[3]
@@ -109,7 +124,7 @@ def test_looking_alone_loads_no_inpainter_and_painting_unchecked_frees_the_groun
         editors.append(FakeEditor())
         return editors[-1]
 
-    run_batch(Job(read_manifest(path), bench.folder / "other"), load)
+    run_batch(BatchJob(read_manifest(path), bench.folder / "other"), load)
     loads = [dict(editor.models.loads) for editor in editors]
     assert {"grounder": 1} in loads
     assert {"inpainter": 1} in loads
@@ -147,7 +162,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> None:
         steps = tuple(Step("edit", words, "a vase") for words in sentence.split(", "))
         return Plan(sentence, steps)
 
-    monkeypatch.setattr("editor.plan.reader.read_plan", read_plan)
+    monkeypatch.setattr("groundbrush.editor.plan.reader.read_plan", read_plan)
 
 
 @pytest.mark.usefixtures("read")
@@ -174,9 +189,10 @@ def test_the_gate_of_a_sentence_is_its_least_plain_steps(
     assert ("result" in skipped["files"]) == (skip == "done")
     assert [step["find"] for step in held["steps"]] == sentence.split(", ")
     assert set(outputs(bench.out)) == {
-        "results.jsonl", "review.html",
+        "results.jsonl",
+        "review.html",
         *(name for result in results(bench.out) for name in result["files"].values()),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.usefixtures("read")
@@ -186,7 +202,7 @@ def test_a_sentence_that_fails_while_it_is_saved_leaves_nothing(
     def broken(pictures: list) -> None:
         raise RuntimeError("no strip")
 
-    monkeypatch.setattr("editor.overlay_all.steps_strip", broken)
+    monkeypatch.setattr("groundbrush.editor.pictures.panoptic_overlay.steps_strip", broken)
     bench.run({"apply": "the cup"})
     assert results(bench.out)[0]["error"]["message"] == "RuntimeError: no strip"
     assert set(outputs(bench.out)) == {"results.jsonl", "review.html"}
@@ -197,7 +213,7 @@ def test_a_sentence_that_is_not_understood_is_refused_before_anything(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unread = Plan("hm", (), (Unread((0, 2), "hm", "what is to be done with it"),))
-    monkeypatch.setattr("editor.plan.reader.read_plan", lambda sentence: unread)
+    monkeypatch.setattr("groundbrush.editor.plan.reader.read_plan", lambda sentence: unread)
     with pytest.raises(ManifestError, match=r"row 2 \(line 2\): .*what is to be done with it"):
         bench.run(EDIT, {"apply": "hm"})
     assert bench.loads == {}
@@ -218,8 +234,9 @@ def test_held_rows_are_painted_when_a_person_says_so_without_being_found_again(
     bench.run(EDIT, {**row, "candidate": 0}, row, {"find": "the absent cup"}, resume=True)
     assert bench.calls == [("paint", "the ambiguous cup")]
     assert bench.statuses() == ["done", "done", "held", "absent"]
-    bench.run(EDIT, {**row, "candidate": 0}, row, {"find": "the absent cup"}, resume=True,
-              gate="paint")  # fmt: skip
+    bench.run(
+        EDIT, {**row, "candidate": 0}, row, {"find": "the absent cup"}, resume=True, gate="paint"
+    )
     assert bench.calls == [("paint", "the ambiguous cup")]
     assert bench.statuses() == ["done", "done", "done", "absent"]
 
@@ -243,7 +260,7 @@ def test_going_on_where_there_was_nothing_is_told(bench: Bench) -> None:
 
 def test_a_second_batch_in_the_folder_needs_resume(bench: Bench) -> None:
     bench.run(EDIT)
-    with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume goes on"):
+    with pytest.raises(GroundbrushError, match=r"holds a batch that was begun; --resume continues"):
         bench.run(EDIT)
     before = outputs(bench.out)
     report = bench.run(EDIT, resume=True)
@@ -273,9 +290,7 @@ def test_a_lost_output_is_made_again(bench: Bench) -> None:
     assert outputs(bench.out) == before
 
 
-def test_a_picture_that_was_changed_is_done_again_and_one_only_touched_is_not(
-    bench: Bench,
-) -> None:
+def test_a_picture_that_was_changed_is_done_again_and_one_only_touched_is_not(bench: Bench) -> None:
     bench.run(EDIT)
     os.utime(bench.folder / "a.png", (1, 1))
     assert bench.run(EDIT, resume=True).worked == 0
@@ -292,8 +307,11 @@ def test_models_that_raise_fail_their_row_only_and_are_named(bench: Bench) -> No
     assert bench.statuses() == ["done", "failed", "failed", "failed", "done"]
     assert report.counts == {"done": 2, "failed": 3}
     errors = [row["error"] for row in results(bench.out)]
-    assert errors[1] == {"stage": "find", "kind": "RuntimeError",
-                         "message": "RuntimeError: a model broke in two lines"}  # fmt: skip
+    assert errors[1] == {
+        "stage": "find",
+        "kind": "RuntimeError",
+        "message": "RuntimeError: a model broke in two lines",
+    }
     assert errors[2]["kind"] == "GroundbrushError"
     assert "change them" in errors[2]["message"]
     assert errors[3]["stage"] == "paint"
@@ -355,18 +373,21 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
 ) -> None:
     manifest = read_manifest(mixed_manifest(memory, 20))
     calm, full = memory / "calm", memory / "full"
-    run_batch(Job(manifest, calm), FakeEditor)
+    run_batch(BatchJob(manifest, calm), FakeEditor)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_after(writes))
         with pytest.raises(GroundbrushError, match="(?i)no space left"):
-            run_batch(Job(manifest, full), FakeEditor)
+            run_batch(BatchJob(manifest, full), FakeEditor)
     journal = full / ".batch/journal"
-    finished = [r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row"] \
-        if journal.exists() else []  # fmt: skip
+    finished = (
+        [r["name"] for r in read_journal(journal) if r["event"] == "row"]
+        if journal.exists()
+        else []
+    )
     calls: list = []
-    run_batch(Job(manifest, full, resume=True), lambda: FakeEditor(calls))
+    run_batch(BatchJob(manifest, full, resume=True), lambda: FakeEditor(calls))
     assert outputs(full) == outputs(calm)
-    again = Counter(r["name"] for r in decode(journal.read_bytes())[0] if r["event"] == "row")
+    again = Counter(r["name"] for r in read_journal(journal) if r["event"] == "row")
     assert set(again.values()) == {1}
     assert set(finished) <= set(again)
 
@@ -374,16 +395,16 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
 def test_a_full_disk_names_the_row_it_stopped_at(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from editor.batch import work
+    from groundbrush.editor.batch import workspace
 
-    original = work.RowFiles.thumb
+    original = workspace.RowFiles.thumb
 
-    def thumb(files: work.RowFiles, kind: str, pixels: np.ndarray) -> None:
+    def thumb(files: workspace.RowFiles, kind: str, pixels: np.ndarray) -> None:
         if files.row.number == 2 and kind == "after":
             raise GroundbrushError("cannot write") from OSError(errno.ENOSPC, "no space left")
         original(files, kind, pixels)
 
-    monkeypatch.setattr(work.RowFiles, "thumb", thumb)
+    monkeypatch.setattr(workspace.RowFiles, "thumb", thumb)
     with pytest.raises(BatchStopped, match=r"row 2 \(00002-a\): cannot write.*--resume"):
         bench.run(EDIT, EDIT, EDIT)
     assert bench.statuses() == ["done", "waiting", "waiting"]
@@ -476,16 +497,21 @@ def test_a_lost_journal_is_a_new_batch_that_refuses_to_overwrite(bench: Bench) -
 def test_a_second_process_is_refused_while_the_first_works(bench: Bench) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from editor.batch.lock import FolderLock\n"
-        "from editor.errors import GroundbrushError\n"
+        "from groundbrush.editor.batch.lock import FolderLock\n"
+        "from groundbrush.editor.errors import GroundbrushError\n"
         "try:\n    FolderLock(Path(sys.argv[1])).__enter__()\n"
         "except GroundbrushError as error:\n    print(error)"
     )
     said = []
 
     def other(progress: Any) -> None:
-        done = subprocess.run([sys.executable, "-c", code, str(bench.out / ".batch/lock")],
-                              cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(bench.out / ".batch/lock")],
+            env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         said.append(done.stdout)
 
     bench.run({"find": "the cup"}, on_progress=other)
@@ -524,19 +550,23 @@ def test_a_result_of_a_batch_is_not_taken_as_its_input(bench: Bench) -> None:
 
 def test_a_dry_run_counts_and_writes_nothing(bench: Bench) -> None:
     path = bench.folder / "m.jsonl"
-    path.write_text("\n".join(json.dumps({"image": "a.png", **row}) for row in (
-        EDIT, EDIT, {"remove": "the cup"}, {"find": "the dog"})))  # fmt: skip
-    job = Job(read_manifest(path), bench.out)
-    outlook = run_module.examine(job, lambda: FakeEditor(bench.calls, bench.loads))
+    path.write_text(
+        "\n".join(
+            json.dumps({"image": "a.png", **row})
+            for row in (EDIT, EDIT, {"remove": "the cup"}, {"find": "the dog"})
+        )
+    )
+    job = BatchJob(read_manifest(path), bench.out)
+    outlook = run_module.dry_run(job, lambda: FakeEditor(bench.calls, bench.loads))
     assert (outlook.actions, outlook.finished, outlook.find) == (
-        {"edit": 2, "remove": 1, "ground": 1}, 0, 2,
-    )  # fmt: skip
+        {"edit": 2, "remove": 1, "ground": 1},
+        0,
+        2,
+    )
     assert (bench.calls, bench.loads, bench.out.exists()) == ([], {}, False)
     bench.run(EDIT, EDIT)
-    resumed = run_module.examine(Job(job.manifest, bench.out, resume=True), FakeEditor)
-    assert (resumed.actions, resumed.finished, resumed.find) == (
-        {"remove": 1, "ground": 1}, 2, 1,
-    )  # fmt: skip
+    resumed = run_module.dry_run(BatchJob(job.manifest, bench.out, resume=True), FakeEditor)
+    assert (resumed.actions, resumed.finished, resumed.find) == ({"remove": 1, "ground": 1}, 2, 1)
 
 
 @pytest.mark.parametrize(("name", "value"), [("gate", "stop"), ("suffix", "bmp")])
@@ -606,12 +636,12 @@ def test_the_systems_limit_on_files_stops_at_the_journal_and_fails_rows_before(
 ) -> None:
     manifest = read_manifest(mixed_manifest(memory, 20))
     calm, limited = memory / "calm", memory / "limited"
-    run_batch(Job(manifest, calm), FakeEditor)
+    run_batch(BatchJob(manifest, calm), FakeEditor)
     small_files(6_000)  # a few of the journal's lines
     with pytest.raises(BatchStopped, match=r"cannot write the journal .*File too large"):
-        run_batch(Job(manifest, limited), FakeEditor)
+        run_batch(BatchJob(manifest, limited), FakeEditor)
     small_files(-1)
-    report = run_batch(Job(manifest, limited, retry_failed=True), FakeEditor)
+    report = run_batch(BatchJob(manifest, limited, retry_failed=True), FakeEditor)
     assert outputs(limited) == outputs(calm)
     assert report.notes == ()  # the line that did not fit was taken back at once
 
@@ -623,7 +653,7 @@ def test_a_result_beyond_the_systems_limit_fails_its_row_only(
     picture_file(memory / "large.png", size=(200, 200))
     lines = [json.dumps({"image": f"{name}.png", **EDIT}) for name in ("small", "large", "small")]
     (memory / "m.jsonl").write_text("\n".join(lines))
-    job = Job(read_manifest(memory / "m.jsonl"), memory / "out")
+    job = BatchJob(read_manifest(memory / "m.jsonl"), memory / "out")
     small_files(60_000)
     report = run_batch(job, FakeEditor)
     small_files(-1)
@@ -639,8 +669,11 @@ def test_a_place_where_no_folder_can_be_is_refused_before_anything(
     bench: Bench, place: str
 ) -> None:
     (bench.folder / "file").write_text("mine")
-    bench.out = {"file": bench.folder / "file", "below a file": bench.folder / "file/out",
-                 "proc": Path("/proc/groundbrush/out")}[place]  # fmt: skip
+    bench.out = {
+        "file": bench.folder / "file",
+        "below a file": bench.folder / "file/out",
+        "proc": Path("/proc/groundbrush/out"),
+    }[place]
     if place == "proc" and not Path("/proc").is_dir():
         pytest.skip("no /proc here")
     with pytest.raises(GroundbrushError, match=r"cannot (lock|write) .*; choose another --out"):
@@ -653,9 +686,16 @@ def test_a_journal_of_another_version_is_passed_over(bench: Bench) -> None:
     bench.run(EDIT)
     before = outputs(bench.out)
     journal = bench.out / ".batch/journal"
-    odd = [{"event": "row", "name": "00001-a"}, {"event": "row", "name": []}, {"event": "found"},
-           {"event": "row", "files": 3}, {"event": {}}, {}]  # fmt: skip
-    journal.write_bytes(b"".join(map(encode, odd)) + journal.read_bytes()
-                        + b"".join(map(encode, odd)))  # fmt: skip
+    odd = [
+        {"event": "row", "name": "00001-a"},
+        {"event": "row", "name": []},
+        {"event": "found"},
+        {"event": "row", "files": 3},
+        {"event": {}},
+        {},
+    ]
+    journal.write_bytes(
+        b"".join(map(encode, odd)) + journal.read_bytes() + b"".join(map(encode, odd))
+    )
     assert bench.run(EDIT, resume=True).worked == 0
     assert outputs(bench.out) == before

@@ -10,14 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from groundbrush.grounding import GroundingSettings, ProposalSettings
+from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.families import ImageTokens
+from groundbrush.grounding.pipeline import Grounder
+from groundbrush.grounding.sam.coordinates import SquareFrame
 from PIL import Image
-
-from grounding import GroundingSettings, ProposalSettings
-from grounding.errors import GroundingError
-from grounding.families import ImageTokens
-from grounding.frame import SquareFrame
-from grounding.ground import Grounder
-from grounding.lvlm import Reading
 
 SIDE, CELLS, LAYERS, HEADS = 64, 8, 4, 3
 Cells = tuple[int, int, int, int]  # x0, y0, x1, y1 in cells of 8 pixels
@@ -106,25 +105,51 @@ def refcoco_root(tmp_path: Path) -> Path:
     for number, name in names.items():
         picture(root / "images/mscoco/images/train2014" / name, number)
     instances = {
-        "images": [{"id": i, "file_name": n, "width": SIDE, "height": SIDE}
-                   for i, n in names.items()],
-        "annotations": [
-            {"id": 70, "image_id": 7, "category_id": 1, "bbox": [0, 0, 32, 32],
-             "segmentation": [square(0, 0, 32, 32)], "area": 1024, "iscrowd": 0},
-            {"id": 71, "image_id": 7, "category_id": 1, "bbox": [32, 32, 32, 32],
-             "segmentation": [square(32, 32, 64, 48), square(32, 48, 64, 64)]},
-            {"id": 90, "image_id": 9, "category_id": 2, "bbox": [0, 0, 16, 64],
-             "segmentation": {"size": [SIDE, SIDE], "counts": [0, 16 * SIDE, 48 * SIDE]}},
+        "images": [
+            {"id": i, "file_name": n, "width": SIDE, "height": SIDE} for i, n in names.items()
         ],
-    }  # fmt: skip
+        "annotations": [
+            {
+                "id": 70,
+                "image_id": 7,
+                "category_id": 1,
+                "bbox": [0, 0, 32, 32],
+                "segmentation": [square(0, 0, 32, 32)],
+                "area": 1024,
+                "iscrowd": 0,
+            },
+            {
+                "id": 71,
+                "image_id": 7,
+                "category_id": 1,
+                "bbox": [32, 32, 32, 32],
+                "segmentation": [square(32, 32, 64, 48), square(32, 48, 64, 64)],
+            },
+            {
+                "id": 90,
+                "image_id": 9,
+                "category_id": 2,
+                "bbox": [0, 0, 16, 64],
+                "segmentation": {"size": [SIDE, SIDE], "counts": [0, 16 * SIDE, 48 * SIDE]},
+            },
+        ],
+    }
 
     def ref(number: int, ann: int, image: int, split: str, *phrases: str) -> dict:
-        sentences = [{"sent_id": 10 * number + k, "sent": p, "raw": p.upper(), "tokens": p.split()}
-                     for k, p in enumerate(phrases)]  # fmt: skip
-        return {"ref_id": number, "ann_id": ann, "image_id": image, "category_id": 1,
-                "split": split, "sentences": sentences,
-                "sent_ids": [s["sent_id"] for s in sentences],
-                "file_name": f"COCO_train2014_{image:012}_{number}.jpg"}  # fmt: skip
+        sentences = [
+            {"sent_id": 10 * number + k, "sent": p, "raw": p.upper(), "tokens": p.split()}
+            for k, p in enumerate(phrases)
+        ]
+        return {
+            "ref_id": number,
+            "ann_id": ann,
+            "image_id": image,
+            "category_id": 1,
+            "split": split,
+            "sentences": sentences,
+            "sent_ids": [s["sent_id"] for s in sentences],
+            "file_name": f"COCO_train2014_{image:012}_{number}.jpg",
+        }
 
     refs = [
         ref(1, 70, 7, "val", "red mug", "mug on left"),
@@ -146,17 +171,19 @@ def reasonseg_root(tmp_path: Path) -> Path:
     """ReasonSeg as published: a short and a long question, one file in cp1252."""
     root = tmp_path / "ReasonSeg"
     short = {
-        "text": ["something to drink from", "another"], "is_sentence": False,
+        "text": ["something to drink from", "another"],
+        "is_sentence": False,
         "shapes": [
             {"label": "flag", "points": [[0, 0], [63, 0], [63, 63], [0, 63]]},
             {"label": "target", "points": [[0, 0], [31, 0], [31, 31], [0, 31]]},
             {"label": "ignore this", "points": [[0, 0], [31, 0], [31, 15], [0, 15]]},
         ],
-    }  # fmt: skip
+    }
     long = {
-        "text": ["What could keep a caf\u00e9 warm?"], "is_sentence": True,
+        "text": ["What could keep a caf\u00e9 warm?"],
+        "is_sentence": True,
         "shapes": [{"label": "target", "points": [[32, 32], [63, 32], [63, 63], [32, 63]]}],
-    }  # fmt: skip
+    }
     for number, (name, raw, encoding) in enumerate(
         (("1_a", short, "utf-8"), ("2_b", long, "cp1252"))
     ):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from editor.errors import GroundbrushError
-from editor.evaluation.ablations import ablation_arms, chosen_arms
-from editor.presets import load_preset
-from grounding.heads import HeadMeasurements
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.arms import ablation_arms, chosen_arms
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.grounding.heads.ranking import HeadMeasurements
 
 ARMS = ablation_arms(load_preset("miniature").lvlm)
 

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from editor.cli import main
-from editor.errors import GroundbrushError
-from editor.evaluation.compare import compare, write_comparison
-from editor.evaluation.paired import counted, differences
-from editor.evaluation.summary import Score, Scores, scores
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.compare import compare, write_comparison
+from groundbrush.editor.evaluation.scores import Score, Scores, differences, scores, terms
 
 
 def result(folder: Path, preset: str, groups: dict[str, Scores], **changes: Any) -> Path:
@@ -25,8 +23,12 @@ def result(folder: Path, preset: str, groups: dict[str, Scores], **changes: Any)
 
 
 def scored(count: int, accuracy: float, giou: float | None = None) -> Scores:
-    return Scores(count, 0, accuracy=Score(accuracy, accuracy - 0.1, accuracy + 0.1),
-                  giou=None if giou is None else Score(giou, giou, giou))  # fmt: skip
+    return Scores(
+        count,
+        0,
+        accuracy=Score(accuracy, accuracy - 0.1, accuracy + 0.1),
+        giou=None if giou is None else Score(giou, giou, giou),
+    )
 
 
 def test_scores_survive_their_json() -> None:
@@ -69,20 +71,37 @@ KINDS = ("name", "name", "ordinal", "ordinal")
 def answers(preset: str) -> list[dict[str, Any]]:
     """Four answers, whose unions are 40, 20, 10 and 10 pixels; the last fails for llava."""
     made = [
-        {"arm": "preset", "item": str(k), "phrase": f"thing {k}", "split": "val", "group": "",
-         "kind": kind, "box_iou": iou, "map_box_iou": None, "shared": shared, "union": union,
-         "presence": 0.2 if k == 0 and preset == "dino" else 0.9, "mask": {"size": [1, 1]}}
+        {
+            "arm": "preset",
+            "item": str(k),
+            "phrase": f"thing {k}",
+            "split": "val",
+            "group": "",
+            "kind": kind,
+            "box_iou": iou,
+            "map_box_iou": None,
+            "shared": shared,
+            "union": union,
+            "presence": 0.2 if k == 0 and preset == "dino" else 0.9,
+            "mask": {"size": [1, 1]},
+        }
         for k, (kind, iou, shared, union) in enumerate(
-            zip(KINDS, IOUS[preset], SHARED[preset], (40, 20, 10, 10), strict=True))
-    ]  # fmt: skip
+            zip(KINDS, IOUS[preset], SHARED[preset], (40, 20, 10, 10), strict=True)
+        )
+    ]
     if preset == "llava":
         made[3] |= {"error": "no such picture"}
     return [*made, {**made[0], "arm": "another", "box_iou": 0.0}]
 
 
 def measured(folder: Path, preset: str) -> Path:
-    file = result(folder, preset, {"val": scored(4, 0.5)}, arms={"preset": {}, "another": {}},
-                  absent_below=0.5)  # fmt: skip
+    file = result(
+        folder,
+        preset,
+        {"val": scored(4, 0.5)},
+        arms={"preset": {}, "another": {}},
+        absent_below=0.5,
+    )
     lines = [{"what": "header"}, *answers(preset)]
     file.with_suffix(".jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines) + "{cut")
     return file
@@ -126,7 +145,7 @@ def test_scores_of_differences_are_those_of_summary() -> None:
     records = answers("dino")[:4]
     whole = scores(records, absent_below=0.5)
     for metric in ("accuracy", "ciou", "giou", "refused"):
-        adds = [counted(r, 0.5)[metric] for r in records]
+        adds = [terms(r, 0.5)[metric] for r in records]
         ratio = sum(top for top, _ in adds) / sum(bottom for _, bottom in adds)
         assert ratio == pytest.approx(getattr(whole, metric).value), metric
 

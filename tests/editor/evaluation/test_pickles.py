@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.plain_pickle import load_plain_pickle
 from hypothesis import given
 from hypothesis import strategies as st
-
-from editor.errors import GroundbrushError
-from editor.evaluation.pickles import load_plain_pickle
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -8,31 +8,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.cli import evaluate as evaluate_png
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.measurements import Measurements
+from groundbrush.editor.evaluation.png import PngJob, average_recall, recall_table, run_png
+from groundbrush.editor.evaluation.png_measure import ARMS, measure_narratives, read_narratives
+from groundbrush.editor.models.presets import load_preset
+from groundbrush.grounding import GroundingSettings, ProposalSettings
+from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.families import ImageTokens
+from groundbrush.grounding.pipeline import Grounder
+from groundbrush.grounding.sam.coordinates import SquareFrame
+from groundbrush.multiobject.export.coco import id_to_rgb
+from groundbrush.multiobject.export.rle import decode_rle
+from groundbrush.multiobject.narratives import png_groups, score_png
 from PIL import Image
-
-from editor.cli import main
-from editor.commands import evaluate_png
-from editor.errors import GroundbrushError
-from editor.evaluation.journal import Journal
-from editor.evaluation.masks import decode_rle
-from editor.evaluation.png import PngJob, average_recall, recall_table, run_png
-from editor.evaluation.png_items import read_told
-from editor.evaluation.png_measure import ARMS, measure_told
-from editor.presets import load_preset
-from grounding import GroundingSettings, ProposalSettings
-from grounding.families import ImageTokens
-from grounding.frame import SquareFrame
-from grounding.ground import Grounder
-from grounding.lvlm import Reading
-from multiobject.exports.coco import id_to_rgb
-from multiobject.png import png_groups, score_png
 
 SIDE, CELLS = 64, 8
 Cells = tuple[int, int, int, int]  # x0, y0, x1, y1 in cells of 8 pixels
 
 # segment id -> where it is
-SEGMENTS: dict[int, Cells] = {11: (0, 0, 4, 4), 21: (5, 0, 7, 2), 22: (5, 3, 7, 5),
-                              70_000: (0, 6, 8, 8), 5: (0, 0, 8, 4)}  # fmt: skip
+SEGMENTS: dict[int, Cells] = {
+    11: (0, 0, 4, 4),
+    21: (5, 0, 7, 2),
+    22: (5, 3, 7, 5),
+    70_000: (0, 6, 8, 8),
+    5: (0, 0, 8, 4),
+}
 # What the heads look at: half of the dog, both cups, half of the sky, not the wall at all.
 ASKED: dict[str, Sequence[Cells]] = {
     "the dog": [(0, 0, 2, 4)],
@@ -115,8 +118,12 @@ def told_grounder() -> Grounder:
 
 
 def utterance(words: str, *ids: int, plural: bool = False) -> dict:
-    return {"utterance": words, "segment_ids": [str(i) for i in ids], "noun": bool(ids),
-            "plural": plural}  # fmt: skip
+    return {
+        "utterance": words,
+        "segment_ids": [str(i) for i in ids],
+        "noun": bool(ids),
+        "plural": plural,
+    }
 
 
 @pytest.fixture
@@ -137,35 +144,55 @@ def root(tmp_path: Path) -> Path:
         Image.fromarray(id_to_rgb(ids)).save(masks / f"{number:012}.png")
         pixels = np.random.default_rng(number).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(images / f"{number:012}.jpg")
-        annotations.append({
-            "image_id": number, "file_name": f"{number:012}.png",
-            "segments_info": [{"id": i, "category_id": category[i], "iscrowd": 0}
-                              for i in present],
-        })  # fmt: skip
+        annotations.append(
+            {
+                "image_id": number,
+                "file_name": f"{number:012}.png",
+                "segments_info": [
+                    {"id": i, "category_id": category[i], "iscrowd": 0} for i in present
+                ],
+            }
+        )
     panoptic = {
-        "images": [{"id": n, "file_name": f"{n:012}.jpg", "width": SIDE, "height": SIDE}
-                   for n in (139, 285)],
-        "categories": [{"id": 18, "name": "dog", "isthing": 1},
-                       {"id": 47, "name": "cup", "isthing": 1},
-                       {"id": 187, "name": "sky-other-merged", "isthing": 0},
-                       {"id": 199, "name": "wall-other-merged", "isthing": 0}],
+        "images": [
+            {"id": n, "file_name": f"{n:012}.jpg", "width": SIDE, "height": SIDE}
+            for n in (139, 285)
+        ],
+        "categories": [
+            {"id": 18, "name": "dog", "isthing": 1},
+            {"id": 47, "name": "cup", "isthing": 1},
+            {"id": 187, "name": "sky-other-merged", "isthing": 0},
+            {"id": 199, "name": "wall-other-merged", "isthing": 0},
+        ],
         "annotations": annotations,
-    }  # fmt: skip
+    }
     narratives = [
-        {"image_id": "139", "caption": "A dog and two cups under the sky.", "segments": [
-            utterance("A dog", 11), utterance("and"), utterance("two cups", 21, 22, plural=True),
-            utterance("under"), utterance("the sky", 70_000), utterance(".")]},
-        {"image_id": "285", "caption": "We can see the wall.", "segments": [
-            utterance("We can see"), utterance("the wall", 5), utterance(".")]},
-    ]  # fmt: skip
+        {
+            "image_id": "139",
+            "caption": "A dog and two cups under the sky.",
+            "segments": [
+                utterance("A dog", 11),
+                utterance("and"),
+                utterance("two cups", 21, 22, plural=True),
+                utterance("under"),
+                utterance("the sky", 70_000),
+                utterance("."),
+            ],
+        },
+        {
+            "image_id": "285",
+            "caption": "We can see the wall.",
+            "segments": [utterance("We can see"), utterance("the wall", 5), utterance(".")],
+        },
+    ]
     (root / "annotations" / "panoptic_val2017.json").write_text(json.dumps(panoptic))
     (root / "annotations" / "png_coco_val2017.json").write_text(json.dumps(narratives))
     return root
 
 
 def measured(root: Path, journal: Path, arms: Sequence[str] = tuple(ARMS), load=told_grounder):
-    told = read_told(root, "val2017")
-    return told, measure_told(load, told, arms, Journal(journal, {"of": "png"}))
+    told = read_narratives(root, "val2017")
+    return told, measure_narratives(load, told, arms, Measurements(journal, {"of": "png"}))
 
 
 def test_average_recall_is_exact(root: Path, tmp_path: Path) -> None:
@@ -189,7 +216,7 @@ def test_average_recall_is_exact(root: Path, tmp_path: Path) -> None:
 def test_masks_are_in_the_journal_and_not_in_memory(root: Path, tmp_path: Path) -> None:
     told, records = measured(root, tmp_path / "j.jsonl")
     assert not any("mask" in r for r in records)
-    journal = Journal(tmp_path / "j.jsonl", {"of": "png"})
+    journal = Measurements(tmp_path / "j.jsonl", {"of": "png"})
     (cups,) = journal.whole(
         [r for r in records if (r["arm"], r["phrase"]) == ("phrases", "two cups")]
     )
@@ -235,8 +262,10 @@ def test_what_cannot_be_measured_is_told_and_tried_again(root: Path, tmp_path: P
 
 def test_the_table_leaves_out_groups_without_phrases(root: Path, tmp_path: Path) -> None:
     _, records = measured(root, tmp_path / "j.jsonl", ["phrases", "oracle"])
-    by_arm = {a: average_recall([r for r in records if r["arm"] == a and r["thing"]])
-              for a in ("phrases", "oracle")}  # fmt: skip
+    by_arm = {
+        a: average_recall([r for r in records if r["arm"] == a and r["thing"]])
+        for a in ("phrases", "oracle")
+    }
     table = recall_table(by_arm, {"all": 2, "things": 2, "stuff": 0, "plurals": 1})
     assert [line.split("|")[1].strip() for line in table.splitlines()] == [
         "average recall",
@@ -250,21 +279,22 @@ def test_the_table_leaves_out_groups_without_phrases(root: Path, tmp_path: Path)
 
 def test_wrong_jobs_and_folders_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(GroundbrushError, match="expected some of caption, phrases, oracle"):
-        PngJob(root, tmp_path, arms=("words",))
+        PngJob(data=root, out=tmp_path, arms=("words",))
     with pytest.raises(GroundbrushError, match="limit 0 given"):
-        PngJob(root, tmp_path, limit=0)
+        PngJob(data=root, out=tmp_path, limit=0)
     with pytest.raises(GroundbrushError, match="does not exist; expected the folder"):
-        read_told(root / "none", "val2017")
+        read_narratives(root / "none", "val2017")
     with pytest.raises(GroundbrushError, match="png_coco_train2017.json is not in"):
-        read_told(root, "train2017")
-    assert [len(one.items) for one in read_told(root, "val2017", limit=1, seed=1)] in ([3], [1])
+        read_narratives(root, "train2017")
+    drawn = PngJob(data=root, out=tmp_path, limit=1, seed=1).draw(read_narratives(root, "val2017"))
+    assert [len(one.items) for one in drawn] in ([3], [1])
 
 
 def test_the_command_scores_composed_scenes_without_data(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setenv("GROUNDBRUSH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(evaluate_png, "COUNT", 3)
+    monkeypatch.setattr(evaluate_png, "HELD_OUT_CAPTIONS", 3)
     out = tmp_path / "out"
     asked = ["evaluate", "png", "--offline", "--device", "cpu", "--out", str(out), "--json"]
     assert main(asked) == 0
@@ -294,4 +324,4 @@ def test_a_preset_without_heads_reads_no_caption(root: Path, tmp_path: Path) -> 
     preset = load_preset("miniature")
     backend = dataclasses.replace(preset, lvlm={}, find={"backend": "sam3", "path": "nowhere"})
     with pytest.raises(GroundbrushError, match="has no language model whose heads could read"):
-        run_png(PngJob(root, tmp_path), backend)
+        run_png(PngJob(data=root, out=tmp_path), backend)

@@ -7,10 +7,9 @@ import pickle
 from pathlib import Path
 
 import pytest
-
-from editor.errors import GroundbrushError
-from editor.evaluation.kinds import query_kind
-from editor.evaluation.readers import BENCHMARKS, benchmark, read_items
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.items import query_kind
+from groundbrush.editor.evaluation.readers import BENCHMARKS, benchmark, read_items
 
 
 def test_refcoco_val_is_every_sentence(refcoco_root: Path) -> None:
@@ -36,8 +35,15 @@ def test_refcoco_splits_match_by_their_last_letter(refcoco_root: Path) -> None:
     assert phrases("testB") == ["both"]
     assert phrases("test") == ["the wall", "both"]
     assert phrases("train") == ["wall there"]
-    assert phrases(None) == ["red mug", "mug on left", "second mug", "wall", "the wall", "both",
-                             "both"]  # fmt: skip
+    assert phrases(None) == [
+        "red mug",
+        "mug on left",
+        "second mug",
+        "wall",
+        "the wall",
+        "both",
+        "both",
+    ]
 
 
 def test_an_unknown_split_lists_those_there_are(refcoco_root: Path) -> None:
@@ -75,7 +81,10 @@ def test_reasonseg(reasonseg_root: Path) -> None:
     for root in (reasonseg_root, reasonseg_root.parent):
         short, long = read_items(benchmark("reasonseg"), root, "val")
         assert (short.phrase, short.group, short.kind) == (
-            "something to drink from", "short", "reasoning")  # fmt: skip
+            "something to drink from",
+            "short",
+            "reasoning",
+        )
         assert (long.phrase, long.group) == ("What could keep a café warm?", "long")
     mask = short.truth.draw((64, 64))
     assert (mask[:16, :32] == 255).all()
@@ -105,9 +114,11 @@ def test_the_public_codes_examples(tmp_path: Path) -> None:
     # its paths count from the folder above the file's
     (tmp_path / "examples/images").mkdir(parents=True)
     (tmp_path / "examples/images/dog.png").write_bytes(b"x")
-    write(tmp_path / "examples",
-          {"id": 0, "prompt": "a dog.", "image": "examples/images/dog.png"},
-          {"id": "b", "prompt": "the big dog", "image_path": "images/dog.png"})  # fmt: skip
+    write(
+        tmp_path / "examples",
+        {"id": 0, "prompt": "a dog.", "image": "examples/images/dog.png"},
+        {"id": "b", "prompt": "the big dog", "image_path": "images/dog.png"},
+    )
     first, second = read_items(benchmark("scenes"), tmp_path / "examples")
     assert (first.id, first.phrase, first.truth) == ("0", "a dog.", None)
     assert second.kind == "attribute"
@@ -126,12 +137,22 @@ def test_composed_scenes(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"x")
     file = write(
         tmp_path,
-        {"image": "1.png", "phrase": "the cat", "box": [1, 2, 3, 4], "kind": "name",
-         "mask": {"size": [2, 2], "counts": [0, 4]}},
+        {
+            "image": "1.png",
+            "phrase": "the cat",
+            "box": [1, 2, 3, 4],
+            "kind": "name",
+            "mask": {"size": [2, 2], "counts": [0, 4]},
+        },
         {"image": "1.png", "phrase": "the blue cat", "kind": "absent colour"},
-        {"image": "1.png", "phrase": "the cat on the left", "bbox": [1, 2, 3, 4],
-         "mask": [[0, 0, 2, 0, 2, 2]], "kind": "side"},
-    )  # fmt: skip
+        {
+            "image": "1.png",
+            "phrase": "the cat on the left",
+            "bbox": [1, 2, 3, 4],
+            "mask": [[0, 0, 2, 0, 2, 2]],
+            "kind": "side",
+        },
+    )
     there, absent, side = read_items(benchmark("scenes"), file)
     assert there.box == (1, 2, 3, 4)
     assert there.truth.draw((2, 2)).all()

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
+from groundbrush.editor.evaluation.measure import evaluate
+from groundbrush.editor.evaluation.measurements import Measurements
+from groundbrush.editor.evaluation.readers import benchmark, read_items
+from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
+from groundbrush.editor.evaluation.scores import groups, scores
+from groundbrush.editor.evaluation.sheet import failure_sheet, failures
+from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
-
-from editor.errors import GroundbrushError
-from editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_reference
-from editor.evaluation.journal import Journal
-from editor.evaluation.masks import decode_rle
-from editor.evaluation.readers import benchmark, read_items
-from editor.evaluation.report import arms_table, paper_table, scores_table
-from editor.evaluation.run import evaluate
-from editor.evaluation.sheet import failure_sheet, failures
-from editor.evaluation.summary import groups, scores
 
 # In cells of 8 pixels: right to the pixel; half of the truth; elsewhere; a third too wide.
 TOLD = {
@@ -28,12 +27,18 @@ TOLD = {
     "wall": (0, 0, 3, 8),
 }
 # (shared, union) pixels of each
-COUNTS = {"val-10": (1024, 1024), "val-11": (512, 1024), "val-20": (0, 2048),
-          "val-30": (1024, 1536)}  # fmt: skip
+COUNTS = {
+    "val-10": (1024, 1024),
+    "val-11": (512, 1024),
+    "val-20": (0, 2048),
+    "val-30": (1024, 1536),
+}
 
 
 def measured(grounder, items, tmp_path: Path, arms=(PRESET,), name: str = "j.jsonl") -> list[dict]:
-    return evaluate(lambda changes: grounder, items, arms, Journal(tmp_path / name, {"of": "x"}))
+    return evaluate(
+        lambda changes: grounder, items, arms, Measurements(tmp_path / name, {"of": "x"})
+    )
 
 
 @pytest.fixture
@@ -58,7 +63,7 @@ def test_refcoco_scores_are_exact(told: Callable, val: list, tmp_path: Path) -> 
 
 def test_metrics_equal_pycocotools(told: Callable, val: list, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.mask")
-    journal = Journal(tmp_path / "j.jsonl", {})
+    journal = Measurements(tmp_path / "j.jsonl", {})
     records = evaluate(lambda changes: told(TOLD), val, [PRESET], journal)
     assert not any("mask" in record for record in records)  # memory does not grow with them
     for record, item in zip(journal.whole(records), val, strict=True):
@@ -68,9 +73,11 @@ def test_metrics_equal_pycocotools(told: Callable, val: list, tmp_path: Path) ->
         assert coco.iou([guess], [truth], [0])[0, 0] == pytest.approx(iou, abs=1e-12)
         boxes = coco.iou(
             np.array([[b[0], b[1], b[2] - b[0], b[3] - b[1]] for b in (record["box"],)]),
-            np.array([[item.box[0], item.box[1], item.box[2] - item.box[0],
-                       item.box[3] - item.box[1]]]), [0],
-        )  # fmt: skip
+            np.array(
+                [[item.box[0], item.box[1], item.box[2] - item.box[0], item.box[3] - item.box[1]]]
+            ),
+            [0],
+        )
         assert boxes[0, 0] == pytest.approx(record["box_iou"], abs=1e-12)
 
 
@@ -93,9 +100,11 @@ def test_reasonseg_leaves_ignored_pixels_out(
 
 def test_what_would_be_refused_is_counted_apart(told: Callable, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "1.png")
-    rows = [{"image": "1.png", "phrase": "cat", "kind": "name", "box": [0, 0, 8, 8]},
-            {"image": "1.png", "phrase": "dog", "kind": "absent"},
-            {"image": "1.png", "phrase": "cow", "kind": "absent"}]  # fmt: skip
+    rows = [
+        {"image": "1.png", "phrase": "cat", "kind": "name", "box": [0, 0, 8, 8]},
+        {"image": "1.png", "phrase": "dog", "kind": "absent"},
+        {"image": "1.png", "phrase": "cow", "kind": "absent"},
+    ]
     (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)))
     items = read_items(benchmark("scenes"), tmp_path)
     cells = dict.fromkeys(("cat", "dog", "cow"), (0, 0, 1, 1))
@@ -133,12 +142,12 @@ def _timeless(record: dict) -> dict:
 
 
 def test_a_journal_of_another_measurement_is_refused(tmp_path: Path) -> None:
-    Journal(tmp_path / "j.jsonl", {"of": "x", "arms": 1})
+    Measurements(tmp_path / "j.jsonl", {"of": "x", "arms": 1})
     with pytest.raises(GroundbrushError, match=r"with another arms; give another --out, or"):
-        Journal(tmp_path / "j.jsonl", {"of": "x", "arms": 2})
+        Measurements(tmp_path / "j.jsonl", {"of": "x", "arms": 2})
     (tmp_path / "k.jsonl").write_text("hello\n")
     with pytest.raises(GroundbrushError, match="not a journal"):
-        Journal(tmp_path / "k.jsonl", {})
+        Measurements(tmp_path / "k.jsonl", {})
 
 
 def test_what_fails_is_recorded_and_the_rest_goes_on(
@@ -204,9 +213,13 @@ def test_arms_of_another_prompt_load_another_model(
         asked.append(dict(changes))
         return told(TOLD)
 
-    arms = [PRESET, Arm("a", lvlm={"query": "prompt"}), Arm("b", lvlm={"query": "prompt"}),
-            like_reference("see <image> {phrase}. now")]  # fmt: skip
-    records = evaluate(load, val, arms, Journal(tmp_path / "j.jsonl", {}))
+    arms = [
+        PRESET,
+        Arm("a", lvlm={"query": "prompt"}),
+        Arm("b", lvlm={"query": "prompt"}),
+        like_reference("see <image> {phrase}. now"),
+    ]
+    records = evaluate(load, val, arms, Measurements(tmp_path / "j.jsonl", {}))
     assert asked == [{}, {"query": "prompt"}, {"prompt": "see <image> {phrase}", "query": "prompt"}]
     assert len(records) == 4 * len(val)
 
@@ -218,7 +231,7 @@ def test_a_setting_that_does_not_exist_is_named(told: Callable, val: list, tmp_p
 
 def test_failures_are_shown_worst_first(told: Callable, val: list, tmp_path: Path) -> None:
     told_wrong = {**TOLD, "mug on left": (0, 0, 1, 4)}
-    journal = Journal(tmp_path / "j.jsonl", {})
+    journal = Measurements(tmp_path / "j.jsonl", {})
     records = evaluate(lambda changes: told(told_wrong), val, [PRESET], journal)
     assert [r["item"] for r in failures(records)] == ["val-20", "val-11"]
     assert [r["item"] for r in failures(records, most=1)] == ["val-20"]

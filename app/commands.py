@@ -1,0 +1,54 @@
+"""``groundbrush app`` and ``serve``: the commands that the app adds to the editor's."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..editor.cli.options import add_command
+from ..editor.errors import GroundbrushError
+from .http.command import add_parsers as add_serve
+
+SCRIPT = Path(__file__).parent / "page" / "script.py"
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``app`` and ``serve``."""
+    app = add_command(commands, "app", _app, "open the editor in a browser")
+    app.add_argument("--port", type=int, default=8501)
+    app.add_argument(
+        "--host",
+        default="localhost",
+        metavar="ADDRESS",
+        help="address to listen on (default: this machine only; 0.0.0.0: every machine that "
+        "reaches it, without a password)",
+    )
+    add_serve(commands)
+
+
+def _app(args: argparse.Namespace) -> int:
+    if find_spec("streamlit") is None or not SCRIPT.is_file():
+        raise GroundbrushError("the editor needs streamlit: pip install streamlit")
+    from .session.session_file import MAX_UPLOAD_BYTES
+
+    flags = {
+        "server.address": args.host,
+        "server.port": args.port,
+        "server.fileWatcherType": "none",
+        "server.showEmailPrompt": "false",
+        "server.maxUploadSize": MAX_UPLOAD_BYTES // 1_000_000,
+        "client.toolbarMode": "minimal",
+        "browser.gatherUsageStats": "false",
+        # A garbage collection after every run takes half a second with the models in memory.
+        "runner.postScriptGC": "false",
+    }
+    options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *options]
+    if os.name == "posix":  # replace this process, so that signals reach the server
+        os.execv(sys.executable, command)
+    return subprocess.call(command)

@@ -1,0 +1,114 @@
+"""What the server may be asked for, how much of it, and by whom. Checked; it serves nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...editor.errors import GroundbrushError
+from ...editor.values import check_number, check_whole
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine that reach nobody else."""
+MIN_TOKEN = 16
+REQUEST_BYTES = 1_100_000
+"""Longest JSON of a request: a recipe (a million bytes) and what is around it."""
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Limits and permissions of one server.
+
+    Attributes
+    ----------
+    root
+        Pictures may be named by paths inside this folder; None: only uploads.
+    token
+        Asked for as ``Authorization: Bearer TOKEN``; None: anyone who reaches the port may ask.
+    hosts
+        Names that the Host header may have, without port; ``*`` for any. It is what keeps a web
+        page that was opened on this machine from asking under a name of its own.
+    max_bytes
+        Of one request with its pictures.
+    max_pixels
+        Of one picture, read from its header before anything is decoded.
+    queue, queue_each
+        Most jobs that wait, in all and of one address.
+    keep, keep_seconds, keep_bytes
+        Most results kept, for how long, and how much of the disk they take.
+    uploads, upload_seconds
+        Requests read at the same time, and the longest that one may take.
+    grace
+        Seconds that jobs are given to end once the server is asked to stop.
+    """
+
+    root: Path | None = None
+    token: str | None = None
+    hosts: tuple[str, ...] = LOCAL
+    max_bytes: int = 50_000_000
+    max_pixels: int = 40_000_000
+    queue: int = 32
+    queue_each: int = 8
+    keep: int = 200
+    keep_seconds: float = 3600.0
+    keep_bytes: int = 2_000_000_000
+    uploads: int = 4
+    upload_seconds: float = 60.0
+    grace: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_bytes",
+            "max_pixels",
+            "queue",
+            "queue_each",
+            "keep",
+            "keep_bytes",
+            "uploads",
+        ):
+            check_whole(name, getattr(self, name), 1, 10**12)
+        for name in ("keep_seconds", "upload_seconds", "grace"):
+            check_number(name, getattr(self, name), 0, 10**7)
+        if self.root is not None:
+            real = Path(os.path.realpath(self.root))
+            if not real.is_dir():
+                raise GroundbrushError(
+                    f"root {str(self.root)!r} is no folder; expected one that holds pictures"
+                )
+            object.__setattr__(self, "root", real)
+        if self.token is not None and (
+            len(self.token) < MIN_TOKEN
+            or not self.token.isascii()
+            or not self.token.isprintable()
+            or " " in self.token
+        ):
+            raise GroundbrushError(
+                f"the token is too short or holds blanks; expected at least {MIN_TOKEN} plain "
+                "characters, such as `openssl rand -hex 24` gives"
+            )
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token in a file or in GROUNDBRUSH_TOKEN; None where there is neither.
+
+    Not an option of the command: those can be read by everyone on the machine.
+    """
+    if path is None:
+        return os.environ.get("GROUNDBRUSH_TOKEN") or None
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GroundbrushError(
+            f"the token file {str(path)!r} cannot be read ({type(error).__name__}); expected one "
+            "line of text"
+        ) from error
+
+
+def check_exposure(host: str, settings: ServeSettings) -> None:
+    """Refuse to listen to other machines without a token."""
+    if host not in LOCAL and settings.token is None:
+        raise GroundbrushError(
+            f"host {host!r} lets other machines in and no token is set; expected one: give "
+            "--token-file FILE or set GROUNDBRUSH_TOKEN, or listen on 127.0.0.1"
+        )

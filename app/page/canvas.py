@@ -1,0 +1,240 @@
+"""What a drawing surface shows, and what its marks mean. It draws on a copy only.
+
+Marks come from a browser and are checked like any other input. Their coordinates are shares of the
+picture's width and height, so that they fit it whatever the size of the copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ...editor.errors import GroundbrushError
+from ...editor.masks.operations import Boxes, Brush, Operation, Points
+from ...editor.pictures.overlay import ACCENT, RIVAL
+from ..session.session import shrink
+
+if TYPE_CHECKING:
+    from ...grounding.result import Grounding
+    from ...multiobject import PanopticGrounding
+
+PROXY = 1024
+"""Longest side, in pixels, of what is shown."""
+LEAST = 768
+"""Smaller pictures are shown this large: the outline of a mask would be a staircase otherwise."""
+KINDS = ("point", "box", "stroke")
+_MOST_POINTS = 20_000
+_MOST_MARKS = 100
+
+
+def canvas_view(
+    pixels: np.ndarray,
+    mask: np.ndarray | None = None,
+    found: Grounding | None = None,
+    longest: int = PROXY,
+) -> np.ndarray:
+    """A copy of a picture to look at, with the mask tinted and outlined and the boxes drawn.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8 RGB.
+    mask
+        ``(H, W)`` bool to show, or None.
+    found
+        Whose box and candidates to draw, or None.
+    longest
+        Side of the copy.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w, 3)`` uint8.
+    """
+    out = fit_screen(pixels, longest)
+    height, width = out.shape[:2]
+    line = max(1, round(max(height, width) / 400))
+    if mask is not None and mask.any():
+        small = _fit_mask(mask, (width, height))
+        tinted = 0.62 * out[small] + 0.38 * np.array(ACCENT, np.float32)
+        out[~small] = (0.72 * out[~small]).astype(np.uint8)
+        out[small] = tinted.astype(np.uint8)
+        edges, _ = cv2.findContours(small.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(out, edges, -1, (255, 255, 255), line)
+    if found is not None:
+        scale = width / pixels.shape[1]
+        boxes = [(found.box, ACCENT), *((c.box, RIVAL) for c in found.candidates)]
+        for number, (box, colour) in reversed(list(enumerate(boxes, 1))):
+            if box is not None:
+                x0, y0, x1, y1 = (round(v * scale) for v in box)
+                cv2.rectangle(out, (x0, y0), (x1 - 1, y1 - 1), colour, line)
+                if found.candidates:
+                    _number_tag(out, str(number), (x0, y0), colour)
+    return out
+
+
+def fit_screen(pixels: np.ndarray, longest: int = PROXY) -> np.ndarray:
+    """A copy of a picture of at most `longest` pixels a side; of at least `LEAST`, if that is less.
+
+    ``(H, W, 3)`` uint8 in and out.
+    """
+    side, least = max(pixels.shape[:2]), min(LEAST, longest)
+    if side >= least:
+        return shrink(pixels, longest).copy()
+    size = tuple(max(1, round(n * least / side)) for n in pixels.shape[1::-1])
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+
+
+def _fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at the size of a picture from `fit_screen`."""
+    grey = mask.astype(np.uint8) * 255
+    if size[0] > mask.shape[1]:
+        return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) > 127
+    # by area: a mask thinner than a pixel of the copy must not vanish
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA) > 0
+
+
+def _number_tag(out: np.ndarray, words: str, corner: tuple[int, int], colour: Any) -> None:
+    """A number in a box's upper left corner, as the chips beside the picture have it."""
+    size = max(0.45, max(out.shape) / 900)
+    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    x, y = max(0, corner[0]), max(0, corner[1])
+    cv2.rectangle(out, (x, y), (x + width + 6, y + height + 6), colour, -1)
+    cv2.putText(
+        out,
+        words,
+        (x + 3, y + height + 3),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
+
+
+def segments_view(
+    pixels: np.ndarray,
+    found: PanopticGrounding,
+    shown: Sequence[bool] | None = None,
+    longest: int = PROXY,
+) -> np.ndarray:
+    """A copy of a picture to look at, with some of a sentence's segments in their colours.
+
+    `shown` says of each segment whether it is drawn; None draws all.
+    """
+    from ...editor.pictures.panoptic_overlay import draw_segments
+
+    out = fit_screen(pixels, longest)
+    ids = np.zeros(out.shape[:2], found.id_map.dtype)
+    switched = [True] * len(found.segments) if shown is None else shown
+    for segment, on in zip(found.segments, switched, strict=True):
+        for number in segment.ids if on else ():
+            ids[_fit_mask(found.id_map == number, ids.shape[::-1])] = number
+    segments = []
+    for segment, on in zip(found.segments, switched, strict=True):
+        kept = tuple(i for i in segment.ids if on and (ids == i).any())
+        mask = np.isin(ids, kept)
+        segments.append(dataclasses.replace(segment, mask=mask, ids=kept, instances=()))
+    return draw_segments(out, dataclasses.replace(found, segments=tuple(segments), id_map=ids))
+
+
+def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+    """A picture as a JPEG to look at."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def data_uri(pixels: np.ndarray, quality: int = 88) -> str:
+    """The same in a ``data:`` address, so that a page needs no further request."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels, quality)).decode()
+
+
+def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """The marks a surface sent that come after the one numbered `done`, with their numbers.
+
+    A surface sends every mark until it is told that it was taken, so that none is lost where the
+    page was busy. What is no mark is left out: `read_mark` checks the rest.
+
+    Examples
+    --------
+    >>> new_marks({"marks": [{"id": 1, "kind": "undo"}, {"id": 2, "kind": "redo"}]}, 1)
+    [(2, {'id': 2, 'kind': 'redo'})]
+    """
+    marks = given.get("marks") if isinstance(given, Mapping) else None
+    if not isinstance(marks, Sequence) or isinstance(marks, str):
+        return []
+    numbered = [m for m in marks if isinstance(m, Mapping) and type(m.get("id")) is int]
+    new = [(m["id"], m) for m in numbered if m["id"] > done]
+    return sorted(new, key=lambda pair: pair[0])[:_MOST_MARKS]
+
+
+def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
+    """The operation on the mask that a mark asks for.
+
+    Parameters
+    ----------
+    mark
+        ``kind`` (one of `KINDS`), ``how`` (``add`` or ``subtract``), ``points``: pairs of shares
+        in [0, 1]: the click, two corners of the box, or the stroke's path; for a stroke
+        ``radius``, a share of the longer side; for a box ``snap``: take the object in it.
+    size
+        Width and height of the picture.
+
+    Raises
+    ------
+    GroundbrushError
+        For anything else.
+
+    Examples
+    --------
+    >>> read_mark({"kind": "point", "how": "add", "points": [[0.5, 0.25]]}, (200, 100))
+    Points(points=((100.0, 25.0),), how='add', without=())
+    """
+    kind = mark.get("kind") if isinstance(mark, Mapping) else None
+    if kind not in KINDS:
+        raise GroundbrushError(f"a mark of kind {kind!r} given; expected one of {', '.join(KINDS)}")
+    how = mark.get("how")
+    if how not in ("add", "subtract"):
+        raise GroundbrushError(f"a mark's how is {how!r}; expected add or subtract")
+    points = _points(mark.get("points"), size)
+    if kind == "point":
+        return Points(points[:1], how=how)
+    if kind == "box":
+        if len(points) != 2:
+            raise GroundbrushError(f"a box of {len(points)} corners given; expected two")
+        (ax, ay), (bx, by) = points
+        box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
+        return Boxes((box,), how=how, snap=mark.get("snap", False))
+    radius = _number(mark.get("radius"))
+    return Brush((points,), radius=max(1, round(min(radius, 1) * max(size))), how=how)
+
+
+def _points(given: Any, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
+    if not isinstance(given, list) or not 1 <= len(given) <= _MOST_POINTS:
+        raise GroundbrushError(
+            f"a mark without points or with more than {_MOST_POINTS:,} given; draw it again"
+        )
+    points = []
+    for pair in given:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise GroundbrushError(f"a mark's point is {pair!r}; expected two shares in [0, 1]")
+        x, y = (min(max(_number(v), 0.0), 1.0) for v in pair)
+        # the far border belongs to the last pixel
+        points.append((min(x * size[0], size[0] - 0.01), min(y * size[1], size[1] - 0.01)))
+    return tuple(points)
+
+
+def _number(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise GroundbrushError(f"a mark's number is {value!r}; expected a finite one")
+    return float(value)

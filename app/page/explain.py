@@ -1,0 +1,135 @@
+"""Why a phrase was found where it was: what each localization head looks at, and what to try.
+
+A find backend has no heads; its map of scores is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...editor.errors import translate
+from ...editor.pictures.picture import Picture
+from ...grounding.errors import GroundingError
+from ...grounding.heads.criteria import attention_sums, spatial_entropy
+from ...grounding.localize.maps import normalise_map, token_map_to_image
+from ..session.session import shrink
+
+if TYPE_CHECKING:
+    from ...editor.api import Editor
+    from ...grounding.result import Grounding
+
+LONGEST = 320
+
+_TRY = {
+    "found": "Nothing: look at the mask, and correct it by a click if a part is missing.",
+    "absent": "Check the words against the picture, name the thing more simply (“the cup”), take "
+    "a candidate if one is right, or mark the place by a click or a box.",
+    "ambiguous": "Add what sets it apart: a colour, a side (“on the left”), a neighbour (“next to "
+    "the dog”); or take the candidate that is meant.",
+    "uncertain": "Compare the heads' maps under “Why here?”: where they look at different places, "
+    "use other words; where they agree, check the mask's border and correct it.",
+}
+_TRY_BACKEND = {
+    "uncertain": "Look at the map of scores under “Why here?”: where other places are nearly as "
+    "bright, use other words; where one is, check the mask's border and correct it."
+}
+
+
+@dataclass(frozen=True, eq=False)
+class HeadView:
+    """One localization head on one phrase.
+
+    Attributes
+    ----------
+    head
+        (layer, head), 0-based.
+    attention_sum
+        Share of its attention that falls on the picture.
+    entropy
+        Spatial entropy of its map (Kang et al., Sec. 4): low where it looks at one place.
+    picture
+        ``(h, w, 3)`` uint8: its map over the picture.
+    """
+
+    head: tuple[int, int]
+    attention_sum: float
+    entropy: float
+    picture: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Why:
+    """What stands behind a grounding.
+
+    Attributes
+    ----------
+    reason, advice
+        One sentence on the status; what to try.
+    heads
+        Each head that was read; none where a find backend looked.
+    combined
+        ``(h, w, 3)`` uint8: the smoothed sum of their maps over the picture, or a backend's map of
+        scores.
+    presence
+        As `Grounding.presence`.
+    """
+
+    reason: str
+    advice: str
+    heads: tuple[HeadView, ...]
+    combined: np.ndarray
+    presence: float | None
+
+
+def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
+    """Read a grounding's phrase once more, head by head.
+
+    Raises
+    ------
+    GroundbrushError
+        When the model fails.
+    """
+    small = shrink(picture.pixels, LONGEST)
+    combined = _over(small, found.token_map, found.region, picture.size)
+    if not found.heads:
+        return Why(_with_rivals(found), advise(found), (), combined, found.presence)
+    view = editor.look(picture)
+    with translate(GroundingError):
+        reading = editor.models.grounder().read(view, [found.phrase], found.heads)[0]
+    rows = np.asarray(reading.rows)
+    region = view.enlarged(view.encoded.tokens.region_xyxy)
+    sums, entropies = attention_sums(rows[None])[0], spatial_entropy(rows)
+    heads = tuple(
+        HeadView(head, float(total), float(entropy), _over(small, row, region, picture.size))
+        for head, total, entropy, row in zip(found.heads, sums, entropies, rows, strict=True)
+    )
+    return Why(found.reason, advise(found), heads, combined, found.presence)
+
+
+def advise(found: Grounding) -> str:
+    """What to try, in words."""
+    own = {} if found.heads else _TRY_BACKEND
+    return own.get(found.status, _TRY[found.status])
+
+
+def _with_rivals(found: Grounding) -> str:
+    """The reason, with what a backend gave to the other places."""
+    others = ", ".join(f"{one.score:.2f}" for one in found.candidates)
+    return f"{found.reason} (other places: {others})" if others else found.reason
+
+
+def _over(
+    small: np.ndarray, token_map: np.ndarray, region: tuple[float, ...], size: tuple[int, int]
+) -> np.ndarray:
+    """A token map as heat over a small copy of the picture."""
+    import cv2
+
+    height, width = small.shape[:2]
+    scale = width / size[0]
+    x0, y0, x1, y1 = (v * scale for v in region)
+    heat = normalise_map(token_map_to_image(token_map, (x0, y0, x1, y1), (width, height)))
+    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    return cv2.addWeighted(small, 0.4, np.ascontiguousarray(colours), 0.6, 0)

@@ -1,0 +1,201 @@
+"""Beside the flow: settings, history, downloads, the edit as code, the session as a file."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import zipfile
+from typing import Any
+
+import streamlit as st
+
+from ...editor.as_code import command_of, literal, python_of, recipe_files
+from ...editor.models.presets import preset_names
+from ...editor.request import MAX_VARIANTS, carried
+from ..session.session import variant_request
+from ..session.session_file import picture_bytes, session_bytes
+from . import state
+
+MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
+Options = dict[str, Any]
+
+
+def settings() -> tuple[str, Options]:
+    """Behind one button, and nothing in it needs touching. The preset, and options for painting."""
+    with st.popover("Settings", key="settings"):
+        preset = st.selectbox(
+            "Models",
+            preset_names(),
+            key="preset",
+            help="miniature is bundled and small; others load theirs first",
+        )
+        variants = st.slider(
+            "Variants", 1, min(8, MAX_VARIANTS), 1, key="variants", help="paintings to choose from"
+        )
+        seed = int(st.number_input("Seed", 0, 2**31, 0, key="seed", help="same seed, same picture"))
+        draft = st.toggle("Draft", key="draft", help="few steps: a quick look")
+        steps = int(st.number_input("Steps", 0, 200, 0, key="steps", help="0: the preset's"))
+        guidance = st.number_input(
+            "Guidance",
+            0.0,
+            30.0,
+            0.0,
+            0.5,
+            key="guidance",
+            help="how strictly to follow the words; 0: the preset's",
+        )
+        size = st.selectbox(
+            "Canvas",
+            ["the preset's", 512, 768, 1024],
+            key="size",
+            help="smaller needs less memory and shows less detail",
+        )
+    given: dict[str, Any] = {}
+    given |= {"steps": steps} if steps else {}
+    given |= {"guidance": guidance} if guidance else {}
+    given |= {"size": size} if isinstance(size, int) else {}
+    return preset, {"variants": variants, "seed": seed, "draft": draft, "settings": given}
+
+
+def history() -> None:
+    """Small pictures of every step; any of them can be gone back to."""
+    s = st.session_state
+    session = s.session
+    if session.changes or session.undone:
+        st.subheader("History")
+        words = ["as opened", *(c.words for c in (*session.changes, *session.undone))]
+        parts = session.original, session.changes, session.undone
+        small = state.kept("history", parts, lambda: session.thumbnails(256))
+        with st.container(horizontal=True):
+            for k, (picture, name) in enumerate(zip(small, words, strict=True)):
+                with st.container(width=158, border=True):
+                    st.image(picture, caption=literal(name), alt=name)
+                    here = k == len(session.changes)
+                    if st.button(
+                        "✓ here" if here else "Go here",
+                        key=f"at-{k}",
+                        width="stretch",
+                        disabled=here or s.job is not None,
+                    ):
+                        state.fresh(session.at(k))
+                        st.rerun()
+        if session.changes and not state.finished():
+            download()
+
+
+def source_name() -> str:
+    """The opened file's name."""
+    source = st.session_state.session.original.source
+    return source.name if source else "picture.png"
+
+
+def download() -> None:
+    """The result in a format of choice, its recipe inside."""
+    s = st.session_state
+    kind = st.segmented_control(
+        "Format",
+        list(MIMES),
+        default="png",
+        key="format",
+        label_visibility="collapsed",
+        help="PNG and WebP keep every pixel; JPEG is lossy",
+    )
+    kind = kind or "png"
+    edits = state.finished()
+    pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
+    like, (recipe, told) = state.present(), carried(chain())
+    # written once, when first asked for
+    write = state.kept(
+        f"file-{kind}",
+        (s.edits, s.variant, s.session.changes),
+        lambda: functools.cache(lambda: picture_bytes(pixels, kind, like, recipe)),
+    )
+    with state.told():
+        notes = list(told)
+        if kind == "jpg":  # the one that is quick to write and has things to say, or to refuse
+            notes += write()[1]
+        st.download_button(
+            f"Download {kind.upper()} with its recipe",
+            lambda: write()[0],
+            f"{source_name().rsplit('.', 1)[0]}.edited.{kind}",
+            MIMES[kind],
+            on_click="ignore",
+            key="download",
+        )
+        for note in notes:
+            st.caption(literal(note))
+
+
+def downloads(preset: str, options: Options) -> None:
+    """The same edits as code, and the session."""
+    s = st.session_state
+    with st.expander("The same edit as Python, as a command, as a recipe"):
+        requests = chain() or planned(options)
+        if requests:
+            code(requests, source_name(), preset)
+        else:
+            st.info("This appears when something is marked and there are words to paint.")
+    session = s.session
+    st.download_button(
+        "Save the session",
+        state.kept(
+            "session-file", (session,), lambda: functools.cache(lambda: session_bytes(session))
+        ),
+        f"{source_name().rsplit('.', 1)[0]}.groundbrush",
+        "application/zip",
+        on_click="ignore",
+        key="save-session",
+        help="picture, mask and history in one file, to open again on the first screen",
+    )
+
+
+def chain() -> list[dict[str, Any]]:
+    """Recipes of what leads from the opened picture to the one shown, in order."""
+    s = st.session_state
+    done = [dict(change.request) for change in s.session.changes]
+    edits = state.finished()
+    for edit in edits:
+        done.append(variant_request(edit, s.variant if edit is edits[-1] else 0))
+    return done
+
+
+def planned(options: Options) -> list[dict[str, Any]]:
+    """The recipe of what would be painted, where that is known."""
+    s = st.session_state
+    words = s.get(state.key("paint"), "")
+    if s.session.mask is None or not s.session.mask.mask.any() or not words.strip():
+        return []
+    return [s.session.request(words, **options)]
+
+
+def code(requests: list[dict[str, Any]], name: str, preset: str) -> None:
+    """Python, commands and recipes."""
+    python, command, recipe = st.tabs(["Python", "Command", "Recipe"])
+    python.code(python_of(requests, name, preset), language="python")
+    command.code(command_of(requests, name, preset), language="bash", wrap_lines=True)
+    files = recipe_files(requests, name)
+    with recipe:
+        if len(files) == 1:
+            ((file, text),) = files.items()
+            save("Download the recipe", text, file, "application/json")
+        else:
+            packed = f"{name.rsplit('.', 1)[0]}.recipes.zip"
+            save("Download the recipes", zipped(files), packed, "application/zip")
+        for request in requests:
+            shown = {k: "…" if k == "mask" else v for k, v in request.items()}
+            st.code(json.dumps(shown, indent=1), language="json")
+
+
+def save(label: str, data: str | bytes, file: str, mime: str) -> None:
+    """A button that saves a small file."""
+    st.download_button(label, data, file, mime, on_click="ignore", key="recipe")
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """Some texts as one file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()

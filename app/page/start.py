@@ -1,0 +1,84 @@
+"""The first screen: a picture of your own, an example, or a saved session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from ...editor.api import Editor
+from ...editor.pictures.picture import open_picture
+from ..session.session import Session, scene_of, shrink
+from ..session.session_file import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_session, read_upload
+from . import state
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
+
+
+@st.cache_data(show_spinner=False)
+def examples() -> list[dict[str, Any]]:
+    """The bundled pictures: name, file, a phrase that can be found, a small copy."""
+    try:
+        listed = json.loads((EXAMPLES / "examples.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [
+        {
+            "name": item["name"],
+            "file": EXAMPLES / item["image"],
+            "find": item["edit"]["phrase"],
+            "paint": item["edit"]["paint"],
+            "small": shrink(open_picture(EXAMPLES / item["image"]).pixels, 256),
+        }
+        for item in listed
+        if (EXAMPLES / item["image"]).is_file()
+    ]
+
+
+def screen(editor: Editor) -> None:
+    """Choose what to begin with; the picture that is open stays until another one is."""
+    st.write("Say what to find and what to paint instead. Nothing else in the picture changes.")
+    if st.session_state.session is not None:
+        st.button("Back to the open picture", on_click=back, key="back")
+    st.subheader("1. Choose a picture")
+    given = st.file_uploader(
+        f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
+        f"{MAX_UPLOAD_PIXELS // 1_000_000} megapixels; it stays on this machine)",
+        type=UPLOADS,
+        key="upload",
+    )
+    if given is not None:
+        with state.told(), st.spinner("reading the picture"):
+            state.open_session(Session(read_upload(given.getvalue(), given.name)))
+            st.rerun()
+    st.write("or begin with an example:")
+    with st.container(horizontal=True):
+        for item in examples():
+            with st.container(width=158, border=True):
+                st.image(item["small"], alt=f"the example {item['name']}")
+                if st.button(
+                    item["name"],
+                    key=f"example-{item['name']}",
+                    width="stretch",
+                    help=f"such as {item['find']} → {item['paint']}",
+                ):
+                    state.open_session(Session(open_picture(item["file"])), hint=item)
+                    st.rerun()
+    with st.expander("Open a saved session"):
+        saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
+        if saved is not None:
+            data = saved.getvalue()
+            with state.told():
+                session = state.call(
+                    lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
+                )
+                state.open_session(session)
+                st.rerun()
+
+
+def back() -> None:
+    """Return to the picture that is open."""
+    st.session_state.choosing = False

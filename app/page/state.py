@@ -1,0 +1,265 @@
+"""What one browser session holds, and the line of work that all sessions share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from ...editor.api import Editor
+from ...editor.as_code import literal
+from ...editor.editing.result import Edit
+from ...editor.errors import GroundbrushError
+from ...editor.masks.operations import Operation
+from ...editor.pictures.picture import Picture
+from ..queue import Job, JobCancelled, JobQueue, Work
+from ..session.session import Session, paint_session, scene_of
+from .canvas import fit_screen, jpeg, read_mark
+
+ONE, SEVERAL = "One thing", "Several things"
+EMPTY: dict[str, Any] = {
+    "session": None,  # editor.session.Session
+    "choosing": False,  # the first screen is shown though a picture is open
+    "hint": {},  # words that suit an example
+    "found": None,  # the grounding that the mask began from
+    "asked": "",  # what was looked for last, found or not
+    "trouble": "",  # why that failed, in words
+    "news": "",  # how the last painting ended, where it gave no picture
+    "job": None,  # painting under way
+    "doing": "",  # what is painted there, in words
+    "edits": [],  # painted and not yet kept
+    "variant": 0,
+    "everything": None,  # a grounded sentence
+    "plan": None,
+    "why": None,
+    "done": 0,  # the number of the last mark that came from the surface
+    "todo": [],  # marks and operations to do; they come from callbacks, which nothing interrupts
+    "wrong": "",  # why one was refused
+    "tab": ONE,  # which one to return to from a painting
+    "turn": 0,  # new keys for widgets that must begin afresh
+    "memory": {},  # see `kept`
+}
+
+
+IDLE = "&nbsp;"
+TYPED = ("find", "paint", "sentence", "do")
+"""Fields whose words stay while they are not shown; Streamlit would forget them."""
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobQueue:
+    """One line for all sessions: there is one model."""
+    return JobQueue()
+
+
+@st.cache_resource(show_spinner=False)
+def load_editor(preset: str) -> Editor:
+    """One editor for all sessions; its models load while a picture is being chosen."""
+    editor = Editor.load(preset)
+    threading.Thread(target=warm, args=(editor,), daemon=True, name="loader").start()
+    return editor
+
+
+def warm(editor: Editor) -> None:
+    """Load the models; where that fails, whoever needs them is told."""
+    with suppress(GroundbrushError):
+        editor.models.grounder()
+        editor.models.inpainter()
+
+
+def begin() -> None:
+    """Give a new browser session its empty state."""
+    for name in EMPTY:
+        if name not in st.session_state:
+            st.session_state[name] = empty(name)
+    for name in TYPED:
+        if key(name) in st.session_state:
+            st.session_state[key(name)] = st.session_state[key(name)]
+
+
+def empty(name: str) -> Any:
+    """A field's first value, of this session's own."""
+    value = EMPTY[name]
+    return value.copy() if isinstance(value, list | dict) else value
+
+
+def line_of_news() -> None:
+    """Reserve the line where waiting is told."""
+    st.session_state.spot = st.empty()
+    st.session_state.spot.markdown(IDLE, width="content")
+
+
+def kept(name: str, parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What `make` gives, made again only when a part is another one than at the last time."""
+    store = st.session_state.memory
+    known = store.get(name)
+    same = known is not None and len(known[0]) == len(parts)
+    if same and all(
+        a is b or (isinstance(a, str | int) and a == b)
+        for a, b in zip(known[0], parts, strict=True)
+    ):
+        return known[1]
+    value = make()
+    store[name] = (parts, value)
+    return value
+
+
+def submit(work: Work) -> Job:
+    """Put work in line; it is stopped when this browser session's page is closed."""
+    context = get_script_run_ctx()
+    owner = context.session_id if context else "test"
+    alive = None
+    if runtime.exists():
+        server = runtime.get_instance()
+        alive = lambda: server.is_active_session(owner)  # noqa: E731
+    return jobs().submit(owner, work, alive)
+
+
+def call(work: Callable[[], Any], doing: str, spot: Any = None) -> Any:
+    """Do something with the models in the worker and wait for it, telling the place in line."""
+    job = submit(lambda callbacks: work())
+    spot = spot or st.session_state.spot  # reserved: a new element would push the others about
+    waited = 0
+    try:
+        while not job.wait(0.2):
+            ahead, waited = jobs().place(job), waited + 1
+            words = f"{doing}: {ahead} before you in line" if ahead else f"{doing} …"
+            if waited > 15 and not ahead:  # three seconds: nothing but loading takes so long here
+                words = f"{doing} … (the models are still loading)"
+            spot.markdown(f":orange[{words}]", width="content")
+        return job.value()
+    finally:
+        job.cancel()  # the page was left or run again meanwhile; nothing where it is over
+        spot.markdown(IDLE, width="content")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show an error of ours where it happens and go on with the page."""
+    try:
+        yield
+    except JobCancelled as stop:
+        st.info(literal(str(stop)))
+    except GroundbrushError as error:
+        st.error(literal(str(error)))
+
+
+def open_session(session: Session, hint: dict[str, Any] | None = None) -> None:
+    """Begin with a picture or a reopened session; a painting under way is stopped."""
+    s = st.session_state
+    turn = s.turn
+    if s.job is not None:
+        s.job.cancel()
+    for name in EMPTY:
+        s[name] = empty(name)
+    for name in ("upload", "saved"):
+        s.pop(name, None)
+    s.session, s.turn, s.hint = session, turn + 1, hint or {}
+    # a reopened session has its mask already: its words are not looked for again
+    s.asked = session.find if session.mask is not None else ""
+    s[key("find")] = session.find
+
+
+def key(name: str) -> str:
+    """A widget's key; a new one for each picture and after each kept edit."""
+    return f"{name}-{st.session_state.turn}"
+
+
+def fresh(session: Session) -> None:
+    """Go on with another state of the picture: nothing is looked for or painted in it yet."""
+    tab = st.session_state.tab
+    open_session(session.cleared())
+    st.session_state.tab = tab
+
+
+def look(editor: Editor, words: str, spot: Any) -> None:
+    """Find what was typed and begin a mask from it."""
+    s = st.session_state
+    s.asked, s.trouble, s.news, s.wrong, s.why = words, "", "", "", None
+    picture = s.session.picture
+    try:
+        found = call(lambda: editor.ground(picture, words), "looking", spot)
+    except GroundbrushError as error:
+        s.trouble = str(error)
+        return
+    s.found = found
+    s.session = s.session.looked(found, scene_of(editor, picture))
+
+
+def do_marks(editor: Editor) -> None:
+    """Do what was marked and pressed, in order.
+
+    A mark leaves the list when it is done: where the page is run again meanwhile, the next run
+    does it.
+    """
+    s = st.session_state
+    if s.todo:
+        s.wrong = ""
+    while s.todo:
+        wanted = s.todo[0]
+        try:
+            s.session = marked(editor, s.session, wanted)
+        except GroundbrushError as error:
+            s.wrong = str(error)
+        s.todo.pop(0)
+
+
+def marked(editor: Editor, session: Session, wanted: Any) -> Session:
+    """A session after an operation, or a mark as the surface sends it."""
+    if isinstance(wanted, Mapping):
+        if wanted.get("kind") in ("undo", "redo"):
+            return session.undo() if wanted["kind"] == "undo" else session.redo()
+        wanted = read_mark(wanted, session.picture.size)
+    scene = scene_of(editor, session.picture)
+    operation: Operation = wanted
+    done: Session = call(lambda: session.mark(operation, scene), "marking")
+    return done
+
+
+def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
+    """Put a painting in line."""
+    s = st.session_state
+    session, found = s.session, s.found
+    request = session.request(words, **options)
+    known = found if found is not None and found.phrase == request["find"] else None
+    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)], ONE)
+    where = request["find"] or "the marked place"
+    s.doing = f"{where} → {request['paint']}" if request["paint"] else f"removing {where}"
+
+
+def begin_job(work: Work, tab: str) -> None:
+    """Put work in line whose end is a list of edits."""
+    s = st.session_state
+    s.edits, s.variant, s.news, s.tab = [], 0, "", tab
+    s.job = submit(work)
+
+
+def take() -> None:
+    """Collect a painting that is over."""
+    s = st.session_state
+    job, s.job = s.job, None
+    try:
+        s.edits = job.value()
+    except GroundbrushError as error:  # shown until something else is tried
+        s.news = str(error)
+
+
+def finished() -> list[Edit]:
+    """What was painted and is not yet kept or dropped."""
+    return [edit for edit in st.session_state.edits if edit.done]
+
+
+def present() -> Picture:
+    """The picture as it now is."""
+    return st.session_state.session.picture
+
+
+def picture(pixels: Any, name: str, alt: str, caption: str | None = None) -> None:
+    """Show a picture as wide as its column, encoded once."""
+    shown = kept(f"shown-{name}", (pixels,), lambda: jpeg(fit_screen(pixels)))
+    st.image(shown, caption=caption, width="stretch", alt=alt)

@@ -1,0 +1,1 @@
+"""What one user has open: picture, mask, edits. It knows no browser and no HTTP."""

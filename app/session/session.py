@@ -1,0 +1,298 @@
+"""What one person does to one picture: a place, a mask, and the edits kept so far.
+
+Nothing changes in place: every method gives a new session, so that a page can keep any of them.
+It draws nothing and loads nothing; `app.session.session_file` writes it into one file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from ...editor.editing.pipeline import Callbacks
+from ...editor.editing.region import chosen_mask, segment_on
+from ...editor.editing.result import Edit
+from ...editor.errors import GroundbrushError
+from ...editor.masks.history import MaskHistory
+from ...editor.masks.operations import Feather, MaskScene, Operation
+from ...editor.masks.source import encode_mask
+from ...editor.pictures.picture import Picture
+from ...editor.plan.apply import REMOVAL
+from ...editor.request import make_request
+
+if TYPE_CHECKING:
+    from ...editor.api import Editor
+    from ...grounding.result import Grounding
+
+MAX_CHANGES = 100
+MAX_MASK_BYTES = 256_000_000
+"""Most that one session's mask states may take; older ones can then no longer be undone."""
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One kept edit: only the pixels it may have changed, so that a history stays small.
+
+    Attributes
+    ----------
+    window
+        xyxy, half-open pixels, of `patch` in the picture.
+    patch
+        ``(h, w, 3)`` uint8.
+    request
+        The edit's recipe, with the seed of the variant that was kept.
+    """
+
+    window: Window
+    patch: np.ndarray
+    request: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.window
+        patch = self.patch
+        if not (0 <= x0 < x1 and 0 <= y0 < y1) or patch.shape != (y1 - y0, x1 - x0, 3):
+            raise GroundbrushError(
+                f"a change of shape {patch.shape} given for the window {list(self.window)}; "
+                "expected (y1 - y0, x1 - x0, 3)"
+            )
+        if patch.dtype != np.uint8:
+            raise GroundbrushError(f"a change of {patch.dtype} given; expected uint8")
+
+    @classmethod
+    def of(cls, edit: Edit, variant: int = 0) -> Change:
+        """What a finished edit changed, in one of its variants."""
+        if not edit.done or not 0 <= variant < len(edit.variants):
+            raise GroundbrushError(
+                f"variant {variant} of {len(edit.variants)} asked for; expected one that was "
+                "painted, counted from 0"
+            )
+        ys, xs = np.flatnonzero(edit.support.any(1)), np.flatnonzero(edit.support.any(0))
+        x0, y0, x1, y1 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+        patch = edit.variants[variant].image[y0:y1, x0:x1].copy()
+        return cls((x0, y0, x1, y1), patch, variant_request(edit, variant))
+
+    @property
+    def words(self) -> str:
+        """What was done, for people."""
+        find, paint = self.request.get("find") or "the marked place", self.request.get("paint")
+        return f"{find}: removed" if paint is None else f"{find}: {paint}"
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """A copy of a picture's pixels with the change in it."""
+        x0, y0, x1, y1 = self.window
+        if x1 > pixels.shape[1] or y1 > pixels.shape[0]:
+            raise GroundbrushError(
+                f"a change at {list(self.window)} lies outside the picture of "
+                f"{pixels.shape[1]}x{pixels.shape[0]}; expected a place in it"
+            )
+        changed = pixels.copy()
+        changed[y0:y1, x0:x1] = self.patch
+        return changed
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A picture on the way.
+
+    Attributes
+    ----------
+    original
+        As opened.
+    changes
+        Edits kept, in order; the present picture has all of them.
+    undone
+        What `forward` would bring back, the next first.
+    find
+        The words that were looked for; empty where the place was drawn.
+    candidate
+        Which other place was taken; None for the first choice.
+    mask
+        The place and how it was corrected; None before there is one.
+    drawn
+        The mask did not begin from what the words found: it is painted as it stands.
+    """
+
+    original: Picture
+    changes: tuple[Change, ...] = ()
+    undone: tuple[Change, ...] = ()
+    find: str = ""
+    candidate: int | None = None
+    mask: MaskHistory | None = None
+    drawn: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.changes) + len(self.undone) > MAX_CHANGES:
+            raise GroundbrushError(
+                f"the session has {MAX_CHANGES} edits, which is the most; download the picture "
+                "and open it again"
+            )
+        if self.mask is not None and self.mask.mask.shape != self.original.pixels.shape[:2]:
+            raise GroundbrushError(
+                f"a mask of shape {self.mask.mask.shape} given for a picture of "
+                f"{self.original.size[0]}x{self.original.size[1]}; expected the same size"
+            )
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The picture as it now is, with what its file carried."""
+        pixels = self.original.pixels
+        for change in self.changes:
+            pixels = change.apply(pixels)
+        return dataclasses.replace(self.original, pixels=pixels)
+
+    # ------------------------------------------------------------------ the place
+
+    def looked(
+        self, found: Grounding, scene: MaskScene | None = None, candidate: int | None = None
+    ) -> Session:
+        """With the place a phrase names, or one of its candidates, and a mask to correct."""
+        mask = chosen_mask(found, candidate)
+        return dataclasses.replace(
+            self,
+            find=found.phrase,
+            candidate=candidate,
+            drawn=not mask.any(),
+            mask=MaskHistory.start(mask, scene or MaskScene(self.picture.pixels)),
+        )
+
+    def mark(
+        self, operation: Operation | Mapping[str, Any], scene: MaskScene | None = None
+    ) -> Session:
+        """With one more operation on the mask; on an empty one where nothing was found yet."""
+        if self.mask is None:
+            empty = np.zeros(self.original.pixels.shape[:2], bool)
+            start = MaskHistory.start(empty, scene or MaskScene(self.picture.pixels))
+            return dataclasses.replace(self, mask=start, drawn=True).mark(operation)
+        mask, drawn = self.mask.do(operation), self.drawn
+        most = max(3, MAX_MASK_BYTES // mask.mask.size)
+        if len(mask.states) > most:  # the recipe then carries the mask and not how it came about
+            mask = dataclasses.replace(
+                mask, states=mask.states[-most:], operations=mask.operations[1 - most :]
+            )
+            drawn = True
+        return dataclasses.replace(self, mask=mask, drawn=drawn)
+
+    def undo(self) -> Session:
+        """Without the last operation on the mask."""
+        return self if self.mask is None else dataclasses.replace(self, mask=self.mask.undo())
+
+    def redo(self) -> Session:
+        """With the operation that was undone last."""
+        return self if self.mask is None else dataclasses.replace(self, mask=self.mask.redo())
+
+    def cleared(self) -> Session:
+        """Without a place."""
+        return dataclasses.replace(self, find="", candidate=None, mask=None, drawn=False)
+
+    # ------------------------------------------------------------------ painting
+
+    def request(self, paint: str | None, **options: Any) -> dict[str, Any]:
+        """The recipe of painting here.
+
+        Parameters
+        ----------
+        paint
+            What to paint; None or blanks to remove what is there.
+        **options
+            ``seed``, ``variants``, ``settings``, ``draft``, ``check``, ``retries``: as for
+            `Editor.edit`.
+
+        Raises
+        ------
+        GroundbrushError
+            When there is no place yet, or a value is wrong.
+        """
+        if self.mask is None or not self.mask.mask.any():
+            raise GroundbrushError(
+                "nothing is marked; name a thing that is in the picture, or mark it with a click, "
+                "a box or the brush"
+            )
+        paint = paint if paint and paint.strip() else None
+        if paint is None and self.find:
+            options = {**REMOVAL, **options}
+        place: dict[str, Any]
+        if self.drawn:
+            feather = [] if self.mask.feather is None else [Feather(self.mask.feather)]
+            place = {"mask": encode_mask(self.mask.mask), "operations": feather}
+        else:
+            place = {"candidate": self.candidate, "operations": self.mask.operations}
+        action = "remove" if paint is None else "edit"
+        return make_request(action, find=self.find or None, paint=paint, **place, **options)
+
+    # ------------------------------------------------------------------ the history
+
+    def keep(self, edits: Sequence[Edit], variant: int = 0) -> Session:
+        """With finished edits in it, the last one in the variant chosen; the place is cleared.
+
+        Several edits must follow one from the other, as `Editor.apply` gives them.
+        """
+        done = [edit for edit in edits if edit.done]
+        new = [Change.of(e, variant if e is done[-1] else 0) for e in done]
+        kept = dataclasses.replace(self, changes=(*self.changes, *new), undone=())
+        return kept.cleared() if new else self
+
+    def back(self) -> Session:
+        """Without the last kept edit."""
+        return self.at(len(self.changes) - 1)
+
+    def forward(self) -> Session:
+        """With the kept edit that was taken back last."""
+        return self.at(len(self.changes) + 1)
+
+    def at(self, count: int) -> Session:
+        """With the first so many kept edits; the others can be brought back."""
+        every = (*self.changes, *self.undone)
+        count = max(0, min(count, len(every)))
+        moved = dataclasses.replace(self, changes=every[:count], undone=every[count:])
+        return moved.cleared()
+
+    def thumbnails(self, longest: int = 160) -> list[np.ndarray]:
+        """Small pictures: the original, then after each kept or taken-back edit."""
+        pixels = self.original.pixels
+        small = [shrink(pixels, longest)]
+        for change in (*self.changes, *self.undone):
+            pixels = change.apply(pixels)
+            small.append(shrink(pixels, longest))
+        return small
+
+
+def variant_request(edit: Edit, variant: int = 0) -> dict[str, Any]:
+    """The recipe that gives one of a finished edit's variants, and only that."""
+    request = {**edit.recipe(), "seed": edit.variants[variant].seed, "variants": 1}
+    request.pop("retries", None)  # this seed it was
+    return request
+
+
+def scene_of(editor: Editor, picture: Picture) -> MaskScene:
+    """What mask operations may look at, with the editor's segmenter."""
+    return MaskScene(picture.pixels, segment_on(editor, picture))
+
+
+def paint_session(
+    editor: Editor,
+    session: Session,
+    request: dict[str, Any],
+    callbacks: Callbacks | None = None,
+    grounding: Grounding | None = None,
+) -> Edit:
+    """Do a request of `Session.request` on the session's picture.
+
+    `grounding` is that of the request's phrase in this very picture, where it is known.
+    """
+    return editor._paint(session.picture, request, callbacks or Callbacks(), grounding)
+
+
+def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """A copy of at most `longest` pixels on the longer side; never enlarged."""
+    scale = longest / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,185 @@
+"""An edit said again: as Python and as a command, ready to be pasted. It runs nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .plan.apply import REMOVAL
+from .request import extra
+
+_CHECKED = {"remove": REMOVAL, "edit": {"check": False, "retries": 0}}
+_FLAGS = {"steps": "--steps", "guidance": "--guidance", "negative_prompt": "--negative"}
+_MARKUP = re.compile(r"([\\\[\]<`*_$~#])")
+OUT = "out"
+"""Where commands put results unless told otherwise."""
+_FLAG_ORDER = ("level", "shadow", "dilate", "erode", "invert")
+
+
+def literal(words: str) -> str:
+    """Words that a page's Markdown shows as they are.
+
+    They may come from a session that a stranger saved: a picture or a link among them would make
+    the browser fetch it.
+
+    >>> literal("![x](https://example.org)")
+    '!\\\\[x\\\\](https://example.org)'
+    """
+    return _MARKUP.sub(r"\\\1", words)
+
+
+def as_python(request: Mapping[str, Any], image: str, preset: str) -> str:
+    """The same edit as Python.
+
+    Parameters
+    ----------
+    request
+        A recipe of ``edit`` or ``remove``, as `Session.request` makes it.
+    image
+        The picture's file.
+    preset
+        The models' name.
+
+    Returns
+    -------
+    str
+        A whole program. Where the mask was drawn it reads the recipe's file, beside the picture.
+    """
+    return python_of([request], image, preset)
+
+
+def python_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+    """As `as_python`, for edits that follow one another: each starts from the last one's file."""
+    lines = ["from groundbrush import Editor\n", f"editor = Editor.load({preset!r})"]
+    for request in requests:
+        lines += [_call(request, image), f"edit.save({_result(image)!r})"]
+        image = _result(image)
+    return "\n".join(lines) + "\n"
+
+
+def command_of(requests: Sequence[Mapping[str, Any]], image: str, preset: str) -> str:
+    """As `as_command`, for edits that follow one another: each starts from the last one's file."""
+    lines = []
+    for request in requests:
+        lines.append(as_command(request, image, preset))
+        image = f"{OUT}/{_result(image)}"
+    return " &&\n".join(lines)
+
+
+def recipe_files(requests: Sequence[Mapping[str, Any]], image: str) -> dict[str, str]:
+    """Name and text of each edit's recipe file, as `python_of` and `command_of` read them."""
+    files = {}
+    for request in requests:
+        files[recipe_name(image)] = json.dumps(request, indent=1)
+        image = _result(image)
+    return files
+
+
+def _call(request: Mapping[str, Any], image: str) -> str:
+    """One edit as a statement."""
+    if extra(request, "mask") is not None:
+        return f"edit = editor.run({recipe_name(image)!r}, {image!r})"
+    action = request["action"]
+    words = [repr(image), repr(request["find"])]
+    words += [repr(request["paint"])] if action == "edit" else []
+    given = {
+        "box": extra(request, "boxes"),
+        "snap": extra(request, "snap"),
+        "candidate": request["candidate"],
+        "operations": extra(request, "operations"),
+        "check": extra(request, "check"),
+        "retries": extra(request, "retries"),
+        "draft": extra(request, "draft"),
+        "seed": request["seed"],
+        "variants": request["variants"],
+        "settings": dict(request["settings"]),
+    }
+    usual = {
+        "box": None,
+        "snap": False,
+        "candidate": None,
+        "operations": [],
+        "draft": False,
+        "variants": 1,
+        "settings": {},
+        **_CHECKED[action],
+    }
+    words += [f"{k}={v!r}" for k, v in given.items() if k not in usual or v != usual[k]]
+    lines = ",\n    ".join(words)
+    return f"edit = editor.{action}(\n    {lines},\n)"
+
+
+def as_command(request: Mapping[str, Any], image: str, preset: str) -> str:
+    """The same edit as a command; with ``--recipe FILE`` where options cannot say it all."""
+    words = ["groundbrush", request["action"], image]
+    operations = _operation_flags(extra(request, "operations"))
+    check = _check_flags(request)
+    if extra(request, "mask") is not None or operations is None or check is None:
+        words = ["groundbrush", "edit", image, "--recipe", recipe_name(image)]
+        return shlex.join([*words, "--preset", preset])
+    if request["find"] is not None:
+        words += ["--find", request["find"]]
+    if request["paint"] is not None:
+        words += ["--paint", request["paint"]]
+    for box in extra(request, "boxes") or ():
+        words += ["--box", ",".join(f"{v:g}" for v in box)]
+    words += ["--snap"] if extra(request, "snap") else []
+    if request["candidate"] is not None:
+        words += ["--candidate", str(request["candidate"])]
+    words += [*operations, *check, "--seed", str(request["seed"])]
+    words += ["--variants", str(request["variants"])] if request["variants"] != 1 else []
+    words += ["--draft"] if extra(request, "draft") else []
+    for name, value in request["settings"].items():
+        plain = value if isinstance(value, str) else json.dumps(value)
+        words += [_FLAGS[name], plain] if name in _FLAGS else ["--set", f"{name}={plain}"]
+    return shlex.join([*words, "--preset", preset])
+
+
+def recipe_name(image: str) -> str:
+    """What the recipe's file is called, beside the picture."""
+    return f"{Path(image).stem}.recipe.json"
+
+
+def _result(image: str) -> str:
+    return f"{Path(image).stem}.edited.png"
+
+
+def _operation_flags(operations: list[dict[str, Any]]) -> list[str] | None:
+    """Options for operations, or None where their kind or order has none."""
+    flags: list[str] = []
+    ranks = [_FLAG_ORDER.index(o["op"]) if o["op"] in _FLAG_ORDER else -1 for o in operations]
+    grows = sum(rank in (2, 3) for rank in ranks)
+    if -1 in ranks or ranks != sorted(set(ranks)) or grows > 1:
+        return None
+    for operation in operations:
+        kind = operation["op"]
+        if kind == "level":
+            flags += ["--level", operation["level"]]
+        elif kind in ("dilate", "erode"):
+            if operation["pixels"] == 0:
+                return None
+            sign = "" if kind == "dilate" else "-"
+            flags += [f"--grow={sign}{operation['pixels']}"]
+        elif kind == "shadow" and operation.get("reach", 0.6) != 0.6:
+            return None
+        else:
+            flags.append(f"--{kind}")
+    return flags
+
+
+def _check_flags(request: Mapping[str, Any]) -> list[str] | None:
+    """Options for checking, or None where the command has none."""
+    check, retries = extra(request, "check"), extra(request, "retries")
+    usual = _CHECKED[request["action"]]
+    flags = [] if retries == usual["retries"] or not check else ["--retries", str(retries)]
+    if request["action"] == "remove":
+        if isinstance(check, str):
+            return None
+        return flags if check else ["--no-check"]
+    if check is False:
+        return flags if retries == 0 else None
+    return [*flags, *(["--check-for", check] if isinstance(check, str) else ["--check"])]

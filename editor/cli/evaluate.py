@@ -1,0 +1,223 @@
+"""``groundbrush evaluate``: parse, call `editor.evaluation`, print."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import (
+    DONE,
+    MODELS,
+    RESULTS,
+    UNMET,
+    ProgressBar,
+    add_command,
+    add_options,
+    open_workers,
+    print_result,
+    progress_line,
+    wrong_usage,
+)
+
+if TYPE_CHECKING:
+    from ..evaluation.arms import Arm
+    from ..models.presets import Preset
+
+HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
+COMPARE, PNG = "compare", "png"
+NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
+_NOT_OF_PNG = ("ablate", "arm", "paper", "like_reference", "partition", "calibration", "files")
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``evaluate``."""
+    parser = add_command(
+        commands, "evaluate", _run, "score a preset on a benchmark, beside the paper's numbers"
+    )
+    parser.add_argument(
+        "benchmark",
+        choices=(*NAMES, COMPARE),
+        metavar="BENCHMARK",
+        help=f"one of {', '.join(NAMES)}; scenes: your own examples.jsonl, or the "
+        f"composed scenes without --data; {PNG}: Panoptic Narrative Grounding, or captions of "
+        f"composed scenes without --data; or `{COMPARE} FILE FILE ...` of earlier results",
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help=f"for {COMPARE}: the .json scores of two or more presets on one benchmark",
+    )
+    parser.add_argument("--data", metavar="ROOT", help="folder that holds the benchmark")
+    parser.add_argument("--split", help="one split (default: all that are reported)")
+    parser.add_argument(
+        "--partition",
+        choices=("unc", "google", "umd"),
+        help="another partition of RefCOCO or RefCOCOg than the usual",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only N items, drawn at random")
+    add_options(parser, "seed", seed={"help": "of that draw"})
+    _add_arm_options(parser)
+    parser.add_argument(
+        "--failures",
+        type=int,
+        default=24,
+        metavar="N",
+        help="show the N worst in a picture (default: %(default)s)",
+    )
+    out = {"default": "out/evaluate"}
+    add_options(parser, f"fresh engine workers {MODELS} {RESULTS}", out=out)
+
+
+def _add_arm_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ablate", action="store_true", help="measure every ablation too, in one table"
+    )
+    parser.add_argument(
+        "--arm",
+        action="append",
+        metavar="NAME",
+        help="only this ablation beside the preset, e.g. --arm 'SAM: one box'; may be repeated",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="DIR",
+        help="output of `calibrate`, for the ablations that choose other heads (default: "
+        "calibrate first)",
+    )
+    parser.add_argument("--paper", action="store_true", help="the paper's steps instead of ours")
+    parser.add_argument(
+        "--like-reference",
+        action="store_true",
+        help="the public code's choices instead, its slips included",
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Evaluate, or compare evaluations; 0 if something was scored."""
+    if (args.benchmark == COMPARE) != bool(args.files):
+        wrong_usage(args, f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
+    if args.files:
+        return _compare(args)
+    return _evaluate_png(args) if args.benchmark == PNG else _evaluate(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from ..evaluation.job import EvaluationJob, run_evaluation
+    from ..models.presets import load_preset
+
+    preset = load_preset(args.preset)
+    job = EvaluationJob(
+        benchmark=args.benchmark,
+        data=_data(args),
+        partition=args.partition,
+        arms=_arms(args, preset),
+        split=args.split,
+        **_job_options(args, preset),
+    )
+    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
+        found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
+    facts = {
+        "groups": {k: v.as_dict() for k, v in found.by_group.items()},
+        "arms": {k: v.as_dict() for k, v in found.by_arm.items()},
+    }
+    _print(args, found, facts)
+    return DONE if any(row.count for row in found.by_group.values()) else UNMET
+
+
+def _evaluate_png(args: argparse.Namespace) -> int:
+    from ..evaluation.png import PngJob, run_png
+    from ..evaluation.png_measure import ARMS
+    from ..models.bundled import bundled_narratives
+    from ..models.presets import load_preset
+
+    if args.engine != "local":
+        wrong_usage(args, f"{PNG} is measured in this process only; leave --engine out")
+    if given := [name for name in _NOT_OF_PNG if getattr(args, name)]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        wrong_usage(args, f"{names} cannot be given here")
+    preset = load_preset(args.preset)
+    data, split = args.data and Path(args.data).expanduser(), "val2017"
+    if not data:
+        split = "heldout"
+        data = bundled_narratives(HELD_OUT_CAPTIONS, split=split, on_compose=progress_line(args))
+    job = PngJob(
+        data=data,
+        split=args.split or split,
+        arms=[arm for arm in ARMS if preset.lvlm or arm != "caption"],
+        **_job_options(args, preset),
+    )
+    with ProgressBar(args, "evaluating", "answer") as bar:
+        found = run_png(job, preset, on_progress=bar, **_run_options(args))
+    arms = {arm: {k: asdict(v) for k, v in row.items()} for arm, row in found.by_arm.items()}
+    _print(args, found, {"arms": arms, "counts": dict(found.counts)})
+    return DONE if any(found.by_arm.values()) else UNMET
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from ..evaluation.compare import compare, write_comparison
+
+    found = compare(args.files)
+    files = write_comparison(found, Path(args.out))
+    lines = ["\n\n".join(f"{title}\n{table}" for title, table in found.tables), *found.notes]
+    print_result(args, found.as_dict(), lines, files, nested=True)
+    return DONE
+
+
+def _print(args: argparse.Namespace, found: Any, facts: dict[str, Any]) -> None:
+    facts = {**facts, "notes": list(found.notes)}
+    print_result(args, facts, [found.table, *found.notes], found.files, nested=True)
+
+
+def _job_options(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    return {
+        "out": Path(args.out) / preset.name,
+        "limit": args.limit,
+        "seed": args.seed,
+        "fresh": args.fresh,
+        "sheet": args.failures,
+    }
+
+
+def _run_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {"device": args.device, "offline": args.offline, "on_load": progress_line(args)}
+
+
+def _data(args: argparse.Namespace) -> Path:
+    from ..models.bundled import bundled_scenes
+
+    if args.data is not None:
+        return Path(args.data).expanduser()
+    if args.benchmark != "scenes":
+        wrong_usage(args, f"--data ROOT is missing; name the folder that holds {args.benchmark}")
+    return bundled_scenes(HELD_OUT, split="heldout", on_compose=progress_line(args))
+
+
+def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.arms import PAPER, PRESET, ablation_arms, chosen_arms, like_reference
+
+    if args.paper:
+        return [PAPER]
+    if args.like_reference:
+        return [like_reference(preset.lvlm.get("prompt"))]
+    if not args.arm:
+        return _ablations(args, preset) if args.ablate else [PRESET]
+    arms = ablation_arms(preset.lvlm)
+    if not {arm.name for arm in arms} >= set(args.arm):  # some need a calibration
+        arms = _ablations(args, preset)
+    return chosen_arms(arms, args.arm)
+
+
+def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.calibration import ablations_of
+
+    data = Path(args.data).expanduser() if args.data else None
+    return ablations_of(
+        preset,
+        Path(args.calibration) if args.calibration else None,
+        data=data if data and (data / "refcoco").is_dir() else None,
+        out=Path(args.out) / preset.name / "calibration",
+        **_run_options(args),
+    )

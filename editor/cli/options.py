@@ -1,0 +1,238 @@
+"""The options that commands share, and how commands report progress and results.
+
+It knows argparse and the terminal, and nothing of models or pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import GroundbrushError
+
+if TYPE_CHECKING:
+    from ..api import Editor
+    from ..pictures.picture import Picture
+    from ..workers.pool import Pool
+
+DONE, UNMET, STOPPED = 0, 1, 130
+MODELS = "preset device offline"
+RESULTS = "out quiet json"
+SHARED: Mapping[str, dict[str, Any]] = {
+    "preset": {
+        "default": "miniature",
+        "metavar": "NAME|FILE",
+        "help": "models to use (default: %(default)s)",
+    },
+    "device": {"default": "auto", "choices": ("auto", "cpu", "cuda", "mps")},
+    "offline": {"action": "store_true", "help": "never use the network"},
+    "memory": {
+        "metavar": "MODE",
+        "help": "where models are kept: resident, swap, offload, sequential or auto "
+        "(default: the preset's)",
+    },
+    "engine": {
+        "default": "local",
+        "choices": ("local", "ray"),
+        "help": "run in this process, or in Ray workers on this machine or on the cluster that "
+        "RAY_ADDRESS names (default: %(default)s)",
+    },
+    "workers": {
+        "type": int,
+        "metavar": "N",
+        "help": "number of Ray workers (default: one per GPU, or one per 4 CPUs)",
+    },
+    "out": {
+        "default": "out",
+        "metavar": "DIR",
+        "help": "directory for results (default: %(default)s)",
+    },
+    "quiet": {"action": "store_true", "help": "no progress, only the result"},
+    "json": {"action": "store_true", "help": "print the result as JSON"},
+    "show": {"action": "store_true", "help": "open the resulting picture"},
+    "seed": {"type": int, "default": 0, "help": "same seed, same picture"},
+    "variants": {"type": int, "default": 1, "metavar": "N", "help": "paint N pictures"},
+    "retries": {
+        "type": int,
+        "default": 0,
+        "metavar": "N",
+        "help": "try up to N more seeds while the check fails (default: %(default)s)",
+    },
+    "draft": {"action": "store_true", "help": "few steps: a quick preview"},
+    "steps": {"type": int, "help": "denoising steps (default: the preset's)"},
+    "guidance": {"type": float, "help": "how strictly to follow the prompt"},
+    "format": {
+        "default": "png",
+        "choices": ("png", "webp", "jpg"),
+        "help": "file format of painted pictures (default: %(default)s; jpg is lossy)",
+    },
+    "fresh": {"action": "store_true", "help": "measure again; do not resume"},
+}
+"""Options by name, as `argparse.ArgumentParser.add_argument` takes them."""
+
+_CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.+)\)")
+_NO_VALUE = re.compile(r"argument (?:-\w/)?(--[\w-]+).*: expected (?:one|at least one) argument")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser; its errors suggest the closest option, choice or form."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's, but the subcommand itself reports options that it does not have."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            unknown = next((one for one in rest if one.startswith("--")), "").partition("=")[0]
+            options = [name for action in self._actions for name in action.option_strings]
+            hint = _suggestion(unknown, options) if unknown else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error with a suggestion; exit with status 2."""
+        if choice := _CHOICE.search(message):
+            message += _suggestion(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        if option := _NO_VALUE.search(message):
+            message += f"; write {option[1]}=VALUE where the value begins with a minus"
+        super().error(message)
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, **more: Any
+) -> Any:
+    """Add a subcommand; `run` receives its arguments and returns the exit status."""
+    parser = commands.add_parser(name, help=help, **more)
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_options(parser: Any, names: str, **changes: Mapping[str, Any]) -> None:
+    """Add options of `SHARED`, named in a row; `changes` override fields of single ones."""
+    for name in names.split():
+        parser.add_argument(f"--{name}", **{**SHARED[name], **changes.get(name, {})})
+
+
+def wrong_usage(args: argparse.Namespace, message: str) -> NoReturn:
+    """Report wrong usage of the command and exit with status 2."""
+    args.parser.error(message)
+    raise AssertionError("argparse exits")
+
+
+def load_editor(args: argparse.Namespace) -> Editor:
+    """Load the editor that the options describe."""
+    from ..api import Editor
+
+    return Editor.load(
+        args.preset,
+        device=args.device,
+        offline=args.offline,
+        memory=args.memory,
+        on_load=progress_line(args),
+    )
+
+
+@contextmanager
+def open_workers(args: argparse.Namespace) -> Iterator[Pool | None]:
+    """The worker pool that the options name, or None for this process; print its notes."""
+    check_engine(args)
+    if args.engine == "local":
+        yield None
+        return
+    from ..workers.ray_pool import RayPool
+
+    pool = RayPool(workers=args.workers, device=args.device)
+    try:
+        yield pool
+    finally:
+        pool.close()
+        for note in pool.notes:
+            print(note, file=sys.stderr)
+
+
+def check_engine(args: argparse.Namespace) -> None:
+    """Refuse --workers without --engine ray."""
+    if args.engine == "local" and args.workers is not None:
+        wrong_usage(args, "--workers is for --engine ray")
+
+
+def check_directory(out: str) -> None:
+    """Refuse a file as the directory for results before any model is loaded."""
+    if Path(out).exists() and not Path(out).is_dir():
+        raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
+
+
+def check_format(args: argparse.Namespace, picture: Picture) -> None:
+    """Refuse a --format that cannot hold the picture before anything is painted."""
+    from ..pictures.saving import check_holds
+
+    check_holds(f"result.{args.format}", picture.size, picture)
+
+
+def print_result(
+    args: argparse.Namespace,
+    facts: Mapping[str, Any],
+    lines: Sequence[str],
+    files: Mapping[str, Path] | None = None,
+    *,
+    nested: bool = False,
+    show: str = "",
+) -> None:
+    """Print the facts as JSON, or the lines; `files` follow in both, and one may be opened.
+
+    In JSON the files are members of their own, or `nested` in one named "files".
+    """
+    files = files or {}
+    named = {name: str(path) for name, path in files.items()}
+    if args.json:
+        print(json.dumps({**facts, **({"files": named} if nested else named)}))
+    else:
+        print("\n".join([*lines, *(f"{name}: {path}" for name, path in named.items())]))
+    if show in files and args.show:
+        from PIL import Image
+
+        Image.open(files[show]).show()
+
+
+def progress_line(args: argparse.Namespace) -> Callable[[str], None] | None:
+    """A callback that prints one line on stderr; None with --quiet or --json."""
+    if args.quiet or args.json:
+        return None
+    return lambda words: print(words, file=sys.stderr)
+
+
+class ProgressBar:
+    """A progress bar as a callback of (done, total); silent with --quiet or --json."""
+
+    def __init__(self, args: argparse.Namespace, what: str, unit: str, leave: bool = True) -> None:
+        self._silent = args.quiet or args.json
+        self._bar: Any = None
+        self._style: dict[str, Any] = {"desc": what, "unit": unit, "leave": leave}
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done; a lower number than before starts a new bar."""
+        if self._silent:
+            return
+        if self._bar is None or done < self._bar.n:
+            from tqdm import tqdm
+
+            self.__exit__()
+            self._bar = tqdm(total=total, initial=done, **self._style)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

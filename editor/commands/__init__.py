@@ -1,1 +1,0 @@
-"""Commands that are jobs of their own, one module each: ``add_parsers(commands)`` adds them."""

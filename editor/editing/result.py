@@ -1,0 +1,139 @@
+"""The result of an edit. It saves itself and tells how to run it again; it edits nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ...inpaint.paste.composite import is_preserved
+from ..errors import GroundbrushError
+from ..pictures.picture import Picture
+from ..pictures.saving import save_picture
+
+if TYPE_CHECKING:
+    from ...grounding.result import Grounding
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One painting of the same place.
+
+    Attributes
+    ----------
+    image
+        ``(H, W, 3)`` uint8.
+    seed
+        That it was painted with.
+    checks
+        ``passed`` (None where nothing was checked), ``score``, ``seam``, ``ring_colour``,
+        ``words``: see `editor.editing.verify.Verdict`.
+    """
+
+    image: np.ndarray
+    seed: int
+    checks: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What was painted, where, why there, and how to do it again.
+
+    Attributes
+    ----------
+    done
+        False when the phrase was not found; the image is then the input's.
+    image
+        ``(H, W, 3)`` uint8, the first variant.
+    picture
+        The input (where sides were added: with them, still unpainted), with the EXIF, XMP, ICC
+        profile, alpha, resolution and texts that :meth:`save` keeps.
+    grounding
+        Where the phrase is and why; None when a mask or box was given instead of words.
+    support
+        ``(H, W)`` bool: outside it every pixel equals the input's.
+    settings
+        Of the inpainting, as plain values.
+    seed
+        That was asked for; variants and retries count up from it.
+    variants
+        All paintings kept, the first one included: the best first where they were checked.
+    checks
+        ``preserved``: whether every variant equals the input outside the support. Of the first
+        variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
+        they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
+        removed one no longer is), and ``tries``, how many were painted.
+    notes
+        What the user should know.
+    timings
+        Seconds by stage.
+    request
+        What was asked for: the recipe but for the picture.
+    given
+        The picture as it came, without new sides; None: it is `picture`.
+    """
+
+    done: bool
+    image: np.ndarray
+    picture: Picture
+    grounding: Grounding | None
+    support: np.ndarray
+    settings: Mapping[str, Any]
+    seed: int
+    variants: tuple[Variant, ...]
+    checks: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+    given: Picture | None = None
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything :meth:`Editor.run` needs to do this again, as JSON-able values."""
+        source = self.picture if self.given is None else self.given
+        path = None if source.source is None else str(source.source)
+        return {**self.request, "image": {"path": path, "sha256": source.digest}}
+
+    def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
+        """Write a variant with all that the input's file carried and the recipe inside.
+
+        Returns
+        -------
+        tuple of str
+            Notes, such as that a JPEG is lossy.
+
+        Raises
+        ------
+        GroundbrushError
+            When a pixel outside the support differs from the input's, nothing was painted under
+            that number, or the file cannot be written.
+        """
+        if not self.variants:
+            raise GroundbrushError(
+                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (ask "
+                "edit.done first)"
+            )
+        if not 0 <= variant < len(self.variants):
+            raise GroundbrushError(
+                f"variant {variant} asked for; expected 0 to {len(self.variants) - 1}"
+            )
+        chosen = self.variants[variant]
+        if not is_preserved(self.picture.pixels, chosen.image, self.support):
+            changed = (chosen.image != self.picture.pixels).any(2) & ~self.support
+            raise GroundbrushError(
+                f"{int(changed.sum())} pixels outside the support differ from the input's; the "
+                "picture was not saved: please report this"
+            )
+        recipe = {**self.recipe(), "seed": chosen.seed, "variants": 1}
+        recipe.pop("retries", None)  # this seed it was
+        together = [b for b in recipe.pop("batches", ()) if 0 <= chosen.seed - b[0] < b[1]]
+        if together:
+            recipe["batches"] = together
+        return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
+
+    def show(self) -> Image.Image:
+        """The picture for a notebook or a viewer."""
+        return Image.fromarray(self.image)

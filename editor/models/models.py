@@ -1,0 +1,338 @@
+"""Loads a preset's models, each when first needed. The only place that names torch's devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ...grounding.errors import GroundingError
+from ...inpaint.device.memory import MODES
+from ...inpaint.device.usage import is_out_of_memory
+from ...inpaint.errors import InpaintError
+from ..errors import GroundbrushError, translate
+from .presets import Preset, resolve
+from .vocabulary import WordList, load_words
+
+if TYPE_CHECKING:
+    from ...grounding.attention.model import LVLM
+    from ...grounding.detectors.base import NoLVLM
+    from ...grounding.families import Family
+    from ...grounding.pipeline import Grounder
+    from ...grounding.sam.segmenter import Segmenter
+    from ...inpaint import Inpainter, InpaintSettings
+    from ...inpaint.device.sharing import DeviceSharing
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+OnLoad = Callable[[str], None]
+T = TypeVar("T")
+_LOAD_NAMES = (
+    "revision",
+    "variant",
+    "scheduler",
+    "vae",
+    "vae_revision",
+    "memory",
+    "tiling",
+    "loras",
+    "controlnet",
+    "speed",
+)
+_LOOKING = "looking"  # what the models that find share the accelerator as
+
+
+class Models:
+    """A preset's grounder and inpainter, loaded on first use and kept.
+
+    Parameters
+    ----------
+    preset
+        What to load.
+    device
+        One of ``auto``, ``cpu``, ``cuda``, ``mps``.
+    offline
+        Never ask the network.
+    on_load
+        Called with one line of words before each part is loaded.
+    memory
+        One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
+        `inpaint.device.memory.MODES`); None: the preset's, ``auto`` where it does not say.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        *,
+        device: str = "auto",
+        offline: bool = False,
+        on_load: OnLoad | None = None,
+        memory: str | None = None,
+    ) -> None:
+        if device not in DEVICES:
+            raise GroundbrushError(f"device {device!r} given; expected one of {', '.join(DEVICES)}")
+        self.memory = str(memory or preset.inpainter.get("memory", MODES[0]))
+        if self.memory not in MODES:
+            raise GroundbrushError(
+                f"memory {self.memory!r} given; expected one of {', '.join(MODES)}"
+            )
+        self.preset, self.offline, self._wanted = preset, offline, device
+        self._tell = on_load or (lambda _: None)
+        self._lock = threading.RLock()
+
+    @cached_property
+    def device(self) -> str:
+        """The device in use: as asked, or the best there is."""
+        import torch
+
+        has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if self._wanted == "auto":
+            return next((name for name, there in has.items() if there), "cpu")
+        if not has.get(self._wanted, True):
+            raise GroundbrushError(
+                f"device {self._wanted!r} given, but torch {torch.__version__} finds none here; "
+                "use device='auto' or 'cpu'"
+            )
+        return self._wanted
+
+    @cached_property
+    def _sharing(self) -> DeviceSharing | None:
+        """How the models share the accelerator; None on the CPU, where all have one memory."""
+        import torch
+
+        from ...inpaint.device.sharing import DeviceSharing
+
+        if self.device == "cpu":
+            if self.memory not in MODES[:2]:
+                self._tell(
+                    f"memory {self.memory!r} is for accelerators; on the CPU all stay loaded"
+                )
+            return None
+        sharing = DeviceSharing(torch.device(self.device))
+        if self.memory not in MODES[:2]:
+            sharing.share()
+        return sharing
+
+    @cached_property
+    def words(self) -> WordList | None:
+        """The few words the models know, or None where they know many."""
+        given = self.preset.vocabulary
+        return load_words(resolve(given, f"preset {self.preset.name!r}")) if given else None
+
+    def grounder(self) -> Grounder:
+        """The LVLM and the segmenter, joined; or the preset's find backend, used the same way."""
+        with self._lock, translate(GroundingError):
+            return self._grounder
+
+    def inpainter(self) -> Inpainter:
+        """The inpainting pipeline."""
+        with self._lock, translate(InpaintError):
+            return self._inpainter
+
+    def looking(self, work: Callable[[], T]) -> T:
+        """What some work of the models that find gives; where memory runs out, the painter leaves.
+
+        Raises
+        ------
+        GroundbrushError
+            Where that does not suffice, and for what the models refuse.
+        """
+        for room in (self._make_room, lambda: False):
+            try:
+                with translate(GroundingError):
+                    return work()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                error.__traceback__ = None  # it holds what the failed try had made
+            if not room():
+                break
+        raise GroundbrushError(
+            "out of memory looking at the picture; expected it to fit. Close other programs, or "
+            "load the preset with memory='swap', or take one with a smaller model"
+        )
+
+    def _make_room(self) -> bool:
+        """Let the painter leave the accelerator, from now on whenever others look."""
+        if self._sharing is None or not self._sharing.make_room(_LOOKING):
+            return False
+        self._tell("memory ran out: finder and inpainter now alternate on the accelerator")
+        return True
+
+    @cached_property
+    def _grounder(self) -> Grounder:
+        sharing = self._sharing
+        if sharing is None:
+            return self._load_grounder()
+        from ...inpaint.device.sharing import entries, networks_in
+
+        with sharing.use(_LOOKING):  # where they take turns, the painter leaves before
+            try:
+                found = self._load_grounder()
+            except GroundingError as error:
+                if not is_out_of_memory(error) or not self._make_room():
+                    raise
+                found = self._load_grounder()
+        networks = networks_in(found)
+        sharing.add(_LOOKING, networks)
+        sharing.watch(_LOOKING, entries(networks))
+        return found
+
+    def _load_grounder(self) -> Grounder:
+        from ...grounding import GroundingSettings
+        from ...grounding.pipeline import Grounder
+
+        if self.preset.find:
+            return self._load_backend()
+        settings = GroundingSettings.from_dict(self.preset.grounding)
+        lvlm = self._load_lvlm(self._heads())
+        return Grounder(lvlm, self._load_segmenter(), settings)
+
+    def _load_backend(self) -> Grounder:
+        """The preset's find backend, which offers what a Grounder does."""
+        from ...grounding import backend_class
+
+        spec, path = self.preset.find, self.preset.path("find")
+        kind = backend_class(spec["backend"])
+        settings = kind.settings_from(self.preset.grounding)
+        segmenter = self._load_segmenter()
+        self._tell(f"loading {kind.title} ({path})")
+        loading: dict[str, Any] = {
+            "revision": spec.get("revision"),
+            "device": self.device,
+            "dtype": self._dtype(spec),
+            "offline": self.offline,
+        }
+        return cast("Grounder", kind.load(path, segmenter, settings, **loading))
+
+    def _load_segmenter(self) -> Segmenter:
+        from ...grounding import load_segmenter
+
+        spec, path = self.preset.segmenter, self.preset.path("segmenter")
+        self._tell(f"loading the segmenter ({path})")
+        return load_segmenter(
+            path,
+            revision=spec.get("revision"),
+            device=self.device,
+            dtype=self._dtype(spec),
+            offline=self.offline,
+        )
+
+    def lvlm(self) -> LVLM:
+        """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
+        with self._lock, translate(GroundingError):
+            return self._load_lvlm(None)
+
+    def reader(self) -> Family | LVLM | NoLVLM:
+        """What knows which words the LVLM knows: itself where it is loaded, else without weights.
+
+        Raises
+        ------
+        GroundbrushError
+            When its tokenizer is not on this machine: the network is never asked.
+        """
+        with self._lock, translate(GroundingError):
+            return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader
+
+    @cached_property
+    def _reader(self) -> Family | NoLVLM:
+        from ...grounding.checkpoints.loading import load_family
+        from ...grounding.detectors.base import NoLVLM
+
+        if self.preset.find:
+            return NoLVLM(self.preset.name)
+        return load_family(self.preset.path("lvlm"), **_reading(self.preset.lvlm))
+
+    def _heads(self) -> list[tuple[int, int]]:
+        """The preset's heads; where it names none, those found on first use and kept."""
+        given = self.preset.lvlm.get("heads")
+        if given:
+            return [tuple(pair) for pair in given]
+        from .first_use import first_use_heads
+
+        return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
+
+    def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
+        """The LVLM as the preset describes it; without heads nothing but rows is asked of it."""
+        from ...grounding import Presence, load_lvlm
+
+        spec, path = self.preset.lvlm, self.preset.path("lvlm")
+        self._tell(f"loading the vision-language model ({path})")
+        presence = spec.get("presence") if heads else None
+        return load_lvlm(
+            path,
+            device=self.device,
+            dtype=self._dtype(spec),
+            heads=heads,
+            offline=self.offline,
+            full=not heads or presence is not None or bool(spec.get("full")),
+            presence=Presence(**_tuples(presence)) if presence else None,
+            vision=spec.get("vision"),
+            quantization=spec.get("quantization"),
+            **_reading(spec),
+        )
+
+    @cached_property
+    def _inpainter(self) -> Inpainter:
+        from ...inpaint import load_inpainter
+
+        spec, path = self.preset.inpainter, self.preset.path("inpainter")
+        self._tell(f"loading the inpainter ({path})")
+        _check_inpainter(self.preset)
+        options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
+        options["memory"] = self.memory if self._sharing else MODES[0]
+        return load_inpainter(
+            path,
+            device=self.device,
+            dtype=self._dtype(spec),
+            offline=self.offline,
+            sharing=self._sharing,
+            **options,
+        )
+
+    def inpaint_settings(self, *, removing: bool, changes: dict[str, Any]) -> InpaintSettings:
+        """The preset's settings, those of removal on top, the caller's last."""
+        from ...inpaint import InpaintSettings
+
+        spec = self.preset.inpainter
+        extra = spec.get("removal", {}).get("settings", {}) if removing else {}
+        with translate(InpaintError):
+            return InpaintSettings.from_dict({**spec.get("settings", {}), **extra, **changes})
+
+    @property
+    def removal_prompt(self) -> str:
+        """What is painted where something is removed."""
+        return str(self.preset.inpainter.get("removal", {}).get("prompt", ""))
+
+    def _dtype(self, spec: Any) -> str:
+        """The preset's precision; half precision is for accelerators only."""
+        wanted = str(spec.get("dtype", "float32"))
+        return wanted if self.device != "cpu" else "float32"
+
+
+def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """How a preset's LVLM reads a prompt."""
+    return {
+        "family": spec.get("family", "llava"),
+        "revision": spec.get("revision"),
+        "tokenizer": spec.get("tokenizer"),
+        "prompt": spec.get("prompt"),
+        "padding": spec.get("padding"),
+        "query": spec.get("query", "expression"),
+        "tiles": spec.get("tiles"),
+    }
+
+
+def _check_inpainter(preset: Preset) -> None:
+    """Refuse what would silently do nothing."""
+    known = (*_LOAD_NAMES, "path", "dtype", "settings", "removal", "draft")
+    for name in preset.inpainter:
+        if name not in known:
+            raise GroundbrushError(
+                f"preset {preset.name!r}: inpainter holds the unknown name {name!r}; expected "
+                f"some of {', '.join(sorted(known))}"
+            )
+
+
+def _tuples(presence: Any) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in presence.items()}

@@ -1,0 +1,157 @@
+"""Write a result's files beside those of earlier results of the same picture.
+
+The same result is written where it was before; another one takes the next free name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import GroundbrushError
+from .files import atomic_write, free_stem, holds
+
+if TYPE_CHECKING:
+    from ..grounding.result import Grounding
+    from ..multiobject.panoptic import PanopticGrounding
+    from .editing.result import Edit
+    from .pictures.picture import Picture
+    from .plan import Plan
+
+EXPORTS = ("coco-panoptic", "coco-instances", "labelme")
+
+
+def save_grounding(found: Grounding, picture: Picture, out: Path) -> dict[str, Path]:
+    """Write the picture with what was found drawn on it."""
+    from .pictures.overlay import draw_grounding
+    from .pictures.saving import encode_png
+
+    drawn = encode_png(draw_grounding(picture.pixels, found))
+    return _write(
+        out, _name(picture), (".found.png",), lambda s: {"overlay": (".found.png", drawn)}
+    )
+
+
+def save_panoptic(
+    found: PanopticGrounding, picture: Picture, out: Path, exports: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Write the picture with every segment drawn on it, and some of `EXPORTS`."""
+    from .pictures.panoptic_overlay import panoptic_sheet
+    from .pictures.saving import encode_png
+
+    sheet = encode_png(panoptic_sheet(picture.pixels, found))
+
+    def files(stem: str) -> dict[str, tuple[str, bytes]]:
+        made = {"overlay": (".all.png", sheet)}
+        for kind in exports:
+            made |= _export(found, kind, picture, stem)
+        return made
+
+    endings = (".all.png", ".panoptic.*", ".instances.json", ".labelme.json")
+    return _write(out, _name(picture), endings, files)
+
+
+def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
+    """Write every variant, the overlay and the recipe; returns the files, and notes."""
+    from .pictures.overlay import contact_sheet
+
+    recipe = json.dumps(edit.recipe(), indent=1).encode()
+    stem = free_stem(
+        out,
+        _name(edit.picture),
+        (".recipe.json", ".overlay.png", ".edited*"),
+        lambda name: holds(out / f"{name}.recipe.json", recipe),
+    )
+    files, notes = {"result": out / f"{stem}.edited.{suffix}"}, list[str]()
+    for k, variant in enumerate(edit.variants):
+        name = "result" if k == 0 else f"variant {k}"
+        if k:
+            files[name] = out / f"{stem}.edited-{variant.seed}.{suffix}"
+        notes += edit.save(files[name], k)
+    files |= {"overlay": out / f"{stem}.overlay.png", "recipe": out / f"{stem}.recipe.json"}
+    sheet = contact_sheet(edit, edit.request.get("paint") or "removed")
+    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    atomic_write(files["recipe"], recipe)
+    return files, list(dict.fromkeys(notes))
+
+
+def save_plan_edits(
+    picture: Picture, plan: Plan, edits: Sequence[Edit], out: Path, suffix: str
+) -> tuple[dict[str, Path], list[str]]:
+    """Write what a plan came to (`editor.plan.apply.save_applied`); returns files and notes."""
+    from .pictures.picture import read_recipe
+    from .plan import Plan
+    from .plan.apply import save_applied
+    from .request import carried
+
+    done = [edit.recipe() for edit in edits if edit.done]
+    recipe = json.loads(json.dumps(carried(done)[0])) if done else None
+
+    def is_same(name: str) -> bool:
+        results = out.glob(f"{escape(name)}.applied.*")
+        try:
+            return Plan.load(out / f"{name}.plan.json") == plan and all(
+                read_recipe(result) == recipe for result in results
+            )
+        except GroundbrushError:  # not files of ours
+            return False
+
+    stem = free_stem(out, _name(picture), (".plan.json", ".applied.*", ".steps.png"), is_same)
+    return save_applied(picture, plan, edits, out, stem, suffix)
+
+
+def _write(
+    out: Path,
+    name: str,
+    endings: Sequence[str],
+    files: Callable[[str], Mapping[str, tuple[str, bytes]]],
+) -> dict[str, Path]:
+    """Write files, each given by its ending and content, under a stem that is free."""
+
+    def is_same(stem: str) -> bool:
+        paths = [(out / f"{stem}{ending}", held) for ending, held in files(stem).values()]
+        return all(not path.exists() or holds(path, held) for path, held in paths)
+
+    stem = free_stem(out, name, endings, is_same)
+    return {
+        kind: atomic_write(out / f"{stem}{ending}", held)
+        for kind, (ending, held) in files(stem).items()
+    }
+
+
+def _export(
+    found: PanopticGrounding, kind: str, picture: Picture, stem: str
+) -> dict[str, tuple[str, bytes]]:
+    from ..multiobject.export.coco import coco_instances
+    from ..multiobject.export.labelme import to_labelme
+
+    source = picture.source or Path("picture.png")
+    if kind == "coco-panoptic":
+        png, document = panoptic_files(found, source.name, f"{stem}.panoptic.png")
+        return {
+            "panoptic PNG": (".panoptic.png", png),
+            "panoptic JSON": (".panoptic.json", document),
+        }
+    if kind == "coco-instances":
+        ending, content = ".instances.json", coco_instances(found, file_name=source.name)
+    else:
+        ending = ".labelme.json"
+        content = to_labelme(found, image_path=str(source.resolve()))
+    return {kind: (ending, json.dumps(content).encode())}
+
+
+def panoptic_files(
+    found: PanopticGrounding, file_name: str, png_name: str, indent: int | None = None
+) -> tuple[bytes, bytes]:
+    """Return COCO's panoptic PNG and JSON of what was found in the picture `file_name`."""
+    from ..multiobject.export.coco import coco_panoptic
+
+    panoptic = coco_panoptic(found, file_name=file_name, png_name=png_name)
+    return panoptic.png(), json.dumps(panoptic.document, indent=indent).encode()
+
+
+def _name(picture: Picture) -> str:
+    return picture.source.stem if picture.source else "picture"

@@ -1,0 +1,228 @@
+"""Pictures out: written whole or not at all, with what another one carried and a recipe."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..errors import GroundbrushError, one_line
+from ..files import as_path, atomic_write, recipe_text
+from .metadata import COMMENT, Texts, wrap_xmp
+from .picture import Picture, check_alpha, check_pixels
+
+WRITABLE = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Suffixes `save_picture` accepts."""
+
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_JPEG_BLOCK = 65_400  # bytes one JPEG marker holds, less its label
+_LOSSY = (
+    "JPEG is lossy: pixels outside the edit are close to the input's but not equal; "
+    "save as .png or .webp to keep them"
+)
+
+
+def save_picture(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    like: Picture | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    quality: int = 95,
+    lossless: bool = True,
+) -> tuple[str, ...]:
+    """Write a picture, whole or not at all, with what another one carried and a recipe.
+
+    PNG and lossless WebP give every pixel back exactly. JPEG cannot: it is written without
+    chroma subsampling, and the returned notes say that it is lossy. JPEG cannot hold
+    transparency either: a `like` with any pixel not fully opaque is refused, not flattened.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Ends in .png, .webp, .jpg or .jpeg; its folder is created.
+    pixels : numpy.ndarray
+        ``(H, W, 3)`` uint8 RGB.
+    like : Picture, optional
+        Lends its alpha (which must then fit `pixels`), ICC profile, EXIF, XMP, resolution and
+        texts, as far as the format has a place for them: WebP has none for the last two, a JPEG
+        only for one comment.
+    recipe : Mapping, optional
+        JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
+        JPEG and WebP: XMP) and read back by `read_recipe`.
+    quality : int
+        1 to 100, for JPEG and for WebP where `lossless` is False.
+    lossless : bool
+        For WebP only.
+
+    Returns
+    -------
+    tuple of str
+        What a user should know about the file; empty for a lossless one.
+
+    Raises
+    ------
+    GroundbrushError
+        For another suffix, a bad array, more than the format can hold, or an unwritable place.
+        An earlier file of that name is then untouched.
+    """
+    path = as_path(path)
+    kind = _writable_kind(path)
+    check_pixels(pixels)
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+        raise GroundbrushError(f"quality={quality!r} given; expected 1 to 100; leave it at 95")
+    alpha = None if like is None else like.alpha
+    check_alpha(alpha, pixels)
+    check_holds(path, (pixels.shape[1], pixels.shape[0]), like)
+    alpha = None if kind == "JPEG" else alpha
+    text = None if recipe is None else recipe_text(recipe)
+    notes = [] if keeps_pixels(path, lossless=lossless) else [_LOSSY.replace("JPEG", kind)]
+    options = _save_options(kind, quality, lossless) | _carried(kind, like, text, notes)
+    atomic_write(path, _encode(pixels, alpha, kind, options, path))
+    return tuple(notes)
+
+
+def check_holds(
+    path: str | os.PathLike[str], size: tuple[int, int], like: Picture | None = None
+) -> None:
+    """Refuse what the format of a path cannot hold, before there is anything to save.
+
+    Parameters
+    ----------
+    path
+        Ends as `save_picture` wants it; nothing is looked up there.
+    size
+        Width and height in pixels.
+    like
+        Whose alpha and EXIF are to be kept.
+
+    Raises
+    ------
+    GroundbrushError
+        For sides too long for it, and for a JPEG transparency or more EXIF than one holds.
+    """
+    path = as_path(path)
+    kind = _writable_kind(path)
+    limit = _LONGEST_SIDE.get(kind)
+    if limit and max(size) > limit:
+        raise GroundbrushError(
+            f"{size[0]}x{size[1]} pixels given; {kind} holds at most {limit} a side; save as .png"
+        )
+    if kind == "JPEG" and like is not None:
+        if like.alpha is not None and (like.alpha < 255).any():
+            raise GroundbrushError(
+                f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
+                ".png or .webp; change the suffix (on the command line --format)"
+            )
+        _check_block("EXIF", like.exif)
+
+
+def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool:
+    """Tell whether `save_picture` to this path gives every pixel back exactly."""
+    kind = _writable_kind(as_path(path))
+    return kind == "PNG" or (kind == "WEBP" and lossless)
+
+
+def _save_options(kind: str, quality: int, lossless: bool) -> dict[str, Any]:
+    """Return Pillow's options for the pixels of one save."""
+    if kind == "PNG":
+        return {"compress_level": 4}  # level 6 took twice as long for the same size
+    if kind == "JPEG":
+        return {"quality": quality, "subsampling": 0}
+    # exact: keep the colour of transparent pixels, which libwebp otherwise flattens.
+    # Where lossless, "quality" is effort: on a 2-megapixel gradient with noise, method 4 at
+    # 80 took three times as long as method 2 at 50 for the same size.
+    effort = {"method": 2, "quality": 50} if lossless else {"method": 4, "quality": quality}
+    return {"lossless": lossless, "exact": True, **effort}
+
+
+def _carried(
+    kind: str, like: Picture | None, recipe: str | None, notes: list[str]
+) -> dict[str, Any]:
+    """Return Pillow's options for what goes beside the pixels."""
+    options: dict[str, Any] = {}
+    xmp: bytes | None = None
+    texts: Texts = ()
+    if like is not None:
+        options = {"icc_profile": like.icc, "exif": like.exif, "dpi": like.dpi}
+        xmp, texts = like.xmp, like.texts
+    if kind == "PNG":
+        options["pnginfo"] = _png_texts(texts, xmp, recipe)
+    else:
+        options["xmp"] = wrap_xmp(recipe, xmp)
+    if kind == "JPEG":
+        options["comment"] = dict(texts).get(COMMENT, "").encode()
+        _fit_jpeg(options, recipe, notes)
+    return {name: value for name, value in options.items() if value}
+
+
+def _png_texts(texts: Texts, xmp: bytes | None, recipe: str | None) -> PngInfo:
+    info = PngInfo()
+    for name, text in texts:
+        info.add_text(name, text)
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+    if recipe is not None:
+        info.add_itxt("groundbrush", recipe)
+    return info
+
+
+def _fit_jpeg(options: dict[str, Any], recipe: str | None, notes: list[str]) -> None:
+    """Leave out texts that a JPEG's blocks cannot hold; without its recipe nothing is saved."""
+    if len(options["xmp"] or b"") > _JPEG_BLOCK:
+        options["xmp"] = wrap_xmp(recipe)
+        notes.append("the picture's XMP is larger than a JPEG holds beside the recipe: left out")
+    if len(options["comment"]) > _JPEG_BLOCK:
+        del options["comment"]
+        notes.append("the comment is larger than a JPEG holds: left out")
+    _check_block("recipe", options["xmp"])
+
+
+def _check_block(label: str, block: bytes | None) -> None:
+    """Refuse more than one JPEG marker holds."""
+    size = len(block or b"")
+    if size > _JPEG_BLOCK:
+        raise GroundbrushError(
+            f"the {label} is {size:,} bytes; a JPEG holds at most {_JPEG_BLOCK:,}; "
+            "save as .png or .webp"
+        )
+
+
+def _encode(
+    pixels: np.ndarray, alpha: np.ndarray | None, kind: str, options: dict[str, Any], path: Path
+) -> bytes:
+    """Return the bytes of the file."""
+    values = pixels if alpha is None else np.dstack((pixels, alpha))
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(np.ascontiguousarray(values)).save(buffer, kind, **options)
+    except Exception as error:  # encoders raise nearly everything; never their traceback
+        raise GroundbrushError(
+            f"{str(path)!r} cannot be encoded as {kind} ({one_line(error)}); save as .png"
+        ) from error
+    return buffer.getvalue()
+
+
+def encode_png(picture: Image.Image | np.ndarray) -> bytes:
+    """A picture made to be looked at, ``(H, W, 3)`` uint8 or Pillow's, as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    image.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def _writable_kind(path: Path) -> str:
+    """Return Pillow's name of the format a path asks for."""
+    try:
+        return WRITABLE[path.suffix.lower()]
+    except KeyError:
+        raise GroundbrushError(
+            f"{str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(WRITABLE)}; "
+            "change the suffix"
+        ) from None

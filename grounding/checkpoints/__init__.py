@@ -1,0 +1,1 @@
+"""Loading checkpoints, quantised and in original layouts. It knows no prompts and no pictures."""

@@ -1,0 +1,1 @@
+"""Localization heads (Sec. 4): criteria, ranking, discovery, report. It knows no presets."""

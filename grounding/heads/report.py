@@ -1,0 +1,72 @@
+"""Report a discovery: the facts behind the figures, a summary, and a Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .trials import HeadDiscovery
+
+_CAPTIONS = {
+    "attention-sums": "Mean attention sums in ascending order, with τ (the paper's Fig. 3)",
+    "frequencies": "Selection frequency, mean and deviation over the trials (Fig. 6a)",
+    "frequency-and-iou": "IoU against frequency rank; truth was not used to choose (Fig. 6b)",
+    "robustness-tau": "The choice under other thresholds (Fig. 13)",
+    "robustness-samples": "The choice with fewer pairs (Fig. 14)",
+    "head-grid": "Every head over one picture, the chosen ones framed (Fig. 1)",
+}
+
+
+def ranking_facts(found: HeadDiscovery) -> dict[str, Any]:
+    """The numbers behind the figures, JSON-able: every head with frequency, deviation and IoU."""
+    ious = found.measured.mean_ious
+    rho = found.agreement
+    return {
+        "heads": [list(pair) for pair in found.heads],
+        "tau": found.ranking.threshold,
+        "pairs": len(found.measured),
+        "same heads in trials": f"{found.same_in_trials} of {len(found.trials)}",
+        "spearman rho of frequency and IoU": None if rho is None or rho != rho else rho,
+        "ranking": [
+            {
+                "head": [row.layer, row.head],
+                "frequency": round(row.frequency, 5),
+                "deviation": round(float(found.deviation[row.layer, row.head]), 5),
+                "sum": round(row.mean_sum, 5),
+                "iou": None if ious is None else round(float(ious[row.layer, row.head]), 5),
+            }
+            for row in found.ranking.order()
+        ],
+        "skipped": list(found.measured.skipped),
+    }
+
+
+def summary_lines(found: HeadDiscovery) -> list[str]:
+    """The main findings, one per line."""
+    heads = ", ".join(f"L{layer}H{head}" for layer, head in found.heads)
+    lines = [
+        f"localization heads: {heads} (layer and head counted from 0)",
+        f"threshold of attention: {found.ranking.threshold:.3f}",
+        f"the same heads come first in {found.same_in_trials} of {len(found.trials)} trials",
+    ]
+    rho = found.agreement
+    if rho is not None:
+        value = "too few heads were selected to tell" if rho != rho else f"{rho:.2f}"
+        lines.append(f"Spearman rho of frequency and IoU: {value} (the paper has above 0.7)")
+    if found.measured.skipped:
+        lines.append(f"left out: {'; '.join(found.measured.skipped[:3])}")
+    return lines
+
+
+def report_page(found: HeadDiscovery, title: str, source: str, figures: Iterable[str]) -> str:
+    """The report in Markdown, with figures by file name without suffix.
+
+    `source` says in words where the heads come from and on what machine they were ranked.
+    """
+    summary = "\n".join(f"- {line}" for line in summary_lines(found))
+    choices = "\n".join(f"- {name}: {value}" for name, value in vars(found.settings).items())
+    images = "\n\n".join(f"{_CAPTIONS[name]}\n\n![{name}]({name}.png)" for name in figures)
+    return (
+        f"# {title}\n\n{source}\n\n{summary}\n\n"
+        f"{found.table(15)}\n\n## Figures\n\n{images}\n\n## Settings\n\n{choices}\n"
+    )

@@ -1,0 +1,97 @@
+"""From a combined map to the boxes that prompt SAM, with every choice the paper leaves open.
+
+The paper thresholds the map at its mean and boxes the largest convex hull (Kang et al., CVPR 2025,
+Sec. 5 and App. B.2); it does not say whether on the grid or on the picture, nor how padding counts.
+The defaults are this project's reading; the others exist to measure what each is worth.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..settings import BoxSettings
+from .maps import Box, CellBox, cells_to_pixels, component_boxes, largest_component_box, pseudo_mask
+
+_MOST = 4  # further components are specks
+
+
+def grid_region(region: Box, size_wh: tuple[int, int], settings: BoxSettings) -> Box:
+    """The rectangle of the picture that the grid is taken to cover."""
+    return region if settings.undo_padding else (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
+
+
+def settled_map(
+    combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
+) -> NDArray[np.float32]:
+    """The map with padding cells set to the lowest value on the picture, unless all take part."""
+    if settings.cells == "all":
+        return combined
+    inside = cells_on_picture(combined.shape, region, size_wh)
+    return np.where(inside, combined, combined[inside].min()).astype(np.float32)
+
+
+def map_boxes(
+    combined: NDArray[np.float32],
+    heat: NDArray[np.float32],
+    region: Box,
+    size_wh: tuple[int, int],
+    settings: BoxSettings | None = None,
+) -> list[Box]:
+    """Boxes of the pseudo-mask, the paper's box first, in the picture's pixels.
+
+    Parameters
+    ----------
+    combined : (P, Q) map, from :func:`settled_map`.
+    heat : (H, W) the same map over the picture, from `token_map_to_image`.
+    region, size_wh : As in `token_map_to_image`.
+
+    Returns At most four; none where the map is flat or everything above its mean lies on padding.
+    """
+    settings = settings or BoxSettings()
+    if settings.threshold == "picture":
+        pixels = _ordered(pseudo_mask(heat), settings.component)[:_MOST]
+        return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in pixels]
+    mask = pseudo_mask(combined)
+    if settings.cells == "picture":
+        mask &= cells_on_picture(combined.shape, region, size_wh)
+    cells = _ordered(mask, settings.component)[:_MOST]
+    found = (cells_to_pixels(box, combined.shape, region, size_wh) for box in cells)
+    return [box for box in found if box]
+
+
+def cells_on_picture(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int]) -> NDArray:
+    """Cells with their centre on the picture and not on its padding, (P, Q) bool."""
+    rows, columns = grid
+    x0, y0, x1, y1 = region
+    xs = x0 + (np.arange(columns) + 0.5) * (x1 - x0) / columns
+    ys = y0 + (np.arange(rows) + 0.5) * (y1 - y0) / rows
+    inside = ((ys >= 0) & (ys < size_wh[1]))[:, None] & ((xs >= 0) & (xs < size_wh[0]))
+    # A sliver of a picture may hold no cell's centre; then every cell it touches counts.
+    if inside.any():
+        return inside
+    half = (x1 - x0) / columns / 2, (y1 - y0) / rows / 2
+    touches_y = (ys + half[1] > 0) & (ys - half[1] < size_wh[1])
+    return touches_y[:, None] & ((xs + half[0] > 0) & (xs - half[0] < size_wh[0]))
+
+
+def _ordered(mask: NDArray[np.bool_], component: str) -> list[CellBox]:
+    if component == "largest":
+        return list(component_boxes(mask))
+    if component == "all":
+        whole = largest_component_box(mask, all_components=True)
+        return [whole] if whole else []
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    areas = [_hull_area(labels == label) for label in range(1, count + 1)]
+    slices = ndimage.find_objects(labels)
+    order = np.argsort([-area for area in areas], kind="stable")
+    return [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in (slices[i] for i in order)]
+
+
+def _hull_area(mask: NDArray[np.bool_]) -> float:
+    """Area of the convex hull of a mask's cells, each a unit square."""
+    ys, xs = np.nonzero(mask)
+    corners = np.concatenate([np.stack([xs + i, ys + j], 1) for i in (0, 1) for j in (0, 1)])
+    return float(cv2.contourArea(cv2.convexHull(corners.astype(np.int32))))

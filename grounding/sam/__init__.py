@@ -1,0 +1,1 @@
+"""The segmenter and its coordinates. It knows no phrases and no attention maps."""

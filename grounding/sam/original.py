@@ -1,0 +1,192 @@
+"""Original ``segment-anything`` checkpoints (``sam_vit_h_4b8939.pth``) as a ``SamModel``.
+
+The original package needs torchvision; transformers' model does not. All sizes come from the
+weights, so ViT-B, -L and -H and fine-tuned ones of other sizes load alike.
+
+Source: https://github.com/facebookresearch/segment-anything (segment_anything/modeling).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checkpoints.files import load_pickled
+from ..errors import GroundingError
+
+_NUMBERED = {
+    "image_encoder.neck": ("vision_encoder.neck", "conv1 layer_norm1 conv2 layer_norm2"),
+    "prompt_encoder.mask_downscaling": (
+        "prompt_encoder.mask_embed",
+        "conv1 layer_norm1 - conv2 layer_norm2 - conv3",
+    ),
+    "mask_decoder.output_upscaling": (
+        "mask_decoder",
+        "upscale_conv1 upscale_layer_norm - upscale_conv2",
+    ),
+}
+"""Sequential modules: their name in transformers and the names of their numbered parts."""
+_RENAMES = (
+    *(
+        (rf"^{old.replace('.', '[.]')}[.]{number}[.]", f"{new}.{part}.")
+        for old, (new, parts) in _NUMBERED.items()
+        for number, part in enumerate(parts.split())
+        if part != "-"
+    ),
+    (r"^image_encoder\.blocks\.", "vision_encoder.layers."),
+    (r"^image_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
+    (r"^image_encoder\.", "vision_encoder."),
+    (r"\.norm([1-4])\.", r".layer_norm\1."),
+    (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+    (
+        r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
+        "prompt_encoder.shared_embedding.positional_embedding",
+    ),
+    (r"^prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
+)
+_POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+_HEAD = re.compile(
+    r"^(mask_decoder\.(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.layers\.(\d+)\.(.+)$"
+)
+
+
+def convert_sam(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename an original checkpoint's weights to those of transformers' ``SamModel``.
+
+    The random matrix of the position encoding appears under both of its names.
+    """
+    depth: dict[str, int] = {}
+    for name in state:
+        head = _HEAD.match(name)
+        if head:
+            depth[head[1]] = max(depth.get(head[1], 0), int(head[2]))
+    out = {_renamed(name, depth): value for name, value in state.items()}
+    shared = out.get("prompt_encoder.shared_embedding.positional_embedding")
+    if shared is not None:
+        out["shared_image_embedding.positional_embedding"] = shared
+    return out
+
+
+def sam_config(state: Mapping[str, Tensor]) -> Any:
+    """A ``SamConfig`` from the sizes of an original checkpoint's weights.
+
+    Raises GroundingError when they are not those of SAM.
+    """
+    from transformers import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig
+
+    try:
+        patches = state["image_encoder.patch_embed.proj.weight"]
+        side = state["image_encoder.pos_embed"].shape[1] * patches.shape[-1]
+        tokens = state["mask_decoder.mask_tokens.weight"]
+        inner = state["mask_decoder.transformer.final_attn_token_to_image.q_proj.weight"]
+        mlp = state["mask_decoder.transformer.layers.0.mlp.lin1.weight"]
+        head = state["mask_decoder.iou_prediction_head.layers.0.weight"]
+        masks = state["prompt_encoder.mask_downscaling.3.weight"]
+        vision = _vision_config(state, side)
+    except KeyError as error:
+        raise GroundingError(
+            f"the checkpoint has no {error.args[0]!r}; expected an original segment-anything file "
+            "such as sam_vit_h_4b8939.pth"
+        ) from error
+    width = tokens.shape[1]
+    return SamConfig(
+        vision_config=vision,
+        prompt_encoder_config=SamPromptEncoderConfig(
+            hidden_size=width,
+            image_size=side,
+            patch_size=patches.shape[-1],
+            mask_input_channels=masks.shape[0],
+        ),
+        mask_decoder_config=SamMaskDecoderConfig(
+            hidden_size=width,
+            mlp_dim=mlp.shape[0],
+            num_multimask_outputs=tokens.shape[0] - 1,
+            attention_downsample_rate=width // inner.shape[0],
+            iou_head_hidden_dim=head.shape[0],
+            num_hidden_layers=_count(state, r"^mask_decoder\.transformer\.layers\.(\d+)\."),
+            iou_head_depth=_count(state, r"^mask_decoder\.iou_prediction_head\.layers\.(\d+)\."),
+        ),
+    )
+
+
+def load_sam_checkpoint(path: str | Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A ``SamModel`` and its image processor from an original ``.pth`` file.
+
+    Raises GroundingError when the file is missing, holds anything but tensors, or lacks or adds
+    weights.
+    """
+    from transformers import SamModel
+    from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise GroundingError(
+            f"{path} is not there; expected a segment-anything file such as sam_vit_h_4b8939.pth"
+        )
+    state = load_pickled(file)
+    config = sam_config(state)
+    loader: Any = SamModel
+    model, info = loader.from_pretrained(
+        None, config=config, state_dict=convert_sam(state), dtype=dtype, output_loading_info=True
+    )
+    odd = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
+    odd += sorted(str(key) for key in info["mismatched_keys"])
+    if odd:
+        raise GroundingError(
+            f"{path} does not fit: {len(odd)} weights are missing, extra or of another size, first "
+            f"{odd[0]!r}; expected an original segment-anything checkpoint"
+        )
+    side = config.vision_config.image_size
+    processor = SamImageProcessorPil(
+        size={"longest_edge": side}, pad_size={"height": side, "width": side}
+    )
+    return model, processor
+
+
+def _renamed(name: str, depth: Mapping[str, int]) -> str:
+    """One weight's new name."""
+    head = _HEAD.match(name)
+    if head:
+        index, last = int(head[2]), depth[head[1]]
+        place = {0: "proj_in", last: "proj_out"}.get(index, f"layers.{index - 1}")
+        return f"{head[1]}.{place}.{head[3]}"
+    for pattern, replacement in _RENAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _vision_config(state: Mapping[str, Tensor], side: int) -> Any:
+    """The image encoder's config; its global layers are those with long relative positions."""
+    from transformers import SamVisionConfig
+
+    patches = state["image_encoder.patch_embed.proj.weight"]
+    grid = side // patches.shape[-1]
+    layers = _count(state, r"^image_encoder\.blocks\.(\d+)\.")
+    reach = [
+        (state[f"image_encoder.blocks.{i}.attn.rel_pos_h"].shape[0] + 1) // 2 for i in range(layers)
+    ]
+    windows = [r for r in reach if r != grid]
+    head = state["image_encoder.blocks.0.attn.rel_pos_h"].shape[1]
+    return SamVisionConfig(
+        hidden_size=patches.shape[0],
+        output_channels=state["image_encoder.neck.0.weight"].shape[0],
+        num_hidden_layers=layers,
+        num_attention_heads=patches.shape[0] // head,
+        image_size=side,
+        patch_size=patches.shape[-1],
+        mlp_dim=state["image_encoder.blocks.0.mlp.lin1.weight"].shape[0],
+        window_size=windows[0] if windows else 0,
+        num_pos_feats=state[_POSITIONS].shape[1],
+        global_attn_indexes=[i for i, r in enumerate(reach) if r == grid],
+    )
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbered parts a pattern's group counts."""
+    found = (re.match(pattern, name) for name in state)
+    return 1 + max((int(m[1]) for m in found if m), default=-1)

@@ -1,0 +1,353 @@
+"""SAM as this project needs it: embed a picture once, then decode boxes, points and masks.
+
+The picture goes through SAM's image encoder once (:meth:`Segmenter.embed`); each prompt then
+costs a pass of the light mask decoder. Prompts and results are in the picture's own pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
+from ..errors import GroundingError
+from .coordinates import SquareFrame
+from .original import load_sam_checkpoint
+
+_PROMPTS_AT_ONCE = 32
+"""Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """A picture that the segmenter has encoded.
+
+    Parameters
+    ----------
+    frame : How the picture lies in the model's square.
+    features : The image encoder's output, (1, C, h, w).
+    """
+
+    frame: SquareFrame
+    features: Tensor
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """The picture's own width and height in pixels."""
+        return self.frame.size_wh
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Masks with the model's own scores.
+
+    Parameters
+    ----------
+    masks : (n, H, W) bool.
+    scores : (n,) float32, the predicted IoU of each mask in [0, 1].
+    logits : (n, m, m) float32 on the decoder's grid, which covers the padded square; one of them
+        may be the `mask` prompt of a further round.
+    """
+
+    masks: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.masks.ndim != 3 or self.masks.dtype != bool or len(self.masks) != n:
+            raise GroundingError(
+                f"masks are {self.masks.dtype} {self.masks.shape} with {n} scores; expected bool "
+                "(n, H, W) and (n,)"
+            )
+        if self.logits.ndim != 3 or len(self.logits) != n:
+            raise GroundingError(f"logits have shape {self.logits.shape}; expected ({n}, m, m)")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def best(self) -> int:
+        """Which mask the model scores highest."""
+        return int(np.argmax(self.scores))
+
+
+@dataclass(eq=False)
+class _Prompts:
+    """n prompts in the model's square; the mask (m, m) is shared by all of them."""
+
+    boxes: NDArray | None = None  # (n, 4)
+    points: NDArray | None = None  # (n, k, 2)
+    labels: NDArray | None = None  # (n, k)
+    mask: NDArray | None = None
+
+    @classmethod
+    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> _Prompts:
+        """Boxes (n, 4) and a mask of the picture, converted; points are set afterwards."""
+        return cls(
+            boxes=None if boxes is None else frame.boxes(boxes),
+            mask=None if mask is None else frame.mask_prompt(mask),
+        )
+
+    def __len__(self) -> int:
+        given = self.boxes if self.boxes is not None else self.points
+        return 1 if given is None else len(given)
+
+
+class Segmenter:
+    """A loaded ``SamModel`` with its image processor; keeps no state between calls.
+
+    Parameters
+    ----------
+    model : A ``transformers.SamModel``; put in eval mode and frozen.
+    processor : Its PIL image processor: resizing, normalisation and padding are taken from it.
+
+    Raises GroundingError when the processor prepares pictures of another size than the model takes.
+
+    Examples
+    --------
+    >>> segmenter = load_segmenter("facebook/sam-vit-huge")  # doctest: +SKIP
+    >>> embedding = segmenter.embed(image)  # doctest: +SKIP
+    >>> segmenter.predict(embedding, box=(40, 60, 200, 220)).masks.shape  # doctest: +SKIP
+    (3, 480, 640)
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self._processor = processor
+        self.input_side: int = int(model.config.vision_config.image_size)
+        patch = int(model.config.vision_config.patch_size)
+        self.mask_side: int = 4 * (self.input_side // patch)
+        padded = processor.pad_size
+        prepared = processor.size["longest_edge"], padded["height"], padded["width"]
+        if prepared != (self.input_side,) * 3:
+            raise GroundingError(
+                f"the image processor resizes to {prepared[0]} and pads to {prepared[1:]}, but the "
+                f"model takes squares of {self.input_side}: use the processor saved with the model"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self._model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' floating type."""
+        return next(self._model.parameters()).dtype
+
+    def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
+        """Encode a picture, (H, W, 3) uint8 RGB of any size, once for any number of prompts."""
+        _check_image(image)
+        frame = SquareFrame(image.shape[1::-1], self.input_side, self.mask_side)
+        small = Image.fromarray(image).resize(frame.input_wh, self._processor.resample)
+        # On a strip three pixels high the processor would guess the wrong colour axis.
+        inputs = self._processor(
+            np.asarray(small),
+            do_resize=False,
+            return_tensors="pt",
+            input_data_format="channels_last",
+        )
+        pixels = inputs["pixel_values"]
+        with torch.inference_mode():
+            features = self._model.get_image_embeddings(pixels.to(self.device, self.dtype))
+        return ImageEmbedding(frame, features)
+
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        *,
+        box: ArrayLike | None = None,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        mask: NDArray | None = None,
+        multimask: bool = True,
+        size_wh: tuple[int, int] | None = None,
+    ) -> Masks:
+        """Masks for one prompt: a box, points, a mask, or several of these together.
+
+        Parameters
+        ----------
+        embedding : A picture from :meth:`embed`.
+        box : (4,) xyxy half-open; clipped to the picture.
+        points : (k, 2) xy.
+        labels : (k,) 1 = belongs to the object, 0 = does not; None = all 1.
+        mask : A rough mask: bool (H, W) of the picture, or float logits (m, m) from
+            :attr:`Masks.logits`.
+        multimask : True: three masks, for prompts that leave open how much is meant; False: one.
+        size_wh : Give masks at this width and height rather than the picture's own.
+
+        Raises GroundingError for no prompt, or one that does not fit the picture.
+        """
+        if box is None and points is None and mask is None:
+            raise GroundingError("no prompt was given; expected a box, points or a mask")
+        if labels is not None and points is None:
+            raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
+        boxes = None if box is None else np.asarray(box)[None]
+        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        if points is not None:
+            spots, kinds = embedding.frame.points(points, labels)
+            prompt.points, prompt.labels = spots[None], kinds[None]
+        logits, scores = self._decode(embedding, prompt, multimask)
+        masks = [self.full_mask(embedding, one, size_wh) for one in logits[0]]
+        return Masks(np.stack(masks), scores[0], logits[0])
+
+    def predict_boxes(
+        self,
+        embedding: ImageEmbedding,
+        boxes: ArrayLike,
+        *,
+        multimask: bool = True,
+        size_wh: tuple[int, int] | None = None,
+    ) -> Masks:
+        """The best mask of each box, decoded together.
+
+        Parameters
+        ----------
+        embedding, size_wh : As for :meth:`predict`.
+        boxes : (n, 4) xyxy half-open, in the picture's own pixels.
+        multimask : True: of three masks the one scored highest; False: the single mask.
+
+        Returns one mask per box, in the order of the boxes.
+        """
+        logits, scores = self.prompt_logits(embedding, boxes=boxes, multimask=multimask)
+        best = np.arange(len(scores)), scores.argmax(1)
+        masks = [self.full_mask(embedding, one, size_wh) for one in logits[best]]
+        return Masks(np.stack(masks), scores[best], logits[best])
+
+    def prompt_logits(
+        self,
+        embedding: ImageEmbedding,
+        *,
+        boxes: ArrayLike | None = None,
+        points: ArrayLike | None = None,
+        mask: NDArray | None = None,
+        multimask: bool = True,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits and scores of n prompts at once, without making masks of them.
+
+        Parameters
+        ----------
+        boxes : (n, 4) xyxy in the picture's own pixels, one per prompt, or None.
+        points : (n, 2) xy, one point per prompt, or None; with boxes, as many as boxes.
+        mask : One rough mask for every prompt, as for :meth:`predict`.
+
+        Returns
+        -------
+        logits : (n, c, m, m) float32 on the decoder's grid; c = 3, or 1 without `multimask`.
+        scores : (n, c) float32.
+        """
+        if boxes is None and points is None:
+            raise GroundingError("no prompt was given; expected boxes or points")
+        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        if points is not None:
+            spots, kinds = embedding.frame.points(points, None)
+            prompt.points, prompt.labels = spots[:, None], kinds[:, None]
+            if prompt.boxes is not None and len(prompt.boxes) != len(spots):
+                raise GroundingError(
+                    f"{len(prompt.boxes)} boxes and {len(spots)} points; expected one point for "
+                    "each box"
+                )
+        return self._decode(embedding, prompt, multimask)
+
+    def full_mask(
+        self,
+        embedding: ImageEmbedding,
+        logits: NDArray[np.float32],
+        size_wh: tuple[int, int] | None = None,
+    ) -> NDArray[np.bool_]:
+        """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
+        return embedding.frame.mask(logits, size_wh)
+
+    def _decode(
+        self, embedding: ImageEmbedding, prompt: _Prompts, multimask: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (n, c, m, m) and scores (n, c) of n prompts."""
+        mask = None if prompt.mask is None else self._tensor(prompt.mask[None])
+        pieces = []
+        for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
+            cut = slice(start, start + _PROMPTS_AT_ONCE)
+            with torch.inference_mode():
+                output = self._model(
+                    image_embeddings=embedding.features,
+                    input_boxes=self._tensor(prompt.boxes, cut),
+                    input_points=self._tensor(prompt.points, cut),
+                    input_labels=self._tensor(prompt.labels, cut),
+                    input_masks=mask,
+                    multimask_output=multimask,
+                )
+            pieces.append((output.pred_masks[0], output.iou_scores[0]))
+        logits = torch.cat([piece[0] for piece in pieces]).float().cpu().numpy()
+        scores = torch.cat([piece[1] for piece in pieces]).float().clamp(0, 1).cpu().numpy()
+        return logits, scores
+
+    def _tensor(self, array: NDArray | None, cut: slice = slice(None)) -> Tensor | None:
+        """(n, ...) array -> (1, n, ...) on the model's device, in its dtype."""
+        if array is None:
+            return None
+        tensor = torch.from_numpy(np.ascontiguousarray(array[cut], dtype=np.float32))
+        return tensor[None].to(self.device, self.dtype)
+
+
+def load_segmenter(
+    path_or_repo: str | Path,
+    *,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    offline: bool = False,
+) -> Segmenter:
+    """Load a SAM checkpoint from a folder or a hub repository.
+
+    Only safetensors weights are read, but for original files.
+
+    Parameters
+    ----------
+    path_or_repo : A folder written by `save_pretrained` (model and processor), a repository name
+        such as ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
+        ``sam_vit_h_4b8939.pth``, read as plain data.
+    revision : Branch, tag or commit of a repository.
+    device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
+        ``"float16"``.
+    offline : Never use the network; a repository must then be in the local cache.
+
+    Raises GroundingError when nothing loadable is there, it is no SAM model, or weights are
+    missing.
+
+    Examples
+    --------
+    >>> segmenter = load_segmenter("facebook/sam-vit-huge", dtype="float16")  # doctest: +SKIP
+    """
+    torch_dtype, target = checked_dtype(dtype), checked_device(device)
+    if str(path_or_repo).endswith((".pth", ".pt")):
+        torch_dtype, target = checked_dtype(dtype), checked_device(device)
+        with loading(path_or_repo):
+            model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
+        return Segmenter(model.to(target), processor)
+    source = Checkpoint.of(
+        path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
+    )
+    with loading(path_or_repo):
+        from transformers import SamModel
+        from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+        config = source.config(("sam",), "the segmenter (SAM ViT-B, -L, -H)")
+        # PIL even where torchvision is installed: the two resize differently.
+        processor = SamImageProcessorPil.from_pretrained(source.where, **source.options)
+        return Segmenter(source.weights(SamModel, config), processor)
+
+
+def _check_image(image: Any) -> None:
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+        raise GroundingError(
+            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
+            "RGB array: np.asarray(picture.convert('RGB'))"
+        )

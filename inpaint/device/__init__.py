@@ -1,0 +1,1 @@
+"""Memory of the accelerator. It does not know pictures or prompts."""

@@ -1,0 +1,246 @@
+"""A loaded diffusers pipeline: canvas, mask and prompt -> painted canvases. torch stops here."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..callbacks import CancelledBy, OnPreview, OnStep, Progress
+from ..device.memory import GROUP, Placement
+from ..errors import Cancelled, InpaintError
+from ..settings import InpaintSettings
+from ..validation import check_pair, check_prompt, check_seed
+from .libraries import quiet_libraries, scheduler_from
+
+
+@dataclass(frozen=True, eq=False)
+class CanvasBatch:
+    """One canvas to paint once for each seed; `original` is the canvas without prefill."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    prompt: str
+    seeds: tuple[int, ...]
+    settings: InpaintSettings
+    progress: Progress
+    original: np.ndarray
+
+    def each(self, value: Any) -> Any:
+        """Return `value`, or for several seeds a list of it.
+
+        A batch needs a list of everything, with a generator each. Encoding draws from them too, so
+        one picture for all would leave the first generator ahead of the others.
+        """
+        return value if len(self.seeds) == 1 else [value] * len(self.seeds)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the arguments that all of diffusers' inpainting calls share."""
+        import torch
+        from PIL import Image
+
+        height, width = self.mask.shape
+        # On the CPU whatever the device: one seed, one noise.
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in self.seeds]
+        return {
+            "image": self.each(Image.fromarray(self.image)),
+            "mask_image": self.each(mask_image(self.mask)),
+            "height": height,
+            "width": width,
+            "strength": float(self.settings.strength),
+            "num_inference_steps": self.settings.steps,
+            "generator": generators[0] if len(self.seeds) == 1 else generators,
+            "callback_on_step_end": self.progress.on_step_end,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Inpainter:
+    """A loaded inpainting pipeline, used by one thread at a time; a second caller waits.
+
+    Made by `load_inpainter` as a `UNetInpainter` or a `FlowInpainter`.
+
+    Parameters
+    ----------
+    pipe : DiffusionPipeline
+    placement : inpaint.device.memory.Placement, optional
+        By default its components stay where they are.
+    """
+
+    pipe: Any
+    placement: Placement = None  # type: ignore[assignment]
+    _lock: Any = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_pipe()
+        if self.placement is None:
+            object.__setattr__(self, "placement", Placement(self.pipe, self.pipe.device))
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the denoising network."""
+        raise NotImplementedError
+
+    @property
+    def memory_notes(self) -> tuple[str, ...]:
+        """Memory savings made since loading, as sentences."""
+        return self.placement.notes
+
+    @property
+    def control_conditioner(self) -> str | None:
+        """The conditioner of its ControlNet; None without one."""
+        return None
+
+    def at_once(self, canvas: tuple[int, int], wanted: int) -> int:
+        """Return how many variants of a canvas (width, height) fit one batch, 1 to `wanted`.
+
+        It depends on the free memory, and a batch of another size gives other last bits: to
+        reproduce a picture, keep the answer.
+        """
+        return self.placement.at_once(canvas[0] * canvas[1], wanted)
+
+    def fits(self, canvas: tuple[int, int]) -> bool:
+        """Estimate whether the free memory holds a canvas (width, height)."""
+        return self.placement.fits(canvas[0] * canvas[1])
+
+    def paint(
+        self, image: np.ndarray, mask: np.ndarray, prompt: str, *, seed: int = 0, **options: Any
+    ) -> np.ndarray:
+        """Paint one canvas; options as for `paint_many`."""
+        return self.paint_many(image, mask, prompt, seeds=(seed,), **options)[0]
+
+    def paint_many(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        prompt: str,
+        *,
+        seeds: Sequence[int],
+        settings: InpaintSettings | None = None,
+        on_step: OnStep | None = None,
+        cancelled: CancelledBy | None = None,
+        on_preview: OnPreview | None = None,
+        original: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Paint one canvas once for each seed, as one batch. See `inpaint.fill` for whole images.
+
+        The same seeds in the same order give the same bytes; a batch's sums run in another order
+        than a single picture's, so their last bits differ. A batch that runs out of memory raises
+        OutOfMemoryError at once; a single picture steps down first.
+
+        Parameters
+        ----------
+        image : (h, w, 3) uint8 RGB
+            h and w multiples of 8, of about the model's own size.
+        mask : (h, w) bool
+            The hole. diffusers blanks it in the masked image of a 9-channel UNet itself.
+        prompt : str
+            Exactly "" is unconditional: zero embeddings where the pipeline was trained so
+            (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
+        on_preview : callable, optional
+            Gets the first seed's canvas.
+        original : (h, w, 3) uint8, optional
+            The canvas before its hole was prefilled, for a ControlNet; `image` by default.
+
+        Returns
+        -------
+        list of (h, w, 3) uint8
+            Whole canvases as decoded. They drift outside the hole: composite them.
+        """
+        image, mask = check_pair(image, mask)
+        seeds = tuple(check_seed(seed) for seed in seeds)
+        settings = InpaintSettings() if settings is None else settings
+        size, step = f"{image.shape[1]}x{image.shape[0]}", self._multiple()
+        if image.shape[0] % step or image.shape[1] % step:
+            raise InpaintError(
+                f"canvas: got {size} pixels; expected sides that are multiples of {step}. Use "
+                "inpaint.fill, which chooses the size."
+            )
+        self._check_settings(settings)
+        progress = Progress(on_step, cancelled, on_preview)
+        original = image if original is None else check_pair(original, mask)[0]
+        batch = CanvasBatch(image, mask, check_prompt(prompt), seeds, settings, progress, original)
+        several = len(seeds) > 1
+        times = f"{len(seeds)} times " if several else ""
+        what = f"painting {times}{size} pixels"
+        with self._exclusive(batch):
+            return self.placement.retry(lambda: self._paint(batch), what, step_down=not several)
+
+    def cut_off(self, prompt: str) -> str:
+        """Return the end of `prompt` that the text encoder will not read, or ""."""
+        tokenizer, kept = self._reader()
+        with quiet_libraries():
+            whole = tokenizer(prompt, add_special_tokens=False).input_ids
+        return tokenizer.decode(whole[kept:]).strip() if len(whole) > kept else ""
+
+    def _check_pipe(self) -> None:
+        """Refuse a pipeline of another kind."""
+        raise NotImplementedError
+
+    def _check_settings(self, settings: InpaintSettings) -> None:
+        """Refuse settings that this kind would ignore."""
+        if settings.differential:
+            raise InpaintError(
+                f"differential: got {settings.differential} for {type(self.pipe).__name__}; "
+                "expected 0: it needs a 4-channel UNet without a ControlNet, whose surroundings "
+                "are put back at every step. Leave it out."
+            )
+
+    def _multiple(self) -> int:
+        """Return what the canvas's sides must be multiples of."""
+        raise NotImplementedError
+
+    def _reader(self) -> tuple[Any, int]:
+        """Return the tokenizer that truncates first, and how many tokens it reads."""
+        raise NotImplementedError
+
+    def _paint(self, batch: CanvasBatch) -> list[np.ndarray]:
+        """Paint, with the pipeline held."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _exclusive(self, batch: CanvasBatch) -> Iterator[None]:
+        """Hold the pipeline, on its device and set up; explain its failures."""
+        import torch
+
+        sharing, scheduler = self.placement.sharing, batch.settings.scheduler
+        # The pipeline keeps state between steps, so that callers wait; a waiting one may cancel.
+        while not self._lock.acquire(timeout=0.1):
+            batch.progress.check_cancelled()
+        with contextlib.ExitStack() as scope:
+            scope.callback(self._lock.release)
+            if sharing is not None:
+                scope.enter_context(sharing.use(GROUP))
+            scope.enter_context(quiet_libraries())
+            if scheduler is not None:
+                scope.callback(setattr, self.pipe, "scheduler", self.pipe.scheduler)
+                self.pipe.scheduler = scheduler_from(self.pipe.scheduler, scheduler)
+            # Same recipe, same machine, same picture: also with cuDNN.
+            flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+            scope.enter_context(flags)
+            # An exception out of the callback skips diffusers' own release of offloaded parts.
+            scope.callback(self.pipe.maybe_free_model_hooks)
+            try:
+                yield
+            except (Cancelled, InpaintError):
+                raise
+            except Exception as error:
+                if error is batch.progress.error:
+                    raise
+                height, width = batch.mask.shape
+                raise InpaintError(
+                    f"the model failed on a canvas of {width}x{height} pixels: "
+                    f"{type(error).__name__}: {error}. Expected it to paint; check that the model "
+                    "is complete and the settings suit it."
+                ) from error
+
+
+def mask_image(mask: np.ndarray) -> Any:
+    """Return an ``(h, w)`` bool mask as a grey PIL image."""
+    from PIL import Image
+
+    return Image.fromarray(mask.astype(np.uint8) * 255)

@@ -1,0 +1,180 @@
+"""From mask to support: close holes, widen, dilate; and the ramps inside it."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from .crop import box_slices, grow_box, mask_box
+from .prefill import resize_mask
+from .settings import InpaintSettings
+
+_WORK_SIDE = 1024
+"""Longest side of the copy on which a support is computed."""
+
+
+def dilation_radius(mask: np.ndarray, dilate: float) -> int:
+    """Return `InpaintSettings.dilate` in pixels for this mask.
+
+    Examples
+    --------
+    >>> dilation_radius(np.ones((100, 100), bool), 0.06)
+    6
+    >>> dilation_radius(np.ones((100, 100), bool), 15)
+    15
+    """
+    if dilate >= 1:
+        return int(dilate)
+    # Rounded to 9 digits first: 0.06 * 100 is a hair above 6, and would become 7.
+    return math.ceil(round(dilate * math.sqrt(np.count_nonzero(mask)), 9))
+
+
+def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Return every pixel at most `radius` pixels (Euclidean) from a True one.
+
+    Examples
+    --------
+    >>> dilate(np.array([[0, 0, 1, 0, 0]], bool), 1).astype(int)
+    array([[0, 1, 1, 1, 0]])
+    """
+    result = mask.copy()
+    box = mask_box(mask)
+    if any(box) and radius > 0:
+        part = box_slices(grow_box(box, math.ceil(radius), mask.shape[::-1]))
+        result[part] = _distance_to(mask[part]) <= radius
+    return result
+
+
+def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
+    """Return the mask with holes closed whose area is at most `fraction` of the mask's.
+
+    A hole is background that does not reach the image's edge (4-connected).
+    """
+    result = mask.copy()
+    box = mask_box(mask)
+    if not any(box) or fraction <= 0:
+        return result
+    part = result[box_slices(box)]
+    labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
+    small = np.bincount(labels.ravel(), minlength=count + 1) <= fraction * np.count_nonzero(part)
+    small[0] = False
+    part |= small[labels]
+    return result
+
+
+def widen(mask: np.ndarray, shape: str) -> np.ndarray:
+    """Return each connected part (8 neighbours) in another `InpaintSettings.shape`.
+
+    Examples
+    --------
+    >>> widen(np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1]], bool), "hull").astype(int)
+    array([[1, 0, 0],
+           [1, 1, 0],
+           [1, 1, 1]])
+    >>> bool(widen(np.array([[1, 0], [1, 1]], bool), "box").all())
+    True
+    """
+    if shape == "outline" or not mask.any():
+        return mask.copy()
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    wide = mask.astype(np.uint8)
+    for outline in outlines:
+        if shape == "hull":
+            cv2.fillConvexPoly(wide, cv2.convexHull(outline), 1)
+        else:
+            left, top, width, height = cv2.boundingRect(outline)
+            wide[top : top + height, left : left + width] = 1
+    return wide.astype(bool)
+
+
+def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
+    """Return the support: holes closed, widened, dilated. It always contains `mask`.
+
+    A large mask grows on a smaller copy if it grows by a pixel or more there: distances of ten
+    million pixels would take as long as painting.
+    """
+    radius = dilation_radius(mask, settings.dilate)
+    window = box_slices(grow_box(mask_box(mask), radius + 1, mask.shape[::-1]))
+    part = mask[window]
+    scale = _WORK_SIDE / max(part.shape)
+    if scale >= 1 or radius * scale < 1:
+        whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
+        return dilate(whole, radius)
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    small = widen(fill_holes(resize_mask(part, size), settings.fill_holes), settings.shape)
+    small = dilate(small, radius * scale)
+    grown = cv2.resize(small.view(np.uint8) * 255, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    result = mask.copy()
+    result[window] |= grown >= 128
+    return result
+
+
+def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = None) -> np.ndarray:
+    """Return the weight of the painted picture: float32 in [0, 1], positive on the support only.
+
+    The ramp lies inside the support and reaches 1 at ``feather + 1`` pixels from its edge. The
+    image's border is no edge: where the support reaches it, nothing ramps. `core`, the undilated
+    mask, has weight 1, so that no ghost of the old object stays: the ramp is squeezed into the ring
+    around it.
+
+    Examples
+    --------
+    >>> line = np.array([[0, 1, 1, 1, 1, 1, 0]], bool)
+    >>> inward_feather(line, 1)
+    array([[0. , 0.5, 1. , 1. , 1. , 0.5, 0. ]], dtype=float32)
+    """
+    alpha = np.zeros(support.shape, np.float32)
+    box = mask_box(support)
+    if not any(box):
+        return alpha
+    # The nearest outside pixel of any support pixel touches the support, so one more is enough.
+    part = box_slices(grow_box(box, 1, support.shape[::-1]))
+    inside = _distance_to(~support[part])
+    ramp = inside / np.float32(feather + 1)
+    if core is not None and core.any():
+        ramp = np.maximum(ramp, inside / np.maximum(inside + _distance_to(core[part]), 1))
+        ramp[core[part]] = 1
+    alpha[part] = np.where(support[part], np.minimum(ramp, 1), 0)
+    return alpha
+
+
+def change_map(hole: np.ndarray, width: int, cell: int) -> np.ndarray:
+    """Return how early each latent cell may change, for differential diffusion.
+
+    Levin and Fried, "Differential diffusion: giving each pixel its strength" (2023): a cell is free
+    once one minus its value is below the share of the steps. The value, float32, is 0 for cells
+    outside the hole and ramps to 1 over `width` pixels; a narrower hole is scaled up, so that some
+    cell always starts free. `cell` is a cell's side in pixels, a divisor of the hole's sides.
+
+    Examples
+    --------
+    >>> change_map(np.array([[0, 1, 1, 1, 1, 1, 0]], bool), 3, 1).round(2)
+    array([[0.  , 0.33, 0.67, 1.  , 0.67, 0.33, 0.  ]], dtype=float32)
+    """
+    ramp = np.minimum(_distance_to(~hole) / np.float32(max(1, width)), 1)
+    height, breadth = hole.shape
+    cells = ramp.reshape(height // cell, cell, breadth // cell, cell).max((1, 3))
+    return np.asarray(cells / max(float(cells.max()), 1e-6), np.float32)
+
+
+def free_cells(change: np.ndarray, step: int, total: int) -> np.ndarray:
+    """Return which cells of a `change_map` are painted in a 0-based step.
+
+    Examples
+    --------
+    >>> [int(free_cells(np.array([0, 0.4, 1]), step, 4).sum()) for step in range(4)]
+    [1, 1, 2, 2]
+    """
+    return change > 1 - (step + 1) / total
+
+
+def _distance_to(target: np.ndarray) -> np.ndarray:
+    """Return the distance to the nearest True pixel; if there is none, larger than any."""
+    if not target.any():
+        return np.full(target.shape, np.float32(sum(target.shape) + 2**16))
+    return cv2.distanceTransform((~target).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,0 +1,1 @@
+"""Convert a `PanopticGrounding` to other formats. It does not write files."""

@@ -1,1 +1,0 @@
-"""Foreign formats, one module each: COCO, supervision, LabelMe."""

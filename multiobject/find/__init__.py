@@ -1,0 +1,1 @@
+"""Find noun phrases as masks. It does not know export formats."""

@@ -1,0 +1,287 @@
+"""Ground a caption: noun phrases -> attention rows -> instances -> one id map.
+
+Both models encode the picture once; all phrases share one packed sequence behind it, and SAM
+decodes their prompts together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...grounding import Backend
+from ...grounding.errors import GroundingError
+from ...grounding.pipeline import Grounder
+from ...grounding.result import Grounding
+from ...grounding.view import View
+from ..errors import MultiObjectError
+from ..id_map import resolve_overlaps
+from ..instances import ScoredMask, split_instances, tight_box
+from ..panoptic import Instance, PanopticGrounding, Segment
+from ..phrases.noun_phrases import NounPhrase, noun_phrases
+from .phrase_query import PhraseQuery, phrase_query, position_variants
+from .search import Reading, SearchResult, SearchTerm, search
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ...grounding.attention.model import LVLM
+    from ...grounding.attention.types import EncodedImage
+
+MODES = ("phrases", "caption")
+TOKENS = ("phrase", "noun")
+Refusal = Callable[[Sequence[str]], str]
+"""Makes the reason of status ``unknown`` from the words the model has no token for."""
+
+
+def ground_all(
+    grounder: Grounder,
+    view: View,
+    caption: str,
+    *,
+    mode: str = "phrases",
+    tokens: str = "phrase",
+    pipeline: str | Path | Language | None = None,
+    phrases: Sequence[NounPhrase] | None = None,
+    refusal: Refusal | None = None,
+) -> PanopticGrounding:
+    """Find everything that a caption names.
+
+    Parameters
+    ----------
+    view
+        The picture as both models have encoded it.
+    caption
+        English text.
+    mode
+        ``phrases``: each phrase is queried on its own, all in one packed sequence. ``caption``: one
+        forward pass of the whole caption, each phrase the mean of its tokens' rows (Kang et al.,
+        CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.
+    tokens
+        In mode ``caption``: all of a phrase's tokens, or its ``noun``'s alone.
+    pipeline
+        As for `noun_phrases`.
+    phrases
+        Used instead of the parser's.
+
+    Returns
+    -------
+    PanopticGrounding
+        A segment for every phrase; absent ones are reported and not painted.
+
+    Raises
+    ------
+    MultiObjectError
+        For a caption that cannot be read, an unknown mode, or no English pipeline.
+    GroundingError
+        For a phrase that is too long.
+    """
+    if mode not in MODES or tokens not in TOKENS:
+        raise MultiObjectError(
+            f"mode={mode!r}, tokens={tokens!r}; expected mode {' or '.join(map(repr, MODES))} and "
+            f"tokens {' or '.join(map(repr, TOKENS))}"
+        )
+    start = time.perf_counter()
+    if phrases is None:
+        phrases = noun_phrases(caption, pipeline=pipeline)
+    queries = [phrase_query(phrase, grounder.lvlm.unknown_words) for phrase in phrases]
+    known = [query for query in queries if not query.unknown]
+    parsed = time.perf_counter()
+    terms = [_search_term(grounder, query) for query in known]
+    readings = None
+    if mode == "caption":
+        readings = _caption_readings(grounder, view, caption, known, tokens)
+    read = time.perf_counter()
+    results = iter(search(grounder, view, terms, readings))
+    drafts = [
+        _unknown_draft(view, query, refusal)
+        if query.unknown
+        else _found_draft(grounder, view, query, next(results))
+        for query in queries
+    ]
+    segments, ids = _paint(drafts, view.image.shape[:2])
+    timings = {
+        **view.timings,
+        "parse": parsed - start,
+        "rows": read - parsed,
+        "masks": time.perf_counter() - read,
+    }
+    return PanopticGrounding(caption, tuple(segments), ids, timings)
+
+
+def find_instances(
+    grounder: Grounder, view: View, phrases: Sequence[tuple[str, int | None]]
+) -> list[list[ScoredMask]]:
+    """Return the instances of each (phrase, count), best first; count None means every one.
+
+    At most as many as the count; none for an absent phrase.
+    """
+    unknown = grounder.lvlm.unknown_words
+    terms = [
+        SearchTerm(words)
+        if count == 1
+        else SearchTerm(words, False, position_variants(words, count, unknown))
+        for words, count in phrases
+    ]
+    return [
+        _split(grounder, view, result, count)
+        for result, (_, count) in zip(search(grounder, view, terms), phrases, strict=True)
+    ]
+
+
+def caption_rows(
+    lvlm: LVLM, encoded: EncodedImage, caption: str, spans: Sequence[tuple[int, int]]
+) -> list[np.ndarray]:
+    """Return each span's mean attention over the image tokens, (k, P, Q) float32.
+
+    Spans are half-open character offsets. The caption runs once; a token's row depends only on the
+    words before it. Raises MultiObjectError if the model cannot read the caption whole.
+    """
+    try:
+        tokens = lvlm.token_rows(encoded, caption, spans, lvlm.heads)
+    except GroundingError as error:
+        raise MultiObjectError(
+            f"the caption cannot be read whole ({error}); use mode='phrases'"
+        ) from error
+    return [rows.mean(axis=0) for rows in tokens]
+
+
+def _search_term(grounder: Grounder, query: PhraseQuery) -> SearchTerm:
+    if query.single or not query.is_thing or not query.singular:
+        return SearchTerm(query.words, query.single)
+    variants = position_variants(query.singular, query.number, grounder.lvlm.unknown_words)
+    return SearchTerm(query.words, False, variants)
+
+
+def _split(
+    grounder: Grounder, view: View, result: SearchResult, count: int | None
+) -> list[ScoredMask]:
+    refine = grounder.settings.refine
+    return split_instances(
+        view.image, result.grounding, result.variants, at_most=count, refine=refine
+    )
+
+
+def _caption_readings(
+    grounder: Grounder, view: View, caption: str, queries: Sequence[PhraseQuery], tokens: str
+) -> list[Reading]:
+    """Return each phrase's rows of the whole caption, and its presence."""
+    lvlm = grounder.lvlm
+    if isinstance(grounder, Backend):
+        raise MultiObjectError(
+            f"mode='caption' reads attention heads and {grounder.title} has none; use "
+            "mode='phrases'"
+        )
+    spans = [query.phrase.span for query in queries]
+    if tokens == "noun":
+        heads = [len(query.phrase.head) for query in queries]
+        spans = [(stop - head, stop) for head, (_, stop) in zip(heads, spans, strict=True)]
+    rows = caption_rows(lvlm, view.encoded, caption, spans)
+    if lvlm.presence_settings is None:
+        return [(row, None) for row in rows]
+    presence = lvlm.presence(view.encoded, [query.words for query in queries])
+    return list(zip(rows, presence, strict=True))
+
+
+@dataclasses.dataclass(eq=False)
+class _Draft:
+    """A segment without ids, and its instances (or parts of stuff)."""
+
+    segment: Segment
+    masks: list[ScoredMask]
+    grounding: Grounding | None = None
+
+
+def _unknown_draft(view: View, query: PhraseQuery, refusal: Refusal | None) -> _Draft:
+    reason = f"the model does not know {', '.join(map(repr, query.unknown))}; use other words"
+    reason = refusal(query.unknown) if refusal else reason
+    return _Draft(_segment(view, query, [], 0.0, "unknown", reason), [])
+
+
+def _found_draft(
+    grounder: Grounder, view: View, query: PhraseQuery, result: SearchResult
+) -> _Draft:
+    found = result.grounding
+    status, reason = found.status, found.reason
+    if query.single:
+        masks = [ScoredMask(found.mask, found.score)] if found.found else []
+    else:
+        masks = _split(grounder, view, result, query.number)
+    if not query.single and found.found:
+        status = "found" if status == "ambiguous" else status
+        reason = f"{len(masks)} place{'s' * (len(masks) != 1)}, best score {found.score:.2f}"
+        if query.number and len(masks) < query.number:
+            status, reason = "uncertain", f"{reason}; the words say {query.number}"
+    reason += f" ({query.note})" if query.note else ""
+    segment = _segment(view, query, masks, found.score, status, reason, found.presence)
+    return _Draft(segment, masks, found)
+
+
+def _segment(
+    view: View,
+    query: PhraseQuery,
+    masks: Sequence[ScoredMask],
+    score: float,
+    status: str,
+    reason: str,
+    presence: float | None = None,
+) -> Segment:
+    nothing = np.zeros(view.image.shape[:2], bool)
+    return Segment(
+        phrase=query.words,
+        span=query.phrase.span,
+        name=query.phrase.lemma,
+        is_thing=query.is_thing,
+        plural=query.phrase.plural,
+        mask=np.any([one.mask for one in masks], axis=0) if masks else nothing,
+        score=score,
+        status=status,
+        reason=reason,
+        presence=presence,
+    )
+
+
+def _paint(drafts: Sequence[_Draft], shape: tuple[int, int]) -> tuple[list[Segment], np.ndarray]:
+    """Return the segments with their ids, and the id map."""
+    layers: list[tuple[int, ScoredMask]] = []  # (draft, mask): stuff is one layer, things one each
+    for k, draft in enumerate(drafts):
+        if draft.segment.is_thing:
+            layers += [(k, one) for one in draft.masks]
+        elif draft.masks:
+            layers.append((k, ScoredMask(draft.segment.mask, draft.segment.score)))
+    if not layers:
+        return [draft.segment for draft in drafts], np.zeros(shape, np.int32)
+    maps = [partial(_heat, drafts[k]) for k, _ in layers]
+    raw = resolve_overlaps([m.mask for _, m in layers], [m.score for _, m in layers], maps)
+    kept = np.unique(raw)
+    kept = kept[kept > 0]
+    numbers = np.zeros(len(layers) + 1, np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    segments = []
+    for k, draft in enumerate(drafts):
+        own = [(int(numbers[n + 1]), m) for n, (owner, m) in enumerate(layers) if owner == k]
+        instances = [Instance(m.mask, tight_box(m.mask), m.score, id) for id, m in own]
+        ids = tuple(id for id, _ in own if id)
+        reason = draft.segment.reason
+        if own and not ids:
+            reason += "; another phrase has the same place and is painted there"
+        segments.append(
+            dataclasses.replace(
+                draft.segment,
+                instances=tuple(instances) if draft.segment.is_thing else (),
+                ids=ids,
+                reason=reason,
+            )
+        )
+    return segments, numbers[raw]
+
+
+def _heat(draft: _Draft) -> np.ndarray:
+    assert draft.grounding is not None  # only what was found has masks
+    return draft.grounding.map

@@ -1,0 +1,123 @@
+"""Word a noun phrase for the model: its own words, or simpler ones that the model knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..phrases.lexicon import is_thing
+from ..phrases.noun_phrases import NounPhrase
+
+NUMBERS = {"one": 1, "two": 2, "both": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
+NUMBERS |= {"eight": 8, "nine": 9, "ten": 10}
+SIDES = ("left", "right", "top", "bottom")
+_ORDINALS = ("first", "second", "third")
+_POSITIONS = frozenset([*SIDES, *_ORDINALS, "middle", "leftmost", "rightmost", "last"])
+_ARTICLE = re.compile(r"^(the|a|an|every|each|all the|all) ", re.IGNORECASE)
+_INDEFINITE = re.compile(r"^(a|an) ", re.IGNORECASE)
+_COUNTING = frozenset([*NUMBERS, "several", "many", "some", "few", "all"])
+
+UnknownWords = Callable[[str], Sequence[str]]
+"""Returns the words of a text that the model has no token for; none for a real tokenizer."""
+
+
+@dataclass(frozen=True)
+class PhraseQuery:
+    """A noun phrase and the words that the model is queried with.
+
+    Attributes
+    ----------
+    words
+        The phrase's relation, number or plural may be left out.
+    note
+        What was left out, or empty.
+    unknown
+        Words that the model does not know; it is then not queried.
+    """
+
+    phrase: NounPhrase
+    words: str
+    note: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether it can be counted; stuff cannot."""
+        return is_thing(self.phrase.lemma, self.phrase.plural)
+
+    @property
+    def single(self) -> bool:
+        """Whether exactly one instance is meant."""
+        return self.is_thing and not self.phrase.plural
+
+    @property
+    def singular(self) -> str:
+        """Words for one of several: "the red car" of "two red cars"; empty where unclear."""
+        if " of " in self.phrase.text:  # "three slices of pizza" are no pizzas
+            return ""
+        relation = self.phrase.refer[len(self.phrase.text) :]
+        return _singular(self.phrase) + (relation if self.words.endswith(relation) else "")
+
+    @property
+    def number(self) -> int | None:
+        """How many the phrase names; None if it does not say."""
+        words = [m.lower() for m in (*self.phrase.modifiers, self.phrase.text.split()[0])]
+        numbers = [int(w) if w.isdecimal() else NUMBERS.get(w) for w in words]
+        number = next((n for n in numbers if n is not None), 0)
+        return number if number and self.phrase.plural else None
+
+
+def phrase_query(phrase: NounPhrase, unknown_words: UnknownWords) -> PhraseQuery:
+    """Return the fullest words for a phrase that the model knows.
+
+    In turn: with its relation; without it; in the singular and without its number, for models that
+    learned no plurals. Words that describe the thing are never left out. "A dog" becomes "the dog",
+    as in referring expressions: a model trained on these, as the miniature is, hardly ever answers
+    that "a dog" is absent.
+    """
+    refer, text = (_INDEFINITE.sub("the ", words) for words in (phrase.refer, phrase.text))
+    singular = _singular(phrase)
+    if not unknown_words(refer):
+        return PhraseQuery(phrase, refer)
+    for words in (text, singular + phrase.refer[len(phrase.text) :], singular):
+        if not unknown_words(words):
+            return PhraseQuery(phrase, words, f"asked for {words!r}: it knows no more words")
+    return PhraseQuery(phrase, singular, unknown=tuple(unknown_words(singular)))
+
+
+def _singular(phrase: NounPhrase) -> str:
+    """Return "the", the modifiers that do not count, and the noun in the singular."""
+    modifiers = [m for m in phrase.modifiers if m.lower() not in _COUNTING and not m.isdigit()]
+    return " ".join(["the", *modifiers, phrase.lemma])
+
+
+def position_variants(
+    words: str, number: int | None, unknown_words: UnknownWords
+) -> tuple[str, ...]:
+    """Return words for each of several alike, by position; only those that the model knows.
+
+    Queried with "two cars", heads attend to one of them. ``python -m benchmarks.plurals`` measures
+    the gain.
+
+    Parameters
+    ----------
+    words
+        For one of them: "the red car next to the house".
+    number
+        How many there are; None = unknown.
+
+    Examples
+    --------
+    >>> position_variants("the red car", 2, lambda text: [])
+    ('the left red car', 'the right red car', 'the top red car', 'the bottom red car')
+    """
+    bare = _ARTICLE.sub("", " ".join(words.split()))
+    if _POSITIONS & set(bare.lower().split()):  # "the left cars" have a position already
+        return ()
+    variants = [f"the {side} {bare}" for side in SIDES]
+    if number is None or number > 2:
+        variants.append(f"the middle {bare}")
+    if number is not None and number > 2:
+        variants += [f"the {nth} {bare} from the left" for nth in _ORDINALS]
+    return tuple(variant for variant in variants if not unknown_words(variant))

@@ -1,0 +1,1 @@
+"""Captions to noun phrases, with spaCy. It does not know pictures or models that see."""

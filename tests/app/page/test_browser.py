@@ -1,0 +1,526 @@
+"""The page in a real browser: Debian's Chromium, driven by Playwright, the server our own command.
+
+Set GROUNDBRUSH_SCREENSHOTS to a folder to have the steps pictured there, as docs/app.md shows them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from groundbrush import Editor
+from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
+from PIL import Image
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
+)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no browser found; on Debian: apt install chromium"
+    ),
+    pytest.mark.skipif(
+        os.environ.get("GROUNDBRUSH_BROWSER") == "0", reason="GROUNDBRUSH_BROWSER=0 leaves it out"
+    ),
+    pytest.mark.xdist_group("browser"),  # with --dist loadgroup: one server for all of them
+]
+ROOT = Path(__file__).parents[3]
+SHOTS = os.environ.get("GROUNDBRUSH_SCREENSHOTS")
+SLOW = 120_000  # milliseconds; a loaded machine takes its time
+ORANGE = (0.24, 0.6)
+"""A balloon in its example, as shares of width and height."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`groundbrush app` on a free port, with its own log."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "groundbrush", "app", "--port", str(port)],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
+        )
+    url = f"http://localhost:{port}"
+    try:
+        for _ in range(1200):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.1)
+        else:
+            raise AssertionError(log.read_text())
+        assert "Network URL" not in log.read_text()  # nobody else can open it
+        yield url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    with socket.socket() as gone:  # the command ended, and the server with it
+        assert gone.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with sync_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=SLOW
+        )
+        yield made
+        made.close()
+
+
+class Page:
+    """One browser session, and its steps in the words of the page."""
+
+    def __init__(self, browser, address: str, **options) -> None:
+        size = {"width": 1280, "height": 960}
+        self.context = browser.new_context(**{"viewport": size, **options})
+        self.context.set_default_timeout(SLOW)
+        self.page = self.context.new_page()
+        self.hosts: set[str] = set()
+        self.problems: list[str] = []
+        self.page.on("request", self.asked)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.goto(address)
+        self.see("Choose a picture")
+
+    def asked(self, request) -> None:
+        kind, _, rest = request.url.partition("://")
+        self.hosts.add(rest.split("/")[0] if kind in ("http", "https", "ws") else "inline")
+
+    def see(self, words: str | re.Pattern) -> None:
+        self.page.get_by_text(words).locator("visible=true").first.wait_for()
+
+    def button(self, name: str):
+        return self.page.get_by_role("button", name=name, exact=True).locator("visible=true").first
+
+    def press(self, name: str) -> None:
+        self.button(name).click()
+
+    def tool(self, name: str) -> None:
+        self.press(name)
+        assert self.button(name).get_attribute("aria-pressed") == "true"
+
+    def field(self, label: str):
+        return self.page.get_by_role("textbox", name=label, exact=True)
+
+    def write(self, label: str, words: str) -> None:
+        self.field(label).fill(words)
+        self.field(label).press("Enter")
+
+    def settle(self) -> None:
+        """Wait until the page has run and is drawn."""
+        self.page.wait_for_timeout(50)  # what was pressed is on its way
+        self.page.wait_for_function(
+            """() =>
+            document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+            && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"""
+        )
+
+    @property
+    def canvas(self):
+        return self.page.locator("canvas[role=application]")
+
+    def ready(self) -> None:
+        self.page.locator(".gb[data-ready]").wait_for()
+        self.settle()
+
+    def open(self, example: str) -> None:
+        self.press(example)
+        self.ready()
+
+    def find(self, words: str) -> None:
+        self.write("What to find", words)
+        self.see("The mask covers")
+        self.settle()
+
+    def covered(self, holds: Callable[[float], bool] = lambda share: True) -> float:
+        """The mask's share of the picture in percent, as soon as it is as expected."""
+        share, end = float("nan"), time.monotonic() + SLOW / 1000
+        while time.monotonic() < end:
+            words = self.page.get_by_text("The mask covers").first.inner_text()
+            share = float(re.search(r"([\d.]+)%", words).group(1))
+            if holds(share):
+                return share
+            self.page.wait_for_timeout(30)
+        raise AssertionError(f"the mask covers {share}%")
+
+    def set(self, steps: int, variants: int = 1) -> None:
+        """Set what is behind Settings, then fold it away."""
+        self.press("Settings")
+        field = self.page.get_by_label("Steps", exact=True)
+        field.fill(str(steps))
+        field.press("Enter")
+        slider = self.page.get_by_role("slider", name="Variants")
+        slider.press("Home")
+        for _ in range(variants - 1):
+            slider.press("ArrowRight")
+        self.settle()
+        self.page.keyboard.press("Escape")
+        field.wait_for(state="hidden")
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Shares of the picture as a place on the screen."""
+        self.canvas.scroll_into_view_if_needed()
+        box = self.canvas.bounding_box()
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    def click(self, x: float, y: float, button: str = "left") -> None:
+        self.page.mouse.click(*self.point(x, y), button=button)
+
+    def drag(self, *path: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.point(*path[0]))
+        self.page.mouse.down()
+        for place in path[1:]:
+            self.page.mouse.move(*self.point(*place), steps=4)
+        self.page.mouse.up()
+
+    def save(self, name: str) -> bytes:
+        """What a button downloads."""
+        self.settle()  # the button may still be that of the run before
+        with self.page.expect_download() as waiting:
+            self.press(name)
+        return Path(waiting.value.path()).read_bytes()
+
+    def shot(self, name: str, top: str = "") -> None:
+        if not SHOTS:
+            return
+        self.settle()
+        first = self.page.get_by_text(top or "Groundbrush").locator("visible=true").first
+        first.evaluate("e => e.scrollIntoView({block: 'start'})")
+        self.page.mouse.move(2, 2)
+        self.page.wait_for_timeout(700)  # what fades or slides has done so
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+    def upload(self, file: Path, saved: bool = False) -> None:
+        """Give a file to the first screen: a picture, or a saved session."""
+        self.see("Choose a picture")
+        self.settle()
+        fields = self.page.locator("input[type=file]")
+        (fields.last if saved else fields.first).set_input_files(file)
+
+    def fits(self) -> bool:
+        """Nothing is wider than the window."""
+        return self.page.evaluate(
+            """() => document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth &&
+               document.documentElement.scrollWidth <= innerWidth"""
+        )
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def page(browser, address: str) -> Iterator[Page]:
+    made = Page(browser, address)
+    yield made
+    made.close()
+    assert made.problems == []
+
+
+def picture_in(data: bytes, folder: Path, name: str = "result.png") -> tuple[Picture, Path]:
+    path = folder / name
+    path.write_bytes(data)
+    return open_picture(path), path
+
+
+def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
+    """Find, correct, cancel, paint, download, keep, go on, save, reopen."""
+    page.shot("1-choose")
+    page.open("fruit")
+    page.see("Name one thing in the picture")
+    assert page.button("Paint").is_disabled()
+    page.find("the red apple")
+    page.shot("2-found")
+    found = page.covered()
+
+    page.click(0.72, 0.56)  # the car
+    both = page.covered(lambda share: share > found)
+    page.shot("3-corrected")
+    page.click(0.72, 0.56, button="right")
+    page.covered(lambda share: abs(share - found) < 0.2)
+    page.press("Undo")  # one after the other: two that wait together are one to Streamlit
+    page.covered(lambda share: share == both)
+    page.press("Undo")
+    page.covered(lambda share: share == found)
+    page.tool("Brush")
+    page.drag((0.1, 0.9), (0.3, 0.9))
+    page.drag((0.6, 0.9), (0.8, 0.9))  # begun before the first is taken: neither is lost
+    brushed = page.covered(lambda share: share > found + 1.5 * 0.2 * 6)
+    page.tool("Eraser")
+    page.drag((0.06, 0.9), (0.84, 0.9))
+    page.covered(lambda share: share < brushed and share <= found)
+
+    page.set(200, variants=8)
+    page.write("What to paint instead", "a green pear")  # Enter paints
+    page.see("so far" if SHOTS else re.compile("step [1-9]"))
+    page.shot("4-painting")
+    page.press("Cancel")
+    page.see("stopped on request")
+    assert page.field("What to paint instead").input_value() == "a green pear"
+    page.covered(lambda share: share <= found)  # the mask is still there
+
+    page.set(14 if SHOTS else 2, variants=3 if SHOTS else 2)
+    page.press("Paint")
+    page.see("Compare and keep")
+    page.press("Show 2")
+    page.button("✓ 2").wait_for()
+    page.shot("5-compare")
+    source = open_picture(ROOT / "examples" / "fruit.png")
+    edited, file = picture_in(page.save("Download PNG with its recipe"), tmp_path)
+    recipe = read_recipe(file)
+    assert (recipe["paint"], recipe["seed"], recipe["variants"]) == ("a green pear", 1, 1)
+    assert (edited.pixels == miniature.run(recipe, source).image).all()
+    page.page.get_by_role("radio", name="jpg").click()
+    assert page.save("Download JPG with its recipe")[:2] == b"\xff\xd8"
+    page.see("lossy")
+
+    page.press("Keep and continue")
+    page.see("the red apple: a green pear")
+    page.set(2)
+    page.find("the banana")
+    page.press("Remove it")
+    page.see("Compare and keep")
+    page.press("Keep and continue")
+    page.see("the banana: removed")
+    page.shot("6-history", top="History")
+    page.page.get_by_role("radio", name="png").click()
+    twice, _ = picture_in(page.save("Download PNG with its recipe"), tmp_path)
+    page.page.get_by_text("The same edit as Python, as a command, as a recipe").click()
+    page.page.get_by_role("tab", name="Recipe").click()
+    with zipfile.ZipFile(io.BytesIO(page.save("Download the recipes"))) as archive:
+        recipes = [json.loads(archive.read(name)) for name in archive.namelist()]
+    assert [r["find"] for r in recipes] == ["the red apple", "the banana"]
+    again = source
+    for each in recipes:
+        again = Picture(miniature.run(each, again).image)
+    assert (twice.pixels == again.pixels).all()
+
+    page.find("the car")
+    share = page.covered()
+    session = tmp_path / "fruit.groundbrush"
+    session.write_bytes(page.save("Save the session"))
+    page.press("Another picture")
+    page.see("Back to the open picture")
+    page.page.get_by_text("Open a saved session").click()
+    page.upload(session, saved=True)
+    page.ready()
+    page.covered(lambda again: again == share)
+    assert page.field("What to find").input_value() == "the car"
+    again, _ = picture_in(page.save("Download PNG with its recipe"), tmp_path)
+    assert (again.pixels == twice.pixels).all()
+    assert page.hosts - {"inline"} == {page.page.url.split("/")[2]}
+
+
+def test_marks_without_words_and_by_keys(page: Page) -> None:
+    """The box tool, the keys, the keyboard alone; what is typed is no shortcut."""
+    page.open("balloons")
+    page.page.keyboard.press("b")
+    assert page.button("Box").get_attribute("aria-pressed") == "true"
+    page.page.get_by_label("the object in it").uncheck()
+    page.drag((0.1, 0.1), (0.3, 0.2))
+    page.covered(lambda share: abs(share - 2) < 0.2)  # the rectangle itself
+    page.page.keyboard.press("x")
+    page.see("Drag a box around what to take away")
+    page.drag((0.05, 0.05), (0.35, 0.25))
+    page.covered(lambda share: share == 0)
+    page.page.keyboard.press("x")
+    page.page.get_by_label("the object in it").check()
+    page.drag((0.62, 0.2), (0.88, 0.55))
+    balloon = page.covered(lambda share: 2 < share < 8)  # 26% x 35% would be 9%
+    page.page.keyboard.press("u")
+    page.covered(lambda share: share == 0)
+    page.page.keyboard.press("r")
+    page.covered(lambda share: share == balloon)
+    page.page.keyboard.press("c")
+    page.canvas.focus()
+    for _ in range(10):
+        page.page.keyboard.press("ArrowUp")
+    page.page.keyboard.press("p")
+    page.page.keyboard.press("]")
+    assert page.page.get_by_label("Brush size").input_value() == "0.035"
+    page.page.keyboard.press("c")
+    page.page.keyboard.press("Shift+ArrowLeft")
+    page.page.keyboard.press("Enter")
+    page.covered(lambda share: share != balloon)
+    field = page.field("What to find")
+    field.press_sequentially("eprubx")
+    assert field.input_value() == "eprubx"
+    assert page.button("Click").get_attribute("aria-pressed") == "true"
+
+
+def test_why_and_several_things(page: Page) -> None:
+    page.open("balloons")
+    page.write("What to find", "the bus")
+    page.see(re.compile("found, score"))
+    page.page.get_by_text("Why here?").click()
+    page.press("Show what the model looked at")
+    page.see("all heads together")
+    page.shot("7-why", top="Why here?")
+    page.page.get_by_role("tab", name="Several things").click()
+    page.write("Sentence", "a green balloon, a bus and two orange balloons")
+    page.see("Panoptic PNG")
+    assert Image.open(io.BytesIO(page.save("Panoptic PNG"))).size == (256, 256)
+    made = json.loads(page.save("Panoptic JSON"))
+    shown = page.page.locator("[data-testid=stImage] img").locator("visible=true").first
+    before = shown.get_attribute("src")
+    page.page.get_by_role("checkbox").first.uncheck(force=True)
+    page.page.wait_for_function(
+        "([e, src]) => e.src !== src && e.getAttribute('src') !== src",
+        arg=[shown.element_handle(), before],
+    )
+    assert made
+    page.page.get_by_role("checkbox").first.check(force=True)
+    page.set(2)
+    page.write("What to do", "remove the bus and make the green balloon red")
+    page.see("Run all")
+    page.shot("8-several")
+    page.shot("9-plan", top="Do several edits")
+    page.press("Run all")
+    page.see("Compare and keep")
+    page.press("Keep and continue")
+    page.see("the bus: removed")
+
+
+def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
+    page.open("fruit")
+    page.find("the banana")
+    share = page.covered()
+    page.press("Another picture")
+    diary = tmp_path / "diary.jpg"
+    diary.write_text("dear diary")
+    page.upload(diary)
+    page.see("'diary.jpg'")
+    page.shot("11-refused")
+    page.press("Back to the open picture")
+    page.covered(lambda again: again == share)  # nothing is lost
+    page.press("Another picture")
+    large = tmp_path / "large.jpg"
+    scene = Image.open(ROOT / "examples" / "fruit.png").convert("RGB").resize((4000, 4000))
+    wide = Image.new("RGB", (6000, 4000), (60, 150, 140))
+    wide.paste(scene, (1000, 0))
+    wide.save(large, quality=85)
+    page.upload(large)
+    page.see("Name one thing in the picture")
+    page.ready()
+    assert page.canvas.evaluate("c => [c.width, c.height]") == [1024, 683]
+    box = page.canvas.bounding_box()
+    assert abs(box["width"] / box["height"] - 1.5) < 0.01
+    page.click(0.5, 0.87)  # the banana
+    page.covered(lambda share: 0.3 < share < 30)
+
+
+def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
+    first, second = Page(browser, address), Page(browser, address)
+    try:
+        for one, example, thing in (
+            (first, "fruit", "the red apple"),
+            (second, "penguin", "the penguin"),
+        ):
+            one.open(example)
+            one.find(thing)
+        assert first.field("What to find").input_value() == "the red apple"
+        assert second.field("What to find").input_value() == "the penguin"
+        second.set(2)
+        first.set(200, variants=8)
+        first.write("What to paint instead", "a frog")
+        first.see(re.compile("step [1-9]"))
+        second.write("What to paint instead", "a frog")
+        second.see("In line: 1 before you")
+        second.shot("12-in-line")
+        first.close()  # its painting is stopped, so the other's turn comes
+        second.see("Compare and keep")
+        assert second.problems == []
+    finally:
+        second.close()
+
+
+def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> None:
+    phone = Page(
+        browser,
+        address,
+        viewport={"width": 390, "height": 844},
+        color_scheme="dark",
+        has_touch=True,
+        is_mobile=True,
+    )
+    try:
+        assert phone.fits()
+        phone.open("balloons")
+        ground = phone.page.evaluate(
+            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+        )
+        assert all(int(value) < 60 for value in re.findall(r"\d+", ground)[:3])  # dark
+        box = phone.canvas.bounding_box()
+        assert box["y"] >= 0  # its top is shown, however far down the example was
+        assert box["y"] + box["height"] <= 844
+        phone.see("Tap a part to add it.")
+        phone.page.touchscreen.tap(*phone.point(*ORANGE))
+        tapped = phone.covered(lambda share: share > 0.5)
+        phone.tool("Brush")
+        devtools = phone.context.new_cdp_session(phone.page)
+        for kind, places in (
+            ("touchStart", [(0.1, 0.15)]),
+            ("touchMove", [(0.2, 0.15)]),
+            ("touchMove", [(0.3, 0.15)]),
+            ("touchEnd", []),
+        ):
+            points = [dict(zip("xy", phone.point(*p), strict=True)) for p in places]
+            devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        stroked = phone.covered(lambda share: share > tapped)
+        for kind, place in (
+            ("mousePressed", (0.6, 0.15)),
+            ("mouseMoved", (0.8, 0.15)),
+            ("mouseReleased", (0.8, 0.15)),
+        ):
+            x, y = phone.point(*place)
+            devtools.send(
+                "Input.dispatchMouseEvent",
+                {
+                    "type": kind,
+                    "x": x,
+                    "y": y,
+                    "button": "left",
+                    "buttons": 1,
+                    "clickCount": 1,
+                    "pointerType": "pen",
+                },
+            )
+        phone.covered(lambda share: share > stroked)
+        for before in (stroked, tapped):
+            phone.press("Undo")
+            phone.covered(lambda share, before=before: share == before)
+        phone.write("What to find", "the green balloon")
+        phone.see(re.compile("found, score"))
+        phone.shot("10-phone")
+        assert phone.fits()
+        phone.page.get_by_role("tab", name="Several things").click()
+        phone.see("Find everything a sentence names")
+        assert phone.fits()
+        assert phone.problems == []
+    finally:
+        phone.close()

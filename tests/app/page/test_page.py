@@ -1,0 +1,235 @@
+"""The page, driven by Streamlit's own test harness with the real miniature models.
+
+The harness has no browser, so the drawing surface is not driven here: test_browser.py does that,
+and what its marks mean is tested in test_canvas.py.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit.testing.v1")
+from groundbrush.editor.pictures.picture import open_picture
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "app" / "page" / "script.py"
+
+
+@pytest.fixture
+def page() -> AppTest:
+    return AppTest.from_file(str(PAGE), default_timeout=120).run()
+
+
+def widget(kind, name: str):
+    """The one of a page's widgets of a kind whose key begins so."""
+    (found,) = [w for w in kind if (w.key or "").startswith(name)]
+    return found
+
+
+def opened(page: AppTest, example: str = "fruit") -> AppTest:
+    widget(page.button, f"example-{example}").click().run()
+    assert not page.exception
+    return page
+
+
+def find(page: AppTest, words: str) -> AppTest:
+    widget(page.text_input, "find-").set_value(words).run()
+    assert not page.exception
+    return page
+
+
+def painted(page: AppTest, button: str) -> AppTest:
+    page.number_input(key="steps").set_value(2)
+    page.button(key=button).click().run()
+    deadline = time.monotonic() + 100
+    while page.session_state["job"] is not None and time.monotonic() < deadline:
+        page.session_state["job"].wait(5)
+        page.run()
+    assert not page.exception
+    assert page.session_state["job"] is None
+    return page
+
+
+def keys(page: AppTest) -> set[str]:
+    return {b.key for b in page.button if b.key}
+
+
+def test_the_first_screen_offers_examples_and_says_what_to_do(page: AppTest) -> None:
+    assert not page.exception
+    assert any("Choose a picture" in s.value for s in page.subheader)
+    assert {"example-fruit", "example-penguin"} <= keys(page)
+
+
+def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
+    opened(page)
+    assert any("Name one thing" in info.value for info in page.info)
+    assert page.button(key="go-paint").disabled
+    assert any("First something must be found" in c.value for c in page.caption)
+
+
+def test_another_picture_keeps_the_open_one_until_it_is_chosen(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    mask = page.session_state["session"].mask.mask
+    page.button(key="another").click().run()
+    assert "example-fruit" in keys(page)
+    page.button(key="back").click().run()
+    assert not page.exception
+    assert page.session_state["session"].mask.mask is mask
+    assert widget(page.text_input, "find-").value == "the red apple"
+    page.button(key="another").click().run()
+    opened(page, "penguin")
+    assert page.session_state["session"].original.source.name == "penguin.png"
+    assert page.session_state["session"].mask is None
+
+
+def test_find_paint_keep_and_go_back(page: AppTest, tmp_path: Path) -> None:
+    find(opened(page), "the red apple")
+    assert page.session_state["session"].mask.mask.any()
+    widget(page.text_input, "paint-").set_value("a green pear")
+    painted(page, "go-paint")
+    assert any("'the red apple'" in c.value and "seed=0" in c.value for c in page.code)
+    assert any("every other one is untouched" in c.value for c in page.caption)
+    page.button(key="keep").click().run()
+    session = page.session_state["session"]
+    assert [c.words for c in session.changes] == ["the red apple: a green pear"]
+    source = open_picture(ROOT / "examples" / "fruit.png")
+    assert (session.picture.pixels != source.pixels).any()
+    assert widget(page.text_input, "find-").value == ""
+    page.button(key="at-0").click().run()
+    assert not page.exception
+    assert (page.session_state["session"].picture.pixels == source.pixels).all()
+    page.button(key="at-1").click().run()
+    assert len(page.session_state["session"].changes) == 1
+
+
+def test_edits_in_a_row_are_said_as_a_row(page: AppTest) -> None:
+    for thing in ("the red apple", "the banana"):
+        find(opened(page) if thing == "the red apple" else page, thing)
+        widget(page.text_input, "paint-").set_value("a frog")
+        painted(page, "go-paint")
+        page.button(key="keep").click().run()
+        assert not page.exception
+    python, command = page.code[0].value, page.code[1].value
+    assert python.index("'the red apple'") < python.index("'fruit.edited.png'")
+    assert python.index("'fruit.edited.png'") < python.index("'the banana'")
+    assert command.count("groundbrush edit") == 2
+    assert page.session_state["tab"] == "One thing"
+
+
+def test_a_file_is_written_once_and_only_when_asked_for(page: AppTest, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(
+        "groundbrush.app.page.more.picture_bytes", lambda *a: made.append(a[1]) or (b"x", ("note",))
+    )
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a frog")
+    painted(page, "go-paint")
+    page.run()
+    assert made == []
+    for _ in range(2):  # what a JPEG loses is told, so it is written; at the next run it is there
+        widget(page.segmented_control, "format").set_value("jpg").run()
+        assert any("note" in c.value for c in page.caption)
+    assert made == ["jpg"]
+
+
+def test_a_cancelled_painting_leaves_the_words_and_the_mask(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a green pear")
+    page.number_input(key="steps").set_value(200)
+    page.button(key="go-paint").click().run()
+    job = page.session_state["job"]
+    job.cancel()
+    assert job.wait(100)
+    page.run()
+    assert not page.exception
+    assert any("stopped on request" in info.value for info in page.info)
+    assert widget(page.text_input, "paint-").value == "a green pear"
+    assert widget(page.text_input, "find-").value == "the red apple"
+    assert page.session_state["session"].mask.mask.any()
+
+
+def test_corrections_undo_and_redo(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    before = page.session_state["session"].mask.mask.sum()
+    page.button(key="op-Grow").click().run()
+    grown = page.session_state["session"].mask.mask.sum()
+    assert grown > before
+    page.button(key="op-undo").click().run()
+    assert page.session_state["session"].mask.mask.sum() == before
+    page.button(key="op-redo").click().run()
+    assert page.session_state["session"].mask.mask.sum() == grown
+    assert not page.exception
+
+
+def test_an_absent_thing_is_explained_and_a_candidate_can_be_taken(page: AppTest) -> None:
+    find(opened(page), "the umbrella")
+    found = page.session_state["found"]
+    if found.status != "absent":
+        pytest.skip("these weights see an umbrella")
+    (told,) = [w.value for w in page.warning if "absent" in w.value]
+    assert "Check the words" in told  # what to try stands beside it
+    assert not page.session_state["session"].mask.mask.any()
+    page.button(key="show-why").click().run()
+    assert not page.exception
+    assert any("What to try" in m.value for m in page.markdown)
+
+
+def test_unknown_words_are_an_error_in_words(page: AppTest) -> None:
+    find(opened(page), "the zeppelin")
+    assert "'zeppelin'" in page.error[0].value
+    page.run()
+    assert "'zeppelin'" in page.error[0].value  # it stays until other words are tried
+    find(page, "the red apple")
+    assert not page.error
+
+
+def test_variants_are_shown_and_the_chosen_one_is_kept(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    page.slider(key="variants").set_value(2)
+    widget(page.text_input, "paint-").set_value("a frog")
+    painted(page, "go-paint")
+    page.button(key="variant-1").click().run()
+    page.button(key="keep").click().run()
+    assert page.session_state["session"].changes[0].request["seed"] == 1
+
+
+def test_a_sentence_finds_everything_and_a_plan_can_be_made(page: AppTest) -> None:
+    opened(page)
+    widget(page.text_input, "sentence-").set_value("an apple above a yellow banana")
+    next(b for b in page.button if b.label == "Find all").click().run()
+    assert not page.exception
+    assert len(page.session_state["everything"].segments) == 2
+    widget(page.text_input, "do-").set_value("replace the red apple with a frog")
+    next(b for b in page.button if b.label == "Make a plan").click().run()
+    assert not page.exception
+    assert [str(s.paint) for s in page.session_state["plan"].steps] == ["a frog"]
+    painted(page, "run-all")
+    assert "keep" in keys(page)
+
+
+def uploaded(page: AppTest, key: str, name: str, data: bytes) -> AppTest:
+    page.file_uploader(key=key).upload(name, data).run()
+    return page
+
+
+@pytest.mark.skipif(not hasattr(AppTest, "file_uploader"), reason="this Streamlit cannot upload")
+def test_text_named_jpg_is_refused_by_name(page: AppTest) -> None:
+    uploaded(page, "upload", "diary.jpg", b"dear diary")
+    assert "'diary.jpg'" in page.error[0].value
+    assert not page.exception
+
+
+def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
+    find(opened(page, "demo"), "the penguin")
+    found = page.session_state["found"]
+    assert found.status == "absent"
+    assert found.candidates
+    chips = widget(page.button_group, "candidate-")
+    assert len(chips.options) == len(found.candidates)
+    chips.set_value("0").run()
+    assert not page.exception
+    assert (page.session_state["session"].mask.mask == found.candidates[0].mask).all()

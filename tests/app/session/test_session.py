@@ -1,0 +1,494 @@
+"""Sessions: marks, history, the file, and the edit said again. Only the end uses the models."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shlex
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from groundbrush import GroundbrushError
+from groundbrush.app.page.explain import explain
+from groundbrush.app.session.session import (
+    Change,
+    Session,
+    paint_session,
+    scene_of,
+    variant_request,
+)
+from groundbrush.app.session.session_file import (
+    picture_bytes,
+    read_session,
+    read_upload,
+    session_bytes,
+)
+from groundbrush.editor.as_code import (
+    as_command,
+    as_python,
+    command_of,
+    python_of,
+    recipe_files,
+    recipe_name,
+)
+from groundbrush.editor.cli.edit import edit_options
+from groundbrush.editor.cli.main import build_parser
+from groundbrush.editor.editing.result import Edit, Variant
+from groundbrush.editor.masks.operations import Boxes, Dilate, FillHoles, Points
+from groundbrush.editor.pictures.picture import Picture, open_picture
+from groundbrush.editor.request import make_request
+from groundbrush.grounding.result import Candidate, Grounding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def picture(width: int = 40, height: int = 30) -> Picture:
+    values = np.random.default_rng(3).integers(0, 255, (height, width, 3), np.uint8)
+    return Picture(values, source=Path("photo.png"))
+
+
+def grounding(status: str = "found") -> Grounding:
+    mask = np.zeros((30, 40), bool)
+    other = np.zeros((30, 40), bool)
+    other[20:25, 30:38] = True
+    if status == "found":
+        mask[5:15, 10:20] = True
+    return Grounding(
+        "the cup",
+        status,
+        "because",
+        (10, 5, 20, 15) if mask.any() else None,
+        mask,
+        0.8,
+        (Candidate((30, 20, 38, 25), 0.5, other),),
+        ((1, 2),),
+        np.ones((3, 4), np.float32),
+        (0, 0, 40, 30),
+    )
+
+
+def painted(session: Session, value: int, paint: str | None = "a cat") -> Edit:
+    """An edit as if the mask had been filled with one grey."""
+    request = {**session.request(paint), "preset": "miniature", "image": {}}
+    support = session.mask.mask
+    variants = []
+    for k in range(2):
+        image = session.picture.pixels.copy()
+        image[support] = value + k
+        variants.append(Variant(image, k))
+    return Edit(
+        True,
+        variants[0].image,
+        session.picture,
+        None,
+        support,
+        {},
+        0,
+        tuple(variants),
+        {},
+        request=request,
+    )
+
+
+# ---------------------------------------------------------------- the place and its request
+
+
+def test_a_plain_place_has_a_plain_recipe():
+    session = Session(picture()).looked(grounding())
+    assert session.request("a cat", seed=3) == make_request(
+        "edit", find="the cup", paint="a cat", seed=3
+    )
+    assert session.mask.mask.sum() == 100
+
+
+def test_removing_is_checked_and_retried_as_the_api_does():
+    request = Session(picture()).looked(grounding()).request("  ")
+    assert (request["action"], request["check"], request["retries"]) == ("remove", True, 3)
+
+
+def test_a_candidate_and_operations_travel_by_words():
+    session = Session(picture()).looked(grounding(), candidate=0).mark(Dilate(1))
+    request = session.request("a cat")
+    assert (request["candidate"], request["operations"]) == (0, [{"op": "dilate", "pixels": 1}])
+    assert "mask" not in request
+
+
+def test_marks_where_nothing_was_found_are_painted_as_drawn():
+    session = Session(picture()).looked(grounding("absent"))
+    with pytest.raises(GroundbrushError, match="nothing is marked"):
+        session.request("a cat")
+    session = session.mark(Boxes(((1, 1, 4, 4),)))
+    assert session.drawn
+    assert "mask" in session.request("a cat")
+    assert Session(picture()).mark(Boxes(((1, 1, 4, 4),))).mask.mask.sum() == 9
+
+
+def test_undo_and_redo_of_the_mask():
+    start = Session(picture()).looked(grounding())
+    grown = start.mark(Dilate(2))
+    assert (grown.undo().mask.mask == start.mask.mask).all()
+    assert (grown.undo().redo().mask.mask == grown.mask.mask).all()
+    assert Session(picture()).undo().redo().mask is None
+
+
+def test_mask_states_are_bounded(monkeypatch):
+    monkeypatch.setattr("groundbrush.app.session.session.MAX_MASK_BYTES", 4 * 30 * 40)
+    session = Session(picture()).looked(grounding())
+    for _ in range(6):
+        session = session.mark(Dilate(1))
+    assert len(session.mask.states) == 4
+    assert session.drawn  # how it came about is no longer known, so the recipe carries the mask
+    assert "mask" in session.request("a cat")
+
+
+# ---------------------------------------------------------------- the history
+
+
+def test_keeping_continues_from_the_result_and_goes_back():
+    start = Session(picture()).looked(grounding())
+    first = start.keep([painted(start, 10)], variant=1)
+    assert (first.picture.pixels[5:15, 10:20] == 11).all()
+    assert (first.mask, first.find) == (None, "")
+    assert first.changes[0].request["seed"] == 1
+    second = first.looked(grounding(), candidate=0)
+    second = second.keep([painted(second, 20, None)])
+    assert [c.words for c in second.changes] == ["the cup: a cat", "the cup: removed"]
+    assert (second.back().picture.pixels == first.picture.pixels).all()
+    assert (second.at(0).picture.pixels == start.original.pixels).all()
+    assert (second.at(0).forward().forward().picture.pixels == second.picture.pixels).all()
+    again = second.back().looked(grounding())
+    assert again.keep([painted(again, 30)]).undone == ()
+    assert [t.shape for t in second.thumbnails(20)] == [(15, 20, 3)] * 3
+
+
+def test_an_edit_that_found_nothing_is_not_kept():
+    start = Session(picture()).looked(grounding())
+    edit = dataclasses.replace(painted(start, 10), done=False, variants=())
+    assert start.keep([edit]) is start
+    with pytest.raises(GroundbrushError, match="expected one that was painted"):
+        Change.of(edit)
+
+
+def test_a_change_must_fit():
+    with pytest.raises(GroundbrushError, match="expected \\(y1 - y0, x1 - x0, 3\\)"):
+        Change((0, 0, 2, 2), np.zeros((1, 2, 3), np.uint8), {})
+    change = Change((0, 0, 2, 2), np.zeros((2, 2, 3), np.uint8), {})
+    with pytest.raises(GroundbrushError, match="lies outside the picture of 1x1"):
+        change.apply(np.zeros((1, 1, 3), np.uint8))
+
+
+# ---------------------------------------------------------------- the file
+
+
+def full_session() -> Session:
+    session = Session(picture()).looked(grounding())
+    session = session.keep([painted(session, 10)]).looked(grounding(), candidate=0)
+    session = session.keep([painted(session, 20)]).back().looked(grounding())
+    return session.mark(Dilate(2)).mark(FillHoles()).undo()
+
+
+def test_a_session_comes_back_whole():
+    session = full_session()
+    again = read_session(session_bytes(session))
+    assert (again.picture.pixels == session.picture.pixels).all()
+    assert (again.forward().picture.pixels == session.forward().picture.pixels).all()
+    assert (again.mask.mask == session.mask.mask).all()
+    assert again.mask.undone == session.mask.undone
+    assert again.request("a dog") == session.request("a dog")
+    assert again.original.source == Path("photo.png")
+    assert (again.find, again.candidate, again.drawn) == ("the cup", None, False)
+
+
+def tampered(change) -> bytes:
+    """A session file after `change(parts)` of its parts by name."""
+    with zipfile.ZipFile(io.BytesIO(session_bytes(full_session()))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def told(**changes):
+    def change(parts):
+        values = json.loads(parts["session.json"])
+        parts["session.json"] = json.dumps({**values, **changes}).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.pop("session.json"), "no session.json"),
+        (lambda p: p.pop("original.png"), "no original.png"),
+        (lambda p: p.pop("change-1.png"), "'change-1.png' is missing"),
+        (lambda p: p.update({"../../evil": b"x"}), "'../../evil' is missing or does not belong"),
+        (lambda p: p.update({"session.json": b"[" * 99_999}), "no JSON"),
+        (lambda p: p.update({"original.png": b"GIF89a nothing"}), "original.png"),
+        (told(groundbrush_session=2), "version 2 given"),
+        (told(extra=1), "'extra'"),
+        (told(kept=9), "wrong kind"),
+        (told(candidate=True), "wrong kind"),
+        (told(find=["the cup"]), "wrong kind"),
+        (
+            told(mask={"base": {"size": [9, 9], "bits": ""}, "operations": [], "undone": []}),
+            "not of the picture's size",
+        ),
+        (told(mask={"base": {}, "operations": [0] * 300, "undone": []}), "at most 200"),
+        (told(changes=[{"window": [0, 0, 999, 5], "request": {}}] * 2), "recipe version None"),
+        (told(changes=[{"window": "all", "request": {}}] * 2), "its window is 'all'"),
+    ],
+)
+def test_a_changed_file_is_refused_in_words(change, words):
+    with pytest.raises(GroundbrushError) as error:
+        read_session(tampered(change))
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 torn", b"GIF89a", b"{}"])
+def test_other_files_are_no_sessions(data):
+    with pytest.raises(GroundbrushError, match="this is no session file"):
+        read_session(data)
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = tampered(lambda p: p.update({"original.png": b"\0" * 3_000_000}))
+    assert len(bomb) < 100_000
+    with pytest.raises(GroundbrushError, match="too large"):
+        read_session(bomb, max_bytes=1_000_000)
+
+
+# ---------------------------------------------------------------- uploads
+
+
+def test_uploads_are_bounded_and_named():
+    data, notes = picture_bytes(picture().pixels, "png", None, None)
+    assert notes == ()
+    assert read_upload(data, "../../etc/holiday.png").source == Path("holiday.png")
+    with pytest.raises(GroundbrushError, match="expected at most 10;"):
+        read_upload(data, "holiday.png", max_bytes=10)
+    with pytest.raises(GroundbrushError, match="at most 100"):
+        read_upload(data, "holiday.png", max_pixels=100)
+
+
+def test_text_named_jpg_is_told_by_its_own_name():
+    with pytest.raises(GroundbrushError) as error:
+        read_upload(b"dear diary, " * 20, "diary.jpg")
+    assert "'diary.jpg'" in str(error.value)
+    assert "/tmp" not in str(error.value)
+
+
+# ---------------------------------------------------------------- the edit said again
+
+
+def requests(draw) -> dict:
+    operations = [
+        o
+        for o in (
+            {"op": "level", "level": "part"},
+            {"op": "shadow"},
+            {"op": "dilate", "pixels": draw(st.integers(1, 9))},
+            {"op": "invert"},
+        )
+        if draw(st.booleans())
+    ]
+    removing = draw(st.booleans())
+    options = {
+        "seed": draw(st.integers(0, 99)),
+        "variants": draw(st.integers(1, 4)),
+        "candidate": draw(st.none() | st.integers(0, 3)),
+        "operations": operations,
+        "draft": draw(st.booleans()),
+        "settings": draw(
+            st.sampled_from(
+                [
+                    {},
+                    {"steps": 9},
+                    {"blend": "poisson", "feather": 3},
+                    {"negative_prompt": "a b", "colour_match": False},
+                ]
+            )
+        ),
+    }
+    check = draw(st.booleans() if removing else st.sampled_from([False, True, "a dog's bowl"]))
+    retries = draw(st.integers(0, 4)) if check else 0
+    words = draw(st.sampled_from(["the cup", "the dog's bowl", 'a "big" one; rm -rf', "-x"]))
+    if words == "-x":  # argparse reads it as an option: not what a page would send
+        words = "the x"
+    return make_request(
+        "remove" if removing else "edit",
+        find=words,
+        paint=None if removing else "a cat",
+        check=check,
+        retries=retries,
+        **options,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_command_means_the_same_edit(data):
+    request = requests(data.draw)
+    words = shlex.split(as_command(request, "my photo.png", "miniature"))
+    args = build_parser().parse_args(words[1:])
+    assert args.image == "my photo.png"
+    options = edit_options(args)
+    options.pop("mask")
+    retries = options.pop("retries")
+    assert request == make_request(
+        args.command,
+        find=args.find,
+        paint=args.paint,
+        boxes=options.pop("box"),
+        retries=retries if args.check else 0,
+        **options,
+    )
+
+
+class Recorder:
+    """Stands in for the Editor and makes the requests that its arguments mean."""
+
+    def __init__(self) -> None:
+        self.request: dict | None = None
+
+    def load(self, preset):
+        assert preset == "miniature"
+        return self
+
+    def edit(self, image, find, paint, **options):
+        self.request = make_request("edit", find=find, paint=paint, **options)
+        return self
+
+    def remove(self, image, find, check=True, retries=3, **options):
+        self.request = make_request(
+            "remove", find=find, paint=None, check=check, retries=retries if check else 0, **options
+        )
+        return self
+
+    def run(self, recipe, image):
+        self.request = {"file": recipe}
+        return self
+
+    def save(self, path):
+        assert path == "my photo.edited.png"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_python_means_the_same_edit(data):
+    request = requests(data.draw)
+    assert run_python(as_python(request, "my photo.png", "miniature")) == request
+
+
+def run_python(text: str, recorder: Recorder | None = None) -> dict | None:
+    recorder, real = recorder or Recorder(), sys.modules["groundbrush"]
+    sys.modules["groundbrush"] = types.SimpleNamespace(Editor=recorder)
+    try:
+        exec(text, {})
+    finally:
+        sys.modules["groundbrush"] = real
+    return recorder.request
+
+
+def test_edits_that_follow_one_another_start_from_the_last_ones_file(tmp_path):
+    first = make_request("edit", find="the cup", paint="a cat", seed=3)
+    mask = Session(picture()).mark(Boxes(((1, 1, 4, 4),)))
+    requests = [first, mask.request("a dog"), make_request("remove", find="the cat", paint=None)]
+    seen = []
+
+    class Follows(Recorder):
+        def edit(self, image, find, paint, **options):
+            seen.append(("edit", image, find))
+            return self
+
+        def run(self, recipe, image):
+            seen.append(("run", image, recipe))
+            return self
+
+        def remove(self, image, find, **options):
+            seen.append(("remove", image, find))
+            return self
+
+        def save(self, path):
+            seen.append(("save", path))
+
+    run_python(python_of(requests, "a b.png", "miniature"), Follows())
+    assert seen == [
+        ("edit", "a b.png", "the cup"),
+        ("save", "a b.edited.png"),
+        ("run", "a b.edited.png", "a b.edited.recipe.json"),
+        ("save", "a b.edited.edited.png"),
+        ("remove", "a b.edited.edited.png", "the cat"),
+        ("save", "a b.edited.edited.edited.png"),
+    ]
+    lines = command_of(requests, "a b.png", "miniature").split(" &&\n")
+    images = [build_parser().parse_args(shlex.split(line)[1:]).image for line in lines]
+    assert images == ["a b.png", "out/a b.edited.png", "out/a b.edited.edited.png"]
+    files = recipe_files(requests, "a b.png")
+    assert list(files) == [recipe_name(name) for name in ("a b.png", *images[1:])]
+    assert [json.loads(text) for text in files.values()] == requests
+
+
+def test_a_variant_has_a_recipe_of_its_own():
+    session = Session(picture()).looked(grounding())
+    edit = painted(session, 10)
+    assert variant_request(edit, 1)["seed"] == 1
+    assert Change.of(edit, 1).request == variant_request(edit, 1)
+
+
+def test_a_drawn_mask_is_said_by_its_recipe_file():
+    session = Session(picture()).mark(Boxes(((1, 1, 4, 4),)))
+    request = session.request("a cat")
+    told = run_python(as_python(request, "my photo.png", "miniature"))
+    assert told == {"file": recipe_name("my photo.png")}
+    words = shlex.split(as_command(request, "my photo.png", "miniature"))
+    assert words[words.index("--recipe") + 1] == "my photo.recipe.json"
+
+
+def test_operations_in_an_order_that_options_lack_go_by_the_recipe_file():
+    session = Session(picture()).looked(grounding()).mark(Dilate(1)).mark(Dilate(2))
+    assert "--recipe" in as_command(session.request("a cat"), "p.png", "miniature")
+
+
+# ---------------------------------------------------------------- with the models
+
+
+def test_the_session_paints_what_the_api_paints(miniature):
+    source = open_picture(EXAMPLES / "fruit.png")
+    session = Session(source)
+    found = miniature.ground(source, "the red apple")
+    session = session.looked(found, scene_of(miniature, source)).mark(Dilate(2))
+    fast = {"settings": {"steps": 3}}
+    edit = paint_session(miniature, session, session.request("a frog", **fast), grounding=found)
+    again = miniature.run(edit.recipe(), source)
+    assert (edit.image == again.image).all()
+    by_words = miniature.edit(source, "the red apple", "a frog", operations=[Dilate(2)], **fast)
+    assert (edit.image == by_words.image).all()
+    kept = session.keep([edit])
+    assert (kept.picture.pixels == edit.image).all()
+    corrected = Session(source).looked(found, scene_of(miniature, source))
+    corrected = corrected.mark(Points(((90.0, 200.0),)))
+    reopened = read_session(session_bytes(corrected), lambda p: scene_of(miniature, p))
+    assert (reopened.mask.mask == corrected.mask.mask).all()
+    assert corrected.mask.mask.sum() > found.mask.sum()
+
+
+def test_why_shows_every_head(miniature):
+    source = open_picture(EXAMPLES / "fruit.png")
+    found = miniature.ground(source, "the red apple")
+    why = explain(miniature, source, found)
+    assert tuple(h.head for h in why.heads) == found.heads
+    assert all(0 < h.attention_sum < 1.001 and np.isfinite(h.entropy) for h in why.heads)
+    assert {h.picture.shape for h in why.heads} == {why.combined.shape}
+    assert why.reason == found.reason
+    assert why.advice

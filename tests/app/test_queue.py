@@ -1,0 +1,167 @@
+"""The line of work: turns, places, cancelling, and what happens to failures. No model is needed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from groundbrush.app.queue import OWNER_TIMEOUT, Job, JobCancelled, JobQueue
+from groundbrush.editor.errors import GroundbrushError
+
+
+class Gate:
+    """Work that stays in its first step until it is let go."""
+
+    def __init__(self, jobs: JobQueue, owner: str = "gate", **options) -> None:
+        self.entered, self.open = threading.Event(), threading.Event()
+        self.job = jobs.submit(owner, self, **options)
+        assert self.entered.wait(10)
+
+    def __call__(self, callbacks):
+        self.entered.set()
+        assert self.open.wait(10)
+        for step in range(1, 4):
+            if callbacks.cancelled():
+                raise RuntimeError("stopped between steps")
+            callbacks.on_step(step, 3)
+        return "painted"
+
+
+@pytest.fixture
+def jobs():
+    made = JobQueue(max_waiting=6, max_per_owner=3)
+    yield made
+    made.close()
+
+
+def note(log: list[str], name: str):
+    return lambda callbacks: log.append(name)
+
+
+def test_everyone_is_served_in_turn(jobs):
+    gate, log = Gate(jobs), []
+    asked = [
+        jobs.submit(owner, note(log, f"{owner}{k}"))
+        for owner, k in [("ann", 1), ("ann", 2), ("ann", 3), ("bob", 1), ("cat", 1)]
+    ]
+    assert [jobs.place(job) for job in asked] == [1, 4, 5, 2, 3]
+    assert jobs.place(gate.job) == 0
+    gate.open.set()
+    assert all(job.wait(10) for job in asked)
+    assert log == ["ann1", "bob1", "cat1", "ann2", "ann3"]
+    assert jobs.place(asked[1]) == 0
+
+
+def test_progress_and_value(jobs):
+    gate = Gate(jobs)
+    with pytest.raises(GroundbrushError, match="the work is running; wait"):
+        gate.job.value()
+    gate.open.set()
+    assert gate.job.wait(10)
+    assert (gate.job.step, gate.job.total, gate.job.value()) == (3, 3, "painted")
+
+
+def test_paintings_are_counted():
+    seen = []
+
+    def work(callbacks):
+        for step in (1, 2, 1, 2, 1):
+            callbacks.on_step(step, 2)
+            seen.append((job.painting, job.step))
+
+    job = Job("ann", work, None, lambda: 0.0)
+    assert job.painting == 0
+    job.run()
+    assert seen == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
+
+
+def test_running_work_is_stopped_before_its_next_step(jobs):
+    gate = Gate(jobs)
+    assert not gate.job.stopping
+    gate.job.cancel()
+    assert gate.job.stopping
+    gate.open.set()
+    assert gate.job.wait(10)
+    assert not gate.job.stopping
+    assert (gate.job.state, gate.job.step) == ("cancelled", 0)
+    with pytest.raises(JobCancelled, match="the picture is unchanged"):
+        gate.job.value()
+
+
+def test_waiting_work_is_dropped_at_once_and_others_move_up(jobs):
+    gate, log = Gate(jobs), []
+    first, second = (jobs.submit(name, note(log, name)) for name in ("ann", "bob"))
+    first.cancel()
+    assert jobs.place(second) == 1
+    assert first.state == "cancelled"
+    gate.open.set()
+    assert second.wait(10)
+    assert log == ["bob"]
+
+
+def test_all_of_one_owner_is_cancelled(jobs):
+    gate, log = Gate(jobs, "ann"), []
+    more, other = jobs.submit("ann", note(log, "ann")), jobs.submit("bob", note(log, "bob"))
+    jobs.cancel_all("ann")
+    gate.open.set()
+    assert other.wait(10)
+    assert (gate.job.state, more.state, log) == ("cancelled", "cancelled", ["bob"])
+
+
+def test_a_failure_is_told_in_one_line_and_the_next_is_served(jobs):
+    def ours(callbacks):
+        raise GroundbrushError("the mask is empty; draw one")
+
+    def bug(callbacks):
+        raise KeyError("x")
+
+    def leaves(callbacks):
+        raise SystemExit(3)
+
+    asked = [jobs.submit("ann", work) for work in (ours, bug, leaves)]
+    for job, words in zip(
+        asked, ["the mask is empty; draw one", "KeyError: 'x'", "SystemExit"], strict=True
+    ):
+        assert job.wait(10)
+        assert job.state == "failed"
+        with pytest.raises(GroundbrushError, match=words):
+            job.value()
+    assert jobs.submit("ann", lambda callbacks: 1).wait(10)
+
+
+def test_the_line_is_bounded(jobs):
+    gate = Gate(jobs)
+    for _ in range(3):
+        jobs.submit("ann", lambda callbacks: None)
+    with pytest.raises(GroundbrushError, match="3 of yours are already waiting"):
+        jobs.submit("ann", lambda callbacks: None)
+    for k in range(3):
+        jobs.submit(f"other{k}", lambda callbacks: None)
+    with pytest.raises(GroundbrushError, match="6 others are already waiting"):
+        jobs.submit("late", lambda callbacks: None)
+    gate.open.set()
+
+
+def test_work_of_someone_who_is_gone_is_stopped_after_a_while():
+    now, there = 0.0, True
+    job = Job("ann", lambda callbacks: None, lambda: there, lambda: now)
+    now, there = 100.0, True
+    assert not job.stopped()
+    now, there = 100.0 + OWNER_TIMEOUT, False
+    assert not job.stopped()
+    now = 100.1 + OWNER_TIMEOUT
+    assert job.stopped()
+    job.run()
+    assert job.state == "cancelled"
+
+
+def test_closing_refuses_and_stops():
+    jobs = JobQueue()
+    gate = Gate(jobs)
+    waiting = jobs.submit("ann", lambda callbacks: None)
+    jobs.close()
+    gate.open.set()
+    assert gate.job.wait(10)
+    assert (gate.job.state, waiting.state) == ("cancelled", "cancelled")
+    with pytest.raises(GroundbrushError, match="is closing"):
+        jobs.submit("ann", lambda callbacks: None)

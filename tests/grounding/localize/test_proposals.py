@@ -1,0 +1,214 @@
+"""Proposals ranked by a map: with a fake segmenter, and with the bundled one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.localize.proposals import map_agreement, propose_masks
+from groundbrush.grounding.metrics import mask_iou
+from groundbrush.grounding.sam.coordinates import SquareFrame
+from groundbrush.grounding.sam.segmenter import load_segmenter
+from groundbrush.grounding.settings import ProposalSettings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+BUNDLED = Path(__file__).parents[3] / "miniature" / "weights" / "segmenter"
+
+
+class DiscSegmenter:
+    """Answers a box with its ellipse and a point with a disc of radius 6, 12 or 24 around it."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+
+    def prompt_logits(self, embedding, *, boxes=None, points=None, mask=None, multimask=True):
+        self.asked.append(
+            "+".join(
+                name
+                for name, value in (("box", boxes), ("point", points), ("mask", mask))
+                if value is not None
+            )
+        )
+        ys, xs = np.mgrid[0:128, 0:128] * 2 + 1
+        rows = []
+        for i in range(len(boxes if boxes is not None else points)):
+            if boxes is not None:
+                x0, y0, x1, y1 = boxes[i]
+                cx, cy, rx, ry = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
+                sizes = [(rx, ry)] * 3
+            else:
+                cx, cy = points[i]
+                sizes = [(6, 6), (12, 12), (24, 24)]
+            rows.append([1 - ((xs - cx) / a) ** 2 - ((ys - cy) / b) ** 2 for a, b in sizes])
+        count = 3 if multimask else 1
+        logits = np.array(rows, np.float32)[:, :count]
+        return logits, np.full(logits.shape[:2], 0.8, np.float32)
+
+    def full_mask(self, embedding, logits, size_wh=None):
+        return embedding.frame.mask(logits, size_wh)
+
+
+class Embedded:
+    def __init__(self, width=256, height=256):
+        self.frame = SquareFrame((width, height), 256, 128)
+        self.size_wh = (width, height)
+
+
+def disc_map(cx, cy, radius, side=256):
+    ys, xs = np.mgrid[0:side, 0:side] + 0.5
+    return np.exp(-((xs - cx) ** 2 + (ys - cy) ** 2) / (2 * (radius / 1.6) ** 2)).astype(np.float32)
+
+
+def test_the_mask_that_fits_the_map_wins():
+    """The map's box is too small; the peak's middle disc covers what the map covers."""
+    fake, map = DiscSegmenter(), disc_map(100, 140, 12)
+    best = propose_masks(fake, Embedded(), map, [(97, 137, 103, 143)])
+    assert best[0].prompt == "peak"
+    area = best[0].mask.sum()
+    assert np.pi * 10**2 < area < np.pi * 14**2
+    assert best[0].rank_value == pytest.approx(best[0].agreement * 0.8**2, abs=1e-6)
+    values = [one.rank_value for one in best]
+    assert values == sorted(values, reverse=True)
+    assert set(fake.asked) == {"box", "box+point", "point"}
+    x0, y0, x1, y1 = best[0].box
+    assert (x0 + x1) / 2 == pytest.approx(100, abs=2) and (y0 + y1) / 2 == pytest.approx(140, abs=2)
+
+
+def test_the_map_itself_can_be_a_mask_prompt():
+    fake = DiscSegmenter()
+    chosen = ProposalSettings(prompts=("box+map",))
+    propose_masks(fake, Embedded(), disc_map(100, 140, 12), [(97, 137, 103, 143)], chosen)
+    assert fake.asked == ["box+mask"]
+
+
+def test_near_duplicates_are_left_out():
+    found = propose_masks(
+        DiscSegmenter(), Embedded(), disc_map(100, 140, 20), [(80, 120, 120, 160)]
+    )
+    masks = [one.mask for one in found]
+    for i, a in enumerate(masks):
+        for b in masks[:i]:
+            assert (a & b).sum() / (a | b).sum() <= 0.9
+    assert len(found) < 9
+
+
+def test_paper_mode_asks_with_one_box_only():
+    fake = DiscSegmenter()
+    found = propose_masks(
+        fake, Embedded(), None, [(80, 120, 120, 160), (0, 0, 9, 9)], ProposalSettings(mode="paper")
+    )
+    assert fake.asked == ["box"] and len(found) == 1
+    assert found[0].rank_value == found[0].score and np.isnan(found[0].agreement)
+    assert found[0].box == pytest.approx((80, 120, 120, 160), abs=2)
+
+
+def test_other_components_are_tried():
+    """The map's weight lies on the second box, so its mask comes first."""
+    found = propose_masks(
+        DiscSegmenter(),
+        Embedded(),
+        disc_map(200, 60, 30),
+        [(10, 10, 60, 60), (170, 30, 230, 90)],
+        ProposalSettings(prompts=("box", "component")),
+    )
+    assert [one.prompt for one in found] == ["component", "box"]
+
+
+def test_proposals_of_a_large_picture_stay_at_the_proxy():
+    embedded = Embedded(4000, 3000)
+    found = propose_masks(
+        DiscSegmenterScaled(4000 / 256),
+        embedded,
+        np.ascontiguousarray(disc_map(100, 100, 12)[:192]),
+        [(1000, 1000, 2000, 2000)],
+        ProposalSettings(proxy=512),
+    )
+    assert found[0].mask.shape == (384, 512)
+    x0, y0, x1, y1 = found[0].box
+    scale = 4000 / 256
+    assert (x0 + x1) / 2 == pytest.approx(100 * scale, abs=2 * scale)
+    assert (y0 + y1) / 2 == pytest.approx(100 * scale, abs=2 * scale)
+
+
+class DiscSegmenterScaled(DiscSegmenter):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def prompt_logits(self, embedding, *, boxes=None, points=None, mask=None, multimask=True):
+        boxes = None if boxes is None else np.asarray(boxes) / self.scale
+        points = None if points is None else np.asarray(points) / self.scale
+        return super().prompt_logits(
+            embedding, boxes=boxes, points=points, mask=mask, multimask=multimask
+        )
+
+
+def test_agreement_by_hand():
+    heat = [[3.0, 0.0], [4.0, 0.0]]
+    left = np.array([[True, False], [True, False]])
+    assert map_agreement(left, heat) == pytest.approx(7 / (5 * np.sqrt(2)))
+    assert map_agreement(left, heat, "contrast") == pytest.approx(3.5)
+    assert map_agreement(~left, heat) == 0.0
+    assert map_agreement(np.ones((2, 2), bool), heat, "contrast") == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 100))
+def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
+    rng = np.random.default_rng(seed)
+    heat, mask = rng.random((6, 7)), rng.random((6, 7)) < 0.4
+    value = map_agreement(mask, heat)
+    assert 0 <= value <= 1 + 1e-9
+    assert map_agreement(mask, heat * factor) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"mode": "best"}, "mode is 'best'; expected one of map, paper"),
+        ({"prompts": ("circle",)}, "box\\+peak"),
+        ({"prompts": ()}, "expected some of"),
+        ({"agreement": "dot"}, "is 'dot'; expected one of cosine, contrast"),
+        ({"duplicate_iou": 0.0}, "duplicate_iou"),
+        ({"keep": 0}, "keep"),
+        ({"score_power": -1.0}, "score_power"),
+    ],
+)
+def test_bad_settings_are_named(wrong, says):
+    with pytest.raises(GroundingError, match=says):
+        ProposalSettings(**wrong)
+
+
+def test_proposals_need_something_to_go_by():
+    with pytest.raises(GroundingError, match="none was given"):
+        propose_masks(DiscSegmenter(), Embedded(), None, [(1, 1, 9, 9)])
+    with pytest.raises(GroundingError, match="with a box"):
+        propose_masks(DiscSegmenter(), Embedded(), None, [], ProposalSettings(mode="paper"))
+    with pytest.raises(GroundingError, match="is 'dot'; expected one of cosine, contrast"):
+        map_agreement(np.zeros((2, 2), bool), np.zeros((2, 2)), "dot")
+    with pytest.raises(GroundingError, match="one shape"):
+        map_agreement(np.zeros((2, 2), bool), np.zeros((3, 2)))
+
+
+def test_bundled_segmenter_ranks_by_the_map():
+    """An ideal map of one object, half covered: the proposals still cover the whole of it."""
+    from groundbrush.miniature.scenes import compose
+
+    bundled, scores = load_segmenter(BUNDLED, offline=True), []
+    for seed in range(6):
+        scene = compose("heldout", seed)
+        truth = scene.mask(0)
+        x0, y0, x1, y1 = scene.objects[0].box
+        low = truth.copy()
+        low[: (y0 + y1) // 2] = False  # heads sit low on the object
+        found = propose_masks(
+            bundled,
+            bundled.embed(scene.image),
+            low.astype(np.float32),
+            [(x0, (y0 + y1) // 2, x1, y1)],
+        )
+        scores.append(mask_iou(found[0].mask, truth))
+    assert np.mean(scores) > 0.5
