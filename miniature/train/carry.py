@@ -32,9 +32,7 @@ def pack(run: Path, out: Path) -> dict[str, object]:
     """
     state = load_checkpoint(run / "state.pt", torch.device("cpu"))
     if state is None:
-        raise FileNotFoundError(
-            f"no checkpoint at {run / 'state.pt'}; expected a run's folder"
-        )
+        raise FileNotFoundError(f"no checkpoint at {run / 'state.pt'}; expected a run's folder")
     weights = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in state["model"].items()

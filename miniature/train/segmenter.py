@@ -136,7 +136,12 @@ def _schedule(step: int, share: float) -> float:
 
 
 def train(
-    minutes: float, batch: int, run: Path, device: torch.device, start: Path | None = None
+    minutes: float,
+    batch: int,
+    run: Path,
+    device: torch.device,
+    start: Path | None = None,
+    first_seed: int = 50_000_000,
 ) -> SamModel:
     """Train for a span of wall time, going on from the run's checkpoint if it has one; the
     learning rate follows the share of the time that is spent. `start` holds weights to begin from,
@@ -145,7 +150,7 @@ def train(
     model, step, spent = build_model(), 0, 0.0
     if start:
         model.load_state_dict(SamModel.from_pretrained(start, dtype=torch.float32).state_dict())
-    first = 50_000_000 if start else 0
+    first = first_seed if start else 0
     model.train().to(device)
     optims = optimizers(model, 0.5 if start else 1.0)
     state = load_checkpoint(run / "state.pt", device)
@@ -197,6 +202,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument(
+        "--first-seed", type=int, default=50_000_000, help="of scenes after --start"
+    )
     parser.add_argument("--start", type=Path, help="saved weights to begin from")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--run", type=Path, default=Path("runs/segmenter"))
@@ -204,7 +212,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
-    model = train(args.minutes, args.batch, args.run, chosen_device(args.device), args.start)
+    model = train(
+        args.minutes, args.batch, args.run, chosen_device(args.device), args.start, args.first_seed
+    )
     figures = {
         "heldout": measure(model, heldout_scenes(args.scenes)),
         "wide": measure(model, wide_scenes(args.scenes)),
