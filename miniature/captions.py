@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phrases import MARGIN, expressions
+from .phrases import MARGIN, expressions, plural_of
 from .scenes import SPLITS, Scene, SceneObject, sprite_table
 from .vocabulary import ObjectKind, load_vocabulary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PLURALS = {"bus": "buses", "cactus": "cactuses", "fish": "fish", "strawberry": "strawberries"}
 GROUPS = {"animal": "animals", "vehicle": "vehicles", "fruit": "fruits"}  # "foods" is not said
 NEAR = 0.12  # of the side: the widest gap between boxes that are "next to" each other
 SPOKEN_RELATIONS = {
@@ -101,11 +100,6 @@ def words_rng(split: str, seed: int) -> np.random.Generator:
 def with_article(words: str) -> str:
     """``a pear``, ``an apple``."""
     return ("an " if words[0] in "aeiou" else "a ") + words
-
-
-def plural_of(noun: str) -> str:
-    """The plural of a noun the composer knows: ``buses``, ``fish``, ``strawberries``."""
-    return PLURALS.get(noun, noun + "s")
 
 
 def caption(scene: Scene, rng: np.random.Generator, absent: int = 0) -> Caption:
@@ -291,7 +285,7 @@ def _relations_of(scene: Scene, subject: _Mention, anchor: _Mention) -> set[str]
 
 
 def _relations_between(scene: Scene, item: SceneObject, other: SceneObject) -> set[str]:
-    side = scene.image.shape[0]
+    side = scene.side
     x, y = (np.array(item.centre) - other.centre) / side
     (a, b, c, d), (e, f, g, h) = item.box, other.box
     gap = np.hypot(max(e - c, a - g, 0), max(f - d, b - h, 0)) / side
@@ -320,8 +314,7 @@ def _placed(scene: Scene, mentions: list[_Mention]) -> list[str | _Mention] | No
 
 
 def _place_of(scene: Scene, mention: _Mention) -> str | None:
-    centres = [scene.objects[i].centre for i in mention.indices]
-    x, y = np.array(centres).T / scene.image.shape[0]
+    x, y = np.array([scene.share(i) for i in mention.indices]).T
     tests = {
         "on the left": x < 0.4,
         "on the right": x > 0.6,

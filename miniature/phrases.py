@@ -75,7 +75,7 @@ def _extreme(values: np.ndarray, index: int, margin: float) -> str | None:
 
 def _among_twins(scene: Scene, index: int, name: str, twins: list[int]) -> list[tuple[str, str]]:
     """Side, size and ordinal expressions that tell an object from the others of its name."""
-    side, own = scene.image.shape[0], twins.index(index)
+    side, own = scene.side, twins.index(index)
     centres = np.array([scene.objects[i].centre for i in twins]) / side
     out: list[tuple[str, str]] = []
     for axis, names in ((0, ("left", "right")), (1, ("top", "bottom"))):
@@ -115,14 +115,14 @@ def _negated(scene: Scene, index: int) -> list[str]:
 
 def _alone(scene: Scene, index: int, name: str) -> list[tuple[str, str]]:
     """Side expressions for an object that is the only one of its name: redundant but true."""
-    x, y = np.array(scene.objects[index].centre) / scene.image.shape[0]
+    x, y = scene.share(index)
     places = ((x < 0.4, "on the left"), (x > 0.6, "on the right"), (y < 0.35, "at the top"))
     return [(f"the {name} {words}", "redundant") for holds, words in places if holds]
 
 
 def _relations(scene: Scene, index: int) -> list[tuple[str, str]]:
     """Relations to an object of another, unique noun that hold of this one only."""
-    item, side = scene.objects[index], scene.image.shape[0]
+    item, side = scene.objects[index], scene.side
     twins = [o for o in scene.objects if o.noun == item.noun]
     out = []
     for k, other in enumerate(scene.objects):
@@ -190,10 +190,15 @@ def absent_expressions(scene: Scene, rng: np.random.Generator, count: int) -> li
     return out
 
 
-def place_words(item: SceneObject, side: int) -> tuple[str, str, str, str]:
-    """Row word, column word and the centre's column and row number in words (1..16)."""
-    x, y = item.centre[0] / side, item.centre[1] / side
-    column, row = min(CELLS - 1, int(x * CELLS)) + 1, min(CELLS - 1, int(y * CELLS)) + 1
+def place_words(scene: Scene, index: int) -> tuple[str, str, str, str]:
+    """Row word, column word and the centre's column and row number in words (1..16).
+
+    The words are about the picture, the numbers about the square that it is padded to.
+    """
+    x, y = scene.share(index)
+    item, side = scene.objects[index], scene.side
+    padding = np.array([side - scene.image.shape[1], side - scene.image.shape[0]]) / 2
+    column, row = np.clip((item.centre + padding) / side * CELLS, 0, CELLS - 1).astype(int) + 1
     return ROWS[min(2, int(y * 3))], COLUMNS[min(2, int(x * 3))], str(column), str(row)
 
 
@@ -203,7 +208,7 @@ def refer(scene: Scene, expression: Expression) -> Exchange:
     if expression.target is None:
         return Exchange(prompt, "nothing")
     item = scene.objects[expression.target]
-    row, column, x, y = place_words(item, scene.image.shape[0])
+    row, column, x, y = place_words(scene, expression.target)
     size = item.size or "medium"
     # What the thing looks like comes first: to say it the full stop must look at the thing itself.
     # With its place first, heads learned to look at the row and column beside it instead.
@@ -212,7 +217,6 @@ def refer(scene: Scene, expression: Expression) -> Exchange:
 
 def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchange]:
     """``count`` things to say about a scene: mostly references, some questions, one caption."""
-    side = scene.image.shape[0]
     pool = [expressions(scene, i) for i in range(len(scene.objects))]
     flat = [e for group in pool for e in group]
     weights = np.array([WEIGHTS.get(e.kind, 1.0) for e in flat])
@@ -232,8 +236,9 @@ def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchan
         Exchange(f"is there {_article(e.text[4:])} ?", "no") for e in absent[len(absent) // 2 :]
     ]
     while len(out) < count and scene.objects:
-        item = scene.objects[rng.integers(len(scene.objects))]
-        _, _, x, y = place_words(item, side)
+        number = int(rng.integers(len(scene.objects)))
+        item = scene.objects[number]
+        _, _, x, y = place_words(scene, number)
         choice = rng.integers(4)
         if choice == 0:
             out.append(Exchange(f"is there {_article(describe(item))} ?", "yes"))
@@ -244,8 +249,7 @@ def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchan
             out.append(Exchange(f"how many {item.noun} ?", str(same)))
         elif flat:
             chosen = flat[rng.integers(len(flat))]
-            found = scene.objects[chosen.target or 0]
-            words = place_words(found, side)
+            words = place_words(scene, chosen.target or 0)
             out.append(Exchange(f"where is {chosen.text} ?", f"{words[0]} {words[1]}"))
     return out[:count]
 
@@ -258,4 +262,26 @@ def spoken_words() -> tuple[str, ...]:
     numbers = [str(n) for n in range(1, CELLS + 1)]
     every = [*words.nouns, *words.colours, *words.sizes, *words.categories, *glue.split()]
     later = [*"that not from".split(), *ORDINALS]
-    return tuple(dict.fromkeys([*every, *asked.split(), *numbers, *later]))
+    # Appended, so that the words before keep their numbers and their weights.
+    wide = [
+        "fourth",
+        "fifth",
+        "all",
+        "both",
+        "which",
+        "neither",
+        "nor",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        *map(plural_of, (*words.nouns, *words.categories)),
+    ]
+    return tuple(dict.fromkeys([*every, *asked.split(), *numbers, *later, *wide]))
+
+
+def plural_of(noun: str) -> str:
+    """The plural of a noun the composer knows: ``buses``, ``fish``, ``strawberries``."""
+    special = {"bus": "buses", "cactus": "cactuses", "fish": "fish", "strawberry": "strawberries"}
+    return special.get(noun, noun + "s")

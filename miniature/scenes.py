@@ -61,14 +61,19 @@ CROWDED = SceneSettings(objects=(3, 5), twins=0.9, triples=0.6)
 
 @dataclass(frozen=True)
 class SceneObject:
-    """The facts about one object: words, tight box (xyxy, half-open pixels) and drawn size."""
+    """The facts about one object: words, tight box (xyxy, half-open pixels) and drawn size.
+
+    ``visible`` is the share of it that is neither covered nor cut off, where the composer knows.
+    """
 
     noun: str
     category: str
     colour: str | None  # uttered only where it covers most of the object
     sprite: str
     box: tuple[int, int, int, int]
-    scale: float  # longer side of the drawn object / side of the picture
+    scale: float  # longer side of the drawn object / longer side of the picture
+    visible: float = 1.0
+    style: str = "fluent"
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -92,6 +97,16 @@ class Scene:
     objects: tuple[SceneObject, ...]
     background: np.ndarray
 
+    @property
+    def side(self) -> int:
+        """The picture's longer side in pixels, the unit of sizes and distances."""
+        return max(self.image.shape[:2])
+
+    def share(self, index: int) -> tuple[float, float]:
+        """Centre of ``objects[index]`` as shares of the picture's width and height."""
+        x, y = self.objects[index].centre
+        return x / self.image.shape[1], y / self.image.shape[0]
+
     def mask(self, index: int) -> np.ndarray:
         """Visible pixels of ``objects[index]``, ``(H, W)`` bool."""
         return self.instances == index + 1
@@ -112,15 +127,17 @@ def sprite_table() -> dict[str, dict]:
 
 
 @cache
-def load_sprite(name: str) -> np.ndarray:
-    """One sprite, ``(160, 160, 4)`` uint8 RGBA."""
-    return np.array(Image.open(SPRITES / sprite_table()[name]["file"]).convert("RGBA"))
+def load_sprite(name: str, style: str = "fluent") -> np.ndarray:
+    """One sprite, ``(160, 160, 4)`` uint8 RGBA; ``noto`` is drawn in the second style."""
+    row = sprite_table()[name]
+    file = row["noto"]["file"] if style == "noto" else row["file"]
+    return np.array(Image.open(SPRITES / file).convert("RGBA"))
 
 
 @cache
-def painted_sprite(name: str, colour: str) -> np.ndarray:
+def painted_sprite(name: str, colour: str, style: str = "fluent") -> np.ndarray:
     """A sprite whose dominant hue is moved to ``colour``; other hues (windows, wheels) stay."""
-    rgba = load_sprite(name).copy()
+    rgba = load_sprite(name, style).copy()
     hsv = cv2.cvtColor(rgba[..., :3], cv2.COLOR_RGB2HSV).astype(np.float32)
     vivid = (rgba[..., 3] > 128) & (hsv[..., 1] > 60)
     histogram = np.bincount(hsv[..., 0][vivid].astype(int) // 6, minlength=30).astype(float)
@@ -147,7 +164,8 @@ def background_files(heldout: bool) -> tuple[Path, ...]:
 
 
 @cache
-def _load_background(file: Path) -> np.ndarray:
+def load_background(file: Path) -> np.ndarray:
+    """A background photograph, ``(H, W, 3)`` uint8."""
     return np.array(Image.open(file).convert("RGB"))
 
 
@@ -163,7 +181,7 @@ def make_background(rng: np.random.Generator, side: int, heldout: bool) -> np.nd
         )
     files = background_files(heldout)
     file = files[rng.integers(len(files))]
-    photo = _load_background(file)
+    photo = load_background(file)
     span = int(rng.integers(170, photo.shape[0] + 1))
     x, y = rng.integers(0, photo.shape[0] - span + 1, 2)
     crop = cv2.resize(photo[y : y + span, x : x + span], (side, side), interpolation=cv2.INTER_AREA)

@@ -26,11 +26,12 @@ from ..editor.api import Editor
 from ..editor.models.presets import FOLDER
 from ..grounding import Grounder, GroundingSettings, ProposalSettings, View, mask_iou
 from ..grounding.attention.model import LVLM
+from .composer import compose_wide
 from .heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from .phrases import absent_expressions, expressions
 from .scenes import CROWDED, Scene, compose
 from .scores.journal import Journal, Record, fingerprint
 from .scores.painting import painting
+from .wide_phrases import wide_absent, wide_expressions
 
 PAGE = Path(__file__).parent / "TUNING.md"
 PRESET = FOLDER / "miniature.json"
@@ -80,11 +81,21 @@ class Option:
     share: float
 
 
+def validation_scene(seed: int) -> Scene:
+    """A wide scene or, one in three, a crowded one of the narrow composer."""
+    return (
+        compose("validation", seed, CROWDED) if seed % 3 == 0 else compose_wide("validation", seed)
+    )
+
+
 def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:
     """A few expressions of a scene, one of each kind at most, with their targets."""
     rng = np.random.default_rng([53, seed])
     every = [
-        e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind != "redundant"
+        e
+        for i in range(len(scene.objects))
+        for e in wide_expressions(scene, i)
+        if e.kind != "redundant"
     ]
     kinds = rng.permutation(sorted({e.kind for e in every}))[:count]
     picks = [[e for e in every if e.kind == kind] for kind in kinds]
@@ -93,10 +104,10 @@ def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:
 
 
 def read_cases(grounder: Grounder, lvlm: LVLM, scenes: int) -> list[Case]:
-    """Cases of ordinary scenes and, one in three, crowded ones."""
+    """Cases of so many validation scenes."""
     out = []
     for seed in range(10_000, 10_000 + scenes):
-        scene = compose("validation", seed, CROWDED if seed % 3 == 0 else None)
+        scene = validation_scene(seed)
         asked = asked_of(scene, seed)
         if not asked:
             continue
@@ -175,9 +186,9 @@ def absent_threshold(lvlm: LVLM, scenes: int) -> tuple[float, float, float]:
     """
     present, absent = [], []
     for seed in range(20_000, 20_000 + scenes):
-        scene, rng = compose("validation", seed), np.random.default_rng([59, seed])
+        scene, rng = validation_scene(seed), np.random.default_rng([59, seed])
         there = [text for text, _ in asked_of(scene, seed)]
-        missing = [e.text for e in absent_expressions(scene, rng, 2)]
+        missing = [e.text for e in wide_absent(scene, rng, 2)]
         said = lvlm.presence(lvlm.encode(scene.image), there + missing)
         present += said[: len(there)]
         absent += said[len(there) :]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...editor.api import Editor
-from . import discovery, finding, painting, segmenting
+from . import composers, discovery, finding, painting, segmenting
 from .journal import Journal, Record, fingerprint
 from .page import Measured, page
 from .sheets import finding_sheet, painting_sheet, verdict
@@ -62,6 +62,17 @@ def measure(editor: Editor, runs: Path, share: float) -> Measured:
     )
 
 
+def side_by_side(editor: Editor, runs: Path, share: float) -> list[Record]:
+    """The same questions on the narrow, the wide and the foreign composer."""
+    grounder, records = editor.models.grounder(), []
+    for name in composers.COMPOSERS:
+        print(f"composer {name}", flush=True)
+        journal = Journal(runs / versions(editor)["finding"] / f"composer-{name}.jsonl")
+        ask = functools.partial(composers.measure, grounder, name)
+        records += journal.fill(range(max(2, round(150 * share))), ask)
+    return records
+
+
 def draw(editor: Editor, measured: Measured, folder: Path) -> None:
     """The four contact sheets: successes and failures of finding and of painting."""
     asked = [r for r in measured.finding if "iou" in r]
@@ -91,7 +102,11 @@ def main(argv: list[str] | None = None) -> None:
     editor = Editor.load("miniature", device="cpu", offline=True)
     measured = measure(editor, args.runs, args.share)
     draw(editor, measured, args.out / "sheets")
-    text = page(measured)
+    text = (
+        page(measured)
+        + "\n## Three composers\n\n"
+        + composers.report(side_by_side(editor, args.runs, args.share))
+    )
     (args.out / "SCORES.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -8,9 +8,9 @@ from transformers import LlavaForConditionalGeneration
 
 from ...editor.api import Editor
 from ...editor.models.presets import resolve
+from ..composer import compose_wide
 from ..heads import LOWEST, SKIP_LAYERS, discover, load_miniature
-from ..scenes import compose
-from ..train.lvlm_data import GRID, normalise
+from ..train.lvlm_data import GRID, normalise, square_view
 from ..train.lvlm_model import image_features
 from .journal import Record
 
@@ -84,4 +84,5 @@ def position_probe(editor: Editor, scenes: int) -> list[Record]:
 @torch.inference_mode()
 def _patches(model: LlavaForConditionalGeneration, split: str, seed: int) -> np.ndarray:
     """Projected patches ``(GRID * GRID, width)`` of one scene."""
-    return image_features(model, normalise(compose(split, seed).image[None]))[0].numpy()
+    image, _ = square_view(compose_wide(split, seed))
+    return image_features(model, normalise(image[None]))[0].numpy()

@@ -15,14 +15,9 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_fill_holes
 
-from ..scenes import (
-    load_sprite,
-    make_background,
-    painted_sprite,
-    scene_rng,
-    sprite_table,
-    transform_sprite,
-)
+from ..composer.ground import make_ground
+from ..composer.light import cast_shadow, light_up, make_sun
+from ..scenes import load_sprite, painted_sprite, scene_rng, sprite_table, transform_sprite
 from ..vocabulary import ObjectKind, load_vocabulary
 
 REMOVAL_PROMPTS = ("background", "background", "background", "the background", "")
@@ -100,9 +95,12 @@ def make_sample(split: str, seed: int, side: int = 128) -> InpaintSample:
     hole, owner = _make_hole(rng, kind, side)
     for _ in range(int(rng.choice(3, p=(0.5, 0.35, 0.15)))):
         _draw_neighbour(rng, canvas, hole)
-    if rng.random() < 0.25:  # the shadow of what used to stand here, left outside the hole
-        _draw_shadow(canvas, hole, float(rng.uniform(0.1, 0.4)), where=~hole)
-    if rng.random() < REMOVAL_SHARE:
+    removing = rng.random() < REMOVAL_SHARE
+    if removing and rng.random() < 0.5:  # the hole takes the thing's shadow with it
+        hole = hole | _shadow_of(rng, hole)
+    elif rng.random() < 0.25:  # the shadow of what used to stand here, left outside the hole
+        _draw_shadow(rng, canvas, hole, where=~hole)
+    if removing:
         prompt = REMOVAL_PROMPTS[rng.integers(len(REMOVAL_PROMPTS))]
     else:
         prompt = _fill_hole(rng, canvas, hole, kind, owner)
@@ -121,8 +119,7 @@ def _background(rng: np.random.Generator, side: int, heldout: bool) -> np.ndarra
     """A window of a scene's background at the enlargement a crop around an object has."""
     span = int(side * rng.uniform(1.0, 2.8))
     x, y = rng.integers(0, span - side + 1, 2)
-    whole = make_background(rng, span, heldout)
-    return whole[y : y + side, x : x + side].astype(np.float32) / 255
+    return make_ground(rng, (span, span), heldout)[y : y + side, x : x + side].copy()
 
 
 def _choose_kind(rng: np.random.Generator) -> ObjectKind:
@@ -202,17 +199,25 @@ def _paste(canvas: np.ndarray, patch: np.ndarray, corner: np.ndarray) -> None:
     canvas[outer] = patch[inner]
 
 
-def _draw_shadow(canvas: np.ndarray, foot: np.ndarray, strength: float, where: np.ndarray) -> None:
-    """Darken a soft ellipse under the lowest pixels of ``foot``, in place, only in ``where``."""
+def _draw_shadow(
+    rng: np.random.Generator, canvas: np.ndarray, foot: np.ndarray, where: np.ndarray
+) -> None:
+    """Darken the shadow of ``foot`` under some light, in place, only in ``where``."""
     rows, columns = np.nonzero(foot)
     if rows.size == 0:
         return
-    width, height = int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
-    layer = np.zeros(canvas.shape[:2], np.float32)
-    centre = (int(columns.mean()), int(rows.max()) - 1)
-    cv2.ellipse(layer, centre, (max(2, int(width * 0.42)), max(2, height // 14)), 0, 0, 360, 1, -1)
-    soft = cv2.GaussianBlur(layer, (0, 0), max(1.0, height / 30))
-    canvas *= 1 - strength * (soft * where)[..., None]
+    top, left = int(rows.min()), int(columns.min())
+    alpha = foot[top : rows.max() + 1, left : columns.max() + 1].astype(np.float32)
+    shaded = canvas.copy()
+    cast_shadow(shaded, alpha, left, top, make_sun(rng))
+    canvas[where] = shaded[where]
+
+
+def _shadow_of(rng: np.random.Generator, hole: np.ndarray) -> np.ndarray:
+    """Where a shadow of what fills the hole would fall, ``(S, S)`` bool."""
+    white = np.ones((*hole.shape, 3), np.float32)
+    _draw_shadow(rng, white, hole, where=np.ones_like(hole))
+    return white[..., 0] < 0.95
 
 
 def _draw_neighbour(rng: np.random.Generator, canvas: np.ndarray, hole: np.ndarray) -> None:
@@ -253,7 +258,7 @@ def _fill_hole(
     if rng.random() < 0.5:
         foot = np.zeros(hole.shape, bool)
         foot[outer] = alpha > 0.5
-        _draw_shadow(canvas, foot, float(rng.uniform(0.1, 0.4)), where=hole)
+        _draw_shadow(rng, canvas, foot, where=hole)
     canvas[outer] += (alpha * hole[outer])[..., None] * (pixels - canvas[outer])
     return phrase(rng, drawing.noun, drawing.colour, painted=kind.paintable)
 
@@ -295,8 +300,8 @@ def phrase(rng: np.random.Generator, noun: str, colour: str | None, painted: boo
 
 
 def _finish(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Tint, sometimes soften, and quantise."""
-    canvas = canvas * (rng.uniform(0.95, 1.05, 3) * rng.uniform(0.9, 1.08))
+    """Light, sometimes soften, and quantise."""
+    canvas = light_up(rng, canvas)
     if rng.random() < 0.3:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 0.8))
     return (canvas * 255).clip(0, 255).round().astype(np.uint8)

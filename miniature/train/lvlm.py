@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
-from ..phrases import absent_expressions, expressions
-from ..scenes import compose
+from ..composer import compose_wide
 from ..tokenizer import build_tokenizer
+from ..wide_phrases import wide_absent, wide_expressions
+from .carry import unpack
 from .loop import Clock, chosen_device, load_checkpoint, save_checkpoint
-from .lvlm_data import GRID, SCENES, language_batch, normalise, tower_batch
+from .lvlm_data import GRID, PATCH, language_batch, normalise, square_view, tower_batch
 from .lvlm_model import (
     PatchWords,
     build_model,
@@ -29,6 +31,7 @@ from .lvlm_model import (
     prefix_ids,
     query_rows,
     save_figures,
+    warm_start,
 )
 from .muon import Muon
 
@@ -36,6 +39,20 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
 # Loss per unit of mean attention to the picture, reached after 40% of the time: a head stays with
 # the picture if that is worth more than PRICE / 72 nats a word.
 PRICE = 0.1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How language is trained: scenes a step and exchanges a scene, the share of the time in which
+    the tower learns too and the weight of its patch labels, where the price on attention begins (as
+    a share of PRICE) and the first scene's seed."""
+
+    batch: int = 8
+    exchanges: int = 12
+    joint: float = 0.6
+    patches: float = 0.15
+    price_from: float = 0.0
+    first_seed: int = 10_000_000
 
 
 def optimizers(
@@ -111,7 +128,9 @@ class Run:
 
     def tell(self, stage: str, clock: Clock, **figures: float) -> None:
         """Print one line of progress and record it."""
-        words = " ".join(f"{k}={float(v):.3f}" for k, v in figures.items())
+        words = " ".join(
+            f"{k}={float(torch.as_tensor(v).detach()):.3f}" for k, v in figures.items()
+        )
         print(f"{stage} {clock.elapsed / 60:.1f} min step {clock.step} {words}", flush=True)
         save_figures(self.folder / "record.jsonl", {"minutes": clock.elapsed / 60, **figures})
 
@@ -156,31 +175,58 @@ def train_language(
     run: Run,
     minutes: float,
     rate: float,
-    count: int = 12,
-) -> None:
-    """Train language model and projector on answers only; the tower stays as it was."""
-    parameters = {n: p for n, p in model.named_parameters() if "vision_tower" not in n}
+    budget: Budget,
+    begun: dict[str, torch.Tensor] | None = None,
+) -> bool:
+    """Train language model and projector on answers only; False when asked to terminate.
+
+    `begun` is the state of an unfinished run, of :func:`unpack`.
+
+    For the first ``budget.joint`` of the time the tower learns as well, from the answers and from
+    its patch labels; afterwards it stays as it is, which makes a step cheaper.
+    """
+    probe = PatchWords(tokenizer).to(run.device)
+    both = torch.nn.ModuleDict({"model": model, "probe": probe})
+    if begun:
+        both.load_state_dict(begun)
+    parameters = dict(both.named_parameters())
     optims = optimizers(parameters, rate)
-    clock = run.resume("language", model, optims, minutes)
+    clock = run.resume("language", both, optims, minutes)
     clock.stop_on_sigterm()
     head, generator = prefix_ids(tokenizer), torch.Generator().manual_seed(clock.step)
+    price = PRICE * budget.price_from
     while clock.running:
-        seeds = [10_000_000 + clock.step * 12 + i for i in range(12)]
-        batch = language_batch("train", seeds, tokenizer, count)
-        fewest = 0.25 if clock.progress < 0.7 else 0.6  # the last third reads like real use
-        share = float(np.random.default_rng(clock.step).uniform(fewest, fewest + 0.4))
-        keep = max(1, int(share * GRID**2))
+        seeds = [budget.first_seed + clock.step * budget.batch + i for i in range(budget.batch)]
+        batch = language_batch("train", seeds, tokenizer, budget.exchanges).to(run.device)
+        # Few image tokens are cheap and make heads sharp; the last tenth reads like real use.
+        low, high = (0.2, 0.45) if clock.progress < 0.9 else (0.4, 0.9)
+        share = float(np.random.default_rng(clock.step).uniform(low, high))
+        keep, learning = max(1, int(share * GRID**2)), clock.progress < budget.joint
         with half_precision(run.device):
-            loss, right, paid = language_loss(model, batch, head, keep, generator, True)
-        (loss + PRICE * min(1.0, clock.progress / 0.4) * paid).backward()
+            with torch.set_grad_enabled(learning):
+                hidden = model.model.vision_tower(batch.pixels).last_hidden_state
+            features = model.model.multi_modal_projector(hidden[:, 1:])
+            words = model.get_input_embeddings().weight
+            seen = probe(features, words, batch.labels)
+            loss, right, paid = language_loss(model, features, batch, head, keep, generator)
+        price = max(price, PRICE * min(1.0, clock.progress / 0.4))
+        (loss + price * paid + (budget.patches * seen["loss"] if learning else 0)).backward()
         step_all(optims, list(parameters.values()), clock)
         clock.step += 1
         if clock.step % 25 == 0:
-            run.tell("language", clock, loss=loss, right=right, paid=paid)
+            run.tell(
+                "language",
+                clock,
+                loss=loss,
+                right=right,
+                paid=paid,
+                **{k: v for k, v in seen.items() if k in ("thing", "nothing", "colour", "row")},
+            )
         if clock.step % 250 == 0:
             run.tell("language", clock, **early_signs(model, tokenizer))
-        run.keep("language", model, optims, clock)
-    run.keep("language", model, optims, clock, every=0)
+        run.keep("language", both, optims, clock)
+    run.keep("language", both, optims, clock, every=0)
+    return not clock.stopped
 
 
 def early_signs(
@@ -191,23 +237,24 @@ def early_signs(
     model.eval()
     mass, points, present, absent = [], [], [], []
     for seed in range(scenes):
-        scene, rng = compose("validation", seed, SCENES), np.random.default_rng(seed)
-        asked = [e for i in range(len(scene.objects)) for e in expressions(scene, i)]
+        scene, rng = compose_wide("validation", seed), np.random.default_rng(seed)
+        image, owner = square_view(scene)
+        asked = [e for i in range(len(scene.objects)) for e in wide_expressions(scene, i)]
         asked = [asked[i] for i in rng.choice(len(asked), min(3, len(asked)), replace=False)]
-        asked += absent_expressions(scene, rng, 1)
-        pixels = normalise(scene.image[None])
-        rows, answers = query_rows(model, tokenizer, pixels, [e.text for e in asked])
+        asked += wide_absent(scene, rng, 1)
+        rows, answers = query_rows(
+            model, tokenizer, normalise(image[None]), [e.text for e in asked]
+        )
         for expression, row, answer in zip(asked, rows, answers, strict=True):
             if expression.target is None:
                 absent.append(answer == "nothing")
                 continue
             present.append(answer != "nothing")
-            mask = torch.from_numpy(scene.mask(expression.target)).float()
-            cover = torch.nn.functional.avg_pool2d(mask[None], SCENES.side // GRID)[0]
+            mask = torch.from_numpy(owner == expression.target + 1).float()
+            cover = torch.nn.functional.avg_pool2d(mask[None], PATCH)[0]
             flat = row.flatten(-2)
             mass.append((row * cover).sum((-1, -2)) / flat.sum(-1))
             points.append(cover.flatten()[flat.argmax(-1)] > 0.3)
-    model.train()
     heads, hits = torch.stack(mass).mean(0), torch.stack(points).float().mean(0)
     best = divmod(int(heads.argmax()), heads.shape[1])
     return {
@@ -226,25 +273,45 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes-tower", type=float, default=40)
     parser.add_argument("--minutes", type=float, default=83, help="of language training")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="saved weights to begin from, without a tower stage: a folder, or a packed run",
+    )
+    parser.add_argument("--joint", type=float, default=0.6, help="share in which the tower learns")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--first-seed", type=int, default=10_000_000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--run", type=Path, default=Path("runs/lvlm"))
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the model is saved")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     device = chosen_device(args.device)
-    model, run = build_model(tokenizer).train().to(device), Run(args.run, device)
-    stage = run.state().get("stage", "tower")
+    model, run = build_model(tokenizer), Run(args.run, device)
+    budget = Budget(
+        args.batch,
+        joint=args.joint,
+        first_seed=args.first_seed,
+        price_from=1.0 if args.start else 0.0,
+    )
+    stage = run.state().get("stage", "language" if args.start else "tower")
+    begun = None
+    if args.start and args.start.suffix == ".safetensors":
+        begun = unpack(args.start)
+    elif args.start and not run.path.is_file():
+        warm_start(model, tokenizer, args.start)
+    model.train().to(device)
     if stage == "tower":
         finished = train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
         if not finished:
             return
-    train_language(model, tokenizer, run, args.minutes, args.rate)
-    print(early_signs(model, tokenizer, 60), flush=True)
-    export(model, tokenizer, args.out)
+    if train_language(model, tokenizer, run, args.minutes, args.rate, budget, begun):
+        print(early_signs(model, tokenizer, 60), flush=True)
+        export(model, tokenizer, args.out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -20,14 +21,17 @@ from transformers import (
 )
 
 from ...grounding.attention.capture import RowRequest, attach, capture
+from ..phrases import plural_of
 from .lvlm_data import GRID, IGNORE, MEAN, PATCH, PREFIX, SIDE, STD, Packed, label_groups
 from .price import priced
 
-LAYERS, HEADS, WIDTH = 6, 12, 192
+LAYERS, HEADS, WIDTH = 8, 12, 192
+# Where a layer of the first weights (6 layers) goes; those in between begin as identities.
+OLD_LAYERS = (0, 1, 2, 4, 5, 7)
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """Random weights: CLIP tower 4 x 192, projector, Llama of 6 layers x 12 heads, 16 x 16 grid.
+    """Random weights: CLIP tower 4 x 192, projector, Llama of 8 layers x 12 heads, 24 x 24 grid.
 
     Word embeddings are tied to the output so that a patch labelled with a word, the word read and
     the word said share one space. The long rotary base keeps matching by content possible at any
@@ -146,21 +150,24 @@ def packed_mask(segment: Tensor, prefix: int, kept: Tensor, total: int) -> tuple
 
 def language_loss(
     model: LlavaForConditionalGeneration,
+    features: Tensor,
     batch: Packed,
     prefix_ids: list[int],
     keep: int,
     generator: torch.Generator,
-    frozen_tower: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean loss and accuracy of the answers' words with `keep` of the image tokens shown, and the
-    mean share of the words' attention that went to the picture."""
-    batch = batch.to(model.device)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen_tower):
-        hidden = model.model.vision_tower(batch.pixels, output_hidden_states=True)
-    features = model.model.multi_modal_projector(hidden.hidden_states[-1][:, 1:])
+    mean share of the words' attention that went to the picture.
+
+    `features` are the batch's projected patches, of :func:`image_features`.
+    """
     count = features.shape[1]
-    order = torch.rand(len(features), count, generator=generator).argsort(1)[:, :keep]
-    kept = order.sort(1).values.to(model.device)
+    # Of a thing three cells large, few would be left: cells with anything on them go last, those
+    # of the padding (which have no row) first.
+    chance, labels = torch.rand(len(features), count, generator=generator), batch.labels.cpu()
+    chance = torch.where(labels[..., 0] == 0, chance, 0.4 * chance)
+    chance = torch.where(labels[..., 4] == IGNORE, chance + 0.5, chance)
+    kept = chance.argsort(1)[:, :keep].sort(1).values.to(model.device)
     shown = features.gather(1, kept[..., None].expand(-1, -1, features.shape[-1]))
     embed = model.get_input_embeddings()
     prefix = embed(torch.tensor(prefix_ids, device=model.device)).expand(len(features), -1, -1)
@@ -179,6 +186,66 @@ def language_loss(
     scores, truth = model.lm_head(out[asked]), batch.targets[asked]
     right = (scores.argmax(-1) == truth).float().mean()
     return F.cross_entropy(scores, truth), right, ledger.mean(batch.segment >= 0)
+
+
+def warm_start(
+    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path
+) -> None:
+    """Begin from the saved weights of a smaller model: fewer words, layers and patches.
+
+    Words are matched by spelling (a plural begins as its singular), the position table is
+    interpolated to the larger grid, and a layer without a forerunner copies the one before it with
+    its outputs at zero, so that it changes nothing at first.
+    """
+    old = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    state, fresh = old.state_dict(), model.state_dict()
+    layers = old.config.text_config.num_hidden_layers
+    places = OLD_LAYERS if layers < LAYERS else tuple(range(LAYERS))
+    for name in fresh:
+        source, silent = _forerunner(name, places)
+        if name.endswith("vision_tower.embeddings.position_embedding.weight"):
+            fresh[name] = _larger_table(state[source])
+        elif "embed_tokens" in name or "lm_head" in name:
+            fresh[name] = _known_words(fresh[name], state[source], tokenizer, folder)
+        elif "position_ids" not in name:
+            fresh[name] = state[source] * (0.0 if silent else 1.0)
+    model.load_state_dict(fresh)
+    model.tie_weights()
+
+
+def _forerunner(name: str, places: tuple[int, ...]) -> tuple[str, bool]:
+    """The old parameter that a new one begins as, and whether it must begin at zero instead."""
+    found = re.search(r"language_model\.layers\.(\d+)\.", name)
+    if not found:
+        return name, False
+    number = int(found[1])
+    before = max(k for k, place in enumerate(places) if place <= number)
+    source = name.replace(f"layers.{number}.", f"layers.{before}.")
+    new = number not in places
+    return source, new and ("o_proj" in name or "down_proj" in name)
+
+
+def _larger_table(table: Tensor) -> Tensor:
+    """Position embeddings, class token first, interpolated to this grid."""
+    side = round((len(table) - 1) ** 0.5)
+    grid = table[1:].T.reshape(1, -1, side, side)
+    larger = F.interpolate(grid, (GRID, GRID), mode="bicubic", align_corners=False)
+    return torch.cat([table[:1], larger[0].flatten(1).T])
+
+
+def _known_words(
+    fresh: Tensor, old: Tensor, tokenizer: PreTrainedTokenizerFast, folder: Path
+) -> Tensor:
+    """Word embeddings matched by spelling."""
+    known = PreTrainedTokenizerFast.from_pretrained(folder).get_vocab()
+    numbers = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
+    single = {plural_of(n): n for n in known if n.isalpha()} | numbers
+    out = fresh.clone()
+    for word, number in tokenizer.get_vocab().items():
+        source = word if word in known else single.get(word)
+        if source in known:
+            out[number] = old[known[source]]
+    return out
 
 
 def prefix_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:

@@ -1,6 +1,6 @@
 """Train the miniature segmenter: a small ``SamModel`` for boxes, points and rough masks.
 
-One image embedding serves many prompts, so each scene is trained with 14 of them.
+One image embedding serves many prompts, so each scene is trained with 16 of them.
 ``python -m miniature.train.segmenter --minutes 40`` writes ``miniature/weights/segmenter``.
 """
 
@@ -21,7 +21,9 @@ from transformers import SamModel
 
 from .loop import chosen_device, load_checkpoint, save_checkpoint
 from .segmenter_data import (
+    LEAST,
     MASK_SIDE,
+    NO_TOKENS,
     SIDE,
     THREE_TOKENS,
     TWO_TOKENS,
@@ -36,6 +38,7 @@ from .segmenter_data import (
     tight_box,
     training_scene,
     unseen_sprites,
+    wide_scenes,
 )
 from .segmenter_model import build_model, decode, encode_prompts, export, optimizers, prompt_loss
 
@@ -51,7 +54,7 @@ def measure(model: SamModel, scenes: list[tuple[np.ndarray, np.ndarray]]) -> dic
     for image, instances in scenes:
         pixels = torch.from_numpy(model_input(image))[None].to(model.device)
         embedding = model.get_image_embeddings(pixels)
-        for number in np.flatnonzero(np.bincount(instances.ravel())[1:] >= 60) + 1:
+        for number in np.flatnonzero(np.bincount(instances.ravel())[1:] >= LEAST) + 1:
             mask = instances == number
             box = tight_box(mask)
             depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
@@ -98,7 +101,7 @@ def training_step(model: SamModel, seeds: list[int], names: tuple[str, ...]) -> 
     embeddings = model.vision_encoder(pixels.to(model.device)).last_hidden_state
     sums: dict[str, float] = {}
     total = embeddings.new_zeros(())
-    for kinds, share in ((TWO_TOKENS, 0.7), (THREE_TOKENS, 0.3)):
+    for kinds, share in ((TWO_TOKENS, 0.6), (THREE_TOKENS, 0.25), (NO_TOKENS, 0.15)):
         prompts, targets = [], []
         for seed, (_, instances) in zip(seeds, scenes, strict=True):
             rng = np.random.default_rng([13, len(kinds), seed])
@@ -132,20 +135,31 @@ def _schedule(step: int, share: float) -> float:
     return min(1, (step + 1) / 100) * (0.02 + 0.98 * math.cos(math.pi / 2 * min(share, 1)) ** 2)
 
 
-def train(minutes: float, batch: int, run: Path, device: torch.device) -> SamModel:
+def train(
+    minutes: float,
+    batch: int,
+    run: Path,
+    device: torch.device,
+    start: Path | None = None,
+    first_seed: int = 50_000_000,
+) -> SamModel:
     """Train for a span of wall time, going on from the run's checkpoint if it has one; the
-    learning rate follows the share of the time that is spent."""
+    learning rate follows the share of the time that is spent. `start` holds weights to begin from,
+    on new seeds and at half the rates."""
     torch.manual_seed(0)
     model, step, spent = build_model(), 0, 0.0
+    if start:
+        model.load_state_dict(SamModel.from_pretrained(start, dtype=torch.float32).state_dict())
+    first = first_seed if start else 0
     model.train().to(device)
-    optims = optimizers(model)
+    optims = optimizers(model, 0.5 if start else 1.0)
     state = load_checkpoint(run / "state.pt", device)
     if state:
         model.load_state_dict(state["model"])
         for optim, saved in zip(optims, state["optims"], strict=True):
             optim.load_state_dict(saved)
         step, spent = state["step"], state["spent"]
-    names, check, stop = seen_sprites(), heldout_scenes(24), []
+    names, check, stop = seen_sprites(), wide_scenes(24), []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     begin, mark = time.time() - spent, spent
     smooth: dict[str, float] = {}
@@ -153,7 +167,7 @@ def train(minutes: float, batch: int, run: Path, device: torch.device) -> SamMod
         for optim in optims:
             for group in optim.param_groups:
                 group["lr"] = group["peak_lr"] * _schedule(step, spent / minutes / 60)
-        losses = training_step(model, [step * batch + i for i in range(batch)], names)
+        losses = training_step(model, [first + step * batch + i for i in range(batch)], names)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:
             optim.step()
@@ -188,16 +202,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument(
+        "--first-seed", type=int, default=50_000_000, help="of scenes after --start"
+    )
+    parser.add_argument("--start", type=Path, help="saved weights to begin from")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--run", type=Path, default=Path("runs/segmenter"))
+    parser.add_argument("--scenes", type=int, default=200, help="to measure on at the end")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
-    model = train(args.minutes, args.batch, args.run, chosen_device(args.device))
-    figures = {"heldout": measure(model, heldout_scenes(200))}
+    model = train(
+        args.minutes, args.batch, args.run, chosen_device(args.device), args.start, args.first_seed
+    )
+    figures = {
+        "heldout": measure(model, heldout_scenes(args.scenes)),
+        "wide": measure(model, wide_scenes(args.scenes)),
+    }
     # Harder scenes, where objects trained on are the yardstick for objects never seen.
     for key, names in (("crowded_seen", seen_sprites()), ("crowded_unseen", unseen_sprites())):
-        figures[key] = measure(model, crowded_scenes(names, 60))
+        figures[key] = measure(model, crowded_scenes(names, max(2, args.scenes // 3)))
     print(figures, flush=True)
     export(model, args.out, figures)
 

@@ -1,4 +1,4 @@
-"""What the miniature segmenter is trained on: scenes from all sprites, and prompts about them.
+"""What the miniature segmenter is trained on: scenes wide and narrow, and prompts about them.
 
 Class-agnostic: scenes are drawn from every bundled sprite, not only the nouns of the vocabulary,
 and a few sprites are kept back to measure objects never seen.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..scenes import compose, load_sprite, make_background, sprite_table, transform_sprite
+from ..composer import compose_wide
+from ..scenes import Scene, compose, load_sprite, make_background, sprite_table, transform_sprite
 from ..vocabulary import load_vocabulary
 
 SIDE, MASK_SIDE = 256, 128  # the model's square and its masks
@@ -21,6 +22,8 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 # padded tokens are attended to: prompts may share a batch only if they have as many tokens.
 TWO_TOKENS = ("box", "box", "box", "box", "point", "point", "point", "part", "empty", "masked")
 THREE_TOKENS = ("box+point", "box+point", "two points", "not here")
+NO_TOKENS = ("mask", "mask")
+LEAST = 16  # pixels of the model's square: smaller things are not asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ def draw_scene(
     for number in range(1, int(rng.integers(1, 7)) + 1):
         rgba = load_sprite(names[rng.integers(len(names))])
         rgba = _recolour(rng, rgba) if rng.random() < 0.3 else rgba
-        longer = float(np.exp(rng.uniform(np.log(0.12), np.log(0.65)))) * SIDE
+        longer = float(np.exp(rng.uniform(np.log(0.07), np.log(0.65)))) * SIDE
         pixels, alpha = transform_sprite(
             rgba, longer, float(rng.normal(0, 14)), bool(rng.random() < 0.5)
         )
@@ -117,14 +120,30 @@ def model_input(image: np.ndarray) -> np.ndarray:
 
 
 def training_scene(seed: int, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Scene number ``seed``: a third as the other models see them, the rest from all sprites."""
+    """Scene number ``seed``: half wide, some as the other models first saw them, the rest drawn
+    from all sprites."""
     rng = np.random.default_rng([7, seed])
-    if rng.random() < 0.35:
-        scene = compose("train", seed)
-        image, instances = scene.image, scene.instances
-    else:
-        image, instances = draw_scene(rng, names)
-    return _reframe(rng, image, instances)
+    choice = rng.random()
+    if choice < 0.5:
+        return fitted(*_pair(compose_wide("train", seed)), flip=bool(rng.random() < 0.5))
+    if choice < 0.65:
+        return _reframe(rng, *_pair(compose("train", seed)))
+    return _reframe(rng, *draw_scene(rng, names))
+
+
+def _pair(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    return scene.image, scene.instances
+
+
+def fitted(
+    image: np.ndarray, instances: np.ndarray, flip: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its map with the longer side at ``SIDE``, as SAM's processor shrinks it."""
+    scale = SIDE / max(instances.shape)
+    size = tuple(max(1, int(v * scale + 0.5)) for v in instances.shape[::-1])
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    instances = cv2.resize(instances, size, interpolation=cv2.INTER_NEAREST)
+    return (image[:, ::-1], instances[:, ::-1]) if flip else (image, instances)
 
 
 def tight_box(mask: np.ndarray) -> np.ndarray:
@@ -188,13 +207,25 @@ def _rough_logits(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
     return (smooth - rng.uniform(0.3, 0.5)) * np.float32(rng.uniform(6, 24))
 
 
+def _brushed_logits(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+    """The mask grown and moved a little, as a brush paints it, in logits as the library makes."""
+    padded = np.zeros((SIDE, SIDE), np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    reach = max(1, int(rng.uniform(0, 0.13) * np.sqrt(mask.sum())))
+    grown = cv2.dilate(padded, np.ones((2 * reach + 1,) * 2, np.uint8))
+    moved = np.roll(grown, rng.integers(-reach, reach + 1, 2), (0, 1)).astype(np.float32)
+    return (cv2.resize(moved, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA) - 0.5) * 16
+
+
 def make_prompt(rng: np.random.Generator, kind: str, instances: np.ndarray) -> Prompt:
     """One prompt of this kind for a random visible instance."""
     areas = np.bincount(instances.ravel())
-    numbers = np.flatnonzero(areas[1:] >= 60) + 1
+    numbers = np.flatnonzero(areas[1:] >= LEAST) + 1
     empty = empty_box(rng, instances) if kind == "empty" or not len(numbers) else None
     if not len(numbers):
         box = empty if empty is not None else np.array([8, 8, 64, 64], np.float32)
+        if kind in NO_TOKENS:
+            return Prompt(None, None, None, np.full((MASK_SIDE,) * 2, -8, np.float32), 0)
         three = kind in THREE_TOKENS
         point = (box[None, :2] + box[None, 2:]) / 2 if three else None
         return Prompt(box, point, np.ones(1) if three else None, None, 0)
@@ -207,6 +238,9 @@ def make_prompt(rng: np.random.Generator, kind: str, instances: np.ndarray) -> P
     inside = _inside_point(rng, mask)
     if kind == "point":
         return Prompt(None, inside[None], np.ones(1), None, target)
+    if kind == "mask":
+        rough = _brushed_logits if rng.random() < 0.7 else _rough_logits
+        return Prompt(None, None, None, rough(rng, mask), target)
     if kind == "part":
         return Prompt(_part_box(rng, box), None, None, None, target)
     if kind == "box+point":
@@ -222,8 +256,12 @@ def make_prompt(rng: np.random.Generator, kind: str, instances: np.ndarray) -> P
 
 def heldout_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Scenes of the split that no training reads."""
-    scenes = (compose("heldout", seed) for seed in range(count))
-    return [(scene.image, scene.instances) for scene in scenes]
+    return [_pair(compose("heldout", seed)) for seed in range(count)]
+
+
+def wide_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Wide scenes of the split that no training reads, of all shapes."""
+    return [fitted(*_pair(compose_wide("heldout", seed))) for seed in range(count)]
 
 
 def crowded_scenes(names: tuple[str, ...], count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -70,7 +70,7 @@ def encode_prompts(model: SamModel, prompts: list[Prompt]) -> tuple[Tensor, Tens
     """Tokens ``(n, t, C)`` and dense terms ``(n, C, 32, 32)`` of prompts with as many tokens."""
     encoder, tokens, device = model.prompt_encoder, [], model.device
     for prompt in prompts:
-        parts = []
+        parts = [encoder.no_mask_embed.weight[:0]]  # a mask alone has no tokens
         if prompt.points is not None:
             points = torch.tensor(prompt.points, device=device)[None, None].float()
             labels = torch.tensor(prompt.labels, device=device)[None, None].float()
@@ -131,15 +131,19 @@ def prompt_loss(masks: Tensor, scores: Tensor, target: Tensor, exists: Tensor) -
     return {"best": best, "single": single, "score": score}
 
 
-def optimizers(model: SamModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the encoder's and decoder's blocks, AdamW for all else."""
+def optimizers(model: SamModel, share: float = 1.0) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the encoder's and decoder's blocks, AdamW for all else, at this
+    share of their usual rates."""
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             block = weight.ndim == 2 and ("layers." in name or "final_attn" in name)
             (inner if block and "iou_pred" not in name else outer).append(weight)
-    found = [Muon(inner, lr=2e-3), torch.optim.AdamW(outer, lr=1e-3, weight_decay=0.01)]
+    found = [
+        Muon(inner, lr=2e-3 * share),
+        torch.optim.AdamW(outer, lr=1e-3 * share, weight_decay=0.01),
+    ]
     for optim in found:
         for group in optim.param_groups:
             group["peak_lr"] = group["lr"]

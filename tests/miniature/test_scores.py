@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from groundbrush import Editor
 from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.scores import composers
 from groundbrush.miniature.scores.__main__ import spread
 from groundbrush.miniature.scores.finding import CROWDED_FROM, RARE, asked_of, scene_of
 from groundbrush.miniature.scores.journal import Journal, Record, fingerprint
@@ -170,3 +171,45 @@ def test_a_sample_is_spread_over_all_records() -> None:
     assert [r["seed"] for r in spread(rows, 5)] == [0, 2, 4, 6, 8]
     assert spread(rows[:3], 5) == rows[:3]
     assert json.dumps(rows)
+
+
+def test_the_composers_are_reported_side_by_side() -> None:
+    there = {
+        "kind": "side",
+        "found": True,
+        "presence": 0.9,
+        "shape": "portrait",
+        "peak": True,
+        "size": 0.12,
+        "style": "noto",
+        "visible": 0.6,
+        "from_box": 0.9,
+        "from_point": 0.4,
+    }
+    missing = {"kind": "absent", "found": False, "presence": 0.2, "shape": "portrait"}
+    records = [
+        {"composer": name} | record
+        for name, iou in (("wide", 0.8), ("foreign", 0.3))
+        for record in (there | {"iou": iou, "paper_box": 0.6}, missing)
+    ]
+    text = composers.report(records)
+    assert "| phrases | wide | foreign |" in text
+    assert "| size below 0.15 | 1.00 [1.00, 1.00] (n = 1) | 0.00 [0.00, 0.00] (n = 1) |" in text
+    assert "| SAM from a true click | 0.00 [0.00, 0.00] | 0.00" in text
+    assert "| told at 5% false alarms | 1.00" in text
+
+
+def test_every_composer_is_asked_the_same_way() -> None:
+    for name, compose_one in composers.COMPOSERS.items():
+        for seed in range(3):
+            scene = compose_one(composers.FIRST + seed)
+            asked = composers.asked_of(scene, seed)
+            assert sum(e.target is None for e in asked) == 2, name
+            assert len({e.text for e in asked if e.target is not None}) <= 4
+
+
+def test_the_peak_of_a_padded_map_lies_in_the_picture() -> None:
+    token_map = np.zeros((4, 4))
+    token_map[1, 3] = 1.0
+    # 200 x 100: the square reaches from row -50 to 150
+    assert composers._peak(token_map, (0.0, -50.0, 200.0, 150.0)) == (175, 25)

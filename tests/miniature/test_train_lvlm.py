@@ -8,23 +8,33 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding import load_lvlm
-from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.composer import compose_wide
 from groundbrush.miniature.tokenizer import build_tokenizer
+from groundbrush.miniature.train import carry, lvlm_model
 from groundbrush.miniature.train import lvlm as script
+from groundbrush.miniature.train.loop import save_checkpoint
 from groundbrush.miniature.train.lvlm_data import (
     GRID,
     IGNORE,
+    PATCH,
+    SIDE,
     Packed,
     label_groups,
     language_batch,
     patch_labels,
+    square_view,
     tower_batch,
 )
 from groundbrush.miniature.train.lvlm_model import (
+    HEADS,
+    LAYERS,
     build_model,
+    export,
+    image_features,
     language_loss,
     packed_mask,
     prefix_ids,
+    warm_start,
 )
 from groundbrush.miniature.train.price import priced
 
@@ -38,9 +48,11 @@ def model() -> torch.nn.Module:
 
 
 def loss_of(model: torch.nn.Module, batch: Packed) -> float:
-    loss, _, _ = language_loss(
-        model, batch, prefix_ids(TOKENIZER), GRID**2, torch.Generator().manual_seed(0), True
-    )
+    with torch.no_grad():
+        features = image_features(model, batch.pixels)
+        loss, _, _ = language_loss(
+            model, features, batch, prefix_ids(TOKENIZER), GRID**2, torch.Generator()
+        )
     return float(loss.detach())
 
 
@@ -55,6 +67,7 @@ def test_packed_exchanges_lose_as_much_as_one_by_one(model: torch.nn.Module) -> 
                 t[:, pick]
                 for t in (whole.ids, whole.targets, torch.zeros_like(whole.segment), whole.offset)
             ),
+            whole.labels,
         )
         count = int((alone.targets != IGNORE).sum())
         total, words = total + loss_of(model, alone) * count, words + count
@@ -70,17 +83,22 @@ def test_mask_lets_a_word_see_the_picture_and_its_own_exchange_only() -> None:
     assert seen[6] == [1, 1, 1, 1, 0, 0, 1, 0]
 
 
-def test_patch_labels_agree_with_the_scene() -> None:
-    scene = compose("train", 2)
-    labels, groups = patch_labels(scene), label_groups()
+@pytest.mark.parametrize("seed", range(4))
+def test_patch_labels_agree_with_the_scene(seed: int) -> None:
+    scene = compose_wide("train", seed)
+    image, owner = square_view(scene)
+    assert image.shape == (SIDE, SIDE, 3)
+    labels, groups = patch_labels(owner, scene.objects), label_groups()
     assert labels.shape == (GRID**2, len(groups))
+    cells = owner.reshape(GRID, PATCH, GRID, PATCH)
     for number, item in enumerate(scene.objects):
-        inside = scene.mask(number).reshape(GRID, 16, GRID, 16).mean((1, 3)).ravel() > 0.9
-        things = {groups["thing"][i] for i in labels[inside, 0]}
-        assert things <= {item.noun}
-    rows = labels[:, list(groups).index("row")].reshape(GRID, GRID)
-    assert (rows[0] == 0).all()
-    assert (rows[-1] == 2).all()
+        inside = (cells == number + 1).mean((1, 3)).ravel() > 0.9
+        assert {groups["thing"][i] for i in labels[inside, 0]} <= {item.noun}
+    padding = (cells < 0).all((1, 3)).ravel()
+    assert (labels[padding, 0] == 0).all()
+    rows = labels[:, list(groups).index("row")]
+    assert (rows[padding] == IGNORE).all()
+    assert set(rows[~padding]) - {IGNORE} == {0, 1, 2}
 
 
 def test_mirrored_pictures_come_with_mirrored_labels() -> None:
@@ -93,6 +111,7 @@ def test_mirrored_pictures_come_with_mirrored_labels() -> None:
 def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "early_signs", lambda *a: {})
     command = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "weights")]
+    command += ["--batch", "1"]
     script.main([*command, "--minutes-tower", "0.01", "--minutes", "0.01"])
     first = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert first["stage"] == "language"
@@ -101,7 +120,49 @@ def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.M
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] > first["step"]
     lvlm = load_lvlm(tmp_path / "weights", prompt="a picture : <image> {phrase} .", offline=True)
     encoded = lvlm.encode(np.zeros((64, 96, 3), np.uint8))
-    assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (6, 12, GRID, GRID)
+    assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (LAYERS, HEADS, GRID, GRID)
+
+
+def test_an_unfinished_run_is_carried_over(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    parts = {"model": build_model(TOKENIZER), "probe": lvlm_model.PatchWords(TOKENIZER)}
+    both = torch.nn.ModuleDict(parts)
+    state = {"stage": "language", "step": 7, "elapsed": 90.0, "model": both.state_dict()}
+    save_checkpoint(tmp_path / "run" / "state.pt", state)
+    about = carry.pack(tmp_path / "run", tmp_path / "out" / "lvlm.safetensors")
+    assert (about["step"], about["minutes"], about["layers"]) == (7, 1.5, LAYERS)
+    assert (tmp_path / "out" / "lvlm.safetensors").stat().st_size < 10e6
+    begun = carry.unpack(tmp_path / "out" / "lvlm.safetensors")
+    both.load_state_dict(begun)
+    for name, value in state["model"].items():
+        assert torch.allclose(begun[name].float(), value.float(), atol=2e-3), name
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        carry.pack(tmp_path / "none", tmp_path / "x.safetensors")
+
+
+def test_a_warm_start_goes_on_from_the_same_answers(model: torch.nn.Module, tmp_path: Path) -> None:
+    """The same architecture is taken over whole; a smaller one says the same with more layers."""
+    export(model, TOKENIZER, tmp_path)
+    torch.manual_seed(1)
+    other = build_model(TOKENIZER).eval()
+    batch = language_batch("train", [7], TOKENIZER, 4)
+    before = loss_of(other, batch)
+    warm_start(other, TOKENIZER, tmp_path)
+    assert loss_of(other, batch) == pytest.approx(loss_of(model, batch), abs=2e-3)
+    assert loss_of(other, batch) != pytest.approx(before, abs=2e-3)
+
+
+def test_new_layers_change_nothing_at_first(
+    model: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lvlm_model, "LAYERS", 6)
+    small = build_model(TOKENIZER).eval()
+    monkeypatch.undo()
+    export(small, TOKENIZER, tmp_path)
+    larger = build_model(TOKENIZER).eval()
+    warm_start(larger, TOKENIZER, tmp_path)
+    batch = language_batch("train", [7], TOKENIZER, 4)
+    assert loss_of(larger, batch) == pytest.approx(loss_of(small, batch), abs=2e-3)
 
 
 def test_price_is_the_share_of_attention_that_eager_attention_gives_to_the_picture() -> None:
