@@ -64,6 +64,7 @@ def _build(work: Path) -> Path:
     names = zipfile.ZipFile(wheel).namelist()
     strangers = {n for n in names if not n.startswith(("groundbrush/", "groundbrush-"))}
     assert not strangers, f"the wheel holds more than groundbrush/: {sorted(strangers)[:5]}"
+    assert not any("weights/continue" in n for n in names), "the wheel holds unfinished weights"
     for wanted in ("py.typed", "examples/fruit.png", "app/page/page.css"):
         assert f"groundbrush/{wanted}" in names, f"the wheel lacks {wanted}"
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.0f} MB, {len(names)} files")
