@@ -24,7 +24,7 @@ _EXCLUDING = re.compile(
 )
 _NAMES_NOTHING = frozenset(
     "the a an this that these those it its all both every each some any no one ones of to in on at "
-    "by and or nothing anything something everything".split()
+    "by and or".split()
 )
 _VISIBLE = r"[^\x00-\x20\x7f\x85\s]"  # one character that is not white space
 

@@ -130,3 +130,27 @@ def squares(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+# Files of two seconds and more: they load models, start processes or draw many examples.
+SLOW = (
+    "app/page/ app/http/test_server.py benchmarks/ docs/test_examples.py docs/test_several.py "
+    "editor/batch/test_checking.py editor/batch/test_command.py editor/batch/test_crashes.py "
+    "editor/batch/test_places.py editor/batch/test_ray.py editor/batch/test_review_browser.py "
+    "editor/batch/test_run.py editor/cli/ editor/evaluation/ editor/models/test_first_use.py "
+    "editor/test_accounted_for.py editor/test_api.py editor/test_apply.py "
+    "editor/test_backend_presets.py editor/test_editing editor/test_journal.py "
+    "editor/test_neighbours.py editor/test_plan editor/test_threads.py grounding/attention/ "
+    "grounding/families/ grounding/heads/test_ranking.py grounding/localize/test_ambiguity.py "
+    "grounding/sam/ inpaint/device/ inpaint/painter/ miniature/ multiobject/test_ground_all.py "
+    "multiobject/test_phrases.py promises/ robustness/ test_security.py"
+).split()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    tests = Path(__file__).parent
+    for item in items:
+        name = item.path.relative_to(tests).as_posix()
+        if name.startswith(tuple(SLOW)) or "miniature" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")

