@@ -29,7 +29,7 @@ from ..grounding.attention.model import LVLM
 from .composer import compose_wide
 from .heads import LOWEST, SKIP_LAYERS, discover, load_miniature
 from .scenes import CROWDED, Scene, compose
-from .scores.journal import Journal, Record, fingerprint
+from .scores.journal import Record, ScoreJournal, fingerprint
 from .scores.painting import painting
 from .wide_phrases import wide_absent, wide_expressions
 
@@ -376,7 +376,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/tune"))
     args = parser.parse_args(argv)
     weights = [*PAGE.parent.glob("weights/[ls]*/*.safetensors")]
-    journal = Journal(args.runs / f"finding-{fingerprint(weights)}.jsonl")
+    journal = ScoreJournal(args.runs / f"finding-{fingerprint(weights)}.jsonl")
     found = journal.fill([args.scenes], partial(finding_record, args.head_scenes))[0]
     print(found)
     if args.write:
@@ -384,7 +384,7 @@ def main(argv: list[str] | None = None) -> None:
     if not args.edits:
         return
     weights += [*PAGE.parent.glob("weights/inpainter/**/*.safetensors")]
-    journal = Journal(args.runs / f"painting-{fingerprint(weights)}.jsonl")
+    journal = ScoreJournal(args.runs / f"painting-{fingerprint(weights)}.jsonl")
     painted = journal.fill([args.edits], painting_record)[0]
     print(painted)
     if args.write:

@@ -15,7 +15,7 @@ RULES = ("move", "turn", "dye")
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
+class Sprite:
     """A thing that is ready to be drawn: its facts, pixels ``(h, w, 3)`` and alpha ``(h, w)``."""
 
     kind: ObjectKind
@@ -93,10 +93,10 @@ def dress(
 
 def make_thing(
     rng: np.random.Generator, kind: ObjectKind, longer_side: float, noto: float
-) -> Thing:
+) -> Sprite:
     """A thing `longer_side` pixels large, leaning, mirrored, its brightness a little changed."""
     rgba, name, colour, style = dress(rng, kind, noto)
     angle = rng.normal(0, 6) if rng.random() < 0.7 else rng.uniform(-40, 40)
     pixels, alpha = transform_sprite(rgba, longer_side, float(angle), bool(rng.random() < 0.5))
     pixels = np.clip(pixels * rng.uniform(0.85, 1.1), 0, 1).astype(np.float32)
-    return Thing(kind, name, colour, style, pixels, alpha)
+    return Sprite(kind, name, colour, style, pixels, alpha)

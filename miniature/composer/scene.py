@@ -12,7 +12,7 @@ import numpy as np
 from ..scenes import Scene, SceneObject, scene_rng
 from .ground import make_ground
 from .light import cast_shadow, light_up, make_sun, photograph
-from .objects import Thing, choose_kinds, make_thing
+from .objects import Sprite, choose_kinds, make_thing
 
 SHAPES = (1.0, 1.0, 1.0, 4 / 3, 3 / 2, 16 / 9, 2.35, 3 / 4, 2 / 3, 9 / 16)  # width / height
 
@@ -51,9 +51,9 @@ class _Stage:
     def __init__(self, ground: np.ndarray, settings: WideSettings) -> None:
         self.canvas, self.settings = ground.copy(), settings
         self.instances = np.zeros(ground.shape[:2], np.int32)
-        self.things: list[Thing] = []
+        self.things: list[Sprite] = []
 
-    def fits(self, thing: Thing, x: int, y: int) -> np.ndarray | None:
+    def fits(self, thing: Sprite, x: int, y: int) -> np.ndarray | None:
         """The instance map with the thing at ``(x, y)``, or None if too little shows of any."""
         window, part = self._window(thing, x, y)
         after = self.instances.copy()
@@ -64,7 +64,7 @@ class _Stage:
                 return None
         return after
 
-    def put(self, thing: Thing, x: int, y: int, after: np.ndarray) -> None:
+    def put(self, thing: Sprite, x: int, y: int, after: np.ndarray) -> None:
         """Draw the thing over what is there."""
         window, part = self._window(thing, x, y)
         alpha = thing.alpha[part][..., None]
@@ -72,7 +72,7 @@ class _Stage:
         self.instances = after
         self.things.append(thing)
 
-    def _window(self, thing: Thing, x: int, y: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    def _window(self, thing: Sprite, x: int, y: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         (height, width), (h, w) = self.instances.shape, thing.alpha.shape
         x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + w), min(height, y + h)
         return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
@@ -164,7 +164,7 @@ class _Places:
         return int(left), int(top)
 
 
-def _facts(instances: np.ndarray, number: int, thing: Thing) -> SceneObject:
+def _facts(instances: np.ndarray, number: int, thing: Sprite) -> SceneObject:
     ys, xs = np.nonzero(instances == number)
     box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
     longer = max(box[2] - box[0], box[3] - box[1]) / max(instances.shape)

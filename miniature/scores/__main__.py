@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...editor.api import Editor
 from . import composers, discovery, finding, painting, segmenting
-from .journal import Journal, Record, fingerprint
+from .journal import Record, ScoreJournal, fingerprint
 from .page import Measured, page
 from .sheets import finding_sheet, painting_sheet, verdict
 
@@ -41,7 +41,7 @@ def measure(editor: Editor, runs: Path, share: float) -> Measured:
     ) -> list[Record]:
         print(f"{name}: {len(seeds)} seed(s)", flush=True)
         kind = "painting" if name in ("painting", "reconstruction") else "finding"
-        journal = Journal(runs / known[kind] / f"{name}.jsonl")
+        journal = ScoreJournal(runs / known[kind] / f"{name}.jsonl")
         records = journal.fill(seeds, functools.partial(function, editor))
         seconds.append(sum(journal.seconds[seed] for seed in seeds))
         return records
@@ -67,7 +67,7 @@ def side_by_side(editor: Editor, runs: Path, share: float) -> list[Record]:
     grounder, records = editor.models.grounder(), []
     for name in composers.COMPOSERS:
         print(f"composer {name}", flush=True)
-        journal = Journal(runs / versions(editor)["finding"] / f"composer-{name}.jsonl")
+        journal = ScoreJournal(runs / versions(editor)["finding"] / f"composer-{name}.jsonl")
         ask = functools.partial(composers.measure, grounder, name)
         records += journal.fill(range(max(2, round(150 * share))), ask)
     return records

@@ -29,7 +29,7 @@ from ..phrases import Expression
 from ..scenes import Scene, compose
 from ..wide_phrases import wide_absent, wide_expressions
 from .finding import paper_grounder
-from .journal import Journal, Record, fingerprint
+from .journal import Record, ScoreJournal, fingerprint
 from .page import rate, table
 from .segmenting import inner_point
 
@@ -249,7 +249,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     records = []
     for composer in args.composers:
-        journal = Journal(args.runs / known / f"{composer}.jsonl")
+        journal = ScoreJournal(args.runs / known / f"{composer}.jsonl")
         records += journal.fill(range(args.scenes), partial(measure, grounder, composer))
     print(report(records))
     (args.runs / known / "setup.json").write_text(

@@ -23,7 +23,7 @@ def fingerprint(files: Iterable[Path], words: str = "") -> str:
 
 
 @dataclass
-class Journal:
+class ScoreJournal:
     """An append-only file of records, by seed.
 
     A line that was cut off by a crash is measured again.

@@ -11,7 +11,7 @@ from groundbrush.miniature.scenes import compose
 from groundbrush.miniature.scores import composers
 from groundbrush.miniature.scores.__main__ import spread
 from groundbrush.miniature.scores.finding import CROWDED_FROM, RARE, asked_of, scene_of
-from groundbrush.miniature.scores.journal import Journal, Record, fingerprint
+from groundbrush.miniature.scores.journal import Record, ScoreJournal, fingerprint
 from groundbrush.miniature.scores.page import Measured, page, rate
 from groundbrush.miniature.scores.painting import colour_seen, edit_of
 from groundbrush.miniature.scores.segmenting import inner_point, rough_mask, shaken
@@ -25,15 +25,15 @@ def test_a_journal_measures_only_what_it_lacks_and_again_what_was_torn(tmp_path:
         asked.append(seed)
         return [{"seed": seed}, {"twice": 2 * seed}]
 
-    Journal(path).fill([3, 1], measure)
+    ScoreJournal(path).fill([3, 1], measure)
     with path.open("a") as file:
         file.write('[7, [{"seed"')
-    records = Journal(path).fill([1, 7, 3], measure)
+    records = ScoreJournal(path).fill([1, 7, 3], measure)
     assert asked == [3, 1, 7]
     assert records == [
         {"seed": s} if k == 0 else {"twice": 2 * s} for s in (1, 7, 3) for k in range(2)
     ]
-    assert Journal(path).rows.keys() == {3, 1, 7}
+    assert ScoreJournal(path).rows.keys() == {3, 1, 7}
 
 
 def test_a_fingerprint_follows_what_the_files_hold(tmp_path: Path) -> None:
