@@ -316,4 +316,9 @@ def save_figures(path: Path, figures: dict[str, float]) -> None:
     """Append one line of JSON to a training record."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({k: round(float(v), 4) for k, v in figures.items()}) + "\n")
+        file.write(
+            json.dumps(
+                {k: round(float(torch.as_tensor(v).detach()), 4) for k, v in figures.items()}
+            )
+            + "\n"
+        )
