@@ -171,7 +171,7 @@ def groups(scene: Scene, rng: np.random.Generator) -> list[Exchange]:
 
 
 def vary(rng: np.random.Generator, text: str) -> str:
-    """The phrase as somebody types it: in one case of four without its article or with another."""
+    """The phrase as a user types it: in one case of four without its article or with another."""
     choice = rng.random()
     if not text.startswith("the ") or choice > 0.3:
         return text

@@ -1,7 +1,7 @@
 """Finding on three composers side by side; ``python -m miniature.scores.composers``.
 
 ``narrow`` is the composer of the first weights, ``wide`` the one trained on now, ``foreign`` one
-that nothing is trained on. The same questions are asked of each; results are told by kind of
+that nothing is trained on. The same questions are asked of each; results are grouped by kind of
 phrase, by size, by the picture's shape, by how much of a thing is visible and by drawing style.
 """
 
@@ -140,7 +140,7 @@ def load_grounder(folder: Path | None, heads: list[tuple[int, int]] | None) -> G
 
 
 def groups_of(records: list[Record]) -> dict[str, list[Record]]:
-    """Records of phrases with a target by what is told of them, in order."""
+    """Records of phrases with a target by group, in order."""
     there = [r for r in records if "iou" in r]
     out = {
         "all": there,

@@ -72,6 +72,14 @@ def test_a_photograph_is_no_mask():
         read_mask(Image.fromarray(pixels).convert("L"), pixels.shape[1::-1])
 
 
+def test_a_colourful_picture_is_no_mask_though_nothing_in_it_is_grey():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    pixels[..., 2] = rng.choice([0, 255], (48, 64))
+    with pytest.raises(GroundbrushError, match="looks like a picture"):
+        read_mask(Image.fromarray(pixels), (64, 48))
+
+
 def test_a_picture_with_a_hole_in_its_alpha_is_no_mask_and_the_hole_is_named():
     pixels = photograph()
     alpha = np.full(pixels.shape[:2], 255, np.uint8)

@@ -1,4 +1,4 @@
-"""The thresholds that decide what users are told about a painting, each at its edge."""
+"""The thresholds that decide what the user reads about a painting, each at its edge."""
 
 from __future__ import annotations
 

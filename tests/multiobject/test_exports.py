@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,17 @@ def test_panopticapis_converters_find_the_png_and_the_colours(found, tmp_path) -
         assert all(0 <= part <= 255 for part in category["color"])
     with pytest.raises(MultiObjectError, match="one dot, before png, such as 'photo_panoptic.png'"):
         coco_panoptic(found, file_name="photo.jpg", png_name="photo.panoptic.png")
+
+
+def test_a_noun_has_one_number_and_colour_in_whatever_company(found) -> None:
+    """Not by its place in the caption: other pictures name other things before it."""
+    fewer = replace(found, segments=tuple(s for s in found.segments if s.name != "apple"))
+    assert "apple" not in [s.name for s in fewer.segments]
+    both = [
+        {c["name"]: c for c in coco_panoptic(one).document["categories"]} for one in (found, fewer)
+    ]
+    assert both[0]["sky"] == both[1]["sky"]
+    assert both[0]["apple"]["id"] != both[0]["sky"]["id"]
 
 
 def test_documents_of_several_pictures_can_be_joined(found) -> None:
