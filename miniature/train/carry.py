@@ -1,7 +1,7 @@
 """Carry an unfinished LVLM from one machine to another: weights without the optimiser's state.
 
 ``python -m groundbrush.miniature.train.carry runs/lvlm OUT.safetensors`` packs a run's checkpoint
-as half-precision safetensors, with a JSON file of its step beside it. Training continues from it with
+as half-precision safetensors, with a JSON file of its step beside it. Training continues with
 ``python -m groundbrush.miniature.train lvlm --start OUT.safetensors``.
 """
 
