@@ -179,6 +179,7 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
                 settings=task.settings,
                 spare=spare,
                 keep=keep,
+                one_thing=task.region.grounding is not None,
                 on_step=callbacks.on_step,
                 cancelled=callbacks.cancelled,
                 on_preview=callbacks.on_preview,
