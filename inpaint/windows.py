@@ -108,8 +108,8 @@ def _parts(support: np.ndarray) -> tuple[np.ndarray, list[Box]]:
     height, width = (-(-side // size) for side in support.shape)
     padded = np.zeros((height * size, width * size), bool)
     padded[: support.shape[0], : support.shape[1]] = support
-    filled = padded.reshape(height, size, width, size).any((1, 3))
-    count, cells, stats, _ = cv2.connectedComponentsWithStats(filled.view(np.uint8), connectivity=8)
+    filled = np.asarray(padded.reshape(height, size, width, size).any((1, 3)), np.uint8)
+    count, cells, stats, _ = cv2.connectedComponentsWithStats(filled, connectivity=8)
     boxes: list[Box] = []
     for k in range(1, count):
         x, y, across, down = (int(v) for v in stats[k, :4])
