@@ -60,6 +60,8 @@ def find(editor: Editor) -> None:
     spot = st.empty()  # what waiting says stands where the answer will
     if words.strip() and words != s.asked:
         state.look(editor, words, spot)
+    elif not words.strip() and s.asked:
+        state.forget()
     if s.trouble:
         spot.error(literal(s.trouble))
     elif s.found is not None:
@@ -159,6 +161,7 @@ def correct() -> None:
                 on_click=s.todo.append,
                 args=({"kind": name.lower()},),
             )
+        st.button("Clear", key="op-clear", help="no words, no mask", on_click=state.clear)
 
 
 def prompt(editor: Editor, options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -180,15 +181,34 @@ def fresh(session: Session) -> None:
 def look(editor: Editor, words: str, spot: Any) -> None:
     """Find what was typed and begin a mask from it."""
     s = st.session_state
-    s.asked, s.trouble, s.news, s.wrong, s.why = words, "", "", "", None
+    forget()
     picture = s.session.picture
     try:
         found = call(lambda: editor.ground(picture, words), "looking", spot)
+        s.found = found
+        if found.found or s.session.mask is None:
+            s.session = s.session.looked(found, scene_of(editor, picture))
     except GroundbrushError as error:
         s.trouble = str(error)
-        return
-    s.found = found
-    s.session = s.session.looked(found, scene_of(editor, picture))
+    s.asked = words  # last: where the page is run again meanwhile, the next run looks again
+
+
+def forget() -> None:
+    """Drop what the words found, with its mask; a mask that was drawn by hand stays."""
+    s = st.session_state
+    mask = s.session.mask
+    by_hand = s.session.drawn and mask.mask.any() and not (s.found and s.found.found)
+    kept = {"mask": mask, "drawn": True} if by_hand else {}
+    s.session = dataclasses.replace(s.session.cleared(), **kept)
+    s.found, s.why, s.asked, s.trouble, s.news, s.wrong = None, None, "", "", "", ""
+
+
+def clear() -> None:
+    """Begin the place afresh: no words, no mask."""
+    s = st.session_state
+    s.session = s.session.cleared()
+    s[key("find")] = ""
+    forget()
 
 
 def do_marks(editor: Editor) -> None:

@@ -101,7 +101,6 @@ def test_a_float_mask_is_refused(miniature, example, attempt):
 CORNERS = ((60, 60, 260, 260), (1780, 1270, 1980, 1470))
 
 
-@pytest.mark.xfail(strict=True, reason="two boxes far apart share one crop and come out as smears")
 def test_places_far_apart_are_as_good_as_each_alone(miniature, picture_of_two_places):
     before = np.asarray(Image.open(picture_of_two_places))
     together = miniature.remove(picture_of_two_places, box=CORNERS, check=False)
@@ -114,7 +113,6 @@ def test_places_far_apart_are_as_good_as_each_alone(miniature, picture_of_two_pl
             assert error(together, alone.support) <= error(alone, alone.support) + 2
 
 
-@pytest.mark.xfail(strict=True, reason="islands of one mask share one crop and come out as smears")
 def test_islands_of_a_mask_are_as_good_as_each_alone(miniature, picture_of_two_places):
     mask = np.zeros((1536, 2048), bool)
     for x0, y0, x1, y1 in CORNERS:
