@@ -264,7 +264,7 @@ class Spare(Operation):
 
     def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
         """Return the mask without the spared pixels."""
-        return mask & ~read_mask(self.mask, mask.shape[::-1])
+        return mask & ~read_mask(self.mask, mask.shape[::-1])[0]
 
 
 AnyOperation = Annotated[
