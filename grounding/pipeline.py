@@ -96,7 +96,9 @@ class Grounder:
         times.append(time.perf_counter())
         mask, again, rest = np.diff(times).tolist()
         timings = {**view.timings, "phrase": seconds, "again": again, "mask": mask + rest}
-        return dataclasses.replace(result, heads=self.lvlm.heads or (), timings=timings)
+        return dataclasses.replace(
+            result, heads=self.lvlm.heads or (), query=self.lvlm.family.query, timings=timings
+        )
 
     def place(
         self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None

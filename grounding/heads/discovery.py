@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice, check_names
 from ..errors import GroundingError
+from ..families.tokens import QUERY_MODES
 from .criteria import BINARISE, Binarise, attention_sums, phrase_contrast, spatial_entropy
 from .ranking import Threshold
 
@@ -76,6 +77,8 @@ class DiscoverySettings:
                 )
         check_choice("calibration's criterion", self.criterion, CRITERIA)
         check_choice("calibration's binarise", self.binarise, BINARISE)
+        if self.query is not None:
+            check_choice("calibration's query", self.query, QUERY_MODES)
         number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
         if self.threshold not in (None, "per-sample") and not (
             number and 0 <= float(self.threshold) <= 1
