@@ -257,6 +257,7 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
     """What the user should know, in the order of the work."""
     request, picture, grounding = task.request, task.region.picture, task.region.grounding
     yield from picture.notes
+    yield from task.region.notes
     chosen = request.candidate is not None and grounding and grounding.status == "ambiguous"
     if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"
