@@ -236,7 +236,11 @@ def _map_arms() -> list[Arm]:
     return [
         *smoothing,
         paper("threshold on the picture", "bilinear upsampling first", {"threshold": "picture"}),
-        paper("padding cells", "cells on the padding take part", {"cells": "all"}),
+        paper(
+            "literally",
+            "cells on the padding count in the mean, as the text has it",
+            {"cells": "all"},
+        ),
         paper(
             "padding not undone",
             "the padded square directly onto the picture",
