@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..inpaint.callbacks import CancelledBy, OnPreview, OnStep
@@ -331,7 +332,8 @@ class Editor:
         >>> editor.edit("photo.png", paint="a pear", mask=history.undo())    # doctest: +SKIP
         """
         picture = open_picture(image)
-        request = make_request("remove", find=find, **_read_place(picture, dict(options)))
+        picture, place = _read_place(picture, dict(options))
+        request = make_request("remove", find=find, **place)
         return find_region(self.finder, picture, request).history
 
     def run(
@@ -387,17 +389,22 @@ class Editor:
         callbacks = Callbacks(**{name: values.pop(name) for name in names if name in values})
         if values.get("mask") is not None:
             image = open_picture(image)
-        request = make_request(action, **_read_place(image, values))
-        return self.paint(image, request, callbacks)
+        image, values = _read_place(image, values)
+        return self.paint(image, make_request(action, **values), callbacks)
 
 
-def _read_place(image: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The options with mask and box as a request has them; with a mask, `image` is a `Picture`."""
+def _read_place(image: Any, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The options with mask and box as a request has them; with a mask, `image` is a `Picture`.
+
+    The picture comes back with notes about how the mask was read.
+    """
     mask, boxes = values.pop("mask", None), values.pop("box", None)
     if isinstance(mask, MaskHistory):
         if mask.feather is not None:
             values["operations"] = [Feather(mask.feather), *values.get("operations", ())]
         mask = mask.mask
     if mask is not None:
-        values["mask"] = encode_mask(read_mask(mask, image.size))
-    return values if boxes is None else {**values, "boxes": boxes}
+        drawn, notes = read_mask(mask, image.size)
+        values["mask"] = encode_mask(drawn)
+        image = replace(image, notes=(*image.notes, *notes)) if notes else image
+    return image, values if boxes is None else {**values, "boxes": boxes}

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ...grounding.heads.ranking import HeadMeasurements
 
 Head = tuple[int, int]
+_QUERIES = {
+    "stop": "the full stop that ends the expression is the query (the paper's)",
+    "expression": "the last word piece of the expression is the query",
+    "prompt": "the last token of the prompt is the query",
+}
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
 
@@ -231,7 +236,11 @@ def _map_arms() -> list[Arm]:
     return [
         *smoothing,
         paper("threshold on the picture", "bilinear upsampling first", {"threshold": "picture"}),
-        paper("padding cells", "cells on the padding take part", {"cells": "all"}),
+        paper(
+            "literally",
+            "cells on the padding count in the mean, as the text has it",
+            {"cells": "all"},
+        ),
         paper(
             "padding not undone",
             "the padded square directly onto the picture",
@@ -247,17 +256,18 @@ def _map_arms() -> list[Arm]:
 
 def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
     family = family_class(str(lvlm.get("family", "llava")))
-    query = lvlm.get("query", "expression")
+    query = lvlm.get("query", "stop")
     paddings: tuple[str, ...] = getattr(family, "paddings", PADDINGS)
     padding = lvlm.get("padding") or getattr(family, "default_padding", "pad")
-    other = "prompt" if query == "expression" else "expression"
 
     def sam(*prompts: str) -> dict[str, Any]:
         return {"proposals": {"mode": "map", "prompts": prompts}}
 
     return [
-        Arm(
-            f"query: {other}", f"the last token of the {other} is the query", lvlm={"query": other}
+        *(
+            Arm(f"query: {one}", about, lvlm={"query": one})
+            for one, about in _QUERIES.items()
+            if one != query
         ),
         *(
             Arm(f"padding: {one}", "how the picture meets the square", lvlm={"padding": one})

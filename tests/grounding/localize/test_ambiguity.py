@@ -173,6 +173,7 @@ def drawn_masks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             module, "locate", lambda segmenter, view, reading, _: segmenter.finder.locate(reading)
         )
+    monkeypatch.setattr(pipeline, "grow", lambda segmenter, view, located, _: located)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
