@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import GroundbrushError
+from .errors import GroundbrushError, printable
 from .files import atomic_write, free_stem, holds
 
 if TYPE_CHECKING:
@@ -166,4 +166,5 @@ def panoptic_files(
 
 
 def _name(picture: Picture) -> str:
-    return picture.source.stem if picture.source else "picture"
+    # a file's name is shown by other programs, too: no control characters in it
+    return printable(picture.source.stem).replace("\\", "-") if picture.source else "picture"
