@@ -190,7 +190,7 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        picture = _read(manifest, image)
+        picture = same[0].fault or _read(manifest, image)
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)
