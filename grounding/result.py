@@ -22,7 +22,7 @@ class Candidate:
     Attributes
     ----------
     box : xyxy, half-open, in the picture's pixels.
-    score : In [0, 1], on the scale of :attr:`Grounding.score`.
+    score : In [0, 1], on the scale of `Grounding.score`.
     mask : (h, w) bool, at most 1024 pixels on the longer side.
     """
 

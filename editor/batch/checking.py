@@ -21,7 +21,7 @@ from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
-from .workspace import Workspace
+from .workspace import REVIEW, Workspace
 
 if TYPE_CHECKING:
     from ..api import Editor
@@ -40,6 +40,12 @@ def check_out(out: Path) -> None:
     ------
     GroundbrushError
     """
+    for name in (".batch", ".batch/found", ".batch/lock", REVIEW):
+        if (Path(out) / name).is_symlink():
+            raise GroundbrushError(
+                f"{str(Path(out) / name)!r} is a link, and results are not written through one; "
+                "expected a folder of this batch; remove the link, or choose another --out"
+            )
     nearest = Path(out).absolute()
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent

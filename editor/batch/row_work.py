@@ -139,7 +139,7 @@ def try_picture_facts(workspace: Workspace, row: BatchRow) -> PictureFacts | Non
 
 def _failed(workspace: Workspace, task: RowTask, stage: str, error: Exception) -> RowDone:
     """A row's failure; an error that every row would meet stops the batch."""
-    if stops_everything(error):
+    if stops_everything(error, workspace.root):
         raise batch_stopped(task.row.number, task.row.name, error) from error
     result = RowResult.failure(task.row, stage, error)
     return RowDone(task, None, result, try_picture_facts(workspace, task.row))
