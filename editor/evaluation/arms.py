@@ -46,6 +46,7 @@ class Greedy:
     binarise: Binarise = "mean"
     bottom_row_limit: float | None = None
     skip_layers: int = 2
+    public_code: bool = False
 
     def choose(self, rows: np.ndarray) -> tuple[Head, ...]:
         """The heads for one sample's rows (L, H, P, Q)."""
@@ -56,6 +57,7 @@ class Greedy:
             threshold=self.threshold,
             binarise=self.binarise,
             bottom_row_limit=self.bottom_row_limit,
+            public_code=self.public_code,
         )
 
 
@@ -122,16 +124,17 @@ PAPER = Arm(
 def like_reference(prompt: str | None) -> Arm:
     """The public code's choices (seilk/LocalizationHeads), the slips included.
 
-    Five heads chosen greedily on every sample, entropy over cells above twice the mean, heads that
-    attend to the bottom row dropped, nine taps of smoothing, the box of everything above the mean,
-    the padded square laid directly onto the picture, no SAM; the query is the last token of a
-    prompt that ends with the expression.
+    Five heads chosen greedily on every sample: the elbow is over all layers (two are dropped
+    afterwards), entropy over cells above twice the mean, maps without such a cell first, ties by
+    layer and head, heads that attend to the bottom row dropped. Nine taps of smoothing, the box of
+    all cells of the grid above the mean, the padded square laid directly onto the picture, no SAM;
+    the query is the last token of a prompt that ends with the expression.
     """
     ending = {} if prompt is None else {"prompt": prompt.split("{phrase}")[0] + "{phrase}"}
     return Arm(
         "like-reference",
         "the public code: greedy heads, box of everything, padding not undone, no SAM",
-        heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05),
+        heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05, public_code=True),
         grounding={
             "kernel": 9,
             "sigma": 1.0,
@@ -140,7 +143,7 @@ def like_reference(prompt: str | None) -> Arm:
                 "component": "all",
                 "cells": "all",
                 "undo_padding": False,
-                "threshold": "picture",
+                "threshold": "grid",
             },
         },
         lvlm={**ending, "query": "prompt"},

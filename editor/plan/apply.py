@@ -37,6 +37,8 @@ OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
+PART = 0.9, 3.0
+"""A part lies in its whole by this share; the whole is at most so many times as large."""
 RIM = 0.03
 """Width of the rim of a new thing that a later step spares, over the thing's size."""
 TOUCHED = 0.3
@@ -278,14 +280,21 @@ def _choose(found: Grounding, target: np.ndarray, needed: float) -> tuple[int | 
     """Which candidate is the target (None = the first choice), and whether any is."""
     from ...multiobject.instances import full_size_mask
 
-    best, candidate = (mask_iou(found.mask, target) if found.found else 0.0), None
+    best, candidate = (_alike(found.mask, target) if found.found else 0.0), None
     if best >= needed:
         return None, True
     for k, other in enumerate(found.candidates):
-        overlap = mask_iou(full_size_mask(other.mask, found.size_wh), target)
+        overlap = _alike(full_size_mask(other.mask, found.size_wh), target)
         if overlap > best:
             best, candidate = overlap, k
     return (candidate, True) if best >= needed else (None, False)
+
+
+def _alike(mask: np.ndarray, target: np.ndarray) -> float:
+    """IoU, or the share of the target in a mask that may be the whole of which it is a part."""
+    share = float((mask & target).sum() / max(1, target.sum()))
+    whole = share >= PART[0] and mask.sum() <= PART[1] * target.sum()
+    return share if whole else mask_iou(mask, target)
 
 
 def save_applied(

@@ -38,8 +38,9 @@ def read_phrases(
     queries = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
     readings = lvlm.read(encoded, [*queries, *(one.excluded for one in negations if one)], heads)
     excluded = iter(readings[len(queries) :])
-    tokens, within = encoded.tokens, None
+    within = None
     if settings.boxes.cells == "picture" and any(negations):
+        tokens = encoded.tokens
         within = cells_on_picture(tokens.grid_hw, tokens.region_xyxy, encoded.size_wh)
     return [
         _subtracted(own, next(excluded), settings.absent_below, within) if one else own
