@@ -47,6 +47,8 @@ class Grounding:
         falls on the mask (a half or more counts in full) and SAM's own score. Of a detector: its
         own score.
     candidates : Other objects, best first; when absent, the best guesses.
+    instances : The objects of `mask` one by one, best first, where the phrase names several; their
+        masks have the picture's size.
     heads : The (layer, head) pairs read, 0-based; empty for a detector.
     token_map, region : The combined map (P, Q) float32 and the rectangle of the picture that it
         covers (xyxy). Of a detector: the best score of the boxes that reach into each cell.
@@ -69,6 +71,7 @@ class Grounding:
     presence: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     detection: Box | None = None
+    instances: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

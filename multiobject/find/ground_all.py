@@ -18,7 +18,7 @@ import numpy as np
 from ...grounding import Backend
 from ...grounding.errors import GroundingError
 from ...grounding.pipeline import Grounder
-from ...grounding.result import Grounding
+from ...grounding.result import Candidate, Grounding
 from ...grounding.view import View
 from ..errors import MultiObjectError
 from ..id_map import resolve_overlaps
@@ -113,6 +113,31 @@ def ground_all(
         "masks": time.perf_counter() - read,
     }
     return PanopticGrounding(caption, tuple(segments), ids, timings)
+
+
+def ground_several(grounder: Grounder, view: View, query: PhraseQuery) -> Grounding:
+    """Ground a phrase that names several things of a kind: `mask` is all of them together.
+
+    Its status is ``uncertain`` where fewer are found than the phrase says. `query.words` must be
+    known to the model.
+    """
+    (result,) = search(grounder, view, [_search_term(grounder, query)])
+    found = result.grounding
+    if not found.found:
+        return found
+    masks = _split(grounder, view, result, query.number)
+    status, reason = _count_status(found, masks, query)
+    union = np.any([one.mask for one in masks], axis=0)
+    return dataclasses.replace(
+        found,
+        status=status,
+        reason=reason,
+        mask=union,
+        box=tight_box(union),
+        score=min(one.score for one in masks),
+        candidates=(),
+        instances=tuple(Candidate(tight_box(m.mask), m.score, m.mask) for m in masks),
+    )
 
 
 def find_instances(
@@ -214,13 +239,20 @@ def _found_draft(
     else:
         masks = _split(grounder, view, result, query.number)
     if not query.single and found.found:
-        status = "found" if status == "ambiguous" else status
-        reason = f"{len(masks)} place{'s' * (len(masks) != 1)}, best score {found.score:.2f}"
-        if query.number and len(masks) < query.number:
-            status, reason = "uncertain", f"{reason}; the words say {query.number}"
+        status, reason = _count_status(found, masks, query)
     reason += f" ({query.note})" if query.note else ""
     segment = _segment(view, query, masks, found.score, status, reason, found.presence)
     return _Draft(segment, masks, found)
+
+
+def _count_status(
+    found: Grounding, masks: Sequence[ScoredMask], query: PhraseQuery
+) -> tuple[str, str]:
+    """Return the status and reason of several instances: fewer than named is uncertain."""
+    reason = f"{len(masks)} place{'s' * (len(masks) != 1)}, best score {found.score:.2f}"
+    if query.number and len(masks) < query.number:
+        return "uncertain", f"{reason}; the words say {query.number}"
+    return "found" if found.status == "ambiguous" else found.status, reason
 
 
 def _segment(
