@@ -2,7 +2,8 @@
 
 Every kind of expression comes equally often: sample number i is of kind ``KINDS[i % 8]``, on the
 first of its own seeds whose scene has such an expression. So a stream can start anywhere and two
-runs agree. ``python -m miniature.calibration OUT --count N`` writes them for other tools.
+runs agree. ``python -m groundbrush.miniature.calibration OUT --count N`` writes them for other
+tools.
 
 Choose on ``validation``, score on ``heldout``; the miniature models are trained on ``train``.
 """
@@ -255,7 +256,7 @@ def _row(sample: CalibrationSample) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m miniature.calibration",
+        prog="python -m groundbrush.miniature.calibration",
         description="Write balanced samples for calibrating any model.",
     )
     parser.add_argument("out", help="folder to write to; completed if it holds some already")

@@ -1,7 +1,8 @@
 """The example pictures: held-out scenes with things to ask of them, ``examples/examples.json``.
 
-``python -m miniature.examples`` draws the pictures and writes the page; what is asked is chosen by
-hand here and looked up in the grammar, so a phrase that is not true of one object is refused.
+``python -m groundbrush.miniature.examples`` draws the pictures and writes the page; what is asked
+is chosen by hand here and looked up in the grammar, so a phrase that is not true of one object is
+refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Find the miniature's localization heads without labels; ``python -m miniature.heads``.
+"""Find the miniature's localization heads without labels.
+
+``python -m groundbrush.miniature.heads`` prints them.
 
 Discovery runs on validation scenes of the wide composer; the heads' agreement with the true masks
 (known here, unused by the choice) is printed beside it. ``--criterion sum`` is the paper's first

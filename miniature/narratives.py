@@ -1,9 +1,10 @@
 """Held-out scenes with captions, in the public layout of Panoptic Narrative Grounding.
 
 Scene number i has ``2 + i % 5`` named things, on the first of its own seeds whose caption names as
-many. ``python -m miniature.narratives OUT --count N`` writes them for the same reader that reads
-the real benchmark: pictures, ``png_coco_heldout.json``, ``panoptic_heldout.json`` and panoptic
-PNGs (id = R + 256 G + 65536 B). They hold things only; there is no stuff in composed scenes.
+many. ``python -m groundbrush.miniature.narratives OUT --count N`` writes them for the same reader
+that reads the real benchmark: pictures, ``png_coco_heldout.json``, ``panoptic_heldout.json`` and
+panoptic PNGs (id = R + 256 G + 65536 B). They hold things only; there is no stuff in composed
+scenes.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _utterance(text: str, ids: list[str] | None = None, plural: bool = False) ->
 def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m miniature.narratives",
+        prog="python -m groundbrush.miniature.narratives",
         description="Write composed scenes as Panoptic Narrative Grounding has its pictures.",
     )
     parser.add_argument("out", help="folder to write to")

@@ -1,4 +1,6 @@
-"""A contact sheet of composed scenes with what is said about them; ``python -m miniature.sheet``.
+"""A contact sheet of composed scenes with what is said about them.
+
+``python -m groundbrush.miniature.sheet`` draws it.
 
 Each tile shows a validation scene, its instances, expressions true of one of them (the dot has the
 colour of its outline), a caption and an edit sentence.
@@ -139,7 +141,8 @@ def indexed(sheet: Image.Image) -> Image.Image:
 def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(
-        prog="python -m miniature.sheet", description="Draw a contact sheet of composed scenes."
+        prog="python -m groundbrush.miniature.sheet",
+        description="Draw a contact sheet of composed scenes.",
     )
     parser.add_argument("--out", type=Path, default=PAGE)
     parser.add_argument("--count", type=int, default=12)

@@ -1,4 +1,4 @@
-"""Measure the miniature models: ``python -m miniature.scores``; goes on where it was stopped."""
+"""Scores of the miniature models, resumable: ``python -m groundbrush.miniature.scores``."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def spread(records: list[Record], count: int) -> list[Record]:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m miniature.scores")
+    parser = argparse.ArgumentParser(
+        description=__doc__, prog="python -m groundbrush.miniature.scores"
+    )
     parser.add_argument("--share", type=float, default=1.0, help="of the scenes, for a quick look")
     parser.add_argument("--out", type=Path, default=MINIATURE, help="for SCORES.md and sheets/")
     parser.add_argument("--runs", type=Path, default=MINIATURE.parent / "runs" / "scores")

@@ -1,4 +1,4 @@
-"""Finding on three composers side by side; ``python -m miniature.scores.composers``.
+"""Finding on three composers side by side; ``python -m groundbrush.miniature.scores.composers``.
 
 ``narrow`` is the composer of the first weights, ``wide`` the one trained on now, ``foreign`` one
 that nothing is trained on. The same questions are asked of each; results are grouped by kind of

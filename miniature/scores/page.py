@@ -70,7 +70,7 @@ def page(measured: Measured) -> str:
     lines = [
         "# Scores of the miniature models",
         "",
-        f"Written by `python -m miniature.scores` on {datetime.date.today()}, "
+        f"Written by `python -m groundbrush.miniature.scores` on {datetime.date.today()}, "
         f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
         f"{measured.minutes:.0f} min. Held-out scenes, whose seeds and backgrounds were never "
         "trained on; 95% bootstrap intervals in brackets.",

@@ -1,4 +1,4 @@
-"""``python -m miniature.train all|lvlm|segmenter|inpainter [options]``."""
+"""``python -m groundbrush.miniature.train all|lvlm|segmenter|inpainter [options]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from importlib import import_module
 
 MODELS = ("segmenter", "lvlm", "inpainter")
 USAGE = (
-    f"usage: python -m miniature.train all [--device D] [--threads N] | {' | '.join(MODELS)} "
+    f"usage: python -m groundbrush.miniature.train all [--device D] [--threads N] | "
+    f"{' | '.join(MODELS)} "
     "[options]; each model's --help lists its options"
 )
 
@@ -20,7 +21,7 @@ def main(argv: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     for model in MODELS if chosen == "all" else (chosen,):
-        import_module(f"miniature.train.{model}").main(options)
+        import_module(f".{model}", __package__).main(options)
     return 0
 
 

@@ -1,10 +1,10 @@
 """Train the miniature SDXL inpainter from nothing: autoencoder first, then UNet and text encoders.
 
-Run ``python -m miniature.train.inpainter --minutes-vae 55 --minutes 168``. Each stage keeps to its
-budget, writes a checkpoint every few minutes and goes on from it when started again; at the end the
-pipeline is saved in fp16. The recipe: v-prediction with zero terminal SNR, a floored min-SNR-5
-weight (Hang et al. 2023, equation for v), loss concentrated on the hole, text dropped to zeros
-(what ``force_zeros_for_empty_prompt`` feeds for guidance), averaged weights.
+Run ``python -m groundbrush.miniature.train.inpainter --minutes-vae 55 --minutes 168``. Each stage
+keeps to its budget, writes a checkpoint every few minutes and goes on from it when started again;
+at the end the pipeline is saved in fp16. The recipe: v-prediction with zero terminal SNR, a floored
+min-SNR-5 weight (Hang et al. 2023, equation for v), loss concentrated on the hole, text dropped to
+zeros (what ``force_zeros_for_empty_prompt`` feeds for guidance), averaged weights.
 """
 
 from __future__ import annotations
@@ -343,7 +343,7 @@ def train(settings: TrainSettings, sizes: InpainterSizes, runs: Path, out: Path)
 def main(argv: list[str] | None = None) -> None:
     """Command line: budgets in, weights out."""
     parser = argparse.ArgumentParser(
-        description=__doc__, prog="python -m miniature.train.inpainter"
+        description=__doc__, prog="python -m groundbrush.miniature.train.inpainter"
     )
     parser.add_argument("--minutes-vae", type=float, default=TrainSettings.minutes_vae)
     parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)

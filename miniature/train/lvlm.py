@@ -1,6 +1,6 @@
 """Train the miniature LVLM: first its tower on patches and words, then everything on language.
 
-``python -m miniature.train.lvlm --minutes-tower 40 --minutes 83`` writes
+``python -m groundbrush.miniature.train.lvlm --minutes-tower 40 --minutes 83`` writes
 ``miniature/weights/lvlm``. The language model never sees a box or a mask: where it looks emerges
 from describing what a phrase refers to.
 """

@@ -1,7 +1,8 @@
 """Train the miniature segmenter: a small ``SamModel`` for boxes, points and rough masks.
 
 One image embedding serves many prompts, so each scene is trained with 16 of them.
-``python -m miniature.train.segmenter --minutes 40`` writes ``miniature/weights/segmenter``.
+``python -m groundbrush.miniature.train.segmenter --minutes 40`` writes
+``miniature/weights/segmenter``.
 """
 
 from __future__ import annotations

@@ -30,4 +30,14 @@ def test_wrong_usage_is_told_and_nothing_is_trained(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert entry.main(argv) == 2
-    assert "usage: python -m miniature.train all" in capsys.readouterr().err
+    assert "usage: python -m groundbrush.miniature.train all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", entry.MODELS)
+def test_every_model_is_trained_by_one_command(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        entry.main([model, "--help"])
+    assert stopped.value.code == 0
+    assert "--minutes" in capsys.readouterr().out
