@@ -103,7 +103,7 @@ def run_request(
         return replace(_unpainted(region, settings, request), given=picture)
     key, known = protection_key(request, settings), protected or {}
     spare = known[key] if key in known else _protection(finder, region, settings)
-    verifier = Verifier.of(finder, region.picture, request)
+    verifier = Verifier.of(finder, region, request)
     found = time.perf_counter()
     models.inpainter()
     around: tuple[str, ...] = ()
@@ -157,7 +157,7 @@ def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np
 
 
 def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> Iterator[_Attempt]:
-    """Paint and verify every variant; then further seeds, as retries, while none passes."""
+    """Paint and verify every variant; then further seeds, as retries, while one might pass."""
     from ...inpaint.fill import fill_many
 
     request, history, inpainter = task.request, task.region.history, task.models.inpainter()
@@ -165,9 +165,9 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
     retries = range(seeds.stop, seeds.stop + request.retries)
     # What was taken out of the mask would otherwise be grown over, or closed as a hole in it.
     keep = history.taken if history.operations else None
-    passed = False
+    settled = task.verifier.phrase is None
     for group in (*_groups(inpainter, seeds, task), *([seed] for seed in retries)):
-        if group[0] in retries and (passed or task.verifier.phrase is None):
+        if group[0] in retries and settled:
             return
         with translate(InpaintError):
             fills = fill_many(
@@ -186,7 +186,7 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
         for filled in fills:
             if filled.seed in seeds or filled.seed in retries:
                 verdict = task.verifier.check(filled.image, filled.support)
-                passed = passed or bool(verdict.passed)
+                settled = settled or verdict.passed is not False or verdict.outside
                 yield _Attempt(filled, verdict)
 
 

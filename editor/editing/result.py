@@ -67,7 +67,8 @@ class Edit:
         ``preserved``: whether every variant equals the input outside the support. Of the first
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
-        removed one no longer is), and ``tries``, how many were painted.
+        removed one no longer is; None: several fitted, and another one is still there), and
+        ``tries``, how many were painted.
     notes
         What the user should know.
     timings
