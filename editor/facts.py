@@ -44,8 +44,8 @@ def segment_facts(segment: Segment) -> dict[str, Any]:
 def edit_facts(edit: Edit) -> dict[str, Any]:
     """An edit without its pictures."""
     return {
-        "done": edit.done,
-        "reason": "" if edit.done else edit.notes[-1],
+        "done": not edit.unmet,
+        "reason": edit.unmet,
         "seed": edit.variants[0].seed if edit.variants else edit.seed,
         "support_pixels": int(edit.support.sum()),
         "checks": dict(edit.checks),

@@ -14,6 +14,8 @@ import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..inpaint.paste.composite import same_pixels
+from ..inpaint.prefill import prefill
+from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError
 from .errors import GroundbrushError, translate
 from .models.vocabulary import plain_phrase
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from .masks.operations import MaskScene
     from .models.models import Models
     from .pictures.picture import Picture
+
+
+_FURTHER, _COVER, _COVERED = 2, 0.1, 0.7
+"""Further searches for "all"; how far covers reach beyond a mask, as a share of its side; what lies
+under the cover by this share was found before."""
 
 
 def read_several(phrase: str) -> NounPhrase | None:
@@ -120,9 +127,26 @@ class Finder:
         return phrase_query(named, unknown_words or self.models.grounder().lvlm.unknown_words)
 
     def ground(self, picture: Picture, phrase: str) -> Grounding:
-        """Find what a phrase names; see `Editor.ground`."""
+        """Find what a phrase names; see `Editor.ground`.
+
+        Of "all cups" the found ones are covered and others looked for, until none is found.
+        """
+        from ..multiobject.find.ground_all import with_instances
+
         phrase = self.check_phrase(phrase)
-        return self.ground_view(self.look(picture), phrase)
+        found = self.ground_view(self.look(picture), phrase)
+        several = self.several(phrase) if found.instances else None
+        if several is None or several.number is not None:
+            return found
+        for _ in range(_FURTHER):
+            cover = dilate(found.mask, dilation_radius(found.mask, _COVER))
+            view = self.look_once(prefill(picture.pixels, cover, "blur"))
+            more = self.ground_view(view, phrase).instances
+            more = tuple(m for m in more if (m.mask & cover).sum() < _COVERED * m.mask.sum())
+            if not more:
+                break
+            found = with_instances(found, (*found.instances, *more), several)
+        return found
 
     def ground_view(self, view: View, phrase: str) -> Grounding:
         """Find a phrase in a view from `look` or `look_once`; all things that it names."""
@@ -158,9 +182,15 @@ class Finder:
         list of list of numpy.ndarray
             For each phrase its things, ``(H, W)`` bool, the best first.
         """
+        return self.find_masks_in(self.look(picture), wanted)
+
+    def find_masks_in(
+        self, view: View, wanted: Sequence[tuple[str, int | None]]
+    ) -> list[list[np.ndarray]]:
+        """The same in a view from `look` or `look_once`."""
         from ..multiobject.find.ground_all import find_instances
 
-        grounder, view = self.models.grounder(), self.look(picture)
+        grounder = self.models.grounder()
         with translate(MultiObjectError):
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]

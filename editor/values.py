@@ -24,7 +24,7 @@ _EXCLUDING = re.compile(
 )
 _NAMES_NOTHING = frozenset(
     "the a an this that these those it its all both every each some any no one ones of to in on at "
-    "by and or nothing anything something everything them thing things".split()
+    "by and or nothing anything something everything them".split()
 )
 # "The orange", "the left glass" and "the light" are things.
 _DESCRIBES = frozenset(

@@ -80,7 +80,9 @@ class PaintedVariant(BaseModel):
 class FinishedEdit(BaseModel):
     """The result of one edit."""
 
-    done: bool = Field(description="false if there was nothing to paint over")
+    done: bool = Field(
+        description="false if there was nothing to paint over, or not all that the words name"
+    )
     reason: str = Field(description="why not; empty if it is done")
     found: FoundPhrase | None
     variants: list[PaintedVariant]

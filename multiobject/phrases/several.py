@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -102,12 +102,18 @@ def _read_part(text: str) -> list[NamedThing]:
     except MultiObjectError:
         parse(bare)  # raises where there is no parser; else the words are not English
         return [NamedThing(text)]
-    kinds = [one for one in tops if one.span[1] == tops[0].span[1]]
+    kinds = [_with_number(one) for one in tops if one.span[1] == tops[0].span[1]]
     if not kinds or kinds[0].span[0] or not any(_means_several(one) for one in kinds):
         return [NamedThing(text)]
     if len(kinds) > 1:
         return [NamedThing(one.text, one if one.plural else None) for one in kinds]
     return [NamedThing(text, kinds[0], _unclear(bare, kinds[0]))]
+
+
+def _with_number(phrase: NounPhrase) -> NounPhrase:
+    """The phrase, plural where only its first word says so: "all the fish"."""
+    counts = phrase.text.lower().startswith(("all ", "both "))
+    return replace(phrase, plural=True) if counts and lexicon.is_thing(phrase.lemma) else phrase
 
 
 def _means_several(phrase: NounPhrase) -> bool:

@@ -88,6 +88,7 @@ def several(phrase: str) -> tuple[str, int | None]:
         ("the girl's three dogs", "the girl's dog", 3),
         ("the two scissors", "the scissors", 2),
         ("all the trees", "the tree", None),
+        ("all the fish", "the fish", None),
         ("the people on the beach", "the people on the beach", None),
     ],
 )
