@@ -37,7 +37,7 @@ class ResultFile(BaseModel):
 
 
 class CandidateBox(BaseModel):
-    """Another place that a phrase could mean."""
+    """A place that a phrase means or could mean."""
 
     box: list[float]
     score: float
@@ -52,6 +52,9 @@ class FoundPhrase(BaseModel):
     score: float
     box: list[float] | None
     candidates: list[CandidateBox]
+    instances: list[CandidateBox] = Field(
+        default_factory=list, description="the things one by one, where the phrase names several"
+    )
 
 
 class FoundSegment(BaseModel):

@@ -132,16 +132,7 @@ def test_a_plan_that_does_one_of_two_is_not_done(command, example):
 
 
 @pytest.mark.parametrize(
-    "phrase",
-    [
-        "no apple",
-        "the",
-        "a",
-        "nothing",
-        "red",
-        "the left one",
-        "everything",
-    ],
+    "phrase", ["no apple", "the", "a", "nothing", "red", "the left one", "everything"]
 )
 def test_words_that_name_nothing_paint_nothing(command, example, phrase):
     ran = command("remove", example("fruit").path, "--find", phrase, "--steps", 2)
