@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from itertools import zip_longest
@@ -63,7 +64,7 @@ class Job:
         self._is_alive, self._clock, self._last_alive = is_alive, clock, clock()
         self._stop, self._end = threading.Event(), threading.Event()
         self._result: Any = None
-        self._error: GroundbrushError | None = None
+        self._failure: str | None = None  # not the error: its traceback would keep every picture
 
     @property
     def over(self) -> bool:
@@ -96,8 +97,8 @@ class Job:
             raise GroundbrushError(f"the work is {self.state}; wait() for it first")
         if self.state == "cancelled":
             raise JobCancelled("stopped on request; the picture is unchanged")
-        if self._error is not None:
-            raise self._error.with_traceback(None)
+        if self._failure is not None:
+            raise GroundbrushError(self._failure)
         return self._result
 
     def stopped(self) -> bool:
@@ -120,7 +121,8 @@ class Job:
         try:
             self._result = self._work(Callbacks(self._on_step, self.stopped, self._on_preview))
         except BaseException as error:  # noqa: BLE001 - the worker must outlive every failure
-            self._error = _without_frames(error)
+            self._failure = _message(error)
+            _clear_frames(error)
             self.finish("cancelled" if self._stop.is_set() else "failed")
         else:
             self.finish("done")
@@ -139,12 +141,25 @@ class Job:
         self.preview = image
 
 
-def _without_frames(error: BaseException) -> GroundbrushError:
-    """The error as ours, without its traceback, which would keep every picture in its frames."""
-    if not isinstance(error, GroundbrushError):
-        return GroundbrushError(f"the work failed: {type(error).__name__}: {one_line(error)}")
-    error.__traceback__ = error.__cause__ = error.__context__ = None
-    return error
+def _message(error: BaseException) -> str:
+    if isinstance(error, GroundbrushError):
+        return str(error)
+    return f"the work failed: {type(error).__name__}: {one_line(error)}"
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Release the local variables of every frame that an error and its causes came through.
+
+    An error that a frame refers to forms a cycle with its traceback: the pictures in these frames
+    would stay until the garbage collector runs.
+    """
+    chain, seen = [error], set()
+    while chain:
+        one = chain.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            chain += filter(None, (one.__cause__, one.__context__))
 
 
 class JobQueue:
@@ -264,7 +279,15 @@ class JobQueue:
                 self._changed.wait()
 
     def _serve(self) -> None:
-        while (job := self._next()) is not None:
-            job.run()
-            with self._changed:
-                self._running = None
+        while self._serve_one():
+            pass
+
+    def _serve_one(self) -> bool:
+        """Run the next job; False if closed. Its frame ends, so that it keeps no result."""
+        job = self._next()
+        if job is None:
+            return False
+        job.run()
+        with self._changed:
+            self._running = None
+        return True

@@ -22,6 +22,11 @@ def grounding_facts(found: Grounding) -> dict[str, Any]:
         "box": None if found.box is None else _box(found.box),
         "candidates": _scored_boxes(found.candidates),
         **({"instances": _scored_boxes(found.instances)} if found.instances else {}),
+        **(
+            {"heads": [list(head) for head in found.heads], "query": found.query}
+            if found.heads
+            else {}
+        ),
     }
 
 

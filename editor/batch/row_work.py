@@ -173,7 +173,9 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> R
     """Edit or remove what was found, or what a box or mask marks."""
     row, facts = files.row, task.facts
     if row.placed:
-        edit = editor.paint(picture, row.request(_row_mask(files.workspace, row, picture)))
+        mask, notes = _row_mask(files.workspace, row, picture)
+        picture = dataclasses.replace(picture, notes=(*picture.notes, *notes))
+        edit = editor.paint(picture, row.request(mask))
         _show_support(files, picture, edit.support)
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
@@ -185,16 +187,19 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> R
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
 
 
-def _row_mask(workspace: Workspace, row: BatchRow, picture: Picture) -> dict[str, Any] | None:
-    """A row's mask as recipes have it."""
+def _row_mask(
+    workspace: Workspace, row: BatchRow, picture: Picture
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """A row's mask as recipes have it, and notes about how it was read."""
     from ..masks.source import encode_mask, read_mask
 
     if row.mask is None:
-        return None
+        return None, ()
     path = inside(workspace.root, row.mask, "mask")
     if picture_facts(path).sha256 != row.mask_digest:
         raise _changed("mask", row.mask)
-    return encode_mask(read_mask(path, picture.size))
+    mask, notes = read_mask(path, picture.size)
+    return encode_mask(mask), notes
 
 
 def _edited(files: RowFiles, edit: Edit, facts: dict[str, Any]) -> RowResult:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
@@ -184,15 +186,25 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
                 settings=task.settings,
                 spare=spare,
                 keep=keep,
+                one_thing=task.region.grounding is not None and not _counts(task),
                 on_step=callbacks.on_step,
                 cancelled=callbacks.cancelled,
                 on_preview=callbacks.on_preview,
             )
-        for filled in fills:
+        for filled in map(partial(_as_grey, picture=task.region.picture), fills):
             if filled.seed in seeds or filled.seed in retries:
                 verdict = task.verifier.check(filled.image, filled.support)
                 settled = settled or verdict.passed is not False or verdict.outside
                 yield _Attempt(filled, verdict)
+
+
+def _as_grey(filled: Fill, picture: Picture) -> Fill:
+    """A painting of a grey picture without the colours that the model gave it."""
+    if not picture.grey:
+        return filled
+    grey = cv2.cvtColor(filled.image, cv2.COLOR_RGB2GRAY)[..., None]
+    image = np.where(filled.support[..., None], grey, filled.image)
+    return replace(filled, image=image)
 
 
 def _groups(inpainter: Any, seeds: range, task: _Task) -> list[list[int]]:
@@ -272,6 +284,9 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
     """What the user should know, in the order of the work."""
     request, picture, grounding = task.request, task.region.picture, task.region.grounding
     yield from picture.notes
+    yield from task.region.notes
+    if picture.grey:
+        yield "the picture is grey, so the painting is, too; convert it to RGB first for colours"
     chosen = request.candidate is not None and grounding and grounding.status == "ambiguous"
     if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"

@@ -52,7 +52,7 @@ class Edit:
         ``(H, W, 3)`` uint8, the first variant.
     picture
         The input (where sides were added: with them, still unpainted), with the EXIF, XMP, ICC
-        profile, alpha, resolution and texts that :meth:`save` keeps.
+        profile, alpha, resolution and texts that `save` keeps.
     grounding
         Where the phrase is and why; None when a mask or box was given instead of words.
     support
@@ -112,7 +112,7 @@ class Edit:
         return self.notes[-1] if failed else ""
 
     def recipe(self) -> dict[str, Any]:
-        """Return everything :meth:`Editor.run` needs to do this again, as JSON values."""
+        """Return everything `Editor.run` needs to do this again, as JSON values."""
         return self.request.model_copy(update={"image": self._image}).as_dict()
 
     def request_for(self, variant: int = 0) -> EditRequest:

@@ -197,7 +197,7 @@ class Verifier:
         gone = Verdict(True, 1.0, 0, 0, f"{self.phrase!r} is no longer found there")
         if not found.found or not found.mask.any() or self._region is None:
             return gone
-        if self._is_remnant(found.mask, support):
+        if self._is_remnant(found.mask, support, self._region.mask):
             words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
             return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
         before = self._region.grounding
@@ -245,12 +245,12 @@ class Verifier:
         old = None if self._region is None else self._region.mask
         return old is not None and bool((found.mask & old).sum() >= COVERS * max(1, old.sum()))
 
-    def _is_remnant(self, mask: np.ndarray, support: np.ndarray) -> bool:
+    def _is_remnant(self, mask: np.ndarray, support: np.ndarray, old: np.ndarray) -> bool:
         """Whether it touches the hole and is no thing that was found beside the old one before."""
         radius = max(2, round(TOUCHING * max(mask.shape)))
         if (mask & dilate(support, radius)).sum() < TOUCHES * mask.sum():
             return False
-        old = dilate(self._region.mask, radius)
+        old = dilate(old, radius)
         others = (chosen_mask(self._before, k) for k in range(len(self._before.candidates)))
         return not any(
             mask_iou(other, mask) >= TWIN and (other & old).sum() < TOUCHES * other.sum()
@@ -264,6 +264,20 @@ class Verifier:
         if known is not None and known.phrase == self.phrase:
             return known
         return self._finder.ground_view(self._finder.look(self._picture), self.phrase)
+
+
+def find_thing(
+    finder: Finder, view: View, phrase: str | None, support: np.ndarray
+) -> np.ndarray | None:
+    """The mask of what a phrase names if it stands in a support; None if it does not.
+
+    None, too, for a phrase that the models do not know.
+    """
+    models = finder.models
+    if phrase is None or (models.words and models.grounder().lvlm.unknown_words(phrase)):
+        return None
+    found = finder.ground_view(view, phrase)
+    return found.mask if _in_hole(found, support)[0] else None
 
 
 def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -132,25 +133,87 @@ def test_a_failure_is_told_in_one_line_and_the_next_is_served(jobs):
     assert jobs.submit("ann", lambda callbacks: 1).wait(10)
 
 
-def test_a_failed_job_keeps_no_picture_of_its_frames(jobs):
-    alive = []
+@pytest.fixture
+def uncollected():
+    """Nothing is freed but by the end of its last reference."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class Pictures:
+    """Pictures that are counted for as long as something refers to them."""
+
+    def __init__(self) -> None:
+        self._made: list[weakref.ref] = []
+
+    def make(self) -> np.ndarray:
+        picture = np.zeros((10, 10))
+        self._made.append(weakref.ref(picture))
+        return picture
+
+    def alive(self) -> int:
+        return sum(made() is not None for made in self._made)
+
+
+def test_failed_and_cancelled_jobs_keep_no_picture_of_their_frames(jobs, uncollected):
+    pictures, kept = Pictures(), []
 
     def fails(callbacks):
-        picture = np.zeros((10, 10))
-        alive.append(weakref.ref(picture))
+        picture = pictures.make()
         try:
-            raise KeyError("x")
+            raise KeyError(picture.shape)
         except KeyError as error:
-            raise GroundbrushError("no") from error
+            seen = error  # an error that its own frame refers to: a cycle
+            raise GroundbrushError("no") from seen
+
+    def is_cancelled(callbacks):
+        kept[-1].cancel()
+        return fails(callbacks)
+
+    for work in (fails, is_cancelled) * 20:
+        entered = threading.Event()
+        kept.append(
+            jobs.submit("ann", lambda callbacks, w=work, e=entered: e.wait(9) and w(callbacks))
+        )
+        entered.set()
+        assert kept[-1].wait(10)
+    assert [job.state for job in kept] == ["failed", "cancelled"] * 20
+    jobs.submit("ann", lambda callbacks: None).wait(10)  # the worker has left the last one
+    assert pictures.alive() == 0
+
+
+def test_who_reads_a_failure_is_not_kept_by_it(jobs, uncollected):
+    pictures = Pictures()
+
+    def fails(callbacks):
+        raise GroundbrushError("no")
+
+    def read(job):
+        picture = pictures.make()
+        with pytest.raises(GroundbrushError, match="no"):
+            job.value()
+        return picture.shape
 
     job = jobs.submit("ann", fails)
     assert job.wait(10)
     for _ in range(2):
-        with pytest.raises(GroundbrushError, match="no"):
-            job.value()
-    jobs.submit("ann", lambda callbacks: None).wait(10)  # the worker has left `fails`
-    gc.collect()
-    assert alive[0]() is None
+        read(job)
+    gc.collect()  # of pytest's own cycle, which holds the frames while the job lives
+    assert pictures.alive() == 0
+
+
+def test_an_idle_queue_keeps_no_result(jobs, uncollected):
+    pictures = Pictures()
+    job = jobs.submit("ann", lambda callbacks: pictures.make())
+    assert job.wait(10)
+    assert pictures.alive() == 1
+    del job
+    deadline = time.monotonic() + 5
+    while pictures.alive() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the worker returns to waiting
+    assert pictures.alive() == 0
 
 
 def test_the_line_is_bounded(jobs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from fastapi.testclient import TestClient
 from groundbrush.app.http import ServeSettings, create_app
 from groundbrush.app.http.bodies import Settings
 from groundbrush.editor.masks.source import encode_mask
+from groundbrush.editor.pictures.picture import Picture
 from groundbrush.inpaint import InpaintSettings
 from PIL import Image
 from quick_editor import STEPS, QuickEditor, colour
@@ -235,6 +237,40 @@ def test_a_job_that_fails_says_why_and_hides_the_rest(client: Client, caplog: An
     answer = client.http.get(f"/v1/jobs/{job['id']}/files/result.png")
     assert error(answer) == (404, "no_file")
     assert not any(path.is_file() for path in Path(client.store._spool.name).rglob("*"))
+
+
+def test_no_picture_stays_in_memory(make: Any) -> None:
+    """Whatever became of a job or of a request; nothing is left to the garbage collector."""
+    client = make(keep=500, queue=500, queue_each=500)
+
+    def run(paint: str, cancel: bool = False) -> str:
+        if cancel:
+            client.editor.gate.clear()
+        answer = client.post("edit", {"find": "the cup", "paint": paint})
+        if cancel:
+            client.http.delete(answer.headers["location"])
+            client.editor.gate.set()
+        return client.done(answer)["state"]
+
+    def pictures() -> int:
+        return sum(type(one) is Picture for one in gc.get_objects())
+
+    broken = png(picture(size=(60, 60)))[:-2000]
+    run("a vase")
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures()
+        for _ in range(10):
+            assert run("explode") == run("refused") == "failed"
+            assert run("a vase", cancel=True) == "cancelled"
+            assert run("a vase") == "done"
+            assert client.post("edit", {"find": "a", "paint": "b"}, broken).status_code == 422
+            wrong = {"find": "a", "paint": "b", "boxes": [[5, 5, 5, 5]]}
+            assert client.post("edit", wrong).status_code == 422
+        assert pictures() <= before
+    finally:
+        gc.enable()
 
 
 def test_what_goes_wrong_in_the_server_is_not_told(client: Client, monkeypatch: Any) -> None:
