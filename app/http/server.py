@@ -70,7 +70,9 @@ def serve(
         forwarded_allow_ips=list(proxies),
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
-        http=partial(Connection, settings=settings, proxies=frozenset(proxies)),
+        http=partial(  # type: ignore[arg-type]  # it is called as a class is
+            Connection, settings=settings, proxies=frozenset(proxies)
+        ),
         ws="none",
     )
     say = tell or (lambda words: None)

@@ -63,7 +63,7 @@ class ServeSettings:
     upload_seconds: float = 60.0
     stall_seconds: float = 10.0
     header_seconds: float = 15.0
-    connections: int = 1000
+    connections: int = 500
     connections_each: int = 100
     grace: float = 30.0
 
