@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GroundbrushError, translate
+from ..files import check_writable
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
 from ..request import EditRequest, make_request
@@ -21,7 +21,7 @@ from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
-from .workspace import Workspace
+from .workspace import REVIEW, Workspace
 
 if TYPE_CHECKING:
     from ..api import Editor
@@ -40,19 +40,13 @@ def check_out(out: Path) -> None:
     ------
     GroundbrushError
     """
-    nearest = Path(out).absolute()
-    while not os.path.lexists(nearest) and nearest != nearest.parent:
-        nearest = nearest.parent
-    why = None
-    if not nearest.is_dir():
-        why = f"{str(nearest)!r} is no folder"
-    elif not os.access(nearest, os.W_OK | os.X_OK):
-        why = f"{str(nearest)!r} may not be written"
-    if why is not None:
-        raise GroundbrushError(
-            f"cannot write to {str(out)!r} ({why}); expected a writable folder, which may be new; "
-            "choose another --out"
-        )
+    for name in (".batch", ".batch/found", ".batch/lock", REVIEW):
+        if (Path(out) / name).is_symlink():
+            raise GroundbrushError(
+                f"{str(Path(out) / name)!r} is a link, and results are not written through one; "
+                "expected a folder of this batch; remove the link, or choose another --out"
+            )
+    check_writable(out)
 
 
 def check_rows(
@@ -190,7 +184,7 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        picture = _read(manifest, image)
+        picture = same[0].fault or _read(manifest, image)
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)

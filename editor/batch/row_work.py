@@ -19,7 +19,7 @@ from ..files import atomic_write
 from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
 from .grounding_store import load_grounding, load_spares, save_grounding
-from .manifest import inside
+from .manifest import inside, row_picture
 from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, result_facts
 from .rows import APPLY, GROUND, GROUND_ALL, BatchRow
 from .workspace import RowFiles, Workspace, picture_facts
@@ -78,7 +78,7 @@ def paint_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
     files = RowFiles(workspace, row)
     stage = "paint" if row.paints else "find"
     try:
-        path = inside(workspace.root, row.image)
+        path = row_picture(workspace.root, row)
         about = picture_facts(path)
         if facts is not None and about.sha256 != facts.picture.sha256:
             raise _changed("picture", row.image)
@@ -112,7 +112,7 @@ def finish_found(
     workspace: Workspace, row: BatchRow, key: str, facts: FoundFacts, status: Status
 ) -> RowResult:
     """The result of a row that is not painted, with its files."""
-    picture = open_picture(inside(workspace.root, row.image))
+    picture = open_picture(row_picture(workspace.root, row))
     files = RowFiles(workspace, row)
     try:
         _show_found(files, picture, load_grounding(workspace.grounding(key)))
@@ -132,14 +132,14 @@ def finish_found(
 def try_picture_facts(workspace: Workspace, row: BatchRow) -> PictureFacts | None:
     """Facts of a row's picture, or None if it cannot be read."""
     try:
-        return picture_facts(inside(workspace.root, row.image))
+        return picture_facts(row_picture(workspace.root, row))
     except GroundbrushError:
         return None
 
 
 def _failed(workspace: Workspace, task: RowTask, stage: str, error: Exception) -> RowDone:
     """A row's failure; an error that every row would meet stops the batch."""
-    if stops_everything(error):
+    if stops_everything(error, workspace.root):
         raise batch_stopped(task.row.number, task.row.name, error) from error
     result = RowResult.failure(task.row, stage, error)
     return RowDone(task, None, result, try_picture_facts(workspace, task.row))
@@ -152,7 +152,7 @@ def _changed(what: str, name: str) -> GroundbrushError:
 
 
 def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> FoundFacts:
-    path = inside(workspace.root, row.image)
+    path = row_picture(workspace.root, row)
     about = picture_facts(path)
     started = time.perf_counter()
     # Phrase by phrase, not all of a picture's at once: a row's result must not depend on which
@@ -253,8 +253,8 @@ def _step(edit: Edit) -> dict[str, Any]:
     return {
         "find": edit.request.find,
         "paint": edit.request.paint,
-        "done": edit.done,
-        "reason": "" if edit.done else edit.notes[-1],
+        "done": not edit.unmet,
+        "reason": edit.unmet,
         **{name: found.get(name) for name in ("found", "score", "box")},
     }
 
@@ -269,11 +269,11 @@ def _least_certain(
         return {}, None
     least = min(found, key=lambda g: (order.index(g.status), g.score))
     facts = result_facts(least)
-    undone = next((edit for edit in edits if not edit.done), None)
+    undone = next((edit for edit in edits if edit.unmet), None)
     if least.status != "found":
         facts["reason"] = f"{least.phrase!r}: {facts['reason']}"
     elif undone is not None:
-        facts |= {"found": "uncertain", "reason": undone.notes[-1]}
+        facts |= {"found": "uncertain", "reason": undone.unmet}
     facts |= {"box": None, "candidates": []}  # those of each step are in the steps
     status = gated_status(row, workspace.gate, facts["found"])
     if (

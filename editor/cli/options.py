@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import GroundbrushError
+from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..api import Editor
@@ -167,16 +169,17 @@ def check_engine(args: argparse.Namespace) -> None:
 
 
 def check_directory(out: str) -> None:
-    """Refuse a file as the directory for results before any model is loaded."""
-    if Path(out).exists() and not Path(out).is_dir():
+    """Refuse a directory that cannot hold results before any model is loaded."""
+    if os.path.exists(out) and not os.path.isdir(out):
         raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
     from ..pictures.saving import WRITABLE
 
-    if not Path(out).exists() and Path(out).suffix.lower() in WRITABLE:
+    if not os.path.exists(out) and Path(out).suffix.lower() in WRITABLE:
         raise GroundbrushError(
             f"--out {out!r} is named like a picture; expected a folder, such as "
             f"{str(Path(out).with_suffix(''))!r}: results are named after their picture"
         )
+    check_writable(out)
 
 
 def check_format(args: argparse.Namespace, picture: Picture) -> None:
