@@ -16,7 +16,7 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast wheel-test app lint docs audit miniature scores bench clean
+.PHONY: help demo test test-fast wheel-test app lint docs site audit miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
@@ -40,6 +40,7 @@ help:
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format and types"
 	@echo "make docs       write docs/cli.md from the commands' own help"
+	@echo "make site       build the documentation into build/site"
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
@@ -61,14 +62,20 @@ wheel-test: $(DEV)
 app: $(READY)
 	@$(PY) -m groundbrush app
 
-lint: $(DEV)
+# A folder that holds the package under its name, for tools that read the sources
+$(VENV)/src/groundbrush: $(DEV)
+	@mkdir -p $(@D) && ln -sfn ../.. $@
+
+lint: $(DEV) $(VENV)/src/groundbrush
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/groundbrush
 	@MYPYPATH=$(VENV)/src $(PY) -m mypy
 
 docs: $(READY)
 	@$(PY) docs/build.py
+
+site: $(DEV) $(VENV)/src/groundbrush
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
 # Without the network pip-audit lists what it could not ask about, and passes.
 audit: $(DEV)

@@ -336,7 +336,7 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
         "place_s": placed,
         "step_s": float(np.median(np.diff(times))),
         "turn_s": None if sharing is None else one_turn(sharing),
-        "canvas": list(result.canvas),
+        "canvas": list(result.crops[0].canvas),
         "preserved": bool((result.image == image)[~result.support].all()),
         "notes": list(result.notes),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..inpaint.callbacks import CancelledBy, OnPreview, OnStep
@@ -91,7 +92,7 @@ class EditOptions(PlaceOptions, PaintOptions, total=False):
 class Editor:
     """Finds things in pictures by words and repaints them.
 
-    Made by :meth:`load`. One editor serves many pictures; the last picture's encoding is kept, so
+    Made by `load`. One editor serves many pictures; the last picture's encoding is kept, so
     that further phrases about it are cheap.
     """
 
@@ -209,11 +210,11 @@ class Editor:
         ----------
         sentence
             English, such as "replace the dog with a cat and remove the cup"; or the
-            :class:`editor.Plan` that ``editor.read_plan(sentence)`` gives, changed as you like.
+            `editor.Plan` that ``editor.read_plan(sentence)`` gives, changed as you like.
         seed
             Of the first edit; each further one has the next number.
         settings
-            As for :meth:`edit`, for every step.
+            As for `edit`, for every step.
         on_edit
             Called as ``on_edit(number, step, edit)`` after each edit.
         **callbacks
@@ -284,7 +285,7 @@ class Editor:
         By default the result is verified (``check=True``): while the phrase is still found there,
         up to three more seeds are tried (``retries=3``), and the best is kept. `Edit.checks` says
         whether it is gone. With a mask or box, `find` (or `check`, as words) says what must be
-        gone; without words nothing is verified. Options as for :meth:`edit`.
+        gone; without words nothing is verified. Options as for `edit`.
         """
         values = {"find": find, **REMOVAL, **options}
         return self._run("remove", image, values if values["check"] else {**values, "retries": 0})
@@ -323,13 +324,13 @@ class Editor:
     def mask(
         self, image: Source, find: str | None = None, **options: Unpack[PlaceOptions]
     ) -> MaskHistory:
-        """Return what :meth:`edit` would paint over, to look at and to change.
+        """Return what `edit` would paint over, to look at and to change.
 
         Returns
         -------
         MaskHistory
             ``.mask`` is ``(H, W)`` bool; ``.do(operation)``, ``.undo()`` and ``.redo()`` give new
-            ones; pass it to :meth:`edit` as `mask`.
+            ones; pass it to `edit` as `mask`.
 
         Examples
         --------
@@ -339,7 +340,8 @@ class Editor:
         >>> editor.edit("photo.png", paint="a pear", mask=history.undo())    # doctest: +SKIP
         """
         picture = open_picture(image)
-        request = make_request("remove", find=find, **_read_place(picture, dict(options)))
+        picture, place = _read_place(picture, dict(options))
+        request = make_request("remove", find=find, **place)
         return find_region(self.finder, picture, request).history
 
     def run(
@@ -353,7 +355,7 @@ class Editor:
         Parameters
         ----------
         recipe
-            From :meth:`Edit.recipe`, or a file saved by :meth:`Edit.save`.
+            From `Edit.recipe`, or a file saved by `Edit.save`.
         image
             The picture; by default the one that the (first) recipe names, which must still be the
             same.
@@ -382,7 +384,7 @@ class Editor:
     def find_protection(
         self, picture: Picture, request: EditRequest, grounding: Grounding
     ) -> Protected:
-        """Find in advance what :meth:`paint` will spare, so that painting needs no finder."""
+        """Find in advance what `paint` will spare, so that painting needs no finder."""
         return find_protection(self.finder, picture, request, grounding)
 
     def check_find(self, phrase: str, *, load: bool = True) -> str:
@@ -395,17 +397,22 @@ class Editor:
         callbacks = Callbacks(**{name: values.pop(name) for name in names if name in values})
         if values.get("mask") is not None:
             image = open_picture(image)
-        request = make_request(action, **_read_place(image, values))
-        return self.paint(image, request, callbacks)
+        image, values = _read_place(image, values)
+        return self.paint(image, make_request(action, **values), callbacks)
 
 
-def _read_place(image: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The options with mask and box as a request has them; with a mask, `image` is a `Picture`."""
+def _read_place(image: Any, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The options with mask and box as a request has them; with a mask, `image` is a `Picture`.
+
+    The picture comes back with notes about how the mask was read.
+    """
     mask, boxes = values.pop("mask", None), values.pop("box", None)
     if isinstance(mask, MaskHistory):
         if mask.feather is not None:
             values["operations"] = [Feather(mask.feather), *values.get("operations", ())]
         mask = mask.mask
     if mask is not None:
-        values["mask"] = encode_mask(read_mask(mask, image.size))
-    return values if boxes is None else {**values, "boxes": boxes}
+        drawn, notes = read_mask(mask, image.size)
+        values["mask"] = encode_mask(drawn)
+        image = replace(image, notes=(*image.notes, *notes)) if notes else image
+    return image, values if boxes is None else {**values, "boxes": boxes}

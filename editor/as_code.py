@@ -81,7 +81,7 @@ def recipe_files(requests: Sequence[EditRequest], image: str) -> dict[str, str]:
 
 def _call(request: EditRequest, image: str) -> str:
     """One edit as a statement."""
-    if request.mask is not None:
+    if request.mask is not None or any(o.op == "spare" for o in request.operations):
         return f"edit = editor.run({recipe_name(image)!r}, {image!r})"
     action = request.action
     words = [repr(image), repr(request.find)]

@@ -21,6 +21,11 @@ def grounding_facts(found: Grounding) -> dict[str, Any]:
         "candidates": [
             {"box": _box(one.box), "score": round(float(one.score), 4)} for one in found.candidates
         ],
+        **(
+            {"heads": [list(head) for head in found.heads], "query": found.query}
+            if found.heads
+            else {}
+        ),
     }
 
 

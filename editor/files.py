@@ -25,6 +25,10 @@ RECIPE_LIMIT = 1_000_000
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(10)}
 
 
+class OutputError(GroundbrushError):
+    """A place for results that cannot be used; its cause is the system's error."""
+
+
 def atomic_write(
     path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]
 ) -> Path:
@@ -48,7 +52,7 @@ def atomic_write(
 
     Raises
     ------
-    GroundbrushError
+    OutputError
         If the folder or the file cannot be written. An exception of the callable's own (other
         than `OSError`) passes through; in every case no partial file is left and an earlier file
         under that name is untouched.
@@ -72,7 +76,7 @@ def atomic_write(
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise GroundbrushError(
+        raise OutputError(
             f"cannot write {str(path)!r} ({_reason(error)}); expected a writable folder and a "
             "free name; choose another output path"
         ) from error

@@ -68,9 +68,10 @@ class Finder:
 
     def look(self, picture: Picture) -> View:
         """Return the picture as the models read it; kept until another picture comes."""
+        pixels = picture.visible
         with self._lock:
-            if self._kept is None or not same_pixels(self._kept[0], picture.pixels):
-                self._kept = (picture.pixels, self.look_once(picture.pixels))
+            if self._kept is None or not same_pixels(self._kept[0], pixels):
+                self._kept = (pixels, self.look_once(pixels))
             return self._kept[1]
 
     def look_once(self, pixels: np.ndarray) -> View:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import GroundbrushError, one_line
 
@@ -22,6 +23,7 @@ _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 """A symbolic link planted in the folder must not make another file a journal."""
 _SEAL = b'"crc32":"%08x"}'
 _SEAL_LENGTH = len(_SEAL % 0)
+_SEALED = re.compile(rb'"crc32":"[0-9a-f]{8}"}')
 
 
 class JournalError(GroundbrushError):
@@ -31,13 +33,14 @@ class JournalError(GroundbrushError):
 class Journal:
     """Records on disk; each is durable once `append` has returned.
 
-    Opening repairs: an incomplete end, left by a writer that died, is cut off. Damaged lines
-    between whole records are skipped and stay. There may be one writer at a time.
+    Opening changes nothing. The first `append` cuts off an incomplete end, left by a writer that
+    died. Damaged lines between whole records are skipped and stay. There may be one writer at a
+    time.
 
     Parameters
     ----------
     path
-        The file; created if missing.
+        The file; the first `append` creates it if it is missing.
     without
         Members of records that are not kept in memory.
 
@@ -46,7 +49,7 @@ class Journal:
     records
         The records found on opening, in order.
     notes
-        What was repaired.
+        What is damaged.
 
     Raises
     ------
@@ -63,50 +66,51 @@ class Journal:
         self.path = path
         self.records: list[Record] = []
         self.notes: list[str] = []
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
-            try:
-                self._end = self._repair(file, without)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._end, self._before, self._repaired = 0, b"", False
+        with self._translated(), contextlib.suppress(FileNotFoundError):
+            # for writing as well: what cannot be continued is refused here
+            lines = os.fdopen(os.open(path, os.O_RDWR | _FLAGS), "rb")
+            with lines:
+                self._read(lines, without)
 
     def append(self, *records: Mapping[str, Any]) -> None:
-        """Write records through to the disk.
+        """Write records through to the disk; the first call repairs the file before.
 
         Raises
         ------
         JournalError
-            If they cannot be written; a part that was is removed, now or on the next opening.
+            If they cannot be written; a part that was is removed, now or by the next `append`.
         """
-        content = b"".join(map(encode, records))
-        try:
-            file = os.open(self.path, os.O_WRONLY | _FLAGS)
+        content = self._before + b"".join(map(encode, records))
+        with self._translated():
+            if not self._repaired:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            # a file that vanishes later is not made anew: its records would be lost in silence
+            new = 0 if self._repaired else os.O_CREAT
+            file = os.open(self.path, os.O_WRONLY | new | _FLAGS, 0o666)
             try:
+                os.ftruncate(file, self._end)
                 _write_at(file, self._end, content)
             finally:
                 os.close(file)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        self._end += len(content)
+        self._end, self._before, self._repaired = self._end + len(content), b"", True
 
-    def _repair(self, file: int, without: Collection[str]) -> int:
-        """Read all records and cut off an incomplete end; the offset to write at."""
+    def _read(self, lines: BinaryIO, without: Collection[str]) -> None:
+        """Read all records, and find where the next one belongs."""
         size = good = skipped = waiting = 0
         line = b"\n"
-        with open(file, "rb", closefd=False) as lines:
-            for line in lines:
-                size += len(line)
-                record = _decode(line)
-                if record is not None:
-                    self.records.append({k: v for k, v in record.items() if k not in without})
-                    good, skipped, waiting = size, skipped + waiting, 0
-                elif line != b"\n":
-                    waiting += 1
+        for line in lines:
+            size += len(line)
+            record = _decode(line)
+            if record is not None:
+                self.records.append({k: v for k, v in record.items() if k not in without})
+                good, skipped, waiting = size, skipped + waiting, 0
+            elif line != b"\n":
+                waiting += 1
         name = repr(str(self.path))
-        if not self.records and waiting and (waiting > 1 or line.endswith(b"\n")):
+        # a first record that was torn has no seal; with another line end all records are one line
+        torn = waiting == 1 and not line.endswith(b"\n") and not _SEALED.search(line)
+        if not self.records and waiting and not torn:
             raise JournalError(
                 f"{name} is not a journal: none of its {waiting} lines is a whole record; move it "
                 "away, or choose another --out"
@@ -121,18 +125,19 @@ class Journal:
                 f"{size - good} bytes cut off the end of {name}: the last line was not written "
                 "whole"
             )
-            os.ftruncate(file, good)
-            os.fsync(file)
         elif not line.endswith(b"\n"):  # the last record lacks only its line end
-            _write_at(file, good, b"\n")
-            good += 1
-        return good
+            self._before = b"\n"
+        self._end = good
 
-    def _unwritable(self, error: OSError) -> JournalError:
-        return JournalError(
-            f"cannot write the journal {str(self.path)!r} ({one_line(error)}); expected a writable "
-            "file and free space"
-        )
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise JournalError(
+                f"cannot write the journal {str(self.path)!r} ({one_line(error)}); expected a "
+                "writable file and free space"
+            ) from error
 
 
 def read_journal(path: Path) -> Iterator[Record]:
@@ -163,13 +168,17 @@ def _decode(line: bytes) -> Record | None:
     if seal != _SEAL % zlib.crc32(body):
         return None
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):
         return None
     record.pop("crc32", None)
     return record
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _write_at(file: int, offset: int, content: bytes) -> None:

@@ -16,7 +16,7 @@ from .attention.types import Reading
 from .errors import GroundingError
 from .localize.ambiguity import find_other_matches
 from .localize.exclude import read_phrases
-from .localize.locate import answer, locate
+from .localize.locate import answer, grow, locate
 from .result import Grounding
 from .settings import GroundingSettings
 from .view import View, shrink_image
@@ -88,6 +88,7 @@ class Grounder:
         """Maps to masks, the search for other matches, and the answer, each with its time."""
         times = [time.perf_counter()]
         located = locate(self.segmenter, view, reading, self.settings)
+        located = grow(self.segmenter, view, located, self.settings)
         times.append(time.perf_counter())
         others = find_other_matches(self.lvlm, self.segmenter, view, phrase, located, self.settings)
         times.append(time.perf_counter())
@@ -95,7 +96,9 @@ class Grounder:
         times.append(time.perf_counter())
         mask, again, rest = np.diff(times).tolist()
         timings = {**view.timings, "phrase": seconds, "again": again, "mask": mask + rest}
-        return dataclasses.replace(result, heads=self.lvlm.heads or (), timings=timings)
+        return dataclasses.replace(
+            result, heads=self.lvlm.heads or (), query=self.lvlm.family.query, timings=timings
+        )
 
     def place(
         self, view: View, phrase: str, rows: np.ndarray, presence: float | None = None

@@ -22,7 +22,7 @@ class Candidate:
     Attributes
     ----------
     box : xyxy, half-open, in the picture's pixels.
-    score : In [0, 1], on the scale of :attr:`Grounding.score`.
+    score : In [0, 1], on the scale of `Grounding.score`.
     mask : (h, w) bool, at most 1024 pixels on the longer side.
     """
 
@@ -48,6 +48,7 @@ class Grounding:
         own score.
     candidates : Other objects, best first; when absent, the best guesses.
     heads : The (layer, head) pairs read, 0-based; empty for a detector.
+    query : Which token they were read from: ``"stop"``, ``"expression"`` or ``"prompt"``.
     token_map, region : The combined map (P, Q) float32 and the rectangle of the picture that it
         covers (xyxy). Of a detector: the best score of the boxes that reach into each cell.
     presence : Probability that the phrase is in the picture, by the model's answer; None without a
@@ -69,6 +70,7 @@ class Grounding:
     presence: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     detection: Box | None = None
+    query: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -57,6 +57,8 @@ class ProposalSettings:
         third of the object favour parts of objects (mean IoU .66 on drawn maps, .80 at 2).
     duplicate_iou : Of two masks with a larger IoU only the better ranked one stays.
     keep : How many proposals to return at most.
+    surer : The best mask gives way to a larger one that holds it if SAM's score times the mask's
+        stability is larger by this much: it was a part of a thing. 1 = never.
     proxy : Longest side, in pixels, of the returned masks; smaller pictures keep their size.
     """
 
@@ -67,6 +69,7 @@ class ProposalSettings:
     score_power: float = 2.0
     duplicate_iou: float = 0.85
     keep: int = 6
+    surer: float = 0.12
     proxy: int = 1024
 
     def __post_init__(self) -> None:
@@ -82,6 +85,7 @@ class ProposalSettings:
         if not 0 < self.duplicate_iou <= 1:
             raise GroundingError(f"duplicate_iou is {self.duplicate_iou}; expected above 0, to 1")
         check_range(self, "peaks keep proxy", 1)
+        check_range(self, "surer", 0, 1)
 
 
 @dataclass(frozen=True)

@@ -88,3 +88,10 @@ def tight_box(mask: NDArray[np.bool_]) -> Box:
     """Tight xyxy box of a mask in its own pixels; without area where the mask is empty."""
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     return float(x), float(y), float(x + width), float(y + height)
+
+
+def innermost(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The pixel of a mask, xy, that is furthest from its edge."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return np.array([x, y], np.int64)

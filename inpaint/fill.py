@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from .callbacks import CancelledBy, OnPreview, OnStep
-from .crop import Box, Crop, mask_box, plan_crop
+from .crop import Crop, mask_box, plan_crop
 from .errors import InpaintError, OutOfMemoryError
 from .paste.composite import assert_preserved
 from .paste.finish import Target
@@ -20,6 +19,7 @@ from .prefill import prefill, resize_image, resize_mask
 from .protect import check_protected, support_without
 from .settings import InpaintSettings
 from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
+from .windows import Windows, split_support
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -52,10 +52,9 @@ class Fill:
     ----------
     support : (H, W) bool
         Outside it every pixel of the image equals the input's.
-    window : tuple of int
-        The crop the model saw, xyxy in pixels of the image.
-    canvas : tuple of int
-        (width, height) at which the model painted it.
+    crops : tuple of Crop
+        What the model saw: each window, xyxy in pixels of the image, and the canvas on which it was
+        painted. Parts of the support that lie far apart have one each.
     settings
         Those of the call, with a smaller `size` if memory ran out; with the same input, prompt,
         seed and model they give the same bytes.
@@ -69,8 +68,7 @@ class Fill:
 
     image: np.ndarray
     support: np.ndarray
-    window: Box
-    canvas: tuple[int, int]
+    crops: tuple[Crop, ...]
     prompt: str
     seed: int
     settings: InpaintSettings
@@ -97,6 +95,7 @@ def fill(
     settings: InpaintSettings | None = None,
     spare: np.ndarray | None = None,
     keep: np.ndarray | None = None,
+    one_thing: bool = False,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -121,8 +120,11 @@ def fill(
         is painted all the same. See `inpaint.protect`.
     keep : (H, W) bool, optional
         Pixels outside the mask that are never painted.
+    one_thing : bool
+        Paint all parts of the mask in one window. By default parts that lie far apart are painted
+        one after the other, each in a window of its own (`inpaint.windows`).
     on_step : callable, optional
-        Called as ``on_step(step, total)`` after each denoising step, 1-based.
+        Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
     cancelled : callable or threading.Event, optional
         Checked before, between and after the steps.
     on_preview : callable, optional
@@ -152,6 +154,7 @@ def fill(
         settings=settings,
         spare=spare,
         keep=keep,
+        one_thing=one_thing,
         on_step=on_step,
         cancelled=cancelled,
         on_preview=on_preview,
@@ -168,6 +171,7 @@ def fill_many(
     settings: InpaintSettings | None = None,
     spare: np.ndarray | None = None,
     keep: np.ndarray | None = None,
+    one_thing: bool = False,
     on_step: OnStep | None = None,
     cancelled: CancelledBy | None = None,
     on_preview: OnPreview | None = None,
@@ -182,8 +186,15 @@ def fill_many(
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
     spare, keep = check_protected("spare", spare, image), check_protected("keep", keep, image)
-    callbacks = {"on_step": on_step, "cancelled": cancelled}
-    task = _FillTask(inpainter, image, mask, spare, keep, prompt, settings, callbacks, on_preview)
+    support = support_without(mask, settings, spare, keep)
+    task = _FillTask(
+        inpainter,
+        Target(image, mask, support),
+        prompt,
+        settings,
+        one_thing,
+        (on_step, cancelled, on_preview),
+    )
     if len(seeds) > 1:
         try:
             return task.run(seeds)
@@ -198,82 +209,107 @@ class _FillTask:
     """One mask to fill; `settings` and `notes` change when memory runs out."""
 
     inpainter: Any
-    image: np.ndarray
-    mask: np.ndarray
-    spare: np.ndarray | None
-    keep: np.ndarray | None
+    target: Target
     prompt: str
     settings: InpaintSettings
-    callbacks: dict[str, Any]
-    on_preview: OnPreview | None
+    one_thing: bool
+    callbacks: tuple[OnStep | None, CancelledBy | None, OnPreview | None]
     notes: list[str] = field(default_factory=list)
     shrinks: int = 0
-
-    @cached_property
-    def target(self) -> Target:
-        """The picture with its mask and support."""
-        support = support_without(self.mask, self.settings, self.spare, self.keep)
-        return Target(self.image, self.mask, support)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, seeds: tuple[int, ...]) -> list[Fill]:
         """Crop, paint and paste back one batch; a single picture shrinks until it fits."""
         started = time.perf_counter()
+        self.seconds = {"prepare": 0.0, "paint": 0.0, "finish": 0.0}
         while True:
-            crop = self._crop()
-            canvas, hole, options = self._prepare(crop)
-            prepared = time.perf_counter()
+            windows, crops = self._windows()
+            images = [self.target.image] * len(seeds)
             try:
-                painted = self._paint(canvas, hole, seeds, options)
+                for number, (part, crop) in enumerate(zip(windows.supports, crops, strict=True)):
+                    images = self._fill_window(part, crop, images, seeds, (number, len(crops)))
                 break
             except OutOfMemoryError:
                 if len(seeds) > 1 or not self._shrink("ran out"):
                     raise
-        painted_at = time.perf_counter()
-        images = [self._paste(one, crop) for one in painted]
-        timings = {
-            "prepare": (prepared - started) / len(seeds),
-            "paint": (painted_at - prepared) / len(seeds),
-            "finish": (time.perf_counter() - painted_at) / len(seeds),
-        }
-        notes = (*self._unread(), *self.notes, *getattr(self.inpainter, "memory_notes", ()))
+        for image in images:
+            assert_preserved(self.target.image, image, self.target.support)
+        spent = time.perf_counter() - started
+        self.seconds["prepare"] = spent - self.seconds["paint"] - self.seconds["finish"]
+        window_notes = (windows.note,) if windows.note else ()
+        memory_notes = getattr(self.inpainter, "memory_notes", ())
         return [
             Fill(
                 image=image,
                 support=self.target.support,
-                window=crop.window,
-                canvas=crop.canvas,
+                crops=crops,
                 prompt=self.prompt,
                 seed=seed,
                 settings=self.settings,
-                notes=notes,
-                timings=timings,
+                notes=(*self._unread(), *window_notes, *self.notes, *memory_notes),
+                timings={name: seconds / len(seeds) for name, seconds in self.seconds.items()},
                 together=seeds,
             )
             for image, seed in zip(images, seeds, strict=True)
         ]
 
-    def _crop(self) -> Crop:
-        """Choose window and canvas; a canvas that is too large for the memory is shrunk first."""
+    def _windows(self) -> tuple[Windows, tuple[Crop, ...]]:
+        """Choose windows and canvases; one that is too large for the memory is shrunk first."""
         fits = getattr(self.inpainter, "fits", lambda canvas: True)
-        box, image_wh = mask_box(self.target.support), self.image.shape[1::-1]
+        support, image_wh = self.target.support, self.target.image.shape[1::-1]
         while True:
-            crop = plan_crop(box, image_wh, self.settings)
-            if fits(crop.canvas) or not self._shrink("would run out"):
-                return crop
-
-    def _prepare(self, crop: Crop) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Return the prefilled canvas, its hole, and the painter's options."""
-        options: dict[str, Any] = {"settings": self.settings, **self.callbacks}
-        hole = resize_mask(self.target.support[crop.slices], crop.canvas)
-        original = resize_image(self.image[crop.slices], crop.canvas)
-        if (on_preview := self.on_preview) is not None:
-            target, settings = self.target, self.settings
-            options["on_preview"] = lambda step, total, canvas: on_preview(
-                step, total, target.paste(canvas, crop, settings)
+            # By the size at last: the same settings must give the same windows again.
+            whole = Windows((support,))
+            windows = whole if self.one_thing else split_support(support, self.settings)
+            crops = tuple(
+                plan_crop(mask_box(part), image_wh, self.settings) for part in windows.supports
             )
+            if all(fits(crop.canvas) for crop in crops) or not self._shrink("would run out"):
+                return windows, crops
+
+    def _fill_window(
+        self,
+        part: np.ndarray,
+        crop: Crop,
+        images: list[np.ndarray],
+        seeds: tuple[int, ...],
+        turn: tuple[int, int],
+    ) -> list[np.ndarray]:
+        """Paint one window of the original picture; return `images` with its `part` pasted in."""
+        target = self.target
+        # What other windows replace is a hole here too: the old things must not be painted again.
+        hole = resize_mask(target.support[crop.slices], crop.canvas)
+        original = resize_image(target.image[crop.slices], crop.canvas)
+
+        def paste(canvas: np.ndarray, image: np.ndarray) -> np.ndarray:
+            return Target(image, target.mask & part, part).paste(canvas, crop, self.settings)
+
+        options = self._options(turn, lambda canvas: paste(canvas, images[0]))
         if getattr(self.inpainter, "control_conditioner", None):
             options["original"] = original
-        return prefill(original, hole, self.settings.prefill), hole, options
+        canvas = prefill(original, hole, self.settings.prefill)
+        prepared = time.perf_counter()
+        painted = self._paint(canvas, hole, seeds, options)
+        painted_at = time.perf_counter()
+        pasted = [paste(one, image) for one, image in zip(painted, images, strict=True)]
+        self.seconds["paint"] += painted_at - prepared
+        self.seconds["finish"] += time.perf_counter() - painted_at
+        return pasted
+
+    def _options(
+        self, turn: tuple[int, int], paste: Callable[[np.ndarray], np.ndarray]
+    ) -> dict[str, Any]:
+        """Return the painter's options; progress counts the steps of all windows."""
+        (number, count), (on_step, cancelled, on_preview) = turn, self.callbacks
+        options: dict[str, Any] = {"settings": self.settings, "cancelled": cancelled}
+        options["on_step"] = on_step and (
+            lambda step, total: on_step(number * total + step, count * total)
+        )
+        if on_preview is not None:
+            options["on_preview"] = lambda step, total, canvas: on_preview(
+                number * total + step, count * total, paste(canvas)
+            )
+        return options
 
     def _paint(
         self, canvas: np.ndarray, hole: np.ndarray, seeds: tuple[int, ...], options: dict[str, Any]
@@ -281,11 +317,6 @@ class _FillTask:
         if len(seeds) == 1:
             return [self.inpainter.paint(canvas, hole, self.prompt, seed=seeds[0], **options)]
         return list(self.inpainter.paint_many(canvas, hole, self.prompt, seeds=seeds, **options))
-
-    def _paste(self, painted: np.ndarray, crop: Crop) -> np.ndarray:
-        image = self.target.paste(painted, crop, self.settings)
-        assert_preserved(self.image, image, self.target.support)
-        return image
 
     def _shrink(self, why: str) -> bool:
         """Continue at three quarters of the size; False if it is small enough already."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .composer import WIDE, WideSettings, compose_wide
 from .phrases import Expression, expressions
 from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
 
@@ -35,7 +36,7 @@ class ReferredScene:
     scene: Scene
     expression: Expression
     seed: int
-    settings: SceneSettings
+    settings: SceneSettings | WideSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,7 @@ def balanced_expressions(
     start: int = 0,
     side: int = 256,
     kinds: tuple[str, ...] = KINDS,
+    wide: bool = False,
 ) -> Iterator[ReferredScene]:
     """Scenes with one expression each, the kinds of expression taking turns.
 
@@ -100,6 +102,9 @@ def balanced_expressions(
         Side of the pictures, in pixels. Another side gives other scenes.
     kinds : tuple of str, default: KINDS
         Kinds to take in turn.
+    wide : bool, default: False
+        Pictures of all shapes (4:3, 3:2, 16:9, 2.35:1, portrait, square), by
+        :func:`miniature.composer.compose_wide`; `side` is the longer one.
 
     Yields
     ------
@@ -128,15 +133,22 @@ def balanced_expressions(
             f"count, seed and start must not be negative, got {count}, {seed} and {start}"
         )
     for number in range(start, start + count):
-        yield _drawn(split, seed, number, side, kinds[number % len(kinds)])
+        yield _drawn(split, seed, number, side, kinds[number % len(kinds)], wide)
 
 
-def _drawn(split: str, seed: int, number: int, side: int, kind: str) -> ReferredScene:
+def _drawn(split: str, seed: int, number: int, side: int, kind: str, wide: bool) -> ReferredScene:
     """The sample of this number: a function of its arguments alone."""
-    settings = replace(CROWDED if kind in RARE else SceneSettings(), side=side)
+    settings: SceneSettings | WideSettings = (
+        replace(WIDE, side=side, size=(0.15, 0.6))
+        if wide
+        else replace(CROWDED if kind in RARE else SceneSettings(), side=side)
+    )
     for attempt in range(TRIES):
         scene_seed = (seed * 10_000_000 + number) * 1000 + attempt
-        scene = compose(split, scene_seed, settings)
+        if isinstance(settings, WideSettings):
+            scene = compose_wide(split, scene_seed, settings)
+        else:
+            scene = compose(split, scene_seed, settings)
         found = [
             e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind == kind
         ]
@@ -147,7 +159,13 @@ def _drawn(split: str, seed: int, number: int, side: int, kind: str) -> Referred
 
 
 def calibration_samples(
-    count: int, split: str = "validation", seed: int = 0, *, side: int = 256, start: int = 0
+    count: int,
+    split: str = "validation",
+    seed: int = 0,
+    *,
+    side: int = 256,
+    start: int = 0,
+    wide: bool = False,
 ) -> Iterator[CalibrationSample]:
     """Samples one at a time, eight kinds of expression in turn; see :func:`balanced_expressions`.
 
@@ -157,7 +175,7 @@ def calibration_samples(
     >>> sample.name, sample.kind, sample.image.shape
     ('validation-17', 'colour', (256, 256, 3))
     """
-    drawn = balanced_expressions(split, count, seed=seed, start=start, side=side)
+    drawn = balanced_expressions(split, count, seed=seed, start=start, side=side, wide=wide)
     for number, one in enumerate(drawn, start):
         yield _sample(one, f"{split}-{number}")
 
@@ -193,7 +211,13 @@ def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:
 
 
 def write_calibration(
-    folder: str | Path, count: int, split: str = "validation", seed: int = 0, *, side: int = 256
+    folder: str | Path,
+    count: int,
+    split: str = "validation",
+    seed: int = 0,
+    *,
+    side: int = 256,
+    wide: bool = False,
 ) -> Path:
     """Write samples as ``images/NAME.png`` and one line each in ``examples.jsonl``.
 
@@ -217,7 +241,7 @@ def write_calibration(
     lines = _whole_lines(page)
     done = len(lines)
     if lines:
-        last = next(calibration_samples(1, split, seed, side=side, start=done - 1))
+        last = next(calibration_samples(1, split, seed, side=side, start=done - 1, wide=wide))
         if json.loads(lines[-1]) != _row(last):
             raise ValueError(
                 f"{page} holds {done} other samples; expected those of split {split!r}, seed "
@@ -226,7 +250,7 @@ def write_calibration(
         page.write_text("".join(lines), encoding="utf-8")
     with page.open("a", encoding="utf-8") as out:
         left = max(0, count - done)
-        for sample in calibration_samples(left, split, seed, side=side, start=done):
+        for sample in calibration_samples(left, split, seed, side=side, start=done, wide=wide):
             row = _row(sample)
             Image.fromarray(sample.image).save(folder / row["image"])
             out.write(json.dumps(row) + "\n")
@@ -264,8 +288,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=tuple(SPLITS), default="validation")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", type=int, default=256, help="of the pictures, in pixels")
+    parser.add_argument("--wide", action="store_true", help="pictures of all shapes")
     args = parser.parse_args(argv)
-    print(write_calibration(args.out, args.count, args.split, args.seed, side=args.side))
+    page = write_calibration(
+        args.out, args.count, args.split, args.seed, side=args.side, wide=args.wide
+    )
+    print(page)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--lowest", type=int, default=LOWEST)
     parser.add_argument("--criterion", choices=CRITERIA, default="sum")
     parser.add_argument("--skip-layers", type=int, default=SKIP_LAYERS)
-    parser.add_argument("--query", choices=("expression", "prompt"))
+    parser.add_argument("--query", choices=("stop", "expression", "prompt"))
     parser.add_argument("--lvlm", type=Path, help="a folder of other weights")
     args = parser.parse_args(argv)
     lvlm = load_miniature(args.query, args.lvlm)

@@ -67,7 +67,7 @@ def create_app(
         lifespan=_sweep_regularly,
     )
     app.state.store = store
-    app.state.reading = asyncio.Semaphore(settings.uploads)
+    app.state.decoding = asyncio.Semaphore(settings.uploads)
     app.add_middleware(AccessMiddleware, settings=settings, metrics=store.metrics)
     add_error_handlers(app)
     for action, model in BODIES.items():
@@ -110,13 +110,12 @@ def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
         except ApiError:
             await discard(request, store.settings)
             raise
-        # held until the images are checked, since each takes memory while it is decoded
-        async with (
-            request.app.state.reading,
-            read_request(request, action, store.settings) as job_request,
-        ):
+        async with read_request(request, action, store.settings) as job_request:
             owner = request.client.host if request.client else "unknown"
-            record = await run_in_threadpool(_submit, store, owner, job_request)
+            # for whole requests only: a slow client would keep others waiting. Each image takes
+            # memory while it is decoded.
+            async with request.app.state.decoding:
+                record = await run_in_threadpool(_submit, store, owner, job_request)
         response.headers["Location"] = f"/v1/jobs/{record.id}"
         return store.status(record)
 

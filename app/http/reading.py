@@ -59,11 +59,14 @@ async def read_request(
         )
     try:
         async with asyncio.timeout(settings.upload_seconds):
-            bounded = _bounded(request, most)
+            bounded = _bounded(request, most, settings.stall_seconds)
             body = await (bounded.body() if kind == JSON else _read_form(bounded))
     except TimeoutError:
-        message = f"the request did not arrive within {settings.upload_seconds:g} seconds"
-        raise ApiError(408, "too_slow", f"{message}; send a smaller picture") from None
+        message = (
+            f"the request did not arrive within {settings.upload_seconds:g} seconds, or paused for "
+            f"{settings.stall_seconds:g}; send a smaller picture"
+        )
+        raise ApiError(408, "too_slow", message, {"Connection": "close"}) from None
     except ClientDisconnect:
         raise ApiError(400, "disconnected", "the request ended before its body did") from None
     if isinstance(body, bytes):
@@ -79,12 +82,16 @@ async def discard(request: Request, settings: ServeSettings) -> None:
     """Read an unwanted body, so that the client gets to read the answer."""
     with suppress(ApiError, TimeoutError, ClientDisconnect):
         async with asyncio.timeout(settings.upload_seconds):
-            async for _ in _bounded(request, settings.max_bytes).stream():
+            bounded = _bounded(request, settings.max_bytes, settings.stall_seconds)
+            async for _ in bounded.stream():
                 pass
 
 
-def _bounded(request: Request, most: int) -> Request:
-    """The same request; reading more than `most` bytes of it raises `ApiError` 413."""
+def _bounded(request: Request, most: int, stall: float) -> Request:
+    """The same request; reading more than `most` bytes of it raises `ApiError` 413.
+
+    A pause of more than `stall` seconds raises `TimeoutError`.
+    """
     declared = request.headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()) or int(declared) > most:
         raise _too_large(most)
@@ -92,7 +99,8 @@ def _bounded(request: Request, most: int) -> Request:
 
     async def receive() -> Message:
         nonlocal count
-        message = await request.receive()
+        async with asyncio.timeout(stall):
+            message = await request.receive()
         count += len(message.get("body", b""))
         if count > most:
             raise _too_large(most)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from prometheus_client import disable_created_metrics
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ...editor.errors import GroundbrushError
 from .application import create_app
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from ...editor.api import Editor
 
 _EVERY = 0.1
-_CONNECTIONS = 1000
 
 
 def serve(
@@ -68,7 +70,10 @@ def serve(
         forwarded_allow_ips=list(proxies),
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
-        limit_concurrency=_CONNECTIONS,
+        http=partial(  # type: ignore[arg-type]  # it is called as a class is
+            Connection, settings=settings, proxies=frozenset(proxies)
+        ),
+        ws="none",
     )
     say = tell or (lambda words: None)
     bound = listener.getsockname()
@@ -78,6 +83,74 @@ def serve(
         _Server(config, app.state.store, settings.grace, say).run(sockets=[listener])
     finally:
         app.state.store.close()
+
+
+class Connection(H11Protocol):
+    """One connection, closed if its next request does not begin in time.
+
+    Where there are too many connections, of one address or in all, the one that has waited longest
+    without a request makes room; if all have requests, the new one is refused. `proxies` are
+    addresses that many clients share.
+    """
+
+    def __init__(
+        self, *args: Any, settings: ServeSettings, proxies: Collection[str] = (), **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._settings, self._proxies = settings, proxies
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def address(self) -> str:
+        """The client's address, without its port."""
+        return self.client[0] if self.client else ""
+
+    def connection_made(self, transport: Any) -> None:
+        """Count it, and make room for it."""
+        super().connection_made(transport)
+        others = [
+            one for one in self.connections if one is not self and isinstance(one, Connection)
+        ]
+        same = [one for one in others if one.address == self.address]
+        each = self._settings.connections_each
+        crowd = same if len(same) >= each and self.address not in self._proxies else others
+        if crowd is same or len(others) >= self._settings.connections:
+            idle = [one for one in crowd if not one.busy]
+            min(idle, key=lambda one: one._since, default=self).drop()
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; they end the waiting only if they complete a request's headers."""
+        super().data_received(data)
+        if self.busy and self._timer is not None:
+            self._timer.cancel()
+
+    def on_response_complete(self) -> None:
+        """The next request may begin."""
+        super().on_response_complete()
+        if not self.busy:
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client or the timer closed it."""
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def drop(self) -> None:
+        """Close it at once, and count it no more."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _await_request(self) -> None:
+        self._since = self.loop.time()
+        self._timer = self.loop.call_later(self._settings.header_seconds, self.transport.abort)
 
 
 class _Server(uvicorn.Server):

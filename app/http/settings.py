@@ -37,8 +37,14 @@ class ServeSettings:
         Most jobs that wait, in all and of one address.
     keep, keep_seconds, keep_bytes
         Most results kept, for how long, and how much of the disk they take.
-    uploads, upload_seconds
-        Requests read at the same time, and the longest that one may take.
+    uploads
+        Pictures decoded and checked at the same time, each once its request is whole.
+    upload_seconds, stall_seconds
+        The longest that a request's body may take, and that it may pause.
+    header_seconds
+        The longest that a connection may be open before the headers of its next request are whole.
+    connections, connections_each
+        Most connections, in all and of one address; those without a request make room first.
     grace
         Seconds that jobs are given to end once the server is asked to stop.
     """
@@ -55,6 +61,10 @@ class ServeSettings:
     keep_bytes: int = 2_000_000_000
     uploads: int = 4
     upload_seconds: float = 60.0
+    stall_seconds: float = 10.0
+    header_seconds: float = 15.0
+    connections: int = 500
+    connections_each: int = 100
     grace: float = 30.0
 
     def __post_init__(self) -> None:
@@ -66,9 +76,12 @@ class ServeSettings:
             "keep",
             "keep_bytes",
             "uploads",
+            "connections",
+            "connections_each",
         ):
             check_whole(name, getattr(self, name), 1, 10**12)
-        for name in ("keep_seconds", "upload_seconds", "grace"):
+        seconds = ("keep_seconds", "upload_seconds", "stall_seconds", "header_seconds", "grace")
+        for name in seconds:
             check_number(name, getattr(self, name), 0, 10**7)
         if self.root is not None:
             real = Path(os.path.realpath(self.root))

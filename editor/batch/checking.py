@@ -21,7 +21,7 @@ from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
 from .progress import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
-from .workspace import Workspace
+from .workspace import REVIEW, Workspace
 
 if TYPE_CHECKING:
     from ..api import Editor
@@ -40,6 +40,12 @@ def check_out(out: Path) -> None:
     ------
     GroundbrushError
     """
+    for name in (".batch", ".batch/found", ".batch/lock", REVIEW):
+        if (Path(out) / name).is_symlink():
+            raise GroundbrushError(
+                f"{str(Path(out) / name)!r} is a link, and results are not written through one; "
+                "expected a folder of this batch; remove the link, or choose another --out"
+            )
     nearest = Path(out).absolute()
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
@@ -190,7 +196,7 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        picture = _read(manifest, image)
+        picture = same[0].fault or _read(manifest, image)
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ PLACES = ("box", "mask", "snap", "operations")
 OPTIONS = ("seed", "variants", "candidate", "check", "retries", "draft", "settings", "gate")
 """How; for rows that paint."""
 COLUMNS = ("image", "id", "action", *WORDS, *PLACES, *OPTIONS)
+_NUMBERS = ("seed", "variants", "candidate", "retries")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LONGEST = 2_000  # characters of a phrase, prompt or sentence
 _JSON = {
@@ -26,6 +28,27 @@ _JSON = {
     "box": "x0,y0,x1,y1, several with ; between them",
 }
 """Columns that are not plain text in a CSV."""
+
+
+def own_names(names: Iterable[str]) -> dict[str, str]:
+    """The column that each name stands for; tables of the paper's code have names of their own.
+
+    They hold ``image_path``, and in ``prompt`` what is to be found; beside other words or a place
+    a prompt might be what is to be painted, and is no column.
+
+    Examples
+    --------
+    >>> own_names(["id", "prompt", "image_path"])
+    {'id': 'id', 'prompt': 'find', 'image_path': 'image'}
+    >>> own_names(["image", "mask", "prompt"])
+    {'image': 'image', 'mask': 'mask', 'prompt': 'prompt'}
+    """
+    own = {name: name for name in names}
+    if "image_path" in own and "image" not in own:
+        own["image_path"] = "image"
+    if "prompt" in own and not own.keys() & {*WORDS, *PLACES}:
+        own["prompt"] = "find"
+    return own
 
 
 def unknown_columns(names: Iterable[str]) -> list[str]:
@@ -64,6 +87,8 @@ def plain_values(
         if isinstance(value, str):
             _check_text(name, value)
             value = _parse(name, value) if text else value
+        elif name in _NUMBERS and isinstance(value, float) and value.is_integer():
+            value = int(value)  # as pandas writes whole numbers of a column with gaps
         plain[name] = value
 
     wrong = refusals(partial(read, n, v) for n, v in given.items() if n in COLUMNS)
@@ -89,7 +114,8 @@ def _check_text(name: str, value: str) -> None:
 def _parse(name: str, value: str) -> Any:
     """The value that the text of a CSV means."""
     plain = value.strip()
-    if name in ("seed", "variants", "candidate", "retries"):
+    if name in _NUMBERS:
+        plain = re.sub(r"\.0+$", "", plain)  # as pandas writes them where a column has gaps
         if not (plain.isascii() and plain.lstrip("-").isdigit() and len(plain) < 20):
             raise GroundbrushError(f"{name} is {value!r}; expected a whole number")
         return int(plain)

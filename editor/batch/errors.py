@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import GroundbrushError, one_line
+from ..files import OutputError
 
 _SHOWN = 50
-# Every other row would meet these as well, and be marked as failed.
-_STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+# Every other row would meet these as well, and be marked as failed: wherever they happen ...
+_STOPPING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+_STOPPING |= {errno.ENOTCONN, errno.ETIMEDOUT}
+# ... and where results are kept; of inputs, one picture may be unreadable.
+_STOPPING_OUTPUT = {errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ENODEV, errno.ENXIO}
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,28 @@ def batch_stopped(number: int, name: str, error: BaseException) -> BatchStopped:
     )
 
 
-def stops_everything(error: BaseException | None) -> bool:
-    """Whether the next row would fail for the same reason: full disk, read-only output."""
+def stops_everything(error: BaseException | None, root: Path | None = None) -> bool:
+    """Whether the next row would fail for the same reason, such as a full disk.
+
+    `root` is the folder of inputs: if it cannot be listed any more, no row can be done.
+    """
+    stopping = _STOPPING
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _STOPPING:
+        if isinstance(error, OutputError):
+            stopping = _STOPPING | _STOPPING_OUTPUT
+        if isinstance(error, OSError) and error.errno in stopping:
             return True
         error = error.__cause__ or error.__context__
-    return False
+    return root is not None and not _listed(root)
+
+
+def _listed(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except OSError:
+        return False
+    return True
 
 
 def refusals(checks: Iterable[Callable[[], object]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 from ..pictures.picture import READABLE_KINDS
 from .rows import digest, row_name
 
-PICTURES = frozenset(".png .jpg .jpeg .webp .tif .tiff .bmp .gif .avif .jp2 .ppm".split())
+PICTURES = frozenset(
+    ".png .apng .jpg .jpeg .jpe .jfif .webp .tif .tiff .bmp .dib .gif .avif .jp2 .j2k .ppm .pgm "
+    ".pbm .pnm".split()
+)
 """Suffixes of pictures, in lower case."""
 _HEIC = (".heic", ".heif")
 _SHOWN = 5  # kinds of other files
@@ -67,10 +71,40 @@ def passed_over(others: Mapping[str, int]) -> str | None:
     )
 
 
-def folder_names(files: Sequence[Path]) -> Iterator[str]:
-    """A name for each file of a folder, the same when others are added or removed beside it."""
-    plain = [row_name(file.with_suffix("").as_posix()) for file in files]
+def folder_names(files: Sequence[str], known: Mapping[str, str]) -> Iterator[str]:
+    """A name for each picture of a folder, in the order of `files`.
+
+    `known` are the names of an earlier run, by picture: they stay, whatever was added or removed
+    beside it. Of new pictures those that would share a name have a digest behind it.
+
+    Examples
+    --------
+    >>> list(folder_names(["a.png", "b.png"], {}))
+    ['a', 'b']
+    >>> list(folder_names(["a.jpg", "a.png"], {"a.png": "a"}))
+    ['a-32078fb8', 'a']
+    """
+    plain = [row_name(file.rsplit(".", 1)[0]) for file in files]
     times = Counter(name.casefold() for name in plain)
+    here = set(files)
+    times.update(name.casefold() for file, name in known.items() if file not in here)
     for file, name in zip(files, plain, strict=True):
         alone = times[name.casefold()] == 1
-        yield name if alone else f"{name}-{digest(file.as_posix())[:8]}"
+        yield known.get(file) or (name if alone else f"{name}-{digest(file)[:8]}")
+
+
+def readable_name(file: Path) -> tuple[str, str]:
+    """A picture's path as text that can be printed and saved, and why it cannot be used, or "".
+
+    Examples
+    --------
+    >>> readable_name(Path("a/b.png"))
+    ('a/b.png', '')
+    """
+    given = file.as_posix()
+    text = os.fsencode(given).decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if shown == given:
+        return given, ""
+    what = "not UTF-8 text" if text != given else "with characters that cannot be printed"
+    return shown, f"the name {shown!r} is {what}; expected a plain one: rename the file"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import GroundbrushError, one_line
-from ..files import atomic_write
+from ..files import OutputError, atomic_write
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
@@ -75,6 +75,9 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]
     """The masks, the token map and the rest."""
     try:
         content = io.BytesIO(path.read_bytes())  # given a path, numpy leaves damaged files open
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, OutputError) from error
+    try:
         with np.load(content, allow_pickle=False) as archive:
             arrays = dict(archive)
         facts = json.loads(arrays.pop("facts").tobytes())
@@ -89,8 +92,10 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> GroundbrushError:
-    return GroundbrushError(
+def _unreadable(
+    path: Path, error: Exception, kind: type[GroundbrushError] = GroundbrushError
+) -> GroundbrushError:
+    return kind(
         f"the kept grounding {str(path)!r} cannot be read ({one_line(error)}); run the batch again "
         "with --retry-failed, which finds it anew"
     )

@@ -92,6 +92,7 @@ class FolderLock:
             "host": socket.gethostname(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
+        self._owner_file.unlink(missing_ok=True)  # a link is not written through
         self._owner_file.write_text(json.dumps(me))
 
     def _owner(self) -> dict[str, Any]:

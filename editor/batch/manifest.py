@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -13,11 +14,13 @@ from typing import Any
 
 from ..errors import GroundbrushError, one_line, translate
 from ..files import as_path, open_regular
+from ..journal import read_journal
 from .columns import OPTIONS
 from .errors import BatchProblem, ManifestError, refusals
-from .folders import PICTURES, folder_names, list_pictures, passed_over
+from .folders import PICTURES, folder_names, list_pictures, passed_over, readable_name
 from .rows import BatchRow, read_row
 from .tables import Lines, read_csv, read_jsonl
+from .workspace import Workspace
 
 MAX_ROWS = 1_000_000
 MAX_BYTES = 1_000_000_000
@@ -52,7 +55,7 @@ class Manifest:
 
     def picture(self, row: BatchRow) -> Path:
         """The row's picture; raises GroundbrushError if it is not in the root any more."""
-        return inside(self.root, row.image)
+        return row_picture(self.root, row)
 
 
 def read_manifest(
@@ -121,16 +124,17 @@ def read_folder(
     recursive
         Include folders in it.
     root
-        Links must stay in it; by default `path`.
+        Links must stay in it, or their rows fail; by default `path`.
     without
-        A folder in it that is left out, such as the one for results.
+        A folder in it that is left out, such as the one for results. Pictures that an earlier run
+        did there keep the names of their results.
     refuse
         As for `read_manifest`.
 
     Raises
     ------
     ManifestError
-        For an instruction that is not one, and links that lead outside.
+        For an instruction that is not one.
     GroundbrushError
         If the folder cannot be read or has no picture.
     """
@@ -153,13 +157,28 @@ def read_folder(
     wrong = read_row({"image": "picture.png", **what}, 1).problems
     if wrong:  # reported once; the pictures are checked with an instruction that always works
         what = {"remove": True, "box": [[0, 0, 2, 2]]}
+    named = [readable_name(folder / file if root else file) for file in files]
+    images = [image for image, _ in named]
+    known = {} if without is None else _recorded_names(Path(without))
     lines = [
-        (None, {"image": str(folder / file) if root else file.as_posix(), "id": name, **what})
-        for file, name in zip(files, folder_names(files), strict=True)
+        (None, {"image": image, "id": name, **what})
+        for image, name in zip(images, folder_names(images, known), strict=True)
     ]
     real_root = folder if root is None else _real_folder(root)
     manifest = Manifest(Path(path), real_root, (), tuple(map(BatchProblem, wrong)), notes)
-    return _read_rows(manifest, lines, False, how, refuse)
+    manifest = _read_rows(manifest, lines, False, how, refuse, files=False)
+    rows = (dataclasses.replace(row, fault=named[row.number - 1][1]) for row in manifest.rows)
+    return dataclasses.replace(manifest, rows=tuple(rows))
+
+
+def _recorded_names(out: Path) -> dict[str, str]:
+    """The names of the rows that an earlier run finished, by picture."""
+    names: dict[str, str] = {}
+    with contextlib.suppress(OSError, GroundbrushError):
+        for record in read_journal(Workspace(out, out).work / "journal"):
+            if record.get("event") == "row" and isinstance(record.get("result"), dict):
+                names[str(record["result"].get("image"))] = str(record.get("name"))
+    return names
 
 
 def inside(root: Path, given: str, what: str = "image") -> Path:
@@ -184,6 +203,13 @@ def inside(root: Path, given: str, what: str = "image") -> Path:
     return full
 
 
+def row_picture(root: Path, row: BatchRow) -> Path:
+    """A row's picture under a root; raises as `inside` does, and for the row's fault."""
+    if row.fault:
+        raise GroundbrushError(row.fault)
+    return inside(root, row.image)
+
+
 def check_file(root: Path, given: str, what: str = "image") -> None:
     """Refuse a file that cannot be opened; parameters and error are those of `inside`."""
     try:
@@ -195,11 +221,16 @@ def check_file(root: Path, given: str, what: str = "image") -> None:
 
 @dataclass(eq=False)
 class _Reader:
-    """Reads row after row; remembers the names and masks of those before."""
+    """Reads row after row; remembers the names and masks of those before.
+
+    `files` says whether a picture that cannot be opened is a problem: a table that names one may be
+    wrong, while one in a folder fails its row alone.
+    """
 
     root: Path
     text: bool
     defaults: Mapping[str, Any]
+    files: bool
     names: dict[str, int] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
 
@@ -210,7 +241,7 @@ class _Reader:
         row, wrong, image, mask, name = read_row(
             values, number, text=self.text, defaults=self.defaults, line=line
         )
-        if image is not None:
+        if image is not None and self.files:
             wrong += refusals([partial(check_file, self.root, image)])
         if mask is not None:
             wrong += refusals([partial(self._read_mask, mask)])
@@ -233,7 +264,13 @@ class _Reader:
 
 
 def _read_rows(
-    manifest: Manifest, lines: Lines, text: bool, defaults: Mapping[str, Any], refuse: bool
+    manifest: Manifest,
+    lines: Lines,
+    text: bool,
+    defaults: Mapping[str, Any],
+    refuse: bool,
+    *,
+    files: bool = True,
 ) -> Manifest:
     """The manifest with the rows of all lines, and every problem in them."""
     rows: list[BatchRow] = []
@@ -243,7 +280,7 @@ def _read_rows(
     problems += [
         BatchProblem(f"of the rows that do not say it themselves: {words}") for words in wrong
     ]
-    reader = _Reader(manifest.root, text, {} if wrong else defaults)
+    reader = _Reader(manifest.root, text, {} if wrong else defaults, files)
     number = 0
     for line, values in lines:
         if isinstance(values, BatchProblem):

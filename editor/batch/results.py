@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from ..errors import GroundbrushError, one_line
 from ..facts import grounding_facts
@@ -36,15 +37,22 @@ class PictureFacts(BaseModel):
     sha256: str
 
 
+class CandidateFacts(TypedDict):
+    """Another place that a phrase could mean."""
+
+    box: list[float]
+    score: float
+
+
 class FoundFacts(BaseModel):
     """A grounding as plain values, with the picture it is of."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     found: str
     reason: str
     score: float
     box: list[float] | None
-    candidates: list[dict[str, Any]]
+    candidates: list[CandidateFacts]
     picture: PictureFacts
     seconds: float
 
@@ -61,7 +69,7 @@ class RowResult(BaseModel):
     relative to the output folder, by kind; ``seconds`` are by stage.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     row: int
     id: str
     image: str
@@ -73,7 +81,7 @@ class RowResult(BaseModel):
     found: str | None = None
     score: float | None = None
     box: list[float] | None = None
-    candidates: list[dict[str, Any]] = Field(default_factory=list)
+    candidates: list[CandidateFacts] = Field(default_factory=list)
     checks: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     files: dict[str, str] = Field(default_factory=dict)

@@ -19,7 +19,7 @@ from ..files import atomic_write
 from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
 from .grounding_store import load_grounding, load_spares, save_grounding
-from .manifest import inside
+from .manifest import inside, row_picture
 from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, result_facts
 from .rows import APPLY, GROUND, GROUND_ALL, BatchRow
 from .workspace import RowFiles, Workspace, picture_facts
@@ -78,7 +78,7 @@ def paint_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
     files = RowFiles(workspace, row)
     stage = "paint" if row.paints else "find"
     try:
-        path = inside(workspace.root, row.image)
+        path = row_picture(workspace.root, row)
         about = picture_facts(path)
         if facts is not None and about.sha256 != facts.picture.sha256:
             raise _changed("picture", row.image)
@@ -112,7 +112,7 @@ def finish_found(
     workspace: Workspace, row: BatchRow, key: str, facts: FoundFacts, status: Status
 ) -> RowResult:
     """The result of a row that is not painted, with its files."""
-    picture = open_picture(inside(workspace.root, row.image))
+    picture = open_picture(row_picture(workspace.root, row))
     files = RowFiles(workspace, row)
     try:
         _show_found(files, picture, load_grounding(workspace.grounding(key)))
@@ -132,14 +132,14 @@ def finish_found(
 def try_picture_facts(workspace: Workspace, row: BatchRow) -> PictureFacts | None:
     """Facts of a row's picture, or None if it cannot be read."""
     try:
-        return picture_facts(inside(workspace.root, row.image))
+        return picture_facts(row_picture(workspace.root, row))
     except GroundbrushError:
         return None
 
 
 def _failed(workspace: Workspace, task: RowTask, stage: str, error: Exception) -> RowDone:
     """A row's failure; an error that every row would meet stops the batch."""
-    if stops_everything(error):
+    if stops_everything(error, workspace.root):
         raise batch_stopped(task.row.number, task.row.name, error) from error
     result = RowResult.failure(task.row, stage, error)
     return RowDone(task, None, result, try_picture_facts(workspace, task.row))
@@ -152,7 +152,7 @@ def _changed(what: str, name: str) -> GroundbrushError:
 
 
 def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> FoundFacts:
-    path = inside(workspace.root, row.image)
+    path = row_picture(workspace.root, row)
     about = picture_facts(path)
     started = time.perf_counter()
     # Phrase by phrase, not all of a picture's at once: a row's result must not depend on which
@@ -173,7 +173,9 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> R
     """Edit or remove what was found, or what a box or mask marks."""
     row, facts = files.row, task.facts
     if row.placed:
-        edit = editor.paint(picture, row.request(_row_mask(files.workspace, row, picture)))
+        mask, notes = _row_mask(files.workspace, row, picture)
+        picture = dataclasses.replace(picture, notes=(*picture.notes, *notes))
+        edit = editor.paint(picture, row.request(mask))
         _show_support(files, picture, edit.support)
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
@@ -185,16 +187,19 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> R
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
 
 
-def _row_mask(workspace: Workspace, row: BatchRow, picture: Picture) -> dict[str, Any] | None:
-    """A row's mask as recipes have it."""
+def _row_mask(
+    workspace: Workspace, row: BatchRow, picture: Picture
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """A row's mask as recipes have it, and notes about how it was read."""
     from ..masks.source import encode_mask, read_mask
 
     if row.mask is None:
-        return None
+        return None, ()
     path = inside(workspace.root, row.mask, "mask")
     if picture_facts(path).sha256 != row.mask_digest:
         raise _changed("mask", row.mask)
-    return encode_mask(read_mask(path, picture.size))
+    mask, notes = read_mask(path, picture.size)
+    return encode_mask(mask), notes
 
 
 def _edited(files: RowFiles, edit: Edit, facts: dict[str, Any]) -> RowResult:

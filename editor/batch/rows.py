@@ -19,7 +19,7 @@ from ..errors import GroundbrushError, explain
 from ..files import safe_name
 from ..request import REMOVAL, EditRequest, RemoveRequest, make_request
 from ..values import check_words
-from .columns import OPTIONS, PLACES, WORDS, plain_values
+from .columns import OPTIONS, PLACES, WORDS, own_names, plain_values
 from .errors import refusals
 
 T = TypeVar("T")
@@ -62,6 +62,8 @@ class BatchRow:
         Of the mask's content when the manifest was read.
     gate
         For a phrase that is not clearly found; None: the batch's.
+    fault
+        Why its picture cannot be used whatever it holds, or "".
     """
 
     number: int
@@ -75,6 +77,7 @@ class BatchRow:
     mask_digest: str | None = None
     gate: str | None = None
     line: int | None = None
+    fault: str = ""
 
     @property
     def paints(self) -> bool:
@@ -111,7 +114,7 @@ class BatchRow:
     def fingerprint(self, *more: str) -> str:
         """What a result depends on: rows with the same one give the same files."""
         parts = asdict(self)
-        for name in ("number", "name", "line", "gate"):
+        for name in ("number", "name", "line", "gate", "fault"):
             parts.pop(name)
         for name in ("mask", "mask_digest"):
             if parts[name] is None:  # so that a batch begun before there were masks continues
@@ -148,7 +151,7 @@ def read_row(
     Parameters
     ----------
     values
-        By column; absent, None and "" are the same.
+        By column (`own_names`); absent, None and "" are the same.
     text
         Values are the text of a CSV.
     defaults
@@ -160,6 +163,8 @@ def read_row(
     >>> row.action, row.name
     ('edit', '00001-a')
     """
+    own = own_names(values)
+    values = {own[name]: value for name, value in values.items()}
     plain, problems = plain_values(values, text=text)
     lost = {name for name, value in values.items() if value is not None and value != ""} - {*plain}
     # If a column is misspelt or unreadable, what seems missing may be what was meant by it.

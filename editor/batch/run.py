@@ -30,7 +30,7 @@ from .results import FailureReason, FailureReasons, FoundFacts, PictureFacts, Ro
 from .review import write_review
 from .row_work import RowTask, finish_found, status_when_found
 from .rows import GATES, BatchRow
-from .state import FoundRecord, State, preset_digest
+from .state import FoundRecord, RunRecord, State, preset_digest
 from .workspace import Workspace
 
 RESULTS, REVIEW_SHEET = "results.jsonl", "review.html"
@@ -161,17 +161,17 @@ def run_batch(
             notes.append(f"there was no batch in {str(job.out)!r} to continue: this is a new one")
         existing = workspace.files_by_row()
         _check_free(job, bool(journal.records), existing)
-        if workspace.sweep():
-            notes.append("files that were not written whole were removed")
         state = State(workspace, preset_digest(editor.preset), job.retry_failed)
         state.take(journal.records)
         journal.records.clear()
         left = [row for row in manifest.rows if not state.finished(manifest, row)]
         refuse(manifest, check_rows(editor, manifest, left, workspace))
+        if workspace.sweep():  # nothing is changed before all that can refuse the run
+            notes.append("files that were not written whole were removed")
         working = engine(load, workspace)
         run = _Run(job, state, journal, working, on_progress, existing)
         about = {"preset": editor.preset.name, "rows": len(manifest.rows), "left": len(left)}
-        run.write({"event": "run", "version": 1, **about})
+        run.write(RunRecord(**about).model_dump())
         try:
             with contextlib.closing(working):
                 run.work(left)
@@ -301,7 +301,7 @@ class _Run:
             try:
                 result = finish_found(workspace, row, key, facts, status)
             except Exception as error:  # noqa: BLE001 - the other rows continue after any error
-                if stops_everything(error):
+                if stops_everything(error, workspace.root):
                     raise batch_stopped(row.number, row.name, error) from error
                 result = RowResult.failure(row, "find", error)
             self._commit(row, result, facts.picture)

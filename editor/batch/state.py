@@ -6,19 +6,35 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from ..errors import GroundbrushError
+from ..journal import JournalError
 from ..models.presets import Preset
 from .grounding_store import load_grounding
 from .manifest import Manifest
 from .results import FoundFacts, PictureFacts, RowResult
 from .rows import BatchRow, digest
-from .workspace import Workspace, same_picture
+from .workspace import Workspace, file_digest, row_of, same_picture
+
+VERSION = 2
+
+
+class RunRecord(BaseModel):
+    """The journal's record of the beginning of a run."""
+
+    event: Literal["run"] = "run"
+    version: Literal[2] = VERSION
+    preset: str
+    rows: int
+    left: int
 
 
 class RowRecord(BaseModel):
-    """The journal's record of a finished row: its result and what that depends on."""
+    """The journal's record of a finished row: its result and what that depends on.
+
+    `files` are the SHA-256 of its files by name.
+    """
 
     event: Literal["row"] = "row"
     name: str
@@ -26,8 +42,19 @@ class RowRecord(BaseModel):
     gate: str
     status: str
     picture: PictureFacts | None
-    files: dict[str, int]
+    files: dict[str, str]
     result: RowResult
+
+    @model_validator(mode="after")
+    def _agrees(self) -> RowRecord:
+        result = self.result
+        if (self.name, self.status) != (result.id, result.status):
+            raise ValueError("the record is of another row than its result")
+        if set(self.files) != set(result.files.values()):
+            raise ValueError("the record has other files than its result")
+        if any(row_of(name) != self.name for name in self.files):
+            raise ValueError("a file of the record is not one of its row")
+        return self
 
 
 class FoundRecord(BaseModel):
@@ -38,8 +65,8 @@ class FoundRecord(BaseModel):
     facts: FoundFacts
 
 
-_RECORD: TypeAdapter[RowRecord | FoundRecord] = TypeAdapter(
-    Annotated[RowRecord | FoundRecord, Field(discriminator="event")]
+_RECORD: TypeAdapter[RunRecord | RowRecord | FoundRecord] = TypeAdapter(
+    Annotated[RunRecord | RowRecord | FoundRecord, Field(discriminator="event")]
 )
 
 
@@ -57,12 +84,25 @@ class State:
         self._found: dict[str, FoundFacts] = {}
 
     def take(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Read records of the journal; those of another version are ignored."""
-        for given in records:
+        """Read the records of a journal.
+
+        Raises
+        ------
+        JournalError
+            For a record that this version does not write. None is taken: a journal that was changed
+            by something else says nothing reliable about the rest.
+        """
+        for number, given in enumerate(records, 1):
             try:
-                self.keep(_RECORD.validate_python(given))
-            except ValidationError:
-                continue
+                record = _RECORD.validate_python(given)
+                if not isinstance(record, RunRecord):
+                    self.keep(record)
+            except ValueError as error:  # pydantic's are of that kind
+                raise JournalError(
+                    f"{str(self.workspace.work / 'journal')!r} holds a record that this version "
+                    f"does not write (number {number}), so nothing in it is used and nothing was "
+                    "changed; choose another --out, or move the journal away"
+                ) from error
 
     def keep(self, record: RowRecord | FoundRecord) -> None:
         """Remember a record instead of an earlier one of the same row or grounding."""
@@ -84,7 +124,7 @@ class State:
         gated = kept.status not in ("done", "failed") and row.paints
         if gated and kept.gate != (row.gate or self.workspace.gate):
             return False
-        if not all(self._has_size(name, size) for name, size in kept.files.items()):
+        if not all(self._is_whole(name, digest) for name, digest in kept.files.items()):
             return False
         if kept.picture is None:
             return True
@@ -113,7 +153,7 @@ class State:
             gate=row.gate or self.workspace.gate,
             status=result.status,
             picture=picture,
-            files={name: (out / name).stat().st_size for name in result.files.values()},
+            files={name: file_digest(out / name) for name in result.files.values()},
             result=result,
         )
 
@@ -135,9 +175,9 @@ class State:
     def _fingerprint(self, row: BatchRow) -> str:
         return row.fingerprint(self._preset, self.workspace.suffix)
 
-    def _has_size(self, name: str, size: int) -> bool:
+    def _is_whole(self, name: str, digest: str) -> bool:
         try:
-            return (self.workspace.out / name).stat().st_size == size
+            return file_digest(self.workspace.out / name) == digest
         except (OSError, ValueError):
             return False
 

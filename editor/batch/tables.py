@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import GroundbrushError, one_line
-from .columns import COLUMNS, unknown_columns
+from .columns import COLUMNS, own_names, unknown_columns
 from .errors import BatchProblem
 
+_EXCEL = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+"""The line by which Excel is told the delimiter."""
 _LONGEST_LINE = 1_000_000  # bytes
 
 Lines = Iterable[tuple[int | None, Mapping[str, Any] | BatchProblem]]
@@ -70,15 +73,17 @@ def read_csv(raw: bytes) -> Lines:
         )
         return
     first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    records = _records(reader)
+    excel = _EXCEL.match(text)
+    delimiter = excel[1] if excel else max(",;\t", key=first.count)
+    file = io.StringIO(text[excel.end() :] if excel else text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    records = _records(reader, 1 if excel else 0)
     headings: list[str] | None = None
     for line, cells in records:
         if isinstance(cells, BatchProblem):
             yield line, cells
         elif headings is None:
-            headings = [cell.strip() for cell in cells]
+            headings = _own_headings(cells)
             wrong = _check_headings(headings)
             yield from ((line, BatchProblem(words, line=line)) for words in wrong)
             if set(wrong) - set(unknown_columns(headings)):
@@ -86,14 +91,31 @@ def read_csv(raw: bytes) -> Lines:
         elif len(cells) > len(headings) and any(cells[len(headings) :]):
             words = f"{len(cells)} cells under {len(headings)} headings; put quotes around text "
             yield line, BatchProblem(f"{words}that holds {delimiter!r}", 0)
+        elif unnamed := [k for k, cell in enumerate(cells) if not _may_stand(headings, k, cell)]:
+            k = unnamed[0]
+            words = f"{cells[k]!r} in column {k + 1}, which has no heading; name or remove it"
+            yield line, BatchProblem(words, 0)
         else:
-            yield line, dict(zip(headings, cells, strict=False))
+            yield line, {n: cell for n, cell in zip(headings, cells, strict=False) if n}
 
 
-def _records(reader: Any) -> Iterator[tuple[int, list[str] | BatchProblem]]:
-    """The first line and the cells of every record that is not blank."""
+def _own_headings(cells: Iterable[str]) -> list[str]:
+    """The columns that headings stand for; "" for a column without one."""
+    stripped = [cell.strip() for cell in cells]
+    own = own_names(stripped)
+    return [own[name] for name in stripped]
+
+
+def _may_stand(headings: Sequence[str], number: int, cell: str) -> bool:
+    """Whether a cell has a heading, is blank, or counts rows, as pandas writes its index."""
+    named = number >= len(headings) or headings[number]
+    return bool(named) or not cell.strip() or cell.strip().isdecimal()
+
+
+def _records(reader: Any, before: int) -> Iterator[tuple[int, list[str] | BatchProblem]]:
+    """The first line and the cells of every record that is not blank; `before` lines precede."""
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
@@ -111,8 +133,6 @@ def _check_headings(headings: list[str]) -> list[str]:
     wrong = unknown_columns(name for name in headings if name)
     twice = sorted({name for name in headings if name and headings.count(name) > 1})
     wrong += [f"the heading {name!r} is there twice; remove one" for name in twice]
-    if "" in headings:
-        wrong.append(f"column {headings.index('') + 1} has no heading; name or remove it")
     if not wrong and "image" not in headings:
         wrong.append(f"there is no heading 'image'; expected some of {', '.join(COLUMNS)}")
     return wrong

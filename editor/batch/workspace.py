@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -22,6 +23,12 @@ _THUMB = 384
 _ENDINGS = r"\.(?:edited(?:-\d+)?|applied|steps|plan|mask|before|found|after)|_panoptic"
 _OURS = re.compile(rf"([^.]+?)(?:{_ENDINGS})\.\w+")
 _PARTIAL = re.compile(r"\..{1,32}\.[0-9a-f]{16}\.part", re.DOTALL)
+
+
+def row_of(name: str) -> str | None:
+    """The row's name in the name of a result's file, relative to `out`; None for other files."""
+    match = _OURS.fullmatch(name.removeprefix(f"{REVIEW}/"))
+    return match[1] if match else None
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,8 @@ class Workspace:
         for folder, before in ((self.out, ""), (self.out / REVIEW, f"{REVIEW}/")):
             if folder.is_dir():
                 for path in folder.iterdir():
-                    if match := _OURS.fullmatch(path.name):
-                        found.setdefault(match[1], set()).add(before + path.name)
+                    if (row := row_of(path.name)) is not None:
+                        found.setdefault(row, set()).add(before + path.name)
         return found
 
     def may_overwrite(self, path: Path) -> bool:
@@ -102,18 +109,24 @@ class RowFiles:
     def remove(self) -> None:
         """Remove everything: a row that failed has no files."""
         for name in self.names.values():
-            (self.workspace.out / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the error that made it fail is reported
+                (self.workspace.out / name).unlink(missing_ok=True)
 
     def _add(self, kind: str, path: Path) -> Path:
         self.names[kind] = path.relative_to(self.workspace.out).as_posix()
         return path
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def picture_facts(path: Path) -> PictureFacts:
     """Length, time and digest of a picture's file."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
         status = path.stat()
     except OSError as error:
         raise GroundbrushError(

@@ -84,8 +84,9 @@ def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--query",
-        choices=("expression", "prompt"),
-        help="query with the last token of which text (default: the preset's)",
+        choices=("stop", "expression", "prompt"),
+        help="query with the full stop after the expression, its last word piece, or the "
+        "prompt's last token (default: the preset's)",
     )
     parser.add_argument("--padding", help="how the picture meets the square: pad, crop, squash")
     parser.add_argument("--seed", type=int, help="of the draw of pairs (default: 0)")

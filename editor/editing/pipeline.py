@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
@@ -103,7 +105,7 @@ def run_request(
         return replace(_unpainted(region, settings, request), given=picture)
     key, known = protection_key(request, settings), protected or {}
     spare = known[key] if key in known else _protection(finder, region, settings)
-    verifier = Verifier.of(finder, region.picture, request)
+    verifier = Verifier.of(finder, region, request)
     found = time.perf_counter()
     models.inpainter()
     around: tuple[str, ...] = ()
@@ -157,7 +159,7 @@ def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np
 
 
 def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> Iterator[_Attempt]:
-    """Paint and verify every variant; then further seeds, as retries, while none passes."""
+    """Paint and verify every variant; then further seeds, as retries, while one might pass."""
     from ...inpaint.fill import fill_many
 
     request, history, inpainter = task.request, task.region.history, task.models.inpainter()
@@ -165,9 +167,9 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
     retries = range(seeds.stop, seeds.stop + request.retries)
     # What was taken out of the mask would otherwise be grown over, or closed as a hole in it.
     keep = history.taken if history.operations else None
-    passed = False
+    settled = task.verifier.phrase is None
     for group in (*_groups(inpainter, seeds, task), *([seed] for seed in retries)):
-        if group[0] in retries and (passed or task.verifier.phrase is None):
+        if group[0] in retries and settled:
             return
         with translate(InpaintError):
             fills = fill_many(
@@ -179,15 +181,25 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
                 settings=task.settings,
                 spare=spare,
                 keep=keep,
+                one_thing=task.region.grounding is not None,
                 on_step=callbacks.on_step,
                 cancelled=callbacks.cancelled,
                 on_preview=callbacks.on_preview,
             )
-        for filled in fills:
+        for filled in map(partial(_as_grey, picture=task.region.picture), fills):
             if filled.seed in seeds or filled.seed in retries:
                 verdict = task.verifier.check(filled.image, filled.support)
-                passed = passed or bool(verdict.passed)
+                settled = settled or verdict.passed is not False or verdict.outside
                 yield _Attempt(filled, verdict)
+
+
+def _as_grey(filled: Fill, picture: Picture) -> Fill:
+    """A painting of a grey picture without the colours that the model gave it."""
+    if not picture.grey:
+        return filled
+    grey = cv2.cvtColor(filled.image, cv2.COLOR_RGB2GRAY)[..., None]
+    image = np.where(filled.support[..., None], grey, filled.image)
+    return replace(filled, image=image)
 
 
 def _groups(inpainter: Any, seeds: range, task: _Task) -> list[list[int]]:
@@ -256,6 +268,9 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
     """What the user should know, in the order of the work."""
     request, picture, grounding = task.request, task.region.picture, task.region.grounding
     yield from picture.notes
+    yield from task.region.notes
+    if picture.grey:
+        yield "the picture is grey, so the painting is, too; convert it to RGB first for colours"
     chosen = request.candidate is not None and grounding and grounding.status == "ambiguous"
     if grounding is not None and grounding.status != "found" and not chosen:
         yield f"{grounding.status}: {grounding.reason}"

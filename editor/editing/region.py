@@ -12,7 +12,7 @@ from ...inpaint.prefill import prefill
 from ..errors import GroundbrushError
 from ..masks.history import MaskHistory
 from ..masks.operations import Boxes, MaskScene
-from ..masks.source import read_mask
+from ..masks.source import box_notes, read_mask, region_notes
 from ..pictures.picture import MAX_PIXELS, Picture
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ class Region:
         Where the phrase is; None where a mask, boxes or sides were given.
     exact
         The mask was drawn, not found: it is the support as it is.
+    notes
+        What may not be meant as it was drawn.
     """
 
     picture: Picture
     history: MaskHistory
     grounding: Grounding | None = None
     exact: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def mask(self) -> np.ndarray:
@@ -80,12 +83,16 @@ def find_region(
         return _extended(picture, request.extend)
     scene = finder.scene(picture)
     if request.mask is not None:
-        drawn = read_mask(request.mask, picture.size)
-        region = Region(picture, MaskHistory.start(drawn, scene), exact=True)
+        drawn, _ = read_mask(request.mask, picture.size)
+        # A mask that grows was found, in a step of a plan.
+        notes = () if "dilate" in request.settings else region_notes(drawn)
+        region = Region(picture, MaskHistory.start(drawn, scene), exact=True, notes=notes)
     elif request.boxes is not None:
         empty = np.zeros(picture.pixels.shape[:2], bool)
         drawn = Boxes(request.boxes, snap=request.snap).apply(empty, scene)
-        region = Region(picture, MaskHistory.start(drawn, scene), exact=not request.snap)
+        notes = (*box_notes(request.boxes, picture.size), *region_notes(drawn))
+        history = MaskHistory.start(drawn, scene)
+        region = Region(picture, history, exact=not request.snap, notes=notes)
     else:
         grounding = grounding or finder.ground(picture, request.find or "")
         found = chosen_mask(grounding, request.candidate)

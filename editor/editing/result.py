@@ -52,7 +52,7 @@ class Edit:
         ``(H, W, 3)`` uint8, the first variant.
     picture
         The input (where sides were added: with them, still unpainted), with the EXIF, XMP, ICC
-        profile, alpha, resolution and texts that :meth:`save` keeps.
+        profile, alpha, resolution and texts that `save` keeps.
     grounding
         Where the phrase is and why; None when a mask or box was given instead of words.
     support
@@ -67,7 +67,8 @@ class Edit:
         ``preserved``: whether every variant equals the input outside the support. Of the first
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
-        removed one no longer is), and ``tries``, how many were painted.
+        removed one no longer is; None: several fitted, and another one is still there), and
+        ``tries``, how many were painted.
     notes
         What the user should know.
     timings
@@ -93,7 +94,7 @@ class Edit:
     given: Picture | None = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return everything :meth:`Editor.run` needs to do this again, as JSON values."""
+        """Return everything `Editor.run` needs to do this again, as JSON values."""
         return self.request.model_copy(update={"image": self._image}).as_dict()
 
     def request_for(self, variant: int = 0) -> EditRequest:

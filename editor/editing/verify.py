@@ -5,6 +5,7 @@ The vision-language model that found the region reads the result. It changes not
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...grounding.errors import GroundingError
+from ...grounding.metrics import mask_iou
 from ...inpaint.crop import mask_box
 from ...inpaint.prefill import prefill
 from ...inpaint.quality import ring_colour_error, seam_error
 from ...inpaint.support import dilate, dilation_radius
 from ..errors import translate
+from .region import Region, chosen_mask
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
+    from ...grounding.view import View
     from ..finder import Finder
     from ..pictures.picture import Picture
     from ..request import EditRequest
@@ -46,6 +50,12 @@ MOST_GROUNDS = 2
 _SURE, _AROUND = 0.5, 1.5
 INSIDE_MASK, INSIDE_BOX = 0.5, 0.8
 """Least shares of a found thing's mask and box that must lie in the hole."""
+TOUCHING, TOUCHES = 0.012, 0.02
+"""A remnant touches the hole: so much of it, as a share, lies within this distance of the hole, as
+a share of the picture's longer side (3 of 256 pixels)."""
+COVERS, TWIN = 0.5, 0.5
+"""What covers this share of the old mask is the old thing; what has this IoU with another candidate
+is another thing."""
 _VISIBLE = 64.0  # grey levels of seam and colour error that weigh as much as a sure grounding
 
 
@@ -65,6 +75,8 @@ class Verdict:
         One sentence for the user.
     replaced
         The old thing is no longer found in the hole; None if not checked.
+    outside
+        It did not pass for what stands outside the support: painting it again changes nothing.
     """
 
     passed: bool | None
@@ -73,6 +85,7 @@ class Verdict:
     ring_colour: float
     words: str = ""
     replaced: bool | None = None
+    outside: bool = False
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
@@ -104,6 +117,10 @@ class Verifier:
     old
         What was there before a new thing: of paintings that pass, one in which it is still found
         ranks lower. It only ranks, because "the apple" may well be found in "a rotten apple".
+    region
+        What is painted over.
+    chosen
+        The request says which of several candidates is meant.
 
     Attributes
     ----------
@@ -118,8 +135,11 @@ class Verifier:
         phrase: str | None,
         gone: bool,
         old: str | None = None,
+        region: Region | None = None,
+        chosen: bool = True,
     ) -> None:
         self._finder, self._picture, self._gone, self._old = finder, picture, gone, old
+        self._region, self._chosen = region, chosen
         self.phrase, self.note = phrase, ""
         if phrase is not None and finder.models.words:
             unknown = finder.models.grounder().lvlm.unknown_words(phrase)
@@ -128,13 +148,14 @@ class Verifier:
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
 
     @classmethod
-    def of(cls, finder: Finder, picture: Picture, request: EditRequest) -> Verifier:
+    def of(cls, finder: Finder, region: Region, request: EditRequest) -> Verifier:
         """Make the verifier that a request's ``check`` describes."""
         gone = request.action == "remove"
         phrase = request.check if isinstance(request.check, str) else None
         if request.check is True:
             phrase = request.find if gone else request.paint and spoken(request.paint)
-        return cls(finder, picture, phrase, gone, None if gone else request.find)
+        old, chosen = None if gone else request.find, request.candidate is not None
+        return cls(finder, region.picture, phrase, gone, old, region, chosen)
 
     def check(self, image: np.ndarray, support: np.ndarray) -> Verdict:
         """Return the verdict on one painting, ``(H, W, 3)`` uint8, of the region `support`."""
@@ -145,12 +166,9 @@ class Verifier:
         # Not the finder's kept view: further phrases will be about the picture itself.
         view = self._finder.look_once(image)
         found = self._finder.ground_view(view, self.phrase)
-        share, score = _in_hole(found, support)
         if self._gone:
-            if not share:
-                return Verdict(True, 1.0, seam, ring, f"{self.phrase!r} is no longer found there")
-            words = f"{self.phrase!r} is still found there ({found.reason})"
-            return Verdict(False, 1 - score, seam, ring, words)
+            return dataclasses.replace(self._left(found, support), seam=seam, ring_colour=ring)
+        share, score = _in_hole(found, support)
         replaced = None
         if self._old is not None:
             replaced = not _in_hole(self._finder.ground_view(view, self._old), support)[0]
@@ -164,10 +182,64 @@ class Verifier:
         words = f"{self.phrase!r} is {where} ({found.reason})"
         return Verdict(False, 0.0, seam, ring, words, replaced)
 
+    def _left(self, found: Grounding, support: np.ndarray) -> Verdict:
+        """The verdict on a removal, but for its looks."""
+        reason = f"({found.reason})"
+        if self._is_there(found, support):
+            words = f"{self.phrase!r} is still found there {reason}"
+            return Verdict(False, 1 - found.score, 0, 0, words)
+        gone = Verdict(True, 1.0, 0, 0, f"{self.phrase!r} is no longer found there")
+        if not found.found or not found.mask.any() or self._region is None:
+            return gone
+        if self._is_remnant(found.mask, support, self._region.mask):
+            words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
+            return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
+        before = self._region.grounding
+        if before is not None and before.status == "ambiguous" and not self._chosen:
+            words = f"{self.phrase!r} is found elsewhere, too, and may mean that"
+            return dataclasses.replace(gone, passed=None, score=0.5, words=words)
+        return gone
+
+    def _is_there(self, found: Grounding, support: np.ndarray) -> bool:
+        """Whether what is found after a removal is in the hole, or covers most of the old mask."""
+        if _in_hole(found, support)[0]:
+            return True
+        old = None if self._region is None else self._region.mask
+        return old is not None and bool((found.mask & old).sum() >= COVERS * max(1, old.sum()))
+
+    def _is_remnant(self, mask: np.ndarray, support: np.ndarray, old: np.ndarray) -> bool:
+        """Whether it touches the hole and is no thing that was found beside the old one before."""
+        radius = max(2, round(TOUCHING * max(mask.shape)))
+        if (mask & dilate(support, radius)).sum() < TOUCHES * mask.sum():
+            return False
+        old = dilate(old, radius)
+        others = (chosen_mask(self._before, k) for k in range(len(self._before.candidates)))
+        return not any(
+            mask_iou(other, mask) >= TWIN and (other & old).sum() < TOUCHES * other.sum()
+            for other in others
+        )
+
     @cached_property
     def _before(self) -> Grounding:
         assert self.phrase is not None
+        known = None if self._region is None else self._region.grounding
+        if known is not None and known.phrase == self.phrase:
+            return known
         return self._finder.ground_view(self._finder.look(self._picture), self.phrase)
+
+
+def find_thing(
+    finder: Finder, view: View, phrase: str | None, support: np.ndarray
+) -> np.ndarray | None:
+    """The mask of what a phrase names if it stands in a support; None if it does not.
+
+    None, too, for a phrase that the models do not know.
+    """
+    models = finder.models
+    if phrase is None or (models.words and models.grounder().lvlm.unknown_words(phrase)):
+        return None
+    found = finder.ground_view(view, phrase)
+    return found.mask if _in_hole(found, support)[0] else None
 
 
 def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:

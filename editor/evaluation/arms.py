@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ...grounding.heads.ranking import HeadMeasurements
 
 Head = tuple[int, int]
+_QUERIES = {
+    "stop": "the full stop that ends the expression is the query (the paper's)",
+    "expression": "the last word piece of the expression is the query",
+    "prompt": "the last token of the prompt is the query",
+}
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
 
@@ -41,6 +46,7 @@ class Greedy:
     binarise: Binarise = "mean"
     bottom_row_limit: float | None = None
     skip_layers: int = 2
+    public_code: bool = False
 
     def choose(self, rows: np.ndarray) -> tuple[Head, ...]:
         """The heads for one sample's rows (L, H, P, Q)."""
@@ -51,6 +57,7 @@ class Greedy:
             threshold=self.threshold,
             binarise=self.binarise,
             bottom_row_limit=self.bottom_row_limit,
+            public_code=self.public_code,
         )
 
 
@@ -117,16 +124,17 @@ PAPER = Arm(
 def like_reference(prompt: str | None) -> Arm:
     """The public code's choices (seilk/LocalizationHeads), the slips included.
 
-    Five heads chosen greedily on every sample, entropy over cells above twice the mean, heads that
-    attend to the bottom row dropped, nine taps of smoothing, the box of everything above the mean,
-    the padded square laid directly onto the picture, no SAM; the query is the last token of a
-    prompt that ends with the expression.
+    Five heads chosen greedily on every sample: the elbow is over all layers (two are dropped
+    afterwards), entropy over cells above twice the mean, maps without such a cell first, ties by
+    layer and head, heads that attend to the bottom row dropped. Nine taps of smoothing, the box of
+    all cells of the grid above the mean, the padded square laid directly onto the picture, no SAM;
+    the query is the last token of a prompt that ends with the expression.
     """
     ending = {} if prompt is None else {"prompt": prompt.split("{phrase}")[0] + "{phrase}"}
     return Arm(
         "like-reference",
         "the public code: greedy heads, box of everything, padding not undone, no SAM",
-        heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05),
+        heads=Greedy(k=5, binarise="public-code", bottom_row_limit=0.05, public_code=True),
         grounding={
             "kernel": 9,
             "sigma": 1.0,
@@ -135,7 +143,7 @@ def like_reference(prompt: str | None) -> Arm:
                 "component": "all",
                 "cells": "all",
                 "undo_padding": False,
-                "threshold": "picture",
+                "threshold": "grid",
             },
         },
         lvlm={**ending, "query": "prompt"},
@@ -231,7 +239,11 @@ def _map_arms() -> list[Arm]:
     return [
         *smoothing,
         paper("threshold on the picture", "bilinear upsampling first", {"threshold": "picture"}),
-        paper("padding cells", "cells on the padding take part", {"cells": "all"}),
+        paper(
+            "literally",
+            "cells on the padding count in the mean, as the text has it",
+            {"cells": "all"},
+        ),
         paper(
             "padding not undone",
             "the padded square directly onto the picture",
@@ -247,17 +259,18 @@ def _map_arms() -> list[Arm]:
 
 def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
     family = family_class(str(lvlm.get("family", "llava")))
-    query = lvlm.get("query", "expression")
+    query = lvlm.get("query", "stop")
     paddings: tuple[str, ...] = getattr(family, "paddings", PADDINGS)
     padding = lvlm.get("padding") or getattr(family, "default_padding", "pad")
-    other = "prompt" if query == "expression" else "expression"
 
     def sam(*prompts: str) -> dict[str, Any]:
         return {"proposals": {"mode": "map", "prompts": prompts}}
 
     return [
-        Arm(
-            f"query: {other}", f"the last token of the {other} is the query", lvlm={"query": other}
+        *(
+            Arm(f"query: {one}", about, lvlm={"query": one})
+            for one, about in _QUERIES.items()
+            if one != query
         ),
         *(
             Arm(f"padding: {one}", "how the picture meets the square", lvlm={"padding": one})

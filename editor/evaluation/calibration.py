@@ -337,7 +337,7 @@ def write_report(
     for name, figure in figures.items():
         files[name] = out / f"{name}.png"
         atomic_write(files[name], partial(figure.savefig, format="png", dpi=130))
-    source = f"{provenance(found, data)}.\nRanked {measured_on()}."
+    source = f"{provenance(preset, found, data)}.\nRanked {measured_on()}."
     page = report_page(found, f"Localization heads of {preset.name}", source, figures)
     atomic_write(files["page"], page.encode())
     return files
@@ -348,7 +348,7 @@ def preset_with_heads(preset: Preset, found: HeadDiscovery, data: str) -> dict[s
     lvlm = {
         **preset.lvlm,
         "heads": [list(pair) for pair in found.heads],
-        "provenance": provenance(found, data),
+        "provenance": provenance(preset, found, data),
     }
     lvlm.pop("full", None)
     for name in ("query", "padding"):
@@ -368,12 +368,14 @@ def preset_with_heads(preset: Preset, found: HeadDiscovery, data: str) -> dict[s
     return {name: value for name, value in raw.items() if value is not None}
 
 
-def provenance(found: HeadDiscovery, data: str) -> str:
+def provenance(preset: Preset, found: HeadDiscovery, data: str) -> str:
     """The source of the heads in one sentence, for the preset."""
     settings, ranking = found.settings, found.ranking
+    query = settings.query or preset.lvlm.get("query", "stop")
     return (
         f"label-free discovery by `groundbrush calibrate` on {data}: {len(found.measured)} pairs, "
         f"{settings.trials} trials of {ranking.samples}, criterion {settings.criterion}, "
+        f"query {query}, "
         f"tau {ranking.threshold:.3f}, {datetime.date.today().isoformat()}"
     )
 

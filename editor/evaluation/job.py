@@ -338,7 +338,8 @@ def _facts(
         used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
         heads = ", ".join(f"L{a}H{b}" for a, b in used)
         origin = preset.lvlm.get("provenance", "found on first use")
-        model = {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({origin})"}
+        query = job.arms[0].lvlm.get("query") or preset.lvlm.get("query", "stop")
+        model = {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({origin})", "query token": query}
     return {
         **model,
         "segmenter": preset.segmenter["path"],

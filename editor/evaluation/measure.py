@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...grounding import Backend, box_iou, mask_overlap, pseudo_mask, token_map_to_image
+from ...grounding import Backend, box_iou, mask_overlap, token_map_to_image
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
-from ...grounding.localize.boxes import map_boxes
+from ...grounding.localize.boxes import map_boxes, map_mask
 from ...grounding.settings import GroundingSettings
 from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
@@ -256,10 +256,10 @@ def _pseudo(found: Grounding, settings: Any, box: Box | None) -> np.ndarray:
     mask = np.zeros(found.mask.shape, bool)
     if box is None:
         return mask
-    if settings.boxes.threshold == "picture":
-        above = pseudo_mask(token_map_to_image(found.token_map, found.region, found.size_wh))
-    else:
-        above = _whole_cells(pseudo_mask(found.token_map), found.region, found.size_wh)
+    heat = token_map_to_image(found.token_map, found.region, found.size_wh)
+    above = map_mask(found.token_map, heat, found.region, found.size_wh, settings.boxes)
+    if settings.boxes.threshold == "grid":
+        above = _whole_cells(above, found.region, found.size_wh)
     x0, y0, x1, y1 = (round(v) for v in box)
     mask[y0:y1, x0:x1] = above[y0:y1, x0:x1]
     return mask

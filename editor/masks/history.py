@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GroundbrushError
-from .operations import Feather, Invert, MaskScene, Operation, read_operation
+from .operations import Feather, Invert, MaskScene, Operation, Spare, read_operation
 from .source import decode_mask, encode_mask
 
 
@@ -57,8 +57,9 @@ class MaskHistory:
     def taken(self) -> np.ndarray:
         """What operations took out of the mask and none put back, ``(H, W)`` bool.
 
-        That is what was there at first, what was subtracted, and where the mask was turned round
-        what it then was. What one operation added and another took away again (a closing) is not.
+        That is what was there at first, what was subtracted or spared, and where the mask was
+        inverted what it then was. What one operation added and another took away again (a closing)
+        is not.
         """
         out = self.states[0].copy()
         inverted = False
@@ -68,6 +69,8 @@ class MaskHistory:
                 out = before | self.states[0] if inverted else self.states[0].copy()
             elif getattr(operation, "how", None) == "subtract":
                 out |= before & ~after
+            elif isinstance(operation, Spare):
+                out |= decode_mask(operation.mask)
         return out & ~self.mask
 
     @property

@@ -20,7 +20,7 @@ from ...inpaint.support import dilate, fill_holes
 from ..errors import GroundbrushError, translate_validation
 from ..values import Flag, Number, Whole, as_lists, as_validator, expects, schema
 from .shadow import find_shadow
-from .source import Box, fit_box, read_boxes
+from .source import Box, check_encoded, fit_box, read_boxes, read_mask
 
 Segment = Callable[..., tuple[np.ndarray, np.ndarray]]
 """``segment(box=…, points=…, labels=…)`` -> masks (n, H, W) bool and scores (n,)."""
@@ -251,8 +251,24 @@ class Brush(Operation):
         return _combine(mask, dilate(lines.astype(bool), self.radius), self.how)
 
 
+@schema("mask operation 'spare'")
+class Spare(Operation):
+    """Leave the pixels of a mask out, also of what the edited one grows by when it is painted."""
+
+    op: Literal["spare"] = field(default="spare", kw_only=True, repr=False)
+    mask: Annotated[dict[str, Any], as_validator(check_encoded)] = field(repr=False)
+
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Raise `GroundbrushError` for a mask of another size."""
+        read_mask(self.mask, size)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """Return the mask without the spared pixels."""
+        return mask & ~read_mask(self.mask, mask.shape[::-1])[0]
+
+
 AnyOperation = Annotated[
-    Dilate | Erode | Feather | FillHoles | Invert | Level | Shadow | Boxes | Points | Brush,
+    Dilate | Erode | Feather | FillHoles | Invert | Level | Shadow | Boxes | Points | Brush | Spare,
     Field(discriminator="op"),
     expects('such as {"op": "dilate", "pixels": 4}', **{"x-name": "mask operation"}),
 ]

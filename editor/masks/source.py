@@ -25,24 +25,32 @@ MOST_COLOURS = 64
 """Most colours, at 4 bits a channel, of a mask; a photograph has hundreds."""
 MOST_GREY = 0.5
 """Largest share of a mask that is neither dark nor bright; a soft edge has less."""
+NEARLY_ALL = 0.8
+"""A drawn mask that marks more of the picture may be meant the other way round."""
+SPECK = (16, 1e-5)
+"""A drawn mask of fewer pixels, or of less of the picture, may be a slip of the hand."""
+_OVERHANG = 0.02
+_LUMA = np.array([299, 587, 114])
 
 
-def read_mask(source: MaskSource, size: tuple[int, int]) -> np.ndarray:
-    """A mask for a picture of `size` (width, height).
+def read_mask(source: MaskSource, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A mask for a picture of `size` (width, height), and notes about how it was read.
 
     Parameters
     ----------
     source
-        An ``(H, W)`` bool array, a grey one (marked above 127, or above 0 where it holds 0 and 1
-        only), a Pillow image, a picture file (white or coloured on black; transparent pixels are
-        not marked), or what `encode_mask` gave.
+        An ``(H, W)`` bool array, a grey one, a Pillow image, a picture file, or what `encode_mask`
+        gave. Marked is what is brighter than 127 in any channel, or the brighter one of only two
+        values or colours; transparent pixels are not.
     size
         Width and height it must have.
 
     Returns
     -------
-    numpy.ndarray
+    mask : numpy.ndarray
         ``(H, W)`` bool, a new array.
+    notes : tuple of str
+        Which of two values was taken, where that is not plain.
 
     Raises
     ------
@@ -51,15 +59,17 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> np.ndarray:
 
     Examples
     --------
-    >>> read_mask(np.array([[0, 1], [0, 0]], np.uint8), (2, 2)).sum()
-    np.int64(1)
+    >>> mask, notes = read_mask(np.array([[0, 1], [0, 0]], np.uint8), (2, 2))
+    >>> int(mask.sum()), notes
+    (1, ())
     """
+    note = ""
     if isinstance(source, Mapping):
         mask = decode_mask(source)
     elif isinstance(source, np.ndarray):
-        mask = _from_array(source)
+        mask, note = _from_array(source)
     else:
-        mask = _from_picture(source, size)
+        mask, note = _from_picture(source, size)
     if mask.shape[::-1] != tuple(size):
         raise GroundbrushError(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the picture "
@@ -70,27 +80,76 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> np.ndarray:
         raise GroundbrushError(
             "the mask marks no pixel; expected white where to paint and black elsewhere"
         )
-    return mask
+    return mask, (note,) if note else ()
 
 
-def _from_array(values: np.ndarray) -> np.ndarray:
+def region_notes(mask: np.ndarray) -> tuple[str, ...]:
+    """Notes about a drawn mask, ``(H, W)`` bool, that may not be meant as it is.
+
+    Examples
+    --------
+    >>> region_notes(np.ones((9, 9), bool))[0]
+    'the mask marks nearly all of the picture (100%): if the rest is meant, invert it'
+    """
+    marked = int(np.count_nonzero(mask))
+    if marked > NEARLY_ALL * mask.size:
+        share = f"{marked / mask.size:.0%}"
+        return (
+            f"the mask marks nearly all of the picture ({share}): if the rest is meant, invert it",
+        )
+    if marked < max(SPECK[0], SPECK[1] * mask.size):
+        many = "1 pixel" if marked == 1 else f"{marked} pixels"
+        return (f"the mask marks only {many}: that is too small for most things to be painted",)
+    return ()
+
+
+def _from_array(values: np.ndarray) -> tuple[np.ndarray, str]:
     if values.ndim == 2 and values.dtype == np.bool_:
-        return values.copy()
+        return values.copy(), ""
     if values.ndim == 2 and values.dtype == np.uint8:
-        binary = values.size > 0 and values.max() <= 1
-        return values > (0 if binary else _THRESHOLD)
+        pair = _two_colours(values.reshape(-1, 1))
+        return (values == pair[1], _reading(pair)) if pair else (values > _THRESHOLD, "")
     raise GroundbrushError(
         f"a mask of shape {values.shape} and dtype {values.dtype} given; expected (H, W) bool or "
         "uint8; compare a float mask with a threshold first, e.g. mask > 0.5"
     )
 
 
-def _from_picture(source: Any, size: tuple[int, int]) -> np.ndarray:
+def _from_picture(source: Any, size: tuple[int, int]) -> tuple[np.ndarray, str]:
     picture = open_picture(source)
-    if picture.size == tuple(size):  # another size is the first thing to say
+    opaque = None if picture.alpha is None else picture.alpha > _THRESHOLD
+    seen = picture.pixels.reshape(-1, 3) if opaque is None else picture.pixels[opaque]
+    pair = _two_colours(seen)
+    if pair is None and picture.size == tuple(size):  # another size is the first thing to say
         _check_colours(picture)
-    mask = picture.pixels.max(2) > _THRESHOLD
-    return mask if picture.alpha is None else mask & (picture.alpha > _THRESHOLD)
+    mask = (picture.pixels == pair[1]).all(2) if pair else picture.pixels.max(2) > _THRESHOLD
+    return mask if opaque is None else mask & opaque, _reading(pair) if pair else ""
+
+
+def _two_colours(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the darker and the brighter colour of ``(n, channels)`` pixels of only two."""
+    if not len(seen):
+        return None
+    other = (seen != seen[0]).any(1)
+    if not other.any():
+        return None
+    first, second = seen[0], seen[other.argmax()]
+    if not (seen[other] == second).all():
+        return None
+    luma = _LUMA if len(first) == 3 else np.ones(1, np.int64)
+    darker, brighter = sorted((first, second), key=lambda colour: int(colour @ luma))
+    return darker, brighter
+
+
+def _reading(pair: tuple[np.ndarray, np.ndarray]) -> str:
+    """Say which of two colours was taken, unless one is black or dark and the other is bright."""
+    darker, brighter = pair
+    if darker.max() <= _THRESHOLD and (brighter.max() > _THRESHOLD or brighter.max() <= 1):
+        return ""
+    dark, bright = (
+        str(c[0]) if (c == c[0]).all() else f"rgb({','.join(map(str, c))})" for c in pair
+    )
+    return f"the mask holds {dark} and {bright} only: painted where it is {bright}"
 
 
 def _check_colours(picture: Picture) -> None:
@@ -186,6 +245,26 @@ def _read_box(box: Any) -> Box:
             "40,60,200,220"
         )
     return x0, y0, x1, y1
+
+
+def box_notes(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[str, ...]:
+    """Notes about boxes that reach beyond a picture of `size` (width, height).
+
+    Examples
+    --------
+    >>> box_notes([(0, 0, 10.2, 10)], (10, 10))
+    ()
+    """
+    notes = []
+    for box in boxes:
+        beyond = (-box[0], -box[1], box[2] - size[0], box[3] - size[1])
+        if max(beyond) > 1 + _OVERHANG * max(size):
+            given = ",".join(f"{v:g}" for v in box)
+            notes.append(
+                f"the box {given} was cut off at the picture's edge ({size[0]}x{size[1]}): give it "
+                "in the scale of this picture's pixels if it was drawn on another one"
+            )
+    return tuple(notes)
 
 
 def fit_box(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

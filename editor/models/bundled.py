@@ -44,8 +44,10 @@ def bundled_scenes(
 
     Raises GroundbrushError where the scenes are not installed or cannot be written.
     """
-    folder = cache_folder() / f"scenes-{split}-{count}"
-    return _composed(folder, MODULE, "examples.jsonl", count, split, on_compose)
+    folder = cache_folder() / f"scenes-of-all-shapes-{split}-{count}"
+    return _composed(
+        folder, MODULE, "examples.jsonl", count, split, on_compose, "--wide", "--side", "384"
+    )
 
 
 def bundled_narratives(
@@ -67,6 +69,7 @@ def _composed(
     count: int,
     split: str,
     on_compose: Callable[[str], None] | None,
+    *options: str,
 ) -> Path:
     """The folder, written by one of miniature's programs on first use."""
     if (folder / "complete").is_file():
@@ -74,6 +77,7 @@ def _composed(
     if on_compose:
         on_compose(f"composing {count} scenes in {folder} (once)")
     command = [sys.executable, "-m", module, str(folder), "--count", str(count), "--split", split]
+    command += options
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:

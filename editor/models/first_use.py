@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...grounding.errors import GroundingError
 from ...grounding.heads.discovery import DiscoverySettings, draw_pairs, measure_pairs
+from ...grounding.heads.fixed import LocalizationHeads
 from ...grounding.heads.measured_pairs import MeasurementStore
-from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write, safe_name

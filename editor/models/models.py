@@ -390,7 +390,7 @@ def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
         "tokenizer": spec.get("tokenizer"),
         "prompt": spec.get("prompt"),
         "padding": spec.get("padding"),
-        "query": spec.get("query", "expression"),
+        "query": spec.get("query", "stop"),
         "tiles": spec.get("tiles"),
     }
 

@@ -22,10 +22,21 @@ COMMENT = "Comment"
 
 Texts = tuple[tuple[str, str], ...]
 Resolution = tuple[float, float]
+Chunks = tuple[tuple[bytes, bytes], ...]
+"""PNG chunks: their type and data."""
 
 _EXIF_PREFIX = b"Exif\x00\x00"
 _ORIENTATION, _THUMBNAIL_AT, _THUMBNAIL_LENGTH = 0x0112, 0x0201, 0x0202
 _SHORT, _LONG = 3, 4
+_COLOUR = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")
+_LONGEST_COLOUR = 32  # bytes; cHRM's
+_SRGB = (
+    (b"sRGB", b"\0"),
+    (b"gAMA", struct.pack(">I", 45_455)),
+    (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+    (b"cICP", bytes([1, 13, 0, 1])),
+)
+"""What says that a picture is sRGB; that is so without them, too."""
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 # Of a TIFF's tags only these describe the picture; the others describe the file it came in.
 _TIFF_ABOUT = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
@@ -266,6 +277,32 @@ def as_resolution(dpi: object) -> Resolution | None:
         return None
     # JPEG holds whole numbers of 16 bits; 1 is what Pillow gives of a TIFF without a resolution.
     return (across, down) if 1 < across <= 65_535 and 1 < down <= 65_535 else None
+
+
+def read_colour(image: Image.Image) -> Chunks:
+    """Return a PNG's chunks that say what its samples mean, unless that is sRGB; call it unloaded.
+
+    Pillow keeps neither all of them nor their bytes. Where there is an ICC profile, only cICP says
+    more (PNG, third edition, 4.3).
+    """
+    file = getattr(image, "fp", None)
+    if image.format != "PNG" or file is None or file.closed:
+        return ()
+    start, found, kind = file.tell(), dict[bytes, bytes](), b""
+    try:
+        file.seek(8)
+        while kind != b"IDAT" and len(head := file.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            if kind in _COLOUR and size <= _LONGEST_COLOUR:
+                found[kind] = file.read(size)
+                file.seek(4, 1)
+            else:
+                file.seek(size + 4, 1)
+    finally:
+        file.seek(start)
+    if image.info.get("icc_profile"):
+        found = {kind: data for kind, data in found.items() if kind == b"cICP"}
+    return tuple(chunk for chunk in found.items() if chunk not in _SRGB)
 
 
 def is_turned(image: Image.Image) -> bool:

@@ -20,16 +20,19 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ...inpaint.prefill import prefill, resize_image, resize_mask
 from ..errors import GroundbrushError, one_line
 from ..files import RECIPE_LIMIT, as_path, open_regular, parse_recipe
 from .decoding import has_wide_samples, to_rgb, upright
 from .metadata import (
+    Chunks,
     Resolution,
     Texts,
     as_resolution,
     is_own_text,
     is_packet,
     is_turned,
+    read_colour,
     read_dpi,
     read_exif,
     read_texts,
@@ -40,6 +43,11 @@ from .metadata import (
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
 
+CLEAR = 8
+"""Alpha, of 255, up to which a pixel cannot be seen."""
+_VISIBLE_SIDE = 512
+"""Longest side of the copy on which clear pixels are filled."""
+
 READABLE_KINDS = (
     "expected PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF content; export it again as one of these"
 )
@@ -48,6 +56,7 @@ READABLE_KINDS = (
 # A closed list: Pillow would otherwise also run Ghostscript on an EPS named .png.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
+_GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))
 _PIL_GLOBALS = threading.Lock()
 
 
@@ -71,6 +80,10 @@ class Picture:
         Pixels per inch, across and down.
     texts : tuple of (str, str)
         Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or GIF's "Comment".
+    colour : tuple of (bytes, bytes)
+        A PNG's chunks that say how its samples are other than sRGB: cICP, gAMA, cHRM and the like.
+    grey : bool
+        The file had no colour channels: all channels of `pixels` are equal.
     source : pathlib.Path or None
         The file it was read from.
     notes : tuple of str
@@ -84,6 +97,8 @@ class Picture:
     xmp: bytes | None = None
     dpi: Resolution | None = None
     texts: Texts = ()
+    colour: Chunks = ()
+    grey: bool = False
     source: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -119,6 +134,22 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """The pixels with what is clear (`CLEAR`) filled from around it: what a viewer shows.
+
+        Under alpha 0 many files keep the colours of what was erased.
+        """
+        hidden = None if self.alpha is None else self.alpha <= CLEAR
+        if hidden is None or not hidden.any():
+            return self.pixels
+        scale = min(1, _VISIBLE_SIDE / max(self.size))
+        small = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
+        filled = prefill(resize_image(self.pixels, small), resize_mask(hidden, small), "blur")
+        result = self.pixels.copy()
+        result[hidden] = resize_image(filled, self.size)[hidden]
+        return result
 
     @cached_property
     def digest(self) -> str:
@@ -253,6 +284,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         turned = is_turned(image)
         frames = getattr(image, "n_frames", 1)
         wide = has_wide_samples(image)
+        described = read_colour(image)
         image.load()
         _check_size(image.size, max_pixels, name)
         colour, icc = to_rgb(image, wide, notes)
@@ -265,17 +297,25 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
     if frames > 1:
         notes.append(f"first frame of {frames} used")
     values = upright(np.asarray(colour), orientation)
+    pixels = np.array(values[..., :3], order="C")
     return Picture(
-        pixels=np.array(values[..., :3], order="C"),
+        pixels=pixels,
         alpha=np.array(values[..., 3], order="C") if values.shape[2] == 4 else None,
         icc=icc,
         exif=exif,
         xmp=xmp,
         dpi=read_dpi(image, turned=turned or orientation >= 5),
         texts=texts,
+        colour=described,
+        grey=image.mode in _GREY_MODES and is_grey(pixels),
         source=source,
         notes=tuple(notes),
     )
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether all channels of ``(H, W, 3)`` pixels are equal."""
+    return bool((pixels[..., :1] == pixels[..., 1:]).all())
 
 
 def check_pixels(pixels: object) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import GroundbrushError, one_line
 from ..files import as_path, atomic_write, recipe_text
-from .metadata import COMMENT, Texts, wrap_xmp
-from .picture import Picture, check_alpha, check_pixels
+from .metadata import COMMENT, Chunks, Texts, wrap_xmp
+from .picture import Picture, check_alpha, check_pixels, is_grey
 
 WRITABLE = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Suffixes `save_picture` accepts."""
 
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_PNG_HEADER = 33  # bytes of signature and IHDR
 _JPEG_BLOCK = 65_400  # bytes one JPEG marker holds, less its label
 _LOSSY = (
     "JPEG is lossy: pixels outside the edit are close to the input's but not equal; "
@@ -50,9 +53,9 @@ def save_picture(
     pixels : numpy.ndarray
         ``(H, W, 3)`` uint8 RGB.
     like : Picture, optional
-        Lends its alpha (which must then fit `pixels`), ICC profile, EXIF, XMP, resolution and
-        texts, as far as the format has a place for them: WebP has none for the last two, a JPEG
-        only for one comment.
+        Lends its alpha (which must then fit `pixels`), ICC profile, EXIF, XMP, resolution,
+        texts and colour chunks, as far as the format has a place for them: WebP has none for the
+        last three, a JPEG only for one comment. Like a grey one, grey pixels are saved as grey.
     recipe : Mapping, optional
         JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
         JPEG and WebP: XMP) and read back by `read_recipe`.
@@ -84,7 +87,12 @@ def save_picture(
     text = None if recipe is None else recipe_text(recipe)
     notes = [] if keeps_pixels(path, lossless=lossless) else [_LOSSY.replace("JPEG", kind)]
     options = _save_options(kind, quality, lossless) | _carried(kind, like, text, notes)
-    atomic_write(path, _encode(pixels, alpha, kind, options, path))
+    grey = like is not None and like.grey and like.icc is None and kind != "WEBP"
+    values = pixels[..., 0] if grey and is_grey(pixels) else pixels
+    content = _encode(values, alpha, kind, options, path)
+    if like is not None and like.colour:
+        content = _with_colour(content, like.colour, kind, notes)
+    atomic_write(path, content)
     return tuple(notes)
 
 
@@ -207,6 +215,22 @@ def _encode(
             f"{str(path)!r} cannot be encoded as {kind} ({one_line(error)}); save as .png"
         ) from error
     return buffer.getvalue()
+
+
+def _with_colour(content: bytes, colour: Chunks, kind: str, notes: list[str]) -> bytes:
+    """Put chunks behind a PNG's header, where they come first; Pillow drops some of them."""
+    if kind != "PNG":
+        names = ", ".join(name.decode() for name, _ in colour)
+        notes.append(
+            f"the picture's colour description ({names}) has no place in {kind}: its colours will "
+            "look different; save as .png"
+        )
+        return content
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in colour
+    )
+    return content[:_PNG_HEADER] + chunks + content[_PNG_HEADER:]
 
 
 def encode_png(picture: Image.Image | np.ndarray) -> bytes:

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...grounding.metrics import mask_iou
+from ...inpaint.support import dilate, dilation_radius, support
 from ..editing.pipeline import Callbacks, run_request, settings_for
+from ..editing.region import chosen_mask
+from ..editing.verify import find_thing, spoken
 from ..errors import GroundbrushError
+from ..masks.operations import Spare
 from ..masks.source import encode_mask
 from ..request import REMOVAL, make_request, recipe_for_file
 from . import Plan, Step
@@ -33,6 +37,10 @@ OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
+PART = 0.9, 3.0
+"""A part lies in its whole by this share; the whole is at most so many times as large."""
+RIM = 0.03
+"""Width of the rim of a new thing that a later step spares, over the thing's size."""
 TOUCHED = 0.3
 """The same for a thing that an earlier step has painted over or beside."""
 
@@ -76,6 +84,7 @@ def apply_plan(
     )
     for k in range(len(plan.steps)):
         run.step(k)
+    run.check_again()
     return run.edits
 
 
@@ -128,6 +137,8 @@ class _Run:
     on_edit: OnEdit | None
     edits: list[Edit] = field(default_factory=list)
     by_step: list[list[Edit]] = field(default_factory=list)
+    meant: set[tuple[int, int]] = field(default_factory=set)
+    """Numbers of two edits of which the first paints over the second's new thing on purpose."""
 
     def step(self, k: int) -> None:
         """Do one step, once for each thing it means."""
@@ -160,6 +171,9 @@ class _Run:
                 place, known = self._as_given(step, target), None
                 note = "; ".join(filter(None, [AS_GIVEN, note]))
         request = self._request(step, **place)
+        mask = chosen_mask(found, request.candidate) if known or target is None else target
+        request, spared = self._sparing(step, request, mask, made=target is None)
+        note = "; ".join(filter(None, [note, spared]))
         edit = run_request(self.finder, self.picture, request, self.callbacks, known)
         self._keep(k, dataclasses.replace(edit, notes=(*edit.notes, note)) if note else edit)
 
@@ -172,6 +186,73 @@ class _Run:
             seed=self.seed + len(self.edits),
             **{"settings": self.settings, **(REMOVAL if removing else {}), **place},
         )
+
+    def _sparing(
+        self, step: Step, request: EditRequest, mask: np.ndarray, made: bool
+    ) -> tuple[EditRequest, str]:
+        """A request that leaves out what earlier steps painted, and a note that names it.
+
+        What the request means is not left out: it names the result of a step, or (`made`) it was
+        not in the picture as given.
+        """
+        if not mask.any():
+            return request, ""
+        wide = support(mask, settings_for(self.finder.models, request))
+        named = [] if step.at is None else self.by_step[step.at]
+        spared, names = np.zeros_like(mask), []
+        for n, edit in enumerate(self.edits):
+            if not (edit.done and edit.request.paint and (wide & edit.support).any()):
+                continue
+            if edit in named or (made and (mask & edit.support).sum() >= SAME * mask.sum()):
+                self.meant.add((len(self.edits), n))
+            else:
+                thing = self._thing(edit)
+                names += [repr(spoken(edit.request.paint))] * bool((wide & thing).any())
+                spared |= thing
+        if not names:
+            return request, ""
+        spare = Spare(mask=encode_mask(spared))
+        note = f"left out what earlier steps painted: {', '.join(names)}"
+        return request.model_copy(update={"operations": (*request.operations, spare)}), note
+
+    def _thing(self, edit: Edit) -> np.ndarray:
+        """The new thing of an edit, with a rim; its whole support where it is not found there."""
+        view = self.finder.look(self.picture)
+        thing = find_thing(self.finder, view, spoken(edit.request.paint or ""), edit.support)
+        if thing is None:
+            return edit.support
+        return dilate(thing, dilation_radius(thing, RIM)) & edit.support
+
+    def check_again(self) -> None:
+        """Repeat the checks of edits that later ones have painted into, on the last picture."""
+        for n, edit in enumerate(self.edits):
+            later = [
+                k
+                for k in range(n + 1, len(self.edits))
+                if self.edits[k].done
+                and (k, n) not in self.meant
+                and (self.edits[k].support & edit.support).any()
+            ]
+            if edit.done and later and (lost := self._lost(edit)):
+                name = "gone" if edit.request.paint is None else "grounded"
+                self.edits[n] = dataclasses.replace(
+                    edit, checks={**edit.checks, name: False}, notes=(*edit.notes, lost)
+                )
+
+    def _lost(self, edit: Edit) -> str:
+        """What of an edit no longer holds in the last picture, or empty."""
+        request, last = edit.request, self.finder.look(self.picture)
+        if request.paint is None:
+            phrase = request.find if edit.checks.get("gone") else None
+            stands = find_thing(self.finder, last, phrase, edit.support) is not None
+            return f"{phrase!r} is found there again after later steps" if stands else ""
+        phrase = spoken(request.paint)
+        if find_thing(self.finder, last, phrase, edit.support) is not None:
+            return ""
+        then = self.finder.look_once(edit.image)
+        if find_thing(self.finder, then, phrase, edit.support) is None:
+            return ""  # the model did not recognise it in the first place
+        return f"{phrase!r} is no longer found there after later steps"
 
     def _as_given(self, step: Step, target: np.ndarray) -> dict[str, Any]:
         """The place found in the picture as given, as a mask that grows like a found one."""
@@ -199,14 +280,21 @@ def _choose(found: Grounding, target: np.ndarray, needed: float) -> tuple[int | 
     """Which candidate is the target (None = the first choice), and whether any is."""
     from ...multiobject.instances import full_size_mask
 
-    best, candidate = (mask_iou(found.mask, target) if found.found else 0.0), None
+    best, candidate = (_alike(found.mask, target) if found.found else 0.0), None
     if best >= needed:
         return None, True
     for k, other in enumerate(found.candidates):
-        overlap = mask_iou(full_size_mask(other.mask, found.size_wh), target)
+        overlap = _alike(full_size_mask(other.mask, found.size_wh), target)
         if overlap > best:
             best, candidate = overlap, k
     return (candidate, True) if best >= needed else (None, False)
+
+
+def _alike(mask: np.ndarray, target: np.ndarray) -> float:
+    """IoU, or the share of the target in a mask that may be the whole of which it is a part."""
+    share = float((mask & target).sum() / max(1, target.sum()))
+    whole = share >= PART[0] and mask.sum() <= PART[1] * target.sum()
+    return share if whole else mask_iou(mask, target)
 
 
 def save_applied(

@@ -26,7 +26,7 @@ def load_lvlm(
     full: bool = True,
     prompt: str | None = None,
     padding: str | None = None,
-    query: str = "expression",
+    query: str = "stop",
     presence: Presence | None = None,
     tiles: str | None = None,
     vision: str | Sequence[str] | None = None,

@@ -58,6 +58,7 @@ class Family:
     picture : The text for a picture, with that token once; None = the token alone.
     adds_special : Whether the tokenizer adds its opening token.
     grid_hw : Rows and columns of image tokens (the usual ones, if they vary with the picture).
+    query : Which token attention is read from, one of the query modes.
     prefix_ids : The tokens up to and including the picture, the same for every phrase.
     """
 
@@ -81,7 +82,7 @@ class Family:
         *,
         prompt: str | None = None,
         padding: str | None = None,
-        query: str = "expression",
+        query: str = "stop",
         tiles: str | None = None,
     ) -> None:
         padding = self.default_padding if padding is None else padding
@@ -102,6 +103,7 @@ class Family:
             picture=self.picture,
             special=self.adds_special,
         )
+        self.query = query
         self.prefix_ids = self._prompts.prefix_ids
         self._first_patch = self._prompts.image_start + leading
 

@@ -7,12 +7,15 @@ phrase's first letters, but never anything with the image placeholder.
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from typing import Any
 
 from ..attention.normalize import whole_text
 from ..errors import GroundingError
 from .tokens import QUERY_MODES, TokenizedPrompt
 
+_STOPS = " .…。．｡।۔"  # of several scripts, and the space before one
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
 _Encoding = tuple[list[int], list[tuple[int, int]]]
@@ -27,7 +30,8 @@ class PromptBuilder:
     template : The grounding prompt with ``<image>`` once and, after it, ``{phrase}`` once.
     image_token_id : The id the model replaces by image features.
     image_length : How many of them the picture takes.
-    query : ``"expression"`` or ``"prompt"``: the query is the last token of which text.
+    query : One of :data:`QUERY_MODES`. With ``"stop"`` a full stop is written after the phrase
+        where the template has none, and is always a token of its own.
     image_token : The token that is repeated, as text.
     picture : What the family writes for a picture, with `image_token` once, e.g.
         ``"<|vision_start|><|image_pad|><|vision_end|>"``; ``<image>`` in templates stands for it.
@@ -44,7 +48,7 @@ class PromptBuilder:
         template: str,
         image_token_id: int,
         image_length: int,
-        query: str = "expression",
+        query: str = "stop",
         image_token: str = _IMAGE,
         picture: str | None = None,
         special: bool = True,
@@ -118,9 +122,15 @@ class PromptBuilder:
 
         Raises GroundingError when the phrase is empty or holds a control token.
         """
-        phrase = self._clean(phrase)
         before, after = self.full_template(template).split(_PHRASE)
-        ids, offsets = self._expand(*self._encode(before + phrase + after))
+        phrase = self._clean(phrase, keep_stop=self.query == "prompt" and not after.strip())
+        stop = None
+        if template is None and self.query == "stop":
+            stop, ids, offsets = self._encode_stopped(before + phrase, after)
+        else:
+            ids, offsets = self._encode(before + phrase + after)
+        short = len(ids)
+        ids, offsets = self._expand(ids, offsets)
         if tuple(ids[: len(self.prefix_ids)]) != self.prefix_ids:
             raise GroundingError(
                 f"the tokenizer reads {self._opening!r} differently when {phrase!r} follows; "
@@ -131,11 +141,12 @@ class PromptBuilder:
         if not inside:
             raise GroundingError(f"the tokenizer finds no token in the phrase {phrase!r}")
         own = offsets[inside[0] : inside[-1] + 1]
+        query = inside[-1] if stop is None else stop + len(ids) - short
         return TokenizedPrompt(
             ids=tuple(ids),
             expression=(inside[0], inside[-1] + 1),
             offsets=tuple((max(a - first, 0), min(b - first, len(phrase))) for a, b in own),
-            query=inside[-1] if self.query == "expression" else len(ids) - 1,
+            query=len(ids) - 1 if self.query == "prompt" else query,
             phrase=phrase,
         )
 
@@ -182,13 +193,56 @@ class PromptBuilder:
             )
         return template
 
-    def _clean(self, phrase: str) -> str:
-        """The phrase on one line, refused if empty or if it would inject control tokens."""
-        if not isinstance(phrase, str) or not phrase.strip():
+    def _encode_stopped(self, text: str, after: str) -> tuple[int, list[int], list]:
+        """Index of the full stop, and ids and offsets of the text, the stop and what follows it.
+
+        Where the tokenizer merges the stop with its neighbours (``".``, ``..``, ``.\\n``), the
+        three are tokenised apart.
+        """
+        gap, rest = _split_stop(after)
+        ids, offsets = self._encode(text + gap + "." + rest)
+        at = self._stop_in(ids, offsets, len(text + gap))
+        if at is not None:
+            return at, ids, offsets
+        ids, offsets = self._encode(text)
+        places = [(len(text), len(text))] * len(self._ending)
+        return len(ids), [*ids, *self._ending], [*offsets, *places]
+
+    @cached_property
+    def _ending(self) -> tuple[int, ...]:
+        """The stop's token and those of the rest of the template, as they follow a plain word."""
+        before, after = self.template.split(_PHRASE)
+        text, (gap, rest) = before + "object", _split_stop(after)
+        for tail in (rest, ""):
+            ids, offsets = self._encode(text + gap + "." + tail)
+            at = self._stop_in(ids, offsets, len(text + gap))
+            if at is not None and tail == rest:
+                return tuple(ids[at:])
+            more, places = self._encode(text + rest)
+            if at is not None and all(a >= len(text) or b <= len(text) for a, b in places):
+                return (ids[at], *more[sum(a < len(text) for a, _ in places) :])
+        raise GroundingError(
+            "the tokenizer has no token of its own for a full stop; set query='expression' or "
+            "'prompt'"
+        )
+
+    def _stop_in(self, ids: list[int], offsets: list[tuple[int, int]], place: int) -> int | None:
+        """Index of the one token at a character that is a full stop and nothing else."""
+        found = [i for i, (a, b) in enumerate(offsets) if a <= place < b]
+        alone = len(found) == 1 and self.tokenizer.decode([ids[found[0]]]).strip(" ") == "."
+        return found[0] if alone else None
+
+    def _clean(self, phrase: str, *, keep_stop: bool) -> str:
+        """The phrase on one line without a typed full stop; refused if nothing is left of it.
+
+        Refused, too, if it would inject control tokens.
+        """
+        if not isinstance(phrase, str) or not phrase.strip(_STOPS + "\n\t\r"):
             raise GroundingError(
                 f"phrase is {phrase!r}; expected some words that name a thing in the picture"
             )
         phrase = whole_text(phrase)
+        phrase = phrase if keep_stop else phrase.rstrip(_STOPS)
         for token in (_IMAGE, self.image_token, *self.tokenizer.all_special_tokens):
             if token in phrase:
                 raise GroundingError(
@@ -238,3 +292,9 @@ class PromptBuilder:
             ids[:at] + [self.image_token_id] * n + ids[at + 1 :],
             offsets[:at] + [offsets[at]] * n + offsets[at + 1 :],
         )
+
+
+def _split_stop(after: str) -> tuple[str, str]:
+    """The space before the template's own full stop, and the text after it (all, without one)."""
+    found = re.match(r"(\s*)\.", after)
+    return (found[1], after[found.end() :]) if found else ("", after)

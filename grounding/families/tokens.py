@@ -13,8 +13,10 @@ import numpy as np
 
 from ..errors import GroundingError
 
-QUERY_MODES = ("expression", "prompt")
-"""The query token: the last one of the expression (paper, Sec. 3) or of the whole prompt."""
+QUERY_MODES = ("stop", "expression", "prompt")
+"""The query token: the full stop that ends the expression (Kang et al., CVPR 2025, Sec. 3: "in the
+sentence 'the pizza mouth.' ... the last token [.]"), the expression's last word piece, or the last
+token of the whole prompt (the public code)."""
 
 TILES = ("off", "overview", "fine")
 """``off``: one view of the whole picture. Otherwise it is also cut into tiles, each a view of its

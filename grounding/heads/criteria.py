@@ -126,7 +126,9 @@ def elbow(values: ArrayLike) -> float:
     return float(curve[int(np.argmax(gaps >= gaps.max() - rounding))])
 
 
-def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[np.float64]:
+def spatial_entropy(
+    maps: ArrayLike, *, binarise: Binarise = "mean", blank: float = np.inf
+) -> NDArray[np.float64]:
     """How scattered each map is: 0 for one blob, ln n for n equal blobs (Eqs. 3-7, criterion 2).
 
     Parameters
@@ -136,12 +138,13 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
         components; P(C) = share of the cells; H = -sum P ln P, in nats. ``"public-code"``: cells
         above twice the mean by more than 0.001; P(C) = the component's mass above twice the mean
         over that of the whole map, as github.com/seilk/LocalizationHeads.
+    blank : the entropy of a map with cells above twice the mean, none of them by more than 0.001.
+        The public code gives it 0, the best there is.
 
     Returns
     -------
     (...) float64. A map without a counted cell, such as a constant one, gets ``inf``: it carries no
-    location and the lowest entropy wins, so it must lose. (The public code gives such a map 0 where
-    some cell lies between twice the mean and its floor; that slip is not reproduced.)
+    location and the lowest entropy wins, so it must lose.
 
     Raises GroundingError for fewer than two axes, an empty grid, values that are not finite, or an
     unknown `binarise`.
@@ -163,7 +166,10 @@ def spatial_entropy(maps: ArrayLike, *, binarise: Binarise = "mean") -> NDArray[
     else:
         weight = np.maximum(stack - 2 * level, 0.0)
         cells = weight > PUBLIC_CODE_FLOOR
-    return _component_entropy(cells, weight).reshape(array.shape[:-2])
+    entropy = _component_entropy(cells, weight)
+    if weight is not None:
+        entropy[np.isinf(entropy) & weight.any(axis=(1, 2))] = blank
+    return entropy.reshape(array.shape[:-2])
 
 
 def _component_entropy(cells: NDArray[np.bool_], weight: NDArray[np.float64] | None) -> NDArray:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice, check_names
 from ..errors import GroundingError
+from ..families.tokens import QUERY_MODES
+from ..localize.boxes import cells_on_picture
 from .criteria import BINARISE, Binarise, attention_sums, phrase_contrast, spatial_entropy
 from .ranking import Threshold
 
@@ -50,6 +52,8 @@ class DiscoverySettings:
         phrases about one picture, for models so small that every head attends to the picture.
     binarise : Cells that count for the entropy: above the ``"mean"``, or as the ``"public-code"``
         has it.
+    cells : Cells that count for the entropy and the IoU: those on the ``"picture"``, or ``"all"``,
+        its padding too.
     query, padding : The query token and the treatment of the picture's shape; None = the preset's.
     seed : Same seed, same pairs.
     """
@@ -62,6 +66,7 @@ class DiscoverySettings:
     heads: int = 3
     criterion: Literal["sum", "contrast"] = "sum"
     binarise: Binarise = "mean"
+    cells: Literal["picture", "all"] = "picture"
     query: str | None = None
     padding: str | None = None
     seed: int = 0
@@ -76,6 +81,9 @@ class DiscoverySettings:
                 )
         check_choice("calibration's criterion", self.criterion, CRITERIA)
         check_choice("calibration's binarise", self.binarise, BINARISE)
+        check_choice("calibration's cells", self.cells, ("picture", "all"))
+        if self.query is not None:
+            check_choice("calibration's query", self.query, QUERY_MODES)
         number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
         if self.threshold not in (None, "per-sample") and not (
             number and 0 <= float(self.threshold) <= 1
@@ -94,7 +102,7 @@ class DiscoverySettings:
     @property
     def measuring(self) -> dict[str, Any]:
         """The settings that decide what is measured; the others only rank and cost nothing."""
-        names = ("binarise", "criterion", "query", "padding", "seed")
+        names = ("binarise", "cells", "criterion", "query", "padding", "seed")
         return {name: getattr(self, name) for name in names}
 
 
@@ -195,11 +203,19 @@ def _values(
     mask = true_mask(item, encoded.size_wh) if true_mask else None
     region, grid = encoded.tokens.region_xyxy, rows[0].shape[-2:]
     truth = None if mask is None else true_cells(mask, region, grid)
+    seen = _seen(grid, region, encoded.size_wh) if settings.cells == "picture" else ...
     return {
         "sums": phrase_contrast(rows[0], rows[1]) if contrast else attention_sums(rows[0]),
-        "entropies": spatial_entropy(rows[0], binarise=settings.binarise),
-        "ious": _head_ious(rows[0], truth),
+        "entropies": spatial_entropy(rows[0][seen], binarise=settings.binarise),
+        "ious": _head_ious(rows[0][seen], None if truth is None else truth[seen]),
     }
+
+
+def _seen(grid: tuple[int, ...], region: tuple[float, ...], size_wh: tuple[int, int]) -> Any:
+    """Index of the rectangle of cells that lie on the picture."""
+    inside = cells_on_picture(grid, region, size_wh)  # type: ignore[arg-type]
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    return (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
 
 
 def _head_ious(rows: NDArray, truth: NDArray[np.bool_] | None) -> NDArray[np.float32]:

@@ -72,8 +72,8 @@ def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figu
         axes.plot(rank, value, "o", color=CHOSEN if chosen else OTHER)
         if chosen:
             _label(axes, _name(row.layer, row.head), (rank, value), CHOSEN)
-    rho = found.ranking.agreement(ious, min_frequency)
-    label = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}"
+    rho, p = found.ranking.correlation(ious, min_frequency)
+    label = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}, p = {p:.2g}"
     axes.text(0.98, 0.95, label, transform=axes.transAxes, ha="right", va="top")
     axes.set(xlabel="rank by frequency", ylabel="mean IoU of the pseudo-mask")
     return figure
@@ -91,8 +91,19 @@ def robustness_to_tau(found: HeadDiscovery, points: int = 15) -> Figure:
     return figure
 
 
+def robustness_to_lowest(found: HeadDiscovery, most: int = 14) -> Figure:
+    """How many of the chosen heads are chosen with another N of lowest entropy (Fig. 14)."""
+    figure, axes = _blank("The choice with N heads of lowest entropy counted in a pair")
+    rows = found.over_lowest(range(1, max(most, found.settings.lowest) + 1))
+    axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
+    axes.axvline(found.settings.lowest, color=OTHER, linestyle="--")
+    _count_axis(axes, len(found.heads), "N")
+    _second_axis(axes, [(r[0], r[2]) for r in rows])
+    return figure
+
+
 def robustness_to_samples(found: HeadDiscovery, points: int = 8) -> Figure:
-    """How many of the chosen heads fewer pairs choose, mean and deviation (Fig. 14)."""
+    """How many of the chosen heads fewer pairs choose, mean and deviation."""
     figure, axes = _blank("The choice with fewer image-phrase pairs")
     most = len(found.measured)
     counts = sorted({int(n) for n in np.geomspace(min(5, most), most, points)})
@@ -146,6 +157,7 @@ def all_figures(found: HeadDiscovery) -> dict[str, Figure]:
         "attention-sums": attention_sum_curve(found),
         "frequencies": frequencies(found),
         "robustness-tau": robustness_to_tau(found),
+        "robustness-lowest": robustness_to_lowest(found),
         "robustness-samples": robustness_to_samples(found),
     }
     if found.measured.mean_ious is not None:

@@ -7,9 +7,9 @@ knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +105,11 @@ class HeadRanking:
         return "\n".join(lines)
 
     def agreement(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> float:
-        """Spearman rho between frequency and per-head pseudo-mask IoU, (L, H) (Fig. 6b).
+        """Spearman rho between frequency and per-head pseudo-mask IoU, (L, H) (Fig. 6b)."""
+        return self.correlation(head_ious, min_frequency)[0]
+
+    def correlation(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> tuple[float, float]:
+        """Spearman rho as in `agreement` and its two-sided p-value.
 
         Only heads with frequency >= `min_frequency` count. NaN where fewer than three do, or where
         either is the same for all of them.
@@ -119,8 +123,9 @@ class HeadRanking:
             )
         counted = self.frequency >= min_frequency
         if counted.sum() < 3 or not (np.ptp(self.frequency[counted]) and np.ptp(ious[counted])):
-            return float("nan")
-        return float(spearmanr(self.frequency[counted], ious[counted]).statistic)
+            return float("nan"), float("nan")
+        found = spearmanr(self.frequency[counted], ious[counted])
+        return float(found.statistic), float(found.pvalue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +172,23 @@ class HeadMeasurements:
             frequency[_lowest(entropy, total, lowest)] += 1
         frequency = (frequency / len(self)).reshape(mean_sums.shape)
         return HeadRanking(frequency, mean_sums, tau, len(self), lowest, skip_layers)
+
+    def ties(
+        self, lowest: int = 10, skip_layers: int = 2, threshold: Threshold = None
+    ) -> tuple[float, float]:
+        """How much the tie rule decides: two shares in [0, 1].
+
+        Of the admitted heads, over the samples, those with entropy exactly 0; and of the samples,
+        those in which an admitted head that is not counted ties with the last one counted.
+        """
+        mean_sums = self.sums.mean(axis=0, dtype=np.float64)
+        admitted, _ = self._admitted(mean_sums, skip_layers, threshold)
+        inside = np.broadcast_to(admitted, self.entropies.shape)
+        scores = np.where(inside, self.entropies, np.inf).reshape(len(self), -1)
+        ordered = np.sort(scores, axis=1)
+        last = min(lowest, ordered.shape[1] - 1)
+        tied = np.isfinite(ordered[:, last]) & (ordered[:, last] == ordered[:, last - 1])
+        return float((scores == 0).sum() / max(1, inside.sum())), float(tied.mean())
 
     def _admitted(
         self, mean_sums: NDArray, skip_layers: int, threshold: Threshold
@@ -259,6 +281,7 @@ def greedy_heads(
     threshold: float | None = None,
     binarise: Binarise = "mean",
     bottom_row_limit: float | None = None,
+    public_code: bool = False,
 ) -> tuple[Head, ...]:
     """Up to `k` heads chosen on one sample alone: the weak arm of Tab. 5, kept for the ablation.
 
@@ -268,107 +291,29 @@ def greedy_heads(
     k, skip_layers, binarise : as in `rank_heads`; the public code takes k = 5.
     threshold : attention sum needed in this sample; None takes the elbow of its own curve.
     bottom_row_limit : drop heads by `bottom_row_focus`; the public code uses 0.05.
+    public_code : its slips: the elbow is over all layers, the skipped ones too; a map without a
+        counted cell has entropy 0 and comes first; ties go to the lower layer, then head.
 
     Returns (layer, head) pairs of lowest entropy first; where none qualifies, the head of largest
     sum.
     """
     if k < 1:
         raise GroundingError(f"k is {k}; expected at least 1.")
-    one = measure_heads([rows], binarise=binarise)
-    sums, entropies = one.sums[0], one.entropies[0]
+    sums = attention_sums(rows).astype(np.float32)
+    blank = 0.0 if public_code else np.inf
+    entropies = spatial_entropy(rows, binarise=binarise, blank=blank).astype(np.float32)
     _check_skipped(skip_layers, len(sums))
-    tau = _threshold(sums[skip_layers:], threshold)
+    tau = _threshold(sums if public_code else sums[skip_layers:], threshold)
     usable = np.ones(sums.shape, dtype=bool)
     usable[:skip_layers] = False
     if bottom_row_limit is not None:
         usable &= ~bottom_row_focus(rows, bottom_row_limit)
     entropy = np.where(usable & (sums >= tau), entropies, np.inf)
-    chosen = _lowest(entropy, sums, k)
+    chosen = _lowest(entropy, np.zeros_like(sums) if public_code else sums, k)
     if not chosen.size:
         chosen = np.array([np.argmax(np.where(usable, sums, -1.0))])
     layers, heads = np.unravel_index(chosen, sums.shape)
     return tuple((int(layer), int(head)) for layer, head in zip(layers, heads, strict=True))
-
-
-@dataclass(frozen=True)
-class LocalizationHeads:
-    """The fixed heads of one model and where they come from.
-
-    Parameters
-    ----------
-    heads : (layer, head) pairs counted from 0, best first; lists (as from JSON) become tuples.
-    provenance : their source in words; shown wherever the heads are used.
-
-    Examples
-    --------
-    >>> heads = LocalizationHeads(((14, 24), (14, 13)), "paper, Sec. 5; not re-measured here")
-    >>> heads.deepest, heads.by_layer()
-    (14, {14: (24, 13)})
-    """
-
-    heads: tuple[Head, ...]
-    provenance: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.heads, (tuple, list)):
-            raise GroundingError(
-                f"heads is {self.heads!r}; expected a list of (layer, head) pairs."
-            )
-        pairs = tuple(_pair(item) for item in self.heads)
-        if not pairs:
-            raise GroundingError("heads is empty; expected at least one (layer, head) pair.")
-        if len(set(pairs)) < len(pairs):
-            raise GroundingError(f"heads {pairs} names a head twice; list each once.")
-        if not isinstance(self.provenance, str) or not self.provenance.strip():
-            raise GroundingError(
-                f"provenance is {self.provenance!r}; say in words where the heads come from."
-            )
-        object.__setattr__(self, "heads", pairs)
-
-    def __len__(self) -> int:
-        return len(self.heads)
-
-    def __iter__(self) -> Iterator[Head]:
-        return iter(self.heads)
-
-    @property
-    def deepest(self) -> int:
-        """The last layer that has to run."""
-        return max(layer for layer, _ in self.heads)
-
-    def by_layer(self) -> dict[int, tuple[int, ...]]:
-        """Heads of each layer, layers ascending."""
-        layers = sorted({layer for layer, _ in self.heads})
-        return {n: tuple(head for layer, head in self.heads if layer == n) for n in layers}
-
-    def check(self, layers: int, heads: int) -> None:
-        """Raise where a head lies outside a model of `layers` layers with `heads` heads each."""
-        for layer, head in self.heads:
-            if layer >= layers or head >= heads:
-                raise GroundingError(
-                    f"head L{layer}H{head} is outside the model's {layers} layers of {heads} "
-                    "heads (both counted from 0); use heads found on this model."
-                )
-
-    def select(self, rows: ArrayLike) -> NDArray:
-        """The maps of these heads, (..., k, P, Q), out of rows (..., L, H, P, Q)."""
-        array = np.asarray(rows)
-        if array.ndim < 4:
-            raise GroundingError(f"rows have shape {array.shape}; expected (..., L, H, P, Q).")
-        self.check(*array.shape[-4:-2])
-        layers, heads = np.array(self.heads).T
-        return array[..., layers, heads, :, :]
-
-
-def _pair(item: Any) -> Head:
-    """One (layer, head) pair of plain ints."""
-    whole = (int, np.integer)
-    ok = isinstance(item, (tuple, list)) and len(item) == 2
-    if not ok or not all(isinstance(n, whole) and not isinstance(n, bool) and n >= 0 for n in item):
-        raise GroundingError(
-            f"head {item!r} is not a (layer, head) pair of whole numbers counted from 0."
-        )
-    return int(item[0]), int(item[1])
 
 
 def _check_skipped(skip_layers: int, layers: int) -> None:

@@ -12,7 +12,8 @@ _CAPTIONS = {
     "frequencies": "Selection frequency, mean and deviation over the trials (Fig. 6a)",
     "frequency-and-iou": "IoU against frequency rank; truth was not used to choose (Fig. 6b)",
     "robustness-tau": "The choice under other thresholds (Fig. 13)",
-    "robustness-samples": "The choice with fewer pairs (Fig. 14)",
+    "robustness-lowest": "The choice with another number N of lowest heads a sample (Fig. 14)",
+    "robustness-samples": "The choice with fewer pairs",
     "head-grid": "Every head over one picture, the chosen ones framed (Fig. 1)",
 }
 
@@ -20,13 +21,19 @@ _CAPTIONS = {
 def ranking_facts(found: HeadDiscovery) -> dict[str, Any]:
     """The numbers behind the figures, JSON-able: every head with frequency, deviation and IoU."""
     ious = found.measured.mean_ious
-    rho = found.agreement
+    rho, p = found.agreement or (None, None)
+    zero, decided = found.ties
     return {
         "heads": [list(pair) for pair in found.heads],
         "tau": found.ranking.threshold,
+        "lowest": found.settings.lowest,
+        "lowest as a share of the heads": round(found.lowest_share, 5),
+        "admitted heads with entropy 0": round(zero, 5),
+        "pairs that the tie rule decides": round(decided, 5),
         "pairs": len(found.measured),
         "same heads in trials": f"{found.same_in_trials} of {len(found.trials)}",
         "spearman rho of frequency and IoU": None if rho is None or rho != rho else rho,
+        "p of rho": None if p is None or p != p else p,
         "ranking": [
             {
                 "head": [row.layer, row.head],
@@ -49,9 +56,18 @@ def summary_lines(found: HeadDiscovery) -> list[str]:
         f"threshold of attention: {found.ranking.threshold:.3f}",
         f"the same heads come first in {found.same_in_trials} of {len(found.trials)} trials",
     ]
-    rho = found.agreement
-    if rho is not None:
-        value = "too few heads were selected to tell" if rho != rho else f"{rho:.2f}"
+    heads_in_all, (zero, decided) = found.ranking.frequency.size, found.ties
+    lines.append(
+        f"heads counted in a pair: {found.settings.lowest} of {heads_in_all} "
+        f"({found.lowest_share:.1%}; the paper's 10 of 1,024 are 1.0%)"
+    )
+    lines.append(
+        f"ties: {zero:.0%} of the admitted heads have entropy 0, and in {decided:.0%} of the pairs "
+        "the tie rule (the larger attention sum) decides which are counted"
+    )
+    if found.agreement is not None:
+        rho, p = found.agreement
+        value = "too few heads were selected to tell" if rho != rho else f"{rho:.2f} (p = {p:.2g})"
         lines.append(f"Spearman rho of frequency and IoU: {value} (the paper has above 0.7)")
     if found.measured.skipped:
         lines.append(f"left out: {'; '.join(found.measured.skipped[:3])}")

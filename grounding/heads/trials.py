@@ -73,10 +73,10 @@ class HeadDiscovery:
         return self.ranking.top(self.settings.heads)
 
     @property
-    def agreement(self) -> float | None:
-        """Spearman rho of frequency and IoU (Fig. 6b); None where no mask is known."""
+    def agreement(self) -> tuple[float, float] | None:
+        """Spearman rho of frequency and IoU (Fig. 6b) and its p-value; None without masks."""
         ious = self.measured.mean_ious
-        return None if ious is None else self.ranking.agreement(ious)
+        return None if ious is None else self.ranking.correlation(ious)
 
     @property
     def same_in_trials(self) -> int:
@@ -94,7 +94,7 @@ class HeadDiscovery:
         return [(float(tau), *self._kept(self.rank(threshold=float(tau)))) for tau in taus]
 
     def over_samples(self, counts: Sequence[int]) -> list[tuple[int, float, float]]:
-        """(N, mean, deviation) of how many chosen heads come first with N pairs (Fig. 14)."""
+        """(N, mean, deviation) of how many chosen heads come first with N pairs."""
         rng, out = np.random.default_rng([self.settings.seed, 2]), []
         for count in counts:
             kept = []
@@ -106,6 +106,25 @@ class HeadDiscovery:
                     kept.append(0)
             out.append((int(count), float(np.mean(kept)), float(np.std(kept))))
         return out
+
+    def over_lowest(self, counts: Sequence[int]) -> list[tuple[int, int, float | None]]:
+        """(N, chosen heads still first, their mean IoU) with N lowest heads a sample (Fig. 14)."""
+        settings, found = self.settings, []
+        for n in counts:
+            ranking = self.measured.heads.rank(n, settings.skip_layers, settings.threshold)
+            found.append((int(n), *self._kept(ranking)))
+        return found
+
+    @property
+    def lowest_share(self) -> float:
+        """N, the heads counted in a sample, as a share of all; the paper's 10 of 1,024 is 1%."""
+        return self.settings.lowest / self.ranking.frequency.size
+
+    @cached_property
+    def ties(self) -> tuple[float, float]:
+        """See `HeadMeasurements.ties`."""
+        settings = self.settings
+        return self.measured.heads.ties(settings.lowest, settings.skip_layers, settings.threshold)
 
     def _kept(self, ranking: HeadRanking) -> tuple[int, float | None]:
         top, ious = self._top(ranking), self.measured.mean_ious

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..checks import check_range
 from ..errors import GroundingError
-from ..sam.segmenter import ImageEmbedding, Segmenter
-from ..view import resize_shares, tight_box
+from ..sam.segmenter import ImageEmbedding, Segmenter, stability
+from ..view import innermost, resize_shares, tight_box
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -26,7 +26,6 @@ Floats = NDArray[np.float32]
 _ROUNDS = 2  # of box prompts: the second starts from what no longer is the found object's
 _SAME = 0.5  # of two answers that share so much of the smaller one the lower ranked is dropped
 _LEAST = 4  # cells of the decoder's grid: less is a speck
-_OFFSET = 1.0  # of the logits' threshold, for stability; SAM's own automatic masks use the same
 _TRIED = 4096  # pixels among which the points are chosen
 _MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of a region prompted again
 
@@ -153,7 +152,7 @@ class _Ring:
         """Box and innermost point, in the picture's pixels, of the part outside the object."""
         free = self.free(grid)
         box = np.array(tight_box(free))
-        return box * np.tile(self.cell_xy, 2), (_innermost(free) + 0.5) * self.cell_xy
+        return box * np.tile(self.cell_xy, 2), (innermost(free) + 0.5) * self.cell_xy
 
     def regions(self, answers: list[_Answer]) -> list[_Answer]:
         """Where there may be another object, best first."""
@@ -198,8 +197,7 @@ def _read_answers(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Ans
             part = one[:rows, :columns]
             grid = part > 0
             if ring.free(grid).sum() >= _LEAST:
-                steady = (part > _OFFSET).sum() / max(1, (part > -_OFFSET).sum())
-                read[-1].append(_Answer(grid, one, float(score), float(steady)))
+                read[-1].append(_Answer(grid, one, float(score), stability(part)))
     return read
 
 
@@ -232,13 +230,6 @@ def _spread_points(mask: Mask, support: Mask, settings: AdjacentSettings) -> NDA
 def _spans(grid: Mask) -> bool:
     """Whether it reaches from the picture's left side to its right: a floor, a table, the sky."""
     return bool(grid[:, 0].any() and grid[:, -1].any())
-
-
-def _innermost(mask: Mask) -> NDArray[np.int64]:
-    """The cell that is furthest from the edge, xy."""
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return np.array([x, y], np.int64)
 
 
 def _common(a: Mask, b: Mask) -> float:

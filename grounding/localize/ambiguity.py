@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..settings import GroundingSettings
 from ..view import View, fitted_size, tight_box
 from .exclude import read_phrases
-from .locate import Located, locate
+from .locate import Located, grow, locate
 from .proposals import Proposal
 from .status import OtherMatches
 
@@ -87,7 +87,7 @@ def find_other_matches(
             complete = True
             break
         # SAM has read the picture itself, so masks are of it; only the map is the covered one's.
-        seen = locate(segmenter, again, reading, settings)
+        seen = grow(segmenter, again, locate(segmenter, again, reading, settings), settings)
         where = overlap(seen.ranked[0], known) if seen.ranked else "covered"
         if where == "covered":
             break

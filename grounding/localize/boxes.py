@@ -2,6 +2,7 @@
 
 The paper thresholds the map at its mean and boxes the largest convex hull (Kang et al., CVPR 2025,
 Sec. 5 and App. B.2); it does not say whether on the grid or on the picture, nor how padding counts.
+Padding is no part of the picture: it would lower the mean, and boxes on strips would grow.
 The defaults are this project's reading; the others exist to measure what each is worth.
 """
 
@@ -26,11 +27,17 @@ def grid_region(region: Box, size_wh: tuple[int, int], settings: BoxSettings) ->
 def settled_map(
     combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
 ) -> NDArray[np.float32]:
-    """The map with padding cells set to the lowest value on the picture, unless all take part."""
-    if settings.cells == "all":
-        return combined
+    """The map with padding cells set to their nearest cell on the picture, unless all take part.
+
+    Upsampling then mixes nothing of the padding into the picture's border.
+    """
     inside = cells_on_picture(combined.shape, region, size_wh)
-    return np.where(inside, combined, combined[inside].min()).astype(np.float32)
+    if settings.cells == "all" or inside.all():
+        return combined
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    near_row = np.clip(np.arange(combined.shape[0]), rows[0], rows[-1])
+    near_column = np.clip(np.arange(combined.shape[1]), columns[0], columns[-1])
+    return combined[np.ix_(near_row, near_column)]
 
 
 def map_boxes(
@@ -51,18 +58,39 @@ def map_boxes(
     Returns At most four; none where the map is flat or everything above its mean lies on padding.
     """
     settings = settings or BoxSettings()
+    mask = map_mask(combined, heat, region, size_wh, settings)
+    found_cells = _ordered(mask, settings.component)[:_MOST]
     if settings.threshold == "picture":
-        pixels = _ordered(pseudo_mask(heat), settings.component)[:_MOST]
-        return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in pixels]
-    mask = pseudo_mask(combined)
-    if settings.cells == "picture":
-        mask &= cells_on_picture(combined.shape, region, size_wh)
-    cells = _ordered(mask, settings.component)[:_MOST]
-    found = (cells_to_pixels(box, combined.shape, region, size_wh) for box in cells)
+        return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in found_cells]
+    found = (cells_to_pixels(box, combined.shape, region, size_wh) for box in found_cells)
     return [box for box in found if box]
 
 
-def cells_on_picture(grid: tuple[int, ...], region: Box, size_wh: tuple[int, int]) -> NDArray:
+def map_mask(
+    combined: NDArray[np.float32],
+    heat: NDArray[np.float32],
+    region: Box,
+    size_wh: tuple[int, int],
+    settings: BoxSettings,
+) -> NDArray[np.bool_]:
+    """The pseudo-mask: (P, Q) cells, or (H, W) pixels for a threshold on the picture.
+
+    Parameters as for :func:`map_boxes`. The mean is over the cells that lie on the picture, or over
+    the pixels that the grid covers, unless all cells take part.
+    """
+    width, height = size_wh
+    if settings.threshold == "grid":
+        every, inside = combined, cells_on_picture(combined.shape, region, size_wh)
+    else:
+        x0, y0, x1, y1 = region
+        picture = (-x0, -y0, width - x0, height - y0)  # as the grid sees it
+        every, inside = heat, cells_on_picture((height, width), picture, (x1 - x0, y1 - y0))
+    return pseudo_mask(every, inside if settings.cells == "picture" else None)
+
+
+def cells_on_picture(
+    grid: tuple[int, ...], region: Box, size_wh: tuple[float, float]
+) -> NDArray[np.bool_]:
     """Cells with their centre on the picture and not on its padding, (P, Q) bool."""
     rows, columns = grid
     x0, y0, x1, y1 = region

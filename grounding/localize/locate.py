@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..view import View, resize_mask, tight_box
 from .boxes import grid_region, map_boxes, settled_map
 from .edges import refine_edges
 from .maps import combine_maps, token_map_to_image
-from .proposals import Proposal, propose_masks
+from .proposals import Proposal, grow_best, propose_masks
 from .status import OtherMatches, are_separate, decide_status, proposal_scores
 
 if TYPE_CHECKING:
@@ -56,6 +56,18 @@ def locate(
         ranked = propose_masks(segmenter, view.embedding, heat, boxes, settings.proposals)
     scores = proposal_scores(ranked, heat, reading.presence)
     return Located(reading.rows, reading.presence, combined, region, ranked, scores)
+
+
+def grow(
+    segmenter: Segmenter, view: View, located: Located, settings: GroundingSettings
+) -> Located:
+    """The same, with the best mask grown to the whole thing if it is a part of one."""
+    heat = token_map_to_image(located.combined, located.region, view.encoded.size_wh)
+    ranked = grow_best(segmenter, view.embedding, heat, located.ranked, settings.proposals)
+    if ranked == located.ranked:
+        return located
+    scores = proposal_scores(ranked, heat, located.presence)
+    return replace(located, ranked=ranked, scores=scores)
 
 
 def answer(

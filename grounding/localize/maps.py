@@ -57,10 +57,11 @@ def combine_maps(maps: ArrayLike, sigma: float = 1.0, kernel: int = 7) -> NDArra
     return total.astype(np.float32)
 
 
-def pseudo_mask(map: ArrayLike) -> NDArray[np.bool_]:
+def pseudo_mask(map: ArrayLike, within: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Cells strictly above the map's mean, (P, Q) bool; nothing where the map is constant.
 
-    Works on the grid or on a map resampled to pixels; the paper does not say which.
+    Works on the grid or on a map resampled to pixels; the paper does not say which. Cells that are
+    not `within`, (P, Q) bool, count neither in the mean nor in the mask.
 
     Examples
     --------
@@ -68,10 +69,12 @@ def pseudo_mask(map: ArrayLike) -> NDArray[np.bool_]:
     [[False, False], [False, True]]
     """
     array = _map(map)
+    counted = array if within is None or within.all() else array[within]
     # A constant map's mean can round to just below its values.
-    if array.min() == array.max():
+    if not counted.size or counted.min() == counted.max():
         return np.zeros(array.shape, dtype=bool)
-    return array > array.mean(dtype=np.float64)
+    above = array > counted.mean(dtype=np.float64)
+    return above if within is None else above & within
 
 
 def largest_component(mask: ArrayLike) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ at the picture's size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_choice, finite_array
 from ..errors import GroundingError
-from ..sam.segmenter import ImageEmbedding, Segmenter
+from ..metrics import mask_iou
+from ..sam.segmenter import ImageEmbedding, Segmenter, stability
 from ..settings import ProposalSettings
-from ..view import fitted_size, resize_shares, tight_box
+from ..view import fitted_size, innermost, resize_shares, tight_box
 from .maps import Box, normalise_map, peaks
 
+_ROUNDS, _MARGIN = 2, 0.25
+"""How often a part is prompted again, and how far beyond its box, as a share of the box."""
+_LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.9
+"""Areas of a whole over that of its part; share of the part that it holds; least agreement with the
+map over that of the part."""
 Answer = tuple[str, NDArray[np.float32], float]
 """(prompt, logits, score) of one mask."""
 
@@ -62,6 +69,12 @@ class _GridMask:
     value: float
     prompt: str
 
+    @property
+    def surety(self) -> float:
+        """SAM's score times the stability of the mask."""
+        rows, columns = self.grid.shape
+        return self.score * stability(self.logits[:rows, :columns])
+
 
 def propose_masks(
     segmenter: Segmenter,
@@ -95,21 +108,71 @@ def propose_masks(
         raise GroundingError("mode 'paper' prompts with a box, and none was given")
     if not paper and map is None:
         raise GroundingError("mode 'map' ranks by the map, and none was given; mode='paper'?")
-    cols, rows = embedding.frame.grid_wh
-    heat = None if map is None else _map_on_grid(map, (cols, rows))
+    heat = None if map is None else _map_on_grid(map, embedding.frame.grid_wh)
     if paper or heat is None:
         found = _query(segmenter, embedding, "box", boxes=given[:1], multimask=False)
     else:
         found = _query_all(segmenter, embedding, heat, given, settings)
-    candidates = []
-    for prompt, logits, score in found:
-        grid = logits[:rows, :cols] > 0
-        if grid.any():
-            fit = np.nan if heat is None else map_agreement(grid, heat, settings.agreement)
-            value = score if paper else fit * score**settings.score_power
-            candidates.append(_GridMask(grid, logits, score, float(fit), float(value), prompt))
+    grid_wh = embedding.frame.grid_wh
+    read = [_on_grid(one, grid_wh, heat, settings) for one in found]
+    candidates = [one for one in read if one.grid.any()]
     kept = _distinct(sorted(candidates, key=lambda one: -one.value), settings)
     return tuple(_finish(segmenter, embedding, one, settings.proxy) for one in kept)
+
+
+def grow_best(
+    segmenter: Segmenter,
+    embedding: ImageEmbedding,
+    map: ArrayLike,
+    ranked: Sequence[Proposal],
+    settings: ProposalSettings | None = None,
+) -> tuple[Proposal, ...]:
+    """The proposals, with the best one grown to the whole thing if it is a part of one.
+
+    SAM's answer to a point is often a part: the lower half of a book, a rocket without its nose.
+    Prompted again with the box and the innermost point of that part, it answers with the whole, is
+    surer of it and gives it a steadier outline. Parameters are those of :func:`propose_masks`.
+    """
+    settings = settings or ProposalSettings()
+    if settings.mode == "paper" or not ranked:
+        return tuple(ranked)
+    grid_wh, first = embedding.frame.grid_wh, ranked[0]
+    heat = _map_on_grid(map, grid_wh)
+    part = best = _on_grid((first.prompt, first.logits, first.score), grid_wh, heat, settings)
+    for _ in range(_ROUNDS if part.grid.any() else 0):
+        best = _whole(segmenter, embedding, heat, best, settings) or best
+    if best is part:
+        return tuple(ranked)
+    grown = _finish(segmenter, embedding, best, settings.proxy)
+    rest = [one for one in ranked[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
+    return grown, *rest
+
+
+def _whole(
+    segmenter: Segmenter,
+    embedding: ImageEmbedding,
+    heat: NDArray[np.float32],
+    part: _GridMask,
+    settings: ProposalSettings,
+) -> _GridMask | None:
+    """The larger mask around a part that SAM is surest of; None if that is not much surer."""
+    cell = np.array(embedding.size_wh) / np.array(embedding.frame.grid_wh)
+    box = np.array(tight_box(part.grid))
+    margin = _MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
+    boxes = np.stack([box, box + margin]) * np.tile(cell, 2)
+    points = np.tile((innermost(part.grid) + 0.5) * cell, (2, 1))
+    found = _query(segmenter, embedding, part.prompt, boxes=boxes, points=points)
+    answers = [_on_grid(one, embedding.frame.grid_wh, heat, settings) for one in found]
+    area, needed = part.grid.sum(), part.surety + settings.surer
+    larger = [
+        one
+        for one in answers
+        if one.surety >= needed
+        and _LARGER[0] * area <= one.grid.sum() <= _LARGER[1] * area
+        and (one.grid & part.grid).sum() >= _HOLDS * area
+        and one.agreement >= _AGREES * part.agreement
+    ]
+    return max(larger, key=lambda one: one.surety, default=None)
 
 
 def map_agreement(mask: NDArray[np.bool_], map: ArrayLike, kind: str = "cosine") -> float:
@@ -181,6 +244,20 @@ def _query(
     logits, scores = segmenter.prompt_logits(embedding, **prompt)  # type: ignore[arg-type]
     flat = logits.reshape(-1, *logits.shape[2:])
     return [(name, one, float(score)) for one, score in zip(flat, scores.ravel(), strict=True)]
+
+
+def _on_grid(
+    answer: Answer,
+    grid_wh: tuple[int, int],
+    heat: NDArray[np.float32] | None,
+    settings: ProposalSettings,
+) -> _GridMask:
+    """An answer cut to the picture, with its agreement and rank value."""
+    (prompt, logits, score), (cols, rows) = answer, grid_wh
+    grid = logits[:rows, :cols] > 0
+    fit = np.nan if heat is None else map_agreement(grid, heat, settings.agreement)
+    value = score if settings.mode == "paper" else fit * score**settings.score_power
+    return _GridMask(grid, logits, score, float(fit), float(value), prompt)
 
 
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:

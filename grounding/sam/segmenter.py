@@ -23,6 +23,7 @@ from .original import load_sam_checkpoint
 
 _PROMPTS_AT_ONCE = 32
 """Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
+_OFFSET = 1.0  # of the logits' threshold, for stability; SAM's own automatic masks use the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,6 +320,11 @@ def load_segmenter(
         # PIL even where torchvision is installed: the two resize differently.
         processor = SamImageProcessorPil.from_pretrained(source.where, **source.options)
         return Segmenter(source.weights(SamModel, config), processor)
+
+
+def stability(logits: NDArray[np.float32]) -> float:
+    """Share of a mask, given as its logits, that is left when their threshold rises by two."""
+    return float((logits > _OFFSET).sum() / max(1, (logits > -_OFFSET).sum()))
 
 
 def _check_image(image: Any) -> None:

@@ -94,10 +94,10 @@ def test_masks_as_people_draw_them_are_masks():
         drawn = Image.new("RGB", size)
         drawn.paste(colour, (10, 10, 40, 30))
         smooth = drawn.resize((256, 192), Image.Resampling.BICUBIC).resize(size)
-        assert 300 <= read_mask(smooth, size).sum() <= 900
+        assert 300 <= read_mask(smooth, size)[0].sum() <= 900
     soft = np.zeros((48, 64), np.uint8)
     soft[8:40, 8:56] = np.linspace(0, 255, 48).astype(np.uint8)
-    assert read_mask(Image.fromarray(soft), size).any()
+    assert read_mask(Image.fromarray(soft), size)[0].any()
 
 
 @pytest.mark.parametrize("command", [["ground", "the car"], ["remove", "--find", "the car"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from groundbrush.editor.pictures.picture import Picture, open_picture, read_reci
 from groundbrush.editor.plan import apply as module
 from groundbrush.editor.plan.apply import apply_plan, save_applied
 from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.inpaint import InpaintSettings
 from groundbrush.miniature.scenes import compose
 from groundbrush.multiobject.instances import split_instances, tight_box
 from PIL import Image
@@ -26,7 +28,7 @@ class SquareFinder:
 
     def __init__(self) -> None:
         preset = SimpleNamespace(inpainter={})
-        usual = SimpleNamespace(dilate=1 / 6, spare=True)
+        usual = InpaintSettings(dilate=1 / 6)
         self.models = SimpleNamespace(
             words=None, grounder=lambda: None, preset=preset, inpaint_settings=lambda **_: usual
         )
@@ -56,6 +58,15 @@ class SquareFinder:
             (labels > 0).astype(np.float32),
             (0, 0, width, height),
         )
+
+    def look(self, picture: Picture) -> Picture:
+        return picture
+
+    def look_once(self, pixels: np.ndarray) -> Picture:
+        return open_picture(pixels)
+
+    def ground_view(self, view: Picture, phrase: str) -> Grounding:
+        return self.ground(view, phrase)
 
     def find_masks(self, picture: Picture, wanted: list) -> list[list[np.ndarray]]:
         """Plural places are the squares themselves, as the real grounder's would be."""
@@ -159,6 +170,63 @@ def test_steps_on_the_same_place_run_in_order(painter) -> None:
         ),
     )
     assert row(run(painter, plan, "red")[-1].image) == ["black"]
+
+
+def touching(*colours: str) -> np.ndarray:
+    """Squares of 6 by 6 without a gap."""
+    image = np.zeros((10, 6 * len(colours) + 4, 3), np.uint8)
+    for k, colour in enumerate(colours):
+        image[2:8, 6 * k + 2 : 6 * k + 8] = COLOURS[colour]
+    return image
+
+
+SWAP = Step("edit", "the red square", "a green square")
+
+
+def test_a_step_leaves_out_what_an_earlier_one_painted_beside_it(painter) -> None:
+    image = touching("red", "blue")
+    plan = Plan("", (SWAP, Step("remove", "the blue square")))
+    _, second = apply_plan(painter, open_picture(image), plan)
+    (spare,) = second.request.operations
+    assert spare.op == "spare"
+    assert (decode_mask(spare.mask) == (image == COLOURS["red"]).all(2)).all()
+    assert any("'the green square'" in note for note in second.notes)
+
+
+@pytest.mark.parametrize(
+    ("colours", "then"),
+    [
+        pytest.param(("red", "black", "blue"), Step("remove", "the blue square"), id="apart"),
+        pytest.param(("red", "blue"), Step("remove", "the green square", at=0), id="named"),
+        pytest.param(("red", "blue"), Step("remove", "the green square"), id="made"),
+    ],
+)
+def test_a_step_leaves_nothing_out_that_it_means(painter, colours, then) -> None:
+    edits = apply_plan(painter, open_picture(touching(*colours)), Plan("", (SWAP, then)))
+    assert all(edit.request.operations == () for edit in edits)
+    assert all("grounded" not in edit.checks for edit in edits)
+
+
+def test_a_removed_thing_leaves_nothing_to_spare(painter) -> None:
+    plan = Plan("", (Step("remove", "the red square"), Step("remove", "the blue square")))
+    edits = apply_plan(painter, open_picture(touching("red", "blue")), plan)
+    assert edits[1].request.operations == ()
+
+
+def test_what_a_later_step_painted_over_is_not_called_done(painter, monkeypatch) -> None:
+    def all_black(finder, picture, request, callbacks, found) -> Edit:
+        edit = SquareFinder.run(painter, finder, picture, request, callbacks, found)
+        if request.paint is not None:
+            return edit
+        image = np.zeros_like(edit.image)
+        return dataclasses.replace(edit, image=image, support=np.ones_like(edit.support))
+
+    monkeypatch.setattr("groundbrush.editor.plan.apply.run_request", all_black)
+    plan = Plan("", (SWAP, Step("remove", "the blue square")))
+    first, second = apply_plan(painter, open_picture(squares("red", "blue")), plan)
+    assert first.checks["grounded"] is False
+    assert first.notes[-1] == "'the green square' is no longer found there after later steps"
+    assert "grounded" not in second.checks
 
 
 def test_every_one_is_done_one_by_one(painter) -> None:

@@ -25,6 +25,7 @@ def test_a_grounding() -> None:
         reason="two cups",
         candidates=(Candidate((0.0, 1.26, 2.0, 3.0), 0.5, MASK),),
         heads=((0, 1),),
+        query="stop",
         region=(0.0, 0.0, 8.0, 8.0),
     )
     facts = grounding_facts(found)
@@ -35,6 +36,8 @@ def test_a_grounding() -> None:
         "score": 0.1235,
         "box": [2.0, 2.0, 6.0, 4.0],
         "candidates": [{"box": [0.0, 1.3, 2.0, 3.0], "score": 0.5}],
+        "heads": [[0, 1]],
+        "query": "stop",
     }
 
 

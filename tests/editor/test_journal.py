@@ -54,7 +54,9 @@ def test_a_journal_cut_anywhere_gives_a_prefix(
 ) -> None:
     raw = b"".join(map(encode, given_records))
     cut = data.draw(st.integers(0, len(raw)))
-    read = opened(path, raw[:cut]).records
+    journal = opened(path, raw[:cut])
+    read = journal.records
+    journal.append()
     assert read == given_records[: len(read)]
     # all that was whole before the cut is there; a record may lack its line end only
     ends = [len(b"".join(map(encode, given_records[:k]))) for k in range(len(given_records) + 1)]
@@ -68,7 +70,10 @@ def test_garbage_after_it_is_cut_off_and_never_read(
     path: Path, given_records: list[dict], tail: bytes
 ) -> None:
     raw = b"".join(map(encode, given_records))
-    assert opened(path, raw + tail).records == given_records
+    journal = opened(path, raw + tail)
+    assert journal.records == given_records
+    assert path.read_bytes() == raw + tail  # opening changes nothing
+    journal.append()
     assert path.read_bytes() == raw
 
 
@@ -117,7 +122,9 @@ def test_a_torn_tail_is_told_and_removed(tmp_path: Path, tail: bytes) -> None:
     (note,) = journal.notes
     assert "not written whole" in note
     assert str(path) in note
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == whole + tail
+    journal.append({"row": 3})
+    assert path.read_bytes() == whole + encode({"row": 3})
 
 
 def test_damage_in_the_middle_loses_only_what_it_hit(tmp_path: Path) -> None:
@@ -170,7 +177,14 @@ def test_a_journal_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"hello\n", b'{"row": 1}\n{"row": 2}', b"a\nb", encode({"row": 1}).replace(b"\n", b"\r\n")],
+    [
+        b"hello\n",
+        b'{"row": 1}\n{"row": 2}',
+        b"a\nb",
+        encode({"row": 1}).replace(b"\n", b"\r\n"),
+        (encode({"row": 1}) + encode({"row": 2})).replace(b"\n", b"\r"),
+        encode({"row": 1}).replace(b"\n", b"\r"),
+    ],
 )
 def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
     tmp_path: Path, content: bytes
@@ -182,8 +196,10 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
 
 
 def test_a_first_record_that_was_not_written_whole_is_cut_off(tmp_path: Path) -> None:
-    assert opened(tmp_path / "journal", encode({"row": 1})[:-4]).records == []
-    assert (tmp_path / "journal").read_bytes() == b""
+    journal = opened(tmp_path / "journal", encode({"row": 1})[:-4])
+    assert journal.records == []
+    journal.append({"row": 2})
+    assert (tmp_path / "journal").read_bytes() == encode({"row": 2})
 
 
 def test_members_can_stay_on_disk(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from groundbrush.editor.masks.operations import (
     MaskScene,
     Points,
     Shadow,
+    Spare,
     innermost,
     read_operation,
 )
@@ -65,6 +66,7 @@ EVERY = (
     Boxes(((1, 2, 5, 6), (20, 3, 28, 12))),
     Points(((12.0, 8.0),), "add", ((13.0, 8.0),)),
     Brush((((1, 1), (6, 1)), ((9, 9),)), 2, "subtract"),
+    Spare(encode_mask(rectangle((20, 30), (12, 0, 20, 20)))),
 )
 
 
@@ -307,3 +309,13 @@ def test_a_shadow_is_the_same_in_a_large_picture(monkeypatch):
     assert max(looked[0][:2]) <= 512  # at the picture's size this takes minutes on a photograph
     assert (wide[::4, ::4] == once).mean() > 0.99
     assert not (wide & large[1]).any()
+
+
+def test_spared_pixels_leave_the_mask_and_what_it_grows_by():
+    """`taken` is what painting must not grow over: spared pixels beside the mask, too."""
+    kept = rectangle((20, 30), (12, 0, 20, 20))
+    history = MaskHistory.start(BASE).do(Spare(encode_mask(kept)))
+    assert (history.mask == (BASE & ~kept)).all()
+    assert (history.taken == kept).all()
+    with pytest.raises(GroundbrushError, match="30x20"):
+        Spare(encode_mask(np.ones((9, 9), bool))).check_fits((30, 20))

@@ -8,14 +8,83 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from groundbrush.editor.editing.pipeline import settings_for
+from groundbrush.editor.editing.region import Region
 from groundbrush.editor.editing.verify import Verifier
+from groundbrush.editor.masks.history import MaskHistory
 from groundbrush.editor.models.models import Models
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.editor.request import make_request
-from groundbrush.grounding.result import Grounding
+from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.inpaint.crop import mask_box
 
 SHAPE = (40, 120)
+
+
+def found_at(mask: np.ndarray, status: str = "found", others: tuple = ()) -> Grounding:
+    """A grounding of "the pear" with this mask, and other candidates."""
+    box = mask_box(mask) if mask.any() else None
+    area = (0, 0, SHAPE[1], SHAPE[0])
+    candidates = tuple(Candidate(mask_box(one), 0.7, one) for one in others)
+    head_map = np.zeros((2, 2), np.float32)
+    return Grounding("the pear", status, "", box, mask, 0.8, candidates, ((0, 0),), head_map, area)
+
+
+def gone(before: Grounding, after: np.ndarray, candidate: int | None = None) -> bool | None:
+    """Whether the pear counts as gone when `after` is what is found once it is painted over."""
+    pixels = np.zeros((*SHAPE, 3), np.uint8)
+    later = found_at(after, "found" if after.any() else "absent")
+    finder = SimpleNamespace(
+        models=SimpleNamespace(words=None),
+        look_once=lambda _: None,
+        ground_view=lambda view, phrase: later,
+    )
+    region = Region(open_picture(pixels), MaskHistory.start(before.mask), before)
+    request = make_request("remove", find="the pear", check=True, candidate=candidate)
+    return Verifier.of(finder, region, request).check(pixels, before.mask).passed
+
+
+def area(left: int, right: int) -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[10:30, left:right] = True
+    return mask
+
+
+def test_a_removed_thing_is_gone_unless_something_touches_the_hole() -> None:
+    before = found_at(area(20, 40))
+    assert gone(before, area(0, 0)) is True
+    assert gone(before, area(41, 60)) is False, "one pixel away: a remnant"
+    assert gone(before, area(42, 60)) is True, "two pixels away: another one"
+    assert gone(before, area(30, 90)) is False, "it covers half of where the old one stood"
+
+
+def test_a_candidate_beside_the_thing_is_a_twin_and_a_part_of_it_is_not() -> None:
+    thing, twin = area(20, 40), area(43, 60)
+    wide = area(20, 42)  # what was painted reaches to the twin
+    pixels_of = {"twin": (twin,), "part": (area(41, 60),)}
+    for name, others in pixels_of.items():
+        before = found_at(thing, others=others)
+        region = Region(
+            open_picture(np.zeros((*SHAPE, 3), np.uint8)), MaskHistory.start(thing), before
+        )
+        finder = SimpleNamespace(
+            models=SimpleNamespace(words=None),
+            look_once=lambda _: None,
+            ground_view=lambda view, phrase, seen=others[0]: found_at(seen),
+        )
+        request = make_request("remove", find="the pear", check=True)
+        verdict = Verifier.of(finder, region, request).check(region.picture.pixels, wide)
+        assert verdict.passed is (name == "twin")
+        assert verdict.outside is (name == "part"), "other seeds cannot change it"
+
+
+def test_of_several_that_fit_it_is_unknown_whether_the_one_meant_is_gone() -> None:
+    twin = area(80, 100)
+    before = found_at(area(20, 40), "ambiguous", (twin,))
+    assert gone(before, twin) is None
+    assert gone(before, area(0, 0)) is True
+    assert gone(before, twin, candidate=0) is True, "one was chosen"
+    assert gone(found_at(area(20, 40)), twin) is True
 
 
 def passes(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray) -> bool:

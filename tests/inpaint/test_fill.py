@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from groundbrush import inpaint
 from groundbrush.inpaint import Fill, InpaintError, InpaintSettings, fill
+from groundbrush.inpaint.crop import Crop
 from groundbrush.inpaint.support import support
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -106,8 +107,9 @@ def test_the_record_of_what_was_done(painter, picture, hole, quick):
     result = fill(painter, picture, hole, "a pear", seed=np.int64(5), settings=quick)
     assert isinstance(result, Fill)
     assert (result.prompt, result.seed, result.settings) == ("a pear", 5, quick)
-    assert result.canvas == (64, 64)
-    left, top, right, bottom = result.window
+    (crop,) = result.crops
+    assert crop.canvas == (64, 64)
+    left, top, right, bottom = crop.window
     assert (left, top) <= (28, 18)
     assert (right, bottom) >= (47, 32)
     assert set(result.timings) == {"prepare", "paint", "finish"}
@@ -118,7 +120,7 @@ def test_the_default_is_sdxls_canvas(painter):
     image = np.zeros((300, 300, 3), np.uint8)
     mask = np.zeros((300, 300), bool)
     mask[100:200, 100:200] = True
-    assert fill(painter, image, mask, "a pear").canvas == (1024, 1024)
+    assert fill(painter, image, mask, "a pear").crops[0].canvas == (1024, 1024)
 
 
 def test_words_not_read_are_noted(painter, picture, hole, quick, monkeypatch):
@@ -184,8 +186,7 @@ def test_a_fill_checks_itself(quick):
         Fill(
             image=GOOD["image"],
             support=np.ones((8, 8), bool),
-            window=(0, 0, 8, 8),
-            canvas=(64, 64),
+            crops=(Crop((0, 0, 8, 8), (64, 64)),),
             prompt="",
             seed=0,
             settings=quick,

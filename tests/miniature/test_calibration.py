@@ -69,6 +69,18 @@ def test_phrases_are_true_of_one_object_of_a_scene_that_can_be_composed_again() 
         assert fits == [drawn.expression.target]
 
 
+def test_wide_samples_have_all_shapes_and_are_true() -> None:
+    drawn = list(balanced_expressions("heldout", 16, side=192, wide=True))
+    assert [d.expression.kind for d in drawn] == list(KINDS) * 2
+    shapes = {d.scene.image.shape[:2] for d in drawn}
+    assert sum(h != w for h, w in (d.scene.image.shape[:2] for d in drawn)) >= 8
+    assert any(h > w for h, w in shapes) and any(w > h for h, w in shapes)
+    for one in drawn[:4]:
+        assert one.expression.text in {
+            e.text for e in expressions(one.scene, one.expression.target or 0)
+        }
+
+
 def test_rare_kinds_come_from_crowded_scenes() -> None:
     drawn = list(balanced_expressions("validation", 4, kinds=("ordinal", "name")))
     assert [d.expression.kind for d in drawn] == ["ordinal", "name", "ordinal", "name"]

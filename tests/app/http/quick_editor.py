@@ -1,6 +1,6 @@
 """A real `Editor` whose models are replaced: it looks and paints in no time, step by step.
 
-Run as a program it serves until told to stop: ``quick_editor.py STEP_SECONDS KEEP QUEUE``.
+Run as a program it serves until told to stop: ``quick_editor.py STEP KEEP QUEUE [SETTINGS]``.
 """
 
 from __future__ import annotations
@@ -125,10 +125,11 @@ if __name__ == "__main__":
     from groundbrush.app.http import ServeSettings, serve
 
     seconds, keep, queue = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    settings = ServeSettings(keep=keep, queue=queue, queue_each=queue, grace=20)
+    more = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+    settings = {"keep": keep, "queue": queue, "queue_each": queue, "grace": 20} | more
     serve(
         QuickEditor(seconds),
-        settings,
+        ServeSettings(**settings),
         port=0,
         tell=lambda words: print(json.dumps(words), flush=True),
     )

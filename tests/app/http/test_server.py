@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,116 @@ def client(port: int, number: int, seen: list[int], lost: list[str]) -> None:
         expected[30:70, 20:60] = colour(words, 0)
         if not (np.asarray(Image.open(io.BytesIO(answer))) == expected).all():
             lost.append(f"another picture came back to {number}")
+
+
+def connected(port: int, address: str, sent: bytes = b"") -> socket.socket:
+    """A connection from an address of this machine."""
+    one = socket.create_connection(("127.0.0.1", port), 10, (address, 0))
+    one.sendall(sent)
+    return one
+
+
+def is_closed(one: socket.socket, seconds: float) -> bool:
+    """Whether the server closes it within so long."""
+    one.settimeout(seconds)
+    try:
+        while one.recv(1 << 16):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+WHOLE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HALF_FORM = (
+    b"POST /v1/edit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8")
+@pytest.mark.parametrize("crowd", ["127.0.0.1", "127.0.0.{}"], ids=["one address", "many"])
+def test_an_idle_crowd_and_slow_uploads_leave_others_their_answer(crowd: str) -> None:
+    idle, slow = 1000, 50
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[1], 4096), limits[1]))
+    opened: list[socket.socket] = []
+    stop = threading.Event()
+
+    def trickle(sockets: list[socket.socket]) -> None:
+        while not stop.wait(0.5):
+            for one in sockets:
+                with suppress(OSError):
+                    one.sendall(b"-")
+
+    body = form({"find": "the cup", "paint": "a vase"}, png(picture(0, (20, 20))))
+
+    def post_seconds(server: Server) -> float:
+        times = []
+        for _ in range(5):
+            started = time.monotonic()
+            status, _, answer = ask(server.port, "POST", "/v1/edit", *body)
+            times.append(time.monotonic() - started)
+            assert status == 202
+            job = json.loads(answer)["id"]
+            assert json.loads(ask(server.port, "GET", f"/v1/jobs/{job}?wait=20")[2])["finished"]
+        return sorted(times)[2]
+
+    with running("0", "80", "12") as server:
+        try:
+            alone = post_seconds(server)
+            trickling = [connected(server.port, "127.0.0.99", HALF_FORM) for _ in range(slow)]
+            opened += trickling
+            threading.Thread(target=trickle, args=(trickling,), daemon=True).start()
+            for k in range(idle):
+                opened.append(connected(server.port, crowd.format(2 + k % 40)))
+            assert post_seconds(server) < 2 + 3 * alone  # other tests may have the machine
+            assert not is_closed(trickling[0], 0.1)  # they were not thrown out to make room
+        finally:
+            stop.set()
+            for one in opened:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_connection_that_waits_is_closed_in_time() -> None:
+    settings = {"header_seconds": 1, "stall_seconds": 1, "upload_seconds": 3}
+    with running("0", "80", "12", json.dumps(settings)) as server:
+        silent = connected(server.port, "127.0.0.1")
+        half = connected(server.port, "127.0.0.1", b"GET /health HTTP/1.1\r\nHost: loc")
+        again = connected(server.port, "127.0.0.1", WHOLE)
+        paused = connected(server.port, "127.0.0.1", HALF_FORM)
+        for one in (silent, half, again):
+            assert is_closed(one, 10)
+        paused.settimeout(10)
+        assert paused.recv(100).startswith(b"HTTP/1.1 408")
+        trickles, started = connected(server.port, "127.0.0.1", HALF_FORM), time.monotonic()
+        trickles.settimeout(0.3)
+        answer = b""
+        while not answer and time.monotonic() - started < 10:
+            trickles.sendall(b"-")
+            with suppress(TimeoutError):
+                answer = trickles.recv(100)
+        assert answer.startswith(b"HTTP/1.1 408")
+        for one in (silent, half, again, paused, trickles):
+            one.close()
+        assert ask(server.port, "GET", "/health")[0] == 200
+
+
+def test_connections_of_one_address_are_limited() -> None:
+    with running("0", "80", "12", json.dumps({"connections_each": 3})) as server:
+        busy = [connected(server.port, "127.0.0.1", HALF_FORM) for _ in range(3)]
+        time.sleep(0.3)
+        assert is_closed(connected(server.port, "127.0.0.1"), 5)
+        other = connected(server.port, "127.0.0.2", WHOLE)
+        other.settimeout(5)
+        assert other.recv(100).startswith(b"HTTP/1.1 200")
+        assert not is_closed(busy[0], 0.2)
+        for one in (*busy, other):
+            one.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")

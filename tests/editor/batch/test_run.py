@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -26,6 +27,7 @@ from groundbrush.editor.batch import (
 from groundbrush.editor.batch import run as run_module
 from groundbrush.editor.batch.errors import stops_everything
 from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
+from groundbrush.editor.batch.progress import BatchProgress
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.journal import encode, read_journal
 from groundbrush.editor.pictures.picture import read_recipe
@@ -36,6 +38,11 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
 EDIT = {"find": "the cup", "paint": "a vase"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
 
 
 class Bench:
@@ -401,6 +408,7 @@ def test_a_full_disk_stops_the_batch_and_loses_nothing(
         (errno.EROFS, True),
         (errno.EMFILE, True),
         (errno.ENFILE, True),
+        (errno.ESTALE, True),
         (errno.EACCES, False),  # one picture may be unreadable
         (errno.EIO, False),
         (errno.EFBIG, False),
@@ -440,7 +448,7 @@ def test_a_read_only_output_is_refused_before_anything(bench: Bench) -> None:
     bench.out.mkdir()
     bench.out.chmod(0o555)
     try:
-        with pytest.raises(GroundbrushError, match=r"cannot lock .*writable folder"):
+        with pytest.raises(GroundbrushError, match=r"cannot (lock|write) .*writable folder"):
             bench.run(EDIT)
     finally:
         bench.out.chmod(0o755)
@@ -707,29 +715,173 @@ def test_a_place_where_no_folder_can_be_is_refused_before_anything(
     assert (bench.folder / "file").read_text() == "mine"
 
 
-def test_a_journal_of_another_version_is_passed_over(bench: Bench) -> None:
+ODD = [
+    {"event": "row", "name": "00001-a"},
+    {"event": "found"},
+    {"event": {}},
+    {},
+    {"event": "run", "version": 1, "preset": "fake", "rows": 1, "left": 1},
+    {"event": "found", "key": "x", "facts": {"found": "found"}},
+]
+CHANGED = [
+    {"files": {"00001-a.mask.png": 3}},
+    {"files": {"../mine.txt": "0" * 64}},
+    {"picture": {"bytes": 3}},
+    {"name": "00002-b"},
+    {"status": "absent"},
+    {"result": []},
+]
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything in a folder but the lock's own files."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if path.name not in ("lock", "owner.json")
+    }
+
+
+@pytest.mark.parametrize("changed", [*ODD, *CHANGED])
+def test_a_forged_journal_is_refused_whole_and_changes_nothing(bench: Bench, changed: dict) -> None:
     bench.run(EDIT)
-    before = outputs(bench.out)
     journal = bench.out / ".batch/journal"
-    odd = [
-        {"event": "row", "name": "00001-a"},
-        {"event": "row", "name": []},
-        {"event": "found"},
-        {"event": "row", "files": 3},
-        {"event": {}},
-        {},
-    ]
     (row,) = (r for r in read_journal(journal) if r["event"] == "row")
-    odd += [
-        {**row, "files": {"00001-a.mask.png": "large"}},
-        {**row, "picture": {"bytes": 3}},
-        {**row, "result": {**row["result"], "status": "finished"}},
-        {**row, "result": {k: v for k, v in row["result"].items() if k != "words"}},
-        {**row, "result": [row["result"]]},
-        {"event": "found", "key": "x", "facts": {"found": "found"}},
-    ]
-    journal.write_bytes(
-        b"".join(map(encode, odd)) + journal.read_bytes() + b"".join(map(encode, odd))
+    forged = {**row, **changed} if changed in CHANGED else changed
+    journal.write_bytes(journal.read_bytes() + encode(forged) + b"torn")
+    (bench.out / f".x.{'0' * 16}.part").write_bytes(b"half")
+    before = tree(bench.out)
+    with pytest.raises(GroundbrushError, match=r"journal.* does not write \(number \d\).*nothing"):
+        bench.run(EDIT, resume=True)
+    assert tree(bench.out) == before
+    assert bench.calls == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_a_record_holds_is_used_or_refused(bench: Bench, data: st.DataObject) -> None:
+    """Sealed records of anyone: never a traceback, and no file of theirs is touched."""
+    shutil.rmtree(bench.out, ignore_errors=True)
+    bench.run({**EDIT, "find": "the ambiguous cup"})
+    records = list(read_journal(bench.out / ".batch/journal"))
+    record: Any = data.draw(st.sampled_from(records))
+    while True:  # some value, at any depth
+        places = sorted(record) if isinstance(record, dict) else range(len(record))
+        place = data.draw(st.sampled_from(places))
+        inner = record[place]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            break
+        record = inner
+    record[place] = data.draw(JSON)
+    (bench.out / ".batch/journal").write_bytes(b"".join(map(encode, records)))
+    before = tree(bench.out)
+    try:
+        bench.run({**EDIT, "find": "the ambiguous cup"}, resume=True)
+    except GroundbrushError:
+        assert tree(bench.out) == before
+
+
+@pytest.mark.parametrize("ending", [b"\r", b"\r\n"])
+def test_a_journal_with_other_line_ends_is_refused_and_kept(bench: Bench, ending: bytes) -> None:
+    bench.run(EDIT, EDIT)
+    journal = bench.out / ".batch/journal"
+    journal.write_bytes(journal.read_bytes().replace(b"\n", ending))
+    before = tree(bench.out)
+    with pytest.raises(GroundbrushError, match="is not a journal"):
+        bench.run(EDIT, EDIT, resume=True)
+    assert tree(bench.out) == before
+    journal.write_bytes(journal.read_bytes().replace(ending, b"\n"))
+    assert bench.run(EDIT, EDIT, resume=True).worked == 0
+
+
+def test_a_refused_resume_changes_nothing(bench: Bench) -> None:
+    bench.run(EDIT, EDIT)
+    journal = bench.out / ".batch/journal"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    (bench.out / f".x.{'0' * 16}.part").write_bytes(b"half")
+    before = tree(bench.out)
+    with pytest.raises(ManifestError):
+        bench.run(EDIT, {**EDIT, "settings": {"steps": 0}}, resume=True)
+    assert tree(bench.out) == before
+
+
+@pytest.mark.parametrize("kind", ["result", "review"])
+def test_an_output_that_was_changed_is_made_again(bench: Bench, kind: str) -> None:
+    bench.run(EDIT, EDIT)
+    before = outputs(bench.out)
+    path = next(
+        bench.out.glob("00001-a.edited.png" if kind == "result" else "review/00001-a.after.*")
     )
-    assert bench.run(EDIT, resume=True).worked == 0
+    content, status = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a failing disk does it
+    assert bench.run(EDIT, EDIT, resume=True).worked == 1
     assert outputs(bench.out) == before
+
+
+@pytest.mark.parametrize("name", ["review", ".batch", ".batch/found"])
+def test_a_linked_folder_is_not_written_through(bench: Bench, name: str) -> None:
+    mine = bench.folder / "mine"
+    mine.mkdir()
+    (mine / "00001-a.before.jpg").write_text("mine")
+    (bench.out / name).parent.mkdir(parents=True)
+    (bench.out / name).symlink_to(mine)
+    with pytest.raises(GroundbrushError, match="is a link, and results are not written through"):
+        bench.run(EDIT)
+    assert {p.name: p.read_text() for p in mine.iterdir()} == {"00001-a.before.jpg": "mine"}
+
+
+PLACE = [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENOSPC]
+
+
+@pytest.mark.parametrize("number", PLACE)
+@pytest.mark.parametrize("writes", [0, 2, 7, 12])
+def test_an_output_that_is_lost_stops_the_batch_and_its_rows_are_done_on_resume(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, writes: int
+) -> None:
+    rows = [{**EDIT, "find": f"thing {k}"} for k in range(4)]
+    original, left = os.open, writes
+
+    def opened(path: Any, flags: int, *more: Any, **options: Any) -> int:
+        nonlocal left
+        left -= str(path).endswith(".part")
+        if left < 0 and str(path).startswith(str(bench.out)) and flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number), str(path))
+        return original(path, flags, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opened)
+        with pytest.raises(GroundbrushError, match="(?i)" + os.strerror(number)):
+            bench.run(*rows)
+    journal = bench.out / ".batch/journal"
+    if journal.exists():
+        done = [r["status"] for r in read_journal(journal) if r["event"] == "row"]
+        assert set(done) <= {"done"}
+    bench.run(*rows, resume=True)
+    assert bench.statuses() == ["done"] * 4
+
+
+def test_inputs_that_are_lost_stop_the_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was unplugged gives EIO for each picture, and for the folder, too."""
+    rows = [{**EDIT, "find": f"thing {k}"} for k in range(3)]
+    scan, picture = os.scandir, bench.folder / "a.png"
+    content = picture.read_bytes()
+
+    def scandir(path: Any = ".") -> Any:
+        if path == bench.folder.resolve():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scan(path)
+
+    def unplug(progress: BatchProgress) -> None:
+        if progress.stage == "painting" and progress.done == 1:
+            monkeypatch.setattr(os, "scandir", scandir)
+            picture.unlink()
+
+    with pytest.raises(BatchStopped, match="row 2"):
+        bench.run(*rows, on_progress=unplug)
+    assert bench.statuses() == ["done", "waiting", "waiting"]
+    monkeypatch.undo()
+    picture.write_bytes(content)
+    bench.run(*rows, resume=True)
+    assert bench.statuses() == ["done"] * 3

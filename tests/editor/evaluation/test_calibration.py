@@ -139,6 +139,8 @@ def test_robustness_curves(planted, squares: Callable, tmp_path: Path) -> None:
     rows = found.over_tau([found.ranking.threshold, 0.99])
     assert rows[0][1:] == (3, 1.0)
     assert rows[1][1] == 0  # no head looks that much at the picture
+    by_lowest = found.over_lowest([1, 3, 5])
+    assert by_lowest[1] == (3, 3, 1.0) and by_lowest[2][1] == 3
     by_count = found.over_samples([6, 24])
     assert by_count[-1] == (24, 3.0, 0.0)
 
@@ -150,6 +152,7 @@ def test_the_report_holds_a_preset_that_loads(planted, squares: Callable, tmp_pa
     files = write_report(found, load_preset("llava-1.5-7b"), "squares", tmp_path / "out", figures)
     made = load_preset(str(files["preset"]))
     assert {tuple(pair) for pair in made.lvlm["heads"]} == PLANTED
+    assert "query prompt" in made.lvlm["provenance"]
     assert "24 pairs, 3 trials of 8" in made.lvlm["provenance"]
     assert made.lvlm["query"] == "prompt"
     assert made.lvlm["path"] == "llava-hf/llava-1.5-7b-hf"
@@ -158,6 +161,7 @@ def test_the_report_holds_a_preset_that_loads(planted, squares: Callable, tmp_pa
         "frequencies",
         "frequency-and-iou",
         "robustness-tau",
+        "robustness-lowest",
         "robustness-samples",
     }
     page = files["page"].read_text()
@@ -165,6 +169,8 @@ def test_the_report_holds_a_preset_that_loads(planted, squares: Callable, tmp_pa
         assert files[name].read_bytes().startswith(b"\x89PNG")
         assert f"({name}.png)" in page
     assert "1.000 ± 0.000" in page
+    assert "heads counted in a pair: 3 of 30 (10.0%" in page
+    assert "the tie rule (the larger attention sum) decides" in page
     facts = json.loads(files["ranking"].read_text())
     assert facts == json.loads(json.dumps(ranking_facts(found)))
     assert facts["same heads in trials"] == "3 of 3"

@@ -13,7 +13,7 @@ from groundbrush.editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_
 from groundbrush.editor.evaluation.measure import evaluate
 from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.readers import benchmark, read_items
-from groundbrush.editor.evaluation.report import arms_table, paper_table, scores_table
+from groundbrush.editor.evaluation.report import SAME_MODEL, arms_table, paper_table, scores_table
 from groundbrush.editor.evaluation.scores import groups, scores
 from groundbrush.editor.evaluation.sheet import failure_sheet, failures
 from groundbrush.multiobject.export.rle import decode_rle
@@ -256,6 +256,10 @@ def test_ours_stands_beside_the_papers(told: Callable, val: list, tmp_path: Path
     rows = {"val": scores(measured(told(TOLD), val, tmp_path))}
     table = paper_table("refcoco", "llava-1.5-7b", rows)
     assert "| LLaVA-1.5-7B (paper), same LVLM | 86.5 | 74.2 |" in table
-    assert "**llava-1.5-7b (measured here)** | 75.0 [" in table
+    assert table.startswith("| val | Acc@0.5 before SAM | cIoU |"), "the paper's REC has no SAM"
+    before = f"{100 * rows['val'].map_accuracy.value:.1f}"
+    assert f"**llava-1.5-7b (measured here)** | {before} [" in table
+    assert "deepseek-vl-1.3b" in SAME_MODEL and len(SAME_MODEL) == 10
     assert paper_table("refcoco", "x", {"testA": rows["val"]}) == ""
-    assert "48.7" in paper_table("reasonseg", "llava-1.5-7b", {"test": rows["val"]})
+    reasons = paper_table("reasonseg", "llava-1.5-7b", {"test": rows["val"]})
+    assert reasons.startswith("| test | cIoU |") and "48.7" in reasons

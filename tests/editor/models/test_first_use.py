@@ -80,7 +80,7 @@ def test_a_preset_without_heads_grounds_after_calibrating_itself(own_cache: Path
     heads = models.grounder().lvlm.heads
     assert len(set(heads)) == 3
     assert min(layer for layer, _ in heads) >= 1
-    assert (own_cache / "scenes-validation-4" / "complete").is_file()
+    assert (own_cache / "scenes-of-all-shapes-validation-4" / "complete").is_file()
     assert any("names no heads" in words for words in said)
     assert sum("loading the vision-language model" in words for words in said) == 1
     said.clear()
@@ -92,7 +92,7 @@ def test_a_preset_without_heads_grounds_after_calibrating_itself(own_cache: Path
 def test_the_bundled_scenes_have_truth(own_cache: Path) -> None:
     items = read_data(bundled_scenes(3))
     assert len(items) == 3
-    assert all(item.truth.draw((256, 256)).any() and item.box for item in items)
+    assert all(item.truth.draw(item.truth.size_hw[::-1]).any() and item.box for item in items)
 
 
 def test_scenes_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings
 from groundbrush.grounding.attention.normalize import definite, read_negation
 from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.localize.exclude import read_phrases, subtract_maps
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.pipeline import Grounder
@@ -87,6 +89,17 @@ def test_the_excluded_cells_are_taken_out_head_by_head():
     assert rows[0, 1, 1] == 1, "the rows given are not changed"
 
 
+def test_padding_has_no_say_in_what_is_excluded():
+    rows = np.ones((1, 9, 9), np.float32)
+    excluded = np.zeros((1, 9, 9), np.float32)
+    excluded[0, 4, :2], excluded[0, 4, 2:] = 1, 0.35
+    within = np.zeros((9, 9), bool)
+    within[3:6] = True
+    left = subtract_maps(rows, excluded, within)
+    assert left[0, 4, 0] == 0 and left[0, 3:6, 6:].all()
+    assert not subtract_maps(rows, excluded)[0, 4].any(), "with the padding the whole row goes"
+
+
 def test_a_head_with_nothing_left_keeps_its_map():
     rows = np.zeros((1, 5, 5), np.float32)
     rows[0, 2, 2] = 1.0
@@ -122,7 +135,11 @@ def test_what_is_not_in_the_picture_excludes_nothing(presence, kept):
             "the green apple": Reading(green, presence),
         }
     )
-    found = read_phrases(lvlm, None, ["the cup", "the non-green apple"], None, GroundingSettings())
+    tokens = ImageTokens(0, (6, 6), (0.0, 0.0, 6.0, 6.0))
+    encoded = SimpleNamespace(tokens=tokens, size_wh=(6, 6))
+    found = read_phrases(
+        lvlm, encoded, ["the cup", "the non-green apple"], None, GroundingSettings()
+    )
     assert lvlm.asked == [["the cup", "the apple that is not green", "the green apple"]]
     assert found[0].rows[0, 1, 1] == 1.0
     assert found[1].rows[0, 1, 1] == kept

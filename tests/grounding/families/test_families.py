@@ -163,10 +163,11 @@ def test_prompt_expands_the_image_and_finds_the_query(family):
     assert prompt.phrase == "Red cup"
     assert prompt.expression == (20, 22)
     assert prompt.offsets == ((0, 3), (4, 7))
-    assert prompt.query == 21
+    assert prompt.query == 22
     assert adapter.prefix_ids == prompt.ids[:20]
     tokens = adapter.prepare(np.zeros((8, 8, 3), np.uint8)).tokens
     assert (tokens.start, tokens.grid_hw) == (4, (4, 4))
+    assert family(query="expression").prompt("red cup").query == 21
     assert family(query="prompt").prompt("red cup").query == 22
 
 
@@ -214,7 +215,9 @@ def test_byte_level_merges_across_the_phrase_border(make_llava, make_processor):
     core.add_special_tokens([AddedToken("<image>", special=True)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
     config = make_llava().config
-    adapter = LlavaFamily(config, tokenizer, make_processor(), prompt="c<image>{phrase}.")
+    adapter = LlavaFamily(
+        config, tokenizer, make_processor(), prompt="c<image>{phrase}.", query="expression"
+    )
     prompt = adapter.prompt("ab")
     assert prompt.ids == (3, *[4] * 16, 1, 6)  # c <image> a "b."
     assert prompt.query == 18
@@ -257,7 +260,9 @@ def test_templates_need_one_picture_then_one_phrase(family, template):
 def test_settings_are_checked(family, make_llava, make_tokenizer, make_processor):
     with pytest.raises(GroundingError, match="padding='stretch'; expected one of pad, crop"):
         family(padding="stretch")
-    with pytest.raises(GroundingError, match="query='noun'; expected one of expression, prompt"):
+    with pytest.raises(
+        GroundingError, match="query='noun'; expected one of stop, expression, prompt"
+    ):
         family(query="noun")
     config = make_llava().config
     config.vision_config.patch_size = 40  # larger than the picture

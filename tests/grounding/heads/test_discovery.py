@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.heads.discovery import DiscoverySettings, true_cells
+from groundbrush.grounding.families import ImageTokens
+from groundbrush.grounding.heads.discovery import (
+    DiscoverySettings,
+    DrawnPair,
+    measure_pairs,
+    true_cells,
+)
 from groundbrush.grounding.heads.measured_pairs import MeasurementStore
 from groundbrush.grounding.heads.trials import trial_indices
 from hypothesis import given
@@ -51,6 +58,36 @@ def test_trials_take_what_there_is(count: int, samples: int, trials: int) -> Non
 def test_bad_settings_are_named(values: dict, words: str) -> None:
     with pytest.raises(GroundingError, match=words):
         DiscoverySettings.from_dict(values)
+
+
+def test_entropy_and_iou_are_of_the_cells_on_the_picture() -> None:
+    # A 4 by 2 picture in a 4 by 4 square; a sink on the padding would be a component of its own.
+    rows = np.zeros((1, 1, 4, 4))
+    rows[..., 1, 1], rows[..., 3, 3] = 0.5, 0.4
+
+    class OneHead:
+        def encode(self, image, all_layers):
+            tokens = ImageTokens(0, (4, 4), (0.0, -1.0, 4.0, 3.0))
+            return SimpleNamespace(size_wh=(4, 2), tokens=tokens)
+
+        def head_rows(self, encoded, phrases):
+            return [rows for _ in phrases]
+
+    def mask(item, size):
+        truth = np.zeros((2, 4), bool)
+        truth[0, 1] = True
+        return truth
+
+    pair = DrawnPair(0, SimpleNamespace(phrase="dog"), None)
+
+    def measure(cells: str):
+        settings = DiscoverySettings(cells=cells)
+        return next(measure_pairs(OneHead(), np.zeros((2, 4, 3), np.uint8), [pair], settings, mask))
+
+    own, literal = measure("picture"), measure("all")
+    assert own["entropies"][0, 0] == 0 and own["ious"][0, 0] == 1
+    assert literal["entropies"][0, 0] == pytest.approx(np.log(2)) and literal["ious"][0, 0] == 0.5
+    assert own["sums"][0, 0] == literal["sums"][0, 0] == pytest.approx(0.9)
 
 
 def test_true_cells_of_a_padded_picture() -> None:

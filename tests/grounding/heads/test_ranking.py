@@ -15,10 +15,10 @@ from groundbrush.grounding.heads.criteria import (
     phrase_contrast,
     spatial_entropy,
 )
+from groundbrush.grounding.heads.fixed import LocalizationHeads
 from groundbrush.grounding.heads.ranking import (
     HeadMeasurements,
     HeadRanking,
-    LocalizationHeads,
     greedy_heads,
     measure_heads,
     rank_heads,
@@ -400,6 +400,9 @@ def test_agreement_is_spearman_over_selected_heads():
     assert ranking.agreement([[0.8, 0.6], [0.1, 0.99]]) == pytest.approx(1)
     assert ranking.agreement([[0.1, 0.6], [0.8, 0.99]]) == pytest.approx(-1)
     assert np.isnan(ranking.agreement(np.zeros((2, 2)), min_frequency=0.5))
+    five = ranking_of([[0.9, 0.7, 0.5, 0.3, 0.2]], [[0.1, 0.2, 0.3, 0.4, 0.5]])
+    rho, p = five.correlation([[0.9, 0.8, 0.6, 0.7, 0.1]])
+    assert rho == pytest.approx(0.9) and p == pytest.approx(0.0374, abs=1e-4)  # t = 3.576, 3 df
     with pytest.raises(GroundingError, match=r"head IoUs have shape \(1, 2\)"):
         ranking.agreement([[0.1, 0.2]])
 
@@ -429,6 +432,46 @@ def test_greedy_bottom_row_filter_and_fallback():
         (2, 1),
     )  # L1H1 has corners in the last row
     assert greedy_heads(rows, k=3, skip_layers=1, threshold=9.0) == ((1, 1),)
+
+
+def test_a_cell_between_twice_the_mean_and_the_floor_comes_first_in_the_public_code():
+    # Mean .01 + .012 / 16, so .022 is above twice of it by .0005: below the floor of .001.
+    rows = np.full((3, 1, 4, 4), 0.01)
+    rows[1, 0, 0, 0] = 0.022  # some weight, no counted cell
+    rows[2, 0, 1, 1] = 0.5  # one component: entropy 0 as well
+    given = {"skip_layers": 0, "threshold": 0.0, "binarise": "public-code"}
+    assert greedy_heads(rows, k=3, **given) == ((2, 0),)
+    # Both have entropy 0, so the layers decide; the flat one has no weight and never counts.
+    assert greedy_heads(rows, k=3, public_code=True, **given) == ((1, 0), (2, 0))
+
+
+def test_the_public_codes_elbow_is_over_all_layers():
+    sums = np.array([[0.0, 0.0], [0.0, 0.05], [0.3, 0.5], [0.52, 0.55]])
+    rows = np.zeros((4, 2, 4, 4))
+    rows[..., 1, 1] = sums
+    # Of .3 .5 .52 .55 the elbow is .5; of 0 0 0 .05 .3 .5 .52 .55 it is .05: .3 comes in.
+    given = {"k": 5, "skip_layers": 2, "binarise": "public-code"}
+    assert set(greedy_heads(rows, **given)) == {(2, 1), (3, 0), (3, 1)}
+    whole = greedy_heads(rows, public_code=True, **given)
+    assert whole == ((2, 0), (2, 1), (3, 0), (3, 1))
+
+
+def test_ties_go_to_the_larger_sum_or_in_the_public_code_to_the_index():
+    rows = np.zeros((3, 1, 4, 4))
+    rows[:, 0, 1, 1] = 0.2, 0.4, 0.6
+    given = {"k": 2, "skip_layers": 0, "threshold": 0.0, "binarise": "public-code"}
+    assert greedy_heads(rows, **given) == ((2, 0), (1, 0))
+    assert greedy_heads(rows, public_code=True, **given) == ((0, 0), (1, 0))
+
+
+def test_the_share_of_ties():
+    sums = np.full((2, 1, 4), 0.5, np.float32)
+    entropies = np.array([[[0, 0, 0, 1]], [[0, 0.5, 1, 2]]], np.float32)
+    measured = HeadMeasurements(sums, entropies)
+    # Four of eight heads at 0; with two counted, the third ties with the second in one of two.
+    assert measured.ties(2, 0, 0.0) == (0.5, 0.5)
+    assert measured.ties(1, 0, 0.0) == (0.5, 0.5)
+    assert measured.ties(3, 0, 0.0) == (0.5, 0.0)
 
 
 # --- LocalizationHeads

@@ -130,6 +130,7 @@ class Squares(Grounder):
         self.encoded: list[np.ndarray] = []
         self.lvlm = SimpleNamespace(
             heads=((0, 0),),
+            family=SimpleNamespace(query="prompt"),
             encode=self._encode,
             read=lambda encoded, phrases, heads: self._read(encoded.image),
         )
@@ -173,6 +174,7 @@ def drawn_masks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             module, "locate", lambda segmenter, view, reading, _: segmenter.finder.locate(reading)
         )
+        monkeypatch.setattr(module, "grow", lambda segmenter, view, located, _: located)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

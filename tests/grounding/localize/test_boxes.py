@@ -71,6 +71,47 @@ def test_padding_cells_take_part_only_when_asked() -> None:
     assert boxes(combined, region, (40, 20), cells="all")[0] == (0.0, 0.0, 40.0, 10.0)
 
 
+def test_padding_lowers_no_mean() -> None:
+    # An 80 by 40 picture padded to 80 by 80: two of four rows of cells lie on it. Their mean is
+    # 11.3 / 8 = 1.41, which only the 4 exceeds; with padding at 1 it would be 19.3 / 16 = 1.21.
+    combined = np.ones((4, 4))
+    combined[1, :2] = 4, 1.3
+    region = (0.0, -20.0, 80.0, 60.0)
+    assert boxes(combined, region, (80, 40)) == [(0.0, 0.0, 20.0, 20.0)]
+    assert boxes(combined, region, (80, 40), cells="all") == [(0.0, 0.0, 40.0, 20.0)]
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (96, 54), (94, 40), (66, 44)])
+@pytest.mark.parametrize("threshold", ["grid", "picture"])
+def test_padding_has_no_say_whatever_it_holds(size: tuple[int, int], threshold: str) -> None:
+    rng = np.random.default_rng(sum(size))
+    combined, (width, height) = rng.random((24, 24)), size
+    side = max(size)
+    x, y = (side - width) / 2, (side - height) / 2
+    region = (-x, -y, side - x, side - y)
+    found = boxes(combined, region, size, threshold=threshold, component="all")
+    inside = cells_on_picture((24, 24), region, size)
+    for filler in (0.0, 9.0):
+        other = np.where(inside, combined, filler)
+        assert boxes(other, region, size, threshold=threshold, component="all") == found
+
+
+@pytest.mark.parametrize("threshold", ["grid", "picture"])
+@pytest.mark.parametrize("component", ["largest", "hull", "all"])
+def test_square_pictures_have_no_padding(threshold: str, component: str) -> None:
+    combined = np.random.default_rng(3).random((24, 24)).astype(np.float32)
+    given = {"threshold": threshold, "component": component}
+    assert boxes(combined, **given) == boxes(combined, **given, cells="all")
+
+
+def test_pixels_that_a_crop_cuts_off_count_in_no_mean() -> None:
+    # The grid sees the middle 40 of 160 columns: a third of what it sees is above its mean.
+    combined = np.ones((4, 4))
+    combined[:, :2] = 1.5
+    found = boxes(combined, (60.0, 0.0, 100.0, 40.0), (160, 40), threshold="picture")
+    assert found == [(60.0, 0.0, 80.0, 40.0)]
+
+
 def test_the_public_codes_frame_is_off_by_the_padding() -> None:
     combined = np.zeros((4, 4))
     combined[1, 1] = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.proposals import map_agreement, propose_masks
+from groundbrush.grounding.localize.proposals import grow_best, map_agreement, propose_masks
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.segmenter import load_segmenter
@@ -212,3 +212,58 @@ def test_bundled_segmenter_ranks_by_the_map():
         )
         scores.append(mask_iou(found[0].mask, truth))
     assert np.mean(scores) > 0.5
+
+
+class PartSegmenter(DiscSegmenter):
+    """Answers a point with a small disc, unsurely, and a box with a disc of `radius`, surely."""
+
+    def __init__(self, radius: float, score: float = 0.9):
+        super().__init__()
+        self.radius, self.score = radius, score
+
+    def prompt_logits(self, embedding, *, boxes=None, points=None, mask=None, multimask=True):
+        self.asked.append("point" if boxes is None else "box+point")
+        ys, xs = np.mgrid[0:128, 0:128] * 2 + 1
+        radius, score = (12, 0.6) if boxes is None else (self.radius, self.score)
+        away = np.hypot(xs - 100, ys - 140)
+        logits = np.where(away < radius, 9, -9).astype(np.float32)
+        count = len(points)
+        return np.tile(logits, (count, 3, 1, 1)), np.full((count, 3), score, np.float32)
+
+
+PEAK = ProposalSettings(prompts=("peak",))
+
+
+def grown_radius(segmenter, settings: ProposalSettings = PEAK) -> float:
+    heat = disc_map(100, 140, 16)
+    ranked = propose_masks(segmenter, Embedded(), heat, [], settings)
+    best, *_ = grow_best(segmenter, Embedded(), heat, ranked, settings)
+    return float(np.sqrt(best.mask.sum() / np.pi))
+
+
+def test_a_part_grows_to_the_whole_that_the_segmenter_is_surer_of():
+    fake = PartSegmenter(18)
+    assert grown_radius(fake) == pytest.approx(18, abs=1)
+    assert fake.asked == ["point", "box+point", "box+point"], "until it no longer grows"
+
+
+@pytest.mark.parametrize(
+    ("radius", "score", "why"),
+    [
+        (18, 0.6 + PEAK.surer - 0.01, "not surer enough"),
+        (24, 0.9, "four times the part"),
+        (8, 0.9, "smaller"),
+    ],
+)
+def test_a_part_does_not_grow_to_a_mask_that_is(radius, score, why):
+    assert grown_radius(PartSegmenter(radius, score)) == pytest.approx(12, abs=1), why
+
+
+def test_growth_can_be_switched_off_and_the_papers_mode_has_none():
+    never = ProposalSettings(prompts=("peak",), surer=1)
+    assert grown_radius(PartSegmenter(18), never) == pytest.approx(12, abs=1)
+    fake, box = PartSegmenter(18), [(80, 120, 120, 160)]
+    paper = ProposalSettings(mode="paper")
+    ranked = propose_masks(DiscSegmenter(), Embedded(), None, box, paper)
+    assert grow_best(fake, Embedded(), disc_map(100, 140, 16), ranked, paper) == ranked
+    assert not fake.asked

@@ -139,5 +139,5 @@ def test_a_canvas_that_cannot_fit_is_made_smaller_before(nine, picture, hole, qu
     free = denoise_bytes(96 * 96, 4)
     monkeypatch.setattr(memory_module, "free_bytes", lambda device: free)
     found = fill(nine, picture, hole, "red", settings=replace(quick, size=128))
-    assert (found.canvas, found.settings.size) == ((96, 96), 96)
+    assert (found.crops[0].canvas, found.settings.size) == ((96, 96), 96)
     assert found.notes == ("Memory would run out at size 128: painted at 96.",)

@@ -76,7 +76,7 @@ def test_shapes_and_masks(nine, quick, shape, kind):
 
 def test_the_miniatures_schedule(zero, picture, hole):
     result = fill(zero, picture, hole, "red pear", settings=MINIATURE)
-    assert result.canvas == (128, 128)
+    assert result.crops[0].canvas == (128, 128)
     assert zero.pipe.scheduler.config.prediction_type == "v_prediction"
     assert zero.pipe.scheduler.config.rescale_betas_zero_snr
     # Strength 1 starts from noise alone: a 9-channel model never sees what is under the hole.
@@ -306,7 +306,7 @@ def test_out_of_memory_steps_down_and_says_so(tiny_folder, picture, hole, quick,
 
     monkeypatch.setattr(inpainter.pipe.unet, "forward", small)
     result = fill(inpainter, picture, hole, "red", settings=replace(quick, size=128))
-    assert (result.canvas, result.settings.size) == ((96, 96), 96)
+    assert (result.crops[0].canvas, result.settings.size) == ((96, 96), 96)
     assert result.notes[0] == "Memory ran out at size 128: painted at 96."
     assert "in tiles" in result.notes[1]
     assert inpainter.pipe.vae.use_tiling
