@@ -296,7 +296,7 @@ def _small_file(one: Repository, name: str) -> str:
 def _chosen(one: Repository, names: Mapping[str, int]) -> list[str]:
     """Those of a repository's files that loading it reads."""
     if one.kind == "file":
-        return [one.only] if one.only in names else []
+        return [name for name in names if name == one.only]
     if one.kind == "pipeline":
         return _pipeline_files(one, names)
     chosen = checkpoint_files(

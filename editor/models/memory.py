@@ -22,6 +22,7 @@ from .presets import Preset
 _LAYER = re.compile(r"(?<![a-z_])(?:language_model|text_model|model)\.(?:model\.)?layers\.(\d+)\.")
 _HEAD = re.compile(r"(?:^|\.)lm_head\.")
 _BITS = {"F64": 64, "F32": 32, "I32": 32, "BF16": 16, "F16": 16, "F8_E4M3": 8, "I8": 8, "U8": 8}
+_FOUR_BITS = 0.4  # of half precision: the tower and the embeddings keep theirs
 _SLACK = 1.05
 """Weights take a little more than their bytes: buffers, and what loading holds for a moment."""
 
@@ -111,6 +112,8 @@ def weight_needs(preset: Preset, plan: Download, device: str) -> Needs:
     for tower in (vision,) if isinstance(vision, str) else vision:
         finder |= {f"{tower}/{name}": size for name, size in numbers(tower).items()}
     total = sum(without_deeper_layers(finder, deepest_of(preset.lvlm)).values()) * itemsize(spec)
+    if spec.get("quantization"):
+        total = int(total * _FOUR_BITS)
     total += sum(numbers(preset.path("segmenter")).values()) * itemsize(preset.segmenter)
     spec, painter = preset.inpainter, dict[str, int]()
     for name, size in numbers(preset.path("inpainter")).items():
@@ -184,25 +187,33 @@ def check_room(preset: Preset, what: str, needed: int, device: str, spare: int =
 
 def _numbers(path: str, listing: Listing | None) -> dict[str, int]:
     """Numbers in each tensor of a folder or repository, by "folder/name" in a pipeline."""
+    found: dict[str, int] = {}
+    files = _files(path, listing)
+    for name, file in files.items():
+        if name.endswith(".safetensors"):
+            prefix = f"{Path(name).parent}/" if "/" in name else ""
+            sizes = _hub_header(file, name) if isinstance(file, Listing) else _header(file)
+            found |= {prefix + key: size for key, size in sizes.items()}
+    if found:  # the same weights may lie there again, pickled
+        return found
+    pickled = {name: file for name, file in files.items() if name.endswith(".bin")}
+    return {
+        name: (file.files[name] if isinstance(file, Listing) else file.stat().st_size) // 2
+        for name, file in pickled.items()
+    }
+
+
+def _files(path: str, listing: Listing | None) -> dict[str, Path | Listing]:
+    """Files of a folder or repository by name; the listing stands for one only on the hub."""
     from huggingface_hub import try_to_load_from_cache
 
-    found: dict[str, int] = {}
     folder = Path(path).expanduser()
     if listing is None or not listing.files:
-        inside = (folder,) if folder.is_dir() else ()
-        files = [(str(f.relative_to(at)), f) for at in inside for f in sorted(at.rglob("*.*"))]
-    else:
-        at = listing.repository.at
-        files = [(name, try_to_load_from_cache(filename=name, **at)) for name in listing.files]
-    for name, file in files:
-        suffix, prefix = Path(name).suffix, f"{Path(name).parent}/" if "/" in name else ""
-        local = Path(file) if isinstance(file, (str, Path)) else None
-        if suffix == ".safetensors":
-            sizes = _header(local) if local else _hub_header(listing, name)
-            found |= {prefix + key: size for key, size in sizes.items()}
-        elif suffix == ".bin":
-            found[name] = (local.stat().st_size if local else listing.files[name]) // 2
-    return found
+        found = sorted(folder.rglob("*.*")) if folder.is_dir() else []
+        return {file.relative_to(folder).as_posix(): file for file in found}
+    at = listing.repository.at
+    here = {name: try_to_load_from_cache(filename=name, **at) for name in listing.files}
+    return {name: Path(file) if isinstance(file, str) else listing for name, file in here.items()}
 
 
 def _hub_header(listing: Listing, name: str) -> dict[str, int]:
