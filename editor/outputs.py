@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import GroundbrushError
+from .errors import GroundbrushError, printable
 from .files import atomic_write, free_stem, holds
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pictures.picture import Picture
     from .plan import Plan
 
+_LONGEST_STEM = 190  # bytes; file systems take 255 with what follows
 EXPORTS = ("coco-panoptic", "coco-instances", "labelme")
 
 
@@ -166,4 +167,9 @@ def panoptic_files(
 
 
 def _name(picture: Picture) -> str:
-    return picture.source.stem if picture.source else "picture"
+    """How the names of a picture's results begin: as its own, or its beginning if that is long."""
+    # other programs show a file's name, too: no control characters in it
+    name = printable(picture.source.stem).replace("\\", "-") if picture.source else "picture"
+    while len(os.fsencode(name)) > _LONGEST_STEM:
+        name = name[:-1]
+    return name
