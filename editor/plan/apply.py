@@ -239,6 +239,9 @@ class _Run:
 
     def check_again(self) -> None:
         """Repeat the checks that later edits may have changed, on the last picture."""
+        # Of "all" the last one also says whether any stands elsewhere.
+        steps = zip(self.by_step, self.plan.steps, strict=True)
+        counted = [edits[-1] for edits, step in steps if edits and step.count is None]
         for n, edit in enumerate(self.edits):
             later = [k for k in range(n + 1, len(self.edits)) if self.edits[k].done]
             if not edit.done or not later:
@@ -248,7 +251,9 @@ class _Run:
                 for k in later
             )
             checks, note = dict(edit.checks), ""
-            if checks.get("gone") is False:  # a twin or a part beside the hole may be gone by now
+            if (
+                checks.get("gone") is False and edit not in counted
+            ):  # a twin or a part beside the hole may be gone by now
                 last, find = self.finder.look(self.picture), edit.request.find
                 if find_thing(self.finder, last, find, edit.support, touching=True) is None:
                     checks["gone"], note = True, GONE_NOW

@@ -247,6 +247,23 @@ def test_a_twin_beside_the_hole_that_a_later_step_removes_is_no_remnant(
     assert edits[0].checks["gone"] is not left
 
 
+def test_one_of_all_that_stands_elsewhere_keeps_gone_false_whatever_follows(
+    painter, monkeypatch
+) -> None:
+    """The finder misses the last red square at first."""
+    find = painter.find_masks
+    once = iter([1])
+    monkeypatch.setattr(
+        painter, "find_masks", lambda p, w: [m[: next(once, None)] for m in find(p, w)]
+    )
+    plan = Plan(
+        "", (Step("remove", "the red square", count=None), Step("remove", "the blue square"))
+    )
+    image = open_picture(squares("red", "red", "blue"))
+    first, _ = apply_plan(painter, image, plan)
+    assert first.checks["gone"] is False
+
+
 def test_every_one_is_done_one_by_one(painter) -> None:
     edits = run(painter, "remove all the red squares", "red", "green", "red", "red")
     assert row(edits[-1].image) == ["black", "green", "black", "black"]
