@@ -106,9 +106,10 @@ def ambiguity_block() -> str:
     for way in ("one look", "second look"):
         many, single = by[way, "several things"], by[way, "one thing"]
         cells = [f"{100 * v:.0f}%" for v in (many["told"], many["all places"])]
-        rows.append((way, *cells, f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"))
+        search = {"one look": "map only", "second look": "with the search"}[way]
+        rows.append((search, *cells, f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"))
     heads = f"{several['phrases']} phrases fit several, {one['phrases']} one"
-    heads += "|told that several fit|all of them named|wrongly told|seconds"
+    heads += "|reported as ambiguous|all of them listed|false alarms|seconds"
     made = markdown(heads, rows)
     kinds = [
         row
@@ -118,8 +119,8 @@ def ambiguity_block() -> str:
     kinds.sort(key=lambda row: -row["told"])
     wrong = ", ".join(f"{row['fits']} {100 * row['told']:.0f}%" for row in kinds)
     return (
-        f"{made}\n\nWrongly told, by kind of phrase: {wrong}. The mask of a phrase that fits "
-        f"several is one whole thing in {100 * several['one whole']:.0f}%, and lies over two in "
+        f"{made}\n\nFalse alarms by kind of phrase: {wrong}. The mask of a phrase that fits "
+        f"several is one whole thing in {100 * several['one whole']:.0f}%, and covers two in "
         f"{100 * several['join']:.0f}%.\nHeld-out composed scenes; CPU seconds of a phrase that "
         f"fits one thing, on one thread; {found['machine']['date']}, {found['machine']['cpu']}.\n"
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..grounding.result import Grounding
+    from collections.abc import Sequence
+
+    from ..grounding.result import Candidate, Grounding
     from ..multiobject.panoptic import Segment
     from .editing.result import Edit
 
@@ -18,9 +20,8 @@ def grounding_facts(found: Grounding) -> dict[str, Any]:
         "reason": found.reason,
         "score": round(float(found.score), 4),
         "box": None if found.box is None else _box(found.box),
-        "candidates": [
-            {"box": _box(one.box), "score": round(float(one.score), 4)} for one in found.candidates
-        ],
+        "candidates": _scored_boxes(found.candidates),
+        **({"instances": _scored_boxes(found.instances)} if found.instances else {}),
         **(
             {"heads": [list(head) for head in found.heads], "query": found.query}
             if found.heads
@@ -49,12 +50,16 @@ def segment_facts(segment: Segment) -> dict[str, Any]:
 def edit_facts(edit: Edit) -> dict[str, Any]:
     """An edit without its pictures."""
     return {
-        "done": edit.done,
-        "reason": "" if edit.done else edit.notes[-1],
+        "done": not edit.unmet,
+        "reason": edit.unmet,
         "seed": edit.variants[0].seed if edit.variants else edit.seed,
         "support_pixels": int(edit.support.sum()),
         "checks": dict(edit.checks),
     }
+
+
+def _scored_boxes(found: Sequence[Candidate]) -> list[dict[str, Any]]:
+    return [{"box": _box(one.box), "score": round(float(one.score), 4)} for one in found]
 
 
 def _box(box: Any) -> list[float]:

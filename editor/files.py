@@ -5,11 +5,13 @@ Knows bytes and names; what a picture is lives in `editor.pictures.picture`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import stat
+import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
@@ -81,6 +83,39 @@ def atomic_write(
             "free name; choose another output path"
         ) from error
     return path
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder for results that cannot be made or written, before there are any.
+
+    A file without a name is opened in it, or in the nearest folder there is: permissions alone say
+    little of what a superuser, a read-only or a full file system allow.
+
+    Raises
+    ------
+    GroundbrushError
+    """
+    path = as_path(folder)
+    nearest, missing = path.absolute(), list[str]()
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        missing.append(nearest.name)
+        nearest = nearest.parent
+    why = None
+    try:
+        if not nearest.is_dir():
+            why = f"{str(nearest)!r} is no folder"
+        else:
+            for name in missing:  # of which the longest may be too long
+                with contextlib.suppress(FileNotFoundError):
+                    (nearest / name).lstat()
+            tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        why = f"{str(nearest)!r}: {_reason(error)}"
+    if why is not None:
+        raise GroundbrushError(
+            f"cannot write to {str(path)!r} ({why}); expected a writable folder, which "
+            "may be new; choose another --out"
+        )
 
 
 def free_stem(

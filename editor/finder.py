@@ -5,6 +5,7 @@ Every step of an edit that needs a model gets a finder. It paints nothing and re
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..inpaint.paste.composite import same_pixels
+from ..inpaint.prefill import prefill
+from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError
 from .errors import GroundbrushError, translate
 from .models.vocabulary import plain_phrase
@@ -25,18 +28,26 @@ if TYPE_CHECKING:
     from ..grounding.sam.segmenter import Segmenter
     from ..grounding.view import View
     from ..multiobject import PanopticGrounding as PanopticGrounding
+    from ..multiobject.find.phrase_query import PhraseQuery, UnknownWords
+    from ..multiobject.phrases.noun_phrases import NounPhrase
     from .masks.operations import MaskScene
     from .models.models import Models
     from .pictures.picture import Picture
 
 
-def check_one_thing(phrase: str) -> None:
-    """Refuse a phrase that names several things: one would be found and the others forgotten.
+_FURTHER, _COVER, _COVERED = 2, 0.1, 0.7
+"""Further searches for "all"; how far covers reach beyond a mask, as a share of its side; what lies
+under the cover by this share was found before."""
+
+
+def read_several(phrase: str) -> NounPhrase | None:
+    """Return the several things of a kind that a phrase names, None where it names one thing.
 
     Raises
     ------
     GroundbrushError
-        Naming the things, and what finds them all.
+        Where it names things of several kinds, since one would be found and the others forgotten;
+        or does not say which of a kind are meant.
     """
     from ..multiobject.phrases.several import named_things
 
@@ -45,9 +56,12 @@ def check_one_thing(phrase: str) -> None:
     if len(things) > 1:
         raise GroundbrushError(
             f"find is {phrase!r}, which names {len(things)} things: "
-            f"{', '.join(map(repr, things))}; expected one. Give one of them, or a whole sentence "
-            "to `groundbrush apply` (edits) or `groundbrush ground-all` (masks)"
+            f"{', '.join(repr(thing.text) for thing in things)}; expected one. Give one of them, "
+            "or a whole sentence to `groundbrush apply` (edits) or `groundbrush ground-all` (masks)"
         )
+    if things[0].unclear:
+        raise GroundbrushError(f"find is {phrase!r}: {things[0].unclear}")
+    return things[0].several
 
 
 class Finder:
@@ -88,23 +102,62 @@ class Finder:
             For words that the models do not know. `load` False asks the tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
-        check_one_thing(phrase)
-        with translate(GroundingError):
-            reader = self.models.grounder().lvlm if load else self.models.reader()
-            unknown = reader.unknown_words(phrase)
+        read_several(phrase)
+        unknown = self.unknown_words(phrase, load=load)
         if unknown and self.models.words:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase
 
+    def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
+        """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
+        with translate(GroundingError):
+            reader = self.models.grounder().lvlm if load else self.models.reader()
+            several = self.several(phrase, reader.unknown_words)
+            return several.unknown if several else reader.unknown_words(phrase)
+
+    def several(self, phrase: str, unknown_words: UnknownWords | None = None) -> PhraseQuery | None:
+        """Return the query of a phrase for several things of a kind; None for any other."""
+        from ..multiobject.find.phrase_query import phrase_query
+
+        try:
+            named = read_several(phrase)
+        except GroundbrushError:  # a painting prompt may name anything
+            return None
+        if named is None:
+            return None
+        return phrase_query(named, unknown_words or self.models.grounder().lvlm.unknown_words)
+
     def ground(self, picture: Picture, phrase: str) -> Grounding:
-        """Find what a phrase names; see `Editor.ground`."""
+        """Find what a phrase names; see `Editor.ground`.
+
+        Of "all cups" the found ones are covered and others looked for, until none is found.
+        """
+        from ..multiobject.find.ground_all import with_instances
+
         phrase = self.check_phrase(phrase)
-        return self.ground_view(self.look(picture), phrase)
+        found = self.ground_view(self.look(picture), phrase)
+        several = self.several(phrase) if found.instances else None
+        if several is None or several.number is not None:
+            return found
+        for _ in range(_FURTHER):
+            cover = dilate(found.mask, dilation_radius(found.mask, _COVER))
+            view = self.look_once(prefill(picture.pixels, cover, "blur"))
+            more = self.ground_view(view, phrase).instances
+            more = tuple(m for m in more if (m.mask & cover).sum() < _COVERED * m.mask.sum())
+            if not more:
+                break
+            found = with_instances(found, (*found.instances, *more), several)
+        return found
 
     def ground_view(self, view: View, phrase: str) -> Grounding:
-        """Find a phrase in a view from `look` or `look_once`."""
-        grounder = self.models.grounder()
-        return self.models.with_room(lambda: grounder.ground(view, phrase))
+        """Find a phrase in a view from `look` or `look_once`; all things that it names."""
+        from ..multiobject.find.ground_all import ground_several
+
+        grounder, several = self.models.grounder(), self.several(phrase)
+        if several is None or several.unknown:
+            return self.models.with_room(lambda: grounder.ground(view, phrase))
+        found = self.models.with_room(lambda: ground_several(grounder, view, several))
+        return dataclasses.replace(found, phrase=phrase)
 
     def ground_all(
         self, picture: Picture, sentence: str, mode: str = "phrases"
@@ -130,9 +183,15 @@ class Finder:
         list of list of numpy.ndarray
             For each phrase its things, ``(H, W)`` bool, the best first.
         """
+        return self.find_masks_in(self.look(picture), wanted)
+
+    def find_masks_in(
+        self, view: View, wanted: Sequence[tuple[str, int | None]]
+    ) -> list[list[np.ndarray]]:
+        """The same in a view from `look` or `look_once`."""
         from ..multiobject.find.ground_all import find_instances
 
-        grounder, view = self.models.grounder(), self.look(picture)
+        grounder = self.models.grounder()
         with translate(MultiObjectError):
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]

@@ -24,7 +24,13 @@ _EXCLUDING = re.compile(
 )
 _NAMES_NOTHING = frozenset(
     "the a an this that these those it its all both every each some any no one ones of to in on at "
-    "by and or".split()
+    "by and or nothing anything something everything them".split()
+)
+# "The orange", "the left glass" and "the light" are things.
+_DESCRIBES = frozenset(
+    "red yellow green blue purple pink brown black white grey gray golden beige turquoise cyan "
+    "magenta maroon small large big little tiny huge young old new tall short long thick thin "
+    "striped spotted left right middle upper lower leftmost rightmost first last".split()
 )
 _VISIBLE = r"[^\x00-\x20\x7f\x85\s]"  # one character that is not white space
 
@@ -155,9 +161,10 @@ def check_words(name: str, value: Any) -> str:
             "invert its mask (--invert, or operations=[{'op': 'invert'}])"
         )
     said = set(re.findall(r"\w+", words.lower()))
-    if name == "find" and said and said <= _NAMES_NOTHING:
+    if name == "find" and said and said <= _NAMES_NOTHING | _DESCRIBES:
+        but = "" if said <= _NAMES_NOTHING else " and only says which one"
         raise GroundbrushError(
-            f"find is {words!r}, which names no thing; expected a noun, e.g. 'the red apple'"
+            f"find is {words!r}, which names no thing{but}; expected a noun, e.g. 'the red apple'"
         )
     return words
 

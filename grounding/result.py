@@ -47,6 +47,8 @@ class Grounding:
         falls on the mask (a half or more counts in full) and SAM's own score. Of a detector: its
         own score.
     candidates : Other objects, best first; when absent, the best guesses.
+    instances : The objects of `mask` one by one, best first, where the phrase names several; their
+        masks have the picture's size.
     heads : The (layer, head) pairs read, 0-based; empty for a detector.
     query : Which token they were read from: ``"stop"``, ``"expression"`` or ``"prompt"``.
     token_map, region : The combined map (P, Q) float32 and the rectangle of the picture that it
@@ -70,6 +72,7 @@ class Grounding:
     presence: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     detection: Box | None = None
+    instances: tuple[Candidate, ...] = ()
     query: str = ""
 
     def __post_init__(self) -> None:

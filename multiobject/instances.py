@@ -75,7 +75,7 @@ def split_instances(
             break
         mask = full_size_mask(candidate.mask, grounding.size_wh)
         strong = candidate.score >= least_score and _mean(heat, mask) >= least_heat
-        if strong and all(_apart(mask, other.mask) for other in instances):
+        if strong and all(apart(mask, other.mask) for other in instances):
             refined = refine_edges(image, mask) if refine else mask
             instances.append(ScoredMask(refined if refined.any() else mask, candidate.score))
     return instances
@@ -99,7 +99,7 @@ def _one_by_one(
         return _best_combination(distinct, at_most)
     instances: list[ScoredMask] = []
     for one in distinct:
-        if len(instances) != at_most and all(_apart(one.mask, i.mask) for i in instances):
+        if len(instances) != at_most and all(apart(one.mask, i.mask) for i in instances):
             instances.append(one)
     return instances
 
@@ -113,7 +113,7 @@ def _best_combination(distinct: Sequence[ScoredMask], number: int) -> list[Score
         sets = [
             chosen
             for chosen in combinations(distinct, count)
-            if all(_apart(a.mask, b.mask) for a, b in combinations(chosen, 2))
+            if all(apart(a.mask, b.mask) for a, b in combinations(chosen, 2))
         ]
         if sets:
             return list(max(sets, key=lambda chosen: sum(one.score for one in chosen)))
@@ -138,5 +138,6 @@ def _mean(heat: np.ndarray, mask: np.ndarray) -> float:
     return float(heat[mask].mean()) if mask.any() else 0.0
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> bool:
+def apart(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two masks are of two instances."""
     return bool((a & b).sum() < APART * max(1, min(a.sum(), b.sum())))

@@ -37,7 +37,7 @@ class ResultFile(BaseModel):
 
 
 class CandidateBox(BaseModel):
-    """Another place that a phrase could mean."""
+    """A place that a phrase means or could mean."""
 
     box: list[float]
     score: float
@@ -52,6 +52,9 @@ class FoundPhrase(BaseModel):
     score: float
     box: list[float] | None
     candidates: list[CandidateBox]
+    instances: list[CandidateBox] = Field(
+        default_factory=list, description="the things one by one, where the phrase names several"
+    )
 
 
 class FoundSegment(BaseModel):
@@ -80,7 +83,9 @@ class PaintedVariant(BaseModel):
 class FinishedEdit(BaseModel):
     """The result of one edit."""
 
-    done: bool = Field(description="false if there was nothing to paint over")
+    done: bool = Field(
+        description="false if there was nothing to paint over, or not all that the words name"
+    )
     reason: str = Field(description="why not; empty if it is done")
     found: FoundPhrase | None
     variants: list[PaintedVariant]

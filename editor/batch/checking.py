@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GroundbrushError, translate
+from ..files import check_writable
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
 from ..request import EditRequest, make_request
@@ -46,19 +46,7 @@ def check_out(out: Path) -> None:
                 f"{str(Path(out) / name)!r} is a link, and results are not written through one; "
                 "expected a folder of this batch; remove the link, or choose another --out"
             )
-    nearest = Path(out).absolute()
-    while not os.path.lexists(nearest) and nearest != nearest.parent:
-        nearest = nearest.parent
-    why = None
-    if not nearest.is_dir():
-        why = f"{str(nearest)!r} is no folder"
-    elif not os.access(nearest, os.W_OK | os.X_OK):
-        why = f"{str(nearest)!r} may not be written"
-    if why is not None:
-        raise GroundbrushError(
-            f"cannot write to {str(out)!r} ({why}); expected a writable folder, which may be new; "
-            "choose another --out"
-        )
+    check_writable(out)
 
 
 def check_rows(

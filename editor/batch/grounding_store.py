@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from ...grounding.result import Grounding
 
 Spares = Mapping[str, np.ndarray | None]
+_OTHERS = ("candidates", "instances")
+"""Fields of a grounding that hold further masks, each of its own size."""
 
 
 def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -> None:
     """Write a grounding, and the masks beside it that painting will spare, for `load_spares`."""
     fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
     masks = {"mask": fields.pop("mask")}
-    masks |= {f"candidate{k}": c.mask for k, c in enumerate(found.candidates)}
+    masks |= {f"{name}{k}": c.mask for name in _OTHERS for k, c in enumerate(fields[name])}
     masks |= {f"spare{k}": mask for k, mask in enumerate((spares or {}).values())}
     arrays: dict[str, Any] = {
         name: np.packbits(mask) for name, mask in masks.items() if mask is not None
     }
     arrays["token_map"] = fields.pop("token_map")
-    fields["candidates"] = [{"box": c.box, "score": c.score} for c in found.candidates]
-    facts = {**fields, "spares": list(spares or {}), "size": found.mask.shape}
+    for name in _OTHERS:
+        fields[name] = [{"box": c.box, "score": c.score} for c in fields[name]]
+    shapes = {name: mask.shape for name, mask in masks.items() if mask is not None}
+    facts = {**fields, "spares": list(spares or {}), "shapes": shapes}
     text = json.dumps(facts, default=lambda number: number.item())  # of numpy
     arrays["facts"] = np.frombuffer(text.encode(), np.uint8)
     buffer = io.BytesIO()
@@ -53,10 +57,11 @@ def load_grounding(path: Path) -> Grounding:
     try:
         fields = {name: _tuples(value) for name, value in facts.items() if name != "spares"}
         fields["timings"] = facts["timings"]
-        fields["candidates"] = tuple(
-            Candidate(tuple(c["box"]), c["score"], masks[f"candidate{k}"])
-            for k, c in enumerate(facts["candidates"])
-        )
+        for name in _OTHERS:
+            fields[name] = tuple(
+                Candidate(tuple(c["box"]), c["score"], masks[f"{name}{k}"])
+                for k, c in enumerate(facts[name])
+            )
         return Grounding(**fields, mask=masks["mask"], token_map=token_map)
     except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
         raise _unreadable(path, error) from error
@@ -82,10 +87,9 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]
             arrays = dict(archive)
         facts = json.loads(arrays.pop("facts").tobytes())
         token_map = arrays.pop("token_map")
-        height, width = facts.pop("size")
         masks = {
-            name: np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-            for name, bits in arrays.items()
+            name: np.unpackbits(arrays[name], count=height * width).reshape(height, width) != 0
+            for name, (height, width) in facts.pop("shapes").items()
         }
         return masks, token_map, facts
     except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything

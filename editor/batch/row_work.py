@@ -253,8 +253,8 @@ def _step(edit: Edit) -> dict[str, Any]:
     return {
         "find": edit.request.find,
         "paint": edit.request.paint,
-        "done": edit.done,
-        "reason": "" if edit.done else edit.notes[-1],
+        "done": not edit.unmet,
+        "reason": edit.unmet,
         **{name: found.get(name) for name in ("found", "score", "box")},
     }
 
@@ -269,11 +269,11 @@ def _least_certain(
         return {}, None
     least = min(found, key=lambda g: (order.index(g.status), g.score))
     facts = result_facts(least)
-    undone = next((edit for edit in edits if not edit.done), None)
+    undone = next((edit for edit in edits if edit.unmet), None)
     if least.status != "found":
         facts["reason"] = f"{least.phrase!r}: {facts['reason']}"
     elif undone is not None:
-        facts |= {"found": "uncertain", "reason": undone.notes[-1]}
+        facts |= {"found": "uncertain", "reason": undone.unmet}
     facts |= {"box": None, "candidates": []}  # those of each step are in the steps
     status = gated_status(row, workspace.gate, facts["found"])
     if (

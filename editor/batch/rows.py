@@ -298,7 +298,7 @@ def _read_options(
 
 def _bad_options(options: Mapping[str, Any], mask: str | None) -> list[str]:
     """What is wrong with each option, or else with all of them together."""
-    values = {"find": "anything", "mask": mask and _ONE_PIXEL, **options}
+    values = {"find": "the subject", "mask": mask and _ONE_PIXEL, **options}
     try:
         RemoveRequest.model_validate({n: v for n, v in values.items() if n != "gate"})
     except ValidationError as error:

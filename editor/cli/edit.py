@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GroundbrushError
+from ..errors import GroundbrushError, printable
 from .ground import candidate_lines
 from .options import (
     DONE,
@@ -156,7 +156,7 @@ def _add_painting_options(parser: argparse.ArgumentParser, **changes: Any) -> No
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Do one edit and save it; 0 if something was painted."""
+    """Do one edit and save it; 0 if all that it names was painted."""
     from ..facts import edit_facts, grounding_facts
     from ..outputs import save_edit
 
@@ -183,7 +183,7 @@ def _run(args: argparse.Namespace) -> int:
         "notes": notes,
     }
     print_result(args, facts, _lines(edit, notes), files, show="overlay")
-    return DONE
+    return UNMET if edit.unmet else DONE
 
 
 def _lines(edit: Edit, notes: list[str]) -> list[str]:
@@ -355,7 +355,7 @@ def _apply(args: argparse.Namespace) -> int:
         print_result(args, plan.as_dict(), [str(plan)])
         return DONE if plan.steps and not plan.unread else UNMET
     if not (args.quiet or args.json):
-        print(plan, file=sys.stderr)
+        print(printable(str(plan)), file=sys.stderr)
     check_ready(plan)
     check_directory(args.out)
     picture = open_picture(args.image)
@@ -366,13 +366,14 @@ def _apply(args: argparse.Namespace) -> int:
             picture, plan, seed=args.seed, settings=changes, on_step=bar
         )
     files, notes = save_plan_edits(picture, plan, edits, Path(args.out), args.format)
-    done = all(edit.done for edit in edits)
+    done = not any(edit.unmet for edit in edits)
     steps = [
         {"find": e.request.find, "paint": e.request.paint, **edit_facts(e), "recipe": e.recipe()}
         for e in edits
     ]
     lines = [
-        f"{e.request.find}: {'painted' if e.done else 'not done, ' + e.notes[-1]}" for e in edits
+        f"{e.request.find}: {'; '.join(['painted'] * e.done + [e.unmet] * bool(e.unmet))}"
+        for e in edits
     ]
     facts = {"done": done, "steps": steps, "notes": notes}
     print_result(args, facts, [*lines, *notes], files, show="result")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import GroundbrushError
+from ..errors import GroundbrushError, printable
+from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..api import Editor
@@ -189,7 +191,7 @@ def open_workers(args: argparse.Namespace) -> Iterator[Pool | None]:
     finally:
         pool.close()
         for note in pool.notes:
-            print(note, file=sys.stderr)
+            print(printable(note), file=sys.stderr)
 
 
 def check_engine(args: argparse.Namespace) -> None:
@@ -199,16 +201,17 @@ def check_engine(args: argparse.Namespace) -> None:
 
 
 def check_directory(out: str) -> None:
-    """Refuse a file as the directory for results before any model is loaded."""
-    if Path(out).exists() and not Path(out).is_dir():
+    """Refuse a directory that cannot hold results before any model is loaded."""
+    if os.path.exists(out) and not os.path.isdir(out):
         raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
     from ..pictures.saving import WRITABLE
 
-    if not Path(out).exists() and Path(out).suffix.lower() in WRITABLE:
+    if not os.path.exists(out) and Path(out).suffix.lower() in WRITABLE:
         raise GroundbrushError(
             f"--out {out!r} is named like a picture; expected a folder, such as "
             f"{str(Path(out).with_suffix(''))!r}: results are named after their picture"
         )
+    check_writable(out)
 
 
 def check_format(args: argparse.Namespace, picture: Picture) -> None:
@@ -236,7 +239,8 @@ def print_result(
     if args.json:
         print(json.dumps({**facts, **({"files": named} if nested else named)}))
     else:
-        print("\n".join([*lines, *(f"{name}: {path}" for name, path in named.items())]))
+        shown = [*lines, *(f"{name}: {path}" for name, path in named.items())]
+        print("\n".join(map(printable, shown)))
     if show in files and args.show:
         from PIL import Image
 
@@ -247,7 +251,7 @@ def progress_line(args: argparse.Namespace) -> Callable[[str], None] | None:
     """A callback that prints one line on stderr; None with --quiet or --json."""
     if args.quiet or args.json:
         return None
-    return lambda words: print(words, file=sys.stderr)
+    return lambda words: print(printable(words), file=sys.stderr)
 
 
 class ProgressBar:

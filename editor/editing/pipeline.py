@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
+from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
@@ -45,6 +46,10 @@ class Callbacks:
     cancelled: CancelledBy | None = None
     on_preview: OnPreview | None = None
 
+    def watched(self) -> AbstractContextManager[None]:
+        """A context in which work without steps stops, too, once `cancelled` says so."""
+        return watch_cancelled(self.cancelled)
+
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
@@ -58,12 +63,17 @@ class _Attempt:
 class _Task:
     """What all attempts of one request share."""
 
-    models: Models
+    finder: Finder
     request: EditRequest
     region: Region
     settings: InpaintSettings
     verifier: Verifier
     around: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> Models:
+        """The models that paint."""
+        return self.finder.models
 
     @property
     def prompt(self) -> str:
@@ -111,7 +121,7 @@ def run_request(
     around: tuple[str, ...] = ()
     if request.action == "remove" and verifier.phrase is not None:
         around = surroundings(finder, region.picture, region.mask)
-    task = _Task(models, request, region, settings, verifier, around)
+    task = _Task(finder, request, region, settings, verifier, around)
     attempts = list(_attempts(task, spare, callbacks))
     painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
     checking = max(0.0, time.perf_counter() - found - painting)
@@ -181,7 +191,7 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
                 settings=task.settings,
                 spare=spare,
                 keep=keep,
-                one_thing=task.region.grounding is not None,
+                one_thing=task.region.grounding is not None and not _counts(task),
                 on_step=callbacks.on_step,
                 cancelled=callbacks.cancelled,
                 on_preview=callbacks.on_preview,
@@ -245,6 +255,7 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
         "seam": round(verdict.seam, 2),
         "ring_colour": round(verdict.ring_colour, 2),
     }
+    checks |= _counts(task)
     if task.verifier.phrase is not None:
         name = "gone" if request.action == "remove" else "grounded"
         checks |= {name: verdict.passed, "tries": len(attempts)}
@@ -262,6 +273,16 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
         timings=timings,
         request=_painted(task, [a.fill for a in chosen]),
     )
+
+
+def _counts(task: _Task) -> dict[str, int]:
+    """How many things were found and, where the words say so, named; empty for one thing."""
+    grounding = task.region.grounding
+    if grounding is None or not grounding.instances or task.request.candidate is not None:
+        return {}
+    several = task.finder.several(grounding.phrase)
+    named = {"named": several.number} if several and several.number else {}
+    return {"found": len(grounding.instances), **named}
 
 
 def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[str]:

@@ -68,7 +68,8 @@ class Edit:
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
         removed one no longer is; None: several fitted, and another one is still there), and
-        ``tries``, how many were painted.
+        ``tries``, how many were painted. Of several things: ``found``, how many, and ``named``, how
+        many the words say.
     notes
         What the user should know.
     timings
@@ -92,6 +93,23 @@ class Edit:
     timings: Mapping[str, float]
     request: EditRequest
     given: Picture | None = None
+
+    @property
+    def unmet(self) -> str:
+        """Why not all that the request names was done, or empty.
+
+        Nothing was painted; or, of several things that the words name ("both cups"), fewer were
+        found than named, or the check failed for one of them.
+        """
+        if not self.done:
+            return self.notes[-1]
+        found, named = self.checks.get("found"), self.checks.get("named", 0)
+        if found is None:
+            return ""
+        if found < named:
+            return f"{found} found where the words say {named}"
+        failed = self.checks.get("gone", self.checks.get("grounded")) is False
+        return self.notes[-1] if failed else ""
 
     def recipe(self) -> dict[str, Any]:
         """Return everything `Editor.run` needs to do this again, as JSON values."""

@@ -142,7 +142,7 @@ class Verifier:
         self._region, self._chosen = region, chosen
         self.phrase, self.note = phrase, ""
         if phrase is not None and finder.models.words:
-            unknown = finder.models.grounder().lvlm.unknown_words(phrase)
+            unknown = finder.unknown_words(phrase)
             if unknown:
                 named = ", ".join(map(repr, unknown))
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
@@ -167,11 +167,17 @@ class Verifier:
         view = self._finder.look_once(image)
         found = self._finder.ground_view(view, self.phrase)
         if self._gone:
-            return dataclasses.replace(self._left(found, support), seam=seam, ring_colour=ring)
+            left = self._several_left if found.instances else self._left
+            return dataclasses.replace(left(found, support), seam=seam, ring_colour=ring)
         share, score = _in_hole(found, support)
         replaced = None
         if self._old is not None:
-            replaced = not _in_hole(self._finder.ground_view(view, self._old), support)[0]
+            old = self._finder.ground_view(view, self._old)
+            replaced = not any(_in_hole(one, support)[0] for one in _one_by_one(old))
+        if len(self._places) > 1:
+            score = self._filled(view, support) / len(self._places)
+            words = f"{self.phrase!r} is found in {score:.0%} of {len(self._places)} places"
+            return Verdict(score == 1, score, seam, ring, words, replaced)
         if not share and found.found and self._before.found:
             # Another one was in the picture already: the new one may be the second choice.
             share, score = _best_candidate(found, support)
@@ -200,6 +206,38 @@ class Verifier:
             return dataclasses.replace(gone, passed=None, score=0.5, words=words)
         return gone
 
+    def _several_left(self, found: Grounding, support: np.ndarray) -> Verdict:
+        """The verdict on the removal of several things, from those that are found again.
+
+        All that the words mean must be gone; of "two cups" another one may stand elsewhere.
+        """
+        assert self.phrase is not None
+        each = [(self._left(one, support), one) for one in _one_by_one(found)]
+        several = self._finder.several(self.phrase)
+        every = several is not None and several.number is None
+        left = [(verdict, one) for verdict, one in each if every or verdict.passed is False]
+        if not left:
+            return each[0][0]
+        words = f"{len(left)} of {self.phrase!r} still found"
+        outside = all(verdict.passed or verdict.outside for verdict, _ in left)
+        score = 1 - max(one.score for _, one in left)
+        return Verdict(False, score, 0, 0, words, outside=outside)
+
+    def _filled(self, view: View, support: np.ndarray) -> int:
+        """In how many of several places the new thing is found."""
+        assert self.phrase is not None
+        wanted = [(self.phrase, len(self._places))]
+        (found,) = self._finder.find_masks_in(view, wanted)
+        inside = [m for m in found if (m & support).sum() >= INSIDE_MASK * m.sum()]
+        shared = [[int((mask & place).sum()) for place in self._places] for mask in inside]
+        return len({int(np.argmax(row)) for row in shared if any(row)})
+
+    @property
+    def _places(self) -> list[np.ndarray]:
+        """The masks of several things that are repainted."""
+        known = None if self._region is None else self._region.grounding
+        return [] if known is None or self._chosen else [one.mask for one in known.instances]
+
     def _is_there(self, found: Grounding, support: np.ndarray) -> bool:
         """Whether what is found after a removal is in the hole, or covers most of the old mask."""
         if _in_hole(found, support)[0]:
@@ -209,10 +247,9 @@ class Verifier:
 
     def _is_remnant(self, mask: np.ndarray, support: np.ndarray, old: np.ndarray) -> bool:
         """Whether it touches the hole and is no thing that was found beside the old one before."""
-        radius = max(2, round(TOUCHING * max(mask.shape)))
-        if (mask & dilate(support, radius)).sum() < TOUCHES * mask.sum():
+        if not _touches(mask, support):
             return False
-        old = dilate(old, radius)
+        old = dilate(old, _reach(mask))
         others = (chosen_mask(self._before, k) for k in range(len(self._before.candidates)))
         return not any(
             mask_iou(other, mask) >= TWIN and (other & old).sum() < TOUCHES * other.sum()
@@ -229,17 +266,29 @@ class Verifier:
 
 
 def find_thing(
-    finder: Finder, view: View, phrase: str | None, support: np.ndarray
+    finder: Finder, view: View, phrase: str | None, support: np.ndarray, *, touching: bool = False
 ) -> np.ndarray | None:
     """The mask of what a phrase names if it stands in a support; None if it does not.
 
-    None, too, for a phrase that the models do not know.
+    None, too, for a phrase that the models do not know. `touching`: or touches the support.
     """
     models = finder.models
     if phrase is None or (models.words and models.grounder().lvlm.unknown_words(phrase)):
         return None
     found = finder.ground_view(view, phrase)
-    return found.mask if _in_hole(found, support)[0] else None
+    there = bool(_in_hole(found, support)[0]) or (touching and _touches(found.mask, support))
+    return found.mask if there else None
+
+
+def _touches(mask: np.ndarray, support: np.ndarray) -> bool:
+    """Whether enough of a mask lies in a support or close to it."""
+    near = (mask & dilate(support, _reach(mask))).sum()
+    return bool(mask.any() and near >= TOUCHES * mask.sum())
+
+
+def _reach(mask: np.ndarray) -> int:
+    """`TOUCHING` in pixels."""
+    return max(2, round(TOUCHING * max(mask.shape)))
 
 
 def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:
@@ -284,6 +333,14 @@ def spoken(prompt: str) -> str:
     clause = re.split(r"[,.;:(]", prompt.strip(), maxsplit=1)[0].strip() or prompt.strip()
     bare = re.sub(r"^(an?|the)\s+", "", clause, flags=re.IGNORECASE)
     return f"the {bare}"
+
+
+def _one_by_one(found: Grounding) -> list[Grounding]:
+    """The groundings of the things that a phrase names."""
+    return [
+        dataclasses.replace(found, mask=one.mask, box=one.box, score=one.score, instances=())
+        for one in found.instances
+    ] or [found]
 
 
 def _in_hole(found: Grounding, support: np.ndarray) -> tuple[float, float]:

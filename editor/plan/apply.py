@@ -37,6 +37,7 @@ OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
+GONE_NOW = "after the later steps it is no longer found there"
 PART = 0.9, 3.0
 """A part lies in its whole by this share; the whole is at most so many times as large."""
 RIM = 0.03
@@ -146,36 +147,49 @@ class _Run:
         self.by_step.append([])
         if step.at is not None:
             targets = [edit.support for edit in self.by_step[step.at] if edit.done]
-        if not targets:  # not in the picture as given: an earlier step may have made it
-            self._edit(k, None)
-            return
-        wanted = targets if step.count is None else targets[: step.count]
-        missing = len(wanted) < (step.count or 0)
-        note = f"{len(wanted)} found where the words say {step.count}" if missing else ""
-        for n, target in enumerate(wanted, 1):
-            self._edit(k, target, note if n == len(wanted) else "")
+        # where none are in the picture as given, an earlier step may have made one
+        wanted = [None] if not targets else targets[: step.count]
+        for target in wanted[:-1]:
+            self._keep(k, self._counted(step, self._edit(step, target), len(wanted)))
+        last = self._counted(step, self._edit(step, wanted[-1]), len(wanted), last=True)
+        self._keep(k, last)
 
-    def _edit(self, k: int, target: np.ndarray | None, note: str = "") -> None:
-        step = self.plan.steps[k]
+    def _counted(self, step: Step, edit: Edit, found: int, *, last: bool = False) -> Edit:
+        """An edit of a step that means several things, with their numbers and what is missing."""
+        if step.count == 1 or not edit.done:
+            return edit
+        checks: dict[str, Any] = {**edit.checks, "found": found}
+        note = ""
+        if last and step.count is not None:
+            checks["named"] = step.count
+            note = f"{found} found where the words say {step.count}" * (found < step.count)
+        elif last and step.paint is None:
+            left = self.finder.find_masks(self._after(edit), [(step.find, None)])[0]
+            if left:
+                checks["gone"], note = False, f"{len(left)} more of {step.find!r} still found"
+        notes = (*edit.notes, note) if note else edit.notes
+        return dataclasses.replace(edit, checks=checks, notes=notes)
+
+    def _edit(self, step: Step, target: np.ndarray | None) -> Edit:
+        """Do a step for one thing."""
         found: Grounding = self.finder.ground(self.picture, step.find)
         if found.status == "ambiguous" and (step.count != 1 or step.at is not None):
             # Several are meant, or it is known which one: nothing to choose.
             found = dataclasses.replace(found, status="found", reason="one of several that fit")
         place: dict[str, Any] = {}
         known: Grounding | None = found
+        note = ""
         if target is not None:
             touched = bool((self._painted() & target).any())
             candidate, same = _choose(found, target, TOUCHED if touched else SAME)
             place = {"candidate": candidate}
             if not same and not touched:  # its pixels are as they were, so it is still there
-                place, known = self._as_given(step, target), None
-                note = "; ".join(filter(None, [AS_GIVEN, note]))
+                place, known, note = self._as_given(step, target), None, AS_GIVEN
         request = self._request(step, **place)
         mask = chosen_mask(found, request.candidate) if known or target is None else target
         request, spared = self._sparing(step, request, mask, made=target is None)
-        note = "; ".join(filter(None, [note, spared]))
         edit = run_request(self.finder, self.picture, request, self.callbacks, known)
-        self._keep(k, dataclasses.replace(edit, notes=(*edit.notes, note)) if note else edit)
+        return dataclasses.replace(edit, notes=(*edit.notes, *filter(None, [note, spared])))
 
     def _request(self, step: Step, **place: Any) -> EditRequest:
         removing = step.paint is None
@@ -224,20 +238,29 @@ class _Run:
         return dilate(thing, dilation_radius(thing, RIM)) & edit.support
 
     def check_again(self) -> None:
-        """Repeat the checks of edits that later ones have painted into, on the last picture."""
+        """Repeat the checks that later edits may have changed, on the last picture."""
+        # Of "all" the last one also says whether any stands elsewhere.
+        steps = zip(self.by_step, self.plan.steps, strict=True)
+        counted = [edits[-1] for edits, step in steps if edits and step.count is None]
         for n, edit in enumerate(self.edits):
-            later = [
-                k
-                for k in range(n + 1, len(self.edits))
-                if self.edits[k].done
-                and (k, n) not in self.meant
-                and (self.edits[k].support & edit.support).any()
-            ]
-            if edit.done and later and (lost := self._lost(edit)):
-                name = "gone" if edit.request.paint is None else "grounded"
-                self.edits[n] = dataclasses.replace(
-                    edit, checks={**edit.checks, name: False}, notes=(*edit.notes, lost)
-                )
+            later = [k for k in range(n + 1, len(self.edits)) if self.edits[k].done]
+            if not edit.done or not later:
+                continue
+            into = any(
+                (k, n) not in self.meant and (self.edits[k].support & edit.support).any()
+                for k in later
+            )
+            checks, note = dict(edit.checks), ""
+            if (
+                checks.get("gone") is False and edit not in counted
+            ):  # a twin or a part beside the hole may be gone by now
+                last, find = self.finder.look(self.picture), edit.request.find
+                if find_thing(self.finder, last, find, edit.support, touching=True) is None:
+                    checks["gone"], note = True, GONE_NOW
+            elif into and (note := self._lost(edit)):
+                checks["gone" if edit.request.paint is None else "grounded"] = False
+            if note:
+                self.edits[n] = dataclasses.replace(edit, checks=checks, notes=(*edit.notes, note))
 
     def _lost(self, edit: Edit) -> str:
         """What of an edit no longer holds in the last picture, or empty."""
@@ -263,10 +286,14 @@ class _Run:
     def _keep(self, k: int, edit: Edit) -> None:
         self.edits.append(edit)
         self.by_step[k].append(edit)
-        if edit.done:  # what the file carries stays, the pixels are the new ones
-            self.picture = dataclasses.replace(self.picture, pixels=edit.image, notes=())
+        if edit.done:
+            self.picture = self._after(edit)
         if self.on_edit is not None:
             self.on_edit(k, self.plan.steps[k], edit)
+
+    def _after(self, edit: Edit) -> Picture:
+        """The picture with an edit's pixels; what its file carries stays."""
+        return dataclasses.replace(self.picture, pixels=edit.image, notes=())
 
     def _painted(self) -> np.ndarray:
         """Where earlier edits painted."""

@@ -5,7 +5,6 @@ What has several meanings is listed with all of them and never chosen for the us
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.phrases.caption import NormalizedCaption, read_caption
+from ...multiobject.phrases.lexicon import EXCEPTED, NUMBERS
 from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
@@ -26,9 +26,6 @@ from .things import Thing, Unclear, article, read_things, unquoted
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Token
-
-
-_EXCEPTED = re.compile(r"\b(?:but not|except|excluding|apart from|other than)\b", re.IGNORECASE)
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
@@ -168,7 +165,7 @@ class _Reader:
         if single in words.PRONOUNS_ONE | words.PRONOUNS_MANY:
             return self._meant(single)
         text = self._text(tokens)
-        found = _EXCEPTED.search(text)
+        found = EXCEPTED.search(text)
         if excluding := exclusion(text) or (found and found[0]):
             raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
         return read_things(text, tokens, self._phrases)
@@ -217,10 +214,10 @@ class _Reader:
         if len(phrases) != 1 or not phrases[0].plural:
             return painted
         one = phrases[0]
-        number = words.NUMBERS.get(one.modifiers[0].lower()) if one.modifiers else None
+        number = NUMBERS.get(one.modifiers[0].lower()) if one.modifiers else None
         if number not in (None, count):
             raise Unclear(f"asks for {painted!r} in other places than there are; say one for each")
-        kept = [m for m in one.modifiers if m.lower() not in words.NUMBERS and not m.isdigit()]
+        kept = [m for m in one.modifiers if m.lower() not in NUMBERS and not m.isdigit()]
         said = " ".join([*kept, one.lemma]) + one.refer[len(one.text) :]
         return f"{article(said)} {said}"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...multiobject.phrases import lexicon as nouns
+from ...multiobject.phrases.noun_phrases import top_level
 from . import words
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
         if token.lower_ in words.PRONOUNS_ONE | words.PRONOUNS_MANY | words.WHOLE:
             raise Unclear(f"says not what {token.lower_!r} is; name the thing")
     phrases = parse(text) if any(c.isalpha() for c in text) else ()
-    tops = _top_level(phrases)
+    tops = top_level(phrases)
     if not tops:
         return [_unlisted(text, tokens)]
     left = _left_over(text, tops)
@@ -143,25 +144,6 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
     return found
 
 
-def _end(phrase: NounPhrase) -> int:
-    return phrase.span[1] + len(phrase.refer) - len(phrase.text)
-
-
-def _top_level(phrases: tuple[NounPhrase, ...]) -> list[NounPhrase]:
-    """Without what a relation mentions ("next to the sofa") and owners ("the girl's")."""
-    tops: list[NounPhrase] = []
-    for phrase in phrases:
-        start, stop = phrase.span
-        nested = any(p.span[1] <= start < _end(p) for p in phrases if p is not phrase)
-        owner = any(
-            q is not phrase and q.span[0] <= start and q.span[1] > stop and phrase.text in q.text
-            for q in phrases
-        )
-        if not nested and not owner:
-            tops.append(phrase)
-    return tops
-
-
 def _relation_then_more(phrases: tuple[NounPhrase, ...], tops: list[NounPhrase]) -> bool:
     """Whether a thing follows another's neighbour: "the cup on the table and the book"."""
     return any(p not in tops and p.span[1] < tops[-1].span[0] for p in phrases)
@@ -171,7 +153,7 @@ def _left_over(text: str, tops: list[NounPhrase]) -> str:
     """Words outside every phrase, joints apart."""
     covered = [False] * len(text)
     for phrase in tops:
-        start, stop = phrase.span[0], _end(phrase)
+        start, stop = phrase.span[0], phrase.end
         covered[start:stop] = [True] * (stop - start)
     rest = "".join(" " if hidden else c for c, hidden in zip(text, covered, strict=False))
     return " ".join(_JOINT.sub(" ", rest).split())
@@ -205,7 +187,7 @@ def _thing(phrase: NounPhrase, find: str, compounds: set[str]) -> Thing:
         kept = [
             m
             for m in phrase.modifiers
-            if m.lower() not in {*words.NUMBERS, "all", "every"} and not m.isdigit()
+            if m.lower() not in {*nouns.NUMBERS, "all", "every"} and not m.isdigit()
         ]
         owned = any(_OWNED.search(m) for m in kept)
         find = " ".join([*([] if owned else ["the"]), *kept, phrase.lemma]) + relation
@@ -216,7 +198,7 @@ def _is_look(modifier: str) -> bool:
     low = modifier.lower()
     return not (
         low in words.NOT_LOOKS
-        or low in words.NUMBERS
+        or low in nouns.NUMBERS
         or low.isdigit()
         or _OWNED.search(low)
         or low.endswith("est")
@@ -232,12 +214,12 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
     if first in words.NONE:
         raise _no_count(first)
     several = _OF_MANY.match(low)
-    counts = (first in words.NUMBERS or first in ("all", "each", "every")) and (
+    counts = (first in nouns.NUMBERS or first in ("all", "each", "every")) and (
         first not in nouns.COLLECTIVE
     )
     if several and counts:
-        return words.NUMBERS.get(first), True
-    if first in words.VAGUE or (phrase.plural and set(low.split()) & words.VAGUE):
+        return nouns.NUMBERS.get(first), True
+    if first in nouns.VAGUE or (phrase.plural and set(low.split()) & nouns.VAGUE):
         raise Unclear(f"{phrase.text!r} says not how many; give a number or say 'all'")
     if first in ("every", "each"):
         return None, True
@@ -252,8 +234,8 @@ def _number(word: str) -> int | None:
     low = word.lower()
     if _WHOLE.fullmatch(low):
         value = int(low[:9])  # of more digits int() may refuse
-    elif low in words.NUMBERS:
-        value = words.NUMBERS[low]
+    elif low in nouns.NUMBERS:
+        value = nouns.NUMBERS[low]
     else:
         return None
     if not 1 <= value <= 16:

@@ -56,24 +56,7 @@ NOT_LOOKS = frozenset(
     "left right first second third fourth last top bottom middle front back upper lower other "
     "next nearest farthest only".split()
 )
-NUMBERS = {
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "both": 2,
-    "couple": 2,
-    "pair": 2,
-    "dozen": 12,
-}
 NONE = frozenset("no zero".split())
-VAGUE = frozenset("some several many few numerous most various half".split())
 # Directions: "put a dog next to the cat" names nothing that could be painted over.
 BESIDE = frozenset(
     "in next beside behind under underneath below above near between by at inside beneath before "

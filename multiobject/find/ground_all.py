@@ -18,11 +18,11 @@ import numpy as np
 from ...grounding import Backend
 from ...grounding.errors import GroundingError
 from ...grounding.pipeline import Grounder
-from ...grounding.result import Grounding
+from ...grounding.result import Candidate, Grounding
 from ...grounding.view import View
 from ..errors import MultiObjectError
 from ..id_map import resolve_overlaps
-from ..instances import ScoredMask, split_instances, tight_box
+from ..instances import ScoredMask, apart, full_size_mask, split_instances, tight_box
 from ..panoptic import Instance, PanopticGrounding, Segment
 from ..phrases.noun_phrases import NounPhrase, noun_phrases
 from .phrase_query import PhraseQuery, phrase_query, position_variants
@@ -113,6 +113,42 @@ def ground_all(
         "masks": time.perf_counter() - read,
     }
     return PanopticGrounding(caption, tuple(segments), ids, timings)
+
+
+def ground_several(grounder: Grounder, view: View, query: PhraseQuery) -> Grounding:
+    """Ground a phrase that names several things of a kind: `mask` is all of them together.
+
+    Its status is ``uncertain`` where fewer are found than the phrase says. `query.words` must be
+    known to the model.
+    """
+    (result,) = search(grounder, view, [_search_term(grounder, query)])
+    found = result.grounding
+    if not found.found:
+        return found
+    masks = _split(grounder, view, result, query.number)
+    instances = [Candidate(tight_box(one.mask), one.score, one.mask) for one in masks]
+    return with_instances(found, instances, query)
+
+
+def with_instances(
+    found: Grounding, instances: Sequence[Candidate], query: PhraseQuery
+) -> Grounding:
+    """Return a grounding of several things, `instances` with masks of the picture's size."""
+    status, reason = _count_status(found, len(instances), query)
+    union = np.any([one.mask for one in instances], axis=0)
+    # of "all cups" there are no others
+    others = found.candidates if query.number else ()
+    apart_ones = [o for o in others if apart(full_size_mask(o.mask, found.size_wh), union)]
+    return dataclasses.replace(
+        found,
+        status=status,
+        reason=reason,
+        mask=union,
+        box=tight_box(union),
+        score=min(one.score for one in instances),
+        candidates=tuple(apart_ones),
+        instances=tuple(instances),
+    )
 
 
 def find_instances(
@@ -214,13 +250,19 @@ def _found_draft(
     else:
         masks = _split(grounder, view, result, query.number)
     if not query.single and found.found:
-        status = "found" if status == "ambiguous" else status
-        reason = f"{len(masks)} place{'s' * (len(masks) != 1)}, best score {found.score:.2f}"
-        if query.number and len(masks) < query.number:
-            status, reason = "uncertain", f"{reason}; the words say {query.number}"
+        status, reason = _count_status(found, len(masks), query)
     reason += f" ({query.note})" if query.note else ""
     segment = _segment(view, query, masks, found.score, status, reason, found.presence)
     return _Draft(segment, masks, found)
+
+
+def _count_status(found: Grounding, places: int, query: PhraseQuery) -> tuple[str, str]:
+    """Return the status and reason of several instances: fewer than named is uncertain."""
+    best = max([found.score, *(one.score for one in found.instances)])
+    reason = f"{places} place{'s' * (places != 1)}, best score {best:.2f}"
+    if query.number and places < query.number:
+        return "uncertain", f"{reason}; the words say {query.number}"
+    return "found" if found.status == "ambiguous" else found.status, reason
 
 
 def _segment(

@@ -6,17 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..phrases.lexicon import is_thing
+from ..phrases.lexicon import EVERY, NUMBERS, QUANTIFIERS, VAGUE, is_thing
 from ..phrases.noun_phrases import NounPhrase
 
-NUMBERS = {"one": 1, "two": 2, "both": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
-NUMBERS |= {"eight": 8, "nine": 9, "ten": 10}
 SIDES = ("left", "right", "top", "bottom")
 _ORDINALS = ("first", "second", "third")
 _POSITIONS = frozenset([*SIDES, *_ORDINALS, "middle", "leftmost", "rightmost", "last"])
 _ARTICLE = re.compile(r"^(the|a|an|every|each|all the|all) ", re.IGNORECASE)
 _INDEFINITE = re.compile(r"^(a|an) ", re.IGNORECASE)
-_COUNTING = frozenset([*NUMBERS, "several", "many", "some", "few", "all"])
+_COUNTING = EVERY | VAGUE | NUMBERS.keys()
+_OWNED = re.compile(r"['’]s?$")
 
 UnknownWords = Callable[[str], Sequence[str]]
 """Returns the words of a text that the model has no token for; none for a real tokenizer."""
@@ -54,7 +53,8 @@ class PhraseQuery:
     @property
     def singular(self) -> str:
         """Words for one of several: "the red car" of "two red cars"; empty where unclear."""
-        if " of " in self.phrase.text:  # "three slices of pizza" are no pizzas
+        counted, of, _ = _ARTICLE.sub("", self.phrase.text).lower().partition(" of ")
+        if of and counted not in QUANTIFIERS | NUMBERS.keys():  # "three slices of pizza"
             return ""
         relation = self.phrase.refer[len(self.phrase.text) :]
         return _singular(self.phrase) + (relation if self.words.endswith(relation) else "")
@@ -62,8 +62,10 @@ class PhraseQuery:
     @property
     def number(self) -> int | None:
         """How many the phrase names; None if it does not say."""
-        words = [m.lower() for m in (*self.phrase.modifiers, self.phrase.text.split()[0])]
-        numbers = [int(w) if w.isdecimal() else NUMBERS.get(w) for w in words]
+        # "two of the three dogs" are two, "a couple of dogs" as well
+        said = _ARTICLE.sub("", self.phrase.text).split()[0]
+        words = [w.lower() for w in (said, *self.phrase.modifiers)]
+        numbers = [int(w[:9]) if w.isdecimal() else NUMBERS.get(w) for w in words]
         number = next((n for n in numbers if n is not None), 0)
         return number if number and self.phrase.plural else None
 
@@ -89,7 +91,8 @@ def phrase_query(phrase: NounPhrase, unknown_words: UnknownWords) -> PhraseQuery
 def _singular(phrase: NounPhrase) -> str:
     """Return "the", the modifiers that do not count, and the noun in the singular."""
     modifiers = [m for m in phrase.modifiers if m.lower() not in _COUNTING and not m.isdigit()]
-    return " ".join(["the", *modifiers, phrase.lemma])
+    article = [] if any(_OWNED.search(m) for m in modifiers) else ["the"]
+    return " ".join([*article, *modifiers, phrase.lemma])
 
 
 def position_variants(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # The picture itself.
 PICTURE = frozenset(
     "image picture photo photograph pic snapshot scene view shot close-up background "
@@ -35,7 +37,13 @@ QUANTIFIERS = frozenset(
     "one two three four five six seven eight nine ten some all both several many most each either "
     "few any half".split()
 )
-ONE_OF_MANY = frozenset(["one", "each", "either"])
+ONE_OF_MANY = frozenset(["one", "either"])
+EVERY = frozenset(["all", "every", "each"])
+NUMBERS = {
+    word: number
+    for number, word in enumerate("one two three four five six seven eight nine ten".split(), 1)
+} | {"both": 2, "couple": 2, "pair": 2, "dozen": 12}
+VAGUE = frozenset("some several many few numerous most various half".split())
 MANY = frozenset("several many both few these those numerous multiple various countless".split())
 # Pronouns that some pipelines tag as nouns.
 PRONOUN_LIKE = frozenset(
@@ -120,6 +128,7 @@ LETTERING = frozenset(
     "say read spell write state label word letter text caption title logo sign call name".split()
 )
 ABSENT = frozenset(["without", "except", "excluding", "minus"])
+EXCEPTED = re.compile(r"\b(?:but not|except|excluding|apart from|other than)\b", re.IGNORECASE)
 TOGETHER = frozenset(["between", "among", "amongst", "amid"])
 
 # COCO's stuff and the plain words people say for it (https://github.com/nightrome/cocostuff).

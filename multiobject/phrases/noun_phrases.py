@@ -54,6 +54,11 @@ class NounPhrase:
     modifiers: tuple[str, ...]
     refer: str
 
+    @property
+    def end(self) -> int:
+        """Offset in the caption where `refer` ends."""
+        return self.span[1] + len(self.refer) - len(self.text)
+
     def __post_init__(self) -> None:
         start, stop = self.span
         if not (self.text and self.head and self.refer) or not 0 <= start < stop:
@@ -177,6 +182,8 @@ def _owner(token: Token, before: tuple[Token, ...]) -> Token:
 
 
 def _is_plural(chunk: Chunk) -> bool:
+    if (chunk.quantifier or chunk.tokens[0].lower_) in ("every", "each"):
+        return True
     if chunk.quantifier:
         several = lexicon.QUANTIFIERS - lexicon.ONE_OF_MANY
         return chunk.quantifier in several and _plural_form(chunk.head)
@@ -218,3 +225,21 @@ def _stood_for(
     cut = len(phrase.text) - len(phrase.head)
     refer = phrase.refer[:cut] + name + phrase.refer[len(phrase.text) :]
     return replace(phrase, lemma=noun.lemma, plural=plural, refer=refer)
+
+
+def top_level(phrases: tuple[NounPhrase, ...]) -> list[NounPhrase]:
+    """Return the phrases without what a relation mentions and without owners.
+
+    Left out are "the sofa" of "the dog next to the sofa" and "the girl" of "the girl's bicycle".
+    """
+    tops: list[NounPhrase] = []
+    for phrase in phrases:
+        start, stop = phrase.span
+        nested = any(p.span[1] <= start < p.end for p in phrases if p is not phrase)
+        owner = any(
+            q is not phrase and q.span[0] <= start and q.span[1] > stop and phrase.text in q.text
+            for q in phrases
+        )
+        if not nested and not owner:
+            tops.append(phrase)
+    return tops

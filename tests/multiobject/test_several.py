@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from groundbrush.multiobject.find.phrase_query import phrase_query
 from groundbrush.multiobject.phrases.several import named_things
+
+
+def texts(phrase: str) -> tuple[str, ...]:
+    return tuple(thing.text for thing in named_things(phrase))
 
 
 @pytest.mark.parametrize(
@@ -19,10 +24,16 @@ from groundbrush.multiobject.phrases.several import named_things
         ("the apple & the car", ("the apple", "the car")),
         ("the left apple and right apple", ("the left apple", "right apple")),
         ("the cup on the left and the plate", ("the cup on the left", "the plate")),
+        ("the car as well as the red apple", ("the car", "the red apple")),
+        ("the dog together with the cat", ("the dog", "the cat")),
+        ("the cup/the plate", ("the cup", "the plate")),
+        ("both the apple and the car", ("the apple", "the car")),
+        ("the two apples and the car", ("the two apples", "the car")),
+        ("red and green apples", ("red apples", "green apples")),
     ],
 )
 def test_several_things_are_split(phrase, things):
-    assert named_things(phrase) == things
+    assert texts(phrase) == things
 
 
 @pytest.mark.parametrize(
@@ -40,7 +51,81 @@ def test_several_things_are_split(phrase, things):
         "the second cupcake from the left, the pink one",
         "the dog, a poodle",
         "rock and roll poster",
+        "the 24/7 sign",
+        "the black/white cat",
+        "the table with cups and plates",
+        "the man with two hats",
+        "the phone someone left on the bench",
     ],
 )
 def test_one_thing_stays_whole(phrase):
-    assert named_things(phrase) == (phrase,)
+    assert texts(phrase) == (phrase,)
+
+
+def several(phrase: str) -> tuple[str, int | None]:
+    """Words for one of the things that a phrase names, and how many there are."""
+    (thing,) = named_things(phrase)
+    assert not thing.unclear
+    query = phrase_query(thing.several, lambda text: [])
+    return query.singular, query.number
+
+
+@pytest.mark.parametrize(
+    ("phrase", "one", "number"),
+    [
+        ("all the cupcakes", "the cupcake", None),
+        ("every cupcake", "the cupcake", None),
+        ("each of the cupcakes", "the cupcake", None),
+        ("the cupcakes", "the cupcake", None),
+        ("both apples", "the apple", 2),
+        ("the two apples", "the apple", 2),
+        ("only the 3 apples", "the apple", 3),
+        ("all three cupcakes", "the cupcake", 3),
+        ("two of the three cupcakes", "the cupcake", 2),
+        ("a couple of apples", "the apple", 2),
+        ("a dozen eggs", "the egg", 12),
+        ("the two cupcakes on the right", "the cupcake on the right", 2),
+        ("the girl's three dogs", "the girl's dog", 3),
+        ("the two scissors", "the scissors", 2),
+        ("all the trees", "the tree", None),
+        ("all the fish", "the fish", None),
+        ("the people on the beach", "the people on the beach", None),
+    ],
+)
+def test_a_phrase_for_several_of_a_kind_says_how_many(phrase, one, number):
+    assert several(phrase) == (one, number)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "the cupcake",
+        "one of the cupcakes",
+        "the scissors",
+        "the clouds",
+        "the bunch of bananas",
+        "the two-storey house",
+        "the glass",
+        "the background behind two dogs",
+        "the bus stop",
+        "les pommes et les poires de la table",
+    ],
+)
+def test_one_thing_is_not_counted(phrase):
+    assert all(thing.several is None for thing in named_things(phrase))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "why"),
+    [
+        ("some apples", "how many"),
+        ("most of the apples", "how many"),
+        ("all the apples except the green one", "leaves things out"),
+        ("every apple but the green one", "leaves things out"),
+        ("the first two cupcakes", "counts in a row"),
+        ("zero apples", "names none"),
+    ],
+)
+def test_words_that_do_not_say_which_are_unclear(phrase, why):
+    (thing,) = named_things(phrase)
+    assert why in thing.unclear
