@@ -38,7 +38,7 @@ help:
 	@echo "make test-fast  run those that load no model: under a minute"
 	@echo "make wheel-test build the wheel and use it in an empty environment (asks PyPI)"
 	@echo "make app        open the editor in a browser"
-	@echo "make lint       check style, format and types"
+	@echo "make lint       check style, format, types and spelling"
 	@echo "make docs       write docs/cli.md from the commands' own help"
 	@echo "make site       build the documentation into build/site"
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
@@ -70,6 +70,7 @@ lint: $(DEV) $(VENV)/src/groundbrush
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@MYPYPATH=$(VENV)/src $(PY) -m mypy
+	@$(PY) -m codespell_lib
 
 docs: $(READY)
 	@$(PY) docs/build.py

@@ -14,7 +14,7 @@ from ..editor.cli.options import add_command
 from ..editor.errors import GroundbrushError
 from .http.command import add_parsers as add_serve
 
-SCRIPT = Path(__file__).parent / "page" / "script.py"
+SCRIPT = Path(__file__).parent / "page" / "application.py"
 
 
 def add_commands(commands: Any) -> None:
@@ -27,6 +27,14 @@ def add_commands(commands: Any) -> None:
         metavar="ADDRESS",
         help="address to listen on (default: this machine only; 0.0.0.0: every machine that "
         "reaches it, without a password)",
+    )
+    app.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that the page may be opened under, beside localhost and addresses; may be "
+        "repeated",
     )
     add_serve(commands)
 
@@ -49,6 +57,8 @@ def _app(args: argparse.Namespace) -> int:
     }
     options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *options]
+    # an option of Streamlit would reach its script only, which is not loaded yet
+    os.environ["GROUNDBRUSH_PAGE_HOSTS"] = " ".join([args.host, *args.allow_host])
     if os.name == "posix":  # replace this process, so that signals reach the server
         os.execv(sys.executable, command)
     return subprocess.call(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 _LONGEST = 2_000  # characters of a message; the value given may be a book
 _LONGEST_VALUE = 500
+# C0 (but line ends and tabs), C1, bidirectional overrides, line separators, half characters
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -31,8 +36,8 @@ class GroundbrushError(Exception):
     """
 
     def __str__(self) -> str:
-        """The message; a very long one loses its middle, because its end has the remedy."""
-        return _shortened(super().__str__(), _LONGEST)
+        """The message, `printable`; a very long one loses its middle: its end has the remedy."""
+        return printable(_shortened(super().__str__(), _LONGEST))
 
 
 @contextmanager
@@ -117,6 +122,18 @@ def explain(error: ValidationError, schema: Any, what: str) -> list[str]:
     described = adapter.json_schema()
     unknown_first = sorted(error.errors(include_url=False), key=lambda e: e["type"] not in _UNKNOWN)
     return [_message(one, described, what) for one in unknown_first]
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for characters that would control a terminal or reverse lines.
+
+    Examples
+    --------
+    >>> print(printable("a\\x1b[2Jb\\u202ec\\ndé"))
+    a\\x1b[2Jb\\u202ec
+    dé
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def one_line(error: BaseException) -> str:

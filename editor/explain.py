@@ -13,6 +13,7 @@ import numpy as np
 from ..grounding.errors import GroundingError
 from ..grounding.heads.criteria import attention_sums, spatial_entropy
 from ..grounding.localize.maps import normalise_map, token_map_to_image
+from ..grounding.view import shrink_image
 from .errors import translate
 from .pictures.overlay import shrink
 from .pictures.picture import Picture
@@ -107,6 +108,57 @@ def explain(editor: Editor, picture: Picture, found: Grounding) -> Why:
         for head, total, entropy, row in zip(found.heads, sums, entropies, rows, strict=True)
     )
     return Why(found.reason, advise(found), heads, combined, found.presence)
+
+
+def attention_arrays(editor: Editor, picture: Picture, phrase: str) -> dict[str, np.ndarray]:
+    """Attention rows of every head for a phrase as it stands, and what they mean.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``rows`` (L, H, P, Q) float32; ``sums`` and ``entropies`` (L, H); ``region`` (4,) xyxy, the
+        rectangle of the picture that the grid covers, in its pixels; ``size`` (W, H); ``tokens``
+        and ``ids`` of the prompt, ``query``, the position of the token that the rows are of,
+        ``query_mode``, ``image_tokens``, the positions of the grid's cells; ``heads`` (k, 2) of the
+        preset; ``phrase``.
+
+    Raises
+    ------
+    GroundbrushError
+        Where the preset has no LVLM, or the model fails.
+    """
+    preset = editor.models.preset
+    lvlm = editor.models.lvlm()
+    with translate(GroundingError):
+        proxy, _ = shrink_image(picture.pixels, int(preset.grounding.get("proxy", 1536)))
+        encoded = lvlm.encode(proxy, all_layers=True)
+        (rows,) = lvlm.head_rows(encoded, [phrase])
+        prompt = lvlm.family.prompt(phrase)
+        sums, entropies = attention_sums(rows), spatial_entropy(rows)
+    prefix, usual = encoded.prefix_ids, len(lvlm.family.prefix_ids)
+    ids = [*prefix, *prompt.ids[usual:]]
+    scale = np.tile(np.divide(picture.size, encoded.size_wh), 2)
+    return {
+        "rows": rows,
+        "sums": sums,
+        "entropies": entropies,
+        "region": np.array(encoded.tokens.region_xyxy) * scale,
+        "size": np.array(picture.size),
+        "ids": np.array(ids),
+        "tokens": np.array(lvlm.family.token_texts(ids)),
+        "query": np.array(prompt.query - usual + len(prefix)),
+        "query_mode": np.array(lvlm.family.query),
+        "image_tokens": encoded.tokens.positions,
+        "heads": np.array(preset.lvlm.get("heads", [])).reshape(-1, 2).astype(int),
+        "phrase": np.array(prompt.phrase),
+    }
+
+
+def why_sheet(why: Why) -> np.ndarray:
+    """The combined map and each head's, side by side, ``(h, w, 3)`` uint8."""
+    gap = np.full((why.combined.shape[0], 4, 3), 255, np.uint8)
+    parts = [why.combined, *(one.picture for one in why.heads)]
+    return np.hstack([piece for part in parts for piece in (part, gap)][:-1])
 
 
 def advise(found: Grounding) -> str:

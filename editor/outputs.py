@@ -12,13 +12,14 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import GroundbrushError
+from .errors import GroundbrushError, printable
 from .files import atomic_write, free_stem, holds
 
 if TYPE_CHECKING:
     from ..grounding.result import Grounding
     from ..multiobject.panoptic import PanopticGrounding
     from .editing.result import Edit
+    from .explain import Why
     from .pictures.picture import Picture
     from .plan import Plan
 
@@ -26,15 +27,25 @@ _LONGEST_STEM = 190  # bytes; file systems take 255 with what follows
 EXPORTS = ("coco-panoptic", "coco-instances", "labelme")
 
 
-def save_grounding(found: Grounding, picture: Picture, out: Path) -> dict[str, Path]:
-    """Write the picture with what was found drawn on it."""
+def save_grounding(
+    found: Grounding, picture: Picture, out: Path, why: Why | None = None
+) -> dict[str, Path]:
+    """Write the picture with what was found drawn on it; with `why` the mask and the maps too."""
     from .pictures.overlay import draw_grounding
     from .pictures.saving import encode_png
 
-    drawn = encode_png(draw_grounding(picture.pixels, found))
-    return _write(
-        out, _name(picture), (".found.png",), lambda s: {"overlay": (".found.png", drawn)}
-    )
+    made = {"overlay": (".found.png", encode_png(draw_grounding(picture.pixels, found)))}
+    if why is not None:
+        import numpy as np
+
+        from .explain import why_sheet
+
+        mask = np.repeat(found.mask[..., None].astype(np.uint8) * 255, 3, axis=2)
+        made |= {
+            "mask": (".found.mask.png", encode_png(mask)),
+            "why": (".found.why.png", encode_png(why_sheet(why))),
+        }
+    return _write(out, _name(picture), (".found*.png",), lambda s: made)
 
 
 def save_panoptic(
@@ -168,7 +179,8 @@ def panoptic_files(
 
 def _name(picture: Picture) -> str:
     """How the names of a picture's results begin: as its own, or its beginning if that is long."""
-    name = picture.source.stem if picture.source else "picture"
+    # other programs show a file's name, too: no control characters in it
+    name = printable(picture.source.stem).replace("\\", "-") if picture.source else "picture"
     while len(os.fsencode(name)) > _LONGEST_STEM:
         name = name[:-1]
     return name

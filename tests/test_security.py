@@ -12,6 +12,7 @@ import ast
 import importlib.util
 import io
 import json
+import shutil
 import socket
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pytest
 from groundbrush import Editor
+from groundbrush.__main__ import main
 from groundbrush.app.session.session_file import read_session
 from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 from groundbrush.editor.errors import GroundbrushError
@@ -392,3 +394,22 @@ def test_a_licence_is_told_and_judged(
     module = licences()
     assert module.licence_of(fields, classifiers) == licence
     assert (module.verdict("package", licence) is None) == well
+
+
+EVIL = "a\x1b]0;mine\x07\x1b[2J\u202egnp"
+
+
+def test_a_name_controls_no_terminal(
+    miniature: Editor, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Neither the terminal that shows a result's name nor one that lists the folder."""
+    given = tmp_path / f"{EVIL}.png"
+    shutil.copy(ROOT / "examples" / "fruit.png", given)
+    status = main(["ground", str(given), "the red apple", "--out", str(tmp_path / "out")])
+    assert status == 0
+    assert main(["ground", str(tmp_path / f"{EVIL}2.png"), "the red apple"]) == 1
+    shown = "".join(capsys.readouterr())
+    (written,) = (tmp_path / "out").iterdir()
+    for text in (shown, written.name):
+        assert "mine" in text
+        assert not set(text) & set("\x1b\x07\u202e")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..origins import host_name, origin_host
 from .errors import ApiError
 from .metrics import Metrics
 from .settings import ServeSettings
@@ -37,7 +37,7 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
+        status, inner = 500, scope
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -45,15 +45,20 @@ class AccessMiddleware:
                 status = message["status"]
                 message.setdefault("headers", [])
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            elif scope["method"] == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             self._check(Headers(scope=scope), scope["path"])
-            await self._app(scope, receive, send_with_headers)
+            # HEAD is answered as GET, without the body
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            inner = {**scope, "method": method}
+            await self._app(inner, receive, send_with_headers)
         except ApiError as error:
             await error.response()(scope, receive, send_with_headers)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(inner.get("route"), "path", "other")
             self._metrics.request(scope["method"], route, status)
 
     def _check(self, headers: Headers, path: str) -> None:
@@ -66,7 +71,7 @@ class AccessMiddleware:
                 f"the request is for {host!a}; expected one of {', '.join(hosts)}; "
                 "--allow-host NAME adds a name",
             )
-        if origin and _netloc(origin) != host.lower():
+        if origin and origin_host(origin) != host.lower():
             raise ApiError(
                 403,
                 "cross_origin",
@@ -89,25 +94,5 @@ class AccessMiddleware:
             )
 
 
-def host_name(host: str) -> str:
-    """The name in a Host header, lower case and without its port.
-
-    Examples
-    --------
-    >>> host_name("LocalHost:8600"), host_name("[::1]:8600"), host_name("example.org")
-    ('localhost', '::1', 'example.org')
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
-
-
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:  # http://[
-        return ""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GroundbrushError, one_line
+from ..errors import GroundbrushError, one_line, printable
 from ..files import OutputError
 
 _SHOWN = 50
@@ -61,7 +61,7 @@ class ManifestError(GroundbrushError):
 
     def __str__(self) -> str:
         """A line for each problem; each is short enough by itself."""
-        return str(self.args[0])
+        return printable(str(self.args[0]))
 
 
 class BatchStopped(GroundbrushError):

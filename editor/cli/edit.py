@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GroundbrushError
+from ..errors import GroundbrushError, printable
 from .ground import candidate_lines
 from .options import (
     DONE,
@@ -355,7 +355,7 @@ def _apply(args: argparse.Namespace) -> int:
         print_result(args, plan.as_dict(), [str(plan)])
         return DONE if plan.steps and not plan.unread else UNMET
     if not (args.quiet or args.json):
-        print(plan, file=sys.stderr)
+        print(printable(str(plan)), file=sys.stderr)
     check_ready(plan)
     check_directory(args.out)
     picture = open_picture(args.image)

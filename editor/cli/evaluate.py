@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
 COMPARE, PNG = "compare", "png"
 NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
-_NOT_OF_PNG = ("ablate", "arm", "paper", "like_reference", "partition", "calibration", "files")
+_NOT_OF_PNG = (
+    "ablate",
+    "arm",
+    "table",
+    "set",
+    "paper",
+    "like_reference",
+    "partition",
+    "calibration",
+    "files",
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -82,6 +92,19 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
         help="only this ablation beside the preset, e.g. --arm 'SAM: one box'; may be repeated",
     )
     parser.add_argument(
+        "--table",
+        type=int,
+        metavar="N",
+        help="the arms of the paper's table 4, 5 or 8 beside the preset",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="settings of one arm of your own beside the preset, e.g. --set sigma=.4 --set "
+        "query=stop; may be repeated",
+    )
+    parser.add_argument(
         "--calibration",
         metavar="DIR",
         help="output of `calibrate`, for the ablations that choose other heads (default: "
@@ -105,13 +128,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from ..evaluation.job import EvaluationJob, run_evaluation
+    from ..evaluation.job import EvaluationJob, run_evaluation, with_trained_heads
     from ..models.presets import load_preset
 
-    preset = load_preset(args.preset)
+    preset, data = load_preset(args.preset), _data(args)
+    preset = with_trained_heads(
+        preset, data, Path(args.out) / preset.name / "calibration", **_run_options(args)
+    )
     job = EvaluationJob(
         benchmark=args.benchmark,
-        data=_data(args),
+        data=data,
         partition=args.partition,
         arms=_arms(args, preset),
         split=args.split,
@@ -196,12 +222,17 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..evaluation.arms import PAPER, PRESET, ablation_arms, chosen_arms, like_reference
+    from ..evaluation.ablations import TABLES, ablation_arms, table_arms
+    from ..evaluation.arms import PAPER, PRESET, chosen_arms, free_arm, like_reference
 
     if args.paper:
         return [PAPER]
     if args.like_reference:
         return [like_reference(preset.lvlm.get("prompt"))]
+    if args.table is not None:
+        return table_arms(args.table, _ablations(args, preset) if args.table in TABLES else [])
+    if args.set:
+        return [PRESET, free_arm(args.set)]
     if not args.arm:
         return _ablations(args, preset) if args.ablate else [PRESET]
     arms = ablation_arms(preset.lvlm)

@@ -17,6 +17,7 @@ from .options import (
     check_directory,
     load_editor,
     print_result,
+    wrong_usage,
 )
 
 
@@ -25,7 +26,27 @@ def add_commands(commands: Any) -> None:
     ground = add_command(commands, "ground", _ground, "find one thing in a picture")
     ground.add_argument("image", help="a picture file")
     ground.add_argument("phrase", help='what to find, e.g. "the red apple on the left"')
+    ground.add_argument(
+        "--why",
+        action="store_true",
+        help="also write the mask, and each head's map beside the combined one",
+    )
     add_options(ground, f"{MODELS} memory {RESULTS} show")
+
+    attention = add_command(
+        commands, "attention", _attention, "write a phrase's attention rows of all heads to a file"
+    )
+    attention.add_argument("image", help="a picture file")
+    attention.add_argument("phrase", help="read as it stands")
+    attention.add_argument(
+        "-o",
+        dest="file",
+        required=True,
+        metavar="FILE.npz",
+        help="rows (layers, heads, P, Q), sums, entropies, region, tokens, query, heads",
+    )
+    attention.add_argument("--figure", metavar="FILE.png", help="also draw every head's map")
+    add_options(attention, f"{MODELS} memory quiet json")
 
     everything = add_command(
         commands, "ground-all", _ground_all, "find everything that a sentence names"
@@ -59,19 +80,49 @@ def candidate_lines(found: Any) -> list[str]:
 
 
 def _ground(args: argparse.Namespace) -> int:
+    from ..explain import explain
     from ..facts import grounding_facts
     from ..outputs import save_grounding
     from ..pictures.picture import open_picture
 
     check_directory(args.out)
     picture = open_picture(args.image)
-    found = load_editor(args).ground(picture, args.phrase)
-    files = save_grounding(found, picture, Path(args.out))
+    editor = load_editor(args)
+    found = editor.ground(picture, args.phrase)
+    why = explain(editor, picture, found) if args.why else None
+    files = save_grounding(found, picture, Path(args.out), why)
     lines = [f"{found.status}: {found.reason}"]
     lines += [f"box {[round(v) for v in found.box]}"] if found.box else []
     lines += candidate_lines(found)
     print_result(args, grounding_facts(found), lines, files, show="overlay")
     return DONE if found.found else UNMET
+
+
+def _attention(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from ...grounding.heads.figures import head_grid
+    from ..explain import attention_arrays
+    from ..files import atomic_write
+    from ..pictures.picture import open_picture
+
+    file = Path(args.file)
+    if file.suffix != ".npz":
+        wrong_usage(args, f"-o {args.file!r} given; expected a file that ends in .npz")
+    picture = open_picture(args.image)
+    arrays = attention_arrays(load_editor(args), picture, args.phrase)
+    atomic_write(file, lambda out: np.savez_compressed(out, **arrays))
+    files = {"attention": file}
+    heads = [tuple(head) for head in arrays["heads"].tolist()]
+    if args.figure:
+        figure = head_grid(picture.pixels, arrays["rows"], args.phrase, heads)
+        files["figure"] = Path(args.figure)
+        atomic_write(files["figure"], lambda out: figure.savefig(out, format="png", dpi=130))
+    token = str(arrays["tokens"][arrays["query"]])
+    facts = {"phrase": args.phrase, "shape": list(arrays["rows"].shape), "query": token}
+    lines = [f"rows {facts['shape']} (layers, heads, P, Q) of the token {token!r}"]
+    print_result(args, facts, lines, files)
+    return DONE
 
 
 def _ground_all(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import GroundbrushError
+from ..errors import GroundbrushError, printable
 from ..files import check_writable
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def open_workers(args: argparse.Namespace) -> Iterator[Pool | None]:
     finally:
         pool.close()
         for note in pool.notes:
-            print(note, file=sys.stderr)
+            print(printable(note), file=sys.stderr)
 
 
 def check_engine(args: argparse.Namespace) -> None:
@@ -207,7 +207,8 @@ def print_result(
     if args.json:
         print(json.dumps({**facts, **({"files": named} if nested else named)}))
     else:
-        print("\n".join([*lines, *(f"{name}: {path}" for name, path in named.items())]))
+        shown = [*lines, *(f"{name}: {path}" for name, path in named.items())]
+        print("\n".join(map(printable, shown)))
     if show in files and args.show:
         from PIL import Image
 
@@ -218,7 +219,7 @@ def progress_line(args: argparse.Namespace) -> Callable[[str], None] | None:
     """A callback that prints one line on stderr; None with --quiet or --json."""
     if args.quiet or args.json:
         return None
-    return lambda words: print(words, file=sys.stderr)
+    return lambda words: print(printable(words), file=sys.stderr)
 
 
 class ProgressBar:

@@ -7,6 +7,7 @@ Tab. 8 (sigma, kernel), Sec. 4 (the criteria)) and the choices that it leaves op
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,23 +16,15 @@ import numpy as np
 
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.errors import GroundingError
-from ...grounding.families import family_class
-from ...grounding.families.geometry import PADDINGS
-from ...grounding.heads.criteria import Binarise
-from ...grounding.heads.ranking import Threshold
+from ...grounding.heads.criteria import Binarise, attention_sums
+from ...grounding.heads.fixed import LocalizationHeads
 from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 
 if TYPE_CHECKING:
-    from ...grounding.heads.ranking import HeadMeasurements
+    pass
 
 Head = tuple[int, int]
-_QUERIES = {
-    "stop": "the full stop that ends the expression is the query (the paper's)",
-    "expression": "the last word piece of the expression is the query",
-    "prompt": "the last token of the prompt is the query",
-}
-_FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
 
 @dataclass(frozen=True)
@@ -47,9 +40,14 @@ class Greedy:
     bottom_row_limit: float | None = None
     skip_layers: int = 2
     public_code: bool = False
+    by: str = "entropy"
 
     def choose(self, rows: np.ndarray) -> tuple[Head, ...]:
-        """The heads for one sample's rows (L, H, P, Q)."""
+        """The heads for one sample's rows (L, H, P, Q); ``by="sum"`` takes the largest sums."""
+        if self.by == "sum":
+            sums, skip = attention_sums(rows), min(self.skip_layers, len(rows) - 1)
+            order = np.argsort(-sums[skip:], axis=None, kind="stable")[: self.k]
+            return tuple((skip + int(i) // sums.shape[1], int(i) % sums.shape[1]) for i in order)
         return greedy_heads(
             rows,
             self.k,
@@ -92,12 +90,12 @@ class Arm:
         """The preset's settings with this arm's changes; refusal is off, it is scored apart."""
         changes: dict[str, Any] = {"absent_below": 0.0, **self.grounding}
         parts: tuple[tuple[str, Any], ...] = (("boxes", base.boxes), ("proposals", base.proposals))
-        for name, part in parts:
-            if name in changes:
-                changes[name] = dataclasses.replace(part, **changes[name])
         try:
+            for name, part in parts:
+                if name in changes:
+                    changes[name] = dataclasses.replace(part, **changes[name])
             return dataclasses.replace(base, **changes)
-        except TypeError as error:
+        except (TypeError, GroundingError) as error:
             raise GroundbrushError(f"arm {self.name!r}: {error}") from error
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,6 +117,75 @@ PAPER = Arm(
         "reword": False,
     },
 )
+
+
+def free_arm(given: Sequence[str]) -> Arm:
+    """An arm of settings given as ``NAME=VALUE``, the preset otherwise.
+
+    Names are fields of ``GroundingSettings``, ``boxes.`` or ``proposals.`` and a field of theirs,
+    ``heads``, or the LVLM's ``query``, ``padding`` and ``prompt``; values are JSON or plain words.
+
+    Raises
+    ------
+    GroundbrushError
+        For an unknown name or a value of another type.
+
+    Examples
+    --------
+    >>> free_arm(["sigma=.4", "boxes.component=hull", "query=stop"]).grounding
+    {'sigma': 0.4, 'boxes': {'component': 'hull'}}
+    """
+    grounding: dict[str, Any] = {}
+    lvlm: dict[str, Any] = {}
+    heads = None
+    for one in given:
+        name, equals, text = one.partition("=")
+        value = _value(text)
+        part, _, name_in = name.rpartition(".")
+        target = grounding if not part else grounding.setdefault(part, {})
+        base = GroundingSettings() if not part else getattr(GroundingSettings(), part, None)
+        if not equals:
+            raise GroundbrushError(f"--set {one!r} given; expected NAME=VALUE, e.g. sigma=.4")
+        if name in ("query", "padding", "prompt"):
+            lvlm[name] = value
+        elif name == "heads":
+            heads = _fixed_heads(value)
+        elif _fits(getattr(base, name_in, None), value):
+            target[name_in] = tuple(value) if isinstance(value, list) else value
+        else:
+            raise GroundbrushError(
+                f"--set {one!r} given; expected heads, query, padding, prompt, or one of "
+                f"{', '.join(vars(GroundingSettings()))} (boxes.NAME, proposals.NAME) with a value "
+                "of its type"
+            )
+    arm = Arm("set " + ", ".join(given), "settings of your own", heads, grounding, lvlm)
+    arm.settings(GroundingSettings())
+    return arm
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(f"0{text}" if text.startswith(".") else text)
+    except ValueError:
+        return text
+
+
+def _fits(default: Any, value: Any) -> bool:
+    """Whether a value can stand in a setting's place."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, (int, float)):
+        return isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return isinstance(default, str) and isinstance(value, str)
+
+
+def _fixed_heads(value: Any) -> tuple[Head, ...]:
+    try:
+        return LocalizationHeads(value, "given").heads
+    except GroundingError as error:
+        raise GroundbrushError(f"--set heads: {error}, e.g. heads=[[4,7],[3,4]]") from error
 
 
 def like_reference(prompt: str | None) -> Arm:
@@ -151,39 +218,6 @@ def like_reference(prompt: str | None) -> Arm:
     )
 
 
-def ablation_arms(
-    lvlm: Mapping[str, Any],
-    measured: HeadMeasurements | None = None,
-    *,
-    lowest: int = 10,
-    skip_layers: int = 2,
-    threshold: Threshold = None,
-) -> list[Arm]:
-    """Every arm of the ablation table, the preset first.
-
-    Parameters
-    ----------
-    measured
-        Both criteria of every head on calibration samples. The arms that choose other heads need
-        it, and are left out without it.
-    lowest, skip_layers, threshold
-        As in `rank_heads`.
-    """
-    arms = [PRESET, PAPER]
-    if measured is not None:
-        arms += _head_arms(measured, lowest, skip_layers, threshold)
-    fixed = _FIXED if any(arm.name == _FIXED for arm in arms) else ""
-    arms.append(
-        Arm(
-            "greedy",
-            "3 heads chosen on each sample (Tab. 5)",
-            heads=Greedy(3, skip_layers=skip_layers),
-            against=fixed,
-        )
-    )
-    return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
-
-
 def chosen_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
     """The first arm, the named ones, and what those are compared with, in the arms' order.
 
@@ -200,102 +234,3 @@ def chosen_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
             )
     wanted = {arms[0].name, *names, *(known[name].against for name in names)}
     return [arm for arm in arms if arm.name in wanted]
-
-
-def _head_arms(
-    measured: HeadMeasurements, lowest: int, skip_layers: int, threshold: Threshold
-) -> list[Arm]:
-    ranking = measured.rank(lowest, skip_layers, threshold)
-    chosen: dict[str, tuple[str, tuple[Head, ...]]] = {}
-    for k in range(1, 6):
-        try:
-            chosen[f"k={k}"] = f"the {k} most frequent heads (Tab. 4)", ranking.top(k)
-        except GroundingError:  # fewer heads were ever selected
-            break
-    chosen["criterion 1 only"] = "the 3 heads of largest attention sum", ranking.top(3, by="sum")
-    others: list[tuple[str, str, Threshold]] = [
-        ("criterion 2 only", "no threshold of attention sum", 0.0),
-        ("tau per sample", "each sample's own elbow", "per-sample"),
-    ]
-    for name, about, limit in others:
-        chosen[name] = about, measured.rank(lowest, skip_layers, limit).top(3)
-    return [
-        Arm(name, about, heads=heads, against=_FIXED) for name, (about, heads) in chosen.items()
-    ]
-
-
-def _map_arms() -> list[Arm]:
-    """Variants of the paper's steps, in which the map's box is SAM's prompt."""
-
-    def paper(name: str, about: str, boxes: Mapping[str, Any] | None = None, **changes: Any) -> Arm:
-        whole = {**PAPER.grounding, **changes}
-        whole["boxes"] = {**PAPER.grounding["boxes"], **(boxes or {})}
-        return Arm(f"paper, {name}", about, grounding=whole, against=PAPER.name)
-
-    smoothing = [
-        *(paper(f"sigma={s:g}", "smoothing in cells (Tab. 8)", sigma=s) for s in (0.0, 0.5, 2.0)),
-        *(paper(f"kernel={k}", "taps of the Gaussian (Tab. 8)", kernel=k) for k in (3, 5, 9)),
-    ]
-    return [
-        *smoothing,
-        paper("threshold on the picture", "bilinear upsampling first", {"threshold": "picture"}),
-        paper(
-            "literally",
-            "cells on the padding count in the mean, as the text has it",
-            {"cells": "all"},
-        ),
-        paper(
-            "padding not undone",
-            "the padded square directly onto the picture",
-            {"cells": "all", "undo_padding": False},
-        ),
-        paper(
-            "largest component", "of most cells, not of the largest hull", {"component": "largest"}
-        ),
-        paper("all components", "one box around everything above the mean", {"component": "all"}),
-        paper("edges refined", "GrabCut settles the border", refine=True),
-    ]
-
-
-def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
-    family = family_class(str(lvlm.get("family", "llava")))
-    query = lvlm.get("query", "stop")
-    paddings: tuple[str, ...] = getattr(family, "paddings", PADDINGS)
-    padding = lvlm.get("padding") or getattr(family, "default_padding", "pad")
-
-    def sam(*prompts: str) -> dict[str, Any]:
-        return {"proposals": {"mode": "map", "prompts": prompts}}
-
-    return [
-        *(
-            Arm(f"query: {one}", about, lvlm={"query": one})
-            for one, about in _QUERIES.items()
-            if one != query
-        ),
-        *(
-            Arm(f"padding: {one}", "how the picture meets the square", lvlm={"padding": one})
-            for one in paddings
-            if one != padding
-        ),
-        Arm(
-            "SAM: one box",
-            "the paper's prompt, SAM's single mask",
-            grounding={"proposals": {"mode": "paper"}},
-        ),
-        Arm("SAM: box", "three masks of the box, ranked by the map", grounding=sam("box")),
-        Arm("SAM: peaks", "the map's peaks as points", grounding=sam("peak")),
-        Arm("SAM: box and peak", "both together", grounding=sam("box+peak")),
-        Arm("SAM: box and map", "the map as mask prompt", grounding=sam("box", "box+map")),
-        Arm(
-            "SAM: everything",
-            "every prompt, ranked by the map",
-            grounding=sam("box", "peak", "box+peak", "component"),
-        ),
-        Arm("no SAM", "the pseudo-mask is the answer", segment=False),
-        Arm(
-            "words as they stand",
-            "what a phrase excludes is left in its map",
-            grounding={"reword": False},
-        ),
-        Arm("edges as SAM gives them", "no GrabCut", grounding={"refine": False}),
-    ]

@@ -44,7 +44,8 @@ from ..models.presets import Preset, load_preset, preset_names
 from ..models.weights import weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import LocalPool, Pool, Unit, Work
-from .arms import Arm, ablation_arms
+from .ablations import ablation_arms
+from .arms import Arm
 from .items import Item
 from .readers import benchmark, read_items
 
@@ -151,7 +152,7 @@ def ablations_of(
     """
     settings = discovery_settings(preset)
     with translate(GroundingError):
-        measured = (
+        found = (
             load_measured(calibration)
             if calibration is not None
             else run_calibration(
@@ -167,7 +168,8 @@ def ablations_of(
         )
         return ablation_arms(
             preset.lvlm,
-            measured.heads,
+            found.heads,
+            ious=found.mean_ious,
             lowest=settings.lowest,
             skip_layers=settings.skip_layers,
             threshold=settings.threshold,

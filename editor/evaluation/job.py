@@ -22,6 +22,7 @@ from ..models.presets import Preset
 from ..models.weights import weights_stamp
 from ..workers.pool import Pool
 from .arms import PRESET, Arm
+from .calibration import discovery_settings, run_calibration
 from .items import Item
 from .measure import Load, evaluate
 from .measurements import Measurements
@@ -210,6 +211,40 @@ def run_evaluation(
     return Evaluation(by_group, by_arm, records, files, notes)
 
 
+def with_trained_heads(
+    preset: Preset,
+    data: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    offline: bool = False,
+    on_load: Callable[[str], None] | None = None,
+) -> Preset:
+    """The preset, with heads from RefCOCO's training split in `data` where it names none.
+
+    As the paper did. Without that split it is left as it is, so that its first use finds heads on
+    composed scenes, and `on_load` is called with a line that says so.
+    """
+    if preset.find or preset.lvlm.get("heads"):
+        return preset
+    if not (data / "refcoco").is_dir():
+        if on_load:
+            on_load(
+                f"preset {preset.name!r} names no heads, and {data} holds no refcoco/ to find them "
+                "on as the paper did: COMPOSED SCENES are used instead"
+            )
+        return preset
+    settings = discovery_settings(preset)
+    options: dict[str, Any] = {"device": device, "offline": offline, "on_load": on_load}
+    found = run_calibration(preset, out, settings, data=data, figures=False, **options).found
+    source = (
+        f"label-free discovery on RefCOCO's training split: {len(found.measured)} pairs, query "
+        f"{preset.lvlm.get('query', 'stop')}"
+    )
+    heads = [list(pair) for pair in found.heads]
+    return dataclasses.replace(preset, lvlm={**preset.lvlm, "heads": heads, "provenance": source})
+
+
 def header(
     job: JobOptions, preset: Preset, benchmark: str, more: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -337,7 +372,9 @@ def _facts(
     else:
         used = next((r["heads"] for r in records if "heads" in r), preset.lvlm.get("heads", []))
         heads = ", ".join(f"L{a}H{b}" for a, b in used)
-        origin = preset.lvlm.get("provenance", "found on first use")
+        origin = preset.lvlm.get("provenance", "")
+        if not preset.lvlm.get("heads"):
+            origin = "found on first use on composed scenes, not on the training split"
         query = job.arms[0].lvlm.get("query") or preset.lvlm.get("query", "stop")
         model = {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({origin})", "query token": query}
     return {

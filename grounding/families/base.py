@@ -6,6 +6,7 @@ which part of the picture each image token covers. It runs no network and holds 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,10 @@ class Family:
     def prompt(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
         """Tokenise the prompt (or another template with the same opening) for a phrase."""
         return self._prompts.build(phrase, template)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The tokenizer's own spelling of each token."""
+        return self._prompts.tokenizer.convert_ids_to_tokens(list(ids))
 
     def answer_id(self, word: str, template: str) -> int:
         """First token of an answer that follows the template."""

@@ -158,15 +158,21 @@ class HeadMeasurements:
         return HeadMeasurements(self.sums[index], self.entropies[index])
 
     def rank(
-        self, lowest: int = 10, skip_layers: int = 2, threshold: Threshold = None
+        self,
+        lowest: int = 10,
+        skip_layers: int = 2,
+        threshold: Threshold = None,
+        *,
+        by: Literal["entropy", "sum"] = "entropy",
     ) -> HeadRanking:
-        """See `rank_heads`."""
+        """See `rank_heads`; ``by="sum"`` counts a sample's largest sums (Tab. 5)."""
         _check_skipped(skip_layers, self.sums.shape[1])
         if lowest < 1:
             raise GroundingError(f"lowest is {lowest}; expected at least 1 head a sample.")
         mean_sums = self.sums.mean(axis=0, dtype=np.float64)
         admitted, tau = self._admitted(mean_sums, skip_layers, threshold)
-        scores = np.where(admitted, self.entropies, np.inf)
+        check_choice("by", by, ("entropy", "sum"))
+        scores = np.where(admitted, self.entropies if by == "entropy" else -self.sums, np.inf)
         frequency = np.zeros(mean_sums.size)
         for entropy, total in zip(scores, self.sums, strict=True):
             frequency[_lowest(entropy, total, lowest)] += 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,7 @@ class Inpainter:
     pipe: Any
     placement: Placement = None  # type: ignore[assignment]
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False)
+    _reader_lock: Any = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_pipe()
@@ -172,10 +175,20 @@ class Inpainter:
 
     def cut_off(self, prompt: str) -> str:
         """Return the end of `prompt` that the text encoder will not read, or ""."""
-        tokenizer, kept = self._reader()
-        with quiet_libraries():
+        tokenizer, kept = self._own_reader
+        with self._reader_lock, quiet_libraries():
             whole = tokenizer(prompt, add_special_tokens=False).input_ids
         return tokenizer.decode(whole[kept:]).strip() if len(whole) > kept else ""
+
+    @cached_property
+    def _own_reader(self) -> tuple[Any, int]:
+        """A copy of `_reader`: a call without padding takes that of a running painting away.
+
+        A fast tokenizer keeps padding and truncation between calls, so that the prompts of a
+        painting in another thread would have different lengths.
+        """
+        tokenizer, kept = self._reader()
+        return copy.deepcopy(tokenizer), kept
 
     def _check_pipe(self) -> None:
         """Refuse a pipeline of another kind."""

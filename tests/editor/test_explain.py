@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
-from groundbrush.editor.explain import explain
+import pytest
+from groundbrush.editor.cli.main import main
+from groundbrush.editor.explain import attention_arrays, explain
 from groundbrush.editor.pictures.picture import open_picture
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -20,3 +23,48 @@ def test_an_explanation_has_a_map_of_every_head(miniature):
     assert {h.picture.shape for h in made.heads} == {made.combined.shape}
     assert made.reason == found.reason
     assert made.advice
+
+
+def test_attention_as_data_is_what_was_found_with(miniature):
+    source = open_picture(EXAMPLES / "fruit.png")
+    phrase = "the red apple"
+    arrays = attention_arrays(miniature, source, phrase)
+    grounder = miniature.models.grounder()
+    layers, heads, rows, columns = arrays["rows"].shape
+    assert (layers, heads) == (grounder.lvlm.n_layers, grounder.lvlm.n_heads)
+    assert len(arrays["image_tokens"]) == rows * columns
+    assert {arrays["tokens"][i] for i in arrays["image_tokens"]} == {"<image>"}
+    assert arrays["tokens"][arrays["query"]] == "."
+    np.testing.assert_allclose(arrays["sums"], arrays["rows"].sum((-1, -2)), rtol=1e-5)
+    assert tuple(map(tuple, arrays["heads"])) == grounder.lvlm.heads
+    width, height = source.size
+    assert arrays["region"].tolist() == [0, 0, width, height], "a square picture has no padding"
+    view = miniature.finder.look(source)
+    own = grounder.lvlm.head_rows(view.encoded, [phrase], grounder.lvlm.heads)[0]
+    picked = arrays["rows"][tuple(arrays["heads"].T)]
+    np.testing.assert_allclose(picked, own, atol=1e-6)
+
+
+def test_attention_and_ground_write_their_files(tmp_path: Path, capsys):
+    picture = str(EXAMPLES / "fruit.png")
+    file, figure = tmp_path / "rows.npz", tmp_path / "heads.png"
+    command = ["attention", picture, "the red apple", "-o", str(file), "--figure", str(figure)]
+    assert main([*command, "--offline"]) == 0
+    kept = np.load(file)  # plain arrays: nothing is unpickled
+    assert kept["rows"].ndim == 4 and str(kept["phrase"]) == "the red apple"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit):
+        main([*command[:4], "rows.pkl"])
+    capsys.readouterr()
+    ground = ["ground", picture, "the red apple", "--why", "--out", str(tmp_path / "o")]
+    assert main([*ground, "--offline", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    mask = open_picture(Path(facts["mask"])).pixels
+    assert (
+        set(np.unique(mask)) == {0, 255}
+        and mask.shape[:2] == open_picture(picture).pixels.shape[:2]
+    )
+    x0, y0, x1, y1 = (round(v) for v in facts["box"])
+    ys, xs = np.nonzero(mask[..., 0])
+    assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x0, y0, x1, y1)
+    assert len(facts["heads"]) == 3 and Path(facts["why"]).is_file()

@@ -1,12 +1,16 @@
-"""A worker's libraries keep to its CPUs."""
+"""A worker's libraries keep to its CPUs; one editor serves many threads."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import groundbrush
 import pytest
+from groundbrush import Editor
 from groundbrush.editor.workers.threads import limit_threads
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -69,3 +73,36 @@ def test_the_libraries_follow() -> None:
     assert done.stdout.split() == ["1", "1"]
     if "GOMP_SPINCOUNT" in done.stderr:  # libgomp, not another OpenMP
         assert "GOMP_SPINCOUNT = '1000'" in done.stderr
+
+
+def test_reading_a_prompt_leaves_a_painting_in_another_thread_alone(miniature: Editor) -> None:
+    """A fast tokenizer keeps its padding between calls: "Sizes of tensors must match".
+
+    A painting in another thread sets it, is interrupted here, and then encodes its prompts.
+    """
+    inpainter = miniature.models.inpainter()
+    tokenizer, most = inpainter._reader()
+    tokenizer("a frog", padding="max_length", max_length=most, truncation=True)
+    set_by_a_painting = tokenizer.backend_tokenizer.padding
+    assert set_by_a_painting["length"] == most
+    assert inpainter.cut_off("a green pear") == ""
+    assert inpainter.cut_off("a green pear " * most).startswith(("a", "green", "pear"))
+    assert tokenizer.backend_tokenizer.padding == set_by_a_painting
+
+
+def test_one_editor_from_many_threads_gives_each_its_own_result(miniature: Editor) -> None:
+    picture = Path(groundbrush.__file__).with_name("examples") / "fruit.png"
+    asked = [
+        ("the red apple", "a frog", 1),
+        ("the banana", "a frog", 2),
+        ("the red apple", "a dog", 3),
+    ]
+
+    def edit(find: str, paint: str, seed: int) -> bytes:
+        done = miniature.edit(picture, find, paint, seed=seed, settings={"steps": 2})
+        return done.image.tobytes()
+
+    alone = [edit(*one) for one in asked]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda one: edit(*one), asked * 2))
+    assert together == alone * 2

@@ -519,6 +519,23 @@ def test_pages_of_other_names_may_not_ask(client: Client) -> None:
 # Pictures in the root
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "null", "//", "http://a]b", "\xff"])
+def test_an_origin_that_cannot_be_read_is_refused(client: Client, origin: str) -> None:
+    answer = client.http.get("/health", headers={"Origin": origin.encode("latin-1")})
+    assert error(answer) == (403, "cross_origin")
+
+
+def test_head_is_get_without_a_body(client: Client) -> None:
+    job = client.done(client.post("edit", {"find": "the cup", "paint": "a vase"}))
+    files = [one["href"] for one in job["result"]["files"]]
+    for path in ("/health", "/metrics", f"/v1/jobs/{job['id']}", "/openapi.json", *files):
+        got, head = client.http.get(path), client.http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+    assert client.http.head("/v1/jobs/none").status_code == 404
+    assert client.http.head("/v1/edit").status_code == 405
+
+
 @pytest.fixture
 def rooted(make: Any, tmp_path: Path) -> tuple[Client, Path]:
     root = tmp_path / "root"

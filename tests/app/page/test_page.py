@@ -6,12 +6,15 @@ and what its marks mean is tested in test_canvas.py.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("streamlit.testing.v1")
+from groundbrush.app.page import access
 from groundbrush.editor.pictures.picture import open_picture
 from streamlit.testing.v1 import AppTest
 
@@ -233,3 +236,53 @@ def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
     chips.set_value("0").run()
     assert not page.exception
     assert (page.session_state["session"].mask.mask == found.candidates[0].mask).all()
+
+
+def page_answer(kind: str, host: str, origin: str | None = None) -> list[dict]:
+    """What the page's gate sends; what lies behind it answers 200."""
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict:
+        return {"type": "websocket.connect"}
+
+    sent: list[dict] = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode())] + ([(b"origin", origin.encode())] if origin else [])
+    gate = access.PageAccess(inner, hosts=("pictures.example",))
+    asyncio.run(gate({"type": kind, "headers": headers}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("evil.example:8501", None),
+        ("evil.example:8501", "http://evil.example:8501"),
+        ("localhost:8501", "http://evil.example"),
+        ("localhost:8501", "http://localhost:3000"),
+        ("localhost:8501", "http://["),
+        ("localhost.evil.example", None),
+        ("", None),
+    ],
+)
+def test_the_page_answers_no_other_site(kind: str, host: str, origin: str | None) -> None:
+    (first, *_) = page_answer(kind, host, origin)
+    expected = {"http": ("http.response.start", 400), "websocket": ("websocket.close", 1008)}
+    assert (first["type"], first.get("status") or first.get("code")) == expected[kind]
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST:8501", "127.0.0.1", "[::1]:8501", "pictures.example"])
+def test_the_page_answers_its_own_and_cannot_be_framed(host: str) -> None:
+    for origin in (None, f"http://{host}"):
+        (answer,) = page_answer("http", host, origin)
+        assert answer["status"] == 200
+        headers = {name.decode(): value.decode() for name, value in answer["headers"]}
+        assert headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert f"ws://{host.lower()}" in headers["content-security-policy"]

@@ -64,7 +64,13 @@ def test_calibrate_then_evaluate_with_every_ablation(
     assert status == 0
     assert set(scored["arms"]) >= {
         *("preset", "paper", "greedy", "k=1", "no SAM", "like-reference", "criterion 1 only"),
-        *("criterion 2 only", "paper, sigma=2", "paper, all components"),
+        *(
+            "criterion 2 only",
+            "paper, sigma=1.8",
+            "mean of all heads",
+            "greedy, sum only",
+            "paper, all components",
+        ),
     }
     assert all(row["count"] == 1 and not row["failed"] for row in scored["arms"].values())
     page = Path(scored["files"]["page"]).read_text()

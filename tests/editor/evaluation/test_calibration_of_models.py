@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from groundbrush.editor.evaluation.arms import PRESET, Arm, Greedy
 from groundbrush.editor.evaluation.calibration import ablations_of, preset_for, run_calibration
-from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation
+from groundbrush.editor.evaluation.job import EvaluationJob, run_evaluation, with_trained_heads
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.families import FAMILIES
 from groundbrush.grounding.heads.discovery import DiscoverySettings
@@ -129,3 +129,21 @@ def test_every_family_is_calibrated_from_its_folder(
     assert len(done.found.measured) == 4
     assert done.found.measured.skipped == ()
     assert len(load_preset(str(done.files["preset"])).lvlm["heads"]) == 3
+
+
+def test_evaluation_finds_heads_on_the_training_split(refcoco_root: Path, tmp_path: Path) -> None:
+    preset = load_preset("miniature")
+    settings = {"samples": 4, "trials": 1, "skip_layers": 1, "lowest": 3}
+    bare = dataclasses.replace(
+        preset, lvlm={**preset.lvlm, "heads": [], "provenance": "x", "calibration": settings}
+    )
+    # The fixture's words are unknown to the miniature; its tokenizer reads them all the same.
+    made = with_trained_heads(bare, refcoco_root, tmp_path / "c", device="cpu", offline=True)
+    assert len(made.lvlm["heads"]) == 3
+    assert "RefCOCO's training split: 1 pairs" in made.lvlm["provenance"]
+    again = with_trained_heads(bare, refcoco_root, tmp_path / "c", device="cpu", offline=True)
+    assert again == made, "a resumed evaluation has the same header"
+    assert with_trained_heads(preset, refcoco_root, tmp_path) is preset
+    said: list[str] = []
+    assert with_trained_heads(bare, tmp_path, tmp_path, on_load=said.append) is bare
+    assert "COMPOSED SCENES are used instead" in said[0]
