@@ -77,7 +77,7 @@ class Job:
         return self._stop.is_set() and not self.over
 
     def cancel(self) -> None:
-        """Stop it: at once while it waits, after the present step while it runs."""
+        """Stop it: at once while it waits, after the present step or part while it runs."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -119,7 +119,9 @@ class Job:
         self.state = "running"
         assert self._work is not None
         try:
-            self._result = self._work(Callbacks(self._on_step, self.stopped, self._on_preview))
+            callbacks = Callbacks(self._on_step, self.stopped, self._on_preview)
+            with callbacks.watched():
+                self._result = self._work(callbacks)
         except BaseException as error:  # noqa: BLE001 - the worker must outlive every failure
             self._failure = _message(error)
             _clear_frames(error)

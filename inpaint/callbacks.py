@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,30 @@ CancelledBy = Callable[[], bool] | threading.Event
 """Returns True, or is set, to stop."""
 PREVIEWS = 4
 """About how many previews a painting gives."""
+
+
+_watched: ContextVar[Callable[[], bool] | None] = ContextVar("cancelled", default=None)
+
+
+@contextlib.contextmanager
+def watch_cancelled(cancelled: CancelledBy | None) -> Iterator[None]:
+    """Let `check_cancelled` stop what this thread does, also where no callback is handed on."""
+    is_set = cancelled.is_set if isinstance(cancelled, threading.Event) else cancelled
+    token = _watched.set(is_set)
+    try:
+        yield
+    finally:
+        _watched.reset(token)
+
+
+def check_cancelled() -> None:
+    """Raise `Cancelled` if the caller of `watch_cancelled` wants to stop.
+
+    Called between the parts of slow work without steps: mask operations, blending, saving.
+    """
+    is_set = _watched.get()
+    if is_set is not None and is_set():
+        raise Cancelled("Stopped on request; the picture is unchanged.")
 
 
 class Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep
+from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
@@ -44,6 +45,10 @@ class Callbacks:
     on_step: OnStep | None = None
     cancelled: CancelledBy | None = None
     on_preview: OnPreview | None = None
+
+    def watched(self) -> AbstractContextManager[None]:
+        """A context in which work without steps stops, too, once `cancelled` says so."""
+        return watch_cancelled(self.cancelled)
 
 
 @dataclass(frozen=True, eq=False)

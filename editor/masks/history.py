@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...inpaint.callbacks import check_cancelled
 from ..errors import GroundbrushError
 from .operations import Feather, Invert, MaskScene, Operation, Spare, read_operation
 from .source import decode_mask, encode_mask
@@ -117,6 +118,7 @@ class MaskHistory:
         return dataclasses.replace(history, undone=undone)
 
     def _done(self, operation: Operation) -> MaskHistory:
+        check_cancelled()
         mask = operation.apply(self.mask, self.scene)
         return dataclasses.replace(
             self, states=(*self.states, mask), operations=(*self.operations, operation)

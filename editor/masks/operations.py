@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from ...inpaint.callbacks import check_cancelled
 from ...inpaint.support import dilate, fill_holes
 from ..errors import GroundbrushError, translate_validation
 from ..values import Flag, Number, Whole, as_lists, as_validator, expects, schema
@@ -195,6 +196,7 @@ class Boxes(Operation):
         """Return the mask joined with, or without, every box."""
         part = np.zeros_like(mask)
         for box in self.boxes:
+            check_cancelled()  # each box may run the segmenter
             x0, y0, x1, y1 = fit_box(box, mask.shape[::-1])
             if self.snap:
                 part |= _best(scene.need_segment("the object in a box")(box=(x0, y0, x1, y1)))

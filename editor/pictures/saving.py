@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ...inpaint.callbacks import check_cancelled
+from ...inpaint.errors import Cancelled
 from ..errors import GroundbrushError, one_line
 from ..files import as_path, atomic_write, recipe_text
 from .metadata import COMMENT, Chunks, Texts, wrap_xmp
@@ -29,6 +31,14 @@ _LOSSY = (
     "JPEG is lossy: pixels outside the edit are close to the input's but not equal; "
     "save as .png or .webp to keep them"
 )
+
+
+class _Watched(io.BytesIO):
+    """Bytes of a picture; an encoder writes them in pieces, and stops between two on request."""
+
+    def write(self, content: Any) -> int:
+        check_cancelled()
+        return super().write(content)
 
 
 def save_picture(
@@ -207,9 +217,11 @@ def _encode(
 ) -> bytes:
     """Return the bytes of the file."""
     values = pixels if alpha is None else np.dstack((pixels, alpha))
-    buffer = io.BytesIO()
+    buffer = _Watched()
     try:
         Image.fromarray(np.ascontiguousarray(values)).save(buffer, kind, **options)
+    except Cancelled:
+        raise
     except Exception as error:  # encoders raise nearly everything; never their traceback
         raise GroundbrushError(
             f"{str(path)!r} cannot be encoded as {kind} ({one_line(error)}); save as .png"
@@ -235,7 +247,7 @@ def _with_colour(content: bytes, colour: Chunks, kind: str, notes: list[str]) ->
 
 def encode_png(picture: Image.Image | np.ndarray) -> bytes:
     """A picture made to be looked at, ``(H, W, 3)`` uint8 or Pillow's, as the bytes of a PNG."""
-    buffer = io.BytesIO()
+    buffer = _Watched()
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()

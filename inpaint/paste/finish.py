@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..callbacks import check_cancelled
 from ..crop import Crop, Size
 from ..errors import InpaintError
 from ..prefill import resize_image, resize_mask
@@ -46,13 +47,17 @@ class Target:
         size = finished_size(full, crop.canvas)
         beneath, support = resize_image(window, size), resize_mask(self.support[crop.slices], size)
         painted = resize_image(painted, size)
+        check_cancelled()  # each part may take a second at 40 megapixels
         if settings.colour_match:
             painted = fit_colour(painted, beneath, ~support).apply(painted)
+        check_cancelled()
         alpha = self._alpha(crop, support, settings)
+        check_cancelled()
         if settings.blend == "poisson":
             painted = poisson(painted, beneath, support)
         elif settings.blend == "laplacian":
             painted = laplacian(painted, beneath, alpha)
+        check_cancelled()
         if size != full:
             painted, alpha = resize_image(painted, full), self._enlarged(alpha, crop, settings)
         return composite(self.image, painted, alpha, crop.window)

@@ -11,6 +11,16 @@ import numpy as np
 import pytest
 from groundbrush.app.queue import OWNER_TIMEOUT, Job, JobCancelled, JobQueue
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.masks.history import MaskHistory
+from groundbrush.editor.masks.operations import Boxes, Dilate, MaskScene
+from groundbrush.editor.pictures.saving import save_picture
+from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint.callbacks import check_cancelled
+from groundbrush.inpaint.crop import plan_crop
+from groundbrush.inpaint.paste.finish import Target
+
+SLACK = 2.0
+"""Seconds that a machine with other work may take for one part."""
 
 
 class Gate:
@@ -252,3 +262,79 @@ def test_closing_refuses_and_stops():
     assert (gate.job.state, waiting.state) == ("cancelled", "cancelled")
     with pytest.raises(GroundbrushError, match="is closing"):
         jobs.submit("ann", lambda callbacks: None)
+
+
+def cancelled_after(jobs, work, is_slow) -> float:
+    """Seconds from cancelling, once `is_slow` has been set by the work, to its end."""
+    job = jobs.submit("ann", work)
+    assert is_slow.wait(60)
+    started = time.monotonic()
+    job.cancel()
+    assert job.wait(60)
+    assert job.state == "cancelled"
+    return time.monotonic() - started
+
+
+def test_a_large_save_stops_within_a_second(jobs, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 8000, 3), np.uint8)
+    entered = threading.Event()
+
+    def save(callbacks):
+        entered.set()
+        save_picture(tmp_path / "large.png", pixels)
+
+    assert cancelled_after(jobs, save, entered) < 1 + SLACK
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mask_operations_stop_between_two(jobs):
+    mask, done = np.zeros((400, 400), bool), []
+    entered = threading.Event()
+
+    def segment(**prompt):
+        done.append(prompt)
+        entered.set()
+        time.sleep(0.1)
+        return mask[None], np.ones(1)
+
+    def work(callbacks):
+        history = MaskHistory.start(mask, MaskScene(np.zeros((400, 400, 3), np.uint8), segment))
+        boxes = tuple((1.0, 1.0, 9.0, 9.0) for _ in range(100))
+        for _ in range(50):
+            history = history.do(Boxes(boxes, snap=True))
+
+    assert cancelled_after(jobs, work, entered) < 1 + SLACK
+    assert len(done) < 60  # of 5,000
+
+    def grow(callbacks):
+        history = MaskHistory.start(np.eye(3000, dtype=bool))
+        entered.set()
+        for _ in range(500):
+            history = history.do(Dilate(40))
+
+    entered.clear()
+    assert cancelled_after(jobs, grow, entered) < 1 + SLACK
+
+
+@pytest.mark.parametrize("blend", ["poisson", "laplacian", "feather"])
+def test_blending_stops_between_its_parts(jobs, blend):
+    image = np.zeros((3000, 4000, 3), np.uint8)
+    support = np.zeros((3000, 4000), bool)
+    support[100:2900, 100:3900] = True
+    settings = InpaintSettings(blend=blend)
+    entered = threading.Event()
+
+    def work(callbacks):
+        crop = plan_crop((100, 100, 3900, 2900), (4000, 3000), settings)
+        painted = np.zeros((*crop.canvas[::-1], 3), np.uint8)
+        for _ in range(100):
+            Target(image, support, support).paste(painted, crop, settings)
+            entered.set()
+
+    assert cancelled_after(jobs, work, entered) < 1 + SLACK
+
+
+def test_work_outside_a_job_is_not_stopped(jobs, tmp_path):
+    jobs.submit("ann", lambda callbacks: None).cancel()
+    save_picture(tmp_path / "a.png", np.zeros((9, 9, 3), np.uint8))
+    check_cancelled()
