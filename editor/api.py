@@ -22,6 +22,7 @@ from .finder import Finder
 from .masks.history import MaskHistory
 from .masks.operations import Feather, Operation
 from .masks.source import MaskSource, encode_mask, read_mask
+from .models.downloads import OnDownload
 from .models.models import Models, OnLoad
 from .models.presets import Preset, load_preset
 from .pictures.picture import Picture, Source, open_picture
@@ -108,15 +109,17 @@ class Editor:
         offline: bool = False,
         memory: str | None = None,
         on_load: OnLoad | None = None,
+        on_download: OnDownload | None = None,
     ) -> Editor:
         """Return an editor with a preset's models, each loaded when first needed.
 
         Parameters
         ----------
         preset
-            A name from ``groundbrush presets`` or a preset JSON of yours.
+            A name from ``groundbrush presets``, ``auto`` (the largest photograph preset that suits
+            this machine), or a preset JSON of yours.
         device
-            ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         offline
             Never use the network; models must then be folders or in the local cache.
         memory
@@ -125,14 +128,19 @@ class Editor:
             time. ``auto``: the first that fits. None: as the preset says.
         on_load
             Called with one line of words before each model is loaded.
+        on_download
+            Called with a `Download` before missing models are downloaded, which happens before the
+            first is loaded; False refuses. None: it is described through `on_load`, or logged as a
+            warning.
 
         Raises
         ------
         GroundbrushError
             For an unknown preset, device or memory mode.
         """
-        loaded = load_preset(preset)
-        return cls(Models(loaded, device=device, offline=offline, on_load=on_load, memory=memory))
+        options: dict[str, Any] = {"on_load": on_load, "on_download": on_download}
+        loaded = load_preset(preset, device=device)
+        return cls(Models(loaded, device=device, offline=offline, memory=memory, **options))
 
     @property
     def preset(self) -> Preset:

@@ -6,10 +6,13 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
 from .errors import GroundbrushError
+from .models.downloads import OnDownload, free_disk
+from .models.memory import this_machine
 from .models.models import Models
-from .models.presets import Preset, load_preset
+from .models.presets import auto_name, load_preset
 
 PACKAGES = (
     "torch",
@@ -34,16 +37,22 @@ class Finding:
 
 
 def examine(
-    preset: str = "miniature", *, device: str = "auto", offline: bool = False
+    preset: str = "miniature",
+    *,
+    device: str = "auto",
+    offline: bool = False,
+    on_download: OnDownload | None = None,
 ) -> list[Finding]:
-    """Check Python, the packages, torchvision, the preset and its loaded models."""
+    """Check Python, the packages, torchvision, the machine, the preset and its loaded models."""
     found = [Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])]
     found += [_package(name) for name in PACKAGES]
     found.append(_torchvision())
     try:
-        chosen = load_preset(preset)
+        chosen = load_preset(preset, device=device)
         found.append(Finding("preset", True, f"{chosen.name}: {chosen.about}"))
-        found += _models(chosen, device, offline)
+        models = Models(chosen, device=device, offline=offline, on_download=on_download)
+        found += [Finding("device", True, models.device), *_machine(models.device)]
+        found += _models(models)
     except GroundbrushError as error:
         found.append(Finding("preset", False, str(error)))
     return found
@@ -71,11 +80,27 @@ def _torchvision() -> Finding:
     return Finding("torchvision", True, f"{torchvision.__version__}; not needed")
 
 
-def _models(preset: Preset, device: str, offline: bool) -> list[Finding]:
+def _machine(device: str) -> list[Finding]:
+    """The device's memory, the host's, and the disk that downloads go to."""
+    import torch
+    from huggingface_hub import constants
+
+    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    gpus = ", ".join(cards) or ("Apple GPU" if torch.backends.mps.is_available() else "none")
+    folder, free = Path(constants.HF_HUB_CACHE), free_disk(Path(constants.HF_HUB_CACHE))
+    return [
+        Finding("gpu", True, gpus),
+        Finding("memory", True, this_machine(device).line()),
+        Finding("disk", True, f"{free / 1e9:.1f} GB free for models in {folder}"),
+        Finding("suits", True, f"preset {auto_name(device)!r} for photographs, see docs/models.md"),
+    ]
+
+
+def _models(models: Models) -> list[Finding]:
     found = []
     try:
-        models = Models(preset, device=device, offline=offline)
-        found.append(Finding("device", True, models.device))
+        plan = models.fetch()
+        found.append(Finding("downloads", True, "complete" if plan.listings else "none needed"))
         lvlm = models.grounder().lvlm
         heads = ", ".join(f"L{layer}H{head}" for layer, head in lvlm.heads or ())
         found.append(Finding("lvlm and segmenter", True, f"loaded; heads {heads}"))

@@ -108,5 +108,6 @@ class Grounder:
         :meth:`ground_many` reads both from the LVLM; measurements pass maps of their own.
         """
         located = locate(self.segmenter, view, Reading(rows, presence), self.settings)
+        located = grow(self.segmenter, view, located, self.settings)
         result = answer(self.segmenter, view, phrase, located, self.settings)
         return dataclasses.replace(result, heads=self.lvlm.heads or ())

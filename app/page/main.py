@@ -31,6 +31,8 @@ def page() -> None:
         state.line_of_news()
     with state.told():
         editor = state.load_editor(preset)
+        if not more.on_this_machine(editor):
+            return
         if choosing:
             start.screen(editor)
             return

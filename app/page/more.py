@@ -129,6 +129,19 @@ def download() -> None:
             st.caption(literal(note))
 
 
+def on_this_machine(editor: state.Editor) -> bool:
+    """Whether the preset's models are here; else describe their download and offer it."""
+    plan = state.kept("models", (editor, editor.models.ready), editor.models.plan)
+    if not plan.incomplete:
+        return True
+    st.info("  \n".join(plan.lines()).replace("~", r"\~"))
+    if st.button(f"Download {plan.bytes_left / 1e9:.1f} GB", key="fetch", type="primary"):
+        with st.spinner("Downloading; the terminal shows how far. Interrupted, it goes on later."):
+            editor.models.fetch()
+        st.rerun()
+    return False
+
+
 def downloads(preset: str, options: Options) -> None:
     """The same edits as code, and the session."""
     s = st.session_state

@@ -67,8 +67,10 @@ def load_editor(preset: str) -> Editor:
 
 
 def warm(editor: Editor) -> None:
-    """Load the models; where that fails, whoever needs them is told."""
+    """Load the models that are on this machine; errors show where the models are needed."""
     with suppress(GroundbrushError):
+        if editor.models.plan().incomplete:
+            return
         editor.models.grounder()
         editor.models.inpainter()
 

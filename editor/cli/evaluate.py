@@ -31,6 +31,7 @@ NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
 _NOT_OF_PNG = (
     "ablate",
     "arm",
+    "table",
     "set",
     "paper",
     "like_reference",
@@ -89,6 +90,12 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="only this ablation beside the preset, e.g. --arm 'SAM: one box'; may be repeated",
+    )
+    parser.add_argument(
+        "--table",
+        type=int,
+        metavar="N",
+        help="the arms of the paper's table 4, 5 or 8 beside the preset",
     )
     parser.add_argument(
         "--set",
@@ -215,13 +222,15 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..evaluation.ablations import ablation_arms
+    from ..evaluation.ablations import TABLES, ablation_arms, table_arms
     from ..evaluation.arms import PAPER, PRESET, chosen_arms, free_arm, like_reference
 
     if args.paper:
         return [PAPER]
     if args.like_reference:
         return [like_reference(preset.lvlm.get("prompt"))]
+    if args.table is not None:
+        return table_arms(args.table, _ablations(args, preset) if args.table in TABLES else [])
     if args.set:
         return [PRESET, free_arm(args.set)]
     if not args.arm:

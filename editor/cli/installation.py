@@ -1,20 +1,37 @@
-"""``groundbrush presets`` and ``doctor``: parse, call the API, print."""
+"""``groundbrush presets``, ``fetch`` and ``doctor``: parse, call the API, print."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from .options import DONE, MODELS, UNMET, add_command, add_options
+from .options import DONE, MODELS, UNMET, add_command, add_options, allow_download
+
+if TYPE_CHECKING:
+    from ..models.downloads import Download
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``presets`` and ``doctor``."""
+    """Add ``presets``, ``fetch`` and ``doctor``."""
     presets = add_command(commands, "presets", _presets, "list the presets, or show one")
     presets.add_argument("name", nargs="?", help="a preset's name or file")
     add_options(presets, "json")
+    fetch = add_command(
+        commands,
+        "fetch",
+        _fetch,
+        "download a preset's models, or say what is missing",
+        epilog="An interrupted download goes on where it stopped. Files go to the hub's cache; "
+        "HF_HOME names another folder.",
+    )
+    fetch.add_argument("preset", metavar="NAME|FILE", help="a preset's name or file, or auto")
+    fetch.add_argument(
+        "--dry-run", action="store_true", help="say what would be downloaded, and stop"
+    )
+    add_options(fetch, "device offline yes")
     doctor = add_command(
         commands, "doctor", _doctor, "check this installation and a preset's models"
     )
@@ -55,10 +72,44 @@ def _preset_facts(name: str) -> dict[str, Any]:
     }
 
 
+def _fetch(args: argparse.Namespace) -> int:
+    from ..models.models import Models
+    from ..models.presets import load_preset
+
+    def allow(plan: Download) -> bool:
+        if args.dry_run:
+            raise _Planned(plan)
+        return allow_download(args, plan)
+
+    preset = load_preset(args.preset, device=args.device)
+    models = Models(preset, device=args.device, offline=args.offline, on_download=allow)
+    try:
+        plan = models.fetch(refresh=True)
+    except _Planned as planned:
+        print("\n".join(planned.plan.lines()))
+        return DONE
+    got = f"{plan.bytes_left / 1e9:.2f} GB downloaded; " if plan.incomplete else ""
+    print(f"{got}preset {preset.name!r} is on this machine, in {plan.folder}")
+    return DONE
+
+
+class _Planned(Exception):  # noqa: N818 - no error: what --dry-run wanted to know
+    """Stops before a download."""
+
+    def __init__(self, plan: Download) -> None:
+        super().__init__(plan.preset)
+        self.plan = plan
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from ..doctor import examine
 
-    findings = examine(args.preset, device=args.device, offline=args.offline)
+    findings = examine(
+        args.preset,
+        device=args.device,
+        offline=args.offline,
+        on_download=partial(allow_download, args),
+    )
     if args.json:
         print(json.dumps([asdict(f) for f in findings]))
     else:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,19 +22,37 @@ from ..files import check_writable
 
 if TYPE_CHECKING:
     from ..api import Editor
+    from ..models.downloads import Download
     from ..pictures.picture import Picture
     from ..workers.pool import Pool
 
 DONE, UNMET, STOPPED = 0, 1, 130
-MODELS = "preset device offline"
+
+
+def _device(given: str) -> str:
+    """A device's name as torch writes it."""
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", given):
+        return given
+    known = ("auto", "cpu", "cuda", "cuda:1", "mps")
+    raise argparse.ArgumentTypeError(f"invalid choice: {given!r} (choose from {', '.join(known)})")
+
+
+MODELS = "preset device offline yes"
 RESULTS = "out quiet json"
 SHARED: Mapping[str, dict[str, Any]] = {
     "preset": {
         "default": "miniature",
         "metavar": "NAME|FILE",
-        "help": "models to use (default: %(default)s)",
+        "help": "models to use; auto: the largest of the photograph presets that suits this "
+        "machine (default: %(default)s)",
     },
-    "device": {"default": "auto", "choices": ("auto", "cpu", "cuda", "mps")},
+    "device": {
+        "default": "auto",
+        "type": _device,
+        "metavar": "DEVICE",
+        "help": "auto, cpu, cuda, cuda:1 or mps (default: %(default)s)",
+    },
+    "yes": {"action": "store_true", "help": "download without asking"},
     "offline": {"action": "store_true", "help": "never use the network"},
     "memory": {
         "metavar": "MODE",
@@ -141,7 +160,20 @@ def load_editor(args: argparse.Namespace) -> Editor:
         offline=args.offline,
         memory=args.memory,
         on_load=progress_line(args),
+        on_download=partial(allow_download, args),
     )
+
+
+def allow_download(args: argparse.Namespace, plan: Download) -> bool:
+    """Describe a download on stderr; on a terminal, ask before a large one."""
+    from ..models.downloads import ASK_ABOVE
+
+    print("\n".join(plan.lines()), file=sys.stderr)
+    sure = getattr(args, "yes", False) or plan.bytes_left <= ASK_ABOVE
+    if sure or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print("download? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @contextmanager

@@ -247,10 +247,9 @@ class Verifier:
 
     def _is_remnant(self, mask: np.ndarray, support: np.ndarray, old: np.ndarray) -> bool:
         """Whether it touches the hole and is no thing that was found beside the old one before."""
-        radius = max(2, round(TOUCHING * max(mask.shape)))
-        if (mask & dilate(support, radius)).sum() < TOUCHES * mask.sum():
+        if not _touches(mask, support):
             return False
-        old = dilate(old, radius)
+        old = dilate(old, _reach(mask))
         others = (chosen_mask(self._before, k) for k in range(len(self._before.candidates)))
         return not any(
             mask_iou(other, mask) >= TWIN and (other & old).sum() < TOUCHES * other.sum()
@@ -267,17 +266,29 @@ class Verifier:
 
 
 def find_thing(
-    finder: Finder, view: View, phrase: str | None, support: np.ndarray
+    finder: Finder, view: View, phrase: str | None, support: np.ndarray, *, touching: bool = False
 ) -> np.ndarray | None:
     """The mask of what a phrase names if it stands in a support; None if it does not.
 
-    None, too, for a phrase that the models do not know.
+    None, too, for a phrase that the models do not know. `touching`: or touches the support.
     """
     models = finder.models
     if phrase is None or (models.words and models.grounder().lvlm.unknown_words(phrase)):
         return None
     found = finder.ground_view(view, phrase)
-    return found.mask if _in_hole(found, support)[0] else None
+    there = bool(_in_hole(found, support)[0]) or (touching and _touches(found.mask, support))
+    return found.mask if there else None
+
+
+def _touches(mask: np.ndarray, support: np.ndarray) -> bool:
+    """Whether enough of a mask lies in a support or close to it."""
+    near = (mask & dilate(support, _reach(mask))).sum()
+    return bool(mask.any() and near >= TOUCHES * mask.sum())
+
+
+def _reach(mask: np.ndarray) -> int:
+    """`TOUCHING` in pixels."""
+    return max(2, round(TOUCHING * max(mask.shape)))
 
 
 def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Tab. 8 (sigma, kernel), and the choices that it leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from ...grounding.errors import GroundingError
 from ...grounding.families import family_class
 from ...grounding.families.geometry import PADDINGS
 from ...grounding.heads.ranking import Threshold
-from .arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
+from ..errors import GroundbrushError
+from .arms import PAPER, PRESET, Arm, Greedy, Head, chosen_arms, like_reference
 
 if TYPE_CHECKING:
     from ...grounding.heads.ranking import HeadMeasurements
@@ -26,6 +27,14 @@ _QUERIES = {
     "expression": "the last word piece of the expression is the query",
     "prompt": "the last token of the prompt is the query",
 }
+TABLES = {
+    4: ("k=1", "k=2", "k=3", "k=4", "k=5"),
+    5: (
+        *("criterion 1 only", "criterion 2 only", "k=3"),
+        *("greedy, sum only", "greedy, entropy only", "greedy"),
+    ),
+}
+"""The paper's table -> its arms; Table 5's first three are fixed, the others greedy."""
 SIGMAS, KERNELS = (0.0, 0.4, 0.8, 1.0, 1.4, 1.8), (1, 3, 5, 7, 9, 11)  # Tab. 8
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
@@ -72,6 +81,40 @@ def ablation_arms(
         Arm(name, about, heads=heads, against=fixed) for name, (about, heads) in one_by_one.items()
     ]
     return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
+
+
+def table_arms(number: int, arms: Sequence[Arm]) -> list[Arm]:
+    """The arms of one of the paper's tables, the preset and the paper's steps first.
+
+    Parameters
+    ----------
+    number
+        4 (k heads), 5 (fixed against greedy, by either criterion and both) or 8 (sigma by kernel).
+    arms
+        From `ablation_arms`, with measured heads for 4 and 5.
+
+    Raises
+    ------
+    GroundbrushError
+        For another table, or arms that are missing because heads were not measured.
+    """
+    if number == 8:
+        grid = [
+            Arm(
+                f"sigma={sigma:g}, kernel={kernel}",
+                "smoothing in cells",
+                grounding={**PAPER.grounding, "sigma": sigma, "kernel": kernel},
+                against=PAPER.name,
+            )
+            for sigma in SIGMAS
+            for kernel in KERNELS
+        ]
+        return [PRESET, PAPER, *grid]
+    if number not in TABLES:
+        raise GroundbrushError(
+            f"table {number} given; expected one of {', '.join(map(str, (*TABLES, 8)))}"
+        )
+    return chosen_arms(arms, TABLES[number])
 
 
 def _head_arms(

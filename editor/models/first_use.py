@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FIRST_USE = {"samples": 200, "trials": 5}
 """Fewer pairs than the paper's: enough to settle the heads, and minutes less to wait."""
+
+SAY_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def first_use_heads(
             return kept
         on_load(f"preset {preset.name!r} names no heads: finding them once, without labels")
         source = data or bundled_scenes(settings.samples, on_compose=on_load)
-        found = _discover(load(), source, settings, folder, preset.name)
+        found = _discover(load(), source, settings, folder, preset.name, on_load)
         provenance = (
             f"found on first use on {len(found.measured)} "
             f"{'pairs of ' + source.name if data else 'composed scenes'}, without labels; "
@@ -80,19 +83,34 @@ def first_use_heads(
 
 
 def _discover(
-    lvlm: LVLM, source: Path, settings: DiscoverySettings, folder: Path, name: str
+    lvlm: LVLM,
+    source: Path,
+    settings: DiscoverySettings,
+    folder: Path,
+    name: str,
+    on_load: Callable[[str], None],
 ) -> HeadDiscovery:
-    """Measure the drawn pairs that the folder does not hold yet, and rank the heads."""
+    """Measure the drawn pairs that the folder does not hold yet, and rank the heads.
+
+    `on_load` gets a line with the time left every few seconds.
+    """
     store = MeasurementStore(folder, {"preset": name}, lvlm.n_layers, lvlm.n_heads)
     done = set(store.rows()["number"].tolist())
     pairs = draw_pairs(_read_examples(source), settings)
     left = [pair for pair in pairs if pair.number not in done]
+    begun = said = time.monotonic()
+    measured = 0
     for image, group in groupby(left, key=lambda pair: pair.item.image):
         same = list(group)
         for pair, one in zip(
             same, measure_pairs(lvlm, open_picture(image).pixels, same, settings), strict=True
         ):
             store.add(pair.number, None if isinstance(one, GroundingError) else one)
+        measured += len(same)
+        now = time.monotonic()
+        if now - said >= SAY_EVERY_S and measured < len(left):
+            said, rest = now, (now - begun) / measured * (len(left) - measured)
+            on_load(f"finding heads: {measured} of {len(left)} pairs, about {rest:.0f} s left")
     return HeadDiscovery(store.measured(len(pairs)), settings)
 
 

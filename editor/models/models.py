@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -12,10 +15,13 @@ from ...inpaint.device.memory import MODES
 from ...inpaint.device.usage import is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
-from .presets import Preset, resolve
+from .downloads import Download, OnDownload, download, plan_download
+from .memory import check_room, describe, precision, weight_needs
+from .presets import INPAINTER_OPTIONS, Preset, check_inpainter, resolve
 from .vocabulary import WordList, load_words
 
 if TYPE_CHECKING:
+    from ...grounding import Presence
     from ...grounding.attention.model import LVLM
     from ...grounding.detectors.base import NoLVLM
     from ...grounding.families import Family
@@ -24,21 +30,10 @@ if TYPE_CHECKING:
     from ...inpaint import Inpainter, InpaintSettings
     from ...inpaint.device.sharing import DeviceSharing
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 OnLoad = Callable[[str], None]
 T = TypeVar("T")
-_LOAD_NAMES = (
-    "revision",
-    "variant",
-    "scheduler",
-    "vae",
-    "vae_revision",
-    "memory",
-    "tiling",
-    "loras",
-    "controlnet",
-    "speed",
-)
 _FINDING = "finding"  # the finding models' name in `DeviceSharing`
 
 
@@ -50,7 +45,7 @@ class Models:
     preset
         What to load.
     device
-        One of ``auto``, ``cpu``, ``cuda``, ``mps``.
+        One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
     offline
         Never ask the network.
     on_load
@@ -58,6 +53,9 @@ class Models:
     memory
         One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
         `inpaint.device.memory.MODES`); None: the preset's, ``auto`` where it does not say.
+    on_download
+        Called once with what has to be downloaded, before it is; False refuses. None: it is
+        described through `on_load`, or logged as a warning, and downloaded.
     """
 
     def __init__(
@@ -68,8 +66,9 @@ class Models:
         offline: bool = False,
         on_load: OnLoad | None = None,
         memory: str | None = None,
+        on_download: OnDownload | None = None,
     ) -> None:
-        if device not in DEVICES:
+        if not _DEVICE.fullmatch(device):
             raise GroundbrushError(f"device {device!r} given; expected one of {', '.join(DEVICES)}")
         self.memory = str(memory or preset.inpainter.get("memory", MODES[0]))
         if self.memory not in MODES:
@@ -78,6 +77,9 @@ class Models:
             )
         self.preset, self.offline, self._wanted = preset, offline, device
         self._tell = on_load or (lambda _: None)
+        self._describe = on_load or logging.getLogger("groundbrush").warning
+        self._on_download = on_download
+        self._plan: Download | None = None
         self._lock = threading.RLock()
 
     @cached_property
@@ -88,12 +90,63 @@ class Models:
         has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self._wanted == "auto":
             return next((name for name, there in has.items() if there), "cpu")
-        if not has.get(self._wanted, True):
+        kind, _, number = self._wanted.partition(":")
+        if not has.get(kind, True) or (number and int(number) >= torch.cuda.device_count()):
             raise GroundbrushError(
                 f"device {self._wanted!r} given, but torch {torch.__version__} finds none here; "
                 "use device='auto' or 'cpu'"
             )
         return self._wanted
+
+    def fetch(self, *, refresh: bool = False) -> Download:
+        """Download what the preset lacks, once, before any of its models is loaded.
+
+        With `refresh` the hub is asked also about what is complete: a branch may have moved.
+        Returns what was found and was missing; raises GroundbrushError, with the remedy, where
+        something cannot be had or was refused.
+        """
+        with self._lock:
+            if self._plan is None or refresh:
+                plan = self.plan(refresh=refresh)
+                if plan.incomplete:
+                    self._allow(plan)
+                    download(plan)
+                self._plan = plan
+            return self._plan
+
+    @property
+    def ready(self) -> bool:
+        """Whether `fetch` has found or downloaded everything."""
+        return self._plan is not None
+
+    def plan(self, *, refresh: bool = False) -> Download:
+        """Return what `fetch` would download; nothing is downloaded. Errors are those of it."""
+        if self._plan is not None and not refresh:
+            return replace(self._plan, listings=())
+        plan = plan_download(self.preset, offline=self.offline, refresh=refresh)
+        if plan.incomplete:
+            plan = replace(plan, machine=describe(self.preset, plan, self.device))
+        return plan
+
+    def _allow(self, plan: Download) -> None:
+        """Describe a download before it starts, and let the caller refuse it."""
+        if self._on_download is None:
+            for line in plan.lines():
+                self._describe(line)
+        elif not self._on_download(plan):
+            raise GroundbrushError(
+                f"preset {self.preset.name!r} needs {plan.bytes_left / 1e9:.2f} GB that were not "
+                f"downloaded; `groundbrush fetch {self.preset.name} --yes` downloads them"
+            )
+
+    def _check_room(self, what: str) -> None:
+        """Refuse, before anything is placed, what the free memory cannot hold."""
+        needs = weight_needs(self.preset, self.fetch(), self.device)
+        if what == _FINDING:
+            spare = self._sharing.other_bytes(_FINDING) if self._sharing else 0
+            check_room(self.preset, "what finds", needs.finder, self.device, spare)
+        else:  # read into the host's memory first; on an accelerator its modes step down
+            check_room(self.preset, "the inpainter", sum(needs.painter.values()), "cpu")
 
     @cached_property
     def _sharing(self) -> DeviceSharing | None:
@@ -124,6 +177,7 @@ class Models:
         if "_grounder" in self.__dict__:
             return self._grounder
         with self._lock, translate(GroundingError):
+            self.fetch()
             return self._grounder
 
     def inpainter(self) -> Inpainter:
@@ -131,6 +185,7 @@ class Models:
         if "_inpainter" in self.__dict__:
             return self._inpainter
         with self._lock, translate(InpaintError):
+            self.fetch()
             return self._inpainter
 
     def with_room(self, work: Callable[[], T]) -> T:
@@ -186,11 +241,11 @@ class Models:
         from ...grounding import GroundingSettings
         from ...grounding.pipeline import Grounder
 
+        self._check_room(_FINDING)
         if self.preset.find:
             return self._load_backend()
         settings = GroundingSettings.from_dict(self.preset.grounding)
-        lvlm = self._load_lvlm(self._heads())
-        return Grounder(lvlm, self._load_segmenter(), settings)
+        return Grounder(self._lvlm_with_heads(), self._load_segmenter(), settings)
 
     def _load_backend(self) -> Grounder:
         """The preset's find backend, which offers what a Grounder does."""
@@ -204,8 +259,8 @@ class Models:
         loading: dict[str, Any] = {
             "revision": spec.get("revision"),
             "device": self.device,
-            "dtype": self._dtype(spec),
-            "offline": self.offline,
+            "dtype": precision(spec, self.device),
+            "offline": True,
         }
         return cast("Grounder", kind.load(path, segmenter, settings, **loading))
 
@@ -218,13 +273,14 @@ class Models:
             path,
             revision=spec.get("revision"),
             device=self.device,
-            dtype=self._dtype(spec),
-            offline=self.offline,
+            dtype=precision(spec, self.device),
+            offline=True,
         )
 
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
         with self._lock, translate(GroundingError):
+            self.fetch()
             return self._load_lvlm(None)
 
     def reader(self) -> Family | LVLM | NoLVLM:
@@ -247,30 +303,46 @@ class Models:
             return NoLVLM(self.preset.name)
         return load_family(self.preset.path("lvlm"), **_reading(self.preset.lvlm))
 
-    def _heads(self) -> list[tuple[int, int]]:
-        """The preset's heads; where it names none, those found on first use and kept."""
+    def _lvlm_with_heads(self) -> LVLM:
+        """The LVLM; where its preset names no heads, with those found on first use and kept."""
         given = self.preset.lvlm.get("heads")
         if given:
-            return [tuple(pair) for pair in given]
+            return self._load_lvlm([tuple(pair) for pair in given])
         from .first_use import first_use_heads
 
-        return list(first_use_heads(self.preset, self.lvlm, self._tell).heads)
+        loaded: list[LVLM] = []
+
+        def load() -> LVLM:
+            loaded.append(self._load_lvlm(None))
+            return loaded[0]
+
+        heads = first_use_heads(self.preset, load, self._tell).heads
+        if loaded:  # it has all layers and the language head, so it need not be loaded again
+            return loaded[0].with_heads(heads, self._presence())
+        return self._load_lvlm(list(heads))
+
+    def _presence(self) -> Presence | None:
+        """The preset's question whether a phrase is in the picture."""
+        from ...grounding import Presence
+
+        spec = self.preset.lvlm.get("presence")
+        return Presence(**_tuples(spec)) if spec else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
         """The LVLM as the preset describes it; without heads it only gives attention rows."""
-        from ...grounding import Presence, load_lvlm
+        from ...grounding import load_lvlm
 
         spec, path = self.preset.lvlm, self.preset.path("lvlm")
         self._tell(f"loading the vision-language model ({path})")
-        presence = spec.get("presence") if heads else None
+        presence = self._presence() if heads else None
         return load_lvlm(
             path,
             device=self.device,
-            dtype=self._dtype(spec),
+            dtype=precision(spec, self.device),
             heads=heads,
-            offline=self.offline,
+            offline=True,  # `fetch` has downloaded what is needed
             full=not heads or presence is not None or bool(spec.get("full")),
-            presence=Presence(**_tuples(presence)) if presence else None,
+            presence=presence,
             vision=spec.get("vision"),
             quantization=spec.get("quantization"),
             **_reading(spec),
@@ -282,14 +354,15 @@ class Models:
 
         spec, path = self.preset.inpainter, self.preset.path("inpainter")
         self._tell(f"loading the inpainter ({path})")
-        _check_inpainter(self.preset)
-        options: dict[str, Any] = {name: spec[name] for name in _LOAD_NAMES if name in spec}
+        check_inpainter(self.preset)
+        self._check_room("painting")
+        options: dict[str, Any] = {name: spec[name] for name in INPAINTER_OPTIONS if name in spec}
         options["memory"] = self.memory if self._sharing else MODES[0]
         return load_inpainter(
             path,
             device=self.device,
-            dtype=self._dtype(spec),
-            offline=self.offline,
+            dtype=precision(spec, self.device),
+            offline=True,
             sharing=self._sharing,
             **options,
         )
@@ -308,11 +381,6 @@ class Models:
         """What is painted where something is removed."""
         return str(self.preset.inpainter.get("removal", {}).get("prompt", ""))
 
-    def _dtype(self, spec: Any) -> str:
-        """The preset's precision; half precision is for accelerators only."""
-        wanted = str(spec.get("dtype", "float32"))
-        return wanted if self.device != "cpu" else "float32"
-
 
 def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
     """How a preset's LVLM reads a prompt."""
@@ -325,17 +393,6 @@ def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
         "query": spec.get("query", "stop"),
         "tiles": spec.get("tiles"),
     }
-
-
-def _check_inpainter(preset: Preset) -> None:
-    """Refuse what would silently do nothing."""
-    known = (*_LOAD_NAMES, "path", "dtype", "settings", "removal", "draft")
-    for name in preset.inpainter:
-        if name not in known:
-            raise GroundbrushError(
-                f"preset {preset.name!r}: inpainter holds the unknown name {name!r}; expected "
-                f"some of {', '.join(sorted(known))}"
-            )
 
 
 def _tuples(presence: Any) -> dict[str, Any]:

@@ -21,7 +21,22 @@ from ..values import expects, schema
 
 FOLDER = Path(__file__).parent / "preset_files"
 BUNDLED = "bundled:"
+INPAINTER_OPTIONS = (
+    "revision",
+    "variant",
+    "scheduler",
+    "vae",
+    "vae_revision",
+    "memory",
+    "tiling",
+    "loras",
+    "controlnet",
+    "speed",
+)
+"""Names in a preset's ``inpainter`` that are options of `inpaint.load_inpainter`."""
 _LARGEST = 1_000_000  # bytes of a file
+# Bytes of an accelerator from which a preset suits it; cards sold with 24 and 16 GB hold less.
+_BY_MEMORY = ((22e9, "llava-1.5-7b"), (14e9, "photo"), (0.0, "photo-light"))
 
 
 class _ModelPart(BaseModel):
@@ -158,14 +173,41 @@ def resolve(given: str, what: str) -> str:
     return str(full)
 
 
+def check_inpainter(preset: Preset) -> None:
+    """Refuse a name in ``inpainter`` that would do nothing."""
+    known = (*INPAINTER_OPTIONS, "path", "dtype", "settings", "removal", "draft")
+    for name in preset.inpainter:
+        if name not in known:
+            raise GroundbrushError(
+                f"preset {preset.name!r}: inpainter holds the unknown name {name!r}; expected "
+                f"some of {', '.join(sorted(known))}"
+            )
+
+
 def preset_names() -> tuple[str, ...]:
     """Names of the shipped presets; the embedded one first."""
     names = sorted(path.stem for path in FOLDER.glob("*.json"))
     return tuple(sorted(names, key=lambda name: (name != "miniature", name)))
 
 
-def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
+def auto_name(device: str = "auto") -> str:
+    """The largest of the presets for photographs that suits this machine.
+
+    On a CPU the small models: the others fit many, and take minutes an edit. On a card what fits
+    it with finder and inpainter alternating; see docs/models.md for what each needs.
+    """
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        card = torch.cuda.get_device_properties("cuda" if device == "auto" else device)
+        return next(name for least, name in _BY_MEMORY if card.total_memory >= least)
+    return _BY_MEMORY[-1][1]
+
+
+def load_preset(name_or_file: str | os.PathLike[str] | Preset, *, device: str = "auto") -> Preset:
     """Read a shipped preset by name, or one of yours by file.
+
+    The name ``auto`` stands for the one that `auto_name` chooses for a device.
 
     Raises
     ------
@@ -185,6 +227,8 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset) -> Preset:
             "or a Preset"
         )
     given = str(os.fspath(name_or_file))
+    if given == "auto":
+        given = auto_name(device)
     path = FOLDER / f"{given}.json"
     if given.endswith(".json"):
         with contextlib.suppress(RuntimeError):  # of a user that is not there

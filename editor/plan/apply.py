@@ -37,6 +37,7 @@ OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
+GONE_NOW = "after the later steps it is no longer found there"
 PART = 0.9, 3.0
 """A part lies in its whole by this share; the whole is at most so many times as large."""
 RIM = 0.03
@@ -237,20 +238,29 @@ class _Run:
         return dilate(thing, dilation_radius(thing, RIM)) & edit.support
 
     def check_again(self) -> None:
-        """Repeat the checks of edits that later ones have painted into, on the last picture."""
+        """Repeat the checks that later edits may have changed, on the last picture."""
+        # Of "all" the last one also says whether any stands elsewhere.
+        steps = zip(self.by_step, self.plan.steps, strict=True)
+        counted = [edits[-1] for edits, step in steps if edits and step.count is None]
         for n, edit in enumerate(self.edits):
-            later = [
-                k
-                for k in range(n + 1, len(self.edits))
-                if self.edits[k].done
-                and (k, n) not in self.meant
-                and (self.edits[k].support & edit.support).any()
-            ]
-            if edit.done and later and (lost := self._lost(edit)):
-                name = "gone" if edit.request.paint is None else "grounded"
-                self.edits[n] = dataclasses.replace(
-                    edit, checks={**edit.checks, name: False}, notes=(*edit.notes, lost)
-                )
+            later = [k for k in range(n + 1, len(self.edits)) if self.edits[k].done]
+            if not edit.done or not later:
+                continue
+            into = any(
+                (k, n) not in self.meant and (self.edits[k].support & edit.support).any()
+                for k in later
+            )
+            checks, note = dict(edit.checks), ""
+            if (
+                checks.get("gone") is False and edit not in counted
+            ):  # a twin or a part beside the hole may be gone by now
+                last, find = self.finder.look(self.picture), edit.request.find
+                if find_thing(self.finder, last, find, edit.support, touching=True) is None:
+                    checks["gone"], note = True, GONE_NOW
+            elif into and (note := self._lost(edit)):
+                checks["gone" if edit.request.paint is None else "grounded"] = False
+            if note:
+                self.edits[n] = dataclasses.replace(edit, checks=checks, notes=(*edit.notes, note))
 
     def _lost(self, edit: Edit) -> str:
         """What of an edit no longer holds in the last picture, or empty."""

@@ -72,6 +72,10 @@ class LVLM:
         )
         attach(model)
 
+    def with_heads(self, heads: Iterable[tuple[int, int]], presence: Presence | None) -> LVLM:
+        """The same loaded model, read at other heads and asked another question."""
+        return LVLM(self._model, self.family, heads=heads, presence=presence)
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,11 @@ class Checkpoint:
         held = checked_device(device), checked_dtype(dtype)
         return cls(str(path), where, *held, options, offline)
 
+    @property
+    def streaming(self) -> dict[str, Any]:
+        """Options of `from_pretrained` that read each weight straight onto an accelerator."""
+        return {} if self.device.type == "cpu" else {"device_map": {"": self.device}}
+
     def config(self, known: Sequence[str], reader: str) -> Any:
         """Its config, refused if its ``model_type`` is not one that `reader` reads."""
         from transformers import AutoConfig
@@ -75,8 +81,7 @@ class Checkpoint:
             dtype=self.dtype,
             use_safetensors=True,
             output_loading_info=True,
-            **self.options,
-            **options,
+            **{**self.streaming, **self.options, **options},
         )
         check_complete(self.given, info)
         return model.to(self.device)
@@ -138,14 +143,42 @@ def loading(path: str | Path) -> Iterator[None]:
     try:
         with quiet_transformers():
             yield
-    except (GroundingError, MemoryError):
+    except GroundingError:
         raise
     except Exception as error:  # transformers, tokenizers, safetensors and the hub share no base
+        if _memory_ran_out(error):
+            error.__traceback__ = None  # it holds what was placed already
+            raise GroundingError(
+                f"out of memory while the model {str(path)!r} was loaded; expected its weights to "
+                "fit. Close other programs, choose a smaller model, or another device"
+            ) from error
         raise GroundingError(
-            f"could not load a model from {str(path)!r}: {_first_line(error)}; expected config, "
-            "safetensors weights, tokenizer and image processor there, or a repository that is "
-            "reachable or in the local cache"
+            f"could not load a model from {str(path)!r}: {_reason(error)}"
         ) from error
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    message = str(error).lower()
+    named = "out of memory" in message or "can't allocate memory" in message
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or named
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, and the remedy."""
+    text = str(error)
+    if "gated repo" in text:  # transformers' first line has neither the address nor the remedy
+        page = re.search(r"https://huggingface\.co/[\w.-]+/[\w.-]+", text)
+        at = page[0].rstrip(".") if page else "its page on huggingface.co"
+        return f"it is gated; accept its licence at {at}, then run `hf auth login`"
+    if "sentencepiece" in text.lower():
+        return (
+            "its tokenizer.model needs the package sentencepiece; install it with: pip install "
+            "'groundbrush[sentencepiece]', or name a repository with a tokenizer.json as tokenizer"
+        )
+    return (
+        f"{_first_line(error)}; expected config, safetensors weights, tokenizer and image "
+        "processor there, or a repository that is reachable or in the local cache"
+    )
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -49,6 +50,53 @@ def load_pickled(file: Path) -> State:
     return state
 
 
+_SETTINGS = (".json", ".model", ".txt", ".jinja")
+_UNUSED = ("training_args", "optimizer", "trainer_state", "adapter_model", "consolidated")
+
+
+def checkpoint_files(
+    names: Iterable[str], *, original: bool = False, weights: bool = True
+) -> list[str]:
+    """Choose, among a repository's files, those that loading a model reads.
+
+    Parameters
+    ----------
+    names : Paths in the repository.
+    original : Of an original LLaVA layout: folders too (Yi-VL's tower is in one), and PyTorch files
+        where a folder has no safetensors.
+    weights : False: only configuration and tokenizer.
+
+    Examples
+    --------
+    >>> checkpoint_files(["config.json", "model.safetensors", "pytorch_model.bin", "onnx/a.json"])
+    ['config.json', 'model.safetensors']
+    """
+    paths = [PurePosixPath(name) for name in names]
+    here = [
+        path
+        for path in paths
+        if (original or len(path.parts) == 1) and not any(word in path.name for word in _UNUSED)
+    ]
+    chosen = [path for path in here if path.suffix in _SETTINGS]
+    tensors = [path for path in here if path.suffix == ".safetensors"]
+    # Beside these names there may be the same weights again, under another tool's name.
+    named = [p for p in tensors if p.name.startswith(("model", "diffusion_pytorch_model"))]
+    if weights:
+        chosen += named or tensors
+        covered = {path.parent for path in tensors}
+        if original:
+            pickled = [p for p in here if p.suffix == ".bin" and "pytorch_model" in p.name]
+            plain = {p.parent for p in pickled if p.name.startswith("pytorch_model")}
+            chosen += [
+                path
+                for path in pickled
+                if path.parent not in covered
+                # Yi-VL's tower is there twice; OpenCLIP's own name is read where it is alone.
+                and (path.parent not in plain or path.name.startswith("pytorch_model"))
+            ]
+    return sorted(str(path) for path in chosen)
+
+
 def hub_folder(
     where: str, *, offline: bool, revision: str | None = None, weights: bool = True
 ) -> Path:
@@ -56,18 +104,18 @@ def hub_folder(
     local = Path(where).expanduser()
     if local.is_dir():
         return local
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
-    wanted = ["*.json", "*.model", *(["*.safetensors", "*.bin"] if weights else [])]
-    return Path(
-        snapshot_download(
-            where,
-            revision=revision,
-            local_files_only=offline,
-            allow_patterns=wanted,
-            ignore_patterns=["*training_args*", "*optimizer*"],
+    if offline:
+        # All files in one pattern would also demand those that are never downloaded.
+        return Path(
+            snapshot_download(
+                where, revision=revision, local_files_only=True, allow_patterns="config.json"
+            )
         )
-    )
+    names = HfApi().list_repo_files(where, revision=revision)
+    wanted = checkpoint_files(names, original=True, weights=weights)
+    return Path(snapshot_download(where, revision=revision, allow_patterns=wanted))
 
 
 def tower_folder(folder: Path, named: str, *, offline: bool, weights: bool = True) -> Path:

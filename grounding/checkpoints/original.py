@@ -69,8 +69,14 @@ def load_original(
     )
     keep_layers(config, deepest_layer)
     converted = (convert_mini_gemini if two else convert_llava)(state, config)
+    del state
     model, info = kind.from_pretrained(
-        None, config=config, state_dict=converted, dtype=source.dtype, output_loading_info=True
+        None,
+        config=config,
+        state_dict=converted,
+        dtype=source.dtype,
+        output_loading_info=True,
+        **source.streaming,
     )
     if info["unexpected_keys"]:
         raise GroundingError(

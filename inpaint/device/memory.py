@@ -74,6 +74,8 @@ def place(pipe: Any, device: Any, mode: str, sharing: DeviceSharing | None = Non
     ------
     InpaintError
         For an unknown mode, or one that needs an accelerator on the CPU.
+    OutOfMemoryError
+        Where not even the most frugal mode fits.
     """
     check_choice("memory", mode, MODES)
     placement = Placement(pipe, device, "resident", sharing)
@@ -90,8 +92,30 @@ def place(pipe: Any, device: Any, mode: str, sharing: DeviceSharing | None = Non
         work = denoise_bytes(pixels, pipe.dtype.itemsize), decode_bytes(pixels, vae_itemsize(pipe))
         others = sharing.other_bytes(GROUP) if sharing else 0
         mode = choose_mode(free_bytes(device), part_bytes(pipe), others, *work)
-    placement.switch(mode)
+    _switch_stepping_down(placement, mode)
     return placement
+
+
+def _switch_stepping_down(placement: Placement, wanted: str) -> None:
+    """Arrange the components as `wanted`, or as the first more frugal mode that fits."""
+    for mode in MODES[MODES.index(wanted) :]:
+        try:
+            placement.switch(mode)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # it holds what was placed already
+        else:
+            if mode != wanted:
+                note = f"Memory ran out: placed in mode {mode!r} instead of {wanted!r}."
+                placement.notes = (*placement.notes, note)
+            return
+        placement.pipe.to("cpu")
+        release_cached_memory()
+    raise OutOfMemoryError(
+        "out of memory while the inpainter was placed; expected one layer at a time to fit. Close "
+        "other programs, or use device='cpu'."
+    )
 
 
 def trained_pixels(pipe: Any) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from ..errors import InpaintError
+from ..device.usage import is_out_of_memory
+from ..errors import InpaintError, OutOfMemoryError
 from ..settings import SCHEDULERS
 from ..validation import check_choice, describe
 
@@ -66,6 +67,11 @@ def explain_loading(what: str, remedy: str) -> Iterator[None]:
     except InpaintError:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"out of memory while {what} was loaded; expected its weights to fit. Close other "
+                "programs, or use a smaller model."
+            ) from error
         first = [type(error).__name__, *str(error).strip().splitlines()[:1]]
         reason = ": ".join(part[:200] for part in first)
         raise InpaintError(f"{what} could not be loaded ({reason}){remedy}") from error

@@ -200,6 +200,9 @@ def _load_pipeline(source: str, **options: Any) -> Any:
             "Use one of these, such as an SDXL inpainting model."
         )
     name = _PIPELINES[saved]
+    if name == _SD:
+        # It judges finished pictures; only latents are taken from the pipeline here.
+        options |= {"safety_checker": None, "requires_safety_checker": False}
     if name == _XL:
         # With invisible-watermark installed, SDXL would stamp its pictures.
         options["add_watermarker"] = False

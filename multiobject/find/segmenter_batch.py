@@ -1,7 +1,7 @@
 """Decode SAM prompts of many phrases in few calls.
 
-Prompts do not depend on answers, so the work is run twice: first to collect the prompts, with empty
-answers, then with the answers that were decoded together.
+The work is run twice: first to collect the prompts, with empty answers, then with the answers that
+were decoded together. Prompts that depend on an answer come up in the second run only.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from ...grounding.sam.segmenter import ImageEmbedding, Segmenter
 
 Answer = tuple[np.ndarray, np.ndarray]
+Key = tuple[Any, ...]
+"""Whether several masks are wanted, and the prompt's names and values."""
 Result = TypeVar("Result")
 
 
 class BatchingSegmenter:
     """A segmenter that collects prompts, then answers them from one decoding.
 
-    Prompts with a mask are passed on one by one: SAM takes one mask for a whole call.
+    Prompts with a mask are passed on one by one, since SAM takes one mask for a whole call; so are
+    prompts that depend on an answer.
 
     Attributes
     ----------
@@ -32,7 +35,7 @@ class BatchingSegmenter:
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
         self._prompts: list[tuple[tuple[str, ...], bool, Mapping[str, np.ndarray]]] = []
-        self._answers: list[Answer] | None = None
+        self._answers: dict[Key, Answer] | None = None
         self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -66,16 +69,17 @@ class BatchingSegmenter:
             side = self._segmenter.mask_side
             shape = len(next(iter(prompt.values()))), 3 if multimask else 1
             return np.full((*shape, side, side), -1, np.float32), np.zeros(shape, np.float32)
-        if mask is not None:
+        answer = self._answers.get(_key(prompt, multimask)) if mask is None else None
+        if answer is None:
             self.calls += 1
             return self._segmenter.prompt_logits(
                 embedding, boxes=boxes, points=points, mask=mask, multimask=multimask
             )
-        return self._answers.pop(0)
+        return answer
 
-    def _decode(self, embedding: ImageEmbedding) -> list[Answer]:
-        """Decode prompts of one kind in one call; return the answers in the prompts' order."""
-        answers: dict[int, Answer] = {}
+    def _decode(self, embedding: ImageEmbedding) -> dict[Key, Answer]:
+        """Decode prompts of one kind in one call; return the answer to each prompt."""
+        answers: dict[Key, Answer] = {}
         kinds = [(names, multimask) for names, multimask, _ in self._prompts]
         for names, multimask in dict.fromkeys(kinds):
             alike = [k for k, kind in enumerate(kinds) if kind == (names, multimask)]
@@ -84,5 +88,10 @@ class BatchingSegmenter:
             logits, scores = self._segmenter.prompt_logits(embedding, **prompt, multimask=multimask)
             cuts = np.cumsum([len(self._prompts[k][2][names[0]]) for k in alike])[:-1]
             parts = zip(np.split(logits, cuts), np.split(scores, cuts), strict=True)
-            answers.update(zip(alike, parts, strict=True))
-        return [answers[k] for k in range(len(kinds))]
+            keys = [_key(self._prompts[k][2], multimask) for k in alike]
+            answers.update(zip(keys, parts, strict=True))
+        return answers
+
+
+def _key(prompt: Mapping[str, np.ndarray], multimask: bool) -> Key:
+    return multimask, *((name, value.tobytes()) for name, value in prompt.items())

@@ -229,6 +229,41 @@ def test_what_a_later_step_painted_over_is_not_called_done(painter, monkeypatch)
     assert "grounded" not in second.checks
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_a_twin_beside_the_hole_that_a_later_step_removes_is_no_remnant(
+    painter, monkeypatch, left
+) -> None:
+    def unsure(finder, picture, request, callbacks, found) -> Edit:
+        edit = SquareFinder.run(painter, finder, picture, request, callbacks, found)
+        first = edit.support[:, :8].any()
+        image = picture.pixels if left and not first else edit.image
+        return dataclasses.replace(edit, image=image, checks={"gone": not first})
+
+    monkeypatch.setattr("groundbrush.editor.plan.apply.run_request", unsure)
+    image = open_picture(touching("red", "black"))
+    image.pixels[2:8, 9:14] = COLOURS["red"]
+    edits = apply_plan(painter, image, Plan("", (Step("remove", "the red square", count=None),)))
+    assert len(edits) == 2
+    assert edits[0].checks["gone"] is not left
+
+
+def test_one_of_all_that_stands_elsewhere_keeps_gone_false_whatever_follows(
+    painter, monkeypatch
+) -> None:
+    """The finder misses the last red square at first."""
+    find = painter.find_masks
+    once = iter([1])
+    monkeypatch.setattr(
+        painter, "find_masks", lambda p, w: [m[: next(once, None)] for m in find(p, w)]
+    )
+    plan = Plan(
+        "", (Step("remove", "the red square", count=None), Step("remove", "the blue square"))
+    )
+    image = open_picture(squares("red", "red", "blue"))
+    first, _ = apply_plan(painter, image, plan)
+    assert first.checks["gone"] is False
+
+
 def test_every_one_is_done_one_by_one(painter) -> None:
     edits = run(painter, "remove all the red squares", "red", "green", "red", "red")
     assert row(edits[-1].image) == ["black", "green", "black", "black"]

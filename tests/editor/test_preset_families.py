@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_prompts_padding_and_question_fit_the_family(name):
         "vision",
         "tokenizer",
         "tiles",
+        "calibration",
     }
     assert set(spec) <= known
     tiny = spec["family"]
@@ -49,6 +51,9 @@ def test_prompts_padding_and_question_fit_the_family(name):
         tiles=spec.get("tiles"),
     )
     family.prepare(np.zeros((40, 60, 3), np.uint8))
+    if "presence" not in spec:  # loaded without the language head
+        assert spec["heads"]
+        return
     ask = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["presence"].items()}
     presence = Presence(**ask)
     prompt, question = family.prompt("red cup"), family.prompt("red cup", presence.template)
@@ -83,6 +88,28 @@ def test_the_papers_models_are_there():
         "llava-1.5-13b",
         "mini-gemini-2b",
     } <= set(LARGE)
+
+
+def test_sizes_and_the_pages_table_follow_the_repositories(monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(str(root / "docs"))
+    import build
+
+    page = build.MODELS.read_text(encoding="utf-8")
+    assert build.models_page(page) == page, "run `make docs`"
+    facts = json.loads(build.REPOSITORIES.read_text(encoding="utf-8"))
+    checked = 0
+    for name in preset_names():
+        preset = load_preset(name)
+        spec = preset.find or preset.lvlm
+        paths = [spec["path"], preset.segmenter["path"], preset.inpainter["path"]]
+        paths += filter(None, [preset.inpainter.get("vae")])
+        if all(path in facts for path in paths) and not spec.get("vision"):
+            checked += 1
+            assert abs(sum(facts[path]["gb"] for path in paths) - preset.size_gb) <= 0.7, name
+    assert checked >= 18
+    assert "| `photo` | 23.8 | 8.3 | 6.9 |" in page  # 15 of 32 layers
+    assert "| `llava-1.5-7b` | 24 | 15.4 | 6.9 |" in page
 
 
 def test_the_page_on_models_names_every_preset_and_family():

@@ -57,7 +57,6 @@ def picture():
         pytest.param(FAR, 2, id="opposite corners"),
         pytest.param((FAR[0], (60, 60, 780, 580)), 1, id="overlapping"),
         pytest.param(((300, 300, 330, 330), (360, 300, 390, 330)), 1, id="one window holds both"),
-        pytest.param(((100, 100, 300, 300), (310, 100, 510, 300)), 1, id="halves side by side"),
         pytest.param(((100, 100, 500, 500), (505, 300, 512, 307)), 1, id="a thing and its speck"),
         pytest.param(((100, 100, 500, 500), (780, 580, 787, 587)), 2, id="a speck far from it"),
         pytest.param(((0, 0, 60, 600), (740, 0, 800, 600)), 2, id="opposite sides"),
@@ -71,6 +70,12 @@ def test_which_parts_share_a_window(boxes, count):
     assert len(windows.supports) == count
     assert (np.sum(windows.supports, 0) == support).all()
     assert not windows.note
+
+
+def test_halves_side_by_side_stay_together_and_the_note_says_how_coarsely():
+    windows = split_support(places((100, 100, 300, 300), (330, 100, 530, 300)), SETTINGS)
+    assert len(windows.supports) == 1
+    assert "2 places share windows in which 4.7 pixels" in windows.note
 
 
 def test_many_places_share_few_windows_and_say_so():

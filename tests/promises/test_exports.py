@@ -117,6 +117,48 @@ def test_instances_of_two_files_join(exported):
     assert len(set(annotations)) == len(annotations)
 
 
+@pytest.fixture(scope="module")
+def joined(exported) -> tuple[Path, dict]:
+    """The instances of both pictures in one file, joined as anybody would."""
+    files = sorted(exported["out"].glob("*.instances.json"))
+    documents = [json.loads(file.read_text()) for file in files]
+    categories = {c["id"]: c for document in documents for c in document["categories"]}
+    together = {
+        "images": [image for document in documents for image in document["images"]],
+        "annotations": [one for document in documents for one in document["annotations"]],
+        "categories": list(categories.values()),
+    }
+    path = exported["out"].parent / "joined.json"
+    path.write_text(json.dumps(together))
+    return path, together
+
+
+def test_joined_instances_are_read_by_pycocotools(joined):
+    from pycocotools.coco import COCO
+
+    path, together = joined
+    coco = COCO(str(path))
+    assert len(coco.getImgIds()) == len(SENTENCES)
+    (apple,) = coco.getCatIds(catNms=["apple"])
+    assert len(coco.getImgIds(catIds=[apple])) == len(SENTENCES)
+    assert {one["id"] for one in together["annotations"]} == set(coco.getAnnIds())
+
+
+def test_joined_instances_are_read_by_supervision(exported, joined):
+    supervision = pytest.importorskip("supervision")
+    path, together = joined
+    photos = str(exported["photos"])
+    read = supervision.DetectionDataset.from_coco(photos, str(path), force_masks=True)
+    assert len(read) == len(SENTENCES)
+    images = {image["file_name"]: image["id"] for image in together["images"]}
+    names = {category["id"]: category["name"] for category in together["categories"]}
+    for file, _, detections in read:
+        mine = [a for a in together["annotations"] if a["image_id"] == images[Path(file).name]]
+        assert detections.mask.sum((1, 2)).tolist() == [one["area"] for one in mine]
+        classes = [read.classes[number] for number in detections.class_id]
+        assert classes == [names[one["category_id"]] for one in mine]
+
+
 def labelme_picture(file: Path) -> Path:
     """Where LabelMe looks for a document's picture: from the document's own folder."""
     return file.parent / json.loads(file.read_text())["imagePath"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.calibration import preset_for, read_data
-from groundbrush.editor.models import bundled
+from groundbrush.editor.models import bundled, first_use
 from groundbrush.editor.models.bundled import bundled_scenes, cache_folder
 from groundbrush.editor.models.first_use import first_use_heads
 from groundbrush.editor.models.models import Models
@@ -51,6 +51,19 @@ def test_heads_are_found_once_and_kept(planted, squares: Callable, own_cache: Pa
     assert len(loads) == 2
 
 
+def test_the_wait_is_announced(
+    planted, squares: Callable, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(first_use, "SAY_EVERY_S", 0.0)
+    first_use_heads(
+        headless(samples=24, trials=2, lowest=3), lambda: planted, said.append, data=squares(24)
+    )
+    lines = [words for words in said if words.startswith("finding heads: ")]
+    assert len(lines) >= 3
+    assert all(words.endswith("s left") for words in lines)
+
+
 def test_a_damaged_cache_counts_as_none(planted, squares: Callable, own_cache: Path) -> None:
     preset, data = headless(samples=24, trials=2, lowest=3), squares(24)
     first_use_heads(preset, lambda: planted, print, data=data)
@@ -69,6 +82,7 @@ def test_a_preset_without_heads_grounds_after_calibrating_itself(own_cache: Path
     assert min(layer for layer, _ in heads) >= 1
     assert (own_cache / "scenes-of-all-shapes-validation-4" / "complete").is_file()
     assert any("names no heads" in words for words in said)
+    assert sum("loading the vision-language model" in words for words in said) == 1
     said.clear()
     again = Models(preset, device="cpu", offline=True, on_load=said.append).grounder()
     assert again.lvlm.heads == heads

@@ -117,6 +117,28 @@ def test_auto_takes_what_fits(monkeypatch, free, held, mode, log):
     assert sharing.exclusive == (mode != "resident")
 
 
+@pytest.mark.parametrize(
+    ("fails", "mode"), [(("resident",), "offload"), (("resident", "offload"), "sequential")]
+)
+def test_running_out_while_it_is_placed_steps_down(monkeypatch, fails, mode):
+    pipe = FakePipe()
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**12)
+
+    def out(device) -> None:
+        if getattr(device, "type", device) != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pipe.to = out
+    if "offload" in fails:
+        pipe.enable_model_cpu_offload = lambda device: out(GPU)
+    placement = place(pipe, GPU, "auto")
+    assert placement.mode == mode
+    assert placement.notes == (f"Memory ran out: placed in mode {mode!r} instead of 'resident'.",)
+    pipe.enable_model_cpu_offload = pipe.enable_sequential_cpu_offload = lambda device: out(GPU)
+    with pytest.raises(OutOfMemoryError, match="out of memory while the inpainter was placed"):
+        place(pipe, GPU, "auto")
+
+
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_a_mode_that_is_asked_for_is_taken(monkeypatch, mode):
     pipe = FakePipe()
