@@ -16,6 +16,7 @@ PAGES = (
     "docs/calibrate.md",
     "docs/cluster.md",
     "docs/composer.md",
+    "docs/editing.md",
     "docs/install.md",
     "docs/several.md",
     "docs/tutorial.md",
