@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +24,7 @@ from .metrics import CONTENT_TYPE
 from .middleware import AccessMiddleware
 from .openapi import DESCRIPTION, FILE_RESPONSE, DocumentedAPI, error_responses, job_route
 from .reading import JobRequest, discard, read_request
-from .schema import Health, JobStatus
+from .schema import Health, JobList, JobStatus
 from .settings import ServeSettings
 from .stored_images import store_image
 
@@ -103,26 +103,42 @@ async def _sweep_regularly(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
-    async def submit(request: Request, response: Response) -> JobStatus:
+    async def submit(
+        request: Request,
+        response: Response,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> JobStatus:
         store: JobStore = request.app.state.store
+        owner = _owner(request)
         try:
-            store.check_capacity()
+            known = store.known(owner, action, idempotency_key)
+            if known is None:
+                store.check_capacity()
         except ApiError:
             await discard(request, store.settings)
             raise
-        async with read_request(request, action, store.settings) as job_request:
-            owner = request.client.host if request.client else "unknown"
-            # for whole requests only: a slow client would keep others waiting. Each image takes
-            # memory while it is decoded.
-            async with request.app.state.decoding:
-                record = await run_in_threadpool(_submit, store, owner, job_request)
+        if known is not None:  # the answer was lost, and the request sent again
+            await discard(request, store.settings)
+            response.headers["Location"] = f"/v1/jobs/{known.id}"
+            return store.status(known)
+        async with (
+            read_request(request, action, store.settings) as job_request,
+            # for whole requests only: a slow client would keep others waiting; each image takes
+            # memory while it is decoded
+            request.app.state.decoding,
+        ):
+            record = await run_in_threadpool(_submit, store, owner, job_request, idempotency_key)
         response.headers["Location"] = f"/v1/jobs/{record.id}"
         return store.status(record)
 
     return submit
 
 
-def _submit(store: JobStore, owner: str, request: JobRequest) -> JobRecord:
+def _owner(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def _submit(store: JobStore, owner: str, request: JobRequest, key: str | None) -> JobRecord:
     """Store and check the images, then queue the job. Runs in a thread."""
     folder = store.new_folder()
     settings = store.settings
@@ -141,10 +157,18 @@ def _submit(store: JobStore, owner: str, request: JobRequest) -> JobRecord:
             spec.check_size(size, settings.max_pixels)
         except GroundbrushError as error:
             raise ApiError(422, "unprocessable", str(error)) from error
-        return store.submit(owner, spec, folder, image, mask)
+        return store.submit(owner, spec, folder, image, mask, key)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@router.get("/v1/jobs", operation_id="list_jobs", tags=["jobs"], responses=error_responses())
+def _list_jobs(request: Request) -> JobList:
+    """The jobs of the client's address that are kept, the newest first."""
+    store: JobStore = request.app.state.store
+    store.sweep()
+    return JobList(jobs=[store.status(record) for record in store.jobs(_owner(request))])
 
 
 @router.get(
@@ -216,6 +240,13 @@ async def _health(request: Request, response: Response) -> Health:
         waiting=counts["waiting"],
         running=counts["running"],
     )
+
+
+@router.get("/ready", tags=["server"], responses=error_responses(429, 503))
+async def _ready(request: Request) -> Health:
+    """Whether a job would be taken now: 503 while closing, 429 while the queue is full."""
+    request.app.state.store.check_capacity()
+    return await _health(request, Response())
 
 
 @router.get(

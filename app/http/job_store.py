@@ -48,6 +48,7 @@ class JobRecord:
     settled: bool = False
     fetched: bool = False
     size: int = 0
+    key: str | None = None
 
     @property
     def state(self) -> str:
@@ -113,16 +114,44 @@ class JobStore:
         if self.counts()["waiting"] >= self.settings.queue:
             raise self._queue_full(f"{self.settings.queue} others are already waiting")
 
+    def known(self, owner: str, action: str, key: str | None) -> JobRecord | None:
+        """The job that an owner submitted under an Idempotency-Key; None if there is none.
+
+        Raises `ApiError` 422 if that is of another action.
+        """
+        for record in self.jobs(owner) if key else ():
+            if record.key == key:
+                if record.action != action:
+                    message = f"the key was used for {record.action}; expected a new one"
+                    raise ApiError(422, "unprocessable", message)
+                return record
+        return None
+
+    def jobs(self, owner: str) -> list[JobRecord]:
+        """All jobs of an owner, the newest first."""
+        with self._lock:
+            records = [r for r in self._records.values() if r.job and r.job.owner == owner]
+        return sorted(records, key=lambda record: record.created, reverse=True)
+
     def submit(
-        self, owner: str, spec: JobSpec, folder: Path, image: StoredImage, mask: StoredImage | None
+        self,
+        owner: str,
+        spec: JobSpec,
+        folder: Path,
+        image: StoredImage,
+        mask: StoredImage | None,
+        key: str | None = None,
     ) -> JobRecord:
-        """Queue a job; raises as `check_capacity`."""
-        record = JobRecord(folder.name, spec.action, folder, self._clock())
+        """Queue a job, or return the one under the same key; raises as `check_capacity`."""
+        record = JobRecord(folder.name, spec.action, folder, self._clock(), key=key)
 
         def work(callbacks: Callbacks) -> JobResult:
             return self._run(record, spec, image, mask, callbacks)
 
         with self._lock:
+            if (same := self.known(owner, spec.action, key)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                return same
             self.check_capacity()
             try:
                 record.job = self._queue.submit(owner, work)

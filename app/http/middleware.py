@@ -13,7 +13,7 @@ from .errors import ApiError
 from .metrics import Metrics
 from .settings import ServeSettings
 
-OPEN_PATHS = ("/health",)
+OPEN_PATHS = ("/health", "/ready")
 """Paths that need no token."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

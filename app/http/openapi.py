@@ -107,6 +107,7 @@ class DocumentedAPI(FastAPI):
             if settings.token is not None:
                 components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 document["security"] = [{"token": []}]
-                document["paths"]["/health"]["get"]["security"] = []
+                for path in ("/health", "/ready"):
+                    document["paths"][path]["get"]["security"] = []
         assert self.openapi_schema is not None
         return self.openapi_schema

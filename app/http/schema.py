@@ -121,6 +121,12 @@ class JobStatus(BaseModel):
     result: JobResult | None
 
 
+class JobList(BaseModel):
+    """The jobs of the client's address that are kept, the newest first."""
+
+    jobs: list[JobStatus]
+
+
 class Health(BaseModel):
     """Whether the server takes jobs."""
 

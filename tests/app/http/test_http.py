@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -523,6 +524,41 @@ def test_pages_of_other_names_may_not_ask(client: Client) -> None:
 def test_an_origin_that_cannot_be_read_is_refused(client: Client, origin: str) -> None:
     answer = client.http.get("/health", headers={"Origin": origin.encode("latin-1")})
     assert error(answer) == (403, "cross_origin")
+
+
+def test_a_request_sent_again_under_its_key_is_one_job(make: Any) -> None:
+    client = make(queue=2)
+    client.editor.gate.clear()
+    ask = {"find": "the cup", "paint": "a vase"}
+    client.http.headers["Idempotency-Key"] = "first"
+    first, again = client.post("edit", ask), client.post("edit", ask)
+    assert first.status_code == again.status_code == 202
+    assert first.json()["id"] == again.json()["id"]
+    assert error(client.post("remove", {"find": "the cup"})) == (422, "unprocessable")
+    client.http.headers["Idempotency-Key"] = "second"
+    other = client.post("edit", ask).json()["id"]
+    del client.http.headers["Idempotency-Key"]
+    client.editor.gate.set()
+    third = client.done(client.post("edit", ask))["id"]
+    listed = client.http.get("/v1/jobs").json()["jobs"]
+    assert {job["id"] for job in listed} == {first.json()["id"], other, third}
+    assert len(client.editor.painted) == 3
+
+
+def test_ready_is_not_alive(make: Any) -> None:
+    client = make(queue=1, queue_each=1, token=TOKEN)
+    assert client.http.get("/ready").status_code == 200  # without the token
+    client.http.headers["Authorization"] = f"Bearer {TOKEN}"
+    client.editor.gate.clear()
+    running = client.post("ground", {"find": "the cup"})
+    deadline = time.monotonic() + 20
+    while client.http.get(running.headers["location"]).json()["state"] == "waiting":
+        assert time.monotonic() < deadline
+    client.post("ground", {"find": "the cup"})
+    assert client.http.get("/ready").status_code == 429
+    assert client.http.get("/health").status_code == 200
+    client.store.drain()
+    assert client.http.get("/ready").status_code == 503
 
 
 def test_head_is_get_without_a_body(client: Client) -> None:
