@@ -13,6 +13,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/app.md",
+    "docs/batch.md",
     "docs/calibrate.md",
     "docs/cluster.md",
     "docs/composer.md",
