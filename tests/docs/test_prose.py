@@ -19,6 +19,7 @@ PAGES = (
     "docs/composer.md",
     "docs/editing.md",
     "docs/install.md",
+    "docs/measured/editing.md",
     "docs/serve.md",
     "docs/several.md",
     "docs/tutorial.md",
