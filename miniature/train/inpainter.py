@@ -80,6 +80,16 @@ def build_parts(vae: AutoencoderKL, sizes: InpainterSizes) -> Parts:
     return Parts(vae, build_unet(sizes).to(device), text, tokenizer, sizes)
 
 
+def saved_parts(folder: Path, sizes: InpainterSizes, device: torch.device) -> Parts:
+    """The parts of a saved pipeline, with its tokenizer; the autoencoder stays as it is."""
+    saved = StableDiffusionXLInpaintPipeline.from_pretrained(
+        folder, local_files_only=True, torch_dtype=torch.float32, add_watermarker=False
+    ).to(device)
+    vae = saved.vae.eval().requires_grad_(False)
+    text = (saved.text_encoder.train(), saved.text_encoder_2.train())
+    return Parts(vae, saved.unet.train(), text, saved.tokenizer, sizes)
+
+
 class LatentBank:
     """A ring of encoded samples: target, masked picture, mask, loss weight and prompt tokens."""
 
@@ -200,9 +210,8 @@ def _run_unet(
     runs: Path,
 ) -> None:
     """Steps of stage 2, with a report each minute, checkpoints and contact sheets."""
-    bank = LatentBank(
-        parts, settings.bank, "train", settings.bank_start + clock.step * settings.fresh
-    )
+    begun = settings.first_sample + settings.bank_start + clock.step * settings.fresh
+    bank = LatentBank(parts, settings.bank, "train", begun)
     check = LatentBank(parts, 64, "heldout", 0)
     for ring, count in ((bank, settings.bank_start), (check, 64)):
         for _ in range(0, count, 32):
@@ -330,11 +339,16 @@ def export(parts: Parts, out: Path) -> None:
     say(stage="export", out=out, megabytes=megabytes)
 
 
-def train(settings: TrainSettings, sizes: InpainterSizes, runs: Path, out: Path) -> None:
-    """Both stages, a last contact sheet, and the export."""
-    vae = train_autoencoder(settings, sizes, runs)
-    torch.manual_seed(settings.seed)
-    parts = build_parts(vae, sizes)
+def train(
+    settings: TrainSettings, sizes: InpainterSizes, runs: Path, out: Path, start: Path | None = None
+) -> None:
+    """Both stages (only the second from saved weights), a last contact sheet, and the export."""
+    if start:
+        parts = saved_parts(start, sizes, torch.device(settings.device))
+    else:
+        vae = train_autoencoder(settings, sizes, runs)
+        torch.manual_seed(settings.seed)
+        parts = build_parts(vae, sizes)
     clock = train_unet(parts, settings, runs)
     contact_sheet(parts.pipeline(), runs / f"sheet_{clock.step:06d}.png", sizes.side)
     export(parts, out)
@@ -347,6 +361,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--minutes-vae", type=float, default=TrainSettings.minutes_vae)
     parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)
+    parser.add_argument(
+        "--start", type=Path, help="a saved pipeline to train on; its autoencoder stays"
+    )
+    parser.add_argument("--rate", type=float, default=TrainSettings.rate)
+    parser.add_argument("--first-sample", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--batch", type=int, default=TrainSettings.batch)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
@@ -362,8 +381,10 @@ def main(argv: list[str] | None = None) -> None:
         batch=given.batch,
         device=str(chosen_device(given.device)),
         seed=given.seed,
+        rate=given.rate,
+        first_sample=given.first_sample,
     )
-    train(settings, InpainterSizes(), given.runs, given.out)
+    train(settings, InpainterSizes(), given.runs, given.out, given.start)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class TrainSettings:
     sheet_every: float = 540.0  # seconds
     device: str = "cpu"
     seed: int = 0
+    first_sample: int = 0  # another one each time that training goes further, for new scenes
 
     def __post_init__(self) -> None:
         if min(self.batch_vae, self.batch, self.bank, self.bank_start, self.fresh) < 1:
