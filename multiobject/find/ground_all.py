@@ -192,7 +192,8 @@ def _search_term(grounder: Grounder, query: PhraseQuery) -> SearchTerm:
     if query.single or not query.is_thing or not query.singular:
         return SearchTerm(query.words, query.single)
     variants = position_variants(query.singular, query.number, grounder.lvlm.unknown_words)
-    return SearchTerm(query.words, False, variants)
+    known = not grounder.lvlm.unknown_words(query.singular)
+    return SearchTerm(query.words, False, variants, query.singular if known else "")
 
 
 def _split(

@@ -33,11 +33,15 @@ class SearchTerm:
     variants
         Words for the instances one by one ("the left car"). Heads attend to one of several alike,
         so the others are missing from the map of "the cars".
+    presence
+        Words that presence is asked with, instead of `words`: "the car" for "all the cars", which
+        presupposes that there are some.
     """
 
     words: str
     single: bool = True
     variants: tuple[str, ...] = ()
+    presence: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +83,25 @@ def search(
         phrases += [(words, True) for term in terms for words in term.variants]
         read = grounder.read(view, [words for words, _ in phrases], grounder.lvlm.heads)
         readings = [(r.rows, r.presence) for r in read if r.rows is not None]
+        _ask_presence(grounder, view, terms, readings)
     groundings = _localize(grounder, view, phrases, readings)
     rest = iter(groundings[len(terms) :])
     return [
         SearchResult(grounding, tuple(islice(rest, len(term.variants))))
         for grounding, term in zip(groundings, terms, strict=False)
     ]
+
+
+def _ask_presence(
+    grounder: Grounder, view: View, terms: Sequence[SearchTerm], readings: list[Reading]
+) -> None:
+    """Replace the presence of terms that have other words for it."""
+    others = [k for k, term in enumerate(terms) if term.presence not in ("", term.words)]
+    if not others or grounder.lvlm.presence_settings is None:
+        return
+    said = grounder.lvlm.presence(view.encoded, [terms[k].presence for k in others])
+    for k, presence in zip(others, said, strict=True):
+        readings[k] = (readings[k][0], presence)
 
 
 def _localize(
