@@ -170,8 +170,8 @@ def run_batch(
             notes.append("files that were not written whole were removed")
         working = engine(load, workspace)
         run = _Run(job, state, journal, working, on_progress, existing)
-        about = {"preset": editor.preset.name, "rows": len(manifest.rows), "left": len(left)}
-        run.write(RunRecord(**about).model_dump())
+        begun = RunRecord(preset=editor.preset.name, rows=len(manifest.rows), left=len(left))
+        run.write(begun.model_dump())
         try:
             with contextlib.closing(working):
                 run.work(left)

@@ -17,7 +17,7 @@ from .results import FoundFacts, PictureFacts, RowResult
 from .rows import BatchRow, digest
 from .workspace import Workspace, file_digest, row_of, same_picture
 
-VERSION = 2
+VERSION: Literal[2] = 2
 
 
 class RunRecord(BaseModel):

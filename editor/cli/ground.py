@@ -111,7 +111,7 @@ def _attention(args: argparse.Namespace) -> int:
         wrong_usage(args, f"-o {args.file!r} given; expected a file that ends in .npz")
     picture = open_picture(args.image)
     arrays = attention_arrays(load_editor(args), picture, args.phrase)
-    atomic_write(file, lambda out: np.savez_compressed(out, **arrays))
+    atomic_write(file, lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]
     files = {"attention": file}
     heads = [tuple(head) for head in arrays["heads"].tolist()]
     if args.figure:

@@ -113,9 +113,13 @@ class Download:
         ]
 
 
-def repositories(preset: Preset) -> list[Repository]:
+def repositories(preset: Preset, lvlm_only: bool = False) -> list[Repository]:
     """The repositories that a preset names; folders and files of this machine are left out."""
-    found = [*_finder_repositories(preset), *_painter_repositories(preset)]
+    found = [*_finder_repositories(preset)]
+    if lvlm_only:
+        found = [one for one in found if one.part != "segmenter"]
+    else:
+        found += _painter_repositories(preset)
     return [one for one in found if is_repository(one.name)]
 
 
@@ -151,8 +155,9 @@ def _painter_repositories(preset: Preset) -> Iterator[Repository]:
     )
     if spec.get("vae"):
         yield Repository("inpainter's decoder", spec["vae"], spec.get("vae_revision"))
-    if spec.get("controlnet"):
-        control = spec["controlnet"]
+    # An entry without a path is refused, with its reason, where it is loaded.
+    control = spec.get("controlnet")
+    if isinstance(control, Mapping) and "path" in control:
         yield Repository(
             "inpainter's control",
             control["path"],
@@ -160,13 +165,17 @@ def _painter_repositories(preset: Preset) -> Iterator[Repository]:
             variant=control.get("variant"),
         )
     for lora in spec.get("loras", ()):
+        if not isinstance(lora, Mapping) or "path" not in lora:
+            continue
         kind = "file" if lora.get("weight") else "model"
         yield Repository(
             "inpainter's adapter", lora["path"], lora.get("revision"), kind, only=lora.get("weight")
         )
 
 
-def plan_download(preset: Preset, *, offline: bool = False, refresh: bool = False) -> Download:
+def plan_download(
+    preset: Preset, *, offline: bool = False, refresh: bool = False, lvlm_only: bool = False
+) -> Download:
     """What is to be downloaded for a preset; asks the hub only about what is not complete here.
 
     Parameters
@@ -177,6 +186,8 @@ def plan_download(preset: Preset, *, offline: bool = False, refresh: bool = Fals
         Ask nothing.
     refresh
         Ask the hub about all of them: a branch may have moved since.
+    lvlm_only
+        Leave out segmenter and inpainter, which calibration does not need.
 
     Raises
     ------
@@ -187,7 +198,7 @@ def plan_download(preset: Preset, *, offline: bool = False, refresh: bool = Fals
     from huggingface_hub import constants
 
     listings: list[Listing] = []
-    todo = repositories(preset)
+    todo = repositories(preset, lvlm_only)
     while todo:
         one = todo.pop(0)
         with explained(one, preset.name):

@@ -121,7 +121,7 @@ def weight_needs(preset: Preset, plan: Download, device: str) -> Needs:
         painter[part] = painter.get(part, 0) + size * itemsize(spec)
     for extra, part in ((spec.get("vae"), "vae"), (spec.get("controlnet"), "controlnet")):
         if extra:
-            path = extra if isinstance(extra, str) else extra["path"]
+            path = extra if isinstance(extra, str) else extra.get("path", "")
             painter[part] = sum(numbers(path).values()) * itemsize(spec)
     return Needs(total, painter)
 

@@ -107,12 +107,15 @@ class Models:
         """
         with self._lock:
             if self._plan is None or refresh:
-                plan = self.plan(refresh=refresh)
-                if plan.incomplete:
-                    self._allow(plan)
-                    download(plan)
-                self._plan = plan
+                self._plan = self._get(self.plan(refresh=refresh))
             return self._plan
+
+    def _get(self, plan: Download) -> Download:
+        """Download what a plan lacks, where that is allowed."""
+        if plan.incomplete:
+            self._allow(plan)
+            download(plan)
+        return plan
 
     @property
     def ready(self) -> bool:
@@ -280,7 +283,8 @@ class Models:
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
         with self._lock, translate(GroundingError):
-            self.fetch()
+            if not self.ready:
+                self._get(plan_download(self.preset, offline=self.offline, lvlm_only=True))
             return self._load_lvlm(None)
 
     def reader(self) -> Family | LVLM | NoLVLM:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import struct
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -189,9 +191,7 @@ def test_finished_rows_are_not_looked_at_again(folder: Path) -> None:
     assert (outlook.finished, seen) == (1, [1])
 
 
-def test_a_place_that_cannot_be_written_is_told_with_the_rows(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_that_cannot_be_written_is_told_with_the_rows(folder: Path) -> None:
     (folder / "file").write_text("mine")
     rows = ({**EDIT, "image": "half.png"},)
     for out, words in (
@@ -205,11 +205,19 @@ def test_a_place_that_cannot_be_written_is_told_with_the_rows(
         assert place.row is None
         assert words in place.words
         assert picture.row == 1
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    ((row, words), _) = told(job_of(folder, *rows))
+
+
+def test_a_place_where_no_file_can_be_opened_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    ((row, words), _) = told(job_of(folder, {**EDIT, "image": "half.png"}))
     assert row is None
-    assert "may not be written" in words
-    with pytest.raises(GroundbrushError, match="may not be written.*choose another --out"):
+    assert "ermission denied" in words
+    with pytest.raises(GroundbrushError, match="ermission denied.*choose another --out"):
         run_batch(job_of(folder, BOX), QuickEditor)
 
 
