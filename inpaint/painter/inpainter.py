@@ -175,20 +175,20 @@ class Inpainter:
 
     def cut_off(self, prompt: str) -> str:
         """Return the end of `prompt` that the text encoder will not read, or ""."""
-        tokenizer, kept = self._own_reader
+        tokenizer, kept = self._reader()
         with self._reader_lock, quiet_libraries():
-            whole = tokenizer(prompt, add_special_tokens=False).input_ids
+            whole = self._own_tokenizer(prompt, add_special_tokens=False).input_ids
+        # a copy loses the decoder; decoding changes no state
         return tokenizer.decode(whole[kept:]).strip() if len(whole) > kept else ""
 
     @cached_property
-    def _own_reader(self) -> tuple[Any, int]:
-        """A copy of `_reader`: a call without padding takes that of a running painting away.
+    def _own_tokenizer(self) -> Any:
+        """A copy of the tokenizer: a call without padding takes that of a running painting away.
 
         A fast tokenizer keeps padding and truncation between calls, so that the prompts of a
         painting in another thread would have different lengths.
         """
-        tokenizer, kept = self._reader()
-        return copy.deepcopy(tokenizer), kept
+        return copy.deepcopy(self._reader()[0])
 
     def _check_pipe(self) -> None:
         """Refuse a pipeline of another kind."""
