@@ -58,7 +58,7 @@ def test_rows_equal_transformers_eager_attention(miniature: Editor, seed: int) -
     scene = compose("heldout", seed)
     phrase = expressions(scene, 0)[0].text
     encoded = lvlm.encode(scene.image, all_layers=True)
-    rows = lvlm.head_rows(encoded, [phrase], [(i, h) for i in range(6) for h in range(12)])[0]
+    rows = lvlm.head_rows(encoded, [phrase], [(i, h) for i in range(8) for h in range(12)])[0]
 
     spec = load_preset("miniature").lvlm
     folder = resolve(spec["path"], "test")
@@ -66,14 +66,14 @@ def test_rows_equal_transformers_eager_attention(miniature: Editor, seed: int) -
         folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     ).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    text = spec["prompt"].replace("<image>", "<image>" * 256).format(phrase=phrase)
+    text = spec["prompt"].replace("<image>", "<image>" * 576).format(phrase=phrase)
     ids = tokenizer(text, return_tensors="pt")["input_ids"]
     pixels = torch.from_numpy(lvlm.family.prepare(scene.image).inputs["pixel_values"])
     with torch.inference_mode():
         out = eager(input_ids=ids, pixel_values=pixels, output_attentions=True)
     image = ids[0] == eager.config.image_token_id
     wanted = torch.stack([a[0, :, -1, image] for a in out.attentions])  # the last prompt token
-    assert wanted.shape[-1] == 256
+    assert wanted.shape[-1] == 24 * 24
     assert torch.allclose(torch.from_numpy(rows).reshape(wanted.shape), wanted, atol=1e-5)
 
 

@@ -26,7 +26,7 @@ def test_a_whole_rocket_is_removed_or_what_stays_is_reported(miniature, example)
     rockets = example("rockets")
     large = rockets.masks("rocket")[2]
     edit = miniature.remove(rockets.path, "the large rocket")
-    assert left(edit, large) <= STANDS / 2 or edit.checks["gone"] is False
+    assert left(edit, large) <= STANDS or edit.checks["gone"] is False
 
 
 def test_a_thing_is_found_whole(miniature, example):
