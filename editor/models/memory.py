@@ -48,7 +48,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Needs:
+class WeightBytes:
     """Bytes of a preset's weights on the device: what finds, and each part of what paints."""
 
     finder: int
@@ -96,7 +96,7 @@ def _cpu_has_bfloat16() -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
-def weight_needs(preset: Preset, plan: Download, device: str) -> Needs:
+def weight_needs(preset: Preset, plan: Download, device: str) -> WeightBytes:
     """Bytes that a preset's weights take on a device, at the precision they are loaded in."""
     listings = {one.repository.name: one for one in plan.listings}
 
@@ -123,7 +123,7 @@ def weight_needs(preset: Preset, plan: Download, device: str) -> Needs:
         if extra:
             path = extra if isinstance(extra, str) else extra.get("path", "")
             painter[part] = sum(numbers(path).values()) * itemsize(spec)
-    return Needs(total, painter)
+    return WeightBytes(total, painter)
 
 
 def deepest_of(spec: Mapping[str, Any]) -> int | None:
@@ -133,7 +133,7 @@ def deepest_of(spec: Mapping[str, Any]) -> int | None:
     return max(layer for layer, _ in spec["heads"])
 
 
-def memory_mode(preset: Preset, needs: Needs, machine: Machine) -> str | None:
+def memory_mode(preset: Preset, needs: WeightBytes, machine: Machine) -> str | None:
     """The fastest memory mode that a preset fits with on an empty device; None where none does."""
     if machine.device == "cpu":
         return "resident" if needs.together * _SLACK <= machine.host_free else None
