@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
+from groundbrush.app.page.access import PageAccess
 from starlette.middleware import Middleware
 from streamlit.starlette import App
-
-from groundbrush.app.page.access import PageAccess
 
 HOSTS = os.environ.get("GROUNDBRUSH_PAGE_HOSTS", "")
 """Names for the page beside localhost and addresses, joined by blanks."""
