@@ -17,7 +17,7 @@ from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
 from ..pictures.picture import open_picture
-from .protect import find_protected, protection_key
+from .protect import find_protected, protection_key, touching_piece
 from .region import Region, find_region
 from .result import Edit, Variant
 from .verify import Verdict, Verifier, surroundings
@@ -68,6 +68,7 @@ class _Task:
     region: Region
     settings: InpaintSettings
     verifier: Verifier
+    spare: np.ndarray | None = None
     around: tuple[str, ...] = ()
 
     @property
@@ -121,8 +122,8 @@ def run_request(
     around: tuple[str, ...] = ()
     if request.action == "remove" and verifier.phrase is not None:
         around = surroundings(finder, region.picture, region.mask)
-    task = _Task(finder, request, region, settings, verifier, around)
-    attempts = list(_attempts(task, spare, callbacks))
+    task = _Task(finder, request, region, settings, verifier, spare, around)
+    attempts = list(_attempts(task, callbacks))
     painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
     checking = max(0.0, time.perf_counter() - found - painting)
     timings = {"find": found - start, "paint": painting, "check": checking}
@@ -168,7 +169,7 @@ def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np
     return find_protected(finder, region.picture, region.mask, settings)
 
 
-def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> Iterator[_Attempt]:
+def _attempts(task: _Task, callbacks: Callbacks) -> Iterator[_Attempt]:
     """Paint and verify every variant; then further seeds, as retries, while one might pass."""
     from ...inpaint.fill import fill_many
 
@@ -189,7 +190,7 @@ def _attempts(task: _Task, spare: np.ndarray | None, callbacks: Callbacks) -> It
                 task.prompt,
                 seeds=group,
                 settings=task.settings,
-                spare=spare,
+                spare=task.spare,
                 keep=keep,
                 one_thing=task.region.grounding is not None and not _counts(task),
                 on_step=callbacks.on_step,
@@ -304,6 +305,13 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
         )
     if task.around:
         yield f"around it there seems to be {' and '.join(task.around)}: painted so"
+    if request.action == "remove" and task.spare is not None:
+        piece = touching_piece(task.region.mask, task.spare, task.settings)
+        if piece:
+            yield (
+                f"something small that touches it ({piece} pixels) was left as another thing; if "
+                "it is a part of it, repeat with the setting spare=false"
+            )
     if request.draft:
         yield DRAFT_NOTE
     if task.verifier.note:

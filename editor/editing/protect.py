@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 _MARGIN = 16  # pixels beyond the support that a neighbour's edge is settled in
 _SHADOW_SIDE = 192
+_PIECE, _GAP = 0.25, 0.03  # share of a mask's area; of its square root
 _EDGE = 1  # pixels of the searched copy that are a neighbour's soft edge
 
 
@@ -58,6 +59,29 @@ def find_protected(
         box = grow_box(mask_box(wide), _MARGIN, (wide.shape[1], wide.shape[0]))
         part = _settled(view, np.any(things, axis=0), box)
     return _enlarged(part, box, wide.shape, mask.shape)
+
+
+def touching_piece(mask: np.ndarray, spared: np.ndarray, settings: InpaintSettings) -> int:
+    """Return the pixels of small spared pieces that touch the mask; 0 = none.
+
+    A piece is small below `_PIECE` of the mask. It may be a thing of its own or a part of the
+    masked one that the segmenter took for another: a rocket's flame.
+    """
+    from ...inpaint.crop import grow_box, mask_box
+    from ...inpaint.support import dilate, support
+
+    wide = support(mask, settings)
+    left, top, right, bottom = grow_box(mask_box(wide), 1, (mask.shape[1], mask.shape[0]))
+    near = dilate(mask, max(2, round(_GAP * float(np.sqrt(mask.sum())))))
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((spared & ~mask).view(np.uint8))
+    total = 0
+    for k in range(1, count):
+        x, y, width, height, area = (int(n) for n in stats[k])
+        inside = x >= left - _MARGIN // 2 and y >= top - _MARGIN // 2
+        inside &= x + width <= right + _MARGIN // 2 and y + height <= bottom + _MARGIN // 2
+        if inside and area <= _PIECE * mask.sum() and (near & (pieces == k)).any():
+            total += area
+    return total
 
 
 def protection_key(request: EditRequest, settings: InpaintSettings) -> str:

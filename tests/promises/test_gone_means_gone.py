@@ -26,7 +26,13 @@ def test_a_whole_rocket_is_removed_or_what_stays_is_reported(miniature, example)
     rockets = example("rockets")
     large = rockets.masks("rocket")[2]
     edit = miniature.remove(rockets.path, "the large rocket")
-    assert left(edit, large) <= STANDS or edit.checks["gone"] is False
+    said = edit.checks["gone"] is False or "touches it" in " ".join(edit.notes)
+    assert left(edit, large) <= STANDS / 2 or said
+
+
+def test_removal_of_a_thing_beside_nothing_small_has_no_such_note(miniature, example):
+    edit = miniature.remove(example("fruit").path, "the car", settings={"steps": 2})
+    assert "touches it" not in " ".join(edit.notes)
 
 
 def test_a_thing_is_found_whole(miniature, example):
