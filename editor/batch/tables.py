@@ -14,7 +14,7 @@ from .columns import COLUMNS, own_names, unknown_columns
 from .errors import BatchProblem
 
 _EXCEL = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
-"""The line by which Excel is told the delimiter."""
+"""The line that names the delimiter for Excel."""
 _LONGEST_LINE = 1_000_000  # bytes
 
 Lines = Iterable[tuple[int | None, Mapping[str, Any] | BatchProblem]]

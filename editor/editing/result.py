@@ -98,15 +98,13 @@ class Edit:
     def unmet(self) -> str:
         """Why not all that the request names was done, or empty.
 
-        Nothing was painted; or, of several things that the words name ("both cups"), fewer were
-        found than named, or the check failed for one of them.
+        Nothing was painted; the check failed: a removed thing still stands, a new one is not found;
+        or fewer were found than the words name ("both cups").
         """
         if not self.done:
             return self.notes[-1]
         found, named = self.checks.get("found"), self.checks.get("named", 0)
-        if found is None:
-            return ""
-        if found < named:
+        if found is not None and found < named:
             return f"{found} found where the words say {named}"
         failed = self.checks.get("gone", self.checks.get("grounded")) is False
         return self.notes[-1] if failed else ""

@@ -238,7 +238,7 @@ def _begun(one: Repository) -> bool:
 
 
 def download(plan: Download) -> None:
-    """Download what is missing, all before any model is loaded; goes on where it stopped.
+    """Download what is missing, all before any model is loaded; resumes what was interrupted.
 
     Raises
     ------

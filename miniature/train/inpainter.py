@@ -1,7 +1,7 @@
 """Train the miniature SDXL inpainter from nothing: autoencoder first, then UNet and text encoders.
 
 Run ``python -m groundbrush.miniature.train.inpainter --minutes-vae 55 --minutes 168``. Each stage
-keeps to its budget, writes a checkpoint every few minutes and goes on from it when started again;
+keeps to its budget, writes a checkpoint every few minutes and resumes from it when started again;
 at the end the pipeline is saved in fp16. The recipe: v-prediction with zero terminal SNR, a floored
 min-SNR-5 weight (Hang et al. 2023, equation for v), loss concentrated on the hole, text dropped to
 zeros (what ``force_zeros_for_empty_prompt`` feeds for guidance), averaged weights.

@@ -91,3 +91,14 @@ def test_a_twin_elsewhere_is_no_remnant(miniature, example):
     edit = miniature.remove(rockets.path, "the left rocket")
     if left(edit, rockets.masks("rocket")[1]) < 0.05:
         assert edit.checks["gone"] is True
+
+
+def test_what_still_stands_is_not_done(command, example):
+    """A box around half an apple removes half an apple."""
+    path = example("fruit").path
+    words = ["--find", "the apple", "--box", "30,0,94,130", "--steps", 2, "--json"]
+    ran = command("remove", path, *words)
+    assert ran.status == 1
+    assert ran.facts["checks"]["gone"] is False
+    assert ran.facts["done"] is False
+    assert "still" in ran.facts["reason"]
