@@ -732,8 +732,8 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
     Image.fromarray(box_mask).save(tmp_path / "mask.png")
     common = [str(tmp_path / "in.png"), "--quiet", "--json", "--out", str(tmp_path / "out")]
 
-    def run(*arguments: str) -> dict:
-        assert main([arguments[0], *common, *arguments[1:]]) == 0
+    def run(*arguments: str, status: int = 0) -> dict:
+        assert main([arguments[0], *common, *arguments[1:]]) == status
         return json.loads(capsys.readouterr().out)
 
     facts = run("edit", "--paint", "a green thing", "--mask", str(tmp_path / "mask.png"))
@@ -775,8 +775,9 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
         "a green thing",
         "--check-for",
         "the red thing",
+        status=1,
     )
-    assert other["grounded"] is False
+    assert other["grounded"] is False and other["done"] is False
     gone = run("remove", "--find", "the red thing", "--shadow", "--level", "whole")
     assert gone["gone"] is True
     wider = run("extend", "--right", "50%", "--top", "6")
