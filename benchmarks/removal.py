@@ -27,7 +27,7 @@ SCENES, FIRST, REMNANT = 200, 700_000, 0.1
 ONE, ALL = "one thing of a noun", "all of a noun, crowded"
 RECORDS = common.ROOT / "out" / "removal.jsonl"
 PAGE = common.ROOT / "docs" / "removal.md"
-OUTCOMES = ("wrong gone", "false alarm", "gone, rightly", "alarm, rightly", "not done")
+OUTCOMES = ("wrong gone", "false alarm", "unsure", "gone, rightly", "alarm, rightly", "not done")
 _CODE = ("editor", "grounding", "inpaint", "multiobject", "miniature/weights")
 
 
@@ -62,12 +62,14 @@ def record_of(editor: Any, kind: str, scene: Any, words: str, masks: Sequence[An
     done = bool(edits) and all(edit.done for edit in edits)
     painted = np.any([edit.support for edit in edits], axis=0) if done else False
     left = max(float((mask & ~np.asarray(painted)).sum() / mask.sum()) for mask in masks)
-    gone = done and all(bool(edit.checks.get("gone")) for edit in edits)
+    claims = [edit.checks.get("gone") for edit in edits]
     stands = left > REMNANT
     if not done:
         outcome = "not done"
-    elif gone:
+    elif all(claims):
         outcome = "wrong gone" if stands else "gone, rightly"
+    elif False not in claims:
+        outcome = "unsure"
     else:
         outcome = "alarm, rightly" if stands else "false alarm"
     return {"words": words, "left": round(left, 4), "steps": len(edits), "outcome": outcome}
@@ -170,6 +172,7 @@ weights {code}. Miniature preset, held-out composed scenes that no training or t
 - *Wrong gone*: `checks["gone"]` is true although more than a tenth of a thing that was to be
   removed lies outside what was painted, by the composer's instance map.
 - *False alarm*: it is false although at least nine tenths of every such thing were painted.
+- *Unsure*: it is null: the phrase also fits something elsewhere.
 - *Not done*: nothing was painted, or one of several steps was not.
 
 In brackets: 95% bootstrap intervals over scenes. An outcome that was never seen in n scenes has the

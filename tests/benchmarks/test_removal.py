@@ -22,6 +22,8 @@ MASK[:5, :4] = True
         (4, True, True, "wrong gone"),
         (4, False, True, "alarm, rightly"),
         (5, False, True, "false alarm"),
+        (5, None, True, "unsure"),
+        (4, None, True, "unsure"),
         (5, True, False, "not done"),
     ],
 )
