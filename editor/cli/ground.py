@@ -22,7 +22,7 @@ from .options import (
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``ground`` and ``ground-all``."""
+    """Add ``ground``, ``attention`` and ``ground-all``."""
     ground = add_command(commands, "ground", _ground, "find one thing in a picture")
     ground.add_argument("image", help="a picture file")
     ground.add_argument("phrase", help='what to find, e.g. "the red apple on the left"')
@@ -33,20 +33,7 @@ def add_commands(commands: Any) -> None:
     )
     add_options(ground, f"{MODELS} memory {RESULTS} show")
 
-    attention = add_command(
-        commands, "attention", _attention, "write a phrase's attention rows of all heads to a file"
-    )
-    attention.add_argument("image", help="a picture file")
-    attention.add_argument("phrase", help="read as it stands")
-    attention.add_argument(
-        "-o",
-        dest="file",
-        required=True,
-        metavar="FILE.npz",
-        help="rows (layers, heads, P, Q), sums, entropies, region, tokens, query, heads",
-    )
-    attention.add_argument("--figure", metavar="FILE.png", help="also draw every head's map")
-    add_options(attention, f"{MODELS} memory quiet json")
+    _add_attention(commands)
 
     everything = add_command(
         commands, "ground-all", _ground_all, "find everything that a sentence names"
@@ -69,6 +56,23 @@ def add_commands(commands: Any) -> None:
         help=f"also write the result as one of {', '.join(EXPORTS)}; may be repeated",
     )
     add_options(everything, f"{MODELS} memory {RESULTS} show")
+
+
+def _add_attention(commands: Any) -> None:
+    attention = add_command(
+        commands, "attention", _attention, "write a phrase's attention rows of all heads to a file"
+    )
+    attention.add_argument("image", help="a picture file")
+    attention.add_argument("phrase", help="read as it stands")
+    attention.add_argument(
+        "-o",
+        dest="file",
+        required=True,
+        metavar="FILE.npz",
+        help="rows (layers, heads, P, Q), sums, entropies, region, tokens, query, heads",
+    )
+    attention.add_argument("--figure", metavar="FILE.png", help="also draw every head's map")
+    add_options(attention, f"{MODELS} memory quiet json")
 
 
 def candidate_lines(found: Any) -> list[str]:

@@ -152,42 +152,35 @@ def _absent(measured: Measured) -> list[str]:
     ]
 
 
-def _heads(measured: Measured) -> list[str]:
+def _head_rows(measured: Measured) -> list[list[str]]:
     labels = measured.discovery[-1]
-    rows = []
-    for r in measured.discovery[:-1]:
-        names = ", ".join(f"L{a}H{b}" for a, b in r["heads"])
-        rows.append(
-            [
-                f"{r['criterion']}: {names}",
-                f"{r['threshold']:.2f}",
-                f"{np.mean(r['iou']):.2f}",
-                f"{np.mean(r['hits']):.2f}",
-                f"{r['rho']:.2f}",
-                f"{r['same']} of {r['trials']}",
-            ]
-        )
-    names = ", ".join(f"L{a}H{b}" for a, b in labels["heads"])
-    rows.append(
+
+    def named(pairs: list[list[int]]) -> str:
+        return ", ".join(f"L{a}H{b}" for a, b in pairs)
+
+    def figures(iou: float, hits: float) -> list[str]:
+        return [f"{iou:.2f}", f"{hits:.2f}"]
+
+    rows = [
         [
-            f"chosen with labels: {names}",
-            "",
-            f"{np.mean(labels['iou']):.2f}",
-            f"{np.mean(labels['hits']):.2f}",
-            "",
-            "",
+            f"{r['criterion']}: {named(r['heads'])}",
+            f"{r['threshold']:.2f}",
+            *figures(np.mean(r["iou"]), np.mean(r["hits"])),
+            f"{r['rho']:.2f}",
+            f"{r['same']} of {r['trials']}",
         ]
-    )
-    rows.append(
-        [
-            "median head (chance)",
-            "",
-            f"{labels['median_iou']:.2f}",
-            f"{labels['median_hits']:.2f}",
-            "",
-            "",
-        ]
-    )
+        for r in measured.discovery[:-1]
+    ]
+    best = figures(np.mean(labels["iou"]), np.mean(labels["hits"]))
+    median = figures(labels["median_iou"], labels["median_hits"])
+    return [
+        *rows,
+        [f"chosen with labels: {named(labels['heads'])}", "", *best, "", ""],
+        ["median head (chance)", "", *median, "", ""],
+    ]
+
+
+def _heads(measured: Measured) -> list[str]:
     probe = measured.probe[0]
     sums = measured.discovery[0]["sums"]
     tenths = ", ".join(f"{v:.2f}" for v in sums[:: max(1, len(sums) // 10)])
@@ -207,7 +200,7 @@ def _heads(measured: Measured) -> list[str]:
                 "Spearman ρ of frequency and IoU",
                 "same three in trials",
             ],
-            rows,
+            _head_rows(measured),
         ),
         "",
         f"Mean attention sums of the heads, every tenth of the sorted curve: {tenths}.",

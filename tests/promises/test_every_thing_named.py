@@ -105,6 +105,8 @@ def test_all_of_several_are_removed(command, example, name, phrase, noun):
     ran = command("remove", several.path, "--find", phrase, "--steps", 2)
     assert ran.status == 0, ran.err
     assert ran.covered(several, noun) >= ALL
+    others = {thing.noun for thing in several.scene.objects} - {noun}
+    assert all(ran.covered(several, other) < 0.2 for other in others)
 
 
 @pytest.mark.parametrize("words", ["all the cupcakes", "every cupcake", "the cupcakes"])
