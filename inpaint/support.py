@@ -58,6 +58,10 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     if not any(box) or fraction <= 0:
         return result
     part = result[box_slices(box)]
+    # Finding that there is no hole takes a tenth of the time of labelling them.
+    _, tree = cv2.findContours(part.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if (tree[0, :, 3] < 0).all():
+        return result
     labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
     small = np.bincount(labels.ravel(), minlength=count + 1) <= fraction * np.count_nonzero(part)
     small[0] = False

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from ...editor.editing.pipeline import check_request
 from ...editor.errors import GroundbrushError
@@ -20,6 +19,7 @@ from ...editor.files import atomic_write
 from ...editor.masks.operations import read_operation
 from ...editor.outputs import panoptic_files
 from ...editor.pictures.picture import Picture
+from ...editor.pictures.saving import encode_png
 from ...editor.request import EditRequest, Sides, make_request, read_request
 from .schema import FinishedEdit, FoundPhrase, FoundSegment, JobResult, PaintedVariant
 
@@ -251,5 +251,4 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_mask(mask: np.ndarray, out: Path) -> None:
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    atomic_write(out / "mask.png", lambda file: image.save(file, "PNG"))
+    atomic_write(out / "mask.png", encode_png(mask.astype(np.uint8) * 255))
