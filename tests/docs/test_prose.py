@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Pages in plain English; the list grows with each page that is rewritten.
 PAGES = (
     "CONTRIBUTING.md",
+    "README.md",
     "SECURITY.md",
     "docs/app.md",
     "docs/batch.md",
@@ -18,6 +19,7 @@ PAGES = (
     "docs/cluster.md",
     "docs/composer.md",
     "docs/editing.md",
+    "docs/gallery.md",
     "docs/install.md",
     "docs/measured/editing.md",
     "docs/serve.md",
