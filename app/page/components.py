@@ -48,7 +48,7 @@ def canvas(
         The job that is watched.
     """
     s = st.session_state
-    mask = s.session.mask
+    mask, found = s.session.mask, s.session.found
     _CANVAS(
         data={
             "mode": mode,
@@ -60,8 +60,8 @@ def canvas(
             "outlines": []
             if mask is None
             else state.kept("outlines", (mask.mask,), lambda: outlines(mask.mask)),
-            "boxes": _boxes(s.found) if mode == "mark" and s.found else [],
-            "numbered": bool(s.found and s.found.candidates),
+            "boxes": _boxes(found) if mode == "mark" and found else [],
+            "numbered": bool(found and found.candidates),
             "undo": mask is not None and bool(mask.operations),
             "redo": mask is not None and bool(mask.undone),
             "label": label,
