@@ -347,7 +347,7 @@ def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
     assert found.status == "absent"
     assert found.candidates
     chips = widget(page.button_group, "candidate-")
-    assert [option.content.split()[0] for option in chips.options] == [
+    assert [option.split()[0] for option in chips.options] == [
         str(k) for k in range(1, len(found.candidates) + 1)
     ]
     chips.set_value("1").run()
