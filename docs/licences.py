@@ -203,7 +203,7 @@ def page(packages: Iterable[Package]) -> str:
         "",
         "Written by `make audit` from what is installed; it fails on a licence that is unknown "
         "or not",
-        "permissive. Groundbrush itself is MIT. Packages in bold are those it asks for by name (in",
+        "permissive. Groundbrush itself is MIT. Packages in bold are direct dependencies (in",
         "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
         "others come with them.",
         "",

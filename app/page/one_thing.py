@@ -43,8 +43,9 @@ def tab(editor: Editor, options: dict[str, Any]) -> None:
     with right:
         correct()
         prompt(editor, options)
-    if s.found is not None:
-        why(editor, s.found)
+    if s.session.found is not None:
+        with state.told("The explanation"):
+            why(editor, s.session.found)
 
 
 def find(editor: Editor) -> None:
@@ -63,9 +64,9 @@ def find(editor: Editor) -> None:
     elif not words.strip() and s.asked:
         state.forget()
     if s.trouble:
-        spot.error(literal(s.trouble))
-    elif s.found is not None:
-        found: Grounding = s.found
+        spot.error(state.said(s.trouble))
+    elif s.session.found is not None:
+        found: Grounding = s.session.found
         tried = "" if found.found else f"  \n{literal(advise(found))}"
         getattr(spot, SHOWN[found.status])(f"**{found.status}**, {literal(found.reason)}{tried}")
         choose(editor, found)
@@ -113,10 +114,11 @@ def surface(editor: Editor) -> None:
     """The picture, to be looked at and marked."""
     s = st.session_state
     mask = None if s.session.mask is None else s.session.mask.mask
-    label = f"The picture. {s.found.reason if s.found else 'Nothing is looked for yet.'}"
-    canvas(state.present().pixels, mask, s.found, label)
+    found = s.session.found
+    label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
+    canvas(state.present().pixels, mask, found, label)
     if s.wrong:
-        st.error(literal(s.wrong))
+        st.error(state.said(s.wrong))
 
 
 def correct() -> None:
@@ -169,24 +171,21 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
     s = st.session_state
     st.subheader("3. Say what to paint")
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
-    with st.form("paint-form", border=False):
-        words = st.text_input(
-            "What to paint instead",
-            key=state.key("paint"),
-            placeholder=s.hint.get("paint", "a green pear"),
+    words = st.text_input(
+        "What to paint instead",
+        key=state.key("paint"),
+        placeholder=s.hint.get("paint", "a green pear"),
+    )
+    with st.container(horizontal=True):
+        painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
+        removing = st.button(
+            "Remove it",
+            key="go-remove",
+            disabled=not ready,
+            help="paint what is behind it, and look whether it is gone",
         )
-        with st.container(horizontal=True):
-            painting = st.form_submit_button(
-                "Paint", key="go-paint", type="primary", disabled=not ready
-            )
-            removing = st.form_submit_button(
-                "Remove it",
-                key="go-remove",
-                disabled=not ready,
-                help="paint what is behind it, and look whether it is gone",
-            )
     if s.news:
-        st.info(literal(s.news))
+        st.info(state.said(s.news))
     if not ready:
         st.caption("First something must be found or marked.")
     elif painting and not words.strip():

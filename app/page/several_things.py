@@ -140,7 +140,7 @@ def plan(editor: Editor, options: dict[str, Any]) -> None:
     )
     st.caption("Change any cell; the last line adds a row. Nothing is painted before Run all.")
     if s.news:
-        st.info(literal(s.news))
+        st.info(state.said(s.news))
     if st.button("Run all", type="primary", key="run-all"):
         with state.told():
             run(editor, edited, options)

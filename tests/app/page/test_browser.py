@@ -434,6 +434,38 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     page.covered(lambda share: 0.3 < share < 30)
 
 
+def test_a_reload_brings_everything_back(page: Page) -> None:
+    asked: list[str] = []
+    page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.open("fruit")
+    page.find("the red apple")
+    share = page.covered()
+    page.field("What to paint instead").fill("a green pear")
+    page.field("What to paint instead").press("Tab")
+    page.settle()
+    page.set(2)
+    page.page.reload()
+    page.ready()
+    page.covered(lambda again: again == share)
+    assert page.field("What to find").input_value() == "the red apple"
+    assert page.field("What to paint instead").input_value() == "a green pear"
+    assert asked == []  # nothing is painted yet
+    page.press("Paint")
+    page.see("Compare and keep")
+    page.settle()
+    page.page.reload()
+    page.see("Compare and keep")
+    assert asked == ["beforeunload"]
+    page.page.go_back()
+    page.see("Back to the open picture")
+    page.page.go_forward()
+    page.see("Compare and keep")
+    page.save("Download PNG with its recipe")
+    page.page.reload()
+    page.see("Compare and keep")
+    assert asked == ["beforeunload"]
+
+
 def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
     first, second = Page(browser, address), Page(browser, address)
     try:
