@@ -17,6 +17,7 @@ REPOSITORIES = ROOT / "editor" / "models" / "repositories.json"
 _TABLE = re.compile(
     r"(<!-- sizes: written by `make docs` -->\n).*?(<!-- end of sizes -->)", re.DOTALL
 )
+BUILTIN = ("miniature", "classic")
 HEAD = """# The command line
 
 Written by `make docs` from the commands' own help; edit the help instead.
@@ -50,7 +51,7 @@ def models_page(page: str) -> str:
     rows = [
         "| preset | download | memory to find | memory to paint | licences | gated |",
         "|---|---|---|---|---|---|",
-        *(_size_row(load_preset(name)) for name in preset_names() if name != "miniature"),
+        *(_size_row(load_preset(name)) for name in preset_names() if name not in BUILTIN),
     ]
     return _TABLE.sub(lambda m: m[1] + "\n" + "\n".join(rows) + "\n\n" + m[2], page)
 
