@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ..checks import finite_array
 from ..errors import GroundingError
-from ..view import fitted_size, resize_mask
+from ..view import fitted_size, resize_mask, resize_shares
 from .segmenter import Masks
 
 _SIDE = 512  # pixels of the copy that is segmented
@@ -45,8 +45,7 @@ class GrabCut:
     def embed(self, image: NDArray[np.uint8]) -> SmallPicture:
         """Return a copy of at most 512 pixels of a picture, (H, W, 3) uint8 RGB."""
         size = image.shape[1], image.shape[0]
-        small = cv2.resize(image, fitted_size(size, _SIDE), interpolation=cv2.INTER_AREA)
-        return SmallPicture(small, size)
+        return SmallPicture(_reduced(image, _SIDE), size)
 
     def predict(
         self,
@@ -81,7 +80,7 @@ class GrabCut:
             best = int(scores.argmax())
             found, scores = found[best : best + 1], scores[best : best + 1]
         size = size_wh or embedding.size_wh
-        signs = np.stack([cv2.resize(_signs(mask), (64, 64)) for mask in found])
+        signs = np.stack([resize_shares(_signs(mask), (64, 64)) for mask in found])
         return Masks(np.stack([resize_mask(mask, size) for mask in found]), scores, signs)
 
 
@@ -131,9 +130,9 @@ def _clipped(box: NDArray, width: int, height: int) -> tuple[int, int, int, int]
 
 def _cut(window: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """GrabCut on at most `_WORK` pixels; the same input gives the same mask."""
-    size = fitted_size((window.shape[1], window.shape[0]), _WORK)
-    small = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
-    kinds = cv2.resize(trimap, size, interpolation=cv2.INTER_NEAREST)
+    small = _reduced(window, _WORK)
+    size = small.shape[1], small.shape[0]
+    kinds = np.asarray(cv2.resize(trimap, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     if not (kinds == cv2.GC_BGD).any():  # the box is the picture: its border is background
         for edge in (kinds[0], kinds[-1], kinds[:, 0], kinds[:, -1]):
             edge[:] = cv2.GC_BGD
@@ -141,7 +140,7 @@ def _cut(window: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.boo
         return np.zeros(trimap.shape, bool)
     cv2.setRNGSeed(0)  # its clusters begin at random; the seed is this thread's own
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, kinds, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, kinds, (0, 0, 1, 1), *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
     return resize_mask((kinds & 1).astype(bool), trimap.shape[::-1])
 
 
@@ -164,6 +163,12 @@ def _pieces(
     }
     filled = ndimage.binary_fill_holes(np.isin(pieces, list(kept)))
     return np.asarray(filled, bool)
+
+
+def _reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """At most so many pixels on the longer side."""
+    size = fitted_size((image.shape[1], image.shape[0]), longest)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _signs(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
