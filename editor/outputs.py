@@ -72,7 +72,7 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     """Write every variant, the overlay and the recipe; returns the files, and notes."""
     from .pictures.overlay import contact_sheet
 
-    recipe = json.dumps(edit.recipe(), indent=1).encode()
+    recipe = json.dumps(edit.recipe(out), indent=1).encode()
     stem = free_stem(
         out,
         _name(edit.picture),
@@ -103,7 +103,7 @@ def save_plan_edits(
     from .plan.apply import save_applied
     from .request import recipe_for_file
 
-    done = [edit.recipe() for edit in edits if edit.done]
+    done = [edit.recipe(out) for edit in edits if edit.done]
     recipe = json.loads(json.dumps(recipe_for_file(done)[0])) if done else None
 
     def is_same(name: str) -> bool:

@@ -266,13 +266,30 @@ def read_request(recipe: Mapping[str, Any] | EditRequest | str | os.PathLike[str
     if not isinstance(recipe, Mapping):
         from .pictures.picture import read_recipe
 
-        recipe = read_recipe(os.fspath(recipe))
+        path = os.fspath(recipe)
+        recipe = read_recipe(path)
+        _resolve_paths(recipe, os.path.dirname(os.path.realpath(path)))
     if recipe.get("groundbrush") != VERSION:
         raise GroundbrushError(
             f"recipe version {recipe.get('groundbrush')!r} given; this program reads version "
             f"{VERSION}"
         )
     return make_request(recipe.get("action"), **{k: v for k, v in recipe.items() if k != "action"})
+
+
+def _resolve_paths(recipe: Mapping[str, Any], folder: str) -> None:
+    """Name the pictures of a recipe from where the program runs, if they are seen from a folder.
+
+    Recipes of earlier versions name them as they were given.
+    """
+    before = recipe.get("before")
+    for one in (recipe, *(before if isinstance(before, list) else ())):
+        image = one.get("image") if isinstance(one, Mapping) else None
+        path = image.get("path") if isinstance(image, dict) else None
+        if isinstance(path, str) and "\0" not in path:
+            near = os.path.normpath(os.path.join(folder, path))
+            if os.path.isfile(near):
+                image["path"] = near
 
 
 def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def read_session(
     parts = _unzip(data, max_bytes)
     told = _json(parts.pop("session.json", None))
     original = _picture(parts.pop("original.png", None), "original.png", max_pixels)
-    source = None if told["name"] is None else Path(safe_name(Path(told["name"]).name))
+    source = None if told["name"] is None else PurePosixPath(safe_name(Path(told["name"]).name))
     original = dataclasses.replace(original, source=source)
     changes = _changes(told["changes"], parts, max_pixels)
     kept = told["kept"]
