@@ -251,6 +251,11 @@ class JobQueue:
             order = self._in_order()
             return order.index(job) + (self._running is not None) if job in order else 0
 
+    def others_wait(self, owner: str) -> bool:
+        """Whether jobs of another owner are waiting."""
+        with self._changed:
+            return any(name != owner for name in self._waiting)
+
     def cancel_all(self, owner: str) -> None:
         """Stop all jobs of an owner."""
         with self._changed:

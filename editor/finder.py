@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..grounding.errors import GroundingError
+from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
+from ..grounding.result import Grounding as Grounding
 from ..inpaint.paste.composite import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
@@ -24,7 +26,6 @@ from .values import check_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..grounding.result import Grounding as Grounding  # offered to front ends: the results
     from ..grounding.sam.segmenter import Segmenter
     from ..grounding.view import View
     from ..multiobject import PanopticGrounding as PanopticGrounding

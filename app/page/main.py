@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import more, start, state
+from . import browser, more, start, state
 from . import one_thing as one
 from . import several_things as several
 
@@ -18,18 +18,25 @@ def page() -> None:
     st.set_page_config(page_title="Groundbrush", layout="wide")
     st.html(STYLE)
     state.begin()
+    try:
+        whole()
+    finally:  # also where the run is interrupted
+        state.keep()
+
+
+def whole() -> None:
+    """Top line, then what is under way."""
     s = st.session_state
     choosing = s.session is None or s.choosing
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="left", key="top"
     ):
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
-        if not choosing and st.button("Another picture", key="another"):
-            s.choosing = True
-            st.rerun()
+        if not choosing:
+            st.button("Another picture", key="another", on_click=state.choose_picture)
         preset, options = more.settings()
         state.line_of_news()
-    with state.told():
+    with state.told("The editor"):
         editor = state.load_editor(preset)
         if not more.on_this_machine(editor):
             return
@@ -37,22 +44,35 @@ def page() -> None:
             start.screen(editor)
             return
         work(editor, options)
+    with state.told("The history"):
         more.history()
+    with state.told("The list of downloads"):
         more.downloads(preset, options)
+    browser.mount()
 
 
 def work(editor: state.Editor, options: more.Options) -> None:
-    """What is under way or waits to be kept; else the two ways to begin."""
+    """The picture, which stays where it is, and beside it what can be done with it now."""
     s = st.session_state
     if s.job is not None and s.job.over:
         state.take()
-    if s.job is not None:
-        one.progress()
-    elif s.edits:
-        one.result()
-    else:
-        first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
-        with first:
-            one.tab(editor, options)
-        with second:
-            several.tab(editor, options)
+    left, right = st.columns([3, 2], gap="large")
+    marking = s.job is None and not s.edits
+    if marking:
+        state.do_marks(editor)
+    with right, state.told():
+        if s.job is not None:
+            one.progress()
+        elif s.edits:
+            one.result()
+        else:
+            first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
+            with first, state.told():
+                one.tab(editor, options)
+            with second, state.told():
+                several.tab(editor, options)
+    with left:
+        one.surface()
+    if marking and s.session.found is not None:
+        with state.told("The explanation"):
+            one.why(editor, s.session.found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -30,17 +31,16 @@ def settings() -> tuple[str, Options]:
             help="miniature is bundled and small; others load theirs first",
         )
         variants = st.slider(
-            "Variants", 1, min(8, MAX_VARIANTS), 1, key="variants", help="paintings to choose from"
+            "Variants", 1, min(8, MAX_VARIANTS), key="variants", help="paintings to choose from"
         )
-        seed = int(st.number_input("Seed", 0, 2**31, 0, key="seed", help="same seed, same picture"))
+        seed = int(st.number_input("Seed", 0, 2**31, key="seed", help="same seed, same picture"))
         draft = st.toggle("Draft", key="draft", help="few steps: a quick look")
-        steps = int(st.number_input("Steps", 0, 200, 0, key="steps", help="0: the preset's"))
+        steps = int(st.number_input("Steps", 0, 200, key="steps", help="0: the preset's"))
         guidance = st.number_input(
             "Guidance",
             0.0,
             30.0,
-            0.0,
-            0.5,
+            step=0.5,
             key="guidance",
             help="how strictly to follow the words; 0: the preset's",
         )
@@ -134,7 +134,7 @@ def on_this_machine(editor: state.Editor) -> bool:
     plan = state.kept("models", (editor, editor.models.ready), editor.models.plan)
     if not plan.incomplete:
         return True
-    st.info("  \n".join(plan.lines()).replace("~", r"\~"))
+    st.info("  \n".join(map(state.said, plan.lines())))
     if st.button(f"Download {plan.bytes_left / 1e9:.1f} GB", key="fetch", type="primary"):
         with st.spinner("Downloading; the terminal shows how far. Interrupted, it goes on later."):
             editor.models.fetch()
@@ -151,17 +151,19 @@ def downloads(preset: str, options: Options) -> None:
             code(requests, source_name(), preset)
         else:
             st.info("This appears when something is marked and there are words to paint.")
-    session = s.session
+    session, words = s.session, s.get(state.key("paint"), "")
+
+    def file() -> bytes:  # runs where there is no session state
+        return session_bytes(dataclasses.replace(session, paint=words))
+
     st.download_button(
         "Save the session",
-        state.kept(
-            "session-file", (session,), lambda: functools.cache(lambda: session_bytes(session))
-        ),
+        state.kept("session-file", (session, words), lambda: functools.cache(file)),
         f"{source_name().rsplit('.', 1)[0]}.groundbrush",
         "application/zip",
         on_click="ignore",
         key="save-session",
-        help="picture, mask and history in one file, to open again on the first screen",
+        help="picture, words, mask and history in one file, to open again on the first screen",
     )
 
 

@@ -43,8 +43,12 @@ def examples() -> list[dict[str, Any]]:
 def screen(editor: Editor) -> None:
     """Choose what to begin with; the picture that is open stays until another one is."""
     st.write("Say what to find and what to paint instead. Nothing else in the picture changes.")
+    if st.session_state.pop("wrong_address", False):
+        st.warning(state.UNKNOWN_ADDRESS)
     if st.session_state.session is not None:
-        st.button("Back to the open picture", on_click=back, key="back")
+        st.button(
+            "Back to the open picture", on_click=state.choose_picture, args=(False,), key="back"
+        )
     st.subheader("1. Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
@@ -79,8 +83,3 @@ def screen(editor: Editor) -> None:
                 )
                 state.open_session(session)
                 st.rerun()
-
-
-def back() -> None:
-    """Return to the picture that is open."""
-    st.session_state.choosing = False

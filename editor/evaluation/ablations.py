@@ -6,7 +6,7 @@ Tab. 8 (sigma, kernel), and the choices that it leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,7 @@ from ...grounding.errors import GroundingError
 from ...grounding.families import family_class
 from ...grounding.families.geometry import PADDINGS
 from ...grounding.heads.ranking import Threshold
-from ..errors import GroundbrushError
-from .arms import PAPER, PRESET, Arm, Greedy, Head, chosen_arms, like_reference
+from .arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
 
 if TYPE_CHECKING:
     from ...grounding.heads.ranking import HeadMeasurements
@@ -27,14 +26,6 @@ _QUERIES = {
     "expression": "the last word piece of the expression is the query",
     "prompt": "the last token of the prompt is the query",
 }
-TABLES = {
-    4: ("k=1", "k=2", "k=3", "k=4", "k=5"),
-    5: (
-        *("criterion 1 only", "criterion 2 only", "k=3"),
-        *("greedy, sum only", "greedy, entropy only", "greedy"),
-    ),
-}
-"""The paper's table -> its arms; Table 5's first three are fixed, the others greedy."""
 SIGMAS, KERNELS = (0.0, 0.4, 0.8, 1.0, 1.4, 1.8), (1, 3, 5, 7, 9, 11)  # Tab. 8
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
@@ -81,40 +72,6 @@ def ablation_arms(
         Arm(name, about, heads=heads, against=fixed) for name, (about, heads) in one_by_one.items()
     ]
     return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
-
-
-def table_arms(number: int, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms of one of the paper's tables, the preset and the paper's steps first.
-
-    Parameters
-    ----------
-    number
-        4 (k heads), 5 (fixed against greedy, by either criterion and both) or 8 (sigma by kernel).
-    arms
-        From `ablation_arms`, with measured heads for 4 and 5.
-
-    Raises
-    ------
-    GroundbrushError
-        For another table, or arms that are missing because heads were not measured.
-    """
-    if number == 8:
-        grid = [
-            Arm(
-                f"sigma={sigma:g}, kernel={kernel}",
-                "smoothing in cells",
-                grounding={**PAPER.grounding, "sigma": sigma, "kernel": kernel},
-                against=PAPER.name,
-            )
-            for sigma in SIGMAS
-            for kernel in KERNELS
-        ]
-        return [PRESET, PAPER, *grid]
-    if number not in TABLES:
-        raise GroundbrushError(
-            f"table {number} given; expected one of {', '.join(map(str, (*TABLES, 8)))}"
-        )
-    return chosen_arms(arms, TABLES[number])
 
 
 def _head_arms(
@@ -168,6 +125,18 @@ def _baselines(measured: HeadMeasurements, ious: np.ndarray | None, skip_layers:
         )
     return [
         Arm(name, about, heads=heads, against=_FIXED) for name, (about, heads) in chosen.items()
+    ]
+
+
+def _neutral_arms() -> list[Arm]:
+    """Other maps: rollout, and rows without what a head does for a neutral phrase too.
+
+    Relative attention is from Zhang et al., "MLLMs Know Where to Look" (ICLR 2025).
+    """
+    return [
+        Arm("rollout", "attention rollout over all layers, no heads", source="rollout"),
+        Arm("minus neutral", "rows minus those of a neutral phrase", neutral="subtract"),
+        Arm("relative to neutral", "rows over those of a neutral phrase", neutral="relative"),
     ]
 
 
@@ -243,6 +212,7 @@ def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
             grounding=sam("box", "peak", "box+peak", "component"),
         ),
         Arm("no SAM", "the pseudo-mask is the answer", segment=False),
+        *_neutral_arms(),
         Arm(
             "words as they stand",
             "what a phrase excludes is left in its map",

@@ -66,6 +66,16 @@ def test_everyone_is_served_in_turn(jobs):
     assert jobs.place(asked[1]) == 0
 
 
+def test_an_owner_knows_whether_others_wait(jobs):
+    gate = Gate(jobs)
+    jobs.submit("gate", note([], "own"))
+    assert not jobs.others_wait("gate")
+    assert jobs.others_wait("ann")
+    jobs.submit("bob", note([], "other"))
+    assert jobs.others_wait("gate")
+    gate.open.set()
+
+
 def test_progress_and_value(jobs):
     gate = Gate(jobs)
     with pytest.raises(GroundbrushError, match="the work is running; wait"):

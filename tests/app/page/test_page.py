@@ -7,6 +7,7 @@ and what its marks mean is tested in test_canvas.py.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("streamlit.testing.v1")
-from groundbrush.app.page import access
+from groundbrush.app.page import access, state
+from groundbrush.app.session.session_file import session_bytes
 from groundbrush.editor.pictures.picture import open_picture
 from streamlit.testing.v1 import AppTest
 
@@ -155,22 +157,28 @@ def test_a_cancelled_painting_leaves_the_words_and_the_mask(page: AppTest) -> No
     assert page.session_state["session"].mask.mask.any()
 
 
+def marked(page: AppTest, **mark: Any) -> AppTest:
+    """The page after a mark from the canvas."""
+    page.session_state["todo"] = [mark]
+    return page.run()
+
+
 def test_corrections_undo_and_redo(page: AppTest) -> None:
     find(opened(page), "the red apple")
     before = page.session_state["session"].mask.mask.sum()
     page.button(key="op-Grow").click().run()
     grown = page.session_state["session"].mask.mask.sum()
     assert grown > before
-    page.button(key="op-undo").click().run()
+    marked(page, kind="undo")
     assert page.session_state["session"].mask.mask.sum() == before
-    page.button(key="op-redo").click().run()
+    marked(page, kind="redo")
     assert page.session_state["session"].mask.mask.sum() == grown
     assert not page.exception
 
 
 def test_an_absent_thing_is_explained_and_a_candidate_can_be_taken(page: AppTest) -> None:
     find(opened(page), "the umbrella")
-    found = page.session_state["found"]
+    found = page.session_state["session"].found
     if found.status != "absent":
         pytest.skip("these weights see an umbrella")
     (told,) = [w.value for w in page.warning if "absent" in w.value]
@@ -214,6 +222,113 @@ def test_a_sentence_finds_everything_and_a_plan_can_be_made(page: AppTest) -> No
     assert "keep" in keys(page)
 
 
+def again_at(page: AppTest, address: str | None = None) -> AppTest:
+    """Another browser session at a page's address, as after a reload."""
+    other = AppTest.from_file(str(PAGE), default_timeout=120)
+    other.query_params["s"] = address or page.query_params["s"]
+    return other.run()
+
+
+def test_a_reloaded_page_is_as_it_was(page: AppTest) -> None:
+    find(opened(page, "demo"), "the penguin")
+    chips = widget(page.button_group, "candidate-")
+    widget(page.text_input, "paint-").set_value("a frog").run()
+    page.number_input(key="steps").set_value(7).run()
+    again = again_at(page)
+    assert not again.exception
+    assert widget(again.text_input, "find-").value == "the penguin"
+    assert widget(again.text_input, "paint-").value == "a frog"
+    assert again.number_input(key="steps").value == 7
+    assert again.session_state["session"].found is page.session_state["session"].found
+    assert widget(again.button_group, "candidate-").options == chips.options
+    assert not again.warning or "absent" in again.warning[0].value
+
+
+def test_a_painting_is_there_after_a_reload(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a green pear")
+    page.number_input(key="steps").set_value(2)
+    page.button(key="go-paint").click().run()
+    again = again_at(page)
+    job = again.session_state["job"]
+    assert job is page.session_state["job"]
+    if job is not None:
+        assert job.wait(100)
+        again.run()
+    assert "keep" in keys(again)
+
+
+def test_back_leads_to_the_first_screen_and_forward_to_the_picture(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    address = page.query_params["s"]
+    mask = page.session_state["session"].mask
+    page.query_params.clear()
+    page.run()
+    assert "example-fruit" in keys(page)
+    page.query_params["s"] = address
+    page.run()
+    assert page.session_state["session"].mask is mask
+    assert widget(page.text_input, "find-").value == "the red apple"
+    page.button(key="another").click().run()
+    assert "s" not in page.query_params
+    opened(page, "penguin")
+    assert page.query_params["s"] != address
+    page.query_params["s"] = address
+    page.run()
+    assert page.session_state["session"].original.source.name == "fruit.png"
+
+
+def test_an_address_that_is_not_known_is_explained() -> None:
+    page = again_at(AppTest.from_file(str(PAGE)), "no-such-id")
+    assert "no longer open" in page.warning[0].value
+    opened(page)
+    assert page.query_params["s"] != "no-such-id"
+
+
+def test_a_part_that_fails_leaves_the_others(page: AppTest, monkeypatch) -> None:
+    find(opened(page), "the red apple")
+
+    def fails() -> None:
+        raise TypeError("at /srv/secret/place.py")
+
+    monkeypatch.setattr("groundbrush.app.page.more.history", fails)
+    page.run()
+    assert not page.exception
+    (error,) = page.error
+    assert "The history failed (TypeError)" in error.value
+    assert "secret" not in error.value
+    assert widget(page.text_input, "paint-")
+    assert "save-session" in {b.key for b in page.get("download_button")} | keys(page)
+
+
+def test_a_saved_session_brings_back_words_and_findings(page: AppTest) -> None:
+    find(opened(page, "demo"), "the penguin")
+    widget(page.text_input, "paint-").set_value("a frog").run()
+    session = dataclasses.replace(page.session_state["session"], paint="a frog")
+    page.button(key="another").click().run()
+    uploaded(page, "saved", "demo.groundbrush", session_bytes(session))
+    assert not page.exception
+    assert widget(page.text_input, "find-").value == "the penguin"
+    assert widget(page.text_input, "paint-").value == "a frog"
+    assert widget(page.button_group, "candidate-").options
+    page.button(key="show-why").click().run()
+    assert not page.exception
+    assert any("What to try" in m.value for m in page.markdown)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no file '/home/ann/models/x.json'; give one", "no file '…/x.json'; give one"),
+        ("to download 3 GB to /root/.cache/hub (9 GB free)", "to download 3 GB to …/hub (9"),
+        (r"C:\Users\ann\x.png is none", "…/x.png is none"),
+        ("OpenGVLab/InternVL3 of https://huggingface.co/a/b", "https://huggingface.co/a/b"),
+    ],
+)
+def test_no_path_of_the_server_is_shown(message: str, shown: str) -> None:
+    assert shown.replace("_", "") in state.said(message).replace("\\", "")
+
+
 def uploaded(page: AppTest, key: str, name: str, data: bytes) -> AppTest:
     page.file_uploader(key=key).upload(name, data).run()
     return page
@@ -228,14 +343,22 @@ def test_text_named_jpg_is_refused_by_name(page: AppTest) -> None:
 
 def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
     find(opened(page, "demo"), "the penguin")
-    found = page.session_state["found"]
+    found = page.session_state["session"].found
     assert found.status == "absent"
     assert found.candidates
     chips = widget(page.button_group, "candidate-")
-    assert len(chips.options) == len(found.candidates)
-    chips.set_value("0").run()
+    assert [option.split()[0] for option in chips.options] == [
+        str(k) for k in range(1, len(found.candidates) + 1)
+    ]
+    chips.set_value("1").run()
     assert not page.exception
     assert (page.session_state["session"].mask.mask == found.candidates[0].mask).all()
+    marked(page, kind="candidate", number=len(found.candidates))  # its number in the picture
+    assert not page.exception
+    assert (page.session_state["session"].mask.mask == found.candidates[-1].mask).all()
+    assert widget(page.button_group, "candidate-").value == str(len(found.candidates))
+    marked(page, kind="candidate", number="nine")  # what comes from a browser may be anything
+    assert not page.exception
 
 
 def page_answer(kind: str, host: str, origin: str | None = None) -> list[dict]:
