@@ -123,8 +123,15 @@ def test_there_are_many() -> None:
 
 @pytest.mark.parametrize(("make", "read"), CASES)
 def test_a_bad_input_is_read_or_refused_in_one_line_and_nothing_is_written(
-    make: Any, read: Callable[[Any], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any,
+    read: Callable[[Any], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if read in (read_preset, read_inpainter):  # what loading imports takes longer than a case may
+        models = request.getfixturevalue("miniature").models
+        models.grounder(), models.inpainter()
     folder = tmp_path / "given"
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
