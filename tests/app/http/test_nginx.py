@@ -102,7 +102,7 @@ def test_the_documented_nginx_serves_jobs_and_tells_clients_apart(
 
 
 def test_the_documented_nginx_bounds_what_reaches_the_server(proxied: tuple[Server, int]) -> None:
-    server, port = proxied
+    _, port = proxied
     half = b"POST /v1/edit HTTP/1.1\r\nHost: pictures.example\r\nContent-Length: 900\r\n\r\n--x"
     slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
     for one in slow:

@@ -68,7 +68,7 @@ def test_a_batch_killed_while_it_paints_and_saves_ends_as_if_nothing_had_happene
     steps = {"image": "a.png", "settings": {"steps": 3}}
     rows = [
         {**steps, "find": "the red apple", "paint": "a frog"},
-        {**steps, "boxes": [20, 20, 60, 60], "paint": "a red apple", "variants": 2},
+        {**steps, "box": [20, 20, 60, 60], "paint": "a red apple", "variants": 2},
         {**steps, "remove": "the red apple", "retries": 0},
     ]
     manifest = memory / "m.jsonl"
