@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GroundbrushError, printable
-from .files import atomic_write, free_stem, holds
+from .files import atomic_write, free_stem, holds, relative_path
 
 if TYPE_CHECKING:
     from ..grounding.result import Grounding
@@ -155,16 +155,8 @@ def _export(
         ending, content = ".instances.json", coco_instances(found, file_name=source.name)
     else:
         ending = ".labelme.json"
-        content = to_labelme(found, image_path=_relative(source, out))
+        content = to_labelme(found, image_path=relative_path(Path(source), out))
     return {kind: (ending, json.dumps(content).encode())}
-
-
-def _relative(source: Path, folder: Path) -> str:
-    """The path from a folder to a file, so that both can be moved together."""
-    try:
-        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive
-        return source.resolve().as_posix()
 
 
 def panoptic_files(

@@ -285,11 +285,11 @@ def _resolve_paths(recipe: Mapping[str, Any], folder: str) -> None:
     before = recipe.get("before")
     for one in (recipe, *(before if isinstance(before, list) else ())):
         image = one.get("image") if isinstance(one, Mapping) else None
-        path = image.get("path") if isinstance(image, dict) else None
-        if isinstance(path, str) and "\0" not in path:
-            near = os.path.normpath(os.path.join(folder, path))
-            if os.path.isfile(near):
-                image["path"] = near
+        if not isinstance(image, dict) or not isinstance(path := image.get("path"), str):
+            continue
+        near = os.path.normpath(os.path.join(folder, path))
+        if "\0" not in path and os.path.isfile(near):
+            image["path"] = near
 
 
 def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
