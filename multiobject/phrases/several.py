@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _JOINS = re.compile(r"[,;&/+]|\b(?:and|or|plus)\b|\.\s*\w", re.IGNORECASE)
 _ALSO = re.compile(
-    r"\b(?:as well as|(?:along|together) with|in addition to|and also)\b"
+    r"\b(?:as well as|(?:along|together) with|in addition to|and also|(?:and )?then)\b"
     r"|(?<=\w{3})\s*/\s*(?=\w{3})",  # "the cup/the plate", not "24/7"
     re.IGNORECASE,
 )

@@ -33,6 +33,7 @@ def texts(phrase: str) -> tuple[str, ...]:
         ("the red apple the car", ("the red apple", "the car")),
         ("the apple a banana", ("the apple", "a banana")),
         ("the dog on the left the cat", ("the dog on the left", "the cat")),
+        ("the cup then the plate", ("the cup", "the plate")),
         ("the star the moon the sun", ("the star", "the moon", "the sun")),
     ],
 )
