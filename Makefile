@@ -39,7 +39,7 @@ help:
 	@echo "make wheel-test build the wheel and use it in an empty environment (asks PyPI)"
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format, types and spelling"
-	@echo "make docs       write docs/cli.md from the commands' own help"
+	@echo "make docs       write docs/cli.md and the list of presets from the program"
 	@echo "make site       build the documentation into build/site"
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"

@@ -39,6 +39,12 @@ FEW = 8
 def field(editor: Editor) -> None:
     """The field, and what was found by it."""
     s = st.session_state
+    if editor.preset.wordless:
+        st.info(
+            "Mark what to remove: draw a box, brush over it or click it. These models understand "
+            "no words."
+        )
+        return
     words = st.text_input(
         "What to find, or what to do",
         key=state.key("find"),
@@ -154,9 +160,10 @@ def nearer(words: str, known: WordList) -> list[str]:
 
 def photo_presets() -> None:
     """Models for photographs: what they need, and whether they are here."""
-    for name in PHOTO_PRESETS:
+    for name in ("classic", *PHOTO_PRESETS):
         preset = load_preset(name)
-        here = "installed" if is_installed(preset) else f"downloads {preset.size_gb:g} GB first"
+        size = preset.size_gb or 0
+        here = "installed" if is_installed(preset) else f"downloads {size:g} GB first"
         st.write(f"**{name}** ({here}): {preset.about}")
         st.button(f"Use {name}", key=f"use-{name}", on_click=use_preset, args=(name,))
 

@@ -219,7 +219,7 @@ class Surface {
     this.one('[data-snap]').hidden = this.tool !== 'box';
     this.one('[data-do=undo]').disabled = !data.undo;
     this.one('[data-do=redo]').disabled = !data.redo;
-    this.one('[data-do=clear]').disabled = this.one('[data-do=invert]').disabled = !this.outline;
+    this.one('[data-do=clear]').disabled = !this.outline;
     this.one('[data-do=peek]').disabled = !this.layers.before && !this.outline;
     const free = data.mode === 'mark' && this.tool === 'point' && this.view.whole;
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
@@ -240,8 +240,8 @@ class Surface {
   larger() { this.size.stepUp(2); }
   undo() { this.send({ kind: 'undo' }); }
   redo() { this.send({ kind: 'redo' }); }
-  clear() { if (this.outline) this.send({ kind: 'clear' }); }
-  invert() { if (this.outline) this.send({ kind: 'invert' }); }
+  clear() { this.send({ kind: 'clear' }); }
+  invert() { this.send({ kind: 'invert' }); }
   hide() { this.hidden = !this.hidden; }
   fit() { this.view.fit(); }
   actual() { this.view.zoom(this.view.actual, this.middle()); }

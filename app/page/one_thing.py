@@ -84,12 +84,18 @@ def correct() -> None:
 def prompt(editor: Editor, options: dict[str, Any]) -> None:
     """What to paint, and the two buttons."""
     s = st.session_state
+    wordless = editor.preset.wordless
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
     words = st.text_input(
-        "What to paint instead", key=state.key("paint"), placeholder="a green pear"
+        "What to paint instead",
+        key=state.key("paint"),
+        placeholder="a green pear",
+        disabled=wordless,
     )
     with st.container(horizontal=True):
-        painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
+        painting = st.button(
+            "Paint", key="go-paint", type="primary", disabled=wordless or not ready
+        )
         removing = st.button(
             "Remove it",
             key="go-remove",

@@ -22,13 +22,17 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..evaluation.arms import Arm
+    from ..evaluation.tables import TableJob
     from ..models.presets import Preset
 
 HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
 COMPARE, PNG = "compare", "png"
 NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
-_NOT_OF_TABLES = ("ablate", "arm", "set", "paper", "like_reference", "partition")
+_CAPTION_FIGURE = 10
+_NOT_OF_THE_PAPER = ("files", "ablate", "arm", "set", "paper", "like_reference", "partition")
 _NOT_OF_PNG = (
     "ablate",
     "arm",
@@ -101,6 +105,12 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
         "the metric and the step are the same; several presets: --preset A,B",
     )
     parser.add_argument(
+        "--figure",
+        type=int,
+        metavar="N",
+        help="draw one of the paper's figures: 1, 3 to 6, 9 to 14",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         metavar="NAME=VALUE",
@@ -123,10 +133,10 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     """Evaluate, or compare evaluations; 0 if something was scored."""
-    if args.table is not None and not args.files and args.benchmark != COMPARE:
-        return _measure_table(args)
+    if (args.table, args.figure) != (None, None) and args.benchmark != COMPARE:
+        return _of_the_paper(args)
     if args.benchmark is None:
-        wrong_usage(args, f"name a BENCHMARK ({', '.join(NAMES)}), or give --table N")
+        wrong_usage(args, f"name a BENCHMARK ({', '.join(NAMES)}), --table N or --figure N")
     if (args.benchmark == COMPARE) != bool(args.files):
         wrong_usage(args, f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
     if args.files:
@@ -160,38 +170,62 @@ def _evaluate(args: argparse.Namespace) -> int:
     return DONE if any(row.count for row in found.by_group.values()) else UNMET
 
 
-def _measure_table(args: argparse.Namespace) -> int:
-    from ..evaluation.paper import paper_table
-    from ..evaluation.tables import TableJob, measure_table, write_table
+def _of_the_paper(args: argparse.Namespace) -> int:
     from ..models.presets import load_preset
 
-    if given := [name for name in _NOT_OF_TABLES if getattr(args, name)]:
+    if given := [name for name in _NOT_OF_THE_PAPER if getattr(args, name)]:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        wrong_usage(args, f"{names} cannot be given with --table")
-    table = paper_table(args.table)
+        wrong_usage(args, f"{names} cannot be given with --table or --figure")
     presets = [load_preset(name) for name in args.preset.split(",")]
-    narratives = args.split or ("val2017" if args.data else "heldout")
+    if args.table is not None:
+        return _measure_table(args, presets)
+    name = PNG if args.figure == _CAPTION_FIGURE else args.benchmark or "refcoco"
+    return _draw_figure(args, _table_job(args, [name]), presets)
+
+
+def _measure_table(args: argparse.Namespace, presets: Sequence[Preset]) -> int:
+    from ..evaluation.paper import paper_table
+    from ..evaluation.tables import measure_table, write_table
+
+    table = paper_table(args.table)
     if table.benchmarks != [PNG]:
         if args.benchmark or args.split:
             table = table.on(args.benchmark or table.benchmarks[0], args.split)
-    elif narratives != "val2017":
+    elif args.split or not args.data:
         table = dataclasses.replace(table, printed={})
-    job = TableJob(
-        data={name: _data(args, name) for name in table.benchmarks},
-        out=Path(args.out),
-        narratives=narratives,
-        calibration=Path(args.calibration) if args.calibration else None,
-        limit=args.limit,
-        seed=args.seed,
-        fresh=args.fresh,
-        run=_run_options(args),
-    )
+    job = _table_job(args, table.benchmarks)
     with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = measure_table(table, presets, job, on_progress=bar, pool=pool)
     files = write_table(found, job)
     lines = [f"Table {table.number}: {table.title}", found.markdown, *found.notes]
     print_result(args, found.as_dict(), lines, files, nested=True)
     return DONE if found.complete else UNMET
+
+
+def _table_job(args: argparse.Namespace, benchmarks: Sequence[str]) -> TableJob:
+    from ..evaluation.tables import TableJob
+
+    return TableJob(
+        data={name: _data(args, name) for name in benchmarks},
+        out=Path(args.out),
+        narratives=args.split or ("val2017" if args.data else "heldout"),
+        calibration=Path(args.calibration) if args.calibration else None,
+        limit=args.limit,
+        seed=args.seed,
+        fresh=args.fresh,
+        run=_run_options(args),
+    )
+
+
+def _draw_figure(args: argparse.Namespace, job: TableJob, presets: Sequence[Preset]) -> int:
+    from ..evaluation.figures import FigureSource, write_figure
+
+    benchmark = next(iter(job.data))
+    with ProgressBar(args, "measuring", "answer") as bar:
+        sources = [FigureSource(one, job, benchmark, args.split, bar) for one in presets]
+        files = write_figure(args.figure, sources)
+    print_result(args, {"figure": args.figure}, [f"figure {args.figure}"], files, nested=True)
+    return DONE
 
 
 def _evaluate_png(args: argparse.Namespace) -> int:
@@ -281,6 +315,7 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
 
 
 def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.ablations import CONTRASTIVE
     from ..evaluation.calibration import ablations_of
 
     data = Path(args.data).expanduser() if args.data else None
@@ -289,5 +324,6 @@ def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
         Path(args.calibration) if args.calibration else None,
         data=data if data and (data / "refcoco").is_dir() else None,
         out=Path(args.out) / preset.name / "calibration",
+        contrast=args.ablate or any(name.startswith(CONTRASTIVE) for name in args.arm or ()),
         **_run_options(args),
     )

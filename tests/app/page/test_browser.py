@@ -404,7 +404,7 @@ def test_marks_without_words_and_by_keys(page: Page) -> None:
     field = page.field(FIND)
     field.press_sequentially("eprubx")
     assert field.input_value() == "eprubx"
-    assert page.button("Click").get_attribute("aria-pressed") == "true"
+    assert page.button("Brush").get_attribute("aria-pressed") == "true"
 
 
 def test_why_and_several_things(page: Page) -> None:

@@ -207,8 +207,6 @@ def test_mask_its_colour_hiding_and_the_original(canvas: Canvas) -> None:
     mask = np.zeros((H, W), bool)
     mask[1000:3000, 500:2500] = True
     plain = canvas.pixel(*WHERE)
-    canvas.keys("Shift+C", "i")
-    assert canvas.sent() == []  # there is no mask yet
     canvas.give(outlines=outlines(mask), before="light")
     tinted, outside = canvas.pixel(*WHERE), canvas.pixel(0.9, 0.5)
     assert tinted[0] > plain[0] + 40

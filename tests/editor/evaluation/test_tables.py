@@ -30,6 +30,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     write_calibration(folder / "scenes", 2, "heldout", wide=True, side=256)
     write_narratives(folder / "captions", 1)
+    calibrate = ["calibrate", "miniature", "--data", str(folder / "scenes"), "--samples", "2"]
+    calibrate += ["--trials", "1", "--lowest", "8", "--no-figures", "--out", str(folder / "heads")]
+    assert main([*calibrate, "--device", "cpu", "--quiet"]) == 0
+    wrong = json.loads((folder / "scenes/examples.jsonl").read_text().splitlines()[0])
+    wrong = {"image": wrong["image"], "phrase": wrong["phrase"], "box": [0, 0, 3, 3]}
+    (folder / "scenes/wrong.jsonl").write_text(json.dumps(wrong))
     return folder
 
 
@@ -43,9 +49,6 @@ def measure(out: Path, number: int, *more: str) -> tuple[int, dict]:
 
 
 def test_every_table_is_measured_on_the_miniature(out: Path, capsys) -> None:
-    calibrate = ["calibrate", "miniature", "--data", str(out / "scenes"), "--samples", "2"]
-    calibrate += ["--trials", "1", "--lowest", "8", "--no-figures", "--out", str(out / "heads")]
-    assert main([*calibrate, "--device", "cpu", "--json"]) == 0
     for number in TABLES:
         status, found = measure(out, number)
         assert status == 0, number
@@ -65,6 +68,28 @@ def test_every_table_is_measured_on_the_miniature(out: Path, capsys) -> None:
     assert "miniature: 2 of 2 answers in words hold no box" in words
     page = (out / "out/table-6.md").read_text()
     assert page.startswith("# Table 6: ") and "| **miniature, coordinates written** | 0.0 [" in page
+
+
+def test_every_figure_is_drawn_of_the_miniature(out: Path, capsys) -> None:
+    figures = (1, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14)
+    for number in figures:
+        command = ["evaluate", "--figure", str(number), "--out", str(out / "figures"), "--json"]
+        source = ["--data", str(out / "captions"), "--split", "heldout"]
+        data = out / ("scenes/wrong.jsonl" if number == 9 else "scenes")
+        source = source if number == 10 else ["scenes", "--data", str(data)]
+        command += [*source, "--calibration", str(out / "heads"), "--offline", "--device", "cpu"]
+        assert (
+            main([*command, "--preset", "miniature,miniature" if number > 10 else "miniature"]) == 0
+        )
+        file = out / "figures" / f"figure-{number}.png"
+        assert file.read_bytes().startswith(b"\x89PNG"), number
+    numbers = {n: json.loads((out / f"figures/figure-{n}.json").read_text()) for n in figures}
+    heads = [f"L{a}H{b}" for a, b in load_preset("miniature").lvlm["heads"]]
+    assert numbers[1]["miniature"][0][1:] == ["mean of all heads", *heads, "pseudo-mask"]
+    low, high = (row[3] for row in numbers[4]["miniature"])
+    assert low.startswith("1 components, H = 0.00") and float(high.split("= ")[1]) > 0.5
+    assert main(["evaluate", "scenes", "--figure", "7", "--data", str(out / "scenes")]) == 1
+    assert "figure 7 given; expected one of 1, 3" in capsys.readouterr().err
 
 
 def test_a_table_resumes_and_what_is_missing_is_missing(
