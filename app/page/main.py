@@ -52,17 +52,27 @@ def whole() -> None:
 
 
 def work(editor: state.Editor, options: more.Options) -> None:
-    """What is under way or waits to be kept; else the two ways to begin."""
+    """The picture, which stays where it is, and beside it what can be done with it now."""
     s = st.session_state
     if s.job is not None and s.job.over:
         state.take()
-    if s.job is not None:
-        one.progress()
-    elif s.edits:
-        one.result()
-    else:
-        first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
-        with first, state.told():
-            one.tab(editor, options)
-        with second, state.told():
-            several.tab(editor, options)
+    left, right = st.columns([3, 2], gap="large")
+    marking = s.job is None and not s.edits
+    if marking:
+        state.do_marks(editor)
+    with right, state.told():
+        if s.job is not None:
+            one.progress()
+        elif s.edits:
+            one.result()
+        else:
+            first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
+            with first, state.told():
+                one.tab(editor, options)
+            with second, state.told():
+                several.tab(editor, options)
+    with left:
+        one.surface()
+    if marking and s.session.found is not None:
+        with state.told("The explanation"):
+            one.why(editor, s.session.found)

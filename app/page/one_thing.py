@@ -10,20 +10,10 @@ import streamlit as st
 from ...editor.api import Editor
 from ...editor.as_code import literal
 from ...editor.explain import advise, explain
-from ...editor.masks.operations import (
-    Dilate,
-    Erode,
-    Feather,
-    FillHoles,
-    Invert,
-    Level,
-    Operation,
-    Shadow,
-)
+from ...editor.masks.operations import Dilate, Erode, Feather, FillHoles, Level, Operation, Shadow
 from ...editor.pictures.overlay import shrink
-from ..session.session import scene_of
 from . import more, state
-from .components import canvas, compare
+from .components import canvas
 
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
@@ -33,24 +23,18 @@ SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncer
 
 def tab(editor: Editor, options: dict[str, Any]) -> None:
     """The whole tab."""
-    s = st.session_state
-    left, right = st.columns([3, 2], gap="large")
-    state.do_marks(editor)
-    with right:
-        find(editor)
-    with left:
-        surface(editor)
-    with right:
-        correct()
-        prompt(editor, options)
-    if s.session.found is not None:
-        with state.told("The explanation"):
-            why(editor, s.session.found)
+    find(editor)
+    correct()
+    prompt(editor, options)
 
 
 def find(editor: Editor) -> None:
     """What to look for, what was found, which one is meant."""
     s = st.session_state
+    if editor.preset.wordless:
+        st.subheader("2. Mark what to remove")
+        st.info("Draw a box, brush over it or click it. These models understand no words.")
+        return
     st.subheader("2. Say what to find")
     words = st.text_input(
         "What to find",
@@ -78,45 +62,35 @@ def choose(editor: Editor, found: Grounding) -> None:
     """Chips for the other candidates."""
     if not found.candidates:
         return
-    names: list[int | None] = [*([None] if found.found else []), *range(len(found.candidates))]
-
-    def label(k: int | None) -> str:
-        score = found.score if k is None else found.candidates[k].score
-        return f"{1 if k is None else k + 2} ({score:.2f})"
-
-    def take() -> None:
-        s = st.session_state
-        k = s[name]
-        chosen = None if k is None or k == "first" else int(k)
-        scene = scene_of(editor, s.session.picture)
-        s.session = s.session.looked(found, scene, chosen)
-
-    name = f"{state.key('candidate')}-{s_hash(found)}"
-    values = ["first" if k is None else str(k) for k in names]
-    shown = {v: label(k) for v, k in zip(values, names, strict=True)}
+    first = [found.score] if found.found else []
+    scores = [*first, *(candidate.score for candidate in found.candidates)]
+    shown = {str(k): f"{k} ({score:.2f})" for k, score in enumerate(scores, 1)}
+    name = state.candidate_key(found)
     st.pills(
         "Which one is meant?",
-        values,
+        list(shown),
         format_func=shown.__getitem__,
         key=name,
-        default=values[0] if found.found else None,
-        on_change=take,
-        help="the numbers are in the picture; in brackets how well each fits",
+        default="1" if found.found else None,
+        on_change=lambda: state.choose(editor, st.session_state[name]),
+        help="the numbers are in the picture, to be clicked; in brackets how well each fits",
     )
 
 
-def s_hash(found: Grounding) -> str:
-    """Tells groundings apart in widget keys."""
-    return str(abs(hash((found.phrase, found.box, found.score))))
-
-
-def surface(editor: Editor) -> None:
-    """The picture, to be looked at and marked."""
+def surface() -> None:
+    """The picture: to be marked, painted at the moment, or painted and compared."""
     s = st.session_state
-    mask = None if s.session.mask is None else s.session.mask.mask
-    found = s.session.found
-    label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
-    canvas(state.present().pixels, mask, found, label)
+    pixels, done = state.present().pixels, state.finished()
+    if s.job is not None:
+        canvas("watch", pixels, "The picture so far.", preview=s.job)
+    elif done:
+        after = done[-1].variants[s.variant].image
+        canvas("compare", after, "The picture after the edit.", before=pixels)
+    else:
+        found = s.session.found
+        label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
+        original = s.session.original.pixels if s.session.changes else None
+        canvas("mark", pixels, label, before=original)
     if s.wrong:
         st.error(state.said(s.wrong))
 
@@ -142,7 +116,6 @@ def correct() -> None:
         "Part": (Level("part"), "a part of it"),
         "Shadow": (Shadow(), "include the shadow it casts"),
         "Soft edge": (Feather(2 * step), f"blend over {2 * step} pixels inside the edge"),
-        "Invert": (Invert(), "everything else"),
     }
     with st.container(horizontal=True, gap="xsmall"):
         for name, (operation, help_) in buttons.items():
@@ -154,30 +127,24 @@ def correct() -> None:
                 on_click=s.todo.append,
                 args=(operation,),
             )
-        for name, key, possible in (("Undo", "U", mask.operations), ("Redo", "R", mask.undone)):
-            st.button(
-                name,
-                key=f"op-{name.lower()}",
-                help=key,
-                disabled=not possible,
-                on_click=s.todo.append,
-                args=({"kind": name.lower()},),
-            )
-        st.button("Clear", key="op-clear", help="no words, no mask", on_click=state.clear)
 
 
 def prompt(editor: Editor, options: dict[str, Any]) -> None:
     """What to paint, and the two buttons."""
     s = st.session_state
-    st.subheader("3. Say what to paint")
+    wordless = editor.preset.wordless
+    st.subheader("3. Remove it" if wordless else "3. Say what to paint")
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
     words = st.text_input(
         "What to paint instead",
         key=state.key("paint"),
         placeholder=s.hint.get("paint", "a green pear"),
+        disabled=wordless,
     )
     with st.container(horizontal=True):
-        painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
+        painting = st.button(
+            "Paint", key="go-paint", type="primary", disabled=wordless or not ready
+        )
         removing = st.button(
             "Remove it",
             key="go-remove",
@@ -198,32 +165,23 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
 
 @st.fragment(run_every=0.5)
 def progress() -> None:
-    """The bar, the preview and Cancel; when the painting is over the whole page runs again."""
+    """The bar and Cancel; when the painting is over the whole page runs again."""
     s = st.session_state
     job = s.job
     if job is None or job.over:
         st.rerun()
-    left, right = st.columns([3, 2], gap="large")
-    with right:
-        st.subheader("Painting")
-        st.write(literal(s.doing))
-        ahead = state.jobs().place(job)
-        if job.state == "waiting":
-            st.info(f"In line: {ahead} before you" if ahead else "You are next")
-        else:
-            number = f" of painting {job.painting}" if job.painting > 1 else ""
-            words = f"step {job.step} of {job.total}{number}" if job.total else "preparing …"
-            st.progress(job.step / job.total if job.total else 0.0, words)
-        if st.button("Cancel", key="cancel", disabled=job.stopping):
-            job.cancel()
-        st.caption("stopping after this step …" if job.stopping else state.IDLE)
-    with left:
-        preview = job.preview
-        if preview is not None:
-            state.picture(preview, "preview", "the picture so far", "so far")
-        else:
-            pixels = state.present().pixels
-            state.picture(pixels, "present", "the picture", "before the first preview")
+    st.subheader("Painting")
+    st.write(literal(s.doing))
+    ahead = state.jobs().place(job)
+    if job.state == "waiting":
+        st.info(f"In line: {ahead} before you" if ahead else "You are next")
+    else:
+        number = f" of painting {job.painting}" if job.painting > 1 else ""
+        words = f"step {job.step} of {job.total}{number}" if job.total else "preparing …"
+        st.progress(job.step / job.total if job.total else 0.0, words)
+    if st.button("Cancel", key="cancel", disabled=job.stopping):
+        job.cancel()
+    st.caption("stopping after this step …" if job.stopping else state.IDLE)
 
 
 def result() -> None:
@@ -237,25 +195,21 @@ def result() -> None:
         return
     edit = done[-1]
     s.variant = min(s.variant, len(edit.variants) - 1)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        compare(state.present().pixels, edit.variants[s.variant].image)
-    with right:
-        st.subheader("4. Compare and keep")
-        with st.container(horizontal=True):
-            st.button("Keep and continue", on_click=keep, type="primary", key="keep")
-            back = "Back to the mask" if s.tab == state.ONE else "Back to the plan"
-            st.button(back, on_click=drop, key="drop")
-        support = np.logical_or.reduce([e.support for e in done])
-        st.caption(
-            f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
-            "untouched."
-        )
-        for note in dict.fromkeys(n for e in s.edits for n in e.notes):
-            st.info(literal(note))
-        if len(edit.variants) > 1:
-            variants(edit)
-        more.download()
+    st.subheader("4. Compare and keep")
+    with st.container(horizontal=True):
+        st.button("Keep and continue", on_click=keep, type="primary", key="keep")
+        back = "Back to the mask" if s.tab == state.ONE else "Back to the plan"
+        st.button(back, on_click=drop, key="drop")
+    support = np.logical_or.reduce([e.support for e in done])
+    st.caption(
+        f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
+        "untouched."
+    )
+    for note in dict.fromkeys(n for e in s.edits for n in e.notes):
+        st.info(literal(note))
+    if len(edit.variants) > 1:
+        variants(edit)
+    more.download()
 
 
 def variants(edit: Any) -> None:

@@ -14,25 +14,20 @@ from ...editor.plan.reader import read_plan
 from ...editor.plan.steps import Plan, Step
 from . import state
 from .canvas import segments_view
+from .tiles import jpeg
 
 
 def tab(editor: Editor, options: dict[str, Any]) -> None:
     """Both halves."""
     s = st.session_state
-    left, right = st.columns([3, 2], gap="large")
-    with right:
-        ask(editor)
-        on = switches()
-    with left:
-        found, pixels = s.everything, state.present().pixels
-        if found is None:
-            state.picture(pixels, "plain", "the picture")
-        else:
-            shown = state.kept(
-                "segments", (pixels, found, repr(on)), lambda: segments_view(pixels, found, on)
-            )
-            st.image(shown, width="stretch", alt=f"the parts found: {found.caption}")
-            exports()
+    ask(editor)
+    on = switches()
+    found, pixels = s.everything, state.present().pixels
+    if found is not None:
+        parts = pixels, found, repr(on)
+        shown = state.kept("segments", parts, lambda: jpeg(segments_view(pixels, found, on)))
+        st.image(shown, width="stretch", alt=f"the parts found: {found.caption}")
+        exports()
     st.divider()
     plan(editor, options)
 

@@ -56,6 +56,12 @@ def screen(editor: Editor) -> None:
         type=UPLOADS,
         key="upload",
     )
+    if editor.models.words is not None:
+        st.caption(
+            "The bundled models know drawn things. For a photograph choose Models in Settings: "
+            "classic removes what you mark, with nothing to download; photo-light understands "
+            "words (4.4 GB)."
+        )
     if given is not None:
         with state.told(), st.spinner("reading the picture"):
             state.open_session(Session(read_upload(given.getvalue(), given.name)))

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit import runtime
@@ -23,7 +23,7 @@ from ...editor.pictures.picture import Picture
 from ..queue import Job, JobCancelled, JobQueue, Work
 from ..session.session import Session, paint_session, scene_of
 from ..session.session_store import SessionStore, new_id
-from .canvas import fit_screen, jpeg, read_mark
+from .canvas import read_mark
 
 ONE, SEVERAL = "One thing", "Several things"
 EMPTY: dict[str, Any] = {
@@ -50,6 +50,9 @@ EMPTY: dict[str, Any] = {
     "memory": {},  # see `kept`
 }
 
+
+if TYPE_CHECKING:
+    from ...editor.finder import Grounding
 
 IDLE = "&nbsp;"
 TYPED = ("find", "paint", "sentence", "do")
@@ -289,12 +292,23 @@ def forget() -> None:
     s.why, s.asked, s.trouble, s.news, s.wrong = None, "", "", "", ""
 
 
-def clear() -> None:
-    """Begin the place afresh: no words, no mask."""
+def candidate_key(found: Grounding) -> str:
+    """The key of the chips that choose among the places found."""
+    return f"{key('candidate')}-{hash((found.phrase, found.box, found.score))}"
+
+
+def choose(editor: Editor, number: Any) -> None:
+    """Take one of the places found: the number that it has in the picture and on its chip."""
     s = st.session_state
-    s.session = s.session.cleared()
-    s[key("find")] = ""
-    forget()
+    found = s.session.found
+    first = 1 if found is not None and found.found else 0
+    if found is None or not str(number).isdecimal():
+        return
+    index = int(number) - 1 - first
+    if -first <= index < len(found.candidates):
+        chosen = None if index < 0 else index
+        s.session = s.session.looked(found, scene_of(editor, present()), chosen)
+        s[candidate_key(found)] = str(number)
 
 
 def do_marks(editor: Editor) -> None:
@@ -320,6 +334,9 @@ def marked(editor: Editor, session: Session, wanted: Any) -> Session:
     if isinstance(wanted, Mapping):
         if wanted.get("kind") in ("undo", "redo"):
             return session.undo() if wanted["kind"] == "undo" else session.redo()
+        if wanted.get("kind") == "candidate":
+            choose(editor, wanted.get("number"))
+            return st.session_state.session
         wanted = read_mark(wanted, session.picture.size)
     scene = scene_of(editor, session.picture)
     operation: Operation = wanted
@@ -361,11 +378,6 @@ def finished() -> list[Edit]:
 
 
 def present() -> Picture:
-    """The picture as it now is."""
-    return st.session_state.session.picture
-
-
-def picture(pixels: Any, name: str, alt: str, caption: str | None = None) -> None:
-    """Show a picture as wide as its column, encoded once."""
-    shown = kept(f"shown-{name}", (pixels,), lambda: jpeg(fit_screen(pixels)))
-    st.image(shown, caption=caption, width="stretch", alt=alt)
+    """The picture as it now is, the same object for as long as the edits are."""
+    session = st.session_state.session
+    return kept("present", (session.original, session.changes), lambda: session.picture)

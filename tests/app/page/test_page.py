@@ -157,15 +157,21 @@ def test_a_cancelled_painting_leaves_the_words_and_the_mask(page: AppTest) -> No
     assert page.session_state["session"].mask.mask.any()
 
 
+def marked(page: AppTest, **mark: Any) -> AppTest:
+    """The page after a mark from the canvas."""
+    page.session_state["todo"] = [mark]
+    return page.run()
+
+
 def test_corrections_undo_and_redo(page: AppTest) -> None:
     find(opened(page), "the red apple")
     before = page.session_state["session"].mask.mask.sum()
     page.button(key="op-Grow").click().run()
     grown = page.session_state["session"].mask.mask.sum()
     assert grown > before
-    page.button(key="op-undo").click().run()
+    marked(page, kind="undo")
     assert page.session_state["session"].mask.mask.sum() == before
-    page.button(key="op-redo").click().run()
+    marked(page, kind="redo")
     assert page.session_state["session"].mask.mask.sum() == grown
     assert not page.exception
 
@@ -341,10 +347,18 @@ def test_a_guess_for_what_is_absent_is_taken_by_its_chip(page):
     assert found.status == "absent"
     assert found.candidates
     chips = widget(page.button_group, "candidate-")
-    assert len(chips.options) == len(found.candidates)
-    chips.set_value("0").run()
+    assert [option.split()[0] for option in chips.options] == [
+        str(k) for k in range(1, len(found.candidates) + 1)
+    ]
+    chips.set_value("1").run()
     assert not page.exception
     assert (page.session_state["session"].mask.mask == found.candidates[0].mask).all()
+    marked(page, kind="candidate", number=len(found.candidates))  # its number in the picture
+    assert not page.exception
+    assert (page.session_state["session"].mask.mask == found.candidates[-1].mask).all()
+    assert widget(page.button_group, "candidate-").value == str(len(found.candidates))
+    marked(page, kind="candidate", number="nine")  # what comes from a browser may be anything
+    assert not page.exception
 
 
 def page_answer(kind: str, host: str, origin: str | None = None) -> list[dict]:
