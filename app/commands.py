@@ -51,6 +51,7 @@ def _app(args: argparse.Namespace) -> int:
         "server.showEmailPrompt": "false",
         "server.maxUploadSize": MAX_UPLOAD_BYTES // 1_000_000,
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",  # a traceback shows paths of the server
         "browser.gatherUsageStats": "false",
         # A garbage collection after every run takes half a second with the models in memory.
         "runner.postScriptGC": "false",

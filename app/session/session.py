@@ -116,6 +116,10 @@ class Session:
         The place and how it was corrected; None before there is one.
     drawn
         The mask did not begin from what the words found: it is painted as it stands.
+    found
+        What the words led to; None before, and where the place was drawn alone.
+    paint
+        The words to paint that are typed so far.
     """
 
     original: Picture
@@ -125,6 +129,8 @@ class Session:
     candidate: int | None = None
     mask: MaskHistory | None = None
     drawn: bool = False
+    found: Grounding | None = None
+    paint: str = ""
 
     def __post_init__(self) -> None:
         if len(self.changes) + len(self.undone) > MAX_CHANGES:
@@ -151,15 +157,26 @@ class Session:
     def looked(
         self, found: Grounding, scene: MaskScene | None = None, candidate: int | None = None
     ) -> Session:
-        """With the place a phrase names, or one of its candidates, and a mask to correct."""
+        """With the place a phrase names, or one of its candidates, and a mask to correct.
+
+        A mask that was drawn stays where the phrase is absent.
+        """
+        if not found.found and candidate is None and self.mask is not None:
+            return dataclasses.replace(self, found=found)
         mask = chosen_mask(found, candidate)
         return dataclasses.replace(
             self,
             find=found.phrase,
+            found=found,
             candidate=candidate,
             drawn=not mask.any(),
             mask=MaskHistory.start(mask, scene or MaskScene(self.picture.pixels)),
         )
+
+    def with_mask(self, find: str, mask: np.ndarray, scene: MaskScene | None = None) -> Session:
+        """With the mask of a thing that was found among several, painted as it stands."""
+        start = MaskHistory.start(mask, scene or MaskScene(self.picture.pixels))
+        return dataclasses.replace(self.cleared(), find=find, mask=start, drawn=True)
 
     def mark(
         self, operation: Operation | Mapping[str, Any], scene: MaskScene | None = None
@@ -187,8 +204,16 @@ class Session:
         return self if self.mask is None else dataclasses.replace(self, mask=self.mask.redo())
 
     def cleared(self) -> Session:
-        """Without a place."""
-        return dataclasses.replace(self, find="", candidate=None, mask=None, drawn=False)
+        """Without a place and without words."""
+        empty = {"find": "", "candidate": None, "mask": None, "drawn": False, "found": None}
+        return dataclasses.replace(self, paint="", **empty)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """What takes memory: pictures, kept edits and the states of the mask."""
+        patches = [change.patch for change in (*self.changes, *self.undone)]
+        states = [] if self.mask is None else [*self.mask.states]
+        return [self.original.pixels, self.picture.pixels, *patches, *states]
 
     # ------------------------------------------------------------------ painting
 

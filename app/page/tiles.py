@@ -1,0 +1,91 @@
+"""Serve what the canvas shows, in tiles of a pyramid: a browser gets only what it can see.
+
+Level 0 is the picture itself, each further level half the one before; the last is one tile.
+
+>>> level_count((8000, 6000))
+4
+>>> tile(np.zeros((6000, 8000, 3), np.uint8), 3, 0, 0).shape
+(750, 1000, 3)
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import cv2
+import numpy as np
+from starlette.responses import Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+TILE = 1024
+"""Side of a tile in pixels; canvas_view.js has the same."""
+
+
+class Shown:
+    """A picture under an address that cannot be guessed, for as long as this object is kept.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W, 3)`` uint8, or a function that returns the latest one, or None.
+    """
+
+    def __init__(self, pixels: np.ndarray | Callable[[], np.ndarray | None]) -> None:
+        self.fixed = isinstance(pixels, np.ndarray)
+        self.latest = pixels if callable(pixels) else lambda: pixels
+        self.token = secrets.token_urlsafe(16)
+        _SHOWN[self.token] = self
+
+
+_SHOWN: WeakValueDictionary[str, Shown] = WeakValueDictionary()
+
+
+def level_count(size: tuple[int, int]) -> int:
+    """Levels of the pyramid of a picture of `size`."""
+    return 1 + max(0, math.ceil(math.log2(max(size) / TILE)))
+
+
+def tile(pixels: np.ndarray, level: int, column: int, row: int) -> np.ndarray | None:
+    """One tile, ``(h, w, 3)`` uint8; None outside the picture."""
+    step = TILE << level
+    part = pixels[row * step : (row + 1) * step, column * step : (column + 1) * step]
+    if not part.size:
+        return None
+    size = tuple(math.ceil(n / (1 << level)) for n in part.shape[1::-1])
+    return cv2.resize(part, size, interpolation=cv2.INTER_AREA) if level else part
+
+
+def _answer(request: Request) -> Response:
+    shown = _SHOWN.get(request.path_params["token"])
+    pixels = shown.latest() if shown is not None else None
+    if shown is None or pixels is None:
+        return Response(status_code=404)
+    last = level_count(pixels.shape[1::-1]) - 1
+    level, column, row = (int(request.path_params.get(n, 0)) for n in ("level", "column", "row"))
+    if "level" not in request.path_params:
+        level = last
+    part = tile(pixels, level, column, row) if level <= last else None
+    if part is None:
+        return Response(status_code=404)
+    keep = "private, max-age=86400, immutable" if shown.fixed else "no-store"
+    return Response(jpeg(part, 92), media_type="image/jpeg", headers={"Cache-Control": keep})
+
+
+def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
+    """A picture as a JPEG to look at, its colours at full resolution."""
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+ROUTES = (
+    Route("/picture/{token}/whole", _answer),
+    Route("/picture/{token}/{level:int}/{column:int}/{row:int}", _answer),
+)
