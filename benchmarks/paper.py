@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MEASURED, help="pages and figures")
     parser.add_argument("--count", type=int, default=150, help="foreign phrases, and pairs")
     parser.add_argument("--scenes", type=int, default=50, help="of the tables (default: 50)")
-    parser.add_argument("--only", choices=STEPS, help="one of the steps")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     _heads(args)
-    for name in [args.only] if args.only else STEPS:
+    for name in args.only:
         STEPS[name](args)
 
 
