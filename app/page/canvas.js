@@ -18,7 +18,7 @@ const KEYS = [
   ['[', 'smaller', 'Smaller brush'], [']', 'larger', 'Larger brush'],
   ['Ctrl+z', 'undo', 'Undo'], ['u', 'undo', 'Undo'], ['Ctrl+Shift+z', 'redo', 'Redo'], ['r', 'redo', 'Redo'],
   ['Ctrl+y', 'redo', 'Redo'], ['Shift+c', 'clear', 'Empty the mask'], ['i', 'invert', 'Invert the mask'],
-  ['h', 'hide', 'Hide or show the mask'], ['0', 'fit', 'The whole picture'], ['1', 'actual', 'Actual size'],
+  ['h', 'hide', 'Hide or show the mask'], ['Ctrl+c', 'copy', 'Copy the picture'], ['0', 'fit', 'The whole picture'], ['1', 'actual', 'Actual size'],
   ['+', 'in', 'Zoom in'], ['-', 'out', 'Zoom out'], ['?', 'help', 'This list'], ['Escape', 'drop', 'Drop what is being drawn'],
 ];
 const MORE_KEYS = [
@@ -167,7 +167,7 @@ class Surface {
     if (!data.size || !layers.source) return;
     painter.begin(view, this.canvas.width / view.frame[0]);
     painter.picture(this.peeking && layers.before ? layers.before : layers.source);
-    if (data.mode === 'compare' && layers.before && !this.peeking) painter.halves(layers.before, this.split);
+    if (data.mode === 'compare' && layers.before && !this.peeking) painter.halves(layers.before, this.split, data.name);
     if (data.mode === 'watch' && this.preview && !this.peeking) {
       painter.onPicture();
       painter.pen.drawImage(this.preview, 0, 0, ...view.size);
@@ -224,14 +224,15 @@ class Surface {
     const free = data.mode === 'mark' && this.tool === 'point' && this.view.whole;
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
     this.canvas.style.cursor = this.space || data.mode === 'watch' ? 'grab' : data.mode === 'compare' ? 'ew-resize' : 'crosshair';
-    const said = this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how];
-    this.one('.say').textContent = data.mode === 'mark' ? said : data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.';
+    const said = this.note ?? (this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how]);
+    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.');
     this.draw();
   }
 
   // ---------------------------------------------------------------- what buttons and keys do
   do(name) {
     if (MARKING.has(name) && this.data.mode !== 'mark') return;
+    this.note = null;
     if (name in SAYS) { this.drop(); this.tool = name; } else this[name]();
     this.show();
   }
@@ -247,6 +248,13 @@ class Surface {
   actual() { this.view.zoom(this.view.actual, this.middle()); }
   in() { this.view.zoom(this.view.scale * 1.5, this.middle()); }
   out() { this.view.zoom(this.view.scale / 1.5, this.middle()); }
+  copy() { // a promise: it counts as pressed while the picture is on its way
+    const address = new URL(`picture/${this.data.source}/png`, document.baseURI);
+    const picture = fetch(address).then((answer) => answer.blob());
+    const copied = navigator.clipboard?.write?.([new ClipboardItem({ 'image/png': picture })]) ?? Promise.reject();
+    copied.then(() => 'Copied.', () => 'The browser does not let this page copy; download instead.')
+      .then((words) => { this.note = words; this.show(); });
+  }
   help() { this.one('dialog').showModal(); }
   drop() { this.gesture = null; this.show(); }
   middle() { return this.keyboard ? this.view.place(this.cursor) : this.hover ?? undefined; }
@@ -281,6 +289,7 @@ class Surface {
   down(event) {
     const place = this.place(event);
     this.keyboard = false;
+    this.note = null;
     this.fingers.set(event.pointerId, place);
     this.canvas.setPointerCapture(event.pointerId);
     if (this.fingers.size > 1) { this.gesture = { pinch: true }; this.draw(); return; }
@@ -354,6 +363,7 @@ class Surface {
     this.show();
   }
   key(event) {
+    if (event.key === 'c' && event.ctrlKey && String(getSelection())) return; // words are copied
     const target = event.composedPath()[0];
     if (!(target instanceof Element) || typing(target) || this.one('dialog').open) return;
     const name = keyOf(event), known = KEYS.find(([key]) => key === name);

@@ -31,6 +31,7 @@ def canvas(
     label: str,
     before: np.ndarray | None = None,
     preview: Any = None,
+    name: str = "before",
 ) -> None:
     """Show a picture in its frame; marks come into the session's ``todo``.
 
@@ -46,6 +47,8 @@ def canvas(
         The picture that "Original" shows, of the same size.
     preview
         The job that is watched.
+    name
+        What `before` is, in a word.
     """
     s = st.session_state
     mask, found = s.session.mask, s.session.found
@@ -55,6 +58,7 @@ def canvas(
             "source": _token("source", pixels),
             "before": None if before is None else _token("before", before),
             "opened": _token("opened", s.session.original.pixels),
+            "name": name,
             "preview": None if preview is None else _preview(preview),
             "size": list(pixels.shape[1::-1]),
             "outlines": []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import browser, more, start, state
+from . import browser, drop, folder, more, results, start, state
 from . import one_thing as one
 from . import several_things as several
 
@@ -34,18 +34,20 @@ def whole() -> None:
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
+            folder.steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
         editor = state.load_editor(preset)
         if not more.on_this_machine(editor):
             return
+        drop.anywhere(editor)
         if choosing:
             start.screen(editor)
             return
         work(editor, options)
     with state.told("The history"):
-        more.history()
+        results.history()
     with state.told("The list of downloads"):
         more.downloads(preset, options)
     browser.mount()
@@ -64,7 +66,7 @@ def work(editor: state.Editor, options: more.Options) -> None:
         if s.job is not None:
             one.progress()
         elif s.edits:
-            one.result()
+            results.result(options)
         else:
             first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
             with first, state.told():
@@ -72,7 +74,7 @@ def work(editor: state.Editor, options: more.Options) -> None:
             with second, state.told():
                 several.tab(editor, options)
     with left:
-        one.surface()
+        results.surface()
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)

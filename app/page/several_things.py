@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import streamlit as st
@@ -183,5 +184,6 @@ def run(editor: Editor, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
         state.SEVERAL,
     )
     s = st.session_state
+    s.again = functools.partial(run, editor, rows)
     s.plan, s.plan_turn = wanted, s.plan_turn + 1  # as changed, where it is returned to
     s.doing = "; ".join(map(str, wanted.steps))

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -39,6 +40,9 @@ EMPTY: dict[str, Any] = {
     "doing": "",  # what is painted there, in words
     "edits": [],  # painted and not yet kept
     "variant": 0,
+    "tries": [],  # every such list of edits of this place, to choose from
+    "versus": "before",  # what a result is compared with: the number of another, or before
+    "again": None,  # paints the same again, with the options given
     "everything": None,  # a grounded sentence
     "plan": None,
     "why": None,
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
     from ...editor.finder import Grounding
 
 IDLE = "&nbsp;"
+MAX_TRIES = 8
+"""Most results of "Try again" that are kept, each with its variants."""
 TYPED = ("find", "paint", "sentence", "do")
 """Fields whose words stay while they are not shown; Streamlit would forget them."""
 SETTINGS: dict[str, Any] = {"variants": 1, "seed": 0, "draft": False, "steps": 0, "guidance": 0.0}
@@ -149,7 +155,7 @@ def keep() -> None:
     if s.session is not None:
         names = [*EMPTY, *SETTINGS, "preset", *(key(name) for name in TYPED)]
         kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
-        paintings = [v.image for edit in s.edits for v in edit.variants]
+        paintings = [v.image for edits in s.tries for edit in edits for v in edit.variants]
         store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
 
 
@@ -351,6 +357,7 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     request = session.request(words, **options)
     known = found if found is not None and found.phrase == request.find else None
     begin_job(lambda cb: [paint_session(editor, session, request, cb, known)], ONE)
+    s.again = partial(paint, editor, words)
     where = request.find or "the marked place"
     s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
 
@@ -358,7 +365,7 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
 def begin_job(work: Work, tab: str) -> None:
     """Put work in line whose end is a list of edits."""
     s = st.session_state
-    s.edits, s.variant, s.news, s.tab = [], 0, "", tab
+    s.edits, s.variant, s.versus, s.news, s.tab = [], 0, "before", "", tab
     s.job = submit(work)
 
 
@@ -368,8 +375,10 @@ def take() -> None:
     job, s.job = s.job, None
     try:
         s.edits = job.value()
+        s.tries = [*s.tries[1 - MAX_TRIES :], s.edits] if finished() else s.tries
     except GroundbrushError as error:  # shown until something else is tried
         s.news = str(error)
+        s.edits = s.tries[-1] if s.tries else []
 
 
 def finished() -> list[Edit]:

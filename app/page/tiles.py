@@ -85,7 +85,18 @@ def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
+def _png(request: Request) -> Response:
+    """The whole picture, every pixel, for the clipboard."""
+    shown = _SHOWN.get(request.path_params["token"])
+    pixels = shown.latest() if shown is not None else None
+    if pixels is None:
+        return Response(status_code=404)
+    file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return Response(file, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
 ROUTES = (
+    Route("/picture/{token}/png", _png),
     Route("/picture/{token}/whole", _answer),
     Route("/picture/{token}/{level:int}/{column:int}/{row:int}", _answer),
 )

@@ -464,38 +464,24 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     page.page.keyboard.press("0")
     page.click(0.5, 0.87)  # the banana
     page.covered(lambda share: 0.3 < share < 30)
-
-
-def test_a_reload_brings_everything_back(page: Page) -> None:
-    asked: list[str] = []
-    page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
-    page.open("fruit")
-    page.find("the red apple")
-    share = page.covered()
-    page.field("What to paint instead").fill("a green pear")
-    page.field("What to paint instead").press("Tab")
-    page.settle()
-    page.set(2)
-    page.page.reload()
-    page.ready()
-    page.covered(lambda again: again == share)
-    assert page.field("What to find").input_value() == "the red apple"
-    assert page.field("What to paint instead").input_value() == "a green pear"
-    assert asked == []  # nothing is painted yet
-    page.press("Paint")
-    page.see("Compare and keep")
-    page.settle()
-    page.page.reload()
-    page.see("Compare and keep")
-    assert asked == ["beforeunload"]
-    page.page.go_back()
-    page.see("Back to the open picture")
-    page.page.go_forward()
-    page.see("Compare and keep")
-    page.save("Download PNG with its recipe")
-    page.page.reload()
-    page.see("Compare and keep")
-    assert asked == ["beforeunload"]
+    for kind, size in (("drop", [40, 30]), ("paste", [20, 40])):  # anywhere on the page
+        page.page.evaluate(
+            """async ([kind, [width, height]]) => {
+               const blob = await new OffscreenCanvas(width, height).convertToBlob();
+               const data = new DataTransfer();
+               data.items.add(new File([blob], 'given.png', { type: 'image/png' }));
+               const event = kind === 'drop'
+                 ? new DragEvent(kind, { dataTransfer: data, bubbles: true })
+                 : new ClipboardEvent(kind, { clipboardData: data, bubbles: true });
+               document.body.dispatchEvent(event); }""",
+            [kind, size],
+        )
+        page.page.wait_for_function(
+            """([w, h]) => { const view = document.querySelector('.gb')?.dataset.view;
+               const [, , width, height] = JSON.parse(view ?? '[0, 0, 0, 1]');
+               return Math.abs(width / height - w / h) < 0.01; }""",
+            arg=size,
+        )
 
 
 def test_two_sessions_and_a_closed_page(browser, address: str) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from groundbrush.app.page.canvas import outlines
@@ -49,13 +50,13 @@ class Canvas:
         html = HTML % (SOURCES["css"], SOURCES["html"], script)
         self.page.route("**/picture/**", self.serve)
         self.page.route(
-            "http://canvas.test/", lambda r: r.fulfill(body=html, content_type="text/html")
+            "http://localhost:9/", lambda r: r.fulfill(body=html, content_type="text/html")
         )
-        self.page.goto("http://canvas.test/")
+        self.page.goto("http://localhost:9/")
         self.data: dict[str, Any] = {
-            "mode": "mark", "source": "photo", "before": None, "opened": "photo", "preview": None,
-            "size": [W, H], "outlines": [], "boxes": [], "numbered": False, "undo": False,
-            "redo": False, "label": "The picture.", "turn": 1, "done": 0,
+            "mode": "mark", "source": "photo", "before": None, "name": "before", "opened": "photo",
+            "preview": None, "size": [W, H], "outlines": [], "boxes": [], "numbered": False,
+            "undo": False, "redo": False, "label": "The picture.", "turn": 1, "done": 0,
         }  # fmt: skip
         self.give()
 
@@ -64,6 +65,10 @@ class Canvas:
         self.served.append(rest)
         pixels = self.pictures[name]
         place = [level_count(pixels.shape[1::-1]) - 1, 0, 0]
+        if rest == "png":
+            png = cv2.imencode(".png", pixels)[1].tobytes()
+            route.fulfill(body=png, content_type="image/png")
+            return
         if not rest.startswith("whole"):
             place = [int(v) for v in rest.split("/")]
         route.fulfill(body=jpeg(tile(pixels, *place)), content_type="image/jpeg")
@@ -288,6 +293,18 @@ def test_two_fingers_zoom_and_one_draws(browser: Any, pictures: dict[str, np.nda
     assert stroke["points"][-1] == pytest.approx((0.55, 0.5), abs=0.01)
     assert canvas.problems == []
     canvas.context.close()
+
+
+def test_the_picture_is_copied_at_full_size(canvas: Canvas) -> None:
+    canvas.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    canvas.keys("Control+c")
+    canvas.page.get_by_text("Copied").wait_for()
+    size = canvas.page.evaluate(
+        """async () => { const [item] = await navigator.clipboard.read();
+           const picture = await createImageBitmap(await item.getType('image/png'));
+           return [picture.width, picture.height]; }"""
+    )
+    assert size == [W, H]
 
 
 def test_before_and_after_and_the_painting_under_way(canvas: Canvas) -> None:
