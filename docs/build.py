@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli.md"
 PRESETS = ROOT / "docs" / "measured" / "presets.md"
 REPOSITORIES = ROOT / "editor" / "models" / "repositories.json"
+BUILTIN = ("miniature", "classic")
 PRESETS_HEAD = """# Presets
 
 Written by `make docs`. GB to download, and GB of weights in half precision to find and to paint
@@ -101,7 +102,7 @@ def presets_page() -> str:
     """The page with the presets' models, sizes and memory."""
     from groundbrush.editor.models.presets import load_preset, preset_names
 
-    rows = [_size_row(load_preset(name)) for name in preset_names() if name != "miniature"]
+    rows = [_size_row(load_preset(name)) for name in preset_names() if name not in BUILTIN]
     return PRESETS_HEAD + "\n".join(rows) + "\n"
 
 

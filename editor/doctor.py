@@ -105,7 +105,8 @@ def _models(models: Models) -> list[Finding]:
         heads = ", ".join(f"L{layer}H{head}" for layer, head in lvlm.heads or ())
         found.append(Finding("lvlm and segmenter", True, f"loaded; heads {heads}"))
         channels = models.inpainter().channels
-        found.append(Finding("inpainter", True, f"loaded; a UNet of {channels} channels"))
+        network = f"a UNet of {channels} channels" if channels else "no network"
+        found.append(Finding("inpainter", True, f"loaded; {network}"))
     except GroundbrushError as error:
         found.append(Finding("models", False, str(error)))
     return found

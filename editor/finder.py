@@ -103,6 +103,7 @@ class Finder:
             For words that the models do not know. `load` False asks the tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
+        self.models.preset.check_words("find", phrase)
         read_several(phrase)
         unknown = self.unknown_words(phrase, load=load)
         if unknown and self.models.words:
@@ -166,6 +167,7 @@ class Finder:
         """Find everything that a sentence names; see `Editor.ground_all`."""
         from ..multiobject import ground_all
 
+        self.models.preset.check_words("find", sentence)
         words = self.models.words
         refusal = partial(words.refusal, verb="find") if words else None
         grounder, view = self.models.grounder(), self.look(picture)
@@ -192,6 +194,8 @@ class Finder:
         """The same in a view from `look` or `look_once`."""
         from ..multiobject.find.ground_all import find_instances
 
+        for phrase, _ in wanted:
+            self.models.preset.check_words("find", phrase)
         grounder = self.models.grounder()
         with translate(MultiObjectError):
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))

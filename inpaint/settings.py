@@ -20,7 +20,7 @@ SCHEDULERS = {
     "tcd": "TCDScheduler",
 }
 _CHOICES = {
-    "buckets": ("sdxl", "square"),
+    "buckets": ("sdxl", "square", "native"),
     "prefill": ("blur", "telea", "grey", "none"),
     "blend": ("feather", "poisson", "laplacian"),
     "control": ("picture", "surroundings"),
@@ -61,8 +61,9 @@ class InpaintSettings:
         One of `SCHEDULERS`, or None for the model's own.
     size : int
         The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
-    buckets : {"sdxl", "square"}
-        Canvas shapes: 64-multiples of about ``size**2`` pixels, or ``size x size`` only.
+    buckets : {"sdxl", "square", "native"}
+        Canvas shapes: 64-multiples of about ``size**2`` pixels, ``size x size`` only, or the
+        window's own size, at most `size` on a side (for a painter without a size of its own).
     context : float
         The crop's sides over the support's, 1 to 8.
     min_context : int

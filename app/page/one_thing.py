@@ -40,6 +40,10 @@ def tab(editor: Editor, options: dict[str, Any]) -> None:
 def find(editor: Editor) -> None:
     """What to look for, what was found, which one is meant."""
     s = st.session_state
+    if editor.preset.wordless:
+        st.subheader("2. Mark what to remove")
+        st.info("Draw a box, brush over it or click it. These models understand no words.")
+        return
     st.subheader("2. Say what to find")
     words = st.text_input(
         "What to find",
@@ -139,15 +143,19 @@ def take_mask() -> None:
 def prompt(editor: Editor, options: dict[str, Any]) -> None:
     """What to paint, and the two buttons."""
     s = st.session_state
-    st.subheader("3. Say what to paint")
+    wordless = editor.preset.wordless
+    st.subheader("3. Remove it" if wordless else "3. Say what to paint")
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
     words = st.text_input(
         "What to paint instead",
         key=state.key("paint"),
         placeholder=s.hint.get("paint", "a green pear"),
+        disabled=wordless,
     )
     with st.container(horizontal=True):
-        painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
+        painting = st.button(
+            "Paint", key="go-paint", type="primary", disabled=wordless or not ready
+        )
         removing = st.button(
             "Remove it",
             key="go-remove",

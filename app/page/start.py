@@ -57,6 +57,12 @@ def screen(editor: Editor) -> None:
         type=UPLOADS,
         key="upload",
     )
+    if editor.models.words is not None:
+        st.caption(
+            "The bundled models know drawn things. For a photograph choose Models in Settings: "
+            "classic removes what you mark, with nothing to download; photo-light understands "
+            "words (4.4 GB)."
+        )
     if given is not None:
         drop.open_file(editor, given)
     of_folder()

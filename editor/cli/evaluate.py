@@ -315,6 +315,7 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
 
 
 def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.ablations import CONTRASTIVE
     from ..evaluation.calibration import ablations_of
 
     data = Path(args.data).expanduser() if args.data else None
@@ -323,5 +324,6 @@ def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
         Path(args.calibration) if args.calibration else None,
         data=data if data and (data / "refcoco").is_dir() else None,
         out=Path(args.out) / preset.name / "calibration",
+        contrast=args.ablate or any(name.startswith(CONTRASTIVE) for name in args.arm or ()),
         **_run_options(args),
     )

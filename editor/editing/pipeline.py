@@ -141,6 +141,7 @@ def find_protection(
 
 def check_request(models: Models, request: EditRequest) -> InpaintSettings:
     """Return a request's settings; GroundbrushError for words that the models do not know."""
+    models.preset.check_words("paint", request.paint)
     if models.words and request.paint is not None:
         models.words.check_prompt(request.paint)
     return settings_for(models, request)

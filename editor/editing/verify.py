@@ -152,6 +152,13 @@ class Verifier:
         """Make the verifier that a request's ``check`` describes."""
         gone = request.action == "remove"
         phrase = request.check if isinstance(request.check, str) else None
+        if request.check and finder.models.preset.wordless:
+            unchecked = cls(finder, region.picture, None, gone, region=region)
+            unchecked.note = (
+                f"not checked: preset {finder.models.preset.name!r} understands no words; look at "
+                "the result"
+            )
+            return unchecked
         if request.check is True:
             phrase = request.find if gone else request.paint and spoken(request.paint)
         old, chosen = None if gone else request.find, request.candidate is not None

@@ -27,6 +27,7 @@ _QUERIES = {
     "prompt": "the last token of the prompt is the query",
 }
 SIGMAS, KERNELS = (0.0, 0.4, 0.8, 1.0, 1.4, 1.8), (1, 3, 5, 7, 9, 11)  # Tab. 8
+CONTRASTIVE = "contrastive heads"
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
 
@@ -35,6 +36,7 @@ def ablation_arms(
     measured: HeadMeasurements | None = None,
     *,
     ious: np.ndarray | None = None,
+    contrasts: HeadMeasurements | None = None,
     lowest: int = 10,
     skip_layers: int = 2,
     threshold: Threshold = None,
@@ -48,6 +50,9 @@ def ablation_arms(
         it, and are left out without it.
     ious
         (L, H) mean IoU of each head's pseudo-mask, by labels; for the arms that need labels.
+    contrasts
+        The same with how much a head's rows of two phrases differ in place of the attention sum;
+        for the arms of contrastive discovery.
     lowest, skip_layers, threshold
         As in `rank_heads`.
     """
@@ -55,6 +60,13 @@ def ablation_arms(
     if measured is not None:
         arms += _head_arms(measured, lowest, skip_layers, threshold)
         arms += _baselines(measured, ious, skip_layers)
+    if contrasts is not None:
+        heads = contrasts.rank(lowest, skip_layers, threshold).top(3)
+        about = "the 3 heads of contrastive discovery: its phrase against another one's"
+        arms.append(Arm(CONTRASTIVE, about, heads=heads, against=_FIXED))
+        about += ", rows minus those of a neutral phrase"
+        name = f"{CONTRASTIVE} minus neutral"
+        arms.append(Arm(name, about, heads=heads, neutral="subtract", against=CONTRASTIVE))
     fixed = _FIXED if any(arm.name == _FIXED for arm in arms) else ""
     greedy = Greedy(3, skip_layers=skip_layers)
     one_by_one = {

@@ -200,7 +200,7 @@ def run_evaluation(
         tables=[
             (f"Scores ({job.arms[0].name})", scores_table(by_group)),
             ("Beside the paper", beside_paper(job.benchmark, preset.name, by_group)),
-            ("Ablations", arms_table(job.arms, by_arm) if len(job.arms) > 1 else ""),
+            ("Ablations", arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""),
         ],
         numbers={
             "evaluation": job.stem,

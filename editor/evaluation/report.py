@@ -7,7 +7,7 @@ from typing import Any
 
 from .arms import Arm
 from .paper import REC, beside, same_model
-from .scores import Score, Scores
+from .scores import Difference, Record, Score, Scores, differences, terms
 
 COLUMNS = (
     ("Acc@0.5", "accuracy"),
@@ -62,18 +62,30 @@ def beside_paper(benchmark: str, preset: str, scores: Mapping[str, Scores]) -> s
     return "\n\n".join(blocks)
 
 
-def arms_table(arms: Sequence[Arm], by_arm: Mapping[str, Scores]) -> str:
-    """One row an arm, with the change against the arm that it differs from."""
+def arms_table(
+    arms: Sequence[Arm], by_arm: Mapping[str, Scores], records: Sequence[Record] = ()
+) -> str:
+    """One row an arm, with the change against the arm that it differs from, item by item."""
     rows = []
     for arm in arms:
         row, against, change = by_arm[arm.name], arm.against or arms[0].name, ""
-        base = by_arm.get(against)
-        if base is not None and base.giou and row.giou and arm.name != against:
-            change = f"{100 * (row.giou.value - base.giou.value):+.1f} against {against}"
+        gaps = _gaps(records, arm.name, against) if arm.name != against else {}
+        if "giou" in gaps:
+            change = f"{gaps['giou']} against {against}"
         values = [row.accuracy, row.map_accuracy, row.ciou, row.giou]
         rows.append([arm.name, arm.about, str(row.count), *map(_cell, values), change])
     heads = "arm|what differs|n|Acc@0.5|of the map's box|cIoU|gIoU|change in gIoU"
     return markdown(heads.split("|"), rows)
+
+
+def _gaps(records: Sequence[Record], name: str, against: str) -> dict[str, Difference]:
+    """One arm's scores minus another's over the items that both answered."""
+    ours, theirs = (
+        {r["item"]: terms(r, None) for r in records if r["arm"] == arm and "error" not in r}
+        for arm in (name, against)
+    )
+    both = [item for item in ours if item in theirs]
+    return differences([ours[i] for i in both], [theirs[i] for i in both])
 
 
 def page(

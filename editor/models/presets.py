@@ -141,6 +141,21 @@ class Preset:
         """The part that finds phrases: ``lvlm``, or ``find`` where another backend does."""
         return "find" if self.find else "lvlm"
 
+    @property
+    def wordless(self) -> bool:
+        """Whether it reads no words, neither to find nor to paint: places are marked and filled."""
+        return self.find.get("backend") == "marks"
+
+    def check_words(self, name: str, given: str | None) -> None:
+        """Raise GroundbrushError for words given to a preset that reads none."""
+        if self.wordless and given:
+            raise GroundbrushError(
+                f"{name} {given!r} given; preset {self.name!r} understands no words: it removes "
+                "what a box, a mask or a click marks. Mark the thing, or use a preset that "
+                "understands words: photo-light (4.4 GB to download), photo, or auto for the "
+                "largest that fits this machine"
+            )
+
     def path(self, part: str) -> str:
         """Folder or repository of a part, ``bundled:`` resolved.
 

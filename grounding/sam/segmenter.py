@@ -7,7 +7,6 @@ costs a pass of the light mask decoder. Prompts and results are in the picture's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .coordinates import SquareFrame
-from .original import load_sam_checkpoint
 
 _PROMPTS_AT_ONCE = 32
 """Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
@@ -272,54 +269,6 @@ class Segmenter:
             return None
         tensor = torch.from_numpy(np.ascontiguousarray(array[cut], dtype=np.float32))
         return tensor[None].to(self.device, self.dtype)
-
-
-def load_segmenter(
-    path_or_repo: str | Path,
-    *,
-    revision: str | None = None,
-    device: str | torch.device = "cpu",
-    dtype: str | torch.dtype = "float32",
-    offline: bool = False,
-) -> Segmenter:
-    """Load a SAM checkpoint from a folder or a hub repository.
-
-    Only safetensors weights are read, but for original files.
-
-    Parameters
-    ----------
-    path_or_repo : A folder written by `save_pretrained` (model and processor), a repository name
-        such as ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
-        ``sam_vit_h_4b8939.pth``, read as plain data.
-    revision : Branch, tag or commit of a repository.
-    device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
-        ``"float16"``.
-    offline : Never use the network; a repository must then be in the local cache.
-
-    Raises GroundingError when nothing loadable is there, it is no SAM model, or weights are
-    missing.
-
-    Examples
-    --------
-    >>> segmenter = load_segmenter("facebook/sam-vit-huge", dtype="float16")  # doctest: +SKIP
-    """
-    torch_dtype, target = checked_dtype(dtype), checked_device(device)
-    if str(path_or_repo).endswith((".pth", ".pt")):
-        torch_dtype, target = checked_dtype(dtype), checked_device(device)
-        with loading(path_or_repo):
-            model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
-        return Segmenter(model.to(target), processor)
-    source = Checkpoint.of(
-        path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
-    )
-    with loading(path_or_repo):
-        from transformers import SamModel
-        from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
-
-        config = source.config(("sam",), "the segmenter (SAM ViT-B, -L, -H)")
-        # PIL even where torchvision is installed: the two resize differently.
-        processor = SamImageProcessorPil.from_pretrained(source.where, **source.options)
-        return Segmenter(source.weights(SamModel, config), processor)
 
 
 def stability(logits: NDArray[np.float32]) -> float:

@@ -59,6 +59,20 @@ def test_table_5_and_the_baselines_by_hand():
     assert len(set(heads["random heads"])) == 3 and min(heads["random heads"])[0] >= 2
 
 
+def test_contrastive_discovery_chooses_by_how_much_rows_differ():
+    rng = np.random.default_rng(0)
+    sums, contrasts = rng.uniform(0.5, 1, (2, 4, 4, 3))
+    entropies = np.ones((4, 4, 3))
+    contrasts[:, 3] = 2.0  # the rows of the last layer differ most between two phrases
+    measured, contrast = (HeadMeasurements(one, entropies) for one in (sums, contrasts))
+    lvlm = load_preset("miniature").lvlm
+    arms = ablation_arms(lvlm, measured, contrasts=contrast, lowest=3, threshold=1.5 / 2)
+    by_name = {arm.name: arm for arm in arms}
+    assert set(by_name["contrastive heads"].heads) == {(3, 0), (3, 1), (3, 2)}
+    assert by_name["contrastive heads minus neutral"].neutral == "subtract"
+    assert "contrastive heads" not in {arm.name for arm in ARMS}
+
+
 def test_greedy_by_sum_takes_the_largest_sums_of_a_sample():
     rows = np.zeros((3, 2, 2, 2))
     rows[..., 0, 0] = [[0.9, 0.9], [0.2, 0.6], [0.4, 0.1]]

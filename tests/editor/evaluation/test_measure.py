@@ -200,8 +200,10 @@ def test_arms_share_a_pass_and_differ_only_where_switched(
     assert by_arm["one head"][0]["heads"] == [[3, 2]]
     assert len(by_arm["greedy"][0]["heads"]) == 2
     assert scores(by_arm["wide"]).giou.value < scores(by_arm["preset"]).giou.value
-    table = arms_table(arms, {name: scores(own) for name, own in by_arm.items()})
+    table = arms_table(arms, {name: scores(own) for name, own in by_arm.items()}, records)
     assert len(table.splitlines()) == 2 + len(arms)
+    assert "| +0.0 [+0.0, +0.0] against preset |" in table.splitlines()[3]
+    assert "| -" in table.splitlines()[6] and "] against preset |" in table.splitlines()[6]
 
 
 def test_arms_of_another_prompt_load_another_model(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.sam.load import load_segmenter
 from groundbrush.grounding.sam.original import convert_sam, sam_config
-from groundbrush.grounding.sam.segmenter import load_segmenter
 
 
 @pytest.fixture(scope="module")
