@@ -74,7 +74,7 @@ def work(editor: state.Editor, options: more.Options) -> None:
             with second, state.told():
                 several.tab(editor, options)
     with left:
-        results.surface()
+        results.surface(editor)
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from ...editor.api import Editor
 from ...editor.as_code import literal
 from ...editor.editing.result import Edit
 from ...editor.pictures.overlay import shrink
@@ -20,7 +21,7 @@ MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 BEFORE = "before"
 
 
-def surface() -> None:
+def surface(editor: Editor) -> None:
     """The picture: to be marked, painted at the moment, or painted and compared."""
     s = st.session_state
     pixels, done = state.present().pixels, state.finished()
@@ -38,7 +39,7 @@ def surface() -> None:
         found = s.session.found
         label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
         original = s.session.original.pixels if s.session.changes else None
-        canvas("mark", pixels, label, before=original)
+        canvas("mark", pixels, label, before=original, editor=editor)
     if s.wrong:
         st.error(state.said(s.wrong))
     if s.job is None and (done or s.session.changes):
