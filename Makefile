@@ -16,7 +16,7 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast wheel-test app lint docs site audit miniature scores bench clean
+.PHONY: help demo test test-fast wheel-test app lint docs site release audit miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
@@ -41,6 +41,7 @@ help:
 	@echo "make lint       check style, format, types and spelling"
 	@echo "make docs       write docs/cli.md and the list of presets from the program"
 	@echo "make site       build the documentation into build/site"
+	@echo "make release AT=URL  check version and changelog, and build the wheel for PyPI"
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
@@ -77,6 +78,9 @@ docs: $(READY)
 
 site: $(DEV) $(VENV)/src/groundbrush
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
+
+release: $(DEV)
+	@$(PY) docs/release.py --at "$(AT)"
 
 # Without the network pip-audit lists what it could not ask about, and passes.
 audit: $(DEV)

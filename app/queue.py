@@ -62,14 +62,30 @@ class Job:
         self.preview: np.ndarray | None = None
         self._work: Work | None = work
         self._is_alive, self._clock, self._last_alive = is_alive, clock, clock()
+        self._latest = self._last_alive  # when the last step was done
         self._stop, self._end = threading.Event(), threading.Event()
         self._result: Any = None
+        self._begun: tuple[float, int] | None = None  # time and step of this painting's first
         self._failure: str | None = None  # not the error: its traceback would keep every picture
 
     @property
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
         return self.state in END_STATES  # not the event, which is set a moment later
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """Seconds that a step of this painting takes; None before the second."""
+        if self._begun is None or self.step <= self._begun[1]:
+            return None
+        return (self._latest - self._begun[0]) / (self.step - self._begun[1])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until this painting is done, as its steps so far suggest; None before that."""
+        pace = self.seconds_a_step
+        since = self._clock() - self._latest
+        return None if pace is None else max(0.0, pace * (self.total - self.step) - since)
 
     @property
     def stopping(self) -> bool:
@@ -136,7 +152,10 @@ class Job:
         self._end.set()
 
     def _on_step(self, step: int, total: int) -> None:
-        self.painting += step <= self.step or not self.painting
+        self._latest = self._clock()
+        if step <= self.step or not self.painting:
+            self.painting += 1
+            self._begun = (self._latest, step)
         self.step, self.total = step, total
 
     def _on_preview(self, step: int, total: int, image: np.ndarray) -> None:

@@ -201,6 +201,19 @@ class Finder:
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]
 
+    def is_sure(self, picture: Picture, phrase: str) -> bool:
+        """Whether the model says as surely that a phrase is there as of another match.
+
+        Always, where the models have no presence answers. See `GroundingSettings.again_above`.
+        """
+        grounder: Any = self.models.grounder()
+        lvlm = getattr(grounder, "lvlm", None)
+        if getattr(lvlm, "presence_settings", None) is None:
+            return True
+        with translate(GroundingError):
+            (presence,) = lvlm.presence(self.look(picture).encoded, [phrase])
+        return bool(presence > grounder.settings.again_above)
+
     def segment(self, picture: Picture, **prompt: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return masks ``(n, H, W)`` bool and scores ``(n,)`` of a box or points in pixels."""
         view = self.look(picture)

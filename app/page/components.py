@@ -13,7 +13,7 @@ import streamlit as st
 
 from ...editor.api import Editor
 from ..session.session import scene_of
-from . import state
+from . import state, work
 from .canvas import new_marks, outlines, read_mark
 from .tiles import Shown
 
@@ -90,8 +90,8 @@ def canvas(
 
 
 def _clickable(editor: Editor) -> Shown:
-    """The present picture, and what a click on it would take, as long as no other work waits."""
-    picture, queue = state.present(), state.jobs()
+    """The present picture, and what a click on it would take while the finder is free."""
+    picture, queue = state.present(), work.jobs("finding")
     scene = scene_of(editor, picture)
 
     def click(x: float, y: float) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from ...editor.api import Editor
 from ..session.session import Session, scene_of
 from ..session.session_file import read_session
 from ..uploads import UPLOADS, read_upload
-from . import state
+from . import state, work
 
 SAVED = "groundbrush"
 _DROP = st.components.v2.component(
@@ -33,7 +33,7 @@ def open_file(editor: Editor, given: Any) -> None:
     data = given.getvalue()
     with state.told("The file"):
         if given.name.lower().endswith(f".{SAVED}"):
-            session = state.call(
+            session = work.call(
                 lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
             )
         else:

@@ -14,7 +14,7 @@ from ...editor.editing.result import Edit
 from ...editor.pictures.overlay import shrink
 from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
-from . import more, state
+from . import ask, more, state
 from .components import canvas
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
@@ -31,13 +31,15 @@ def surface(editor: Editor) -> None:
         after = done[-1].variants[s.variant].image
         left, name = pixels, BEFORE
         if s.versus != BEFORE and int(s.versus) <= len(results()):
-            edits, k = results()[int(s.versus) - 1]
-            left, name = edits[-1].variants[k].image, f"result {s.versus}"
+            _, edit, k = results()[int(s.versus) - 1]
+            left, name = edit.variants[k].image, f"result {s.versus}"
         label = f"The picture after the edit, beside {name}."
         canvas("compare", after, label, before=left, name=name)
     else:
         found = s.session.found
-        label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
+        label = (
+            f"The picture. {ask.ANSWERS[found.status][1] if found else 'No thing is named yet.'}"
+        )
         original = s.session.original.pixels if s.session.changes else None
         canvas("mark", pixels, label, before=original, editor=editor)
     if s.wrong:
@@ -46,13 +48,13 @@ def surface(editor: Editor) -> None:
         download()
 
 
-def results() -> list[tuple[list[Edit], int]]:
-    """Every painting of this place: the edits that end in it, and its number among variants."""
-    every = [[edit for edit in edits if edit.done] for edits in st.session_state.tries]
-    return [(edits, k) for edits in every for k in range(len(edits[-1].variants))]
+def results() -> list[tuple[list[Edit], Edit, int]]:
+    """Every painting of this place: the edits of its try, the last one, the number of a variant."""
+    last = [(edits, [e for e in edits if e.done][-1]) for edits in st.session_state.tries]
+    return [(edits, edit, k) for edits, edit in last for k in range(len(edit.variants))]
 
 
-def result(options: dict[str, Any]) -> None:
+def result(editor: Editor, options: dict[str, Any]) -> None:
     """What to do with what was painted."""
     s = st.session_state
     done = state.finished()
@@ -71,8 +73,16 @@ def result(options: dict[str, Any]) -> None:
             key="try-again",
             help="paint once more with another seed; this result stays to choose from",
         )
-        back = "Back to the mask" if s.tab == state.ONE else "Back to the plan"
+        back = "Back to the mask" if s.everything is None and s.plan is None else "Back to the plan"
         st.button(back, on_click=drop, key="drop")
+        if s.edits[-1].request.draft:
+            st.button(
+                "Paint the final",
+                on_click=state.paint_final,
+                args=(editor,),
+                key="final",
+                help="this was a draft of few steps; the same again with all steps",
+            )
     support = np.logical_or.reduce([e.support for e in done])
     st.caption(
         f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
@@ -92,13 +102,13 @@ def choose_result() -> None:
     if len(every) < 2:
         return
     with st.container(horizontal=True, gap="xsmall"):
-        for number, (edits, k) in enumerate(every, 1):
-            variant = edits[-1].variants[k]
+        for number, (edits, edit, k) in enumerate(every, 1):
+            variant = edit.variants[k]
             with st.container(width=118, gap="xxsmall"):
                 parts, make = (variant.image,), functools.partial(shrink, variant.image, 256)
                 small = state.kept(f"v{number}", parts, make)
                 st.image(small, width="stretch", alt=f"result {number}")
-                chosen = k == s.variant and edits[-1] is s.edits[-1]
+                chosen = k == s.variant and edits is s.edits
                 st.button(
                     f"✓ {number}" if chosen else f"Show {number}",
                     key=f"variant-{number - 1}",
@@ -120,7 +130,7 @@ def show(edits: list[Edit], variant: int) -> None:
 
 def try_again(options: dict[str, Any]) -> None:
     """Paint the same once more, with the next seed that was not used."""
-    seeds = [edits[-1].variants[k].seed for edits, k in results()]
+    seeds = [edit.variants[k].seed for _, edit, k in results()]
     with state.told("Trying again"):
         st.session_state.again({**options, "seed": (max(seeds) + 1) % 2**31})
 

@@ -41,6 +41,11 @@ def examples() -> list[dict[str, Any]]:
     ]
 
 
+def is_own(source: Path | None) -> bool:
+    """Whether a picture is none of the bundled ones."""
+    return source is None or source.name not in {item["file"].name for item in examples()}
+
+
 def screen(editor: Editor) -> None:
     """Choose what to begin with; the picture that is open stays until another one is."""
     st.write("Say what to find and what to paint instead. Nothing else in the picture changes.")
@@ -77,7 +82,8 @@ def screen(editor: Editor) -> None:
                     width="stretch",
                     help=f"such as {item['find']} → {item['paint']}",
                 ):
-                    state.open_session(Session(open_picture(item["file"])), hint=item)
+                    words = {"find": item["find"], "paint": item["paint"]}
+                    state.open_session(Session(open_picture(item["file"]), **words))
                     st.rerun()
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")

@@ -67,9 +67,9 @@ class Edit:
         ``preserved``: whether every variant equals the input outside the support. Of the first
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
-        removed one no longer is; None: several fitted, and another one is still there), and
-        ``tries``, how many were painted. Of several things: ``found``, how many, and ``named``, how
-        many the words say.
+        removed one no longer is; None: several fitted and another one is still there, or what was
+        spared beside it may be a part of it), and ``tries``, how many were painted. Of several
+        things: ``found``, how many, and ``named``, how many the words say.
     notes
         What the user should know.
     timings
