@@ -280,12 +280,6 @@ def test_the_pictures_of_a_folder_follow_each_other(page: AppTest, monkeypatch, 
     assert page.button(key="folder-Next").disabled
 
 
-def test_a_sentence_finds_everything_and_a_plan_can_be_made(page: AppTest) -> None:
-    opened(page)
-    widget(page.text_input, "sentence-").set_value("an apple above a yellow banana")
-    next(b for b in page.button if b.label == "Find all").click().run()
-
-
 def test_near_words_and_known_ones_are_chips(page: AppTest) -> None:
     find(opened(page), "the red aple")
     near = widget(page.button_group, "near-")
