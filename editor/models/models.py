@@ -278,6 +278,7 @@ class Models:
             device=self.device,
             dtype=precision(spec, self.device),
             offline=True,
+            backend=spec.get("backend"),
         )
 
     def lvlm(self) -> LVLM:

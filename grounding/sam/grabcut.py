@@ -42,6 +42,8 @@ class SmallPicture:
 class GrabCut:
     """Segments by colour; has what front ends use of a `Segmenter`: `embed` and `predict`."""
 
+    title = "GrabCut"
+
     def embed(self, image: NDArray[np.uint8]) -> SmallPicture:
         """Return a copy of at most 512 pixels of a picture, (H, W, 3) uint8 RGB."""
         size = image.shape[1], image.shape[0]
