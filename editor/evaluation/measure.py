@@ -15,7 +15,7 @@ import numpy as np
 from ...grounding import Backend, box_iou, mask_overlap, token_map_to_image
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
-from ...grounding.localize.boxes import map_boxes, map_mask
+from ...grounding.localize.boxes import cells_to_mask, map_boxes, map_mask
 from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
@@ -231,8 +231,9 @@ def _found(grounder: Grounder, seen: _Seen, number: int, arm: Arm, settings: Any
     phrase = seen.items[number].phrase
     if isinstance(grounder, Backend):
         return grounder.using(settings).ground(seen.view, phrase)
+    heads: tuple[Head, ...] = ()
     if arm.source == "rollout":
-        heads, rows = (), rollout(grounder.lvlm, seen.view.proxy, phrase)[None]
+        rows = rollout(grounder.lvlm, seen.view.proxy, phrase)[None]
     else:
         heads = _heads(arm, grounder, seen.rows[number])
         whole = (seen.rows if settings.reword else seen.plain)[number]
@@ -307,21 +308,10 @@ def _pseudo(found: Grounding, settings: Any, box: Box | None) -> np.ndarray:
     heat = token_map_to_image(found.token_map, found.region, found.size_wh)
     above = map_mask(found.token_map, heat, found.region, found.size_wh, settings.boxes)
     if settings.boxes.threshold == "grid":
-        above = _whole_cells(above, found.region, found.size_wh)
+        above = cells_to_mask(above, found.region, found.size_wh)
     x0, y0, x1, y1 = (round(v) for v in box)
     mask[y0:y1, x0:x1] = above[y0:y1, x0:x1]
     return mask
-
-
-def _whole_cells(cells: np.ndarray, region: Box, size_wh: tuple[int, int]) -> np.ndarray:
-    """Cells (P, Q) bool as pixels (H, W): each pixel takes the cell its centre lies in."""
-    x0, y0, x1, y1 = region
-    rows, columns = cells.shape
-    column = np.floor((np.arange(size_wh[0]) + 0.5 - x0) * columns / (x1 - x0)).astype(int)
-    row = np.floor((np.arange(size_wh[1]) + 0.5 - y0) * rows / (y1 - y0)).astype(int)
-    inside = ((row >= 0) & (row < rows))[:, None] & ((column >= 0) & (column < columns))
-    picked = cells[np.clip(row, 0, rows - 1)[:, None], np.clip(column, 0, columns - 1)]
-    return picked & inside
 
 
 def _against(

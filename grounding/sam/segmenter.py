@@ -6,6 +6,7 @@ costs a pass of the light mask decoder. Prompts and results are in the picture's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,8 @@ class Segmenter:
 
     title = "SamModel"
     """What runs it, for people."""
+    before_batch: Callable[[], object] = staticmethod(lambda: None)
+    """Called before each batch of prompts and each full mask; it may raise to stop."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -242,16 +245,18 @@ class Segmenter:
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
         """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
+        self.before_batch()
         return embedding.frame.mask(logits, size_wh)
 
     def _decode(
         self, embedding: ImageEmbedding, prompt: Prompts, multimask: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (n, c, m, m) and scores (n, c) of n prompts."""
-        pieces = [
-            self._pass(embedding, prompt, slice(start, start + _PROMPTS_AT_ONCE), multimask)
-            for start in range(0, len(prompt), _PROMPTS_AT_ONCE)
-        ]
+        pieces = []
+        for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
+            self.before_batch()
+            cut = slice(start, start + _PROMPTS_AT_ONCE)
+            pieces.append(self._pass(embedding, prompt, cut, multimask))
         logits = torch.cat([piece[0] for piece in pieces]).float().cpu().numpy()
         scores = torch.cat([piece[1] for piece in pieces]).float().clamp(0, 1).cpu().numpy()
         return logits, scores
