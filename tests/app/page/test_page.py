@@ -88,6 +88,15 @@ def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
     assert any("First something must be found" in c.value for c in page.caption)
 
 
+def test_a_preset_without_words_asks_for_a_mark(page: AppTest) -> None:
+    page.selectbox(key="preset").set_value("classic").run()
+    opened(page)
+    assert any("Draw a box" in info.value for info in page.info)
+    assert not [w for w in page.text_input if (w.key or "").startswith("find-")]
+    assert widget(page.text_input, "paint-").disabled
+    assert page.button(key="go-paint").disabled
+
+
 def test_another_picture_keeps_the_open_one_until_it_is_chosen(page: AppTest) -> None:
     find(opened(page), "the red apple")
     mask = page.session_state["session"].mask.mask
