@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..editor.errors import GroundbrushError
 from ..editor.files import safe_name
@@ -40,9 +40,12 @@ def read_upload(
 
 
 def open_upload(path: Path, name: str, max_pixels: int = MAX_UPLOAD_PIXELS) -> Picture:
-    """A picture from a temporary file; errors and the result's source name the upload instead."""
+    """A picture from a temporary file; errors and the result's source name the upload instead.
+
+    That is no `Path`, since there is no file of that name.
+    """
     try:
         picture = open_picture(path, max_pixels=max_pixels)
     except GroundbrushError as error:
         raise GroundbrushError(str(error).replace(str(path), name)) from None
-    return dataclasses.replace(picture, source=Path(name))
+    return dataclasses.replace(picture, source=PurePosixPath(name))

@@ -110,6 +110,13 @@ class Finder:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase
 
+    def check_sentence(self, sentence: str) -> None:
+        """Raise `GroundbrushError` for a sentence that names nothing or cannot be read."""
+        from ..multiobject import noun_phrases
+
+        with translate(MultiObjectError):
+            noun_phrases(sentence)
+
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
         with translate(GroundingError):
@@ -200,6 +207,19 @@ class Finder:
         with translate(MultiObjectError):
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]
+
+    def is_sure(self, picture: Picture, phrase: str) -> bool:
+        """Whether the model says as surely that a phrase is there as of another match.
+
+        Always, where the models have no presence answers. See `GroundingSettings.again_above`.
+        """
+        grounder: Any = self.models.grounder()
+        lvlm = getattr(grounder, "lvlm", None)
+        if getattr(lvlm, "presence_settings", None) is None:
+            return True
+        with translate(GroundingError):
+            (presence,) = lvlm.presence(self.look(picture).encoded, [phrase])
+        return bool(presence > grounder.settings.again_above)
 
     def segment(self, picture: Picture, **prompt: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return masks ``(n, H, W)`` bool and scores ``(n,)`` of a box or points in pixels."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import browser, more, start, state
+from . import browser, more, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
@@ -37,13 +37,13 @@ def whole() -> None:
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
-        editor = state.load_editor(preset)
+        editor = work.load_editor(preset)
         if not more.on_this_machine(editor):
             return
         if choosing:
             start.screen(editor)
             return
-        work(editor, options)
+        workplace(editor, options)
     with state.told("The history"):
         more.history()
     with state.told("The list of downloads"):
@@ -51,7 +51,7 @@ def whole() -> None:
     browser.mount()
 
 
-def work(editor: state.Editor, options: more.Options) -> None:
+def workplace(editor: state.Editor, options: more.Options) -> None:
     """The picture, which stays where it is, and beside it what can be done with it now."""
     s = st.session_state
     if s.job is not None and s.job.over:
@@ -60,19 +60,27 @@ def work(editor: state.Editor, options: more.Options) -> None:
     marking = s.job is None and not s.edits
     if marking:
         state.do_marks(editor)
-    with right, state.told():
-        if s.job is not None:
-            one.progress()
-        elif s.edits:
-            one.result()
+    with right, state.told("What can be done"):
+        if s.job is not None or marking:
+            with st.container(key="ask"):
+                one.progress() if s.job is not None else one.words(editor, options)
+            if s.job is None:
+                choices(editor, options)
         else:
-            first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
-            with first, state.told():
-                one.tab(editor, options)
-            with second, state.told():
-                several.tab(editor, options)
-    with left:
-        one.surface()
+            one.result(editor)
+    with left, state.told("The picture"):
+        several.picture() if marking and s.everything is not None else one.surface()
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)
+
+
+def choices(editor: state.Editor, options: more.Options) -> None:
+    """What was found or read, and how to change it."""
+    s = st.session_state
+    if s.everything is not None:
+        several.things(editor, options)
+    elif s.plan is not None:
+        several.rows(editor, options)
+    else:
+        one.correct()

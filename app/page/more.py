@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 
 from ...editor.as_code import command_of, literal, python_of, recipe_files
-from ...editor.models.presets import preset_names
+from ...editor.models.downloads import is_installed
+from ...editor.models.presets import load_preset, preset_names
 from ...editor.request import MAX_VARIANTS, EditRequest, recipe_for_file
 from ..session.session_file import picture_bytes, session_bytes
 from . import state
@@ -24,37 +25,65 @@ Options = dict[str, Any]
 def settings() -> tuple[str, Options]:
     """Behind one button, and nothing in it needs touching. The preset, and options for painting."""
     with st.popover("Settings", key="settings"):
-        preset = st.selectbox(
-            "Models",
-            preset_names(),
-            key="preset",
-            help="miniature is bundled and small; others load theirs first",
+        preset = st.selectbox("Models", preset_names(), key="preset")
+        chosen = load_preset(preset)
+        here = "On this machine." if is_installed(chosen) else "Not on this machine yet."
+        st.caption(f"{chosen.about} {chosen.size_gb or 0:g} GB. {here}")
+        quality = st.segmented_control(
+            "Quality",
+            ["draft", "final"],
+            key="quality",
+            help="draft: few steps, to see whether it goes the right way; final: all steps",
         )
         variants = st.slider(
-            "Variants", 1, min(8, MAX_VARIANTS), key="variants", help="paintings to choose from"
+            "Results to choose from",
+            1,
+            min(8, MAX_VARIANTS),
+            key="variants",
+            help="each takes as long as the first",
         )
-        seed = int(st.number_input("Seed", 0, 2**31, key="seed", help="same seed, same picture"))
-        draft = st.toggle("Draft", key="draft", help="few steps: a quick look")
-        steps = int(st.number_input("Steps", 0, 200, key="steps", help="0: the preset's"))
-        guidance = st.number_input(
-            "Guidance",
+        guidance = st.slider(
+            "How closely to follow the words",
             0.0,
-            30.0,
+            20.0,
             step=0.5,
             key="guidance",
-            help="how strictly to follow the words; 0: the preset's",
+            help="0: as the models suggest; from 1, loosely, to 20, to the letter and less natural",
         )
         size = st.selectbox(
-            "Canvas",
-            ["the preset's", 512, 768, 1024],
+            "Detail",
+            ["as the models suggest", 512, 768, 1024],
             key="size",
-            help="smaller needs less memory and shows less detail",
+            help="pixels that are painted at once: more show finer detail and need more memory",
+        )
+        steps = int(
+            st.number_input(
+                "Steps",
+                0,
+                200,
+                key="steps",
+                help="0: as the models suggest; more take longer and rarely look better above 30",
+            )
+        )
+        seed = int(
+            st.number_input(
+                "Seed",
+                0,
+                2**31,
+                key="seed",
+                help="another number gives another result; the same number the same one",
+            )
         )
     given: dict[str, Any] = {}
     given |= {"steps": steps} if steps else {}
     given |= {"guidance": guidance} if guidance else {}
     given |= {"size": size} if isinstance(size, int) else {}
-    return preset, {"variants": variants, "seed": seed, "draft": draft, "settings": given}
+    return preset, {
+        "variants": variants,
+        "seed": seed,
+        "draft": quality == "draft",
+        "settings": given,
+    }
 
 
 def history() -> None:

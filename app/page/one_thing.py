@@ -9,72 +9,22 @@ import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
-from ...editor.explain import advise, explain
+from ...editor.explain import explain
 from ...editor.masks.operations import Dilate, Erode, Feather, FillHoles, Level, Operation, Shadow
 from ...editor.pictures.overlay import shrink
-from . import more, state
+from . import ask, more, state, work
 from .components import canvas
 
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
 
-SHOWN = {"found": "success", "absent": "warning", "ambiguous": "warning", "uncertain": "warning"}
 
-
-def tab(editor: Editor, options: dict[str, Any]) -> None:
-    """The whole tab."""
-    find(editor)
-    correct()
-    prompt(editor, options)
-
-
-def find(editor: Editor) -> None:
-    """What to look for, what was found, which one is meant."""
+def words(editor: Editor, options: dict[str, Any]) -> None:
+    """What to find and what to paint."""
     s = st.session_state
-    if editor.preset.wordless:
-        st.subheader("2. Mark what to remove")
-        st.info("Draw a box, brush over it or click it. These models understand no words.")
-        return
-    st.subheader("2. Say what to find")
-    words = st.text_input(
-        "What to find",
-        key=state.key("find"),
-        placeholder=s.hint.get("find", "the red apple on the left"),
-        help="One thing in the picture, with its colour, side or neighbour if there are several",
-    )
-    spot = st.empty()  # what waiting says stands where the answer will
-    if words.strip() and words != s.asked:
-        state.look(editor, words, spot)
-    elif not words.strip() and s.asked:
-        state.forget()
-    if s.trouble:
-        spot.error(state.said(s.trouble))
-    elif s.session.found is not None:
-        found: Grounding = s.session.found
-        tried = "" if found.found else f"  \n{literal(advise(found))}"
-        getattr(spot, SHOWN[found.status])(f"**{found.status}**, {literal(found.reason)}{tried}")
-        choose(editor, found)
-    elif s.session.mask is None:
-        spot.info("Name one thing in the picture and press Enter, or mark it on the picture.")
-
-
-def choose(editor: Editor, found: Grounding) -> None:
-    """Chips for the other candidates."""
-    if not found.candidates:
-        return
-    first = [found.score] if found.found else []
-    scores = [*first, *(candidate.score for candidate in found.candidates)]
-    shown = {str(k): f"{k} ({score:.2f})" for k, score in enumerate(scores, 1)}
-    name = state.candidate_key(found)
-    st.pills(
-        "Which one is meant?",
-        list(shown),
-        format_func=shown.__getitem__,
-        key=name,
-        default="1" if found.found else None,
-        on_change=lambda: state.choose(editor, st.session_state[name]),
-        help="the numbers are in the picture, to be clicked; in brackets how well each fits",
-    )
+    ask.field(editor)
+    if s.everything is None and s.plan is None:
+        prompt(editor, options)
 
 
 def surface() -> None:
@@ -88,7 +38,9 @@ def surface() -> None:
         canvas("compare", after, "The picture after the edit.", before=pixels)
     else:
         found = s.session.found
-        label = f"The picture. {found.reason if found else 'Nothing is looked for yet.'}"
+        label = (
+            f"The picture. {ask.ANSWERS[found.status][1] if found else 'No thing is named yet.'}"
+        )
         original = s.session.original.pixels if s.session.changes else None
         canvas("mark", pixels, label, before=original)
     if s.wrong:
@@ -133,12 +85,11 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
     """What to paint, and the two buttons."""
     s = st.session_state
     wordless = editor.preset.wordless
-    st.subheader("3. Remove it" if wordless else "3. Say what to paint")
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
     words = st.text_input(
         "What to paint instead",
         key=state.key("paint"),
-        placeholder=s.hint.get("paint", "a green pear"),
+        placeholder="a green pear",
         disabled=wordless,
     )
     with st.container(horizontal=True):
@@ -153,14 +104,22 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
         )
     if s.news:
         st.info(state.said(s.news))
+    last = work.durations().get(state.duration_key(options["draft"], options["settings"]))
     if not ready:
         st.caption("First something must be found or marked.")
-    elif painting and not words.strip():
+    elif last:
+        st.caption(f"Takes {duration(last * options['variants'])}, as the last time.")
+    if painting and not words.strip():
         st.warning("Say what to paint, or press Remove it.")
     elif painting or removing:
         with state.told():
             state.paint(editor, words if painting else None, options)
             st.rerun()
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
 
 
 @st.fragment(run_every=0.5)
@@ -172,19 +131,21 @@ def progress() -> None:
         st.rerun()
     st.subheader("Painting")
     st.write(literal(s.doing))
-    ahead = state.jobs().place(job)
+    ahead = work.jobs().place(job)
     if job.state == "waiting":
         st.info(f"In line: {ahead} before you" if ahead else "You are next")
     else:
         number = f" of painting {job.painting}" if job.painting > 1 else ""
-        words = f"step {job.step} of {job.total}{number}" if job.total else "preparing …"
+        left = job.seconds_left
+        time = "" if left is None else f", {duration(left)} left"
+        words = f"step {job.step} of {job.total}{number}{time}" if job.total else "preparing …"
         st.progress(job.step / job.total if job.total else 0.0, words)
     if st.button("Cancel", key="cancel", disabled=job.stopping):
         job.cancel()
-    st.caption("stopping after this step …" if job.stopping else state.IDLE)
+    st.caption("stopping after this step …" if job.stopping else work.IDLE)
 
 
-def result() -> None:
+def result(editor: Editor) -> None:
     """Variants, before and after, and what to do with them."""
     s = st.session_state
     done = state.finished()
@@ -198,8 +159,16 @@ def result() -> None:
     st.subheader("4. Compare and keep")
     with st.container(horizontal=True):
         st.button("Keep and continue", on_click=keep, type="primary", key="keep")
-        back = "Back to the mask" if s.tab == state.ONE else "Back to the plan"
+        back = "Back to the mask" if s.everything is None and s.plan is None else "Back to the plan"
         st.button(back, on_click=drop, key="drop")
+        if s.edits[-1].request.draft:
+            st.button(
+                "Paint the final",
+                on_click=state.paint_final,
+                args=(editor,),
+                key="final",
+                help="this was a draft of few steps; the same again with all steps",
+            )
     support = np.logical_or.reduce([e.support for e in done])
     st.caption(
         f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
@@ -249,12 +218,17 @@ def why(editor: Editor, found: Grounding) -> None:
     s = st.session_state
     with st.expander("Why here?"):
         st.write(f"**{found.status}**: {literal(found.reason)}.")
+        st.caption(
+            "The score, from 0 to 1, is the mean of three: how sure the model is that the thing "
+            "is there (presence), how much of its attention falls on the mask, and how sure the "
+            "segmenter is of the outline."
+        )
         if s.why is None:
             st.write("The maps take a moment to read again.")
             if st.button("Show what the model looked at", key="show-why"):
                 picture = state.present()
                 with state.told():
-                    s.why = state.call(lambda: explain(editor, picture, found), "reading")
+                    s.why = work.call(lambda: explain(editor, picture, found), "reading")
                     st.rerun()
             return
         st.write(f"**What to try:** {literal(s.why.advice)}")

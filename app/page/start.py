@@ -14,7 +14,7 @@ from ...editor.pictures.picture import open_picture
 from ..session.session import Session, scene_of
 from ..session.session_file import read_session
 from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
-from . import state
+from . import state, work
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
@@ -38,6 +38,11 @@ def examples() -> list[dict[str, Any]]:
         for item in listed
         if (EXAMPLES / item["image"]).is_file()
     ]
+
+
+def is_own(source: Path | None) -> bool:
+    """Whether a picture is none of the bundled ones."""
+    return source is None or source.name not in {item["file"].name for item in examples()}
 
 
 def screen(editor: Editor) -> None:
@@ -77,14 +82,15 @@ def screen(editor: Editor) -> None:
                     width="stretch",
                     help=f"such as {item['find']} → {item['paint']}",
                 ):
-                    state.open_session(Session(open_picture(item["file"])), hint=item)
+                    words = {"find": item["find"], "paint": item["paint"]}
+                    state.open_session(Session(open_picture(item["file"]), **words))
                     st.rerun()
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
         if saved is not None:
             data = saved.getvalue()
             with state.told():
-                session = state.call(
+                session = work.call(
                     lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
                 )
                 state.open_session(session)

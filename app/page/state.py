@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ...editor.api import Editor
@@ -20,18 +18,17 @@ from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Operation
 from ...editor.pictures.picture import Picture
-from ..queue import Job, JobCancelled, JobQueue, Work
+from ..queue import JobCancelled, Work
 from ..session.session import Session, paint_session, scene_of
-from ..session.session_store import SessionStore, new_id
+from ..session.session_store import new_id
 from .canvas import read_mark
+from .work import IDLE, call, durations, store, submit
 
-ONE, SEVERAL = "One thing", "Several things"
 EMPTY: dict[str, Any] = {
     "session": None,  # app.session.session.Session
     "id": "",  # of the open session, in the page's address
     "address": "",  # the id that the address had last
     "choosing": False,  # the first screen is shown though a picture is open
-    "hint": {},  # words that suit an example
     "asked": "",  # what was looked for last, found or not
     "trouble": "",  # why that failed, in words
     "news": "",  # how the last painting ended, where it gave no picture
@@ -40,12 +37,16 @@ EMPTY: dict[str, Any] = {
     "edits": [],  # painted and not yet kept
     "variant": 0,
     "everything": None,  # a grounded sentence
+    "choices": {},  # what to do with each of its things
     "plan": None,
+    "rows": None,  # its steps as fields
+    "plan_turn": 0,  # new keys for these
+    "search": 0,  # the same for what words found
+    "chip": 0,  # the same for words to choose from
     "why": None,
     "done": 0,  # the number of the last mark that came from the surface
     "todo": [],  # marks and operations to do; they come from callbacks, which nothing interrupts
     "wrong": "",  # why one was refused
-    "tab": ONE,  # which one to return to from a painting
     "turn": 0,  # new keys for widgets that must begin afresh
     "memory": {},  # see `kept`
 }
@@ -54,45 +55,22 @@ EMPTY: dict[str, Any] = {
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
 
-IDLE = "&nbsp;"
-TYPED = ("find", "paint", "sentence", "do")
+TYPED = ("find", "paint")
 """Fields whose words stay while they are not shown; Streamlit would forget them."""
-SETTINGS: dict[str, Any] = {"variants": 1, "seed": 0, "draft": False, "steps": 0, "guidance": 0.0}
+SETTINGS: dict[str, Any] = {
+    "variants": 1,
+    "seed": 0,
+    "quality": "final",
+    "steps": 0,
+    "guidance": 0.0,
+}
 """Widgets behind Settings, and what they show first."""
 UNKNOWN_ADDRESS = (
     "The picture of this address is no longer open: it is kept for a day. Choose a picture, or "
     "open a saved session."
 )
+_COMMAND = re.compile(r"[;,]? ?(?:or )?`groundbrush[^`]*`[^.;]*")
 _PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+([^\\/\s'\"]*)")
-
-
-@st.cache_resource(show_spinner=False)
-def jobs() -> JobQueue:
-    """One line for all sessions: there is one model."""
-    return JobQueue()
-
-
-@st.cache_resource(show_spinner=False)
-def store() -> SessionStore:
-    """The open sessions of all browsers, by the id in their address."""
-    return SessionStore()
-
-
-@st.cache_resource(show_spinner=False)
-def load_editor(preset: str) -> Editor:
-    """One editor for all sessions; its models load while a picture is being chosen."""
-    editor = Editor.load(preset)
-    threading.Thread(target=warm, args=(editor,), daemon=True, name="loader").start()
-    return editor
-
-
-def warm(editor: Editor) -> None:
-    """Load the models that are on this machine; errors show where the models are needed."""
-    with suppress(GroundbrushError):
-        if editor.models.plan().incomplete:
-            return
-        editor.models.grounder()
-        editor.models.inpainter()
 
 
 def begin() -> None:
@@ -147,7 +125,7 @@ def keep() -> None:
     """Put the open session into the store."""
     s = st.session_state
     if s.session is not None:
-        names = [*EMPTY, *SETTINGS, "preset", *(key(name) for name in TYPED)]
+        names = [*EMPTY, *SETTINGS, "preset", "size", *(key(name) for name in TYPED)]
         kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
         paintings = [v.image for edit in s.edits for v in edit.variants]
         store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
@@ -180,40 +158,6 @@ def kept(name: str, parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     return value
 
 
-def submit(work: Work) -> Job:
-    """Put work in line; others that wait stop it when no page shows the session any more."""
-    context = get_script_run_ctx()
-    page = context.session_id if context else "test"
-    owner = st.session_state.id or page
-    alive = None
-    if runtime.exists():
-        server, sessions, queue = runtime.get_instance(), store(), jobs()
-        alive = lambda: (  # noqa: E731
-            server.is_active_session(page)
-            or sessions.is_viewed(owner, server.is_active_session)
-            or not queue.others_wait(owner)
-        )
-    return jobs().submit(owner, work, alive)
-
-
-def call(work: Callable[[], Any], doing: str, spot: Any = None) -> Any:
-    """Do something with the models in the worker and wait for it, telling the place in line."""
-    job = submit(lambda callbacks: work())
-    spot = spot or st.session_state.spot  # reserved: a new element would push the others about
-    waited = 0
-    try:
-        while not job.wait(0.2):
-            ahead, waited = jobs().place(job), waited + 1
-            words = f"{doing}: {ahead} before you in line" if ahead else f"{doing} …"
-            if waited > 15 and not ahead:  # three seconds: nothing but loading takes so long here
-                words = f"{doing} … (the models are still loading)"
-            spot.markdown(f":orange[{words}]", width="content")
-        return job.value()
-    finally:
-        job.cancel()  # the page was left or run again meanwhile; nothing where it is over
-        spot.markdown(IDLE, width="content")
-
-
 @contextmanager
 def told(part: str = "This part of the page") -> Iterator[None]:
     """Show an error where it happens; the other parts of the page stay as they are."""
@@ -232,13 +176,11 @@ def told(part: str = "This part of the page") -> Iterator[None]:
 
 
 def said(error: object) -> str:
-    """A message for the page: no markdown, and no paths of the server."""
-    return literal(_PATH.sub(r"…/\1", str(error)))
+    """A message for the page: no markdown, no paths of the server, no commands for a terminal."""
+    return literal(_COMMAND.sub("", _PATH.sub(r"…/\1", str(error))))
 
 
-def open_session(
-    session: Session, hint: dict[str, Any] | None = None, session_id: str | None = None
-) -> None:
+def open_session(session: Session, session_id: str | None = None) -> None:
     """Begin with a picture or a reopened session; a painting under way is stopped."""
     s = st.session_state
     turn, session_id = s.turn + 1, new_id() if session_id is None else session_id
@@ -248,7 +190,7 @@ def open_session(
         s[name] = empty(name)
     for name in ("upload", "saved"):
         s.pop(name, None)
-    s.session, s.hint, s.turn, s.id = session, hint or {}, turn, session_id
+    s.session, s.turn, s.id = session, turn, session_id
     # a reopened session has its mask already: its words are not looked for again
     s.asked = session.find if session.mask is not None else ""
     s[key("find")], s[key("paint")] = session.find, session.paint
@@ -263,10 +205,7 @@ def key(name: str) -> str:
 
 def fresh(session: Session) -> None:
     """Go on with another state of the picture: nothing is looked for or painted in it yet."""
-    s = st.session_state
-    tab = s.tab
-    open_session(session.cleared(), session_id=s.id)
-    s.tab = tab
+    open_session(session.cleared(), session_id=st.session_state.id)
 
 
 def look(editor: Editor, words: str, spot: Any) -> None:
@@ -289,7 +228,18 @@ def forget() -> None:
     by_hand = s.session.drawn and mask.mask.any() and not (found and found.found)
     kept = {"mask": mask, "drawn": True} if by_hand else {}
     s.session = dataclasses.replace(s.session.cleared(), **kept)
-    s.why, s.asked, s.trouble, s.news, s.wrong = None, "", "", "", ""
+    for name in (
+        "why",
+        "asked",
+        "trouble",
+        "news",
+        "wrong",
+        "everything",
+        "plan",
+        "rows",
+        "choices",
+    ):
+        s[name] = empty(name)
 
 
 def candidate_key(found: Grounding) -> str:
@@ -350,16 +300,31 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     session, found = s.session, s.session.found
     request = session.request(words, **options)
     known = found if found is not None and found.phrase == request.find else None
-    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)], ONE)
+    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)])
     where = request.find or "the marked place"
     s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
 
 
-def begin_job(work: Work, tab: str) -> None:
+def begin_job(work: Work) -> None:
     """Put work in line whose end is a list of edits."""
     s = st.session_state
-    s.edits, s.variant, s.news, s.tab = [], 0, "", tab
+    s.edits, s.variant, s.news = [], 0, ""
     s.job = submit(work)
+
+
+def paint_final(editor: Editor) -> None:
+    """Paint once more what was painted as a draft, with all steps."""
+    s = st.session_state
+    done = s.edits[-1].request
+    options = {name: getattr(done, name) for name in ("variants", "seed", "settings")}
+    with told("Painting"):
+        paint(editor, done.paint, {**options, "draft": False})
+
+
+def duration_key(draft: bool, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the time of a painting depends on."""
+    s = st.session_state
+    return s.preset, draft, settings.get("steps"), settings.get("size"), s.session.original.size
 
 
 def take() -> None:
@@ -370,6 +335,11 @@ def take() -> None:
         s.edits = job.value()
     except GroundbrushError as error:  # shown until something else is tried
         s.news = str(error)
+        return
+    if job.seconds_a_step and len(s.edits) == 1:
+        request = s.edits[0].request
+        key = duration_key(request.draft, request.settings)
+        durations()[key] = job.seconds_a_step * job.total
 
 
 def finished() -> list[Edit]:

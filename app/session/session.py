@@ -173,6 +173,11 @@ class Session:
             mask=MaskHistory.start(mask, scene or MaskScene(self.picture.pixels)),
         )
 
+    def with_mask(self, find: str, mask: np.ndarray, scene: MaskScene | None = None) -> Session:
+        """With the mask of a thing that was found among several, painted as it stands."""
+        start = MaskHistory.start(mask, scene or MaskScene(self.picture.pixels))
+        return dataclasses.replace(self.cleared(), find=find, mask=start, drawn=True)
+
     def mark(
         self, operation: Operation | Mapping[str, Any], scene: MaskScene | None = None
     ) -> Session:

@@ -8,7 +8,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -190,7 +190,7 @@ def read_session(
     parts = _unzip(data, max_bytes)
     entry = _entry(parts.pop("session.json", None))
     original = _picture(parts.pop("original.png", None), "original.png", max_pixels)
-    source = None if entry.name is None else Path(safe_name(Path(entry.name).name))
+    source = None if entry.name is None else PurePosixPath(safe_name(Path(entry.name).name))
     original = dataclasses.replace(original, source=source)
     changes = _changes(entry.changes, parts, max_pixels)
     session = Session(original, changes[: entry.kept], changes[entry.kept :])

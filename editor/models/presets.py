@@ -37,6 +37,8 @@ INPAINTER_OPTIONS = (
 _LARGEST = 1_000_000  # bytes of a file
 # Bytes of an accelerator from which a preset suits it; cards sold with 24 and 16 GB hold less.
 _BY_MEMORY = ((22e9, "llava-1.5-7b"), (14e9, "photo"), (0.0, "photo-light"))
+PHOTO_PRESETS = tuple(name for _, name in reversed(_BY_MEMORY))
+"""Those that `auto_name` chooses from, the smallest first."""
 
 
 class _ModelPart(BaseModel):

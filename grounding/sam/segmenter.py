@@ -6,6 +6,7 @@ costs a pass of the light mask decoder. Prompts and results are in the picture's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,9 @@ class Segmenter:
     >>> segmenter.predict(embedding, box=(40, 60, 200, 220)).masks.shape  # doctest: +SKIP
     (3, 480, 640)
     """
+
+    before_batch: Callable[[], object] = staticmethod(lambda: None)
+    """Called before each batch of prompts and each full mask; it may raise to stop."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -239,6 +243,7 @@ class Segmenter:
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
         """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
+        self.before_batch()
         return embedding.frame.mask(logits, size_wh)
 
     def _decode(
@@ -249,6 +254,7 @@ class Segmenter:
         pieces = []
         for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
             cut = slice(start, start + _PROMPTS_AT_ONCE)
+            self.before_batch()
             with torch.inference_mode():
                 output = self._model(
                     image_embeddings=embedding.features,
