@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,7 @@ def run(tmp_path, monkeypatch):
     """Run a notebook's cells in a directory with the examples; give its names."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PAIRS", "6")
+    monkeypatch.setenv("PAIRS", "8")
 
     def notebook(name: str) -> dict:
         path = ROOT / "docs" / "notebooks" / f"{name}.ipynb"
@@ -49,3 +50,12 @@ def test_panoptic(run):
     coded, areas = names["coded"], names["areas"]
     assert areas and all((coded == i).sum() == area for i, area in areas.items())
     assert len(names["joined"]["images"]) == 2
+
+
+def test_paper(run, capsys):
+    names = run("paper")
+    assert len(names["heads"]) == 3 and min(layer for layer, _ in names["heads"]) >= names["SKIP"]
+    assert names["tau"] in np.float64(names["sums"][names["SKIP"] :])
+    assert names["mask"].shape == names["pair"].mask.shape
+    assert names["mask_iou"](names["mask"], names["pair"].mask) > 0.5
+    assert capsys.readouterr().out.splitlines()[-1].startswith("found IoU 0.")
