@@ -6,6 +6,7 @@ DEMO_PAINT = a frog
 
 PYTHON       ?=
 PIP_ARGS     ?=
+MINUTES      ?= 60
 # loadgroup: the tests of the page share one server
 PYTEST_FLAGS ?= -q -n 2 --dist loadgroup
 VENV  = .venv
@@ -16,7 +17,7 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast wheel-test app lint docs site release audit miniature scores bench clean
+.PHONY: help demo test test-fast wheel-test app lint docs site release audit soak miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
@@ -46,6 +47,7 @@ help:
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
 	@echo "make bench      measure speed and memory, and write docs/performance.md (ten to thirteen minutes)"
+	@echo "make soak       batch, page and server at once, killed again and again (an hour; MINUTES=5 for less)"
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
@@ -96,6 +98,10 @@ scores: $(READY)
 
 bench: $(READY)
 	@$(PY) -m benchmarks
+
+soak: $(DEV)
+	@GROUNDBRUSH_KILLS=30 $(PY) -m pytest -q tests/editor/batch/test_crashes.py
+	@$(PY) -m benchmarks.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ It knows neither browsers nor HTTP: an owner is a string that tells clients apar
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -55,7 +56,12 @@ class Job:
     """
 
     def __init__(
-        self, owner: str, work: Work, is_alive: IsAlive | None, clock: Callable[[], float]
+        self,
+        owner: str,
+        work: Work,
+        is_alive: IsAlive | None,
+        clock: Callable[[], float],
+        seconds: float = math.inf,
     ) -> None:
         self.owner, self.state = owner, "waiting"
         self.step = self.total = self.painting = 0
@@ -64,6 +70,7 @@ class Job:
         self._is_alive, self._clock, self._last_alive = is_alive, clock, clock()
         self._latest = self._last_alive  # when the last step was done
         self._stop, self._end = threading.Event(), threading.Event()
+        self._seconds, self._deadline, self._late = seconds, math.inf, False
         self._result: Any = None
         self._begun: tuple[float, int] | None = None  # time and step of this painting's first
         self._failure: str | None = None  # not the error: its traceback would keep every picture
@@ -118,7 +125,10 @@ class Job:
         return self._result
 
     def stopped(self) -> bool:
-        """Whether it has to stop: cancelled, or its owner is gone."""
+        """Whether it has to stop: cancelled, its owner is gone, or its time is over."""
+        if self._clock() > self._deadline and not self._stop.is_set():
+            self._late = True
+            self._stop.set()
         if self._is_alive is not None:
             now = self._clock()
             if self._is_alive():
@@ -132,7 +142,7 @@ class Job:
         if self.stopped():
             self.finish("cancelled")
             return
-        self.state = "running"
+        self.state, self._deadline = "running", self._clock() + self._seconds
         assert self._work is not None
         try:
             callbacks = Callbacks(self._on_step, self.stopped, self._on_preview)
@@ -140,8 +150,14 @@ class Job:
                 self._result = self._work(callbacks)
         except BaseException as error:  # noqa: BLE001 - the worker must outlive every failure
             self._failure = _message(error)
+            if self._late:
+                self._failure = (
+                    f"the work took longer than {self._seconds:g} seconds and was stopped; allow "
+                    "it more time, or ask for less: a smaller picture, fewer variants or steps"
+                )
             _clear_frames(error)
-            self.finish("cancelled" if self._stop.is_set() else "failed")
+            stopped = self._stop.is_set() and not self._late
+            self.finish("cancelled" if stopped else "failed")
         else:
             self.finish("done")
 
@@ -209,7 +225,9 @@ class JobQueue:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, owner: str, work: Work, is_alive: IsAlive | None = None) -> Job:
+    def submit(
+        self, owner: str, work: Work, is_alive: IsAlive | None = None, seconds: float = math.inf
+    ) -> Job:
         """Add a job.
 
         Parameters
@@ -220,6 +238,8 @@ class JobQueue:
             Called in the worker thread with `editor.editing.pipeline.Callbacks` to pass on.
         is_alive
             Called now and then, from any thread: whether the owner still waits for the job.
+        seconds
+            The longest that it may run; it then fails within a step.
 
         Raises
         ------
@@ -235,7 +255,7 @@ class JobQueue:
             if waiting >= self._max_waiting or own >= self._max_per_owner:
                 many = f"{own} of yours" if own >= self._max_per_owner else f"{waiting} others"
                 raise GroundbrushError(f"{many} are already waiting; try again when some are done")
-            job = Job(owner, work, is_alive, self._clock)
+            job = Job(owner, work, is_alive, self._clock, seconds)
             self._waiting.setdefault(owner, deque()).append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, daemon=True, name="painter")
@@ -249,6 +269,13 @@ class JobQueue:
             self._drop_stopped()
             order = self._in_order()
             return order.index(job) + (self._running is not None) if job in order else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        with self._changed:
+            self._drop_stopped()
+            return self._running is None and not self._waiting
 
     def others_wait(self, owner: str) -> bool:
         """Whether jobs of another owner are waiting."""

@@ -110,6 +110,13 @@ class Finder:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase
 
+    def check_sentence(self, sentence: str) -> None:
+        """Raise `GroundbrushError` for a sentence that names nothing or cannot be read."""
+        from ..multiobject import noun_phrases
+
+        with translate(MultiObjectError):
+            noun_phrases(sentence)
+
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
         with translate(GroundingError):

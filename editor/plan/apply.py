@@ -374,7 +374,7 @@ def save_applied(
         )
     files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
     notes = [note for edit in done for note in edit.notes]
-    recipe, more = recipe_for_file([edit.recipe() for edit in done])
+    recipe, more = recipe_for_file([edit.recipe(out) for edit in done])
     notes += more
     notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
     strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))

@@ -360,6 +360,22 @@ def test_blending_stops_between_its_parts(jobs, blend):
     assert cancelled_after(jobs, work, entered) < 1 + SLACK
 
 
+def test_batches_of_prompts_stop_between_two(jobs, miniature):
+    segmenter, done = miniature.models.grounder().segmenter, []
+    embedding = segmenter.embed(np.zeros((64, 64, 3), np.uint8))
+    boxes = np.tile([[4.0, 4.0, 20.0, 20.0]], (64, 1))
+    entered = threading.Event()
+
+    def work(callbacks):
+        for _ in range(2000):
+            segmenter.prompt_logits(embedding, boxes=boxes)
+            done.append(1)
+            entered.set()
+
+    assert cancelled_after(jobs, work, entered) < 1 + SLACK
+    assert len(done) < 1000
+
+
 def test_work_outside_a_job_is_not_stopped(jobs, tmp_path):
     jobs.submit("ann", lambda callbacks: None).cancel()
     save_picture(tmp_path / "a.png", np.zeros((9, 9, 3), np.uint8))
