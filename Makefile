@@ -6,6 +6,7 @@ DEMO_PAINT = a frog
 
 PYTHON       ?=
 PIP_ARGS     ?=
+MINUTES      ?= 60
 # loadgroup: the tests of the page share one server
 PYTEST_FLAGS ?= -q -n 2 --dist loadgroup
 VENV  = .venv
@@ -16,7 +17,7 @@ DEV   = $(VENV)/.ready-dev
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast wheel-test app lint docs site audit miniature scores bench clean
+.PHONY: help demo test test-fast wheel-test app lint docs site release audit soak miniature scores bench clean
 
 # Many containers forbid Python to keep what it compiled: every start would then compile torch and
 # transformers again, ten seconds of it. What is kept stays in .venv.
@@ -39,12 +40,14 @@ help:
 	@echo "make wheel-test build the wheel and use it in an empty environment (asks PyPI)"
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format, types and spelling"
-	@echo "make docs       write docs/cli.md from the commands' own help"
+	@echo "make docs       write docs/cli.md and the list of presets from the program"
 	@echo "make site       build the documentation into build/site"
+	@echo "make release AT=URL  check version and changelog, and build the wheel for PyPI"
 	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
 	@echo "make bench      measure speed and memory, and write docs/performance.md (ten to thirteen minutes)"
+	@echo "make soak       batch, page and server at once, killed again and again (an hour; MINUTES=5 for less)"
 	@echo "make clean      remove what these made, the environment too"
 
 demo: $(READY)
@@ -78,6 +81,9 @@ docs: $(READY)
 site: $(DEV) $(VENV)/src/groundbrush
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
+release: $(DEV)
+	@$(PY) docs/release.py --at "$(AT)"
+
 # Without the network pip-audit lists what it could not ask about, and passes.
 audit: $(DEV)
 	@$(PY) docs/licences.py
@@ -92,6 +98,10 @@ scores: $(READY)
 
 bench: $(READY)
 	@$(PY) -m benchmarks
+
+soak: $(DEV)
+	@GROUNDBRUSH_KILLS=30 $(PY) -m pytest -q tests/editor/batch/test_crashes.py
+	@$(PY) -m benchmarks.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ It knows neither browsers nor HTTP: an owner is a string that tells clients apar
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -55,21 +56,43 @@ class Job:
     """
 
     def __init__(
-        self, owner: str, work: Work, is_alive: IsAlive | None, clock: Callable[[], float]
+        self,
+        owner: str,
+        work: Work,
+        is_alive: IsAlive | None,
+        clock: Callable[[], float],
+        seconds: float = math.inf,
     ) -> None:
         self.owner, self.state = owner, "waiting"
         self.step = self.total = self.painting = 0
         self.preview: np.ndarray | None = None
         self._work: Work | None = work
         self._is_alive, self._clock, self._last_alive = is_alive, clock, clock()
+        self._latest = self._last_alive  # when the last step was done
         self._stop, self._end = threading.Event(), threading.Event()
+        self._seconds, self._deadline, self._late = seconds, math.inf, False
         self._result: Any = None
+        self._begun: tuple[float, int] | None = None  # time and step of this painting's first
         self._failure: str | None = None  # not the error: its traceback would keep every picture
 
     @property
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
         return self.state in END_STATES  # not the event, which is set a moment later
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """Seconds that a step of this painting takes; None before the second."""
+        if self._begun is None or self.step <= self._begun[1]:
+            return None
+        return (self._latest - self._begun[0]) / (self.step - self._begun[1])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until this painting is done, as its steps so far suggest; None before that."""
+        pace = self.seconds_a_step
+        since = self._clock() - self._latest
+        return None if pace is None else max(0.0, pace * (self.total - self.step) - since)
 
     @property
     def stopping(self) -> bool:
@@ -102,7 +125,10 @@ class Job:
         return self._result
 
     def stopped(self) -> bool:
-        """Whether it has to stop: cancelled, or its owner is gone."""
+        """Whether it has to stop: cancelled, its owner is gone, or its time is over."""
+        if self._clock() > self._deadline and not self._stop.is_set():
+            self._late = True
+            self._stop.set()
         if self._is_alive is not None:
             now = self._clock()
             if self._is_alive():
@@ -116,7 +142,7 @@ class Job:
         if self.stopped():
             self.finish("cancelled")
             return
-        self.state = "running"
+        self.state, self._deadline = "running", self._clock() + self._seconds
         assert self._work is not None
         try:
             callbacks = Callbacks(self._on_step, self.stopped, self._on_preview)
@@ -124,8 +150,14 @@ class Job:
                 self._result = self._work(callbacks)
         except BaseException as error:  # noqa: BLE001 - the worker must outlive every failure
             self._failure = _message(error)
+            if self._late:
+                self._failure = (
+                    f"the work took longer than {self._seconds:g} seconds and was stopped; allow "
+                    "it more time, or ask for less: a smaller picture, fewer variants or steps"
+                )
             _clear_frames(error)
-            self.finish("cancelled" if self._stop.is_set() else "failed")
+            stopped = self._stop.is_set() and not self._late
+            self.finish("cancelled" if stopped else "failed")
         else:
             self.finish("done")
 
@@ -136,7 +168,10 @@ class Job:
         self._end.set()
 
     def _on_step(self, step: int, total: int) -> None:
-        self.painting += step <= self.step or not self.painting
+        self._latest = self._clock()
+        if step <= self.step or not self.painting:
+            self.painting += 1
+            self._begun = (self._latest, step)
         self.step, self.total = step, total
 
     def _on_preview(self, step: int, total: int, image: np.ndarray) -> None:
@@ -190,7 +225,9 @@ class JobQueue:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, owner: str, work: Work, is_alive: IsAlive | None = None) -> Job:
+    def submit(
+        self, owner: str, work: Work, is_alive: IsAlive | None = None, seconds: float = math.inf
+    ) -> Job:
         """Add a job.
 
         Parameters
@@ -201,6 +238,8 @@ class JobQueue:
             Called in the worker thread with `editor.editing.pipeline.Callbacks` to pass on.
         is_alive
             Called now and then, from any thread: whether the owner still waits for the job.
+        seconds
+            The longest that it may run; it then fails within a step.
 
         Raises
         ------
@@ -216,7 +255,7 @@ class JobQueue:
             if waiting >= self._max_waiting or own >= self._max_per_owner:
                 many = f"{own} of yours" if own >= self._max_per_owner else f"{waiting} others"
                 raise GroundbrushError(f"{many} are already waiting; try again when some are done")
-            job = Job(owner, work, is_alive, self._clock)
+            job = Job(owner, work, is_alive, self._clock, seconds)
             self._waiting.setdefault(owner, deque()).append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, daemon=True, name="painter")
@@ -230,6 +269,18 @@ class JobQueue:
             self._drop_stopped()
             order = self._in_order()
             return order.index(job) + (self._running is not None) if job in order else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        with self._changed:
+            self._drop_stopped()
+            return self._running is None and not self._waiting
+
+    def others_wait(self, owner: str) -> bool:
+        """Whether jobs of another owner are waiting."""
+        with self._changed:
+            return any(name != owner for name in self._waiting)
 
     def cancel_all(self, owner: str) -> None:
         """Stop all jobs of an owner."""

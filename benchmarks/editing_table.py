@@ -1,4 +1,4 @@
-"""Our defaults against diffusers' own ways on the miniature pipeline; writes docs/editing_table.md.
+"""Our defaults against diffusers' own ways on the miniature; writes docs/measured/editing_table.md.
 
 Every method gets the same picture, the same support as its mask, the same prompt, seed, steps and
 guidance, on held-out scenes with the true mask. The strength is the preset's for ours, which fills
@@ -38,7 +38,10 @@ from PIL import Image
 from benchmarks.common import ROOT, machine
 from benchmarks.page import table
 
-PAGE, RESULTS = ROOT / "docs" / "editing_table.md", ROOT / "benchmarks" / "editing_table.json"
+PAGE, RESULTS = (
+    ROOT / "docs" / "measured" / "editing_table.md",
+    ROOT / "benchmarks" / "editing_table.json",
+)
 SEEDS = 10_000  # the scores' own scenes start at 0
 PADDING = 32
 CHOICES = 4

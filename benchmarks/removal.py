@@ -8,7 +8,7 @@ more than a tenth of a thing's pixels lie outside what was painted. False alarm:
 although at least nine tenths of every thing were painted. Shares are of all scenes.
 
 Records are kept in out/removal.jsonl and reused by a later run of the same code, so that a run may
-be stopped. A run of all scenes also writes docs/removal.md.
+be stopped. A run of all scenes also writes docs/measured/removal.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks import common
 SCENES, FIRST, REMNANT = 200, 700_000, 0.1
 ONE, ALL = "one thing of a noun", "all of a noun, crowded"
 RECORDS = common.ROOT / "out" / "removal.jsonl"
-PAGE = common.ROOT / "docs" / "removal.md"
+PAGE = common.ROOT / "docs" / "measured" / "removal.md"
 OUTCOMES = ("wrong gone", "false alarm", "unsure", "gone, rightly", "alarm, rightly", "not done")
 _CODE = ("editor", "grounding", "inpaint", "multiobject", "miniature/weights")
 
@@ -159,7 +159,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_page(rows: Sequence[Mapping[str, Any]], code: str) -> None:
-    """Write docs/removal.md."""
+    """Write docs/measured/removal.md."""
     about = common.machine()
     PAGE.write_text(
         f"""# Is it gone?

@@ -1,26 +1,50 @@
-"""Write docs/cli.md from the commands' own help, and the table of presets in docs/models.md."""
+"""Write docs/cli.md from the commands' own help, and docs/measured/presets.md from the presets."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import sys
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli.md"
-MODELS = ROOT / "docs" / "models.md"
+PRESETS = ROOT / "docs" / "measured" / "presets.md"
 REPOSITORIES = ROOT / "editor" / "models" / "repositories.json"
-_TABLE = re.compile(
-    r"(<!-- sizes: written by `make docs` -->\n).*?(<!-- end of sizes -->)", re.DOTALL
-)
+BUILTIN = ("miniature", "classic")
+PRESETS_HEAD = """# Presets
+
+Written by `make docs`. GB to download, and GB of weights in half precision to find and to paint
+(twice that on a CPU without bfloat16; work memory adds about 0.5 GB to find and 2 to 4 GB to
+paint at 1024 pixels). A dash: not computed (an original layout, or a checkpoint on your disk).
+Heads: *paper*, as printed in Kang et al. (CVPR 2025), not measured again; *first use*, found once
+without labels and cached. †: one of the paper's ten models. *: gated, its licence must be
+accepted on its page.
+
+Sizes marked `"source": "listing"` in `editor/models/repositories.json` come from the hub's
+published listings, the others from public pages or the parameter count.
+
+| preset | language model | heads | download | find | paint |
+|---|---|---|---|---|---|
+"""
 HEAD = """# The command line
 
-Written by `make docs` from the commands' own help; edit the help instead.
+Written by `make docs` from the commands' own help; edit the help instead. `groundbrush
+COMMAND --help` prints the same with usage.
+
+## Common options
+
+Each command names those that it has.
+
+```
+{common}
+```
 """
+COMMON = 4  # an option with the same help in so many commands is described once
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -34,25 +58,52 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def page(parser: argparse.ArgumentParser) -> str:
-    """The page: one section for the program and one for each subcommand."""
+    """The page: the options of many commands, and one section for each command."""
     commands = {"": parser, **subcommands(parser)}
-    sections = (
-        f"\n## groundbrush {name}".rstrip() + f"\n\n```\n{command.format_help().rstrip()}\n```\n"
-        for name, command in commands.items()
-    )
-    return HEAD + "".join(sections)
+    entries = [_described(command) for command in commands.values()]
+    counts = Counter(text for each in entries for text in each)
+    common = {t: a for each in entries for t, a in each.items() if counts[t] >= COMMON}
+    sections = (_section(name, command, common) for name, command in commands.items())
+    return HEAD.format(common=_entry(parser, [*common.values()])) + "".join(sections)
 
 
-def models_page(page: str) -> str:
-    """docs/models.md with its table of sizes, memory and licences written anew."""
+def _described(command: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The options of a command by the help that is printed for each."""
+    return {_entry(command, [a]): a for a in command._actions if a.option_strings}
+
+
+def _entry(command: argparse.ArgumentParser, actions: Sequence[argparse.Action]) -> str:
+    """The help of some options or arguments."""
+    formatter = command.formatter_class(prog="", max_help_position=26, width=96)
+    formatter.start_section("x")
+    formatter.add_arguments(actions)
+    formatter.end_section()
+    return formatter.format_help().partition("\n")[2].rstrip()
+
+
+def _section(
+    name: str, command: argparse.ArgumentParser, common: Mapping[str, argparse.Action]
+) -> str:
+    """One command: what it does, its arguments, its own options, the names of the common ones."""
+    blocks = [command.description or ""]
+    for group in command._action_groups:
+        own = [a for a in group._group_actions if _entry(command, [a]) not in common]
+        if own:
+            title = f"{group.title}:\n" if group.title != "options" else ""
+            blocks.append(title + _entry(command, own))
+    shared = [a for text, a in _described(command).items() if text in common]
+    names = ", ".join(max(a.option_strings, key=len) for a in shared)
+    blocks += [f"common options: {names}" if name else "", command.epilog or ""]
+    text = "\n\n".join(textwrap.fill(b, 96) if "\n" not in b else b for b in blocks if b)
+    return f"\n## groundbrush {name}".rstrip() + f"\n\n```\n{text}\n```\n"
+
+
+def presets_page() -> str:
+    """The page with the presets' models, sizes and memory."""
     from groundbrush.editor.models.presets import load_preset, preset_names
 
-    rows = [
-        "| preset | download | memory to find | memory to paint | licences | gated |",
-        "|---|---|---|---|---|---|",
-        *(_size_row(load_preset(name)) for name in preset_names() if name != "miniature"),
-    ]
-    return _TABLE.sub(lambda m: m[1] + "\n" + "\n".join(rows) + "\n\n" + m[2], page)
+    rows = [_size_row(load_preset(name)) for name in preset_names() if name not in BUILTIN]
+    return PRESETS_HEAD + "\n".join(rows) + "\n"
 
 
 def _size_row(preset: Any) -> str:
@@ -61,13 +112,14 @@ def _size_row(preset: Any) -> str:
     spec, painter = preset.find or preset.lvlm, preset.inpainter
     finding = [spec["path"], preset.segmenter["path"]]
     painting = [painter["path"], *filter(None, [painter.get("vae")])]
-    cells = [_memory(facts, finding, spec), _memory(facts, painting, {})]
-    if spec.get("vision"):
-        cells[0] = "–"
-    gated = ", ".join(path for path in finding + painting if facts.get(path, {}).get("gated"))
-    licences = preset.licence.replace("|", "/")
+    memory = "–" if spec.get("vision") else _memory(facts, finding, spec)
+    gated = "*" if facts.get(spec["path"], {}).get("gated") else ""
+    heads = "–" if preset.find else "paper" if spec.get("heads") else "first use"
+    if not preset.find and "CVPR 2025" in spec.get("provenance", ""):
+        heads += " †"
     return (
-        f"| `{preset.name}` | {preset.size_gb:g} | {cells[0]} | {cells[1]} | {licences} | {gated} |"
+        f"| `{preset.name}` | {spec['path']}{gated} | {heads} | {preset.size_gb:g} | {memory} | "
+        f"{_memory(facts, painting, {})} |"
     )
 
 
@@ -90,14 +142,13 @@ def _memory(facts: dict[str, Any], paths: list[str], spec: Any) -> str:
 
 def main() -> None:
     """Write the pages and say where."""
-    os.environ["COLUMNS"] = "96"  # argparse wraps to the terminal: here to the page
     sys.path.insert(0, str(ROOT))
     from groundbrush.app.commands import add_commands
     from groundbrush.editor.cli.main import build_parser
 
     PAGE.write_text(page(build_parser([add_commands])), encoding="utf-8")
-    MODELS.write_text(models_page(MODELS.read_text(encoding="utf-8")), encoding="utf-8")
-    print(PAGE.relative_to(ROOT), MODELS.relative_to(ROOT))
+    PRESETS.write_text(presets_page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT), PRESETS.relative_to(ROOT))
 
 
 if __name__ == "__main__":

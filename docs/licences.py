@@ -52,6 +52,8 @@ EXCEPTIONS = {
     "torch": "the GPL is that of a test in a library's sources; the wheel holds none of its code",
 }
 """Packages whose licence files hold a GNU licence, and why that requires nothing of users."""
+USUAL = ", Apache-2.0 (SAM), CreativeML OpenRAIL++-M (SDXL)"
+"""The end of most presets' licences."""
 PROPRIETARY = ("nvidia-",)
 """NVIDIA's CUDA libraries come with torch on Linux unless its CPU build is installed."""
 _NAMES = {
@@ -201,16 +203,16 @@ def page(packages: Iterable[Package]) -> str:
         "",
         "Written by `make audit` from what is installed; it fails on a licence that is unknown "
         "or not",
-        "permissive. Groundbrush itself is MIT. Packages in bold are those it asks for by name (in",
+        "permissive. Groundbrush itself is MIT. Packages in bold are direct dependencies (in",
         "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
         "others come with them.",
         "",
-        "| package | version | licence | |",
-        "|---|---|---|---|",
     ]
-    for p in rows:
-        name = f"**{p.name}**" if p.direct else p.name
-        out.append(f"| {name} | {p.version} | {p.licence} | {p.note} |")
+    for licence in sorted({p.licence for p in rows}):
+        under = [p for p in rows if p.licence == licence]
+        named = ", ".join(f"{f'**{p.name}**' if p.direct else p.name} {p.version}" for p in under)
+        out.append(f"- *{licence}*: {named}")
+    out += ["", *(f"- {p.name}: {p.note}." for p in rows if p.note)]
     out += [
         "",
         "On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have "
@@ -219,13 +221,19 @@ def page(packages: Iterable[Package]) -> str:
         "",
         "## Models that the presets name",
         "",
-        "Their weights are not part of Groundbrush; they are loaded from where you have them.",
+        "Their weights are not part of Groundbrush; they are loaded from where you have them. "
+        "Unless stated, the",
+        f"segmenter and the inpainter are under {USUAL[2:]}.",
         "",
-        "| preset | licence |",
-        "|---|---|",
     ]
     presets = [load_preset(name) for name in preset_names()]
-    out += [f"| {p.name} | {p.licence} |" for p in presets]
+    licences = {
+        p.name: p.licence.removesuffix(USUAL) if USUAL in p.licence else f"all of it {p.licence}"
+        for p in presets
+    }
+    for licence in dict.fromkeys(licences.values()):
+        names = ", ".join(f"`{name}`" for name, its in licences.items() if its == licence)
+        out.append(f"- {licence}: {names}")
     return "\n".join(out) + "\n"
 
 

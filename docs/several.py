@@ -1,7 +1,7 @@
-"""Make what docs/several.md shows: the picture of one sentence, and the measured tables.
+"""Make the picture of docs/several.md and the tables of docs/measured/several.md.
 
     python docs/several.py picture    # docs/several.png
-    python docs/several.py tables     # from out/evaluate and benchmarks/results into the page
+    python docs/several.py tables     # from out/evaluate and benchmarks/results
 
 `tables` writes what was measured last, with machine and date, between the page's marks; measure
 with ``groundbrush evaluate png``, ``python -m benchmarks.several_phrases``,
@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-PAGE, PICTURE = ROOT / "docs" / "several.md", ROOT / "docs" / "several.png"
+PAGE, PICTURE = ROOT / "docs" / "measured" / "several.md", ROOT / "docs" / "several.png"
 RECALL = ROOT / "out" / "evaluate" / "miniature" / "png-heldout.json"
 PHRASES = ROOT / "benchmarks" / "results" / "several_phrases.json"
 PLURALS = ROOT / "benchmarks" / "results" / "plurals.json"

@@ -5,14 +5,18 @@ A find backend has no heads; its map of scores is shown.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..grounding.heads.criteria import attention_sums, spatial_entropy
-from ..grounding.localize.maps import normalise_map, token_map_to_image
+from ..grounding.localize.boxes import cells_to_mask, map_boxes, map_mask, settled_map
+from ..grounding.localize.maps import combine_maps, normalise_map, token_map_to_image
+from ..grounding.settings import BoxSettings
 from ..grounding.view import shrink_image
 from .errors import translate
 from .pictures.overlay import shrink
@@ -151,6 +155,41 @@ def attention_arrays(editor: Editor, picture: Picture, phrase: str) -> dict[str,
         "image_tokens": encoded.tokens.positions,
         "heads": np.array(preset.lvlm.get("heads", [])).reshape(-1, 2).astype(int),
         "phrase": np.array(prompt.phrase),
+    }
+
+
+def pseudo_mask_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, Any]]:
+    """The pseudo-mask (H, W) of the preset's heads, before SAM, and its box as the public code's.
+
+    Parameters
+    ----------
+    arrays
+        From `attention_arrays`, with heads.
+
+    Returns
+    -------
+    mask, facts
+        The cells above the mean of the smoothed sum of the maps (Kang et al., Sec. 5), and
+        ``bbox_xyxy`` of the largest hull, in whole pixels, the last ones included, as
+        github.com/seilk/LocalizationHeads writes it; zeros where nothing is above the mean.
+    """
+    heads = [(int(layer), int(head)) for layer, head in arrays["heads"]]
+    width, height = (int(v) for v in arrays["size"])
+    x0, y0, x1, y1 = (float(v) for v in arrays["region"])
+    region, size, settings = (x0, y0, x1, y1), (width, height), BoxSettings(component="hull")
+    combined = combine_maps(np.stack([arrays["rows"][head] for head in heads]), 1.0, 7)
+    combined = settled_map(combined, region, size, settings)
+    heat = token_map_to_image(combined, region, size)
+    boxes = map_boxes(combined, heat, region, size, settings)
+    mask = cells_to_mask(map_mask(combined, heat, region, size, settings), region, size)
+    left, top, right, bottom = boxes[0] if boxes else (0, 0, 1, 1)
+    return mask, {
+        "bbox_xyxy": [int(left), int(top), math.ceil(right) - 1, math.ceil(bottom) - 1],
+        "image_size": [width, height],
+        "selected_heads": [
+            {"layer": a, "head": b, "spatial_entropy": float(arrays["entropies"][a, b])}
+            for a, b in heads
+        ],
     }
 
 

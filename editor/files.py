@@ -188,6 +188,15 @@ def safe_name(text: str, max_bytes: int = 80) -> str:
     return name.encode()[:max_bytes].decode(errors="ignore").rstrip("-.")
 
 
+def relative_path(path: Path, folder: Path) -> str:
+    """Return how a file is named from a folder, with ``/`` on every system; links are resolved."""
+    real = os.path.realpath(path)
+    try:
+        return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
+    except ValueError:  # another drive of Windows
+        return path.name
+
+
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Return a `Path`, or raise `GroundbrushError` for anything that is not one."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..grounding.errors import GroundingError
+from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
+from ..grounding.result import Grounding as Grounding
 from ..inpaint.paste.composite import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
@@ -24,7 +26,6 @@ from .values import check_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..grounding.result import Grounding as Grounding  # offered to front ends: the results
     from ..grounding.sam.segmenter import Segmenter
     from ..grounding.view import View
     from ..multiobject import PanopticGrounding as PanopticGrounding
@@ -102,11 +103,19 @@ class Finder:
             For words that the models do not know. `load` False asks the tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
+        self.models.preset.check_words("find", phrase)
         read_several(phrase)
         unknown = self.unknown_words(phrase, load=load)
         if unknown and self.models.words:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase
+
+    def check_sentence(self, sentence: str) -> None:
+        """Raise `GroundbrushError` for a sentence that names nothing or cannot be read."""
+        from ..multiobject import noun_phrases
+
+        with translate(MultiObjectError):
+            noun_phrases(sentence)
 
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
@@ -165,6 +174,7 @@ class Finder:
         """Find everything that a sentence names; see `Editor.ground_all`."""
         from ..multiobject import ground_all
 
+        self.models.preset.check_words("find", sentence)
         words = self.models.words
         refusal = partial(words.refusal, verb="find") if words else None
         grounder, view = self.models.grounder(), self.look(picture)
@@ -191,10 +201,25 @@ class Finder:
         """The same in a view from `look` or `look_once`."""
         from ..multiobject.find.ground_all import find_instances
 
+        for phrase, _ in wanted:
+            self.models.preset.check_words("find", phrase)
         grounder = self.models.grounder()
         with translate(MultiObjectError):
             found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]
+
+    def is_sure(self, picture: Picture, phrase: str) -> bool:
+        """Whether the model says as surely that a phrase is there as of another match.
+
+        Always, where the models have no presence answers. See `GroundingSettings.again_above`.
+        """
+        grounder: Any = self.models.grounder()
+        lvlm = getattr(grounder, "lvlm", None)
+        if getattr(lvlm, "presence_settings", None) is None:
+            return True
+        with translate(GroundingError):
+            (presence,) = lvlm.presence(self.look(picture).encoded, [phrase])
+        return bool(presence > grounder.settings.again_above)
 
     def segment(self, picture: Picture, **prompt: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return masks ``(n, H, W)`` bool and scores ``(n,)`` of a box or points in pixels."""

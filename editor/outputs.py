@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import GroundbrushError, printable
-from .files import atomic_write, free_stem, holds
+from .files import atomic_write, free_stem, holds, relative_path
 
 if TYPE_CHECKING:
     from ..grounding.result import Grounding
@@ -72,7 +72,7 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     """Write every variant, the overlay and the recipe; returns the files, and notes."""
     from .pictures.overlay import contact_sheet
 
-    recipe = json.dumps(edit.recipe(), indent=1).encode()
+    recipe = json.dumps(edit.recipe(out), indent=1).encode()
     stem = free_stem(
         out,
         _name(edit.picture),
@@ -103,7 +103,7 @@ def save_plan_edits(
     from .plan.apply import save_applied
     from .request import recipe_for_file
 
-    done = [edit.recipe() for edit in edits if edit.done]
+    done = [edit.recipe(out) for edit in edits if edit.done]
     recipe = json.loads(json.dumps(recipe_for_file(done)[0])) if done else None
 
     def is_same(name: str) -> bool:
@@ -155,16 +155,8 @@ def _export(
         ending, content = ".instances.json", coco_instances(found, file_name=source.name)
     else:
         ending = ".labelme.json"
-        content = to_labelme(found, image_path=_relative(source, out))
+        content = to_labelme(found, image_path=relative_path(Path(source), out))
     return {kind: (ending, json.dumps(content).encode())}
-
-
-def _relative(source: Path, folder: Path) -> str:
-    """The path from a folder to a file, so that both can be moved together."""
-    try:
-        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive
-        return source.resolve().as_posix()
 
 
 def panoptic_files(

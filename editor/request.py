@@ -11,8 +11,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 
+from ..inpaint.settings import CHOICES, NUMBERS, WHOLE, InpaintSettings
 from .errors import GroundbrushError, translate_validation
 from .files import RECIPE_LIMIT
 from .masks.operations import AnyOperation
@@ -66,6 +75,27 @@ def _read_settings(given: Any) -> Any:
 
 def _read_check(given: Any) -> bool | str:
     return given if isinstance(given, bool) else check_words("check", given)
+
+
+def _settings_schema() -> dict[str, Any]:
+    """The JSON schema of the painting's settings; `InpaintSettings` checks their values."""
+    described = TypeAdapter(InpaintSettings).json_schema()["properties"]
+    for name, (low, high) in {**NUMBERS, **WHOLE}.items():
+        described[name] |= {"minimum": low, "maximum": high}
+    for name, choices in CHOICES.items():
+        described[name]["enum"] = list(choices)
+    return {"type": "object", "properties": described, "additionalProperties": False}
+
+
+Seed = Annotated[int, Whole(0, _MAX_SEED - MAX_VARIANTS - MAX_RETRIES)]
+Retries = Annotated[int, Whole(0, MAX_RETRIES)]
+Check = Annotated[bool | str, as_validator(_read_check)]
+Settings = Annotated[
+    dict[str, Any],
+    BeforeValidator(_read_settings),
+    WithJsonSchema(_settings_schema()),
+    expects("a mapping such as steps=30"),
+]
 
 
 def _read_before(given: Any) -> tuple[EditRequest, ...]:
@@ -123,18 +153,16 @@ class EditRequest(BaseModel):
     action: str
     find: Annotated[str, Words("find")] | None = None
     paint: Annotated[str, Words("paint")] | None = None
-    seed: Annotated[int, Whole(0, _MAX_SEED - MAX_VARIANTS - MAX_RETRIES)] = 0
+    seed: Seed = 0
     variants: Annotated[int, Whole(1, MAX_VARIANTS)] = 1
     candidate: Annotated[int, Whole(0, 99)] | None = None
-    settings: Annotated[
-        dict[str, Any], BeforeValidator(_read_settings), expects("a mapping such as steps=30")
-    ] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=dict)
     mask: Annotated[dict[str, Any], as_validator(check_encoded)] | None = None
     boxes: Annotated[tuple[Box, ...], as_validator(read_boxes)] | None = None
     snap: Flag = False
     operations: Annotated[tuple[AnyOperation, ...], expects("a list of them")] = ()
-    check: Annotated[bool | str, as_validator(_read_check)] = False
-    retries: Annotated[int, Whole(0, MAX_RETRIES)] = 0
+    check: Check = False
+    retries: Retries = 0
     draft: Flag = False
     extend: Annotated[Sides, expects("pixels by left, top, right, bottom")] | None = None
     preset: str | None = None
@@ -203,7 +231,8 @@ class ExtendRequest(EditRequest):
 AnyRequest = Annotated[
     ReplaceRequest | RemoveRequest | ExtendRequest, Field(discriminator="action")
 ]
-EditRequest.model_rebuild()
+for _model in (EditRequest, ReplaceRequest, RemoveRequest, ExtendRequest):
+    _model.model_rebuild()  # `before` names the union above
 _REQUEST: TypeAdapter[EditRequest] = TypeAdapter(AnyRequest)
 
 
@@ -237,13 +266,30 @@ def read_request(recipe: Mapping[str, Any] | EditRequest | str | os.PathLike[str
     if not isinstance(recipe, Mapping):
         from .pictures.picture import read_recipe
 
-        recipe = read_recipe(os.fspath(recipe))
+        path = os.fspath(recipe)
+        recipe = read_recipe(path)
+        _resolve_paths(recipe, os.path.dirname(os.path.realpath(path)))
     if recipe.get("groundbrush") != VERSION:
         raise GroundbrushError(
             f"recipe version {recipe.get('groundbrush')!r} given; this program reads version "
             f"{VERSION}"
         )
     return make_request(recipe.get("action"), **{k: v for k, v in recipe.items() if k != "action"})
+
+
+def _resolve_paths(recipe: Mapping[str, Any], folder: str) -> None:
+    """Name the pictures of a recipe from where the program runs, if they are seen from a folder.
+
+    Recipes of earlier versions name them as they were given.
+    """
+    before = recipe.get("before")
+    for one in (recipe, *(before if isinstance(before, list) else ())):
+        image = one.get("image") if isinstance(one, Mapping) else None
+        if not isinstance(image, dict) or not isinstance(path := image.get("path"), str):
+            continue
+        near = os.path.normpath(os.path.join(folder, path))
+        if "\0" not in path and os.path.isfile(near):
+            image["path"] = near
 
 
 def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

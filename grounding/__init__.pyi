@@ -50,7 +50,8 @@ from .metrics import (
 )
 from .pipeline import Grounder
 from .result import Candidate, Grounding
-from .sam.segmenter import ImageEmbedding, Masks, Segmenter, load_segmenter
+from .sam.load import load_segmenter
+from .sam.segmenter import ImageEmbedding, Masks, Segmenter
 from .settings import BoxSettings, GroundingSettings, ProposalSettings
 from .view import View
 

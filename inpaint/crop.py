@@ -119,6 +119,9 @@ def crop_window(box: Box, image_wh: Size, aspect: float, context: float, minimum
 def plan_crop(box: Box, image_wh: Size, settings: InpaintSettings) -> Crop:
     """Choose the canvas and the window for a support whose box is `box`."""
     width, height = _with_context(box, image_wh, settings.context, settings.min_context)
+    if settings.buckets == "native":
+        window = crop_window(box, image_wh, width / height, settings.context, settings.min_context)
+        return Crop(window, _native(window, settings.size))
     canvas = choose_bucket(width / height, bucket_sizes(settings.size, settings.buckets))
     aspect = canvas[0] / canvas[1]
     window = crop_window(box, image_wh, aspect, settings.context, settings.min_context)
@@ -132,6 +135,13 @@ def _with_context(box: Box, image_wh: Size, context: float, minimum: int) -> tup
         for side, limit in zip((box[2] - box[0], box[3] - box[1]), image_wh, strict=True)
     )
     return width, height
+
+
+def _native(window: Box, longest: int) -> Size:
+    """Return the window's own size, reduced to at most `longest` on a side."""
+    width, height = window[2] - window[0], window[3] - window[1]
+    shrink = min(1.0, longest / max(width, height))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
 def _interval(low: int, high: int, length: int, limit: int) -> tuple[int, int]:

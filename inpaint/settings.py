@@ -19,14 +19,14 @@ SCHEDULERS = {
     "lcm": "LCMScheduler",
     "tcd": "TCDScheduler",
 }
-_CHOICES = {
-    "buckets": ("sdxl", "square"),
+CHOICES = {
+    "buckets": ("sdxl", "square", "native"),
     "prefill": ("blur", "telea", "grey", "none"),
     "blend": ("feather", "poisson", "laplacian"),
     "control": ("picture", "surroundings"),
     "shape": ("outline", "hull", "box"),
 }
-_NUMBERS = {
+NUMBERS = {
     "guidance": (0, 50),
     "strength": (0, 1),
     "context": (1, 8),
@@ -34,7 +34,7 @@ _NUMBERS = {
     "control_scale": (0, 2),
     "fill_holes": (0, 1),
 }
-_WHOLE = {
+WHOLE = {
     "steps": (1, 1000),
     "min_context": (0, 4096),
     "feather": (0, 512),
@@ -61,8 +61,9 @@ class InpaintSettings:
         One of `SCHEDULERS`, or None for the model's own.
     size : int
         The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
-    buckets : {"sdxl", "square"}
-        Canvas shapes: 64-multiples of about ``size**2`` pixels, or ``size x size`` only.
+    buckets : {"sdxl", "square", "native"}
+        Canvas shapes: 64-multiples of about ``size**2`` pixels, ``size x size`` only, or the
+        window's own size, at most `size` on a side (for a painter without a size of its own).
     context : float
         The crop's sides over the support's, 1 to 8.
     min_context : int
@@ -133,11 +134,11 @@ class InpaintSettings:
     control_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, limits in _WHOLE.items():
+        for name, limits in WHOLE.items():
             check_whole(name, getattr(self, name), *limits)
-        for name, limits in _NUMBERS.items():
+        for name, limits in NUMBERS.items():
             check_number(name, getattr(self, name), *limits)
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         for name in ("colour_match", "spare"):
             if not isinstance(value := getattr(self, name), bool):

@@ -6,7 +6,6 @@ import math
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from .crop import box_slices, grow_box, mask_box
 from .prefill import resize_mask
@@ -58,9 +57,12 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     if not any(box) or fraction <= 0:
         return result
     part = result[box_slices(box)]
-    labels, count = ndimage.label(ndimage.binary_fill_holes(part) & ~part)
-    small = np.bincount(labels.ravel(), minlength=count + 1) <= fraction * np.count_nonzero(part)
+    # ten times as fast as scipy's: an operation that takes seconds could not be cancelled
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~part).view(np.uint8), connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] <= fraction * np.count_nonzero(part)
     small[0] = False
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        small[edge] = False
     part |= small[labels]
     return result
 

@@ -14,13 +14,16 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..editor.models.presets import load_preset, resolve
-from ..grounding import HeadMeasurements, HeadRanking, load_lvlm, measure_heads, phrase_contrast
+from ..grounding import HeadMeasurements, HeadRanking, load_lvlm, phrase_contrast
 from ..grounding.attention.model import LVLM
+from ..grounding.heads.criteria import attention_sums, spatial_entropy
+from ..grounding.heads.discovery import head_ious, picture_cells, true_cells
 from .composer import compose_wide
 from .phrases import Expression
 from .scenes import Scene
@@ -62,11 +65,12 @@ def load_miniature(query: str | None = None, folder: Path | None = None) -> LVLM
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Rows ``(L, H, P, Q)`` of all heads for a phrase and for another one about the same picture,
-    and the phrase's true cells ``(P, Q)``."""
+    and the phrase's true cells ``(P, Q)``; `seen` indexes the cells that lie on the picture."""
 
     rows: np.ndarray
     others: np.ndarray
     truth: np.ndarray
+    seen: Any
 
 
 def read_samples(lvlm: LVLM, split: str, count: int) -> Iterator[Sample]:
@@ -76,9 +80,12 @@ def read_samples(lvlm: LVLM, split: str, count: int) -> Iterator[Sample]:
         asked = two_phrases(scene, seed)
         if len(asked) < 2:
             continue
-        rows, others = lvlm.head_rows(lvlm.encode(scene.image), [e.text for e in asked])
-        truth = cover(scene.mask(asked[0].target or 0), rows.shape[-2:]) > 0.4
-        yield Sample(rows, others, truth)
+        encoded = lvlm.encode(scene.image)
+        rows, others = lvlm.head_rows(encoded, [e.text for e in asked])
+        region, grid = encoded.tokens.region_xyxy, rows.shape[-2:]
+        truth = true_cells(scene.mask(asked[0].target or 0), region, grid)
+        seen = picture_cells(grid, region, encoded.size_wh)
+        yield Sample(rows, others, truth, seen)
 
 
 def cover(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
@@ -88,13 +95,6 @@ def cover(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = mask
     return cv2.resize(square, grid[::-1], interpolation=cv2.INTER_AREA)
-
-
-def head_ious(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """IoU ``(L, H)`` of each head's pseudo-mask with the true cells."""
-    found = rows > rows.mean((-1, -2), keepdims=True)
-    either = (found | truth).sum((-1, -2))
-    return (found & truth).sum((-1, -2)) / np.maximum(either, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,16 +123,19 @@ class Discovery:
 
 def discover(lvlm: LVLM, scenes: int) -> Discovery:
     """Measure every head on validation scenes."""
-    contrasts, ious, hits, rows = [], [], [], []
+    sums, contrasts, entropies, ious, hits = [], [], [], [], []
     for sample in read_samples(lvlm, "validation", scenes):
-        rows.append(sample.rows)
+        rows, truth = sample.rows[sample.seen], sample.truth[sample.seen]
+        sums.append(attention_sums(sample.rows))
         contrasts.append(phrase_contrast(sample.rows, sample.others))
-        ious.append(head_ious(sample.rows, sample.truth))
-        flat = sample.rows.reshape(*sample.rows.shape[:2], -1).argmax(-1)
-        hits.append(sample.truth.ravel()[flat])
-    sums = measure_heads(rows)
-    swapped = HeadMeasurements(np.array(contrasts, np.float32), sums.entropies)
-    return Discovery(sums, swapped, np.array(ious), np.array(hits))
+        entropies.append(spatial_entropy(rows))
+        ious.append(head_ious(rows, truth))
+        hits.append(truth.ravel()[rows.reshape(*rows.shape[:2], -1).argmax(-1)])
+    by_sum, by_contrast = (
+        HeadMeasurements(np.array(one, np.float32), np.array(entropies, np.float32))
+        for one in (sums, contrasts)
+    )
+    return Discovery(by_sum, by_contrast, np.array(ious), np.array(hits))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -359,10 +359,11 @@ def test_every_licence_is_one_that_is_allowed(capsys) -> None:
     module = licences()
     assert module.main(["--check"]) == 0, capsys.readouterr().err
     packages, _ = module.installed()
-    listed = (ROOT / "docs" / "licences.md").read_text("utf-8")
+    listed = (ROOT / "docs" / "licences.md").read_text("utf-8").splitlines()
     for package in packages:
         if package.direct:
-            assert f"| **{package.name}** | {package.version} | {package.licence} |" in listed
+            (line,) = [n for n in listed if f"**{package.name}** {package.version}" in n]
+            assert line.startswith(f"- *{package.licence}*: ")
 
 
 @pytest.mark.parametrize(

@@ -4,35 +4,46 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from ...editor import __version__
 from ...editor.errors import GroundbrushError
-from .actions import JobSpec
+from ...editor.masks.source import encode_mask, read_mask
+from .actions import JobSpec, check_job
 from .bodies import BODIES
 from .errors import ApiError, add_error_handlers
 from .job_store import JobRecord, JobStore
 from .metrics import CONTENT_TYPE
 from .middleware import AccessMiddleware
-from .openapi import DESCRIPTION, FILE_RESPONSE, DocumentedAPI, error_responses, job_route
+from .openapi import (
+    DESCRIPTION,
+    EVENTS_RESPONSE,
+    FILE_RESPONSE,
+    DocumentedAPI,
+    error_responses,
+    job_route,
+)
 from .reading import JobRequest, discard, read_request
-from .schema import Health, JobList, JobStatus
+from .schema import Health, JobList, JobStatus, ServedModel, ServedModels
 from .settings import ServeSettings
 from .stored_images import store_image
+from .webhook import check_webhook, notify
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
 
 MAX_WAIT = 30.0
 _POLL_SECONDS = 0.05
+_EVENT_SECONDS = 0.2
+_KEEP_ALIVE_SECONDS = 15.0
 _SWEEP_SECONDS = 30.0
 _CHUNK = 1 << 20
 router = APIRouter()
@@ -68,9 +79,11 @@ def create_app(
     )
     app.state.store = store
     app.state.decoding = asyncio.Semaphore(settings.uploads)
+    app.state.notifying = set[asyncio.Task[None]]()  # or the tasks would be collected
     app.add_middleware(AccessMiddleware, settings=settings, metrics=store.metrics)
     add_error_handlers(app)
-    for action, model in BODIES.items():
+    for action, models in BODIES.items():
+        repeat = "Do an edit again from its recipe, and those before it, on the same picture."
         app.add_api_route(
             f"/v1/{action}",
             _submit_route(action),
@@ -78,7 +91,7 @@ def create_app(
             status_code=202,
             response_model=JobStatus,
             operation_id=action,
-            description=model.__doc__,
+            description=next(iter(models.values())).__doc__ if len(models) == 1 else repeat,
             tags=["jobs"],
             **job_route(action),
         )
@@ -102,32 +115,50 @@ async def _sweep_regularly(app: FastAPI) -> AsyncIterator[None]:
         sweeper.cancel()
 
 
+class JobOptions:
+    """What a request may ask of its job beside the edit: headers and query parameters."""
+
+    def __init__(
+        self,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        timeout: Annotated[
+            float | None, Query(gt=0, le=1e6, description="seconds that the job may run")
+        ] = None,
+        webhook: Annotated[
+            str | None,
+            Query(max_length=2000, description="address that gets the job's JSON at its end"),
+        ] = None,
+    ) -> None:
+        self.key, self.seconds, self.webhook = idempotency_key, timeout, webhook
+
+
 def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
     async def submit(
-        request: Request,
-        response: Response,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        request: Request, response: Response, options: Annotated[JobOptions, Depends()]
     ) -> JobStatus:
         store: JobStore = request.app.state.store
         owner = _owner(request)
         try:
-            known = store.known(owner, action, idempotency_key)
-            if known is None:
+            if options.webhook is not None:
+                check_webhook(options.webhook, store.settings)
+            # the same request again, since its answer was lost, is answered while the queue is full
+            if store.known(owner, action, options.key) is None:
                 store.check_capacity()
         except ApiError:
             await discard(request, store.settings)
             raise
-        if known is not None:  # the answer was lost, and the request sent again
-            await discard(request, store.settings)
-            response.headers["Location"] = f"/v1/jobs/{known.id}"
-            return store.status(known)
         async with (
             read_request(request, action, store.settings) as job_request,
             # for whole requests only: a slow client would keep others waiting; each image takes
             # memory while it is decoded
             request.app.state.decoding,
         ):
-            record = await run_in_threadpool(_submit, store, owner, job_request, idempotency_key)
+            record = await run_in_threadpool(_submit, store, owner, job_request, options)
+        if options.webhook is not None:
+            notifying = request.app.state.notifying
+            task = asyncio.create_task(notify(options.webhook, store, record))
+            notifying.add(task)
+            task.add_done_callback(notifying.discard)
         response.headers["Location"] = f"/v1/jobs/{record.id}"
         return store.status(record)
 
@@ -138,7 +169,7 @@ def _owner(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _submit(store: JobStore, owner: str, request: JobRequest, key: str | None) -> JobRecord:
+def _submit(store: JobStore, owner: str, request: JobRequest, options: JobOptions) -> JobRecord:
     """Store and check the images, then queue the job. Runs in a thread."""
     folder = store.new_folder()
     settings = store.settings
@@ -148,16 +179,16 @@ def _submit(store: JobStore, owner: str, request: JobRequest, key: str | None) -
         if request.mask is not None:
             mask = store_image(request.mask, folder / "mask", settings)
         try:
-            spec = JobSpec.read(
-                store.editor, request.action, request.values, mask is not None, settings.max_pixels
-            )
-            if mask is not None:
-                mask.open(settings.max_pixels)
             size = image.open(settings.max_pixels).size
-            spec.check_size(size, settings.max_pixels)
+            body, notes = request.body, ()
+            if mask is not None:
+                marked, notes = read_mask(mask.open(settings.max_pixels), size)
+                body = body.model_copy(update={"mask": encode_mask(marked)})
+            check_job(store.editor, body, size, settings.max_pixels)
         except GroundbrushError as error:
             raise ApiError(422, "unprocessable", str(error)) from error
-        return store.submit(owner, spec, folder, image, mask, key)
+        spec = JobSpec(request.action, body, notes)
+        return store.submit(owner, spec, folder, image, options.key, options.seconds)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -186,6 +217,40 @@ async def _get_job(
     while not record.over and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
     return store.status(record)
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    operation_id="get_events",
+    tags=["jobs"],
+    response_class=StreamingResponse,
+    responses={200: EVENTS_RESPONSE, **error_responses(404)},
+)
+async def _get_events(request: Request, job_id: str) -> StreamingResponse:
+    """A job's progress as server-sent events, until it ends."""
+    store: JobStore = request.app.state.store
+    # nginx would hold events back
+    headers = {"X-Accel-Buffering": "no"}
+    events = _events(store, store.get(job_id))
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def _events(store: JobStore, record: JobRecord) -> AsyncIterator[str]:
+    """An event ``progress`` for every change, then one named after the last state."""
+    last, quiet = "", time.monotonic()
+    while True:
+        status = store.status(record)
+        text = status.model_dump_json()
+        if text != last:
+            name = "progress" if status.state in ("waiting", "running") else status.state
+            yield f"event: {name}\ndata: {text}\n\n"
+            last, quiet = text, time.monotonic()
+            if name != "progress":
+                return
+        elif time.monotonic() - quiet > _KEEP_ALIVE_SECONDS:
+            yield ": still there\n\n"
+            quiet = time.monotonic()
+        await asyncio.sleep(_EVENT_SECONDS)
 
 
 @router.delete(
@@ -220,6 +285,37 @@ async def _get_file(request: Request, job_id: str, name: str) -> StreamingRespon
         media_type=info.media_type,
         headers={"Content-Length": str(info.bytes)},
         background=BackgroundTask(file.close),
+    )
+
+
+@router.get("/v1/models", operation_id="list_models", tags=["server"], responses=error_responses())
+async def _models(request: Request) -> ServedModels:
+    """The models of the server's preset, and its settings of a painting."""
+    store: JobStore = request.app.state.store
+    models, preset = store.editor.models, store.editor.preset
+    parts = {"finder": getattr(preset, preset.finder)} | {
+        name: getattr(preset, name) for name in ("segmenter", "inpainter")
+    }
+    return ServedModels(
+        preset=preset.name,
+        about=preset.about,
+        licence=preset.licence,
+        models=[served_model(role, part) for role, part in parts.items()],
+        settings=models.inpaint_settings(removing=False, changes={}).as_dict(),
+        max_pixels=store.settings.max_pixels,
+    )
+
+
+def served_model(role: str, part: Mapping[str, Any]) -> ServedModel:
+    """A part of a preset; of a folder only the last name, since clients must not learn the rest."""
+    given = part["path"].replace("\\", "/").rstrip("/")
+    hub = given.count("/") == 1 and not given.startswith((".", "~", "/"))
+    family = part.get("family") or part.get("backend")
+    return ServedModel(
+        role=role,
+        name=given if hub else given.rpartition("/")[2].removeprefix("bundled:"),
+        family=family,
+        revision=part.get("revision"),
     )
 
 

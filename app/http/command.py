@@ -12,6 +12,16 @@ from ...editor.cli.options import add_command, add_options, load_editor
 from ...editor.errors import GroundbrushError
 
 DONE = 0
+_LIMITS: tuple[tuple[str, type, float, str, str], ...] = (
+    ("--max-upload", float, 50, "MB", "largest request"),
+    ("--max-pixels", float, 40, "MP", "largest picture, in millions of pixels"),
+    ("--queue", int, 32, "N", "most jobs that wait; further ones get 429"),
+    ("--queue-each", int, 8, "N", "the same for one address"),
+    ("--job-minutes", float, 60, "N", "longest that a job may run"),
+    ("--keep", int, 200, "N", "most results kept"),
+    ("--keep-minutes", float, 60, "N", "for how long"),
+    ("--grace", float, 30, "SECONDS", "given to jobs when asked to stop"),
+)
 _NEEDED = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
 
@@ -55,66 +65,23 @@ def add_parsers(commands: Any) -> None:
         metavar="DIR",
         help="pictures may be named by paths in this folder (default: only uploads)",
     )
-    _limits(parser)
+    where.add_argument(
+        "--allow-webhook",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="where a job's end may be posted to, such as https://hooks.example; may be repeated",
+    )
+    limits = parser.add_argument_group("how much")
+    for option, kind, usual, metavar, words in _LIMITS:
+        words = f"{words} (default: %(default)s)"
+        limits.add_argument(option, type=kind, default=usual, metavar=metavar, help=words)
     add_options(parser, "preset device offline memory")
     parser.add_argument(
         "--lazy", action="store_true", help="load models when first needed, not before listening"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(json=False)
-
-
-def _limits(parser: argparse.ArgumentParser) -> None:
-    limits = parser.add_argument_group("how much")
-    limits.add_argument(
-        "--max-upload",
-        type=float,
-        default=50,
-        metavar="MB",
-        help="largest request (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--max-pixels",
-        type=float,
-        default=40,
-        metavar="MP",
-        help="largest picture, in millions of pixels (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--queue",
-        type=int,
-        default=32,
-        metavar="N",
-        help="most jobs that wait; further ones get 429 (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--queue-each",
-        type=int,
-        default=8,
-        metavar="N",
-        help="the same for one address (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--keep",
-        type=int,
-        default=200,
-        metavar="N",
-        help="most results kept (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--keep-minutes",
-        type=float,
-        default=60,
-        metavar="N",
-        help="for how long (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--grace",
-        type=float,
-        default=30,
-        metavar="SECONDS",
-        help="given to jobs when asked to stop (default: %(default)s)",
-    )
 
 
 def run_command(args: argparse.Namespace) -> int:
@@ -131,6 +98,8 @@ def run_command(args: argparse.Namespace) -> int:
         max_pixels=round(args.max_pixels * 1e6),
         queue=args.queue,
         queue_each=args.queue_each,
+        webhooks=tuple(origin.lower() for origin in args.allow_webhook),
+        job_seconds=args.job_minutes * 60,
         keep=args.keep,
         keep_seconds=args.keep_minutes * 60,
         grace=args.grace,

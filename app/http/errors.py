@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+_GIVEN = r"(?s)^Value error, .*(?=expected )"
+"""Of a message about one value; those about the whole request repeat none."""
 MAX_DETAILS = 20
 """Most wrong values listed for one request."""
 
@@ -56,7 +58,7 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     details = [
         {
             "where": ".".join(map(str, error["loc"])) or "body",
-            "message": re.sub(r"(?s)^Value error, .*(?=expected )", "", error["msg"]),
+            "message": re.sub(_GIVEN if error["loc"] else "^Value error, ", "", error["msg"]),
         }
         for error in errors[:MAX_DETAILS]
     ]

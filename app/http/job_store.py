@@ -5,6 +5,7 @@ Each job has a directory for its inputs, then its results; memory holds only pla
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import shutil
@@ -36,7 +37,10 @@ MEDIA_TYPES = {".png": "image/png", ".json": "application/json"}
 
 @dataclass(eq=False)
 class JobRecord:
-    """A job with its directory and times; `fetched` once its end was sent to a client."""
+    """A job with its directory and times; `fetched` once its end was sent to a client.
+
+    `asked` is the digest of what the body asks, for the same request under the same `key`.
+    """
 
     id: str
     action: str
@@ -49,6 +53,7 @@ class JobRecord:
     fetched: bool = False
     size: int = 0
     key: str | None = None
+    asked: str = ""
 
     @property
     def state(self) -> str:
@@ -114,15 +119,17 @@ class JobStore:
         if self.counts()["waiting"] >= self.settings.queue:
             raise self._queue_full(f"{self.settings.queue} others are already waiting")
 
-    def known(self, owner: str, action: str, key: str | None) -> JobRecord | None:
+    def known(
+        self, owner: str, action: str, key: str | None, asked: str | None = None
+    ) -> JobRecord | None:
         """The job that an owner submitted under an Idempotency-Key; None if there is none.
 
-        Raises `ApiError` 422 if that is of another action.
+        Raises `ApiError` 422 if that is of another action, or was `asked` something else.
         """
         for record in self.jobs(owner) if key else ():
             if record.key == key:
-                if record.action != action:
-                    message = f"the key was used for {record.action}; expected a new one"
+                if record.action != action or asked not in (None, record.asked):
+                    message = "the key was used for another request; expected a new one"
                     raise ApiError(422, "unprocessable", message)
                 return record
         return None
@@ -139,22 +146,28 @@ class JobStore:
         spec: JobSpec,
         folder: Path,
         image: StoredImage,
-        mask: StoredImage | None,
         key: str | None = None,
+        seconds: float | None = None,
     ) -> JobRecord:
-        """Queue a job, or return the one under the same key; raises as `check_capacity`."""
-        record = JobRecord(folder.name, spec.action, folder, self._clock(), key=key)
+        """Queue a job, or return the one under the same key; raises as `check_capacity`.
+
+        `seconds` is the longest that it may run, within the server's own limit.
+        """
+        asked = hashlib.sha256(spec.body.model_dump_json().encode()).hexdigest()
+        record = JobRecord(folder.name, spec.action, folder, self._clock(), key=key, asked=asked)
+        most = self.settings.job_seconds
+        seconds = most if seconds is None else min(seconds, most)
 
         def work(callbacks: Callbacks) -> JobResult:
-            return self._run(record, spec, image, mask, callbacks)
+            return self._run(record, spec, image, callbacks)
 
         with self._lock:
-            if (same := self.known(owner, spec.action, key)) is not None:
+            if (same := self.known(owner, spec.action, key, asked)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 return same
             self.check_capacity()
             try:
-                record.job = self._queue.submit(owner, work)
+                record.job = self._queue.submit(owner, work, seconds=seconds)
             except GroundbrushError as error:
                 raise self._queue_full(str(error)) from None
             self._records[record.id] = record
@@ -169,12 +182,7 @@ class JobStore:
         return ApiError(429, "queue_full", message, headers)
 
     def _run(
-        self,
-        record: JobRecord,
-        spec: JobSpec,
-        image: StoredImage,
-        mask: StoredImage | None,
-        callbacks: Callbacks,
+        self, record: JobRecord, spec: JobSpec, image: StoredImage, callbacks: Callbacks
     ) -> JobResult:
         """Decode, edit, and leave only the result's files. Runs in the worker thread."""
         with self._lock:  # `submit` holds it until the record has its job
@@ -184,9 +192,8 @@ class JobStore:
         out = record.folder / "out"
         out.mkdir()
         try:
-            pixels = self.settings.max_pixels
-            mask_picture = None if mask is None else mask.open(pixels)
-            result = run_job(self.editor, spec, image.open(pixels), mask_picture, out, callbacks)
+            picture = image.open(self.settings.max_pixels)
+            result = run_job(self.editor, spec, picture, out, callbacks)
             if job.stopped():  # work without steps ran to its end
                 raise JobCancelled("stopped on request")
             result.files = [_result_file(record, path) for path in sorted(out.iterdir())]
@@ -202,8 +209,7 @@ class JobStore:
             ) from error
         finally:
             record.finished = self._clock()
-            for stored in filter(None, (image, mask)):
-                stored.file.unlink(missing_ok=True)
+            image.file.unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ reading
 

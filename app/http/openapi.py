@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from .bodies import BODIES, BODIES_BY_PATH, MASKED
+from .bodies import BODIES, MASKED
 from .schema import ErrorResponse
 from .settings import ServeSettings
 
@@ -34,6 +34,10 @@ _BINARY = {"type": "string", "format": "binary"}
 FILE_RESPONSE: dict[str, Any] = {
     "description": "The file.",
     "content": {"image/png": {"schema": _BINARY}, "application/json": {"schema": {}}},
+}
+EVENTS_RESPONSE: dict[str, Any] = {
+    "description": "Events whose data is the job's JSON: `progress`, then its last state.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 
@@ -70,14 +74,18 @@ def _request_body(action: str) -> dict[str, Any]:
     images = {"image": _BINARY}
     if action in MASKED:
         images["mask"] = {**_BINARY, "description": "painted where it is white"}
+    named = [{"$ref": _REF + model.__name__} for model in BODIES[action].values()]
+    body: dict[str, Any] = named[0]
+    if len(named) > 1:
+        body = {"oneOf": [{"allOf": [one, {"required": ["action"]}]} for one in named]}
     form = {
         "type": "object",
-        "properties": {"request": {"$ref": _REF + BODIES[action].__name__}, **images},
+        "properties": {"request": body, **images},
         "required": ["request", "image"],
         "additionalProperties": False,
     }
     encoding = {name: {"contentType": "image/png, image/jpeg, image/webp"} for name in images}
-    by_path = {"$ref": _REF + BODIES_BY_PATH[action].__name__}
+    by_path = {"allOf": [body, {"required": ["image"]}]}
     return {
         "required": True,
         "content": {
@@ -94,8 +102,8 @@ class DocumentedAPI(FastAPI):
         """The whole document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            models = [(m, "validation") for m in (*BODIES.values(), *BODIES_BY_PATH.values())]
-            _, schemas = models_json_schema(models, ref_template=_REF + "{model}")
+            models = [(m, "validation") for one in BODIES.values() for m in one.values()]
+            _, schemas = models_json_schema([*dict.fromkeys(models)], ref_template=_REF + "{model}")
             components = document["components"]
             components["schemas"] |= schemas["$defs"]
             for schema in schemas["$defs"].values():

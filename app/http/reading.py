@@ -7,19 +7,22 @@ request directly, as is done here with Starlette's parsers and the models of `ap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from .bodies import BODIES, BODIES_BY_PATH, MASKED
+from ...editor.errors import GroundbrushError
+from .bodies import BODIES, MASKED, Body
 from .errors import ApiError, invalid
 from .settings import MAX_JSON_BYTES, ServeSettings
 
@@ -28,10 +31,13 @@ JSON, MULTIPART = "application/json", "multipart/form-data"
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A validated request; an image is an upload, or a path inside the server's root."""
+    """A validated request; an image is an upload, or a path inside the server's root.
+
+    The mask is None where there is none, and where the body holds it as recipes do.
+    """
 
     action: str
-    values: Mapping[str, Any]
+    body: Any
     image: UploadFile | str
     mask: UploadFile | str | None = None
 
@@ -70,10 +76,10 @@ async def read_request(
     except ClientDisconnect:
         raise ApiError(400, "disconnected", "the request ended before its body did") from None
     if isinstance(body, bytes):
-        yield _from_json(action, body)
+        yield _read_body(action, body, settings, {})
         return
     try:
-        yield await _from_form(action, body)
+        yield await _from_form(action, body, settings)
     finally:
         await body.close()
 
@@ -114,21 +120,72 @@ def _too_large(most: int) -> ApiError:
     return ApiError(413, "too_large", message, {"Connection": "close"})
 
 
-def _from_json(action: str, text: bytes) -> JobRequest:
-    values = _validated(BODIES_BY_PATH[action], text)
-    return JobRequest(action, values, values.pop("image"), values.pop("mask", None))
-
-
-def _validated(model: type[BaseModel], text: bytes) -> dict[str, Any]:
-    """The values of a JSON text, with the defaults of those not given."""
+def _read_body(
+    action: str, text: bytes, settings: ServeSettings, uploads: Mapping[str, UploadFile]
+) -> JobRequest:
+    """Validate the JSON; uploads take the place of the pictures that it names by path."""
     if len(text) > MAX_JSON_BYTES:
         raise _too_large(MAX_JSON_BYTES)
     try:
-        return model.model_validate_json(text).model_dump(exclude_none=True)
+        values = from_json(text, allow_inf_nan=False)
+        if not isinstance(values, dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise ApiError(422, "invalid", f"the request is no JSON object: {error}") from None
+    try:
+        _check_masks(values, settings.max_pixels)
+        if "mask" in uploads:
+            values = {"mask": uploads["mask"].filename, **values}
+        body = _model(action, values).model_validate(_with_defaults(action, values))
+    except GroundbrushError as error:
+        raise ApiError(422, "unprocessable", str(error)) from None
     except ValidationError as error:
         raise invalid(
             error.errors(include_url=False, include_input=False, include_context=False)
         ) from None
+    reference = body.image
+    path = reference if reference is None or isinstance(reference, str) else reference.path
+    image = uploads.get("image") or path
+    if image is None:
+        code = "unprocessable" if "image" in values else "invalid"
+        missing = "it is missing; expected an upload with a file name, or a path"
+        raise _wrong_part("image", missing, code)
+    mask = getattr(body, "mask", None)
+    named = uploads.get("mask") or (mask if isinstance(mask, str) else None)
+    changes = {"image": None} if isinstance(reference, str) else {}
+    return JobRequest(action, body.model_copy(update=changes), image, named)
+
+
+def _model(action: str, values: Mapping[str, Any]) -> type[Body]:
+    models = BODIES[action]
+    if len(models) == 1:
+        return next(iter(models.values()))
+    given = values.get("action")
+    if given not in tuple(models):
+        raise GroundbrushError(f"action: it is no action; expected one of {', '.join(models)}")
+    return models[given]
+
+
+def _with_defaults(action: str, values: dict[str, Any]) -> dict[str, Any]:
+    unverified = action == "remove" and values.get("check") is False
+    return {"retries": 0, **values} if unverified else values
+
+
+def _check_masks(value: Any, max_pixels: int) -> None:
+    """Refuse a large mask before it is decoded: a few bytes may unpack to very many."""
+    children: Iterable[Any] = value if isinstance(value, list) else ()
+    if isinstance(value, dict):
+        children = value.values()
+        size = value.get("size")
+        if "bits" in value and isinstance(size, list):
+            sides = [side for side in size if isinstance(side, int | float)]
+            if math.prod(sides) > max_pixels:
+                shown = "x".join(str(min(side, 10**9)) for side in sides[:2])
+                raise GroundbrushError(
+                    f"the recipe's mask is {shown} pixels; expected at most {max_pixels:,}"
+                )
+    for child in children:
+        _check_masks(child, max_pixels)
 
 
 async def _read_form(request: Request) -> FormData:
@@ -139,7 +196,7 @@ async def _read_form(request: Request) -> FormData:
         raise ApiError(422, "invalid", f"the body is no whole form: {error.detail}") from None
 
 
-async def _from_form(action: str, form: FormData) -> JobRequest:
+async def _from_form(action: str, form: FormData, settings: ServeSettings) -> JobRequest:
     allowed = {"request", "image", "mask"} if action in MASKED else {"request", "image"}
     names = [name for name, _ in form.multi_items()]
     wrong = sorted(set(names) - allowed) or [n for n in names if names.count(n) > 1]
@@ -151,15 +208,13 @@ async def _from_form(action: str, form: FormData) -> JobRequest:
         text = (await text.read(MAX_JSON_BYTES + 1)).decode("utf-8", "surrogateescape")
     if not text:
         raise _wrong_part("request", "it is missing; expected JSON that says what to do")
-    values = _validated(BODIES[action], text.encode("utf-8", "surrogateescape"))
-    image, mask = form.get("image"), form.get("mask")
-    if not isinstance(image, UploadFile):
-        raise _wrong_part("image", "it is missing or no file; expected a picture with a file name")
-    if mask is not None and not isinstance(mask, UploadFile):
-        raise _wrong_part("mask", "it is no file; expected a picture with a file name")
-    return JobRequest(action, values, image, mask)
+    uploads = {name: part for name, part in form.items() if name != "request"}
+    for name, part in uploads.items():
+        if not isinstance(part, UploadFile):
+            raise _wrong_part(name, "it is no file; expected a picture with a file name")
+    return _read_body(action, text.encode("utf-8", "surrogateescape"), settings, uploads)
 
 
-def _wrong_part(name: str, problem: str) -> ApiError:
+def _wrong_part(name: str, problem: str, code: str = "invalid") -> ApiError:
     details = [{"where": name, "message": problem}]
-    return ApiError(422, "invalid", f"the part {name!a}: {problem}", details=details)
+    return ApiError(422, code, f"the part {name!a}: {problem}", details=details)

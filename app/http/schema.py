@@ -135,3 +135,23 @@ class Health(BaseModel):
     preset: str
     waiting: int
     running: int
+
+
+class ServedModel(BaseModel):
+    """One model; of a local one the folder's name."""
+
+    role: Literal["finder", "segmenter", "inpainter"]
+    name: str
+    family: str | None
+    revision: str | None
+
+
+class ServedModels(BaseModel):
+    """The preset of a server: other presets need another server."""
+
+    preset: str
+    about: str
+    licence: str
+    models: list[ServedModel]
+    settings: dict[str, Any] = Field(description="of a painting, where a request has no others")
+    max_pixels: int

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 from ...editor.errors import GroundbrushError
-from ...editor.values import check_number, check_whole
+from ...editor.values import Number, Whole, schema
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that reach nobody else."""
@@ -16,7 +17,11 @@ MAX_JSON_BYTES = 1_100_000
 """Longest JSON of a request: a recipe (a million bytes) and what is around it."""
 
 
-@dataclass(frozen=True)
+Count = Annotated[int, Whole(1, 10**12)]
+Seconds = Annotated[float, Number(0, 10**7)]
+
+
+@schema("server settings")
 class ServeSettings:
     """Limits and permissions of one server.
 
@@ -35,6 +40,10 @@ class ServeSettings:
         Of one picture, read from its header before anything is decoded.
     queue, queue_each
         Most jobs that wait, in all and of one address.
+    webhooks
+        Origins, such as ``https://hooks.example``, that a job's end may be posted to.
+    job_seconds
+        The longest that a job may run.
     keep, keep_seconds, keep_bytes
         Most results kept, for how long, and how much of the disk they take.
     uploads
@@ -52,37 +61,34 @@ class ServeSettings:
     root: Path | None = None
     token: str | None = None
     hosts: tuple[str, ...] = LOCAL
-    max_bytes: int = 50_000_000
-    max_pixels: int = 40_000_000
-    queue: int = 32
-    queue_each: int = 8
-    keep: int = 200
-    keep_seconds: float = 3600.0
-    keep_bytes: int = 2_000_000_000
-    uploads: int = 4
-    upload_seconds: float = 60.0
-    stall_seconds: float = 10.0
-    header_seconds: float = 15.0
-    connections: int = 500
-    connections_each: int = 100
-    grace: float = 30.0
+    max_bytes: Count = 50_000_000
+    max_pixels: Count = 40_000_000
+    queue: Count = 32
+    queue_each: Count = 8
+    webhooks: tuple[str, ...] = ()
+    job_seconds: Seconds = 3600.0
+    keep: Count = 200
+    keep_seconds: Seconds = 3600.0
+    keep_bytes: Count = 2_000_000_000
+    uploads: Count = 4
+    upload_seconds: Seconds = 60.0
+    stall_seconds: Seconds = 10.0
+    header_seconds: Seconds = 15.0
+    connections: Count = 500
+    connections_each: Count = 100
+    grace: Seconds = 30.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "max_bytes",
-            "max_pixels",
-            "queue",
-            "queue_each",
-            "keep",
-            "keep_bytes",
-            "uploads",
-            "connections",
-            "connections_each",
-        ):
-            check_whole(name, getattr(self, name), 1, 10**12)
-        seconds = ("keep_seconds", "upload_seconds", "stall_seconds", "header_seconds", "grace")
-        for name in seconds:
-            check_number(name, getattr(self, name), 0, 10**7)
+        for origin in self.webhooks:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise GroundbrushError(
+                    f"the webhook origin {origin!r} is none; expected a scheme and a name in lower "
+                    "case, and nothing behind them, such as https://hooks.example"
+                )
         if self.root is not None:
             real = Path(os.path.realpath(self.root))
             if not real.is_dir():

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from groundbrush.app.page.access import PageAccess
+from groundbrush.app.page.tiles import ROUTES
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
@@ -11,5 +12,6 @@ HOSTS = os.environ.get("GROUNDBRUSH_PAGE_HOSTS", "")
 """Names for the page beside localhost and addresses, joined by blanks."""
 app = App(
     Path(__file__).with_name("script.py"),
+    routes=ROUTES,
     middleware=[Middleware(PageAccess, hosts=tuple(HOSTS.lower().split()))],
 )

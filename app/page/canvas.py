@@ -6,77 +6,72 @@ picture's width and height, so that they fit it whatever the size of the copy.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from ...editor.errors import GroundbrushError
-from ...editor.masks.operations import Boxes, Brush, Operation, Points
-from ...editor.pictures.overlay import ACCENT, RIVAL, shrink
+from ...editor.masks.operations import Area, Boxes, Brush, Invert, Operation, Points
+from ...editor.masks.source import encode_mask
+from ...editor.pictures.overlay import shrink
 
 if TYPE_CHECKING:
-    from ...editor.finder import Grounding, PanopticGrounding
+    from ...editor.finder import PanopticGrounding
 
 PROXY = 1024
 """Longest side, in pixels, of what is shown."""
 LEAST = 768
 """Smaller pictures are shown this large: the outline of a mask would be a staircase otherwise."""
-KINDS = ("point", "box", "stroke")
+KINDS = ("point", "box", "lasso", "stroke", "clear", "invert")
 _MOST_POINTS = 20_000
 _MOST_MARKS = 100
 
 
-def canvas_view(
-    pixels: np.ndarray,
-    mask: np.ndarray | None = None,
-    found: Grounding | None = None,
-    longest: int = PROXY,
-) -> np.ndarray:
-    """A copy of a picture to look at, with the mask tinted and outlined and the boxes drawn.
+def outlines(mask: np.ndarray, most: int = 20_000) -> list[list[float]]:
+    """The outlines of a mask and of its holes, for a screen to draw at any size.
 
     Parameters
     ----------
-    pixels
-        ``(H, W, 3)`` uint8 RGB.
     mask
-        ``(H, W)`` bool to show, or None.
-    found
-        Whose box and candidates to draw, or None.
-    longest
-        Side of the copy.
+        ``(H, W)`` bool.
+    most
+        How many points there may be in all: a ragged mask loses detail.
 
     Returns
     -------
-    numpy.ndarray
-        ``(h, w, 3)`` uint8.
+    list of list of float
+        Each outline as x0, y0, x1, y1, … in pixels; filled by the even-odd rule they give the mask.
+
+    Examples
+    --------
+    >>> outlines(np.ones((800, 900), bool))
+    [[0.5, 0.5, 0.5, 799.5, 899.5, 799.5, 899.5, 0.5]]
     """
-    out = fit_screen(pixels, longest)
-    height, width = out.shape[:2]
-    line = max(1, round(max(height, width) / 400))
-    if mask is not None and mask.any():
-        small = _fit_mask(mask, (width, height))
-        tinted = 0.62 * out[small] + 0.38 * np.array(ACCENT, np.float32)
-        out[~small] = (0.72 * out[~small]).astype(np.uint8)
-        out[small] = tinted.astype(np.uint8)
-        edges, _ = cv2.findContours(small.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(out, edges, -1, (255, 255, 255), line)
-    if found is not None:
-        scale = width / pixels.shape[1]
-        boxes = [(found.box, ACCENT), *((c.box, RIVAL) for c in found.candidates)]
-        for number, (box, colour) in reversed(list(enumerate(boxes, 1))):
-            if box is not None:
-                x0, y0, x1, y1 = (round(v * scale) for v in box)
-                cv2.rectangle(out, (x0, y0), (x1 - 1, y1 - 1), colour, line)
-                if found.candidates:
-                    _number_tag(out, str(number), (x0, y0), colour)
-    return out
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        return []
+    top, left = rows[0], columns[0]
+    part = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8)
+    scale = math.ceil(LEAST / max(mask.shape))  # a small mask would be a staircase
+    if scale > 1:
+        part = np.pad(part, 1)
+        top, left = top - 1, left - 1
+        grey = cv2.resize(255 * part, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        part = (grey > 127).astype(np.uint8)
+    found, _ = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    coarse = 0.0
+    while sum(map(len, found)) > most and coarse < 8:
+        coarse = max(0.7, 2 * coarse)
+        found = [cv2.approxPolyDP(line, coarse, True) for line in found]
+    longest = sorted(found, key=len, reverse=True)  # still too many: specks are left out
+    few = longest[: sum(points <= most for points in accumulate(map(len, longest)))]
+    corner = np.array([left, top])
+    return [((ring[:, 0] + 0.5) / scale + corner).round(2).ravel().tolist() for ring in few]
 
 
 def fit_screen(pixels: np.ndarray, longest: int = PROXY) -> np.ndarray:
@@ -98,24 +93,6 @@ def _fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) > 127
     # by area: a mask thinner than a pixel of the copy must not vanish
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA) > 0
-
-
-def _number_tag(out: np.ndarray, words: str, corner: tuple[int, int], colour: Any) -> None:
-    """A number in a box's upper left corner, as the chips beside the picture have it."""
-    size = max(0.45, max(out.shape) / 900)
-    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    x, y = max(0, corner[0]), max(0, corner[1])
-    cv2.rectangle(out, (x, y), (x + width + 6, y + height + 6), colour, -1)
-    cv2.putText(
-        out,
-        words,
-        (x + 3, y + height + 3),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        size,
-        (255, 255, 255),
-        1,
-        cv2.LINE_AA,
-    )
 
 
 def segments_view(
@@ -144,18 +121,6 @@ def segments_view(
     return draw_segments(out, dataclasses.replace(found, segments=tuple(segments), id_map=ids))
 
 
-def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
-    """A picture as a JPEG to look at."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
-def data_uri(pixels: np.ndarray, quality: int = 88) -> str:
-    """The same in a ``data:`` address, so that a page needs no further request."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels, quality)).decode()
-
-
 def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The marks a surface sent that come after the one numbered `done`, with their numbers.
 
@@ -182,7 +147,7 @@ def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
     ----------
     mark
         ``kind`` (one of `KINDS`), ``how`` (``add`` or ``subtract``), ``points``: pairs of shares
-        in [0, 1]: the click, two corners of the box, or the stroke's path; for a stroke
+        in [0, 1]: the click, two corners of the box, or the path of a lasso or stroke; for a stroke
         ``radius``, a share of the longer side; for a box ``snap``: take the object in it.
     size
         Width and height of the picture.
@@ -200,6 +165,10 @@ def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
     kind = mark.get("kind") if isinstance(mark, Mapping) else None
     if kind not in KINDS:
         raise GroundbrushError(f"a mark of kind {kind!r} given; expected one of {', '.join(KINDS)}")
+    if kind == "invert":
+        return Invert()
+    if kind == "clear":
+        return Boxes(((0, 0, *size),), how="subtract")
     how = mark.get("how")
     if how not in ("add", "subtract"):
         raise GroundbrushError(f"a mark's how is {how!r}; expected add or subtract")
@@ -212,6 +181,10 @@ def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
         (ax, ay), (bx, by) = points
         box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
         return Boxes((box,), how=how, snap=mark.get("snap", False))
+    if kind == "lasso":
+        drawn = np.zeros(size[::-1], np.uint8)
+        cv2.fillPoly(drawn, [np.floor(points).astype(np.int32)], 1)
+        return Area(encode_mask(drawn.astype(bool)), how=how)
     radius = _number(mark.get("radius"))
     return Brush((points,), radius=max(1, round(min(radius, 1) * max(size))), how=how)
 

@@ -1,45 +1,86 @@
-"""Two small components of our own: a picture to mark, and a before/after slider.
+"""The canvas, a component of our own: a picture to mark, to watch while it is painted, to compare.
 
-They are plain files beside this one, need no build and fetch nothing; the pictures reach them as
-``data:`` addresses of at most 1024 pixels a side.
+It is plain files beside this one, needs no build and fetches nothing but tiles of the page's own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
 
-from . import state
-from .canvas import canvas_view, data_uri, fit_screen, new_marks
+from ...editor.api import Editor
+from ..session.session import scene_of
+from . import state, work
+from .canvas import new_marks, outlines, read_mark
+from .tiles import Shown
 
 _HERE = Path(__file__).parent
+_FILES = {
+    "html": ["canvas"],
+    "css": ["canvas"],
+    "js": ["canvas_keys", "canvas_view", "canvas_draw", "canvas"],
+}
+SOURCES = {
+    kind: "\n".join((_HERE / f"{name}.{kind}").read_text("utf-8") for name in names)
+    for kind, names in _FILES.items()
+}
+_CANVAS = st.components.v2.component("groundbrush_canvas", **SOURCES)
+Mode = Literal["mark", "watch", "compare"]
 
 
-def _component(name: str) -> Any:
-    html, css, js = (
-        (_HERE / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
-    return st.components.v2.component(f"groundbrush_{name}", html=html, css=css, js=js)
+def canvas(
+    mode: Mode,
+    pixels: np.ndarray,
+    label: str,
+    before: np.ndarray | None = None,
+    preview: Any = None,
+    name: str = "before",
+    editor: Editor | None = None,
+) -> None:
+    """Show a picture in its frame; marks come into the session's ``todo``.
 
-
-_CANVAS = _component("canvas")
-_COMPARE = _component("compare")
-
-
-def canvas(pixels: np.ndarray, mask: np.ndarray | None, found: Any, label: str) -> None:
-    """Show a picture to mark; the marks come into the session's ``todo``."""
-    parts = (pixels, mask, found)
-    image = state.kept("canvas", parts, lambda: data_uri(canvas_view(*parts)))
+    Parameters
+    ----------
+    mode
+        To mark it, to watch it being painted, or to compare it with `before`.
+    pixels
+        ``(H, W, 3)`` uint8.
+    label
+        What is seen, for screen readers.
+    before
+        The picture that "Original" shows, of the same size.
+    preview
+        The job that is watched.
+    name
+        What `before` is, in a word.
+    editor
+        Says what a click would take; None to say nothing.
+    """
     s = st.session_state
+    mask, found = s.session.mask, s.session.found
     _CANVAS(
         data={
-            "image": image,
+            "mode": mode,
+            "source": _token("source", pixels)
+            if editor is None
+            else state.kept("shown-marked", (pixels, editor), lambda: _clickable(editor)).token,
+            "clicks": editor is not None,
+            "before": None if before is None else _token("before", before),
+            "opened": _token("opened", s.session.original.pixels),
+            "name": name,
+            "preview": None if preview is None else _preview(preview),
+            "size": list(pixels.shape[1::-1]),
+            "outlines": []
+            if mask is None
+            else state.kept("outlines", (mask.mask,), lambda: outlines(mask.mask)),
+            "boxes": _boxes(found) if mode == "mark" and found else [],
+            "numbered": bool(found and found.candidates),
+            "undo": mask is not None and bool(mask.operations),
+            "redo": mask is not None and bool(mask.undone),
             "label": label,
-            "stamp": hashlib.sha256(image.encode()).hexdigest()[:12],
             "turn": s.turn,
             "done": s.done,
         },
@@ -48,27 +89,47 @@ def canvas(pixels: np.ndarray, mask: np.ndarray | None, found: Any, label: str) 
     )
 
 
+def _clickable(editor: Editor) -> Shown:
+    """The present picture, and what a click on it would take while the finder is free."""
+    picture, queue = state.present(), work.jobs("finding")
+    scene = scene_of(editor, picture)
+
+    def click(x: float, y: float) -> np.ndarray | None:
+        if not queue.idle:
+            return None
+        mark = read_mark({"kind": "point", "how": "add", "points": [[x, y]]}, picture.size)
+        empty = np.zeros(picture.size[::-1], bool)
+        job = queue.submit("hover", lambda callbacks: mark.apply(empty, scene))
+        if not job.wait(5):
+            job.cancel()
+            return None
+        return job.value()
+
+    return Shown(picture.pixels, click)
+
+
+def _token(name: str, pixels: np.ndarray) -> str:
+    """The address of a picture, the same for as long as the picture is."""
+    return str(state.kept(f"shown-{name}", (pixels,), lambda: Shown(pixels)).token)
+
+
+def _preview(job: Any) -> str:
+    return str(state.kept("shown-preview", (job,), lambda: Shown(lambda: job.preview)).token)
+
+
+def _boxes(found: Any) -> list[dict[str, Any]]:
+    """The first choice, where there is one, and the others, numbered as the chips are."""
+    first = [(found.box, True)] if found.found and found.box is not None else []
+    every = [*first, *((candidate.box, False) for candidate in found.candidates)]
+    return [
+        {"box": [float(v) for v in box], "first": is_first, "number": number}
+        for number, (box, is_first) in enumerate(every, 1)
+    ]
+
+
 def take_marks() -> None:
     """Put new marks in the list of what is to be done."""
     s = st.session_state
     for number, mark in new_marks(s.canvas.get("mark"), s.done):
         s.todo.append(mark)
         s.done = number
-
-
-def compare(before: np.ndarray, after: np.ndarray) -> None:
-    """Show two pictures under a slider."""
-    first, second = (
-        state.kept(name, (pixels,), lambda pixels=pixels: data_uri(fit_screen(pixels), 92))
-        for name, pixels in (("before", before), ("after", after))
-    )
-    _COMPARE(
-        data={
-            "before": first,
-            "after": second,
-            "aspect": before.shape[1] / before.shape[0],
-            "before_label": "the picture before the edit",
-            "after_label": "the picture after the edit",
-        },
-        key="compare",
-    )

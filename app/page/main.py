@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import more, start, state
+from . import browser, drop, folder, more, results, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
@@ -18,41 +18,74 @@ def page() -> None:
     st.set_page_config(page_title="Groundbrush", layout="wide")
     st.html(STYLE)
     state.begin()
+    try:
+        whole()
+    finally:  # also where the run is interrupted
+        state.keep()
+
+
+def whole() -> None:
+    """Top line, then what is under way."""
     s = st.session_state
     choosing = s.session is None or s.choosing
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="left", key="top"
     ):
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
-        if not choosing and st.button("Another picture", key="another"):
-            s.choosing = True
-            st.rerun()
+        if not choosing:
+            st.button("Another picture", key="another", on_click=state.choose_picture)
+            folder.steps()
         preset, options = more.settings()
         state.line_of_news()
-    with state.told():
-        editor = state.load_editor(preset)
+    with state.told("The editor"):
+        editor = work.load_editor(preset)
         if not more.on_this_machine(editor):
             return
+        drop.anywhere(editor)
         if choosing:
             start.screen(editor)
             return
-        work(editor, options)
-        more.history()
+        workplace(editor, options)
+    with state.told("The history"):
+        results.history()
+    with state.told("The list of downloads"):
         more.downloads(preset, options)
+    browser.mount()
 
 
-def work(editor: state.Editor, options: more.Options) -> None:
-    """What is under way or waits to be kept; else the two ways to begin."""
+def workplace(editor: state.Editor, options: more.Options) -> None:
+    """The picture, which stays where it is, and beside it what can be done with it now."""
     s = st.session_state
     if s.job is not None and s.job.over:
         state.take()
-    if s.job is not None:
-        one.progress()
-    elif s.edits:
-        one.result()
+    left, right = st.columns([3, 2], gap="large")
+    marking = s.job is None and not s.edits
+    if marking:
+        state.do_marks(editor)
+    with right, state.told("What can be done"):
+        if s.job is not None or marking:
+            with st.container(key="ask"):
+                one.progress() if s.job is not None else one.words(editor, options)
+            if s.job is None:
+                choices(editor, options)
+        else:
+            results.result(editor, options)
+    with left, state.told("The picture"):
+        if marking and s.everything is not None:
+            several.picture()
+        else:
+            results.surface(editor)
+    if marking and s.session.found is not None:
+        with state.told("The explanation"):
+            one.why(editor, s.session.found)
+
+
+def choices(editor: state.Editor, options: more.Options) -> None:
+    """What was found or read, and how to change it."""
+    s = st.session_state
+    if s.everything is not None:
+        several.things(editor, options)
+    elif s.plan is not None:
+        several.rows(editor, options)
     else:
-        first, second = st.tabs([state.ONE, state.SEVERAL], default=s.tab)
-        with first:
-            one.tab(editor, options)
-        with second:
-            several.tab(editor, options)
+        one.correct()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -10,10 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from ...editor.as_code import command_of, literal, python_of, recipe_files
-from ...editor.models.presets import preset_names
-from ...editor.request import MAX_VARIANTS, EditRequest, recipe_for_file
-from ..session.session_file import picture_bytes, session_bytes
+from ...editor.as_code import command_of, python_of, recipe_files
+from ...editor.models.downloads import is_installed
+from ...editor.models.presets import load_preset, preset_names
+from ...editor.request import MAX_VARIANTS, EditRequest
+from ..session.session_file import session_bytes
 from . import state
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
@@ -23,64 +25,65 @@ Options = dict[str, Any]
 def settings() -> tuple[str, Options]:
     """Behind one button, and nothing in it needs touching. The preset, and options for painting."""
     with st.popover("Settings", key="settings"):
-        preset = st.selectbox(
-            "Models",
-            preset_names(),
-            key="preset",
-            help="miniature is bundled and small; others load theirs first",
+        preset = st.selectbox("Models", preset_names(), key="preset")
+        chosen = load_preset(preset)
+        here = "On this machine." if is_installed(chosen) else "Not on this machine yet."
+        st.caption(f"{chosen.about} {chosen.size_gb or 0:g} GB. {here}")
+        quality = st.segmented_control(
+            "Quality",
+            ["draft", "final"],
+            key="quality",
+            help="draft: few steps, to see whether it goes the right way; final: all steps",
         )
         variants = st.slider(
-            "Variants", 1, min(8, MAX_VARIANTS), 1, key="variants", help="paintings to choose from"
+            "Results to choose from",
+            1,
+            min(8, MAX_VARIANTS),
+            key="variants",
+            help="each takes as long as the first",
         )
-        seed = int(st.number_input("Seed", 0, 2**31, 0, key="seed", help="same seed, same picture"))
-        draft = st.toggle("Draft", key="draft", help="few steps: a quick look")
-        steps = int(st.number_input("Steps", 0, 200, 0, key="steps", help="0: the preset's"))
-        guidance = st.number_input(
-            "Guidance",
+        guidance = st.slider(
+            "How closely to follow the words",
             0.0,
-            30.0,
-            0.0,
-            0.5,
+            20.0,
+            step=0.5,
             key="guidance",
-            help="how strictly to follow the words; 0: the preset's",
+            help="0: as the models suggest; from 1, loosely, to 20, to the letter and less natural",
         )
         size = st.selectbox(
-            "Canvas",
-            ["the preset's", 512, 768, 1024],
+            "Detail",
+            ["as the models suggest", 512, 768, 1024],
             key="size",
-            help="smaller needs less memory and shows less detail",
+            help="pixels that are painted at once: more show finer detail and need more memory",
+        )
+        steps = int(
+            st.number_input(
+                "Steps",
+                0,
+                200,
+                key="steps",
+                help="0: as the models suggest; more take longer and rarely look better above 30",
+            )
+        )
+        seed = int(
+            st.number_input(
+                "Seed",
+                0,
+                2**31,
+                key="seed",
+                help="another number gives another result; the same number the same one",
+            )
         )
     given: dict[str, Any] = {}
     given |= {"steps": steps} if steps else {}
     given |= {"guidance": guidance} if guidance else {}
     given |= {"size": size} if isinstance(size, int) else {}
-    return preset, {"variants": variants, "seed": seed, "draft": draft, "settings": given}
-
-
-def history() -> None:
-    """Small pictures of every step; any of them can be gone back to."""
-    s = st.session_state
-    session = s.session
-    if session.changes or session.undone:
-        st.subheader("History")
-        words = ["as opened", *(c.words for c in (*session.changes, *session.undone))]
-        parts = session.original, session.changes, session.undone
-        small = state.kept("history", parts, lambda: session.thumbnails(256))
-        with st.container(horizontal=True):
-            for k, (picture, name) in enumerate(zip(small, words, strict=True)):
-                with st.container(width=158, border=True):
-                    st.image(picture, caption=literal(name), alt=name)
-                    here = k == len(session.changes)
-                    if st.button(
-                        "✓ here" if here else "Go here",
-                        key=f"at-{k}",
-                        width="stretch",
-                        disabled=here or s.job is not None,
-                    ):
-                        state.fresh(session.at(k))
-                        st.rerun()
-        if session.changes and not state.finished():
-            download()
+    return preset, {
+        "variants": variants,
+        "seed": seed,
+        "draft": quality == "draft",
+        "settings": given,
+    }
 
 
 def source_name() -> str:
@@ -89,52 +92,12 @@ def source_name() -> str:
     return source.name if source else "picture.png"
 
 
-def download() -> None:
-    """The result in a format of choice, its recipe inside."""
-    s = st.session_state
-    kind = st.segmented_control(
-        "Format",
-        list(MIMES),
-        default="png",
-        key="format",
-        label_visibility="collapsed",
-        help="PNG and WebP keep every pixel; JPEG is lossy",
-    )
-    kind = kind or "png"
-    edits = state.finished()
-    pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
-    like, (recipe, told) = (
-        state.present(),
-        recipe_for_file([request.as_dict() for request in chain()]),
-    )
-    # written once, when first asked for
-    write = state.kept(
-        f"file-{kind}",
-        (s.edits, s.variant, s.session.changes),
-        lambda: functools.cache(lambda: picture_bytes(pixels, kind, like, recipe)),
-    )
-    with state.told():
-        notes = list(told)
-        if kind == "jpg":  # the one that is quick to write and has things to say, or to refuse
-            notes += write()[1]
-        st.download_button(
-            f"Download {kind.upper()} with its recipe",
-            lambda: write()[0],
-            f"{source_name().rsplit('.', 1)[0]}.edited.{kind}",
-            MIMES[kind],
-            on_click="ignore",
-            key="download",
-        )
-        for note in notes:
-            st.caption(literal(note))
-
-
 def on_this_machine(editor: state.Editor) -> bool:
     """Whether the preset's models are here; else describe their download and offer it."""
     plan = state.kept("models", (editor, editor.models.ready), editor.models.plan)
     if not plan.incomplete:
         return True
-    st.info("  \n".join(plan.lines()).replace("~", r"\~"))
+    st.info("  \n".join(map(state.said, plan.lines())))
     if st.button(f"Download {plan.bytes_left / 1e9:.1f} GB", key="fetch", type="primary"):
         with st.spinner("Downloading; the terminal shows how far. Interrupted, it goes on later."):
             editor.models.fetch()
@@ -151,17 +114,19 @@ def downloads(preset: str, options: Options) -> None:
             code(requests, source_name(), preset)
         else:
             st.info("This appears when something is marked and there are words to paint.")
-    session = s.session
+    session, words = s.session, s.get(state.key("paint"), "")
+
+    def file() -> bytes:  # runs where there is no session state
+        return session_bytes(dataclasses.replace(session, paint=words))
+
     st.download_button(
         "Save the session",
-        state.kept(
-            "session-file", (session,), lambda: functools.cache(lambda: session_bytes(session))
-        ),
+        state.kept("session-file", (session, words), lambda: functools.cache(file)),
         f"{source_name().rsplit('.', 1)[0]}.groundbrush",
         "application/zip",
         on_click="ignore",
         key="save-session",
-        help="picture, mask and history in one file, to open again on the first screen",
+        help="picture, words, mask and history in one file, to open again on the first screen",
     )
 
 

@@ -9,15 +9,16 @@ from typing import Any
 import streamlit as st
 
 from ...editor.api import Editor
+from ...editor.as_code import literal
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
-from ..session.session import Session, scene_of
-from ..session.session_file import read_session
-from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
-from . import state
+from ..session.session import Session
+from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS
+from . import drop, folder, state
 
+MOST_NAMED = 24
+"""Buttons for pictures of the folder; Next leads through all of them."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
-UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
 
 
 @st.cache_data(show_spinner=False)
@@ -40,11 +41,20 @@ def examples() -> list[dict[str, Any]]:
     ]
 
 
+def is_own(source: Path | None) -> bool:
+    """Whether a picture is none of the bundled ones."""
+    return source is None or source.name not in {item["file"].name for item in examples()}
+
+
 def screen(editor: Editor) -> None:
     """Choose what to begin with; the picture that is open stays until another one is."""
     st.write("Say what to find and what to paint instead. Nothing else in the picture changes.")
+    if st.session_state.pop("wrong_address", False):
+        st.warning(state.UNKNOWN_ADDRESS)
     if st.session_state.session is not None:
-        st.button("Back to the open picture", on_click=back, key="back")
+        st.button(
+            "Back to the open picture", on_click=state.choose_picture, args=(False,), key="back"
+        )
     st.subheader("1. Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
@@ -52,10 +62,15 @@ def screen(editor: Editor) -> None:
         type=UPLOADS,
         key="upload",
     )
+    if editor.models.words is not None:
+        st.caption(
+            "The bundled models know drawn things. For a photograph choose Models in Settings: "
+            "classic removes what you mark, with nothing to download; photo-light understands "
+            "words (4.4 GB)."
+        )
     if given is not None:
-        with state.told(), st.spinner("reading the picture"):
-            state.open_session(Session(read_upload(given.getvalue(), given.name)))
-            st.rerun()
+        drop.open_file(editor, given)
+    of_folder()
     st.write("or begin with an example:")
     with st.container(horizontal=True):
         for item in examples():
@@ -67,20 +82,22 @@ def screen(editor: Editor) -> None:
                     width="stretch",
                     help=f"such as {item['find']} → {item['paint']}",
                 ):
-                    state.open_session(Session(open_picture(item["file"])), hint=item)
+                    words = {"find": item["find"], "paint": item["paint"]}
+                    state.open_session(Session(open_picture(item["file"]), **words))
                     st.rerun()
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
         if saved is not None:
-            data = saved.getvalue()
-            with state.told():
-                session = state.call(
-                    lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
+            drop.open_file(editor, saved)
+
+
+def of_folder() -> None:
+    """The pictures of the folder that the app was started with."""
+    paths = folder.folder_pictures()
+    if paths:
+        st.write(f"or one of the {len(paths)} pictures in {literal(paths[0].parent.name)}:")
+        with st.container(horizontal=True):
+            for path in paths[:MOST_NAMED]:
+                st.button(
+                    path.name, key=f"open-{path.name}", on_click=folder.open_in_folder, args=(path,)
                 )
-                state.open_session(session)
-                st.rerun()
-
-
-def back() -> None:
-    """Return to the picture that is open."""
-    st.session_state.choosing = False

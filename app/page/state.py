@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ...editor.api import Editor
@@ -18,16 +19,17 @@ from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Operation
 from ...editor.pictures.picture import Picture
-from ..queue import Job, JobCancelled, JobQueue, Work
+from ..queue import JobCancelled, Work
 from ..session.session import Session, paint_session, scene_of
-from .canvas import fit_screen, jpeg, read_mark
+from ..session.session_store import new_id
+from .canvas import read_mark
+from .work import IDLE, call, durations, store, submit
 
-ONE, SEVERAL = "One thing", "Several things"
 EMPTY: dict[str, Any] = {
-    "session": None,  # editor.session.Session
+    "session": None,  # app.session.session.Session
+    "id": "",  # of the open session, in the page's address
+    "address": "",  # the id that the address had last
     "choosing": False,  # the first screen is shown though a picture is open
-    "hint": {},  # words that suit an example
-    "found": None,  # the grounding that the mask began from
     "asked": "",  # what was looked for last, found or not
     "trouble": "",  # why that failed, in words
     "news": "",  # how the last painting ended, where it gave no picture
@@ -35,54 +37,104 @@ EMPTY: dict[str, Any] = {
     "doing": "",  # what is painted there, in words
     "edits": [],  # painted and not yet kept
     "variant": 0,
+    "tries": [],  # every such list of edits of this place, to choose from
+    "versus": "before",  # what a result is compared with: the number of another, or before
+    "again": None,  # paints the same again, with the options given
     "everything": None,  # a grounded sentence
+    "choices": {},  # what to do with each of its things
     "plan": None,
+    "rows": None,  # its steps as fields
+    "plan_turn": 0,  # new keys for these
+    "search": 0,  # the same for what words found
+    "chip": 0,  # the same for words to choose from
     "why": None,
     "done": 0,  # the number of the last mark that came from the surface
     "todo": [],  # marks and operations to do; they come from callbacks, which nothing interrupts
     "wrong": "",  # why one was refused
-    "tab": ONE,  # which one to return to from a painting
     "turn": 0,  # new keys for widgets that must begin afresh
     "memory": {},  # see `kept`
 }
 
 
-IDLE = "&nbsp;"
-TYPED = ("find", "paint", "sentence", "do")
+if TYPE_CHECKING:
+    from ...editor.finder import Grounding
+
+MAX_TRIES = 8
+"""Most results of "Try again" that are kept, each with its variants."""
+TYPED = ("find", "paint")
 """Fields whose words stay while they are not shown; Streamlit would forget them."""
-
-
-@st.cache_resource(show_spinner=False)
-def jobs() -> JobQueue:
-    """One line for all sessions: there is one model."""
-    return JobQueue()
-
-
-@st.cache_resource(show_spinner=False)
-def load_editor(preset: str) -> Editor:
-    """One editor for all sessions; its models load while a picture is being chosen."""
-    editor = Editor.load(preset)
-    threading.Thread(target=warm, args=(editor,), daemon=True, name="loader").start()
-    return editor
-
-
-def warm(editor: Editor) -> None:
-    """Load the models that are on this machine; errors show where the models are needed."""
-    with suppress(GroundbrushError):
-        if editor.models.plan().incomplete:
-            return
-        editor.models.grounder()
-        editor.models.inpainter()
+SETTINGS: dict[str, Any] = {
+    "variants": 1,
+    "seed": 0,
+    "quality": "final",
+    "steps": 0,
+    "guidance": 0.0,
+}
+"""Widgets behind Settings, and what they show first."""
+UNKNOWN_ADDRESS = (
+    "The picture of this address is no longer open: it is kept for a day. Choose a picture, or "
+    "open a saved session."
+)
+_COMMAND = re.compile(r"[;,]? ?(?:or )?`groundbrush[^`]*`[^.;]*")
+_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+([^\\/\s'\"]*)")
 
 
 def begin() -> None:
-    """Give a new browser session its empty state."""
+    """Give a new browser session its state: that of its address, or an empty one."""
+    s = st.session_state
     for name in EMPTY:
-        if name not in st.session_state:
-            st.session_state[name] = empty(name)
+        if name not in s:
+            s[name] = empty(name)
+    for name, value in SETTINGS.items():
+        s.setdefault(name, value)
     for name in TYPED:
-        if key(name) in st.session_state:
-            st.session_state[key(name)] = st.session_state[key(name)]
+        if key(name) in s:
+            s[key(name)] = s[key(name)]
+    follow_address()
+
+
+def follow_address() -> None:
+    """Do what Back, Forward, a reload or a link to an open session ask for."""
+    s = st.session_state
+    asked = st.query_params.get("s", "")
+    if asked != s.address:
+        kept = store().get(asked) if asked else None
+        s.address = asked
+        if asked and asked != s.id and kept is None:
+            s.wrong_address = True
+            return
+        if kept is not None and asked != s.id:
+            s.update(kept)
+        s.choosing = not asked
+    if s.id:
+        context = get_script_run_ctx()
+        store().add_viewer(s.id, context.session_id if context else "")
+
+
+def show_address() -> None:
+    """Write the id of what is shown into the address; before a rerun, which reads it."""
+    s = st.session_state
+    s.address = "" if s.choosing or s.session is None else s.id
+    if s.address:
+        st.query_params["s"] = s.address
+    else:
+        st.query_params.clear()
+
+
+def choose_picture(choosing: bool = True) -> None:
+    """Go to the first screen, or back to the picture that is open."""
+    st.session_state.choosing = choosing
+    show_address()
+
+
+def keep() -> None:
+    """Put the open session into the store."""
+    s = st.session_state
+    if s.session is not None:
+        names = [*EMPTY, *SETTINGS, "preset", "size", *(key(name) for name in TYPED)]
+        kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
+        paintings = [v.image for edits in s.tries for edit in edits for v in edit.variants]
+        store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
 
 
 def empty(name: str) -> Any:
@@ -112,60 +164,44 @@ def kept(name: str, parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     return value
 
 
-def submit(work: Work) -> Job:
-    """Put work in line; it is stopped when this browser session's page is closed."""
-    context = get_script_run_ctx()
-    owner = context.session_id if context else "test"
-    alive = None
-    if runtime.exists():
-        server = runtime.get_instance()
-        alive = lambda: server.is_active_session(owner)  # noqa: E731
-    return jobs().submit(owner, work, alive)
-
-
-def call(work: Callable[[], Any], doing: str, spot: Any = None) -> Any:
-    """Do something with the models in the worker and wait for it, telling the place in line."""
-    job = submit(lambda callbacks: work())
-    spot = spot or st.session_state.spot  # reserved: a new element would push the others about
-    waited = 0
-    try:
-        while not job.wait(0.2):
-            ahead, waited = jobs().place(job), waited + 1
-            words = f"{doing}: {ahead} before you in line" if ahead else f"{doing} …"
-            if waited > 15 and not ahead:  # three seconds: nothing but loading takes so long here
-                words = f"{doing} … (the models are still loading)"
-            spot.markdown(f":orange[{words}]", width="content")
-        return job.value()
-    finally:
-        job.cancel()  # the page was left or run again meanwhile; nothing where it is over
-        spot.markdown(IDLE, width="content")
-
-
 @contextmanager
-def told() -> Iterator[None]:
-    """Show an error of ours where it happens and go on with the page."""
+def told(part: str = "This part of the page") -> Iterator[None]:
+    """Show an error where it happens; the other parts of the page stay as they are."""
     try:
         yield
     except JobCancelled as stop:
         st.info(literal(str(stop)))
     except GroundbrushError as error:
-        st.error(literal(str(error)))
+        st.error(said(error))
+    except Exception as error:  # Streamlit stops and restarts a script by other exceptions
+        logging.getLogger("groundbrush").exception("%s failed", part)
+        st.error(
+            f"{part} failed ({type(error).__name__}); the rest works. Change what you gave it, or "
+            "reload the page: nothing is lost. The terminal shows the details for a report."
+        )
 
 
-def open_session(session: Session, hint: dict[str, Any] | None = None) -> None:
+def said(error: object) -> str:
+    """A message for the page: no markdown, no paths of the server, no commands for a terminal."""
+    return literal(_COMMAND.sub("", _PATH.sub(r"…/\1", str(error))))
+
+
+def open_session(session: Session, session_id: str | None = None) -> None:
     """Begin with a picture or a reopened session; a painting under way is stopped."""
     s = st.session_state
-    turn = s.turn
+    turn, session_id = s.turn + 1, new_id() if session_id is None else session_id
     if s.job is not None:
         s.job.cancel()
     for name in EMPTY:
         s[name] = empty(name)
     for name in ("upload", "saved"):
         s.pop(name, None)
-    s.session, s.turn, s.hint = session, turn + 1, hint or {}
+    s.session, s.turn, s.id = session, turn, session_id
     # a reopened session has its mask already: its words are not looked for again
     s.asked = session.find if session.mask is not None else ""
-    s[key("find")] = session.find
+    s[key("find")], s[key("paint")] = session.find, session.paint
+    show_address()
+    keep()
 
 
 def key(name: str) -> str:
@@ -175,9 +211,7 @@ def key(name: str) -> str:
 
 def fresh(session: Session) -> None:
     """Go on with another state of the picture: nothing is looked for or painted in it yet."""
-    tab = st.session_state.tab
-    open_session(session.cleared())
-    st.session_state.tab = tab
+    open_session(session.cleared(), session_id=st.session_state.id)
 
 
 def look(editor: Editor, words: str, spot: Any) -> None:
@@ -187,9 +221,7 @@ def look(editor: Editor, words: str, spot: Any) -> None:
     picture = s.session.picture
     try:
         found = call(lambda: editor.ground(picture, words), "looking", spot)
-        s.found = found
-        if found.found or s.session.mask is None:
-            s.session = s.session.looked(found, scene_of(editor, picture))
+        s.session = s.session.looked(found, scene_of(editor, picture))
     except GroundbrushError as error:
         s.trouble = str(error)
     s.asked = words  # last: where the page is run again meanwhile, the next run looks again
@@ -198,19 +230,41 @@ def look(editor: Editor, words: str, spot: Any) -> None:
 def forget() -> None:
     """Drop what the words found, with its mask; a mask that was drawn by hand stays."""
     s = st.session_state
-    mask = s.session.mask
-    by_hand = s.session.drawn and mask.mask.any() and not (s.found and s.found.found)
+    mask, found = s.session.mask, s.session.found
+    by_hand = s.session.drawn and mask.mask.any() and not (found and found.found)
     kept = {"mask": mask, "drawn": True} if by_hand else {}
     s.session = dataclasses.replace(s.session.cleared(), **kept)
-    s.found, s.why, s.asked, s.trouble, s.news, s.wrong = None, None, "", "", "", ""
+    for name in (
+        "why",
+        "asked",
+        "trouble",
+        "news",
+        "wrong",
+        "everything",
+        "plan",
+        "rows",
+        "choices",
+    ):
+        s[name] = empty(name)
 
 
-def clear() -> None:
-    """Begin the place afresh: no words, no mask."""
+def candidate_key(found: Grounding) -> str:
+    """The key of the chips that choose among the places found."""
+    return f"{key('candidate')}-{hash((found.phrase, found.box, found.score))}"
+
+
+def choose(editor: Editor, number: Any) -> None:
+    """Take one of the places found: the number that it has in the picture and on its chip."""
     s = st.session_state
-    s.session = s.session.cleared()
-    s[key("find")] = ""
-    forget()
+    found = s.session.found
+    first = 1 if found is not None and found.found else 0
+    if found is None or not str(number).isdecimal():
+        return
+    index = int(number) - 1 - first
+    if -first <= index < len(found.candidates):
+        chosen = None if index < 0 else index
+        s.session = s.session.looked(found, scene_of(editor, present()), chosen)
+        s[candidate_key(found)] = str(number)
 
 
 def do_marks(editor: Editor) -> None:
@@ -236,6 +290,9 @@ def marked(editor: Editor, session: Session, wanted: Any) -> Session:
     if isinstance(wanted, Mapping):
         if wanted.get("kind") in ("undo", "redo"):
             return session.undo() if wanted["kind"] == "undo" else session.redo()
+        if wanted.get("kind") == "candidate":
+            choose(editor, wanted.get("number"))
+            return st.session_state.session
         wanted = read_mark(wanted, session.picture.size)
     scene = scene_of(editor, session.picture)
     operation: Operation = wanted
@@ -246,19 +303,35 @@ def marked(editor: Editor, session: Session, wanted: Any) -> Session:
 def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     """Put a painting in line."""
     s = st.session_state
-    session, found = s.session, s.found
+    session, found = s.session, s.session.found
     request = session.request(words, **options)
     known = found if found is not None and found.phrase == request.find else None
-    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)], ONE)
+    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)])
+    s.again = partial(paint, editor, words)
     where = request.find or "the marked place"
     s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
 
 
-def begin_job(work: Work, tab: str) -> None:
+def begin_job(work: Work) -> None:
     """Put work in line whose end is a list of edits."""
     s = st.session_state
-    s.edits, s.variant, s.news, s.tab = [], 0, "", tab
+    s.edits, s.variant, s.versus, s.news = [], 0, "before", ""
     s.job = submit(work)
+
+
+def paint_final(editor: Editor) -> None:
+    """Paint once more what was painted as a draft, with all steps."""
+    s = st.session_state
+    done = s.edits[-1].request
+    options = {name: getattr(done, name) for name in ("variants", "seed", "settings")}
+    with told("Painting"):
+        paint(editor, done.paint, {**options, "draft": False})
+
+
+def duration_key(draft: bool, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the time of a painting depends on."""
+    s = st.session_state
+    return s.preset, draft, settings.get("steps"), settings.get("size"), s.session.original.size
 
 
 def take() -> None:
@@ -267,8 +340,15 @@ def take() -> None:
     job, s.job = s.job, None
     try:
         s.edits = job.value()
+        s.tries = [*s.tries[1 - MAX_TRIES :], s.edits] if finished() else s.tries
     except GroundbrushError as error:  # shown until something else is tried
         s.news = str(error)
+        s.edits = s.tries[-1] if s.tries else []
+        return
+    if job.seconds_a_step and len(s.edits) == 1:
+        request = s.edits[0].request
+        key = duration_key(request.draft, request.settings)
+        durations()[key] = job.seconds_a_step * job.total
 
 
 def finished() -> list[Edit]:
@@ -277,11 +357,6 @@ def finished() -> list[Edit]:
 
 
 def present() -> Picture:
-    """The picture as it now is."""
-    return st.session_state.session.picture
-
-
-def picture(pixels: Any, name: str, alt: str, caption: str | None = None) -> None:
-    """Show a picture as wide as its column, encoded once."""
-    shown = kept(f"shown-{name}", (pixels,), lambda: jpeg(fit_screen(pixels)))
-    st.image(shown, caption=caption, width="stretch", alt=alt)
+    """The picture as it now is, the same object for as long as the edits are."""
+    session = st.session_state.session
+    return kept("present", (session.original, session.changes), lambda: session.picture)

@@ -108,6 +108,8 @@ class Session:
         Edits kept, in order; the present picture has all of them.
     undone
         What `forward` would bring back, the next first.
+    branches
+        Edits from the original on that were left for others: a new one after `back`, or a branch.
     find
         The words that were looked for; empty where the place was drawn.
     candidate
@@ -116,18 +118,25 @@ class Session:
         The place and how it was corrected; None before there is one.
     drawn
         The mask did not begin from what the words found: it is painted as it stands.
+    found
+        What the words led to; None before, and where the place was drawn alone.
+    paint
+        The words to paint that are typed so far.
     """
 
     original: Picture
     changes: tuple[Change, ...] = ()
     undone: tuple[Change, ...] = ()
+    branches: tuple[tuple[Change, ...], ...] = ()
     find: str = ""
     candidate: int | None = None
     mask: MaskHistory | None = None
     drawn: bool = False
+    found: Grounding | None = None
+    paint: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.changes) + len(self.undone) > MAX_CHANGES:
+        if len(self.every_change) > MAX_CHANGES:
             raise GroundbrushError(
                 f"the session has {MAX_CHANGES} edits, which is the most; download the picture "
                 "and open it again"
@@ -146,20 +155,37 @@ class Session:
             pixels = change.apply(pixels)
         return dataclasses.replace(self.original, pixels=pixels)
 
+    @property
+    def every_change(self) -> tuple[Change, ...]:
+        """Every kept edit once: in the picture, taken back, or on a branch."""
+        chains = ((*self.changes, *self.undone), *self.branches)
+        return tuple(dict.fromkeys(change for chain in chains for change in chain))
+
     # ------------------------------------------------------------------ the place
 
     def looked(
         self, found: Grounding, scene: MaskScene | None = None, candidate: int | None = None
     ) -> Session:
-        """With the place a phrase names, or one of its candidates, and a mask to correct."""
+        """With the place a phrase names, or one of its candidates, and a mask to correct.
+
+        A mask that was drawn stays where the phrase is absent.
+        """
+        if not found.found and candidate is None and self.mask is not None:
+            return dataclasses.replace(self, found=found)
         mask = chosen_mask(found, candidate)
         return dataclasses.replace(
             self,
             find=found.phrase,
+            found=found,
             candidate=candidate,
             drawn=not mask.any(),
             mask=MaskHistory.start(mask, scene or MaskScene(self.picture.pixels)),
         )
+
+    def with_mask(self, find: str, mask: np.ndarray, scene: MaskScene | None = None) -> Session:
+        """With the mask of a thing that was found among several, painted as it stands."""
+        start = MaskHistory.start(mask, scene or MaskScene(self.picture.pixels))
+        return dataclasses.replace(self.cleared(), find=find, mask=start, drawn=True)
 
     def mark(
         self, operation: Operation | Mapping[str, Any], scene: MaskScene | None = None
@@ -187,8 +213,16 @@ class Session:
         return self if self.mask is None else dataclasses.replace(self, mask=self.mask.redo())
 
     def cleared(self) -> Session:
-        """Without a place."""
-        return dataclasses.replace(self, find="", candidate=None, mask=None, drawn=False)
+        """Without a place and without words."""
+        empty = {"find": "", "candidate": None, "mask": None, "drawn": False, "found": None}
+        return dataclasses.replace(self, paint="", **empty)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """What takes memory: pictures, kept edits and the states of the mask."""
+        patches = [change.patch for change in self.every_change]
+        states = [] if self.mask is None else [*self.mask.states]
+        return [self.original.pixels, self.picture.pixels, *patches, *states]
 
     # ------------------------------------------------------------------ painting
 
@@ -234,8 +268,13 @@ class Session:
         """
         done = [edit for edit in edits if edit.done]
         new = [Change.of(e, variant if e is done[-1] else 0) for e in done]
-        kept = dataclasses.replace(self, changes=(*self.changes, *new), undone=())
-        return kept.cleared() if new else self
+        if not new:
+            return self
+        left = self.branches
+        if self.undone:  # what was taken back stays as a branch
+            left = (*left, (*self.changes, *self.undone))
+        changes = (*self.changes, *new)
+        return dataclasses.replace(self, changes=changes, undone=(), branches=left).cleared()
 
     def back(self) -> Session:
         """Without the last kept edit."""
@@ -252,11 +291,20 @@ class Session:
         moved = dataclasses.replace(self, changes=every[:count], undone=every[count:])
         return moved.cleared()
 
-    def thumbnails(self, longest: int = 160) -> list[np.ndarray]:
-        """Small pictures: the original, then after each kept or taken-back edit."""
+    def branch(self, number: int, count: int) -> Session:
+        """With the first so many edits of a branch; what it leaves becomes one in its place."""
+        chain, own = self.branches[number], (*self.changes, *self.undone)
+        left = tuple(own if b is chain else b for b in self.branches)
+        changed = dataclasses.replace(self, changes=chain, undone=(), branches=left)
+        return changed.at(count)
+
+    def thumbnails(
+        self, longest: int = 160, chain: tuple[Change, ...] | None = None
+    ) -> list[np.ndarray]:
+        """Small pictures: the original, then after each edit of a chain, by default the own."""
         pixels = self.original.pixels
         small = [shrink(pixels, longest)]
-        for change in (*self.changes, *self.undone):
+        for change in (*self.changes, *self.undone) if chain is None else chain:
             pixels = change.apply(pixels)
             small.append(shrink(pixels, longest))
         return small

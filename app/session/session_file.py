@@ -7,29 +7,127 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ...editor.errors import GroundbrushError, one_line
+from ...editor.errors import GroundbrushError, explain, one_line
 from ...editor.files import safe_name
 from ...editor.masks.history import MaskHistory
-from ...editor.masks.operations import MaskScene
+from ...editor.masks.operations import AnyOperation, MaskScene
+from ...editor.masks.source import check_encoded, decode_mask, encode_mask
 from ...editor.pictures.picture import Picture
 from ...editor.pictures.saving import save_picture
-from ...editor.request import read_request
+from ...editor.request import AnyRequest
+from ...editor.values import Flag, Number, Whole, as_validator, expects
 from ..uploads import MAX_UPLOAD_PIXELS, read_upload
 from .session import MAX_CHANGES, Change, Session
 
-VERSION = 1
+if TYPE_CHECKING:
+    from ...editor.finder import Grounding
+
+VERSION = 2
 MAX_SESSION_BYTES = 400_000_000
 MOST_CHANGED = 10
 """How many times the largest picture all changes of a session may have together in pixels."""
 _MAX_JSON = 64_000_000
 _MAX_OPERATIONS = 200
-_FIELDS = {"groundbrush_session", "name", "find", "candidate", "drawn", "mask", "changes", "kept"}
+
+
+def _check_version(given: int) -> int:
+    if given not in (1, VERSION):
+        raise ValueError(f"session version {given} given; this program reads 1 and {VERSION}")
+    return given
+
+
+Coordinate = Annotated[float, Number(-1e6, 1e6)]
+Share = Annotated[float, Number(0, 1)]
+BoxEntry = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+MaskEntry = Annotated[dict[str, Any], as_validator(check_encoded)]
+Text = Annotated[str, Field(max_length=10_000)]
+Pixel = Annotated[int, Whole(0, 10**6)]
+Operations = Annotated[
+    tuple[AnyOperation, ...],
+    Field(max_length=_MAX_OPERATIONS),
+    expects(f"a list of at most {_MAX_OPERATIONS}"),
+]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlaceEntry(_Entry):
+    """A `Candidate`."""
+
+    box: BoxEntry
+    score: Share
+    mask: MaskEntry
+
+
+Places = Annotated[tuple[PlaceEntry, ...], Field(max_length=100)]
+
+
+class GroundingEntry(_Entry):
+    """A `Grounding` with its masks; timings are not kept."""
+
+    phrase: Text
+    status: Literal["found", "absent", "ambiguous", "uncertain"]
+    reason: Text
+    score: Share
+    box: BoxEntry | None
+    mask: MaskEntry
+    candidates: Places
+    instances: Places
+    heads: Annotated[tuple[tuple[Pixel, Pixel], ...], Field(max_length=1000)]
+    token_map: Annotated[
+        tuple[Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)], ...],
+        Field(min_length=1, max_length=1000),
+    ]
+    region: BoxEntry
+    presence: Share | None
+    detection: BoxEntry | None
+    query: Text
+
+
+class HistoryEntry(_Entry):
+    """A `MaskHistory`."""
+
+    base: MaskEntry
+    operations: Operations
+    undone: Operations
+
+
+Chain = Annotated[
+    tuple[Annotated[int, Whole(0, MAX_CHANGES - 1)], ...], Field(max_length=MAX_CHANGES)
+]
+"""Numbers of edits, from the original on."""
+
+
+class ChangeEntry(_Entry):
+    """A `Change`, without its pixels, which are a file of their own."""
+
+    window: tuple[Pixel, Pixel, Pixel, Pixel]
+    request: AnyRequest
+
+
+class SessionEntry(_Entry):
+    """All of a session but its pixels: the file ``session.json``."""
+
+    groundbrush_session: Annotated[int, Whole(0, 10**6), AfterValidator(_check_version)]
+    name: Text | None
+    find: Text
+    candidate: Annotated[int, Whole(0, 99)] | None
+    drawn: Flag
+    mask: HistoryEntry | None
+    changes: Annotated[tuple[ChangeEntry, ...], Field(max_length=MAX_CHANGES)]
+    kept: Annotated[int, Whole(0, MAX_CHANGES)]
+    branches: Annotated[tuple[Chain, ...], Field(max_length=MAX_CHANGES + 1)] = ()
+    paint: Text = ""
+    found: GroundingEntry | None = None
 
 
 def picture_bytes(
@@ -44,8 +142,9 @@ def picture_bytes(
 
 def session_bytes(session: Session) -> bytes:
     """A session as a file's bytes; `read_session` reads them back."""
-    every = (*session.changes, *session.undone)
-    told = {
+    every = session.every_change
+    chains = ((*session.changes, *session.undone), *session.branches)
+    entry = {
         "groundbrush_session": VERSION,
         "name": session.original.source.name if session.original.source else None,
         "find": session.find,
@@ -54,10 +153,13 @@ def session_bytes(session: Session) -> bytes:
         "mask": None if session.mask is None else session.mask.as_dict(),
         "changes": [{"window": list(c.window), "request": c.request.as_dict()} for c in every],
         "kept": len(session.changes),
+        "branches": [[every.index(change) for change in chain] for chain in chains],
+        "paint": session.paint,
+        "found": None if session.found is None else _grounding_entry(session.found),
     }
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps(told, allow_nan=False)
+        text = json.dumps(entry, allow_nan=False, default=lambda number: number.item())  # of numpy
         archive.writestr("session.json", text, compress_type=zipfile.ZIP_DEFLATED)
         original = session.original
         archive.writestr("original.png", picture_bytes(original.pixels, "png", original, None)[0])
@@ -95,21 +197,20 @@ def read_session(
             f"the session has {len(data):,} bytes; expected at most {max_bytes:,}"
         )
     parts = _unzip(data, max_bytes)
-    told = _json(parts.pop("session.json", None))
+    entry = _entry(parts.pop("session.json", None))
     original = _picture(parts.pop("original.png", None), "original.png", max_pixels)
-    source = None if told["name"] is None else Path(safe_name(Path(told["name"]).name))
+    source = None if entry.name is None else PurePosixPath(safe_name(Path(entry.name).name))
     original = dataclasses.replace(original, source=source)
-    changes = _changes(told["changes"], parts, max_pixels)
-    kept = told["kept"]
-    session = Session(original, changes[:kept], changes[kept:])
-    for change in changes:  # outside the picture is told here, not when it is brought back
+    changes = _changes(entry.changes, parts, max_pixels)
+    own, *branches = [tuple(changes[k] for k in chain) for chain in entry.branches] or [changes]
+    session = Session(original, own[: entry.kept], own[entry.kept :], tuple(branches))
+    for change in changes:  # a change outside the picture is refused here, not when it is reached
         change.apply(original.pixels)
-    mask = None
-    if told["mask"] is not None:
-        mask = _mask(told["mask"], session.picture, scene)
-    return dataclasses.replace(
-        session, find=told["find"], candidate=told["candidate"], drawn=told["drawn"], mask=mask
-    )
+    mask = None if entry.mask is None else _history(entry.mask, session.picture, scene)
+    found = None if entry.found is None else _grounding(entry.found, original.size)
+    names = ("find", "candidate", "drawn", "paint")
+    values: dict[str, Any] = {name: getattr(entry, name) for name in names}
+    return dataclasses.replace(session, mask=mask, found=found, **values)
 
 
 def _unzip(data: bytes, max_bytes: int) -> dict[str, bytes]:
@@ -146,37 +247,21 @@ def _unzip(data: bytes, max_bytes: int) -> dict[str, bytes]:
     return parts
 
 
-def _json(raw: bytes | None) -> dict[str, Any]:
+def _entry(raw: bytes | None) -> SessionEntry:
     if raw is None:
         raise _damaged("it holds no session.json")
     try:
-        told = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(f"session.json is no JSON: {one_line(error)}") from error
-    if not isinstance(told, dict) or told.get("groundbrush_session") != VERSION:
-        version = told.get("groundbrush_session") if isinstance(told, dict) else None
-        raise GroundbrushError(
-            f"session version {version!r} given; this program reads version {VERSION}"
-        )
-    if set(told) != _FIELDS:
-        odd = sorted(set(told) ^ _FIELDS)[0]
-        raise _damaged(f"session.json lacks or should not have {odd!r}")
-    changes, kept, candidate = told["changes"], told["kept"], told["candidate"]
-    good = (
-        isinstance(told["find"], str)
-        and len(told["find"]) < 10_000
-        and isinstance(told["drawn"], bool)
-        and (told["name"] is None or isinstance(told["name"], str))
-        and (candidate is None or (type(candidate) is int and 0 <= candidate < 100))
-        and (told["mask"] is None or isinstance(told["mask"], dict))
-        and isinstance(changes, list)
-        and len(changes) <= MAX_CHANGES
-        and type(kept) is int
-        and 0 <= kept <= len(changes)
-    )
-    if not good:
-        raise _damaged("session.json has a value of the wrong kind")
-    return told
+        entry = SessionEntry.model_validate_json(raw)
+    except ValidationError as error:
+        json_error = error.errors()[0]["type"] == "json_invalid"
+        why = "session.json is no JSON" if json_error else explain(error, SessionEntry, "it")[0]
+        raise _damaged(why) from error
+    chains = entry.branches or (range(len(entry.changes)),)
+    if entry.kept > len(chains[0]):
+        raise _damaged(f"{entry.kept} edits kept of {len(chains[0])}")
+    if any(k >= len(entry.changes) for chain in chains for k in chain):
+        raise _damaged(f"a branch names an edit that is not one of its {len(entry.changes)}")
+    return entry
 
 
 def _picture(raw: bytes | None, name: str, max_pixels: int) -> Picture:
@@ -185,41 +270,59 @@ def _picture(raw: bytes | None, name: str, max_pixels: int) -> Picture:
     return read_upload(raw, name, max_bytes=MAX_SESSION_BYTES, max_pixels=max_pixels)
 
 
-def _changes(listed: list[Any], parts: dict[str, bytes], max_pixels: int) -> tuple[Change, ...]:
-    names = [f"change-{k}.png" for k in range(len(listed))]
+def _changes(
+    entries: Sequence[ChangeEntry], parts: dict[str, bytes], max_pixels: int
+) -> tuple[Change, ...]:
+    names = [f"change-{k}.png" for k in range(len(entries))]
     if set(parts) != set(names):
         odd = sorted(set(parts) ^ set(names))[0]
         raise _damaged(f"{odd!r} is missing or does not belong there")
     changes: list[Change] = []
     left = MOST_CHANGED * max_pixels
-    for name, told in zip(names, listed, strict=True):
-        if not isinstance(told, dict) or set(told) != {"window", "request"}:
-            raise _damaged(f"{name}: expected a window and a request")
-        window = told["window"]
-        if not isinstance(window, list) or [type(v) for v in window] != [int] * 4:
-            raise _damaged(f"{name}: its window is {window!r}")
-        if not isinstance(told["request"], dict):
-            raise _damaged(f"{name}: its request is no mapping")
-        x0, y0, x1, y1 = window
+    for name, entry in zip(names, entries, strict=True):
         patch = _picture(parts[name], name, max_pixels).pixels
         left -= patch.shape[0] * patch.shape[1]
         if left < 0:  # black pictures are small in a file and not in memory
             raise _damaged(f"its changes have more than {MOST_CHANGED * max_pixels:,} pixels")
-        changes.append(Change((x0, y0, x1, y1), patch, read_request(told["request"])))
+        changes.append(Change(entry.window, patch, entry.request))
     return tuple(changes)
 
 
-def _mask(
-    told: dict[str, Any], picture: Picture, scene: Callable[[Picture], MaskScene] | None
+def _history(
+    entry: HistoryEntry, picture: Picture, scene: Callable[[Picture], MaskScene] | None
 ) -> MaskHistory:
-    for name in ("operations", "undone"):
-        if not isinstance(told.get(name), list) or len(told[name]) > _MAX_OPERATIONS:
-            raise _damaged(f"the mask's {name} are no list of at most {_MAX_OPERATIONS}")
-    base = told.get("base")
-    if not isinstance(base, dict) or base.get("size") != list(picture.size):
+    if list(entry.base["size"]) != list(picture.size):
         raise _damaged("its mask is not of the picture's size")
-    look = MaskScene(picture.pixels) if scene is None else scene(picture)
-    return MaskHistory.from_dict(told, look)
+    with_models = MaskScene(picture.pixels) if scene is None else scene(picture)
+    return MaskHistory.from_dict(dict(entry), with_models)
+
+
+def _grounding_entry(found: Grounding) -> dict[str, Any]:
+    """The fields of a `GroundingEntry`."""
+    values = {name: getattr(found, name) for name in GroundingEntry.model_fields}
+    for name in ("candidates", "instances"):
+        values[name] = [
+            {"box": one.box, "score": one.score, "mask": encode_mask(one.mask)}
+            for one in values[name]
+        ]
+    return {**values, "mask": encode_mask(found.mask), "token_map": found.token_map.tolist()}
+
+
+def _grounding(entry: GroundingEntry, size: tuple[int, int]) -> Grounding:
+    from ...editor.finder import Candidate, Grounding
+
+    if len({len(row) for row in entry.token_map}) != 1:
+        raise _damaged("the rows of its map are not of one length")
+    values = dict(entry)
+    for name in ("candidates", "instances"):
+        values[name] = tuple(
+            Candidate(one.box, one.score, decode_mask(one.mask)) for one in values[name]
+        )
+    values["mask"] = decode_mask(entry.mask)
+    if values["mask"].shape != size[::-1]:
+        raise _damaged("what was found is not of the picture's size")
+    values["token_map"] = np.array(entry.token_map, np.float32)
+    return Grounding(**values)
 
 
 def _damaged(why: str) -> GroundbrushError:

@@ -39,6 +39,7 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.took_over = ""
+        self._before: bytes | None = None
         self._owner_file = path.with_name("owner.json")
         self._lock: BaseFileLock = FileLock(path)
 
@@ -58,9 +59,15 @@ class FolderLock:
             ) from error
         return self
 
+    def begin(self) -> None:
+        """Nothing refuses the work any more: forget the earlier owner."""
+        self._before = None
+
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # it must not hide an earlier error
             self._owner_file.unlink()
+            if self._before is not None:  # refused: the folder stays as it was
+                self._owner_file.write_bytes(self._before)
         self._lock.release()
 
     def _acquire(self) -> None:
@@ -83,6 +90,8 @@ class FolderLock:
     def _take_over(self) -> None:
         """Note an earlier owner that did not end by itself, and name this process as the owner."""
         if owner := self._owner():
+            with contextlib.suppress(OSError):
+                self._before = self._owner_file.read_bytes()
             self.took_over = (
                 f"the run before (process {owner.get('pid', '?')}, started "
                 f"{owner.get('since', '?')}) did not end by itself"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,7 +83,7 @@ def paint_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
         if facts is not None and about.sha256 != facts.picture.sha256:
             raise _changed("picture", row.image)
         # The recipe names the picture as the manifest does, wherever the folder is.
-        picture = dataclasses.replace(open_picture(path), source=Path(row.image))
+        picture = dataclasses.replace(open_picture(path), source=PurePosixPath(row.image))
         started = time.perf_counter()
         if row.action == GROUND_ALL:
             result = _ground_all(editor, files, picture)

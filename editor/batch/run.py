@@ -166,6 +166,7 @@ def run_batch(
         journal.records.clear()
         left = [row for row in manifest.rows if not state.finished(manifest, row)]
         refuse(manifest, check_rows(editor, manifest, left, workspace))
+        lock.begin()
         if workspace.sweep():  # nothing is changed before all that can refuse the run
             notes.append("files that were not written whole were removed")
         working = engine(load, workspace)

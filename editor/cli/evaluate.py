@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,20 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..evaluation.arms import Arm
+    from ..evaluation.tables import TableJob
     from ..models.presets import Preset
 
 HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
 COMPARE, PNG = "compare", "png"
 NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
+_CAPTION_FIGURE = 10
+_NOT_OF_THE_PAPER = ("files", "ablate", "arm", "set", "paper", "like_reference", "partition")
 _NOT_OF_PNG = (
     "ablate",
     "arm",
-    "table",
     "set",
     "paper",
     "like_reference",
@@ -48,11 +52,13 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "benchmark",
+        nargs="?",
         choices=(*NAMES, COMPARE),
         metavar="BENCHMARK",
         help=f"one of {', '.join(NAMES)}; scenes: your own examples.jsonl, or the "
         f"composed scenes without --data; {PNG}: Panoptic Narrative Grounding, or captions of "
-        f"composed scenes without --data; or `{COMPARE} FILE FILE ...` of earlier results",
+        f"composed scenes without --data; or `{COMPARE} FILE FILE ...` of earlier results; with "
+        "--table: another benchmark than the paper's",
     )
     parser.add_argument(
         "files",
@@ -95,7 +101,14 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
         "--table",
         type=int,
         metavar="N",
-        help="the arms of the paper's table 4, 5 or 8 beside the preset",
+        help="one of the paper's tables, 1 to 9, with its numbers beside ours where the pictures, "
+        "the metric and the step are the same; several presets: --preset A,B",
+    )
+    parser.add_argument(
+        "--figure",
+        type=int,
+        metavar="N",
+        help="draw one of the paper's figures: 1, 3 to 6, 9 to 14",
     )
     parser.add_argument(
         "--set",
@@ -120,6 +133,10 @@ def _add_arm_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     """Evaluate, or compare evaluations; 0 if something was scored."""
+    if (args.table, args.figure) != (None, None) and args.benchmark != COMPARE:
+        return _of_the_paper(args)
+    if args.benchmark is None:
+        wrong_usage(args, f"name a BENCHMARK ({', '.join(NAMES)}), --table N or --figure N")
     if (args.benchmark == COMPARE) != bool(args.files):
         wrong_usage(args, f"{COMPARE} takes FILEs, a benchmark takes none; see --help")
     if args.files:
@@ -131,7 +148,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from ..evaluation.job import EvaluationJob, run_evaluation, with_trained_heads
     from ..models.presets import load_preset
 
-    preset, data = load_preset(args.preset), _data(args)
+    preset, data = load_preset(args.preset), _data(args, args.benchmark)
     preset = with_trained_heads(
         preset, data, Path(args.out) / preset.name / "calibration", **_run_options(args)
     )
@@ -153,10 +170,67 @@ def _evaluate(args: argparse.Namespace) -> int:
     return DONE if any(row.count for row in found.by_group.values()) else UNMET
 
 
+def _of_the_paper(args: argparse.Namespace) -> int:
+    from ..models.presets import load_preset
+
+    if given := [name for name in _NOT_OF_THE_PAPER if getattr(args, name)]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        wrong_usage(args, f"{names} cannot be given with --table or --figure")
+    presets = [load_preset(name) for name in args.preset.split(",")]
+    if args.table is not None:
+        return _measure_table(args, presets)
+    name = PNG if args.figure == _CAPTION_FIGURE else args.benchmark or "refcoco"
+    return _draw_figure(args, _table_job(args, [name]), presets)
+
+
+def _measure_table(args: argparse.Namespace, presets: Sequence[Preset]) -> int:
+    from ..evaluation.paper import paper_table
+    from ..evaluation.tables import measure_table, write_table
+
+    table = paper_table(args.table)
+    if table.benchmarks != [PNG]:
+        if args.benchmark or args.split:
+            table = table.on(args.benchmark or table.benchmarks[0], args.split)
+    elif args.split or not args.data:
+        table = dataclasses.replace(table, printed={})
+    job = _table_job(args, table.benchmarks)
+    with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
+        found = measure_table(table, presets, job, on_progress=bar, pool=pool)
+    files = write_table(found, job)
+    lines = [f"Table {table.number}: {table.title}", found.markdown, *found.notes]
+    print_result(args, found.as_dict(), lines, files, nested=True)
+    return DONE if found.complete else UNMET
+
+
+def _table_job(args: argparse.Namespace, benchmarks: Sequence[str]) -> TableJob:
+    from ..evaluation.tables import TableJob
+
+    return TableJob(
+        data={name: _data(args, name) for name in benchmarks},
+        out=Path(args.out),
+        narratives=args.split or ("val2017" if args.data else "heldout"),
+        calibration=Path(args.calibration) if args.calibration else None,
+        limit=args.limit,
+        seed=args.seed,
+        fresh=args.fresh,
+        run=_run_options(args),
+    )
+
+
+def _draw_figure(args: argparse.Namespace, job: TableJob, presets: Sequence[Preset]) -> int:
+    from ..evaluation.figures import FigureSource, write_figure
+
+    benchmark = next(iter(job.data))
+    with ProgressBar(args, "measuring", "answer") as bar:
+        sources = [FigureSource(one, job, benchmark, args.split, bar) for one in presets]
+        files = write_figure(args.figure, sources)
+    print_result(args, {"figure": args.figure}, [f"figure {args.figure}"], files, nested=True)
+    return DONE
+
+
 def _evaluate_png(args: argparse.Namespace) -> int:
     from ..evaluation.png import PngJob, run_png
     from ..evaluation.png_measure import ARMS
-    from ..models.bundled import bundled_narratives
     from ..models.presets import load_preset
 
     if args.engine != "local":
@@ -165,19 +239,17 @@ def _evaluate_png(args: argparse.Namespace) -> int:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         wrong_usage(args, f"{names} cannot be given here")
     preset = load_preset(args.preset)
-    data, split = args.data and Path(args.data).expanduser(), "val2017"
-    if not data:
-        split = "heldout"
-        data = bundled_narratives(HELD_OUT_CAPTIONS, split=split, on_compose=progress_line(args))
     job = PngJob(
-        data=data,
-        split=args.split or split,
+        data=_data(args, PNG),
+        split=args.split or ("val2017" if args.data else "heldout"),
         arms=[arm for arm in ARMS if preset.lvlm or arm != "caption"],
         **_job_options(args, preset),
     )
     with ProgressBar(args, "evaluating", "answer") as bar:
         found = run_png(job, preset, on_progress=bar, **_run_options(args))
-    arms = {arm: {k: asdict(v) for k, v in row.items()} for arm, row in found.by_arm.items()}
+    arms = {
+        arm: {k: dataclasses.asdict(v) for k, v in row.items()} for arm, row in found.by_arm.items()
+    }
     _print(args, found, {"arms": arms, "counts": dict(found.counts)})
     return DONE if any(found.by_arm.values()) else UNMET
 
@@ -211,26 +283,27 @@ def _run_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"device": args.device, "offline": args.offline, "on_load": progress_line(args)}
 
 
-def _data(args: argparse.Namespace) -> Path:
-    from ..models.bundled import bundled_scenes
+def _data(args: argparse.Namespace, benchmark: str) -> Path:
+    from ..models.bundled import bundled_narratives, bundled_scenes
 
     if args.data is not None:
         return Path(args.data).expanduser()
-    if args.benchmark != "scenes":
-        wrong_usage(args, f"--data ROOT is missing; name the folder that holds {args.benchmark}")
+    if benchmark == PNG:
+        tell = progress_line(args)
+        return bundled_narratives(HELD_OUT_CAPTIONS, split="heldout", on_compose=tell)
+    if benchmark != "scenes":
+        wrong_usage(args, f"--data ROOT is missing; name the folder that holds {benchmark}")
     return bundled_scenes(HELD_OUT, split="heldout", on_compose=progress_line(args))
 
 
 def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
-    from ..evaluation.ablations import TABLES, ablation_arms, table_arms
+    from ..evaluation.ablations import ablation_arms
     from ..evaluation.arms import PAPER, PRESET, chosen_arms, free_arm, like_reference
 
     if args.paper:
         return [PAPER]
     if args.like_reference:
         return [like_reference(preset.lvlm.get("prompt"))]
-    if args.table is not None:
-        return table_arms(args.table, _ablations(args, preset) if args.table in TABLES else [])
     if args.set:
         return [PRESET, free_arm(args.set)]
     if not args.arm:
@@ -242,6 +315,7 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
 
 
 def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
+    from ..evaluation.ablations import CONTRASTIVE
     from ..evaluation.calibration import ablations_of
 
     data = Path(args.data).expanduser() if args.data else None
@@ -250,5 +324,6 @@ def _ablations(args: argparse.Namespace, preset: Preset) -> list[Arm]:
         Path(args.calibration) if args.calibration else None,
         data=data if data and (data / "refcoco").is_dir() else None,
         out=Path(args.out) / preset.name / "calibration",
+        contrast=args.ablate or any(name.startswith(CONTRASTIVE) for name in args.arm or ()),
         **_run_options(args),
     )

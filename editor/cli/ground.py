@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ def _add_attention(commands: Any) -> None:
         metavar="FILE.npz",
         help="rows (layers, heads, P, Q), sums, entropies, region, tokens, query, heads",
     )
+    attention.add_argument(
+        "--pseudo-mask",
+        action="store_true",
+        help="also write FILE_mask.png and FILE_bbox.json of the preset's heads, before SAM, as "
+        "the paper's public code does",
+    )
     attention.add_argument("--figure", metavar="FILE.png", help="also draw every head's map")
     add_options(attention, f"{MODELS} memory quiet json")
 
@@ -106,9 +113,10 @@ def _attention(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ...grounding.heads.figures import head_grid
-    from ..explain import attention_arrays
+    from ..explain import attention_arrays, pseudo_mask_of
     from ..files import atomic_write
     from ..pictures.picture import open_picture
+    from ..pictures.saving import encode_png
 
     file = Path(args.file)
     if file.suffix != ".npz":
@@ -118,6 +126,14 @@ def _attention(args: argparse.Namespace) -> int:
     atomic_write(file, lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]
     files = {"attention": file}
     heads = [tuple(head) for head in arrays["heads"].tolist()]
+    if args.pseudo_mask:
+        if not heads:
+            wrong_usage(args, f"--pseudo-mask needs heads, and preset {args.preset!r} names none")
+        mask, box = pseudo_mask_of(arrays)
+        files["mask"] = file.with_name(f"{file.stem}_mask.png")
+        files["bbox"] = file.with_name(f"{file.stem}_bbox.json")
+        atomic_write(files["mask"], encode_png(np.repeat(mask[..., None], 3, 2) * np.uint8(255)))
+        atomic_write(files["bbox"], json.dumps(box, indent=2).encode())
     if args.figure:
         figure = head_grid(picture.pixels, arrays["rows"], args.phrase, heads)
         files["figure"] = Path(args.figure)

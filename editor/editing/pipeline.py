@@ -35,6 +35,8 @@ Protected = Mapping[str, np.ndarray | None]
 DRAFT_SHARE = 3
 """A draft paints a third of the steps, at least `MIN_DRAFT_STEPS`."""
 MIN_DRAFT_STEPS = 4
+PART_LEFT = 0.1
+"""With a spared piece of this share of its mask beside it, a thing is not known to be gone."""
 DRAFT_NOTE = "draft: few steps, so worse than it could be; paint it again without draft to keep it"
 
 
@@ -141,6 +143,7 @@ def find_protection(
 
 def check_request(models: Models, request: EditRequest) -> InpaintSettings:
     """Return a request's settings; GroundbrushError for words that the models do not know."""
+    models.preset.check_words("paint", request.paint)
     if models.words and request.paint is not None:
         models.words.check_prompt(request.paint)
     return settings_for(models, request)
@@ -259,7 +262,8 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
     checks |= _counts(task)
     if task.verifier.phrase is not None:
         name = "gone" if request.action == "remove" else "grounded"
-        checks |= {name: verdict.passed, "tries": len(attempts)}
+        passed = None if verdict.passed and _left_piece(task)[1] else verdict.passed
+        checks |= {name: passed, "tries": len(attempts)}
     return Edit(
         done=True,
         image=best.image,
@@ -286,6 +290,14 @@ def _counts(task: _Task) -> dict[str, int]:
     return {"found": len(grounding.instances), **named}
 
 
+def _left_piece(task: _Task) -> tuple[int, bool]:
+    """Pixels of small things that touch a removed one, and whether they may be much of it."""
+    if task.request.action != "remove" or task.spare is None:
+        return 0, False
+    piece = touching_piece(task.region.mask, task.spare, task.settings)
+    return piece, piece >= PART_LEFT * task.region.mask.sum()
+
+
 def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[str]:
     """What the user should know, in the order of the work."""
     request, picture, grounding = task.request, task.region.picture, task.region.grounding
@@ -305,13 +317,12 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
         )
     if task.around:
         yield f"around it there seems to be {' and '.join(task.around)}: painted so"
-    if request.action == "remove" and task.spare is not None:
-        piece = touching_piece(task.region.mask, task.spare, task.settings)
-        if piece:
-            yield (
-                f"something small that touches it ({piece} pixels) was left as another thing; if "
-                "it is a part of it, repeat with the setting spare=false"
-            )
+    piece, _ = _left_piece(task)
+    if piece:
+        yield (
+            f"something small that touches it ({piece} pixels) was left as another thing; if "
+            "it is a part of it, repeat with the setting spare=false"
+        )
     if request.draft:
         yield DRAFT_NOTE
     if task.verifier.note:

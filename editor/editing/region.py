@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ...grounding.metrics import mask_iou
 from ...inpaint.prefill import prefill
 from ..errors import GroundbrushError
 from ..masks.history import MaskHistory
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from ...grounding.result import Grounding
     from ..finder import Finder
     from ..request import EditRequest, Sides
+
+
+PART = 0.9, 3.0
+"""A part lies in its whole by this share; the whole is at most so many times as large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +122,27 @@ def chosen_mask(grounding: Grounding, candidate: int | None) -> np.ndarray:
         )
     small = grounding.candidates[candidate].mask.astype(np.uint8)
     return cv2.resize(small, grounding.size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
+
+
+def choose_candidate(
+    found: Grounding, target: np.ndarray, needed: float
+) -> tuple[int | None, bool]:
+    """Which candidate is a target (None = the first choice), and whether any is."""
+    best, candidate = (_alike(found.mask, target) if found.found else 0.0), None
+    if best >= needed:
+        return None, True
+    for k in range(len(found.candidates)):
+        overlap = _alike(chosen_mask(found, k), target)
+        if overlap > best:
+            best, candidate = overlap, k
+    return (candidate, True) if best >= needed else (None, False)
+
+
+def _alike(mask: np.ndarray, target: np.ndarray) -> float:
+    """IoU, or the share of the target in a mask that may be the whole of which it is a part."""
+    share = float((mask & target).sum() / max(1, target.sum()))
+    whole = share >= PART[0] and mask.sum() <= PART[1] * target.sum()
+    return share if whole else mask_iou(mask, target)
 
 
 def _extended(picture: Picture, sides: Sides) -> Region:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from ...inpaint.paste.composite import is_preserved
 from ..errors import GroundbrushError
+from ..files import as_path, relative_path
 from ..pictures.picture import Picture
 from ..pictures.saving import save_picture
 from ..request import EditRequest, PictureReference
@@ -67,9 +69,9 @@ class Edit:
         ``preserved``: whether every variant equals the input outside the support. Of the first
         variant: ``seam`` and ``ring_colour`` (`inpaint.quality`, grey levels, 0 is best); where
         they were checked ``grounded`` (the new phrase is found in the hole) or ``gone`` (the
-        removed one no longer is; None: several fitted, and another one is still there), and
-        ``tries``, how many were painted. Of several things: ``found``, how many, and ``named``, how
-        many the words say.
+        removed one no longer is; None: several fitted and another one is still there, or what was
+        spared beside it may be a part of it), and ``tries``, how many were painted. Of several
+        things: ``found``, how many, and ``named``, how many the words say.
     notes
         What the user should know.
     timings
@@ -109,9 +111,18 @@ class Edit:
         failed = self.checks.get("gone", self.checks.get("grounded")) is False
         return self.notes[-1] if failed else ""
 
-    def recipe(self) -> dict[str, Any]:
-        """Return everything `Editor.run` needs to do this again, as JSON values."""
-        return self.request.model_copy(update={"image": self._image}).as_dict()
+    def recipe(self, folder: Path | None = None) -> dict[str, Any]:
+        """Return everything `Editor.run` needs to do this again, as JSON values.
+
+        With a folder, that the recipe will be saved in, it names the picture's file from there.
+        """
+        recipe = self.request.model_copy(update={"image": self._image}).as_dict()
+        source = (self.given or self.picture).source
+        if folder is not None and isinstance(source, Path):  # not a mere name, as of an upload
+            for one in (recipe, *recipe.get("before", ())):
+                if (one.get("image") or {}).get("path"):
+                    one["image"]["path"] = relative_path(Path(one["image"]["path"]), folder)
+        return recipe
 
     def request_for(self, variant: int = 0) -> EditRequest:
         """Return the request that gives one of the variants, and only that."""
@@ -122,12 +133,17 @@ class Edit:
 
     @property
     def _image(self) -> PictureReference:
-        source = self.picture if self.given is None else self.given
-        path = None if source.source is None else str(source.source)
-        return PictureReference(path=path, sha256=source.digest)
+        picture = self.given or self.picture
+        path = None if picture.source is None else str(picture.source)
+        return PictureReference(path=path, sha256=picture.digest)
 
-    def save(self, path: str | os.PathLike[str], variant: int = 0) -> tuple[str, ...]:
+    def save(
+        self, path: str | os.PathLike[str], variant: int = 0, *, relative: bool = True
+    ) -> tuple[str, ...]:
         """Write a variant with all that the input's file carried and the recipe inside.
+
+        The recipe names the input from the folder of `path`; with `relative` False, as it was
+        given.
 
         Returns
         -------
@@ -156,7 +172,8 @@ class Edit:
                 f"{int(changed.sum())} pixels outside the support differ from the input's; the "
                 "picture was not saved: please report this"
             )
-        recipe = self.request_for(variant).as_dict()
+        painted = replace(self, request=self.request_for(variant))
+        recipe = painted.recipe(as_path(path).parent if relative else None)
         if "batches" in recipe:  # last, as in all files so far
             recipe["batches"] = recipe.pop("batches")
         return save_picture(path, chosen.image, like=self.picture, recipe=recipe)

@@ -152,6 +152,13 @@ class Verifier:
         """Make the verifier that a request's ``check`` describes."""
         gone = request.action == "remove"
         phrase = request.check if isinstance(request.check, str) else None
+        if request.check and finder.models.preset.wordless:
+            unchecked = cls(finder, region.picture, None, gone, region=region)
+            unchecked.note = (
+                f"not checked: preset {finder.models.preset.name!r} understands no words; look at "
+                "the result"
+            )
+            return unchecked
         if request.check is True:
             phrase = request.find if gone else request.paint and spoken(request.paint)
         old, chosen = None if gone else request.find, request.candidate is not None
@@ -247,7 +254,7 @@ class Verifier:
 
     def _is_remnant(self, mask: np.ndarray, support: np.ndarray, old: np.ndarray) -> bool:
         """Whether it touches the hole and is no thing that was found beside the old one before."""
-        if not _touches(mask, support):
+        if not touches(mask, support):
             return False
         old = dilate(old, _reach(mask))
         others = (chosen_mask(self._before, k) for k in range(len(self._before.candidates)))
@@ -276,11 +283,11 @@ def find_thing(
     if phrase is None or (models.words and models.grounder().lvlm.unknown_words(phrase)):
         return None
     found = finder.ground_view(view, phrase)
-    there = bool(_in_hole(found, support)[0]) or (touching and _touches(found.mask, support))
+    there = bool(_in_hole(found, support)[0]) or (touching and touches(found.mask, support))
     return found.mask if there else None
 
 
-def _touches(mask: np.ndarray, support: np.ndarray) -> bool:
+def touches(mask: np.ndarray, support: np.ndarray) -> bool:
     """Whether enough of a mask lies in a support or close to it."""
     near = (mask & dilate(support, _reach(mask))).sum()
     return bool(mask.any() and near >= TOUCHES * mask.sum())

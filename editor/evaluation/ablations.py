@@ -6,7 +6,7 @@ Tab. 8 (sigma, kernel), and the choices that it leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,7 @@ from ...grounding.errors import GroundingError
 from ...grounding.families import family_class
 from ...grounding.families.geometry import PADDINGS
 from ...grounding.heads.ranking import Threshold
-from ..errors import GroundbrushError
-from .arms import PAPER, PRESET, Arm, Greedy, Head, chosen_arms, like_reference
+from .arms import PAPER, PRESET, Arm, Greedy, Head, like_reference
 
 if TYPE_CHECKING:
     from ...grounding.heads.ranking import HeadMeasurements
@@ -27,15 +26,8 @@ _QUERIES = {
     "expression": "the last word piece of the expression is the query",
     "prompt": "the last token of the prompt is the query",
 }
-TABLES = {
-    4: ("k=1", "k=2", "k=3", "k=4", "k=5"),
-    5: (
-        *("criterion 1 only", "criterion 2 only", "k=3"),
-        *("greedy, sum only", "greedy, entropy only", "greedy"),
-    ),
-}
-"""The paper's table -> its arms; Table 5's first three are fixed, the others greedy."""
 SIGMAS, KERNELS = (0.0, 0.4, 0.8, 1.0, 1.4, 1.8), (1, 3, 5, 7, 9, 11)  # Tab. 8
+CONTRASTIVE = "contrastive heads"
 _FIXED = "k=3"  # the paper's choice; the other choices of heads are compared with it
 
 
@@ -44,6 +36,7 @@ def ablation_arms(
     measured: HeadMeasurements | None = None,
     *,
     ious: np.ndarray | None = None,
+    contrasts: HeadMeasurements | None = None,
     lowest: int = 10,
     skip_layers: int = 2,
     threshold: Threshold = None,
@@ -57,6 +50,9 @@ def ablation_arms(
         it, and are left out without it.
     ious
         (L, H) mean IoU of each head's pseudo-mask, by labels; for the arms that need labels.
+    contrasts
+        The same with how much a head's rows of two phrases differ in place of the attention sum;
+        for the arms of contrastive discovery.
     lowest, skip_layers, threshold
         As in `rank_heads`.
     """
@@ -64,6 +60,13 @@ def ablation_arms(
     if measured is not None:
         arms += _head_arms(measured, lowest, skip_layers, threshold)
         arms += _baselines(measured, ious, skip_layers)
+    if contrasts is not None:
+        heads = contrasts.rank(lowest, skip_layers, threshold).top(3)
+        about = "the 3 heads of contrastive discovery: its phrase against another one's"
+        arms.append(Arm(CONTRASTIVE, about, heads=heads, against=_FIXED))
+        about += ", rows minus those of a neutral phrase"
+        name = f"{CONTRASTIVE} minus neutral"
+        arms.append(Arm(name, about, heads=heads, neutral="subtract", against=CONTRASTIVE))
     fixed = _FIXED if any(arm.name == _FIXED for arm in arms) else ""
     greedy = Greedy(3, skip_layers=skip_layers)
     one_by_one = {
@@ -81,40 +84,6 @@ def ablation_arms(
         Arm(name, about, heads=heads, against=fixed) for name, (about, heads) in one_by_one.items()
     ]
     return arms + _map_arms() + _prompt_arms(lvlm) + [like_reference(lvlm.get("prompt"))]
-
-
-def table_arms(number: int, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms of one of the paper's tables, the preset and the paper's steps first.
-
-    Parameters
-    ----------
-    number
-        4 (k heads), 5 (fixed against greedy, by either criterion and both) or 8 (sigma by kernel).
-    arms
-        From `ablation_arms`, with measured heads for 4 and 5.
-
-    Raises
-    ------
-    GroundbrushError
-        For another table, or arms that are missing because heads were not measured.
-    """
-    if number == 8:
-        grid = [
-            Arm(
-                f"sigma={sigma:g}, kernel={kernel}",
-                "smoothing in cells",
-                grounding={**PAPER.grounding, "sigma": sigma, "kernel": kernel},
-                against=PAPER.name,
-            )
-            for sigma in SIGMAS
-            for kernel in KERNELS
-        ]
-        return [PRESET, PAPER, *grid]
-    if number not in TABLES:
-        raise GroundbrushError(
-            f"table {number} given; expected one of {', '.join(map(str, (*TABLES, 8)))}"
-        )
-    return chosen_arms(arms, TABLES[number])
 
 
 def _head_arms(
@@ -168,6 +137,18 @@ def _baselines(measured: HeadMeasurements, ious: np.ndarray | None, skip_layers:
         )
     return [
         Arm(name, about, heads=heads, against=_FIXED) for name, (about, heads) in chosen.items()
+    ]
+
+
+def _neutral_arms() -> list[Arm]:
+    """Other maps: rollout, and rows without what a head does for a neutral phrase too.
+
+    Relative attention is from Zhang et al., "MLLMs Know Where to Look" (ICLR 2025).
+    """
+    return [
+        Arm("rollout", "attention rollout over all layers, no heads", source="rollout"),
+        Arm("minus neutral", "rows minus those of a neutral phrase", neutral="subtract"),
+        Arm("relative to neutral", "rows over those of a neutral phrase", neutral="relative"),
     ]
 
 
@@ -243,6 +224,7 @@ def _prompt_arms(lvlm: Mapping[str, Any]) -> list[Arm]:
             grounding=sam("box", "peak", "box+peak", "component"),
         ),
         Arm("no SAM", "the pseudo-mask is the answer", segment=False),
+        *_neutral_arms(),
         Arm(
             "words as they stand",
             "what a phrase excludes is left in its map",

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from ...grounding.heads.criteria import Binarise, attention_sums
 from ...grounding.heads.fixed import LocalizationHeads
 from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
-
-if TYPE_CHECKING:
-    pass
 
 Head = tuple[int, int]
 
@@ -76,6 +73,11 @@ class Arm:
         False: the pseudo-mask itself is the answer, without SAM.
     against
         Name of the arm that it differs from by one switch; empty = the preset.
+    source
+        The map is of the ``"heads"`` or attention ``"rollout"``; or the model writes
+        ``"coordinates"`` and there is none.
+    neutral
+        What is done with each head's row of a neutral phrase: it is subtracted, or divided by.
     """
 
     name: str
@@ -85,6 +87,8 @@ class Arm:
     lvlm: Mapping[str, Any] = field(default_factory=dict)
     segment: bool = True
     against: str = ""
+    source: Literal["heads", "rollout", "coordinates"] = "heads"
+    neutral: Literal["", "subtract", "relative"] = ""
 
     def settings(self, base: GroundingSettings) -> GroundingSettings:
         """The preset's settings with this arm's changes; refusal is off, it is scored apart."""
@@ -116,6 +120,15 @@ PAPER = Arm(
         "refine": False,
         "reword": False,
     },
+)
+
+
+COORDINATES = Arm(
+    "coordinates",
+    "the model writes the box in words (Tab. 6's baseline)",
+    grounding={"reword": False},
+    segment=False,
+    source="coordinates",
 )
 
 

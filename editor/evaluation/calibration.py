@@ -138,38 +138,40 @@ def ablations_of(
     calibration: Path | None,
     *,
     out: Path,
+    contrast: bool = False,
     data: Path | None = None,
-    device: str = "auto",
-    offline: bool = False,
-    on_load: Callable[[str], None] | None = None,
+    **run: Any,
 ) -> list[Arm]:
     """Every ablation's arm, with heads from an earlier calibration or from one made now in `out`.
 
     Parameters
     ----------
     calibration : The directory of an earlier one, or None.
+    contrast : Calibrate by contrast, too; an earlier calibration's is in its folder ``contrast``.
     data : Pictures to calibrate on now; None = the bundled scenes.
+    run : ``device``, ``offline`` and ``on_load`` of `run_calibration`.
     """
     settings = discovery_settings(preset)
+
+    def measured(folder: Path, how: DiscoverySettings) -> MeasuredPairs:
+        options = {"data": data, "figures": False, **run}
+        return run_calibration(preset, folder, how, **options).found.measured
+
     with translate(GroundingError):
-        found = (
-            load_measured(calibration)
-            if calibration is not None
-            else run_calibration(
-                preset,
-                out,
-                settings,
-                data=data,
-                device=device,
-                offline=offline,
-                figures=False,
-                on_load=on_load,
-            ).found.measured
-        )
+        contrasts = None
+        if calibration is not None:
+            found, other = load_measured(calibration), calibration / "contrast"
+            contrasts = load_measured(other).heads if other.is_dir() else None
+        else:
+            found = measured(out, settings)
+            if contrast:
+                how = dataclasses.replace(settings, criterion="contrast")
+                contrasts = measured(out / "contrast", how).heads
         return ablation_arms(
             preset.lvlm,
             found.heads,
             ious=found.mean_ious,
+            contrasts=contrasts,
             lowest=settings.lowest,
             skip_layers=settings.skip_layers,
             threshold=settings.threshold,

@@ -27,7 +27,7 @@ from .items import Item
 from .measure import Load, evaluate
 from .measurements import Measurements
 from .readers import benchmark, read_items
-from .report import arms_table, page, paper_table, scores_table
+from .report import arms_table, beside_paper, page, scores_table
 from .scores import Scores, groups, scores
 from .sheet import failure_sheet, failures
 
@@ -98,12 +98,15 @@ class EvaluationJob(JobOptions):
         One split instead of all that are reported; another partition than the usual.
     arms
         The first one is compared with the others.
+    name
+        In the files' names, in place of the arms'.
     """
 
     benchmark: str
     split: str | None = None
     partition: str | None = None
     arms: Sequence[Arm] = (PRESET,)
+    name: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +119,7 @@ class EvaluationJob(JobOptions):
     def stem(self) -> str:
         """See `JobOptions.stem`."""
         mode = "ablations" if len(self.arms) > 1 else self.arms[0].name
-        mode = "" if mode == PRESET.name else mode
+        mode = self.name or ("" if mode == PRESET.name else mode)
         parts = (self.benchmark.replace("+", "plus"), self.partition, self.split, mode)
         return "-".join(part for part in parts if part)
 
@@ -196,8 +199,8 @@ def run_evaluation(
         facts=facts,
         tables=[
             (f"Scores ({job.arms[0].name})", scores_table(by_group)),
-            ("Beside the paper", paper_table(job.benchmark, preset.name, by_group)),
-            ("Ablations", arms_table(job.arms, by_arm) if len(job.arms) > 1 else ""),
+            ("Beside the paper", beside_paper(job.benchmark, preset.name, by_group)),
+            ("Ablations", arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""),
         ],
         numbers={
             "evaluation": job.stem,
@@ -340,7 +343,7 @@ def _loader(
     on_load: Callable[[str], None] | None,
 ) -> Load:
     # An arm with heads of its own may need deeper layers than the preset's.
-    every_layer = any(arm.heads is not None for arm in job.arms)
+    every_layer = any(arm.heads is not None or arm.source != "heads" for arm in job.arms)
 
     def load(changes: Mapping[str, Any]) -> Grounder:
         changed = preset

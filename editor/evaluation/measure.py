@@ -15,8 +15,7 @@ import numpy as np
 from ...grounding import Backend, box_iou, mask_overlap, token_map_to_image
 from ...grounding.attention.normalize import definite, read_negation
 from ...grounding.errors import GroundingError
-from ...grounding.localize.boxes import map_boxes, map_mask
-from ...grounding.settings import GroundingSettings
+from ...grounding.localize.boxes import cells_to_mask, map_boxes, map_mask
 from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from ...grounding.pipeline import Grounder
     from ...grounding.result import Grounding
     from ...grounding.view import View
+
+NEUTRAL = "the picture"
+"""A phrase that singles nothing out."""
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
 OnRecords = Callable[[int], None]
@@ -64,6 +66,7 @@ class _Seen:
     presence: Sequence[float | None] = ()
     heads: tuple[Head, ...] | None = ()
     plain: Sequence[np.ndarray] = ()  # rows of the phrases before they are reworded
+    neutral: np.ndarray | None = None  # rows of a phrase that names nothing
 
 
 def evaluate(
@@ -175,8 +178,9 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     }
     greedy = any(isinstance(arm.heads, Greedy) for arm in arms)
     heads = None if greedy else tuple(sorted(fixed))
+    deep = greedy or any(arm.source != "heads" for arm in arms)
     view = grounder.look(pixels)
-    needed = lvlm.n_layers if heads is None else 1 + max(layer for layer, _ in heads)
+    needed = lvlm.n_layers if deep or not heads else 1 + max(layer for layer, _ in heads)
     if view.encoded.layers is not None and view.encoded.layers < needed:
         encoded = lvlm.encode(view.proxy, all_layers=True)
         view = dataclasses.replace(view, encoded=encoded)
@@ -185,7 +189,10 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     rows = plain = [r.rows for r in readings if r.rows is not None]
     if any(read_negation(text) or definite(text) != text for text in phrases):
         plain = lvlm.head_rows(view.encoded, phrases, heads)
-    return _Seen(view, items, rows, [r.presence for r in readings], heads, plain)
+    neutral = None
+    if any(arm.neutral for arm in arms):
+        (neutral,) = lvlm.head_rows(view.encoded, [NEUTRAL], heads)
+    return _Seen(view, items, rows, [r.presence for r in readings], heads, plain, neutral)
 
 
 def _measure(
@@ -196,6 +203,9 @@ def _measure(
     record: Record = {**item_facts(item), "arm": arm.name}
     try:
         with translate(GroundingError):
+            if arm.source == "coordinates":
+                record |= _written(grounder, seen, item, truths)
+                return {**record, "seconds": round(time.perf_counter() - started, 4)}
             found = _found(grounder, seen, number, arm, settings)
             map_box = found.detection or _map_box(found, settings)
             mask = found.mask if arm.segment else _pseudo(found, settings, map_box)
@@ -215,14 +225,23 @@ def _measure(
 
 
 def _found(grounder: Grounder, seen: _Seen, number: int, arm: Arm, settings: Any) -> Grounding:
+    from ...grounding.attention.baselines import rollout
     from ...grounding.pipeline import Grounder
 
     phrase = seen.items[number].phrase
     if isinstance(grounder, Backend):
         return grounder.using(settings).ground(seen.view, phrase)
-    heads = _heads(arm, grounder, seen.rows[number])
+    heads: tuple[Head, ...] = ()
+    if arm.source == "rollout":
+        rows = rollout(grounder.lvlm, seen.view.proxy, phrase)[None]
+    else:
+        heads = _heads(arm, grounder, seen.rows[number])
+        whole = (seen.rows if settings.reword else seen.plain)[number]
+        rows = _rows(seen, whole, heads)
+        if arm.neutral and seen.neutral is not None:
+            rows = _without_neutral(rows, _rows(seen, seen.neutral, heads), arm.neutral)
     placed = Grounder(grounder.lvlm, grounder.segmenter, settings).place(
-        seen.view, phrase, _rows(seen, number, heads, settings), seen.presence[number]
+        seen.view, phrase, rows, seen.presence[number]
     )
     return dataclasses.replace(placed, heads=heads)
 
@@ -233,15 +252,45 @@ def _heads(arm: Arm, grounder: Grounder, rows: np.ndarray) -> tuple[Head, ...]:
     return tuple(arm.heads or grounder.lvlm.heads or ())
 
 
-def _rows(
-    seen: _Seen, number: int, heads: tuple[Head, ...], settings: GroundingSettings
-) -> np.ndarray:
+def _rows(seen: _Seen, rows: np.ndarray, heads: tuple[Head, ...]) -> np.ndarray:
     """Maps (k, P, Q) of some of the heads that were read."""
-    rows = (seen.rows if settings.reword else seen.plain)[number]
     if seen.heads is None:
         layers, columns = np.array(heads).T
         return rows[layers, columns]
     return rows[[seen.heads.index(head) for head in heads]]
+
+
+def _without_neutral(rows: np.ndarray, neutral: np.ndarray, how: str) -> np.ndarray:
+    """Rows (k, P, Q) with what a head does whatever it is given subtracted, or divided out.
+
+    The mean of the neutral row is added to the divisor, so that cells which neither phrase attends
+    to do not decide.
+    """
+    if how == "subtract":
+        return np.maximum(rows - neutral, 0)
+    return rows / np.maximum(neutral + neutral.mean((-2, -1), keepdims=True), 1e-12)
+
+
+def _written(grounder: Grounder, seen: _Seen, item: Item, truths: dict[int, np.ndarray]) -> Record:
+    """The record of the box that the model writes; nothing is masked where there is none."""
+    from ...grounding.attention.baselines import write_box
+
+    wrote, box = write_box(grounder.lvlm, seen.view.encoded, item.phrase)
+    box = None if box is None else seen.view.enlarged(box)
+    mask = np.zeros(seen.view.image.shape[:2], bool)
+    if box is not None:
+        x0, y0, x1, y1 = (max(0, round(v)) for v in box)
+        mask[y0:y1, x0:x1] = True
+    return {
+        "heads": [],
+        "status": "absent" if box is None else "found",
+        "presence": None,
+        "score": 0.0 if box is None else 1.0,
+        "wrote": wrote,
+        "box": None if box is None else [round(v, 2) for v in box],
+        "mask": encode_rle(mask),
+        **_against(item, box, box, mask, truths),
+    }
 
 
 def _map_box(found: Grounding, settings: Any) -> Box | None:
@@ -259,21 +308,10 @@ def _pseudo(found: Grounding, settings: Any, box: Box | None) -> np.ndarray:
     heat = token_map_to_image(found.token_map, found.region, found.size_wh)
     above = map_mask(found.token_map, heat, found.region, found.size_wh, settings.boxes)
     if settings.boxes.threshold == "grid":
-        above = _whole_cells(above, found.region, found.size_wh)
+        above = cells_to_mask(above, found.region, found.size_wh)
     x0, y0, x1, y1 = (round(v) for v in box)
     mask[y0:y1, x0:x1] = above[y0:y1, x0:x1]
     return mask
-
-
-def _whole_cells(cells: np.ndarray, region: Box, size_wh: tuple[int, int]) -> np.ndarray:
-    """Cells (P, Q) bool as pixels (H, W): each pixel takes the cell its centre lies in."""
-    x0, y0, x1, y1 = region
-    rows, columns = cells.shape
-    column = np.floor((np.arange(size_wh[0]) + 0.5 - x0) * columns / (x1 - x0)).astype(int)
-    row = np.floor((np.arange(size_wh[1]) + 0.5 - y0) * rows / (y1 - y0)).astype(int)
-    inside = ((row >= 0) & (row < rows))[:, None] & ((column >= 0) & (column < columns))
-    picked = cells[np.clip(row, 0, rows - 1)[:, None], np.clip(column, 0, columns - 1)]
-    return picked & inside
 
 
 def _against(

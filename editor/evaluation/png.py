@@ -20,12 +20,10 @@ from ..machine import measured_on
 from ..models.models import Models
 from ..models.presets import Preset
 from .job import JobOptions, OnProgress, header, resume, write_report
+from .paper import paper_table
 from .png_measure import ARMS, NarrativeItems, measure_narratives, read_narratives
 from .report import markdown
 from .scores import Score, mean_score
-
-PUBLISHED = {"DeepSeek-VL-7B (paper)": 66.7, "F-LMM": 65.7}
-"""Average recall over all phrases of val2017, in percent (Kang et al., CVPR 2025, App. D.4)."""
 
 USUAL_SPLIT = "val2017"
 
@@ -177,7 +175,11 @@ def _page_facts(
     own: Mapping[str, Sequence[Record]],
 ) -> dict[str, Any]:
     named = sorted({len(one.items) for one in narratives})
-    published = ", ".join(f"{name} {value}" for name, value in PUBLISHED.items())
+    published = ", ".join(
+        f"{model} ({group}) {values[0]}"
+        for group, rows in paper_table(9).printed.items()
+        for model, values in rows.items()
+    )
     answers = [
         r["presence"]
         for arm, mine in own.items()

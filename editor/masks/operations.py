@@ -253,6 +253,23 @@ class Brush(Operation):
         return _combine(mask, dilate(lines.astype(bool), self.radius), self.how)
 
 
+@schema("mask operation 'area'")
+class Area(Operation):
+    """Add, subtract or take a mask that was drawn elsewhere."""
+
+    op: Literal["area"] = field(default="area", kw_only=True, repr=False)
+    mask: Annotated[dict[str, Any], as_validator(check_encoded)] = field(repr=False)
+    how: How = "add"
+
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Raise `GroundbrushError` for a mask of another size."""
+        read_mask(self.mask, size)
+
+    def apply(self, mask: np.ndarray, scene: MaskScene) -> np.ndarray:
+        """Return the mask joined with, or without, the one that was drawn."""
+        return _combine(mask, read_mask(self.mask, mask.shape[::-1])[0], self.how)
+
+
 @schema("mask operation 'spare'")
 class Spare(Operation):
     """Leave the pixels of a mask out, also of what the edited one grows by when it is painted."""
@@ -270,7 +287,18 @@ class Spare(Operation):
 
 
 AnyOperation = Annotated[
-    Dilate | Erode | Feather | FillHoles | Invert | Level | Shadow | Boxes | Points | Brush | Spare,
+    Dilate
+    | Erode
+    | Feather
+    | FillHoles
+    | Invert
+    | Level
+    | Shadow
+    | Boxes
+    | Points
+    | Brush
+    | Area
+    | Spare,
     Field(discriminator="op"),
     expects('such as {"op": "dilate", "pixels": 4}', **{"x-name": "mask operation"}),
 ]

@@ -212,6 +212,14 @@ def plan_download(
     return Download(preset.name, tuple(listings), folder, free_disk(folder))
 
 
+def is_installed(preset: Preset) -> bool:
+    """Whether all that a preset needs is on this machine; asks no network."""
+    try:
+        return not plan_download(preset, offline=True).incomplete
+    except GroundbrushError:
+        return False
+
+
 def _list(one: Repository, preset: str, offline: bool, refresh: bool) -> Listing:
     """The files here where they are complete, else those of the hub."""
     kept = None if refresh and not offline else _listed_here(one)

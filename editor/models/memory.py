@@ -209,8 +209,9 @@ def _files(path: str, listing: Listing | None) -> dict[str, Path | Listing]:
 
     folder = Path(path).expanduser()
     if listing is None or not listing.files:
-        found = sorted(folder.rglob("*.*")) if folder.is_dir() else []
-        return {file.relative_to(folder).as_posix(): file for file in found}
+        # no deeper: a preset may name the root of a disk
+        found = sorted([*folder.glob("*.*"), *folder.glob("*/*.*")]) if folder.is_dir() else []
+        return {f.relative_to(folder).as_posix(): f for f in found if f.is_file()}
     at = listing.repository.at
     here = {name: try_to_load_from_cache(filename=name, **at) for name in listing.files}
     return {name: Path(file) if isinstance(file, str) else listing for name, file in here.items()}

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
+from ...inpaint.callbacks import check_cancelled
 from ...inpaint.device.memory import MODES
 from ...inpaint.device.usage import is_out_of_memory
 from ...inpaint.errors import InpaintError
@@ -272,13 +273,16 @@ class Models:
 
         spec, path = self.preset.segmenter, self.preset.path("segmenter")
         self._tell(f"loading the segmenter ({path})")
-        return load_segmenter(
+        segmenter = load_segmenter(
             path,
             revision=spec.get("revision"),
             device=self.device,
             dtype=precision(spec, self.device),
             offline=True,
+            backend=spec.get("backend"),
         )
+        segmenter.before_batch = check_cancelled
+        return segmenter
 
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""

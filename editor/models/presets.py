@@ -37,6 +37,8 @@ INPAINTER_OPTIONS = (
 _LARGEST = 1_000_000  # bytes of a file
 # Bytes of an accelerator from which a preset suits it; cards sold with 24 and 16 GB hold less.
 _BY_MEMORY = ((22e9, "llava-1.5-7b"), (14e9, "photo"), (0.0, "photo-light"))
+PHOTO_PRESETS = tuple(name for _, name in reversed(_BY_MEMORY))
+"""Those that `auto_name` chooses from, the smallest first."""
 
 
 class _ModelPart(BaseModel):
@@ -140,6 +142,21 @@ class Preset:
     def finder(self) -> str:
         """The part that finds phrases: ``lvlm``, or ``find`` where another backend does."""
         return "find" if self.find else "lvlm"
+
+    @property
+    def wordless(self) -> bool:
+        """Whether it reads no words, neither to find nor to paint: places are marked and filled."""
+        return self.find.get("backend") == "marks"
+
+    def check_words(self, name: str, given: str | None) -> None:
+        """Raise GroundbrushError for words given to a preset that reads none."""
+        if self.wordless and given:
+            raise GroundbrushError(
+                f"{name} {given!r} given; preset {self.name!r} understands no words: it removes "
+                "what a box, a mask or a click marks. Mark the thing, or use a preset that "
+                "understands words: photo-light (4.4 GB to download), photo, or auto for the "
+                "largest that fits this machine"
+            )
 
     def path(self, part: str) -> str:
         """Folder or repository of a part, ``bundled:`` resolved.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class Picture:
         A PNG's chunks that say how its samples are other than sRGB: cICP, gAMA, cHRM and the like.
     grey : bool
         The file had no colour channels: all channels of `pixels` are equal.
-    source : pathlib.Path or None
+    source : pathlib.PurePath or None
         The file it was read from.
     notes : tuple of str
         What was changed on the way in, in words.
@@ -99,7 +99,7 @@ class Picture:
     texts: Texts = ()
     colour: Chunks = ()
     grey: bool = False
-    source: Path | None = None
+    source: PurePath | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...grounding.metrics import mask_iou
 from ...inpaint.support import dilate, dilation_radius, support
 from ..editing.pipeline import Callbacks, run_request, settings_for
-from ..editing.region import chosen_mask
-from ..editing.verify import find_thing, spoken
+from ..editing.region import choose_candidate, chosen_mask
+from ..editing.verify import find_thing, spoken, touches
 from ..errors import GroundbrushError
 from ..masks.operations import Spare
 from ..masks.source import encode_mask
@@ -37,9 +36,10 @@ OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
+REST = "found when the others were gone: another one, or a part that was left"
+MOST_FURTHER = 2
+"""How often "all" is searched again for what is left, and that is removed, too."""
 GONE_NOW = "after the later steps it is no longer found there"
-PART = 0.9, 3.0
-"""A part lies in its whole by this share; the whole is at most so many times as large."""
 RIM = 0.03
 """Width of the rim of a new thing that a later step spares, over the thing's size."""
 TOUCHED = 0.3
@@ -148,13 +148,37 @@ class _Run:
         if step.at is not None:
             targets = [edit.support for edit in self.by_step[step.at] if edit.done]
         # where none are in the picture as given, an earlier step may have made one
-        wanted = [None] if not targets else targets[: step.count]
-        for target in wanted[:-1]:
-            self._keep(k, self._counted(step, self._edit(step, target), len(wanted)))
-        last = self._counted(step, self._edit(step, wanted[-1]), len(wanted), last=True)
-        self._keep(k, last)
+        wanted = [None] if not targets else list(targets[: step.count])
+        every = step.count is None and step.paint is None
+        first, further = len(wanted), MOST_FURTHER if every else 0
+        for n, target in enumerate(wanted):
+            edit = self._edit(step, target, rest=n >= first)
+            left: list[np.ndarray] = []
+            if edit.done and n + 1 == len(wanted) and every:
+                left = self._left(step, edit)
+            if further and left:
+                further -= 1
+                wanted += left  # further turns of this loop
+                left = []
+            last = n + 1 == len(wanted)
+            self._keep(k, self._counted(step, edit, len(wanted), left, last=last))
 
-    def _counted(self, step: Step, edit: Edit, found: int, *, last: bool = False) -> Edit:
+    def _left(self, step: Step, edit: Edit) -> list[np.ndarray]:
+        """What is found of all that a step means after an edit of it.
+
+        What lies apart from its paintings counts only if the model is sure that there is another.
+        """
+        picture = self._after(edit)
+        (left,) = self.finder.find_masks(picture, [(step.find, None)])
+        if not left or self.finder.is_sure(picture, step.find):
+            return left
+        painted = np.any([one.support for one in (*self.by_step[-1], edit)], axis=0)
+        return [mask for mask in left if touches(mask, painted)]
+
+    @staticmethod
+    def _counted(
+        step: Step, edit: Edit, found: int, left: Sequence[np.ndarray], *, last: bool
+    ) -> Edit:
         """An edit of a step that means several things, with their numbers and what is missing."""
         if step.count == 1 or not edit.done:
             return edit
@@ -163,15 +187,13 @@ class _Run:
         if last and step.count is not None:
             checks["named"] = step.count
             note = f"{found} found where the words say {step.count}" * (found < step.count)
-        elif last and step.paint is None:
-            left = self.finder.find_masks(self._after(edit), [(step.find, None)])[0]
-            if left:
-                checks["gone"], note = False, f"{len(left)} more of {step.find!r} still found"
+        elif left:
+            checks["gone"], note = False, f"{len(left)} more of {step.find!r} still found"
         notes = (*edit.notes, note) if note else edit.notes
         return dataclasses.replace(edit, checks=checks, notes=notes)
 
-    def _edit(self, step: Step, target: np.ndarray | None) -> Edit:
-        """Do a step for one thing."""
+    def _edit(self, step: Step, target: np.ndarray | None, *, rest: bool) -> Edit:
+        """Do a step for one thing; `rest`: one that is found when the others are gone."""
         found: Grounding = self.finder.ground(self.picture, step.find)
         if found.status == "ambiguous" and (step.count != 1 or step.at is not None):
             # Several are meant, or it is known which one: nothing to choose.
@@ -181,10 +203,12 @@ class _Run:
         note = ""
         if target is not None:
             touched = bool((self._painted() & target).any())
-            candidate, same = _choose(found, target, TOUCHED if touched else SAME)
+            candidate, same = choose_candidate(found, target, TOUCHED if touched else SAME)
             place = {"candidate": candidate}
-            if not same and not touched:  # its pixels are as they were, so it is still there
-                place, known, note = self._as_given(step, target), None, AS_GIVEN
+            if rest or (not same and not touched):
+                # its pixels are as they were, so it is still there
+                place, known = self._as_given(step, target), None
+                note = REST if rest else AS_GIVEN
         request = self._request(step, **place)
         mask = chosen_mask(found, request.candidate) if known or target is None else target
         request, spared = self._sparing(step, request, mask, made=target is None)
@@ -303,27 +327,6 @@ class _Run:
         return painted
 
 
-def _choose(found: Grounding, target: np.ndarray, needed: float) -> tuple[int | None, bool]:
-    """Which candidate is the target (None = the first choice), and whether any is."""
-    from ...multiobject.instances import full_size_mask
-
-    best, candidate = (_alike(found.mask, target) if found.found else 0.0), None
-    if best >= needed:
-        return None, True
-    for k, other in enumerate(found.candidates):
-        overlap = _alike(full_size_mask(other.mask, found.size_wh), target)
-        if overlap > best:
-            best, candidate = overlap, k
-    return (candidate, True) if best >= needed else (None, False)
-
-
-def _alike(mask: np.ndarray, target: np.ndarray) -> float:
-    """IoU, or the share of the target in a mask that may be the whole of which it is a part."""
-    share = float((mask & target).sum() / max(1, target.sum()))
-    whole = share >= PART[0] and mask.sum() <= PART[1] * target.sum()
-    return share if whole else mask_iou(mask, target)
-
-
 def save_applied(
     picture: Picture, plan: Plan, edits: Sequence[Edit], out: Path, stem: str, suffix: str = "png"
 ) -> tuple[dict[str, Path], list[str]]:
@@ -371,7 +374,7 @@ def save_applied(
         )
     files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
     notes = [note for edit in done for note in edit.notes]
-    recipe, more = recipe_for_file([edit.recipe() for edit in done])
+    recipe, more = recipe_for_file([edit.recipe(out) for edit in done])
     notes += more
     notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
     strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))

@@ -14,6 +14,7 @@ from ...multiobject.errors import MultiObjectError
 from ...multiobject.phrases.caption import NormalizedCaption, read_caption
 from ...multiobject.phrases.lexicon import EXCEPTED, NUMBERS
 from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
+from ...multiobject.phrases.several import named_things
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
 from ..values import exclusion
@@ -26,6 +27,8 @@ from .things import Thing, Unclear, article, read_things, unquoted
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Token
+
+Kind = Literal["thing", "things", "instruction"]
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
@@ -62,6 +65,26 @@ def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -
         for clause in find_clauses([t for t in doc if not t.is_space]):
             reader.read(clause)
     return Plan(sentence, tuple(reader.steps), tuple(reader.unread), tuple(reader.notes))
+
+
+def kind_of(words: str, *, pipeline: str | Path | Language | None = None) -> Kind:
+    """Tell an instruction from the name of one thing (or several of a kind), and of several kinds.
+
+    Raises
+    ------
+    GroundbrushError
+        As `read_plan`.
+
+    Examples
+    --------
+    >>> kind_of("the red apple"), kind_of("the dog and the cup"), kind_of("remove the cup")
+    ('thing', 'things', 'instruction')
+    """
+    with translate(MultiObjectError):
+        doc = parse(read_caption(words).parsed, pipeline)
+        if any(clause.verb for clause in find_clauses([t for t in doc if not t.is_space])):
+            return "instruction"
+        return "things" if len(named_things(words)) > 1 else "thing"
 
 
 @dataclass

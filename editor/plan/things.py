@@ -221,7 +221,7 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
         return nouns.NUMBERS.get(first), True
     if first in nouns.VAGUE or (phrase.plural and set(low.split()) & nouns.VAGUE):
         raise Unclear(f"{phrase.text!r} says not how many; give a number or say 'all'")
-    if first in ("every", "each"):
+    if first in ("every", "each") or (first == "all" and nouns.is_thing(phrase.lemma)):
         return None, True
     if not phrase.plural or (" of " in low and first not in ("all", "both")):
         return 1, False

@@ -87,6 +87,16 @@ class LVLM:
         return next(self._model.parameters()).dtype
 
     @property
+    def network(self) -> nn.Module:
+        """The loaded transformers model."""
+        return self._model
+
+    @property
+    def base(self) -> nn.Module:
+        """The model without its language head."""
+        return self._base
+
+    @property
     def grid_hw(self) -> tuple[int, int]:
         """Usual rows and columns of image tokens; `EncodedImage.tokens` has the picture's own."""
         return self.family.grid_hw
@@ -106,7 +116,7 @@ class LVLM:
         Raises GroundingError when the image has another shape or dtype.
         """
         prepared = self.family.prepare(image)
-        inputs = {name: self._tensor(a) for name, a in prepared.inputs.items()}
+        inputs = {name: self.tensor(a) for name, a in prepared.inputs.items()}
         prefix = prepared.prefix_ids or self.family.prefix_ids
         following = prepared.next_position
         known: dict[str, Any] = {
@@ -199,7 +209,7 @@ class LVLM:
         without a token.
         """
         selection = self._select(heads)
-        self._check_depth(encoded, 1 + selection.deepest)
+        self.check_depth(encoded, 1 + selection.deepest)
         prompt = self._prompt(encoded, text)
         inside = span_tokens(text, prompt.offsets, spans)
         if not inside:
@@ -225,7 +235,7 @@ class LVLM:
         if isinstance(phrases, str):
             raise GroundingError(f"phrases is the text {phrases!r}; expected a list: [{phrases!r}]")
         selection = self._select(heads)
-        self._check_depth(encoded, self.n_layers if presence else 1 + selection.deepest)
+        self.check_depth(encoded, self.n_layers if presence else 1 + selection.deepest)
         plans = [self._suffixes(encoded, p, rows=rows, presence=presence) for p in phrases]
         limit = _PACK_TOKENS if self.family.packs_phrases else 0
         results: list[Reading] = []
@@ -271,6 +281,10 @@ class LVLM:
                 f"phrase by at least {total - self.context_length} tokens"
             )
         return prompt
+
+    def suffix(self, encoded: EncodedImage, phrase: str, template: str) -> tuple[int, ...]:
+        """The tokens of another prompt that were not read with the picture."""
+        return self._prompt(encoded, phrase, template).ids[self._start(encoded) :]
 
     def _start(self, encoded: EncodedImage) -> int:
         """Position in a prompt of the first token that was not read with the picture."""
@@ -324,7 +338,7 @@ class LVLM:
                 self._base(**inputs)
         return selection.maps(rows, tokens.grid_hw), found
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
+    def tensor(self, array: np.ndarray) -> Tensor:
         """A vision input on the model's device, floats in its type."""
         tensor = torch.from_numpy(array).to(self.device)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
@@ -332,7 +346,7 @@ class LVLM:
     def _select(self, heads: Iterable[tuple[int, int]] | None) -> HeadSelection:
         return HeadSelection.of(heads, self.n_layers, self.n_heads)
 
-    def _check_depth(self, encoded: EncodedImage, needed: int) -> None:
+    def check_depth(self, encoded: EncodedImage, needed: int) -> None:
         """Refuse layers that have not read the picture."""
         if encoded.layers is not None and needed > encoded.layers:
             raise GroundingError(

@@ -16,6 +16,7 @@ from .base import Backend, Detections, DetectorView, NoLVLM
 BACKENDS: dict[str, tuple[str, str]] = {
     "grounding-dino": ("grounding_dino", "GroundingDino"),
     "sam3": ("sam3", "Sam3"),
+    "marks": ("marks", "Marks"),
 }
 
 __all__ = ["BACKENDS", "Backend", "Detections", "DetectorView", "NoLVLM", "backend_class"]

@@ -137,6 +137,20 @@ class Family:
         """The tokenizer's own spelling of each token."""
         return self._prompts.tokenizer.convert_ids_to_tokens(list(ids))
 
+    @property
+    def prompt_template(self) -> str:
+        """The grounding prompt with ``{phrase}``, in the family's own words."""
+        return self._prompts.template
+
+    @property
+    def end_id(self) -> int | None:
+        """The token that ends an answer."""
+        return self._prompts.tokenizer.eos_token_id
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Tokens as text, special ones too."""
+        return self._prompts.tokenizer.decode(list(ids), skip_special_tokens=False)
+
     def answer_id(self, word: str, template: str) -> int:
         """First token of an answer that follows the template."""
         return self._prompts.answer_id(word, template)

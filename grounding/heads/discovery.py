@@ -203,22 +203,31 @@ def _values(
     mask = true_mask(item, encoded.size_wh) if true_mask else None
     region, grid = encoded.tokens.region_xyxy, rows[0].shape[-2:]
     truth = None if mask is None else true_cells(mask, region, grid)
-    seen = _seen(grid, region, encoded.size_wh) if settings.cells == "picture" else ...
+    seen = picture_cells(grid, region, encoded.size_wh) if settings.cells == "picture" else ...
     return {
         "sums": phrase_contrast(rows[0], rows[1]) if contrast else attention_sums(rows[0]),
         "entropies": spatial_entropy(rows[0][seen], binarise=settings.binarise),
-        "ious": _head_ious(rows[0][seen], None if truth is None else truth[seen]),
+        "ious": head_ious(rows[0][seen], None if truth is None else truth[seen]),
     }
 
 
-def _seen(grid: tuple[int, ...], region: tuple[float, ...], size_wh: tuple[int, int]) -> Any:
-    """Index of the rectangle of cells that lie on the picture."""
+def picture_cells(
+    grid: tuple[int, ...], region: tuple[float, ...], size_wh: tuple[int, int]
+) -> Any:
+    """Index of the rectangle of cells that lie on the picture, into (..., P, Q).
+
+    Examples
+    --------
+    >>> rows = np.zeros((2, 4, 4))
+    >>> rows[picture_cells((4, 4), (0, -50, 200, 150), (200, 100))].shape
+    (2, 2, 4)
+    """
     inside = cells_on_picture(grid, region, size_wh)  # type: ignore[arg-type]
     rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
     return (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
 
 
-def _head_ious(rows: NDArray, truth: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def head_ious(rows: NDArray, truth: NDArray[np.bool_] | None) -> NDArray[np.float32]:
     """IoU (L, H) of each head's cells above its mean with the true cells; NaN without truth."""
     if truth is None:
         return np.full(rows.shape[:2], np.nan, np.float32)

@@ -6,13 +6,14 @@ matplotlib's global state is not touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GroundingError
+from .ranking import HeadRanking
 from .trials import HeadDiscovery
 
 if TYPE_CHECKING:
@@ -21,9 +22,37 @@ if TYPE_CHECKING:
 CHOSEN, OTHER, LINE = "#d81b60", "#90a4ae", "#37474f"
 
 
-def attention_sum_curve(found: HeadDiscovery) -> Figure:
-    """Mean attention sums in ascending order with tau (Fig. 3); the chosen heads are marked."""
-    figure, axes = _blank("Mean attention sum of each head, ascending")
+def discovery_figure(parts: Sequence[str], found: Mapping[str, HeadDiscovery]) -> Figure:
+    """Some parts of a discovery side by side, the models below each other.
+
+    Parameters
+    ----------
+    parts : Names in :data:`PARTS`.
+    found : Model -> its discovery; a name is shown where there are several.
+
+    Raises GroundingError where a part needs masks and the data have none.
+    """
+    figure = _figure((6.4 * len(parts), 4 * len(found)))
+    grid = figure.subplots(len(found), len(parts), squeeze=False)
+    for (name, one), row in zip(found.items(), grid, strict=True):
+        for part, axes in zip(parts, row, strict=True):
+            axes.spines[["top", "right"]].set_visible(False)
+            PARTS[part](axes, one)
+            if len(found) > 1:
+                axes.set_title(f"{name}: {axes.get_title()}", fontsize=10)
+    return figure
+
+
+def all_figures(found: HeadDiscovery) -> dict[str, Figure]:
+    """Every part that the data allow as a figure of its own, by file name without suffix."""
+    masks = found.measured.mean_ious is not None
+    names = [name for name in PARTS if masks or name != "frequency-and-iou"]
+    return {name: discovery_figure([name], {"": found}) for name in names}
+
+
+def _sums(axes: Any, found: HeadDiscovery) -> None:
+    """Mean attention sums in ascending order with tau; the chosen heads are marked."""
+    _title(axes, "Mean attention sum of each head, ascending")
     sums, skip = found.ranking.mean_sums, found.settings.skip_layers
     order = np.argsort(sums[skip:], axis=None)
     curve = sums[skip:].ravel()[order]
@@ -37,12 +66,11 @@ def attention_sum_curve(found: HeadDiscovery) -> Figure:
     axes.plot(chosen, curve[chosen], "o", color=CHOSEN, label=f"chosen: {names}")
     axes.legend(loc="upper left", frameon=False)
     axes.set(xlabel="heads, by attention sum", ylabel="attention sum")
-    return figure
 
 
-def frequencies(found: HeadDiscovery, limit: int = 20) -> Figure:
-    """Selection frequency of the most frequent heads, mean and deviation over trials (Fig. 6a)."""
-    figure, axes = _blank("How often each head is among the lowest in spatial entropy")
+def _frequencies(axes: Any, found: HeadDiscovery, limit: int = 20) -> None:
+    """Selection frequency of the most frequent heads, mean and deviation over the trials."""
+    _title(axes, "How often each head is among the lowest in spatial entropy")
     rows = [row for row in found.ranking.order()[:limit] if row.frequency > 0]
     names = [_name(row.layer, row.head) for row in rows]
     spread = [found.deviation[row.layer, row.head] for row in rows]
@@ -50,21 +78,17 @@ def frequencies(found: HeadDiscovery, limit: int = 20) -> Figure:
     axes.bar(names, [row.frequency for row in rows], yerr=spread, color=colours, capsize=2)
     axes.tick_params(axis="x", rotation=60)
     axes.set(ylabel="selection frequency", ylim=(0, None))
-    return figure
 
 
-def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figure:
-    """IoU of each head's pseudo-mask against its frequency rank, with Spearman's rho (Fig. 6b).
-
-    Raises GroundingError where the data have no masks.
-    """
+def _frequency_and_iou(axes: Any, found: HeadDiscovery, min_frequency: float = 0.01) -> None:
+    """IoU of each head's pseudo-mask against its frequency rank, with Spearman's rho."""
     ious = found.measured.mean_ious
     if ious is None:
         raise GroundingError(
             "the calibration data have no masks or boxes; expected truth for this figure: it needs "
             '"mask" in the JSONL, or RefCOCO'
         )
-    figure, axes = _blank("Does frequency tell how well a head localises?")
+    _title(axes, "Does frequency tell how well a head localises?")
     rows = [row for row in found.ranking.order() if row.frequency >= min_frequency]
     for rank, row in enumerate(rows, start=1):
         chosen = (row.layer, row.head) in found.heads
@@ -76,41 +100,72 @@ def frequency_and_iou(found: HeadDiscovery, min_frequency: float = 0.01) -> Figu
     label = "too few heads for ρ" if np.isnan(rho) else f"Spearman ρ = {rho:.2f}, p = {p:.2g}"
     axes.text(0.98, 0.95, label, transform=axes.transAxes, ha="right", va="top")
     axes.set(xlabel="rank by frequency", ylabel="mean IoU of the pseudo-mask")
-    return figure
 
 
-def robustness_to_tau(found: HeadDiscovery, points: int = 15) -> Figure:
-    """How many of the chosen heads other thresholds choose (Fig. 13)."""
-    figure, axes = _blank("The choice under other thresholds")
+def _over_tau(axes: Any, found: HeadDiscovery, points: int = 9) -> None:
+    """Selection frequency of the heads under other thresholds."""
+    _title(axes, "Selection frequency at other thresholds τ")
     top = float(found.ranking.mean_sums[found.settings.skip_layers :].max())
-    rows = found.over_tau(np.linspace(0, 0.98 * top, points).tolist())
-    axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
-    axes.axvline(found.ranking.threshold, color=OTHER, linestyle="--")
-    _count_axis(axes, len(found.heads), "τ")
-    _second_axis(axes, [(r[0], r[2]) for r in rows])
-    return figure
+    taus = [*np.linspace(0, 0.98 * top, points).tolist(), found.ranking.threshold]
+    _selections(axes, found, found.over_tau(sorted(taus)), "τ, and how many of the chosen lead")
 
 
-def robustness_to_lowest(found: HeadDiscovery, most: int = 14) -> Figure:
-    """How many of the chosen heads are chosen with another N of lowest entropy (Fig. 14)."""
-    figure, axes = _blank("The choice with N heads of lowest entropy counted in a pair")
+def _over_lowest(axes: Any, found: HeadDiscovery, most: int = 14) -> None:
+    """Selection frequency of the heads with another N of lowest entropy counted in a pair."""
+    _title(axes, "Selection frequency with N heads counted in a pair")
     rows = found.over_lowest(range(1, max(most, found.settings.lowest) + 1))
-    axes.plot([r[0] for r in rows], [r[1] for r in rows], "o-", color=LINE)
-    axes.axvline(found.settings.lowest, color=OTHER, linestyle="--")
-    _count_axis(axes, len(found.heads), "N")
-    _second_axis(axes, [(r[0], r[2]) for r in rows])
-    return figure
+    _selections(axes, found, rows, "N, and how many of the chosen lead")
 
 
-def robustness_to_samples(found: HeadDiscovery, points: int = 8) -> Figure:
+def _over_samples(axes: Any, found: HeadDiscovery, points: int = 8) -> None:
     """How many of the chosen heads fewer pairs choose, mean and deviation."""
-    figure, axes = _blank("The choice with fewer image-phrase pairs")
-    most = len(found.measured)
+    _title(axes, "The choice with fewer image-phrase pairs")
+    most, heads = len(found.measured), len(found.heads)
     counts = sorted({int(n) for n in np.geomspace(min(5, most), most, points)})
-    rows = found.over_samples(counts)
-    pairs, kept, spread = zip(*rows, strict=True)
+    pairs, kept, spread = zip(*found.over_samples(counts), strict=True)
     axes.errorbar(pairs, kept, yerr=spread, fmt="o-", color=LINE, capsize=2)
-    _count_axis(axes, len(found.heads), "pairs")
+    axes.set(xlabel="pairs", ylabel=f"of the {heads} heads, still chosen")
+    axes.set(ylim=(-0.1, heads + 0.3), yticks=range(heads + 1))
+
+
+def _selections(
+    axes: Any, found: HeadDiscovery, rows: Sequence[tuple[float, HeadRanking]], xlabel: str
+) -> None:
+    """The leading heads down, values across, the frequency as grey; the three first are dotted."""
+    shown = [(r.layer, r.head) for r in found.ranking.order()[:12] if r.frequency > 0]
+    grey = [[ranking.frequency[head] for _, ranking in rows] for head in shown]
+    axes.imshow(grey, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for x, (_, ranking) in enumerate(rows):
+        for y in (y for y, head in enumerate(shown) if head in found.first_of(ranking)):
+            axes.plot(x, y, "o", color=CHOSEN, markersize=4)
+    marks = [f"{value:.3g}\n{found.kept(ranking)[0]}" for value, ranking in rows]
+    axes.set_xticks(range(len(rows)), marks, fontsize=7)
+    axes.set_yticks(range(len(shown)), [_name(*head) for head in shown], fontsize=8)
+    axes.set(xlabel=xlabel, ylabel="head")
+
+
+PARTS: Mapping[str, Callable[[Any, HeadDiscovery], None]] = {
+    "attention-sums": _sums,
+    "frequencies": _frequencies,
+    "robustness-tau": _over_tau,
+    "robustness-lowest": _over_lowest,
+    "robustness-samples": _over_samples,
+    "frequency-and-iou": _frequency_and_iou,
+}
+"""What can be drawn of a discovery: Figs. 3, 6a, 13, 14, the number of pairs, and Fig. 6b."""
+
+
+def picture_grid(rows: Sequence[Sequence[tuple[str, NDArray]]]) -> Figure:
+    """Titled pictures (H, W, 3) uint8 and maps (P, Q) in rows; shorter rows end early."""
+    columns = max(len(row) for row in rows)
+    figure = _figure((2.4 * columns, 2.6 * len(rows)))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, places in zip(rows, grid, strict=True):
+        for axes in places:
+            axes.axis("off")
+        for (title, picture), axes in zip(row, places, strict=False):
+            axes.set_title(title, fontsize=8, wrap=True)
+            axes.imshow(picture, **({} if picture.ndim == 3 else {"cmap": "inferno"}))
     return figure
 
 
@@ -151,44 +206,12 @@ def head_grid(
     return figure
 
 
-def all_figures(found: HeadDiscovery) -> dict[str, Figure]:
-    """Every figure that the data allow, by file name without suffix."""
-    made = {
-        "attention-sums": attention_sum_curve(found),
-        "frequencies": frequencies(found),
-        "robustness-tau": robustness_to_tau(found),
-        "robustness-lowest": robustness_to_lowest(found),
-        "robustness-samples": robustness_to_samples(found),
-    }
-    if found.measured.mean_ious is not None:
-        made["frequency-and-iou"] = frequency_and_iou(found)
-    return made
+def _title(axes: Any, text: str) -> None:
+    axes.set_title(text, fontsize=11)
 
 
 def _label(axes: Any, text: str, at: tuple[float, float], colour: str) -> None:
     axes.annotate(text, at, xytext=(4, 4), textcoords="offset points", color=colour)
-
-
-def _count_axis(axes: Any, heads: int, xlabel: str) -> None:
-    axes.set(xlabel=xlabel, ylabel=f"of the {heads} heads, still chosen")
-    axes.set(ylim=(-0.1, heads + 0.3), yticks=range(heads + 1))
-
-
-def _second_axis(axes: Any, points: Sequence[tuple[float, float | None]]) -> None:
-    known = [(x, y) for x, y in points if y is not None]
-    if known:
-        other = axes.twinx()
-        other.plot(*zip(*known, strict=True), "s:", color=CHOSEN, markersize=3)
-        other.set_ylim(0, None)
-        other.set_ylabel("mean IoU of the heads chosen so", color=CHOSEN)
-
-
-def _blank(title: str) -> tuple[Figure, Any]:
-    figure = _figure((6.4, 4))
-    axes = figure.subplots()
-    axes.set_title(title, fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _figure(size: tuple[float, float]) -> Figure:

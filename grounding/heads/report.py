@@ -11,8 +11,8 @@ _CAPTIONS = {
     "attention-sums": "Mean attention sums in ascending order, with τ (the paper's Fig. 3)",
     "frequencies": "Selection frequency, mean and deviation over the trials (Fig. 6a)",
     "frequency-and-iou": "IoU against frequency rank; truth was not used to choose (Fig. 6b)",
-    "robustness-tau": "The choice under other thresholds (Fig. 13)",
-    "robustness-lowest": "The choice with another number N of lowest heads a sample (Fig. 14)",
+    "robustness-tau": "Selection frequency under other thresholds (Fig. 13)",
+    "robustness-lowest": "Selection frequency with N heads counted in a pair (Fig. 14)",
     "robustness-samples": "The choice with fewer pairs",
     "head-grid": "Every head over one picture, the chosen ones framed (Fig. 1)",
 }

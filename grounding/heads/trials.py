@@ -81,17 +81,18 @@ class HeadDiscovery:
     @property
     def same_in_trials(self) -> int:
         """In how many trials the same heads come first."""
-        return sum(self._top(trial) == set(self.heads) for trial in self.trials)
+        return sum(self.first_of(trial) == set(self.heads) for trial in self.trials)
 
-    def _top(self, ranking: HeadRanking) -> set[Head]:
+    def first_of(self, ranking: HeadRanking) -> set[Head]:
+        """The heads that a ranking would choose; none where it ranks too few."""
         try:
             return set(ranking.top(self.settings.heads))
         except GroundingError:
             return set()
 
-    def over_tau(self, taus: Sequence[float]) -> list[tuple[float, int, float | None]]:
-        """(tau, chosen heads still first, their mean IoU) under other thresholds (Fig. 13)."""
-        return [(float(tau), *self._kept(self.rank(threshold=float(tau)))) for tau in taus]
+    def over_tau(self, taus: Sequence[float]) -> list[tuple[float, HeadRanking]]:
+        """(tau, ranking) under other thresholds (Fig. 13)."""
+        return [(float(tau), self.rank(threshold=float(tau))) for tau in taus]
 
     def over_samples(self, counts: Sequence[int]) -> list[tuple[int, float, float]]:
         """(N, mean, deviation) of how many chosen heads come first with N pairs."""
@@ -101,19 +102,16 @@ class HeadDiscovery:
             for _ in range(max(5, self.settings.trials)):
                 index = rng.choice(len(self.measured), count, replace=False)
                 try:
-                    kept.append(self._kept(self.rank(index))[0])
+                    kept.append(self.kept(self.rank(index))[0])
                 except GroundingError:  # so few pairs may have no elbow
                     kept.append(0)
             out.append((int(count), float(np.mean(kept)), float(np.std(kept))))
         return out
 
-    def over_lowest(self, counts: Sequence[int]) -> list[tuple[int, int, float | None]]:
-        """(N, chosen heads still first, their mean IoU) with N lowest heads a sample (Fig. 14)."""
-        settings, found = self.settings, []
-        for n in counts:
-            ranking = self.measured.heads.rank(n, settings.skip_layers, settings.threshold)
-            found.append((int(n), *self._kept(ranking)))
-        return found
+    def over_lowest(self, counts: Sequence[int]) -> list[tuple[int, HeadRanking]]:
+        """(N, ranking) with N heads of lowest entropy counted in a pair (Fig. 14)."""
+        heads, settings = self.measured.heads, self.settings
+        return [(n, heads.rank(n, settings.skip_layers, settings.threshold)) for n in counts]
 
     @property
     def lowest_share(self) -> float:
@@ -126,8 +124,9 @@ class HeadDiscovery:
         settings = self.settings
         return self.measured.heads.ties(settings.lowest, settings.skip_layers, settings.threshold)
 
-    def _kept(self, ranking: HeadRanking) -> tuple[int, float | None]:
-        top, ious = self._top(ranking), self.measured.mean_ious
+    def kept(self, ranking: HeadRanking) -> tuple[int, float | None]:
+        """How many of the chosen heads come first in another ranking, and its heads' mean IoU."""
+        top, ious = self.first_of(ranking), self.measured.mean_ious
         mean = None if ious is None or not top else float(np.mean([ious[h] for h in top]))
         return len(top & set(self.heads)), mean
 

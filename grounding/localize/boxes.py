@@ -123,3 +123,21 @@ def _hull_area(mask: NDArray[np.bool_]) -> float:
     ys, xs = np.nonzero(mask)
     corners = np.concatenate([np.stack([xs + i, ys + j], 1) for i in (0, 1) for j in (0, 1)])
     return float(cv2.contourArea(cv2.convexHull(corners.astype(np.int32))))
+
+
+def cells_to_mask(
+    cells: NDArray[np.bool_], region: Box, size_wh: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Cells (P, Q) as pixels (H, W): each pixel takes the cell that its centre lies in.
+
+    Examples
+    --------
+    >>> cells_to_mask(np.array([[True, False]]), (0, 0, 4, 2), (4, 1)).tolist()
+    [[True, True, False, False]]
+    """
+    x0, y0, x1, y1 = region
+    rows, columns = cells.shape
+    column = np.floor((np.arange(size_wh[0]) + 0.5 - x0) * columns / (x1 - x0)).astype(int)
+    row = np.floor((np.arange(size_wh[1]) + 0.5 - y0) * rows / (y1 - y0)).astype(int)
+    inside = ((row >= 0) & (row < rows))[:, None] & ((column >= 0) & (column < columns))
+    return cells[np.clip(row, 0, rows - 1)[:, None], np.clip(column, 0, columns - 1)] & inside

@@ -6,8 +6,8 @@ costs a pass of the light mask decoder. Prompts and results are in the picture's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .coordinates import SquareFrame
-from .original import load_sam_checkpoint
 
 _PROMPTS_AT_ONCE = 32
 """Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
@@ -81,7 +79,7 @@ class Masks:
 
 
 @dataclass(eq=False)
-class _Prompts:
+class Prompts:
     """n prompts in the model's square; the mask (m, m) is shared by all of them."""
 
     boxes: NDArray | None = None  # (n, 4)
@@ -90,7 +88,7 @@ class _Prompts:
     mask: NDArray | None = None
 
     @classmethod
-    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> _Prompts:
+    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> Prompts:
         """Boxes (n, 4) and a mask of the picture, converted; points are set afterwards."""
         return cls(
             boxes=None if boxes is None else frame.boxes(boxes),
@@ -120,6 +118,11 @@ class Segmenter:
     (3, 480, 640)
     """
 
+    title = "SamModel"
+    """What runs it, for people."""
+    before_batch: Callable[[], object] = staticmethod(lambda: None)
+    """Called before each batch of prompts and each full mask; it may raise to stop."""
+
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
         self._processor = processor
@@ -146,7 +149,7 @@ class Segmenter:
 
     def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
         """Encode a picture, (H, W, 3) uint8 RGB of any size, once for any number of prompts."""
-        _check_image(image)
+        check_image(image)
         frame = SquareFrame(image.shape[1::-1], self.input_side, self.mask_side)
         small = Image.fromarray(image).resize(frame.input_wh, self._processor.resample)
         # On a strip three pixels high the processor would guess the wrong colour axis.
@@ -192,7 +195,7 @@ class Segmenter:
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
         boxes = None if box is None else np.asarray(box)[None]
-        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        prompt = Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
             spots, kinds = embedding.frame.points(points, labels)
             prompt.points, prompt.labels = spots[None], kinds[None]
@@ -224,7 +227,7 @@ class Segmenter:
         """
         if boxes is None and points is None:
             raise GroundingError("no prompt was given; expected boxes or points")
-        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        prompt = Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
             spots, kinds = embedding.frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
@@ -242,29 +245,36 @@ class Segmenter:
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
         """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
+        self.before_batch()
         return embedding.frame.mask(logits, size_wh)
 
     def _decode(
-        self, embedding: ImageEmbedding, prompt: _Prompts, multimask: bool
+        self, embedding: ImageEmbedding, prompt: Prompts, multimask: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (n, c, m, m) and scores (n, c) of n prompts."""
-        mask = None if prompt.mask is None else self._tensor(prompt.mask[None])
         pieces = []
         for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
+            self.before_batch()
             cut = slice(start, start + _PROMPTS_AT_ONCE)
-            with torch.inference_mode():
-                output = self._model(
-                    image_embeddings=embedding.features,
-                    input_boxes=self._tensor(prompt.boxes, cut),
-                    input_points=self._tensor(prompt.points, cut),
-                    input_labels=self._tensor(prompt.labels, cut),
-                    input_masks=mask,
-                    multimask_output=multimask,
-                )
-            pieces.append((output.pred_masks[0], output.iou_scores[0]))
+            pieces.append(self._pass(embedding, prompt, cut, multimask))
         logits = torch.cat([piece[0] for piece in pieces]).float().cpu().numpy()
         scores = torch.cat([piece[1] for piece in pieces]).float().clamp(0, 1).cpu().numpy()
         return logits, scores
+
+    def _pass(
+        self, embedding: ImageEmbedding, prompt: Prompts, cut: slice, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (n, c, m, m) and scores (n, c) of a slice of the prompts."""
+        with torch.inference_mode():
+            output = self._model(
+                image_embeddings=embedding.features,
+                input_boxes=self._tensor(prompt.boxes, cut),
+                input_points=self._tensor(prompt.points, cut),
+                input_labels=self._tensor(prompt.labels, cut),
+                input_masks=None if prompt.mask is None else self._tensor(prompt.mask[None]),
+                multimask_output=multimask,
+            )
+        return output.pred_masks[0], output.iou_scores[0]
 
     def _tensor(self, array: NDArray | None, cut: slice = slice(None)) -> Tensor | None:
         """(n, ...) array -> (1, n, ...) on the model's device, in its dtype."""
@@ -274,60 +284,13 @@ class Segmenter:
         return tensor[None].to(self.device, self.dtype)
 
 
-def load_segmenter(
-    path_or_repo: str | Path,
-    *,
-    revision: str | None = None,
-    device: str | torch.device = "cpu",
-    dtype: str | torch.dtype = "float32",
-    offline: bool = False,
-) -> Segmenter:
-    """Load a SAM checkpoint from a folder or a hub repository.
-
-    Only safetensors weights are read, but for original files.
-
-    Parameters
-    ----------
-    path_or_repo : A folder written by `save_pretrained` (model and processor), a repository name
-        such as ``"facebook/sam-vit-huge"``, or an original ``.pth`` file such as
-        ``sam_vit_h_4b8939.pth``, read as plain data.
-    revision : Branch, tag or commit of a repository.
-    device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
-        ``"float16"``.
-    offline : Never use the network; a repository must then be in the local cache.
-
-    Raises GroundingError when nothing loadable is there, it is no SAM model, or weights are
-    missing.
-
-    Examples
-    --------
-    >>> segmenter = load_segmenter("facebook/sam-vit-huge", dtype="float16")  # doctest: +SKIP
-    """
-    torch_dtype, target = checked_dtype(dtype), checked_device(device)
-    if str(path_or_repo).endswith((".pth", ".pt")):
-        torch_dtype, target = checked_dtype(dtype), checked_device(device)
-        with loading(path_or_repo):
-            model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
-        return Segmenter(model.to(target), processor)
-    source = Checkpoint.of(
-        path_or_repo, revision=revision, device=device, dtype=dtype, offline=offline
-    )
-    with loading(path_or_repo):
-        from transformers import SamModel
-        from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
-
-        config = source.config(("sam",), "the segmenter (SAM ViT-B, -L, -H)")
-        # PIL even where torchvision is installed: the two resize differently.
-        processor = SamImageProcessorPil.from_pretrained(source.where, **source.options)
-        return Segmenter(source.weights(SamModel, config), processor)
-
-
 def stability(logits: NDArray[np.float32]) -> float:
     """Share of a mask, given as its logits, that is left when their threshold rises by two."""
     return float((logits > _OFFSET).sum() / max(1, (logits > -_OFFSET).sum()))
 
 
-def _check_image(image: Any) -> None:
+def check_image(image: Any) -> None:
+    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
     shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
     if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
         raise GroundingError(

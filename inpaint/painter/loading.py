@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..device.memory import enable_tiling, place
 from ..device.sharing import DeviceSharing
@@ -17,6 +17,7 @@ from .flow import FlowInpainter
 from .inpainter import Inpainter
 from .libraries import explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
+from .patchmatch import PATCHMATCH, PatchMatch
 from .speed import apply_speed
 from .unet import UNetInpainter
 
@@ -70,7 +71,8 @@ def load_inpainter(
     Parameters
     ----------
     path_or_repo : str or path
-        A folder written by `save_pretrained`, or ``owner/name``.
+        A folder written by `save_pretrained`, ``owner/name``, or `PATCHMATCH` for one that loads
+        nothing and ignores the other arguments.
     device : str
         "cpu", "cuda", "cuda:1", "mps" or "auto".
     dtype : torch.dtype or str, optional
@@ -100,6 +102,8 @@ def load_inpainter(
     --------
     >>> inpainter = load_inpainter("models/sdxl-inpainting", offline=True)   # doctest: +SKIP
     """
+    if path_or_repo == PATCHMATCH:
+        return cast(Inpainter, PatchMatch())
     entry = None if controlnet is None else check_controlnet(controlnet)
     torch_device = resolve_device(device)
     options = {"local_files_only": offline}

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 _JOINS = re.compile(r"[,;&/+]|\b(?:and|or|plus)\b|\.\s*\w", re.IGNORECASE)
 _ALSO = re.compile(
-    r"\b(?:as well as|(?:along|together) with|in addition to|and also)\b"
+    r"\b(?:as well as|(?:along|together) with|in addition to|and also|(?:and )?then)\b"
     r"|(?<=\w{3})\s*/\s*(?=\w{3})",  # "the cup/the plate", not "24/7"
     re.IGNORECASE,
 )
+_SIDE_BY_SIDE = re.compile(
+    r"\b(?:the|an?)(?:\s+(?!(?:about|above|across|against|among|around|at|behind|below|beneath|beside"
+    r"|between|by|for|from|in|inside|into|like|near|of|off|on|onto|outside|over|past|to|under|with"
+    r"|within|without)\b)[\w-]+)+?\s+(?=(?:the|an?)\b)",
+    re.IGNORECASE,
+)
+"""A noun and the next article without a preposition between; only a hint."""
 _NOUNS = ("NOUN", "PROPN", "PRON")
 # after these a conjunct belongs to the first noun: "the cup on the left and the plate"
 _POSITIONS = frozenset(
@@ -40,6 +47,7 @@ _BOTH = re.compile(r"^(?:both|either)\s+(?=(?:the|an?)\b)", re.IGNORECASE)
 _ONE_GROUP = re.compile(
     rf"\b(?:{'|'.join(lexicon.COLLECTIVE - lexicon.NUMBERS.keys())})\s+of\b", re.IGNORECASE
 )
+_ARTICLES = ("the ", "a ", "an ")
 _ORDINALS = frozenset("first second third fourth fifth last next".split())
 
 
@@ -68,7 +76,7 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
 
     A conjunction inside a description joins no things: "the black and white cat", "the dog between
     the cat and the car". Phrases without a conjunction, comma, full stop, plural or number are not
-    parsed.
+    parsed, unless two articles stand side by side: "the red apple the car".
 
     Examples
     --------
@@ -80,8 +88,10 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
     >>> both.several.lemma
     'cup'
     """
-    joined = _ALSO.sub(" and ", phrase)
-    parts = [" ".join(joined.split())]
+    joined = " ".join(_ALSO.sub(" and ", phrase).split())
+    if _SIDE_BY_SIDE.search(joined):
+        joined = _with_and(joined)
+    parts = [joined]
     if _JOINS.search(joined):
         doc = parse(parts[0])
         starts = sorted({0, *(_start(head) for head in _later_heads(doc))})
@@ -90,6 +100,33 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
         parts = [text for text in texts if text]
     parts = [_BOTH.sub("", parts[0]), *parts[1:]] if len(parts) > 1 else [phrase]
     return tuple(thing for part in parts for thing in _read_part(part))
+
+
+def _with_and(phrase: str) -> str:
+    """Return "the red apple and the car" for "the red apple the car".
+
+    Not where a clause may follow its noun: "the car the man drives", "the toy the dog bites".
+    """
+    doc = parse(phrase)
+    last = doc[-1]
+    compound = any(t.dep_ == "compound" and t.tag_ == "NN" for t in last.children)
+    if last.pos_ not in _NOUNS or (compound and last.tag_ == "NNS"):
+        return phrase
+    if any(t.dep_ in ("relcl", "acl", "aux", "dative") for t in doc):
+        return phrase
+    ends = [
+        t.idx - 1
+        for t in doc[1:-1]
+        if t.tag_ == "DT" and _ends_thing(t.nbor(-1)) and t.nbor(1).pos_ != "ADP"
+    ]
+    for end in reversed([n for n in ends if phrase[n + 1 :].lower().startswith(_ARTICLES)]):
+        phrase = f"{phrase[:end]} and{phrase[end:]}"
+    return phrase
+
+
+def _ends_thing(token: Token) -> bool:
+    """Whether a thing's words may end here; "pear" is a verb to the parser at times."""
+    return token.pos_ in (*_NOUNS, "VERB") and token.dep_ not in ("amod", "predet")
 
 
 def _read_part(text: str) -> list[NamedThing]:

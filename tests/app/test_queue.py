@@ -66,6 +66,16 @@ def test_everyone_is_served_in_turn(jobs):
     assert jobs.place(asked[1]) == 0
 
 
+def test_an_owner_knows_whether_others_wait(jobs):
+    gate = Gate(jobs)
+    jobs.submit("gate", note([], "own"))
+    assert not jobs.others_wait("gate")
+    assert jobs.others_wait("ann")
+    jobs.submit("bob", note([], "other"))
+    assert jobs.others_wait("gate")
+    gate.open.set()
+
+
 def test_progress_and_value(jobs):
     gate = Gate(jobs)
     with pytest.raises(GroundbrushError, match="the work is running; wait"):
@@ -87,6 +97,22 @@ def test_paintings_are_counted():
     assert job.painting == 0
     job.run()
     assert seen == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
+
+
+def test_the_time_left_follows_the_steps_of_this_painting():
+    now, seen = [0.0], []
+
+    def work(callbacks):
+        for time_, step in ((1, 1), (3, 2), (5, 3), (9, 1), (10, 2)):
+            now[0] = time_
+            callbacks.on_step(step, 4)
+            seen.append((job.seconds_left, job.seconds_a_step))
+        now[0] = 11.5
+        seen.append((job.seconds_left, job.seconds_a_step))
+
+    job = Job("ann", work, None, lambda: now[0])
+    job.run()
+    assert seen == [(None, None), (4, 2), (2, 2), (None, None), (2, 1), (0.5, 1)]
 
 
 def test_running_work_is_stopped_before_its_next_step(jobs):
@@ -332,6 +358,22 @@ def test_blending_stops_between_its_parts(jobs, blend):
             entered.set()
 
     assert cancelled_after(jobs, work, entered) < 1 + SLACK
+
+
+def test_batches_of_prompts_stop_between_two(jobs, miniature):
+    segmenter, done = miniature.models.grounder().segmenter, []
+    embedding = segmenter.embed(np.zeros((64, 64, 3), np.uint8))
+    boxes = np.tile([[4.0, 4.0, 20.0, 20.0]], (64, 1))
+    entered = threading.Event()
+
+    def work(callbacks):
+        for _ in range(2000):
+            segmenter.prompt_logits(embedding, boxes=boxes)
+            done.append(1)
+            entered.set()
+
+    assert cancelled_after(jobs, work, entered) < 1 + SLACK
+    assert len(done) < 1000
 
 
 def test_work_outside_a_job_is_not_stopped(jobs, tmp_path):

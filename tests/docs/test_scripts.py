@@ -81,4 +81,6 @@ def test_http_client(run, miniature):
             thread.join(30)
             app.state.store.close()
     assert job["state"] == "done"
-    assert job["result"]["found"]["status"] == "found"
+    (edit,) = job["result"]["edits"]
+    assert edit["found"]["status"] == "found"
+    assert Image.open("out/http/result.png").size == Image.open(EXAMPLES / "fruit.png").size

@@ -12,6 +12,7 @@ from groundbrush.editor.masks import shadow
 from groundbrush.editor.masks.history import MaskHistory
 from groundbrush.editor.masks.operations import (
     AnyOperation,
+    Area,
     Boxes,
     Brush,
     Dilate,
@@ -66,6 +67,7 @@ EVERY = (
     Boxes(((1, 2, 5, 6), (20, 3, 28, 12))),
     Points(((12.0, 8.0),), "add", ((13.0, 8.0),)),
     Brush((((1, 1), (6, 1)), ((9, 9),)), 2, "subtract"),
+    Area(encode_mask(rectangle((20, 30), (12, 0, 20, 20))), "subtract"),
     Spare(encode_mask(rectangle((20, 30), (12, 0, 20, 20)))),
 )
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.app.commands import add_commands
+from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.models.presets import load_preset, preset_names
 from groundbrush.grounding import Presence
 from groundbrush.grounding.families import family_class
@@ -95,8 +97,10 @@ def test_sizes_and_the_pages_table_follow_the_repositories(monkeypatch):
     monkeypatch.syspath_prepend(str(root / "docs"))
     import build
 
-    page = build.MODELS.read_text(encoding="utf-8")
-    assert build.models_page(page) == page, "run `make docs`"
+    page = build.PRESETS.read_text(encoding="utf-8")
+    assert build.presets_page() == page, "run `make docs`"
+    commands = build_parser([add_commands])
+    assert build.page(commands) == build.PAGE.read_text(encoding="utf-8"), "run `make docs`"
     facts = json.loads(build.REPOSITORIES.read_text(encoding="utf-8"))
     checked = 0
     for name in preset_names():
@@ -108,14 +112,15 @@ def test_sizes_and_the_pages_table_follow_the_repositories(monkeypatch):
             checked += 1
             assert abs(sum(facts[path]["gb"] for path in paths) - preset.size_gb) <= 0.7, name
     assert checked >= 18
-    assert "| `photo` | 23.8 | 8.3 | 6.9 |" in page  # 15 of 32 layers
-    assert "| `llava-1.5-7b` | 24 | 15.4 | 6.9 |" in page
+    assert "| paper † | 23.8 | 8.3 | 6.9 |" in page  # 15 of 32 layers
+    assert "| paper † | 24 | 15.4 | 6.9 |" in page
 
 
 def test_the_page_on_models_names_every_preset_and_family():
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    presets = (Path(__file__).parents[2] / "docs" / "measured" / "presets.md").read_text("utf-8")
     for name in LARGE:
-        assert f"`{name}`" in page, name
-        assert load_preset(name).lvlm["path"].split("/")[-1].split("-")[0] in page, name
+        assert f"`{name}`" in presets, name
+        assert load_preset(name).lvlm["path"].split("/")[-1].split("-")[0] in presets, name
     for family in {load_preset(name).lvlm["family"] for name in LARGE}:
         assert f"`{family}`" in page, family

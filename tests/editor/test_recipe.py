@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.outputs import save_edit
+from groundbrush.editor.pictures.picture import read_recipe
 from groundbrush.editor.request import chained, make_request, read_request, recipe_for_file
 
 WORDS = {
@@ -110,3 +114,26 @@ def test_all_but_a_thing_is_refused_with_the_way_to_it(words: str) -> None:
     with pytest.raises(GroundbrushError, match="expected the thing itself.*--invert"):
         make_request("edit", find=words, paint="a vase")
     assert make_request("edit", find="the note", paint=words).paint == words
+
+
+def test_a_saved_recipe_names_the_picture_from_its_own_folder(
+    miniature: Any, scene_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, (path, _, asked) = tmp_path / "home", scene_file
+    home.mkdir()
+    shutil.copy(path, home / "scene.png")
+    edit = miniature.edit(home / "scene.png", asked.text, "a frog", settings={"steps": 2})
+    edit.save(home / "out" / "frog.png")
+    files, _ = save_edit(edit, home / "out", "png")
+    for saved in (home / "out" / "frog.png", files["result"], files["recipe"]):
+        assert read_recipe(saved)["image"]["path"] == "../scene.png"
+        assert str(tmp_path) not in json.dumps(read_recipe(saved))
+    edit.save(home / "asked.png", relative=False)
+    assert read_recipe(home / "asked.png")["image"]["path"] == str(home / "scene.png")
+    home.rename(tmp_path / "moved")  # the picture and its edits move together
+    monkeypatch.chdir(tmp_path)
+    for name in ("moved/out/frog.png", f"moved/out/{files['recipe'].name}"):
+        again = miniature.run(name)
+        assert (again.image == edit.image).all()
+    again.save("elsewhere/again.png")
+    assert read_recipe("elsewhere/again.png")["image"]["path"] == "../moved/scene.png"

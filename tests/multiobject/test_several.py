@@ -30,6 +30,11 @@ def texts(phrase: str) -> tuple[str, ...]:
         ("both the apple and the car", ("the apple", "the car")),
         ("the two apples and the car", ("the two apples", "the car")),
         ("red and green apples", ("red apples", "green apples")),
+        ("the red apple the car", ("the red apple", "the car")),
+        ("the apple a banana", ("the apple", "a banana")),
+        ("the dog on the left the cat", ("the dog on the left", "the cat")),
+        ("the cup then the plate", ("the cup", "the plate")),
+        ("the star the moon the sun", ("the star", "the moon", "the sun")),
     ],
 )
 def test_several_things_are_split(phrase, things):
@@ -56,6 +61,12 @@ def test_several_things_are_split(phrase, things):
         "the table with cups and plates",
         "the man with two hats",
         "the phone someone left on the bench",
+        "the phone the woman left on the bench",
+        "the car the man drives",
+        "the toy the dog bites",
+        "the cake the children like",
+        "the man giving the woman a flower",
+        "the letter a on the sign",
     ],
 )
 def test_one_thing_stays_whole(phrase):

@@ -191,7 +191,6 @@ def test_a_phrase_that_only_excludes_is_refused(command, example):
     assert ran.status in (1, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="only phrases with a joint between things are parsed")
 def test_two_things_without_a_joint_are_both_removed_or_refused(command, example):
     fruit = example("fruit")
     ran = command("remove", fruit.path, "--find", "the red apple the car", "--steps", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from groundbrush.miniature.scenes import compose
+from groundbrush.miniature.scenes import CROWDED, compose
 
 pytestmark = pytest.mark.slow
 STANDS = 0.1
@@ -76,6 +76,36 @@ def test_what_was_once_called_gone_and_stood(miniature, seed, noun):
     (thing,) = [k for k, one in enumerate(scene.objects) if one.noun == noun]
     edit = miniature.remove(scene.image, f"the {noun}")
     assert left(edit, scene.mask(thing)) <= STANDS or edit.checks.get("gone") is not True
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [
+        (900_026, "all the books"),  # one of three is not found at first
+        (900_027, "all the fish"),  # a plural that looks like a singular
+    ],
+)
+def test_of_all_the_rest_is_removed_too(miniature, seed, words):
+    scene = compose("heldout", seed, CROWDED)
+    noun = scene.objects[0].noun
+    edits = miniature.apply(scene.image, f"remove {words}")
+    painted = np.any([edit.support for edit in edits], axis=0)
+    for k, thing in enumerate(scene.objects):
+        if thing.noun == noun:
+            mask = scene.mask(k)
+            assert (mask & ~painted).sum() <= STANDS * mask.sum()
+    assert edits[-1].checks["found"] == len(edits)
+
+
+def test_a_large_piece_that_was_spared_leaves_it_open(miniature):
+    """The leaves of a sunflower, taken for a thing of their own."""
+    scene = compose("heldout", 900_007, CROWDED)
+    edits = miniature.apply(scene.image, "remove all the sunflowers")
+    for edit in edits:
+        beside = [note for note in edit.notes if "touches it" in note]
+        assert edit.checks["gone"] is not True or not beside
+    stands = [k for k in range(3) if all(left(edit, scene.mask(k)) > STANDS for edit in edits)]
+    assert not stands or any(edit.checks["gone"] is not True for edit in edits)
 
 
 def test_a_thing_that_is_gone_is_said_to_be_gone(miniature, example):

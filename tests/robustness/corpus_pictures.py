@@ -19,6 +19,22 @@ Make = Callable[[Path], Path]
 SIZE = (24, 18)  # width, height
 
 
+LAUGHS = "".join(
+    f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+OUTSIDE = '<!ENTITY a SYSTEM "file:///etc/passwd">'
+
+
+def xmp_of(entities: str, words: str) -> bytes:
+    """An XMP packet whose title is made of entities."""
+    return (
+        f'<!DOCTYPE x [<!ENTITY a "ha">{entities}]><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>{words}</dc:source>'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
 def scene(mode: str = "RGB") -> Image.Image:
     """A small picture of noise."""
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
@@ -310,6 +326,9 @@ def odd_files() -> Iterator[tuple[str, Make]]:
         ("exif garbage.png", scene(), "PNG", {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff"}),
         ("profile garbage.png", scene(), "PNG", {"icc_profile": b"\0" * 300}),
         ("profile of a word.jpg", scene(), "JPEG", {"icc_profile": b"sRGB"}),
+        ("xmp entities.jpg", scene(), "JPEG", {"xmp": xmp_of(LAUGHS, "&i;")}),
+        ("xmp file.jpg", scene(), "JPEG", {"xmp": xmp_of(OUTSIDE, "&a;")}),
+        ("xmp file.webp", scene(), "WEBP", {"xmp": xmp_of(OUTSIDE, "&a;"), "lossless": True}),
         ("xmp garbage.jpg", scene(), "JPEG", {"xmp": b"<x:xmpmeta><!DOCTYPE a [<!ENTITY"}),
     ]:
         yield name, file_of(name, encoded(kind, image, **options))

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,84 @@ def bad_presets() -> Iterator[tuple[str, Make]]:
     yield "a part missing", file_of("p.json", b'{"name": "a", "lvlm": {"path": "b"}}')
 
 
+ACTS = "import pathlib; pathlib.Path('hostile-was-here').write_text('x')"
+REMOTE = {
+    "auto_map": {
+        name: f"hostile.{name}"
+        for name in ("AutoConfig", "AutoModel", "AutoProcessor", "AutoModelForImageTextToText")
+    }
+}
+
+
+def hostile_models() -> Iterator[tuple[str, Make]]:
+    """Presets of folders that hold pickles, programs, links and absurd numbers."""
+    bin_name = "pytorch_model.bin"
+    llava = json.dumps({"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]})
+    sam = json.dumps({"model_type": "sam"})
+    index = json.dumps(
+        {"_class_name": "StableDiffusionXLInpaintPipeline", "unet": ["diffusers", "X"]}
+    )
+    folders: dict[str, dict[str, bytes]] = {
+        "weights that are a pickle": {
+            "config.json": llava.encode(),
+            bin_name: pickle.dumps(Hostile()),
+            "model.safetensors": pickle.dumps(Hostile()),
+            "sam.pth": pickle.dumps(Hostile()),
+        },
+        "a segmenter of pickles": {"config.json": sam.encode(), bin_name: pickle.dumps(Hostile())},
+        "code of its own": {
+            "config.json": json.dumps({"model_type": "hostile", **REMOTE}).encode(),
+            "preprocessor_config.json": json.dumps(REMOTE).encode(),
+            "tokenizer_config.json": json.dumps(REMOTE).encode(),
+            "hostile.py": ACTS.encode(),
+            "model.safetensors": b"",
+        },
+        "a pipeline with code": {
+            "model_index.json": json.dumps(
+                {"_class_name": ["hostile", "Pipeline"], "unet": ["hostile", "Net"]}
+            ).encode(),
+            "hostile.py": ACTS.encode(),
+            "pipeline.py": ACTS.encode(),
+            "unet/hostile.py": ACTS.encode(),
+        },
+        "a pipeline of pickles": {
+            "model_index.json": index.encode(),
+            "unet/config.json": b"{}",
+            "unet/diffusion_pytorch_model.bin": pickle.dumps(Hostile()),
+        },
+        "a class that leads away": {
+            "model_index.json": b'{"_class_name": "../../os", "unet": ["os", "system"]}'
+        },
+        "giant numbers": {"config.json": b'{"model_type": "llava", "image_seq_length": 1e999}'},
+        "deep json": {"config.json": DEEP.encode(), "model_index.json": DEEP.encode()},
+    }
+
+    def make_folder(files: dict[str, bytes]) -> Make:
+        def make(folder: Path) -> Path:
+            for name, content in files.items():
+                (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "model" / name).write_bytes(content)
+            return write_preset(folder)
+
+        return make
+
+    def write_preset(folder: Path) -> Path:
+        part = {"path": str(folder / "model")}
+        lvlm = {**part, "family": "llava", "heads": [[0, 0]]}
+        told = {"name": "mine", "lvlm": lvlm, "segmenter": part, "inpainter": part}
+        return file_of("p.json", json.dumps(told).encode())(folder)
+
+    for name, files in folders.items():
+        yield name, make_folder(files)
+    for name, target in {"itself": "model", "the root": "/", "a device": "/dev/zero"}.items():
+
+        def link(folder: Path, target: str = target) -> Path:
+            (folder / "model").symlink_to(target)
+            return write_preset(folder)
+
+        yield f"a link to {name}", link
+
+
 def recipe(**changes: Any) -> dict[str, Any]:
     """A recipe with something wrong."""
     return {"groundbrush": 1, "action": "edit", "find": "x", "paint": "y", **changes}
@@ -281,6 +360,11 @@ BAD_RECIPES: dict[str, Any] = {
     "operations is a text": recipe(operations="dilate"),
     "operations is a number": recipe(operations=3),
     "an operation of a number": recipe(operations=[3]),
+    "a picture elsewhere": recipe(image={"path": "/dev/zero"}),
+    "a picture that is no text": recipe(image={"path": ["a"]}),
+    "a path of a null": recipe(image={"path": "a\0b"}),
+    "before that holds itself": recipe(before=[recipe(before=[recipe()])]),
+    "before of a thousand": recipe(before=[recipe()] * 1_000),
     "an unknown operation": recipe(operations=[{"op": "explode"}]),
     "an operation with more": recipe(operations=[{"op": "dilate", "pixels": 3, "much": 4}]),
     "an operation with less": recipe(operations=[{"op": "dilate"}]),
@@ -363,11 +447,28 @@ def bad_plans() -> Iterator[tuple[str, Make]]:
 # -------------------------------------------------------------------------------------- sessions
 
 
-def archive(parts: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip."""
+def archive(
+    parts: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, link: str | None = None
+) -> bytes:
+    """A zip, one member of which may be a symbolic link to /etc/passwd."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as file:
         for name, content in parts.items():
+            if name == link:
+                member = zipfile.ZipInfo(name)
+                member.create_system, member.external_attr = 3, 0o120777 << 16
+                file.writestr(member, b"/etc/passwd")
+            else:
+                file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def doubled(parts: dict[str, bytes]) -> bytes:
+    """A zip whose list names its session twice, the second time with a bomb."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        warnings.simplefilter("ignore")
+        for name, content in [*parts.items(), ("session.json", bytes(100_000_000))]:
             file.writestr(name, content)
     return buffer.getvalue()
 
@@ -416,6 +517,12 @@ def bad_sessions() -> Iterator[tuple[str, bytes]]:
     yield "a bomb of another name", archive({**whole, "bomb": bytes(450_000_000)})
     yield "a text for a picture", archive({**whole, "original.png": b"hello"})
     yield "half a picture", archive({**whole, "original.png": PICTURE[:100]})
+    yield "a member that is a link", archive(whole, link="original.png")
+    yield "a member twice", good + good[good.index(b"PK\1\2") :]
+    yield "a member twice in the list", doubled(whole)
+    yield "deep JSON", archive({**whole, "session.json": DEEP.encode()})
+    yield "endless numbers", archive({**whole, "session.json": b'{"kept": %s}' % ENDLESS.encode()})
+    yield "a name of controls", session(name="\x1b[2J\u202egnp.exe", kept=9)
     yield "packed another way", archive(whole, zipfile.ZIP_LZMA)[:-5]
     yield (
         "encrypted",

@@ -57,6 +57,13 @@ def read_preset(path: Path) -> None:
     Models(preset, device="cpu", offline=True).grounder()
 
 
+def read_inpainter(path: Path) -> None:
+    from groundbrush.editor.models.models import Models
+    from groundbrush.editor.models.presets import load_preset
+
+    Models(load_preset(path), device="cpu", offline=True).inpainter()
+
+
 def read_plan(path: Path) -> None:
     from groundbrush.editor.plan import Plan
 
@@ -91,6 +98,8 @@ READERS: dict[str, tuple[Callable[[], Iterator[tuple[str, Any]]], Callable[[Any]
     "recipe of a picture": (lambda: iter(corpus_pictures.bad_pictures().items()), read_recipe),
     "manifest": (corpus_texts.bad_manifests, read_manifest),
     "preset": (corpus_texts.bad_presets, read_preset),
+    "models": (corpus_texts.hostile_models, read_preset),
+    "inpainter": (corpus_texts.hostile_models, read_inpainter),
     "recipe": (corpus_texts.bad_recipes, read_recipe),
     "plan": (corpus_texts.bad_plans, read_plan),
     "session": (corpus_texts.bad_sessions, read_session),
@@ -114,8 +123,15 @@ def test_there_are_many() -> None:
 
 @pytest.mark.parametrize(("make", "read"), CASES)
 def test_a_bad_input_is_read_or_refused_in_one_line_and_nothing_is_written(
-    make: Any, read: Callable[[Any], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any,
+    read: Callable[[Any], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if read in (read_preset, read_inpainter):  # what loading imports takes longer than a case may
+        models = request.getfixturevalue("miniature").models
+        models.grounder(), models.inpainter()
     folder = tmp_path / "given"
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
@@ -230,6 +246,15 @@ def test_a_batch_of_every_bad_picture_ends_with_a_word_on_each(memory: Path) -> 
         if row["status"] == "failed":
             assert row["error"]["kind"] == "GroundbrushError", row["error"]
             assert "\n" not in row["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["xmp entities.jpg", "xmp file.jpg", "xmp file.webp"])
+def test_no_entity_of_xmp_is_expanded(name: str, tmp_path: Path) -> None:
+    from groundbrush.editor.pictures.picture import open_picture
+
+    picture = open_picture(corpus_pictures.bad_pictures()[name](tmp_path))
+    assert picture.xmp is None
+    assert "unreadable XMP dropped" in picture.notes
 
 
 def test_a_hostile_pickle_ran_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,9 +127,11 @@ if __name__ == "__main__":
     seconds, keep, queue = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     more = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
     settings = {"keep": keep, "queue": queue, "queue_each": queue, "grace": 20} | more
+    proxies = settings.pop("proxies", ())
     serve(
         QuickEditor(seconds),
         ServeSettings(**settings),
         port=0,
+        proxies=proxies,
         tell=lambda words: print(json.dumps(words), flush=True),
     )

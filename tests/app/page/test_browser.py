@@ -43,6 +43,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 SHOTS = os.environ.get("GROUNDBRUSH_SCREENSHOTS")
 SLOW = 120_000  # milliseconds; a loaded machine takes its time
+FIND = "What to find, or what to do"
 ORANGE = (0.24, 0.6)
 """A balloon in its example, as shares of width and height."""
 
@@ -148,12 +149,19 @@ class Page:
         self.page.locator(".gb[data-ready]").wait_for()
         self.settle()
 
-    def open(self, example: str) -> None:
+    def open(self, example: str, words: bool = False) -> None:
+        """Open an example; without `words` those that it brings are taken out."""
         self.press(example)
         self.ready()
+        if not words:
+            self.write(FIND, "")
+            self.see("Name a thing in the picture")
+            self.field("What to paint instead").fill("")
+            self.field("What to paint instead").press("Tab")
+            self.settle()
 
     def find(self, words: str) -> None:
-        self.write("What to find", words)
+        self.write(FIND, words)
         self.see("The mask covers")
         self.settle()
 
@@ -174,7 +182,7 @@ class Page:
         field = self.page.get_by_label("Steps", exact=True)
         field.fill(str(steps))
         field.press("Enter")
-        slider = self.page.get_by_role("slider", name="Variants")
+        slider = self.page.get_by_role("slider", name="Results to choose from")
         slider.press("Home")
         for _ in range(variants - 1):
             slider.press("ArrowRight")
@@ -185,8 +193,14 @@ class Page:
     def point(self, x: float, y: float) -> tuple[float, float]:
         """Shares of the picture as a place on the screen."""
         self.canvas.scroll_into_view_if_needed()
-        box = self.canvas.bounding_box()
-        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+        box, (left, top, width, height) = self.canvas.bounding_box(), self.view
+        return box["x"] + left + x * width, box["y"] + top + y * height
+
+    @property
+    def view(self) -> list[float]:
+        """Where the picture lies in its frame: left, top, width, height."""
+        self.page.wait_for_timeout(50)  # the next frame is drawn
+        return json.loads(self.page.locator(".gb").get_attribute("data-view"))
 
     def click(self, x: float, y: float, button: str = "left") -> None:
         self.page.mouse.click(*self.point(x, y), button=button)
@@ -252,7 +266,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     """Find, correct, cancel, paint, download, keep, go on, save, reopen."""
     page.shot("1-choose")
     page.open("fruit")
-    page.see("Name one thing in the picture")
+    page.see("Name a thing in the picture")
     assert page.button("Paint").is_disabled()
     page.find("the red apple")
     page.shot("2-found")
@@ -276,8 +290,10 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     page.covered(lambda share: share < brushed and share <= found)
 
     page.set(200, variants=8)
+    frame = page.canvas.bounding_box()
     page.write("What to paint instead", "a green pear")  # Enter paints
-    page.see("so far" if SHOTS else re.compile("step [1-9]"))
+    page.see(re.compile("step [1-9]"))
+    assert page.canvas.bounding_box() == frame  # nothing jumps
     page.shot("4-painting")
     page.press("Cancel")
     page.see("stopped on request")
@@ -287,6 +303,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     page.set(14 if SHOTS else 2, variants=3 if SHOTS else 2)
     page.press("Paint")
     page.see("Compare and keep")
+    assert page.canvas.bounding_box() == frame
     page.press("Show 2")
     page.button("✓ 2").wait_for()
     page.shot("5-compare")
@@ -330,7 +347,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     page.upload(session, saved=True)
     page.ready()
     page.covered(lambda again: again == share)
-    assert page.field("What to find").input_value() == "the car"
+    assert page.field(FIND).input_value() == "the car"
     again, _ = picture_in(page.save("Download PNG with its recipe"), tmp_path)
     assert (again.pixels == twice.pixels).all()
     assert page.hosts - {"inline"} == {page.page.url.split("/")[2]}
@@ -356,36 +373,54 @@ def test_marks_without_words_and_by_keys(page: Page) -> None:
     page.covered(lambda share: share == 0)
     page.page.keyboard.press("r")
     page.covered(lambda share: share == balloon)
+    page.page.keyboard.press("Shift+C")
+    page.covered(lambda share: share == 0)
+    page.page.keyboard.press("Control+z")
+    page.covered(lambda share: share == balloon)
+    page.page.keyboard.press("i")
+    page.covered(lambda share: abs(share - (100 - balloon)) < 0.2)
+    page.page.keyboard.press("Control+z")
+    page.covered(lambda share: share == balloon)
+    page.page.keyboard.press("Control+Shift+Z")
+    page.covered(lambda share: share > 90)
+    page.page.keyboard.press("u")
+    page.page.keyboard.press("l")
+    page.drag((0.02, 0.7), (0.22, 0.7), (0.22, 0.9), (0.02, 0.9))
+    page.covered(lambda share: abs(share - balloon - 4) < 0.3)  # what the loop encloses
     page.page.keyboard.press("c")
     page.canvas.focus()
     for _ in range(10):
         page.page.keyboard.press("ArrowUp")
+    page.page.keyboard.press("Enter")
+    clicked = page.covered(lambda share: abs(share - balloon - 4) > 0.3)
     page.page.keyboard.press("p")
     page.page.keyboard.press("]")
     assert page.page.get_by_label("Brush size").input_value() == "0.035"
-    page.page.keyboard.press("c")
-    page.page.keyboard.press("Shift+ArrowLeft")
+    page.page.keyboard.press("Enter")  # begins a stroke at the cross
+    for _ in range(6):
+        page.page.keyboard.press("Shift+ArrowLeft")
     page.page.keyboard.press("Enter")
-    page.covered(lambda share: share != balloon)
-    field = page.field("What to find")
+    page.covered(lambda share: share != clicked)
+    field = page.field(FIND)
     field.press_sequentially("eprubx")
     assert field.input_value() == "eprubx"
-    assert page.button("Click").get_attribute("aria-pressed") == "true"
+    assert page.button("Brush").get_attribute("aria-pressed") == "true"
 
 
 def test_why_and_several_things(page: Page) -> None:
     page.open("balloons")
-    page.write("What to find", "the bus")
-    page.see(re.compile("found, score"))
+    page.write(FIND, "the bus")
+    page.see("Found. If a part")
     page.page.get_by_text("Why here?").click()
     page.press("Show what the model looked at")
     page.see("all heads together")
     page.shot("7-why", top="Why here?")
-    page.page.get_by_role("tab", name="Several things").click()
-    page.write("Sentence", "a green balloon, a bus and two orange balloons")
+    page.write(FIND, "a green balloon, a bus and two orange balloons")
     page.see("Panoptic PNG")
     assert Image.open(io.BytesIO(page.save("Panoptic PNG"))).size == (256, 256)
-    made = json.loads(page.save("Panoptic JSON"))
+    assert json.loads(page.save("Panoptic JSON"))
+    cut_out = Image.open(io.BytesIO(page.save("Cut-out")))
+    assert (cut_out.mode, cut_out.size) == ("RGBA", (256, 256))
     shown = page.page.locator("[data-testid=stImage] img").locator("visible=true").first
     before = shown.get_attribute("src")
     page.page.get_by_role("checkbox").first.uncheck(force=True)
@@ -393,13 +428,12 @@ def test_why_and_several_things(page: Page) -> None:
         "([e, src]) => e.src !== src && e.getAttribute('src') !== src",
         arg=[shown.element_handle(), before],
     )
-    assert made
     page.page.get_by_role("checkbox").first.check(force=True)
-    page.set(2)
-    page.write("What to do", "remove the bus and make the green balloon red")
-    page.see("Run all")
     page.shot("8-several")
-    page.shot("9-plan", top="Do several edits")
+    page.set(2)
+    page.write(FIND, "remove the bus and make the green balloon red")
+    page.see("Run all")
+    page.shot("9-plan")
     page.press("Run all")
     page.see("Compare and keep")
     page.press("Keep and continue")
@@ -425,13 +459,68 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     wide.paste(scene, (1000, 0))
     wide.save(large, quality=85)
     page.upload(large)
-    page.see("Name one thing in the picture")
+    page.see("Name a thing in the picture")
     page.ready()
-    assert page.canvas.evaluate("c => [c.width, c.height]") == [1024, 683]
-    box = page.canvas.bounding_box()
-    assert abs(box["width"] / box["height"] - 1.5) < 0.01
+    assert abs(page.view[2] / page.view[3] - 1.5) < 0.01
+    tiles = []
+    page.page.on("response", lambda r: "/picture/" in r.url and tiles.append((r.status, r.url)))
+    page.page.keyboard.press("1")  # actual size: what is seen comes in tiles of the picture itself
+    page.page.wait_for_timeout(500)
+    assert page.view[2] == 6000
+    assert tiles
+    assert all(status == 200 and re.search(r"/0/[0-5]/[0-3]$", url) for status, url in tiles)
+    page.page.keyboard.press("0")
     page.click(0.5, 0.87)  # the banana
     page.covered(lambda share: 0.3 < share < 30)
+    for kind, size in (("drop", [40, 30]), ("paste", [20, 40])):  # anywhere on the page
+        page.page.evaluate(
+            """async ([kind, [width, height]]) => {
+               const picture = new OffscreenCanvas(width, height);
+               picture.getContext('2d').fillRect(0, 0, 9, 9);
+               const blob = await picture.convertToBlob();
+               const data = new DataTransfer();
+               data.items.add(new File([blob], 'given.png', { type: 'image/png' }));
+               const event = kind === 'drop'
+                 ? new DragEvent(kind, { dataTransfer: data, bubbles: true })
+                 : new ClipboardEvent(kind, { clipboardData: data, bubbles: true });
+               document.body.dispatchEvent(event); }""",
+            [kind, size],
+        )
+        end = time.monotonic() + SLOW / 1000
+        while abs(page.view[2] / page.view[3] - size[0] / size[1]) > 0.01:
+            assert time.monotonic() < end, f"the picture of the {kind} is not open"
+
+
+def test_a_reload_brings_everything_back(page: Page) -> None:
+    asked: list[str] = []
+    page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.open("fruit")
+    page.find("the red apple")
+    share = page.covered()
+    page.field("What to paint instead").fill("a green pear")
+    page.field("What to paint instead").press("Tab")
+    page.settle()
+    page.set(2)
+    page.page.reload()
+    page.ready()
+    page.covered(lambda again: again == share)
+    assert page.field(FIND).input_value() == "the red apple"
+    assert page.field("What to paint instead").input_value() == "a green pear"
+    assert asked == []  # nothing is painted yet
+    page.press("Paint")
+    page.see("Compare and keep")
+    page.settle()
+    page.page.reload()
+    page.see("Compare and keep")
+    assert asked == ["beforeunload"]
+    page.page.go_back()
+    page.see("Back to the open picture")
+    page.page.go_forward()
+    page.see("Compare and keep")
+    page.save("Download PNG with its recipe")
+    page.page.reload()
+    page.see("Compare and keep")
+    assert asked == ["beforeunload"]
 
 
 def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
@@ -443,8 +532,8 @@ def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
         ):
             one.open(example)
             one.find(thing)
-        assert first.field("What to find").input_value() == "the red apple"
-        assert second.field("What to find").input_value() == "the penguin"
+        assert first.field(FIND).input_value() == "the red apple"
+        assert second.field(FIND).input_value() == "the penguin"
         second.set(2)
         first.set(200, variants=8)
         first.write("What to paint instead", "a frog")
@@ -514,13 +603,13 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> 
         for before in (stroked, tapped):
             phone.press("Undo")
             phone.covered(lambda share, before=before: share == before)
-        phone.write("What to find", "the green balloon")
-        phone.see(re.compile("found, score"))
+        phone.write(FIND, "the green balloon")
+        phone.see("Found. If a part")
         phone.shot("10-phone")
         assert phone.fits()
-        phone.page.get_by_role("tab", name="Several things").click()
-        phone.see("Find everything a sentence names")
-        assert phone.fits()
+        for label in (FIND, "What to paint instead"):  # both on the first screen
+            place = phone.field(label).bounding_box()
+            assert place["y"] + place["height"] <= 844
         assert phone.problems == []
     finally:
         phone.close()

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
+import cv2
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.page.canvas import (
-    LEAST,
-    PROXY,
-    canvas_view,
-    data_uri,
-    fit_screen,
-    new_marks,
-    read_mark,
-)
-from groundbrush.editor.masks.operations import Boxes, Brush, Points
-from groundbrush.editor.pictures.overlay import shrink
+from groundbrush.app.page.canvas import LEAST, PROXY, fit_screen, new_marks, outlines, read_mark
+from groundbrush.app.page.tiles import ROUTES, Shown, level_count, tile
+from groundbrush.editor.masks.operations import Boxes, Brush, Invert, MaskScene, Points
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 
 def test_marks_become_operations():
@@ -28,6 +26,14 @@ def test_marks_become_operations():
     assert read_mark(box, size) == Boxes(((20.0, 20.0, 100.0, 60.0),), how="add", snap=True)
     stroke = {"kind": "stroke", "how": "add", "points": [[0, 0], [1, 1]], "radius": 0.02}
     assert read_mark(stroke, size) == Brush((((0.0, 0.0), (199.99, 99.99)),), radius=4)
+    assert read_mark({"kind": "invert"}, size) == Invert()
+    full = np.ones(size[::-1], bool)
+    assert not read_mark({"kind": "clear"}, size).apply(full, MaskScene()).any()
+    loop = [[0.25, 0.2], [0.75, 0.2], [0.75, 0.6], [0.25, 0.6]]
+    lasso = read_mark({"kind": "lasso", "how": "add", "points": loop}, size)
+    area = lasso.apply(np.zeros(size[::-1], bool), MaskScene())
+    assert area[20:61, 50:151].all()
+    assert area.sum() == 41 * 101
 
 
 @pytest.mark.parametrize(
@@ -74,26 +80,65 @@ def test_a_click_always_lies_in_the_picture(width, height, x, y):
     assert 0 <= py < height
 
 
-def test_the_view_is_small_and_shows_thin_masks():
-    wide = np.zeros((300, 4000, 3), np.uint8)
-    mask = np.zeros((300, 4000), bool)
-    mask[150, 2000] = True
-    view = canvas_view(wide, mask)
-    assert view.shape == (77, PROXY, 3)
-    assert view.any()
-    assert (canvas_view(wide) == 0).all()
-    assert data_uri(view).startswith("data:image/jpeg;base64,")
-    assert shrink(mask[..., None].repeat(3, 2).astype(np.uint8), 9999).shape == (300, 4000, 3)
+def painted(lines: list[list[float]], size: tuple[int, int]) -> np.ndarray:
+    """What a screen fills inside outlines, by the even-odd rule; ``(H, W)`` bool."""
+    out = np.zeros(size[::-1], np.uint8)
+    paths = [np.floor(np.reshape(line, (-1, 2))).astype(np.int32) for line in lines]
+    cv2.fillPoly(out, paths, 1)
+    return out.astype(bool)
 
 
-def test_a_small_picture_is_enlarged_so_that_its_outline_is_smooth():
+def test_outlines_are_those_of_the_mask_and_its_holes():
+    mask = np.zeros((900, 1200), bool)
+    mask[100:800, 50:1100] = True
+    mask[300:400, 400:500] = False
+    lines = outlines(mask)
+    assert len(lines) == 2
+    assert (painted(lines, (1200, 900)) != mask).sum() < 2 * 4 * 100  # the hole's own border
+    assert outlines(np.zeros((5, 5), bool)) == []
+
+
+def test_a_small_mask_has_smooth_outlines_and_a_ragged_one_few_points():
+    small = np.tri(64, dtype=bool)
+    (line,) = outlines(small)
+    assert (np.mod(line, 1) != 0.5).any()  # between the pixels
+    assert np.min(line) >= -0.5
+    assert np.max(line) <= 64.5
+    ragged = np.random.default_rng(0).random((1000, 1000)) > 0.5
+    assert 0 < sum(map(len, outlines(ragged, most=20_000))) // 2 <= 20_000
+
+
+def test_a_picture_is_enlarged_or_reduced_to_a_screen():
     small = np.zeros((30, 40, 3), np.uint8)
     assert fit_screen(small).shape == (LEAST * 3 // 4, LEAST, 3)
     assert fit_screen(small, 20).shape == (15, 20, 3)
     assert fit_screen(np.zeros((900, 800, 3), np.uint8)).shape == (900, 800, 3)
     assert fit_screen(np.zeros((3000, 4096, 3), np.uint8)).shape == (750, PROXY, 3)
-    mask = np.zeros((30, 40), bool)
-    mask[10:20, 10:20] = True
-    view = canvas_view(small, mask)
-    tinted = (view != 0).any(2).mean()
-    assert 100 / 1200 - 0.01 < tinted < 100 / 1200 + 0.03  # the outline lies outside it
+
+
+def test_tiles_of_all_levels_are_the_picture():
+    pixels = np.random.default_rng(1).integers(0, 255, (1500, 2600, 3), np.uint8)
+    assert level_count((2600, 1500)) == 3
+    rows = [np.hstack([tile(pixels, 0, c, r) for c in range(3)]) for r in range(2)]
+    assert (np.vstack(rows) == pixels).all()
+    assert tile(pixels, 1, 1, 0).shape == (750, 276, 3)
+    assert tile(pixels, 2, 0, 0).shape == (375, 650, 3)
+    assert tile(pixels, 0, 3, 0) is None
+
+
+def test_a_picture_is_served_as_long_as_it_is_kept():
+    client = TestClient(Starlette(routes=ROUTES))
+    shown, later = Shown(np.full((20, 30, 3), 200, np.uint8)), Shown(lambda: None)
+    answer = client.get(f"/picture/{shown.token}/whole")
+    assert Image.open(io.BytesIO(answer.content)).size == (30, 20)
+    assert "immutable" in answer.headers["cache-control"]
+    for path in (f"{later.token}/whole", f"{shown.token}/1/0/0", f"{shown.token}/0/9/9", "x/whole"):
+        assert client.get(f"/picture/{path}").status_code == 404
+    assert client.get(f"/picture/{shown.token}/click?x=0.5&y=0.5").json() == []
+    assert client.get(f"/picture/{shown.token}/click?x=nan").status_code == 400
+    clicked = Shown(np.zeros((900, 900, 3), np.uint8), lambda x, y: np.ones((900, 900), bool))
+    (outline,) = client.get(f"/picture/{clicked.token}/click?x=0&y=1").json()
+    assert len(outline) == 8
+    path = f"/picture/{shown.token}/whole"
+    del shown
+    assert client.get(path).status_code == 404

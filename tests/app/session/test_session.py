@@ -30,6 +30,7 @@ from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.masks.operations import Boxes, Dilate, FillHoles, Points
+from groundbrush.editor.masks.source import encode_mask
 from groundbrush.editor.pictures.picture import Picture, open_picture
 from groundbrush.editor.request import make_request
 from groundbrush.grounding.result import Candidate, Grounding
@@ -160,6 +161,25 @@ def test_keeping_continues_from_the_result_and_goes_back():
     assert [t.shape for t in second.thumbnails(20)] == [(15, 20, 3)] * 3
 
 
+def test_what_is_left_for_another_edit_stays_as_a_branch():
+    start = Session(picture()).looked(grounding())
+    first = start.keep([painted(start, 10)])
+    second = first.looked(grounding(), candidate=0)
+    second = second.keep([painted(second, 20)])
+    again = second.back().looked(grounding(), candidate=0)
+    other = again.keep([painted(again, 30)])
+    assert other.branches == (second.changes,)
+    assert len(other.every_change) == 3  # the first is on both
+    crossed = other.branch(0, 2)
+    assert (crossed.picture.pixels == second.picture.pixels).all()
+    assert crossed.branches == (other.changes,)
+    assert (other.branch(0, 1).forward().picture.pixels == second.picture.pixels).all()
+    assert len(other.thumbnails(20, second.changes)) == 3
+    read = read_session(session_bytes(other))
+    assert (read.branch(0, 2).picture.pixels == second.picture.pixels).all()
+    assert (read.picture.pixels == other.picture.pixels).all()
+
+
 def test_an_edit_that_found_nothing_is_not_kept():
     start = Session(picture()).looked(grounding())
     edit = dataclasses.replace(painted(start, 10), done=False, variants=())
@@ -183,7 +203,8 @@ def full_session() -> Session:
     session = Session(picture()).looked(grounding())
     session = session.keep([painted(session, 10)]).looked(grounding(), candidate=0)
     session = session.keep([painted(session, 20)]).back().looked(grounding())
-    return session.mark(Dilate(2)).mark(FillHoles()).undo()
+    session = session.mark(Dilate(2)).mark(FillHoles()).undo()
+    return dataclasses.replace(session, paint="a dog")
 
 
 def test_a_session_comes_back_whole():
@@ -196,6 +217,37 @@ def test_a_session_comes_back_whole():
     assert again.request("a dog") == session.request("a dog")
     assert again.original.source == Path("photo.png")
     assert (again.find, again.candidate, again.drawn) == ("the cup", None, False)
+    assert again.paint == "a dog"
+
+
+def test_what_was_found_comes_back():
+    session = Session(picture()).looked(grounding(), candidate=0)
+    found = read_session(session_bytes(session)).found
+    for name, value in vars(grounding()).items():
+        if name not in ("mask", "token_map", "candidates", "timings"):
+            assert getattr(found, name) == value, name
+    assert (found.mask == session.found.mask).all()
+    assert (found.token_map == session.found.token_map).all()
+    ((one, other),) = zip(found.candidates, session.found.candidates, strict=True)
+    assert (one.box, one.score) == (other.box, other.score)
+    assert (one.mask == other.mask).all()
+
+
+def test_a_session_of_the_first_version_is_read():
+    def older(parts):
+        entry = json.loads(parts["session.json"])
+        entry.pop("paint"), entry.pop("found")
+        parts["session.json"] = json.dumps({**entry, "groundbrush_session": 1}).encode()
+
+    again = read_session(tampered(older))
+    assert (again.find, again.found, again.paint) == ("the cup", None, "")
+    assert (again.mask.mask == full_session().mask.mask).all()
+
+
+def test_an_absent_thing_leaves_a_drawn_mask():
+    session = Session(picture()).mark(Boxes(((1, 1, 4, 4),))).looked(grounding("absent"))
+    assert session.mask.mask.sum() == 9
+    assert session.found.status == "absent"
 
 
 def tampered(change) -> bytes:
@@ -218,6 +270,18 @@ def told(**changes):
     return change
 
 
+def found(**changes):
+    def change(parts):
+        entry = json.loads(parts["session.json"])
+        entry["found"].update(changes)
+        parts["session.json"] = json.dumps(entry).encode()
+
+    return change
+
+
+BASE = encode_mask(np.ones((30, 40), bool))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -227,18 +291,27 @@ def told(**changes):
         (lambda p: p.update({"../../evil": b"x"}), "'../../evil' is missing or does not belong"),
         (lambda p: p.update({"session.json": b"[" * 99_999}), "no JSON"),
         (lambda p: p.update({"original.png": b"GIF89a nothing"}), "original.png"),
-        (told(groundbrush_session=2), "version 2 given"),
+        (told(groundbrush_session=3), "version 3 given"),
         (told(extra=1), "'extra'"),
-        (told(kept=9), "wrong kind"),
-        (told(candidate=True), "wrong kind"),
-        (told(find=["the cup"]), "wrong kind"),
+        (told(kept=9), "9 edits kept of 2"),
+        (told(branches=[[0, 1], [0, 2]]), "not one of its 2"),
+        (told(candidate=True), "candidate is True"),
+        (told(find=["the cup"]), "find is ['the cup']"),
+        (found(mask={"size": [9, 9], "bits": ""}), "the recipe's mask cannot be read"),
+        (found(mask=encode_mask(np.ones((9, 9), bool))), "not of the picture's size"),
+        (found(token_map=[[1.0], [1.0, 2.0]]), "not of one length"),
+        (found(score=2), "score is 2"),
         (
-            told(mask={"base": {"size": [9, 9], "bits": ""}, "operations": [], "undone": []}),
+            told(mask={"base": encode_mask(np.eye(9) > 0), "operations": [], "undone": []}),
             "not of the picture's size",
         ),
-        (told(mask={"base": {}, "operations": [0] * 300, "undone": []}), "at most 200"),
-        (told(changes=[{"window": [0, 0, 999, 5], "request": {}}] * 2), "recipe version None"),
-        (told(changes=[{"window": "all", "request": {}}] * 2), "its window is 'all'"),
+        (told(mask={"base": {}, "operations": [], "undone": []}), "mask cannot be read"),
+        (
+            told(mask={"base": BASE, "operations": [{"op": "invert"}] * 201, "undone": []}),
+            "expected a list of at most 200",
+        ),
+        (told(changes=[{"window": [0, 0, 9, 5], "request": {"find": "the cup"}}] * 2), "action"),
+        (told(changes=[{"window": "all", "request": {}}] * 2), "window is 'all'"),
     ],
 )
 def test_a_changed_file_is_refused_in_words(change, words):

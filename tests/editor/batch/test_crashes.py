@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,12 +12,28 @@ from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, outputs
+from groundbrush import Editor
 from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
 from groundbrush.editor.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[3]
 KILLS = 20
+PAINTING_KILLS = int(os.environ.get("GROUNDBRUSH_KILLS", 3))
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+
+
+def killed_and_resumed(manifest: Path, folder: Path, kills: int, *preset: str) -> list[list[int]]:
+    """For each batch that it took, how many masks there were at each death."""
+    program = Path(__file__).with_name("crashing.py")
+    done = subprocess.run(
+        [sys.executable, program, manifest, folder, str(kills), "7", *preset],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300 + 60 * kills,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @needs_fork
@@ -24,22 +41,7 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
     manifest, calm = mixed_manifest(memory), memory / "calm"
     calls: list = []
     run_batch(BatchJob(read_manifest(manifest), calm), lambda: FakeEditor(calls))
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(Path(__file__).with_name("crashing.py")),
-            str(manifest),
-            str(memory),
-            str(KILLS),
-            "7",
-        ],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    batches = json.loads(done.stdout)
+    batches = killed_and_resumed(manifest, memory, KILLS)
     assert sum(map(len, batches)) == KILLS
     assert len({masks for batch in batches for masks in batch}) >= KILLS // 4, "all at one place"
     for number, deaths in enumerate(batches, 1):
@@ -54,4 +56,29 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
         # each death costs at most the one call that was under way
         made = len(killed.with_suffix(".calls").read_text().splitlines())
         assert len(calls) <= made <= len(calls) + len(deaths)
+        assert not list(killed.rglob("*.part"))
+
+
+@needs_fork
+def test_a_batch_killed_while_it_paints_and_saves_ends_as_if_nothing_had_happened(
+    miniature: Editor, memory: Path
+) -> None:
+    """The real models; GROUNDBRUSH_KILLS=30 (as in `make soak`) for more kills than three."""
+    shutil.copy(ROOT / "examples" / "fruit.png", memory / "a.png")
+    steps = {"image": "a.png", "settings": {"steps": 3}}
+    rows = [
+        {**steps, "find": "the red apple", "paint": "a frog"},
+        {**steps, "box": [20, 20, 60, 60], "paint": "a red apple", "variants": 2},
+        {**steps, "remove": "the red apple", "retries": 0},
+    ]
+    manifest = memory / "m.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    run_batch(BatchJob(read_manifest(manifest), memory / "calm"), lambda: miniature)
+    batches = killed_and_resumed(manifest, memory, PAINTING_KILLS, "miniature")
+    assert sum(map(len, batches)) == PAINTING_KILLS
+    for number in range(1, len(batches) + 1):
+        killed = memory / f"batch{number}"
+        assert outputs(killed) == outputs(memory / "calm")
+        records = Journal(killed / ".batch/journal").records
+        assert Counter(r["name"] for r in records if r["event"] == "row").most_common(1)[0][1] == 1
         assert not list(killed.rglob("*.part"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.evaluation.ablations import ablation_arms, table_arms
+from groundbrush.editor.evaluation.ablations import ablation_arms
 from groundbrush.editor.evaluation.arms import Greedy, chosen_arms, free_arm
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings
@@ -59,21 +59,18 @@ def test_table_5_and_the_baselines_by_hand():
     assert len(set(heads["random heads"])) == 3 and min(heads["random heads"])[0] >= 2
 
 
-def test_the_arms_of_a_table():
+def test_contrastive_discovery_chooses_by_how_much_rows_differ():
     rng = np.random.default_rng(0)
-    measured = HeadMeasurements(rng.random((20, 4, 6)), rng.random((20, 4, 6)))
-    arms = ablation_arms(load_preset("miniature").lvlm, measured, lowest=3, threshold=0.0)
-    names = [arm.name for arm in table_arms(4, arms)]
-    assert names == ["preset", "k=1", "k=2", "k=3", "k=4", "k=5"]
-    assert len(table_arms(5, arms)) == 1 + 6
-    grid = table_arms(8, arms)
-    assert len(grid) == 2 + 36
-    base = GroundingSettings()
-    assert {(a.settings(base).sigma, a.settings(base).kernel) for a in grid[2:]} == {
-        (s, k) for s in (0, 0.4, 0.8, 1, 1.4, 1.8) for k in (1, 3, 5, 7, 9, 11)
-    }
-    with pytest.raises(GroundbrushError, match="table 6 given; expected one of 4, 5, 8"):
-        table_arms(6, arms)
+    sums, contrasts = rng.uniform(0.5, 1, (2, 4, 4, 3))
+    entropies = np.ones((4, 4, 3))
+    contrasts[:, 3] = 2.0  # the rows of the last layer differ most between two phrases
+    measured, contrast = (HeadMeasurements(one, entropies) for one in (sums, contrasts))
+    lvlm = load_preset("miniature").lvlm
+    arms = ablation_arms(lvlm, measured, contrasts=contrast, lowest=3, threshold=1.5 / 2)
+    by_name = {arm.name: arm for arm in arms}
+    assert set(by_name["contrastive heads"].heads) == {(3, 0), (3, 1), (3, 2)}
+    assert by_name["contrastive heads minus neutral"].neutral == "subtract"
+    assert "contrastive heads" not in {arm.name for arm in ARMS}
 
 
 def test_greedy_by_sum_takes_the_largest_sums_of_a_sample():

@@ -18,7 +18,7 @@ from groundbrush.editor.evaluation.calibration import (
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.heads.discovery import DiscoverySettings, draw_pairs
-from groundbrush.grounding.heads.figures import all_figures, frequency_and_iou, head_grid
+from groundbrush.grounding.heads.figures import all_figures, discovery_figure, head_grid
 from groundbrush.grounding.heads.measured_pairs import MeasuredPairs, MeasurementStore
 from groundbrush.grounding.heads.report import ranking_facts
 from groundbrush.grounding.heads.trials import HeadDiscovery
@@ -136,11 +136,12 @@ def test_too_many_heads_asked_for(planted, squares: Callable, tmp_path: Path) ->
 
 def test_robustness_curves(planted, squares: Callable, tmp_path: Path) -> None:
     found = calibrate(planted, squares(24), tmp_path / "out")
-    rows = found.over_tau([found.ranking.threshold, 0.99])
-    assert rows[0][1:] == (3, 1.0)
-    assert rows[1][1] == 0  # no head looks that much at the picture
-    by_lowest = found.over_lowest([1, 3, 5])
-    assert by_lowest[1] == (3, 3, 1.0) and by_lowest[2][1] == 3
+    (_, same), (_, none) = found.over_tau([found.ranking.threshold, 0.99])
+    assert found.kept(same) == (3, 1.0)
+    assert found.kept(none)[0] == 0  # no head looks that much at the picture
+    by_lowest = dict(found.over_lowest([1, 3, 5]))
+    assert found.kept(by_lowest[3]) == (3, 1.0) and found.kept(by_lowest[5])[0] == 3
+    assert by_lowest[1].frequency.sum() == pytest.approx(1)  # one head in each pair
     by_count = found.over_samples([6, 24])
     assert by_count[-1] == (24, 3.0, 0.0)
 
@@ -191,7 +192,11 @@ def test_figures_show_the_numbers(planted, squares: Callable, tmp_path: Path) ->
     without = HeadDiscovery(bare, FEW)
     assert "frequency-and-iou" not in all_figures(without)
     with pytest.raises(GroundingError, match="have no masks or boxes"):
-        frequency_and_iou(without)
+        discovery_figure(["frequency-and-iou"], {"": without})
+    lowest = figures["robustness-lowest"].axes[0]
+    assert len(lowest.get_xticks()) == 14 and lowest.get_xticklabels()[2].get_text() == "3\n3"
+    two = discovery_figure(["attention-sums", "frequencies"], {"one": found, "two": found})
+    assert len(two.axes) == 4 and two.axes[2].get_title().startswith("two: ")
     grid = head_grid(
         np.zeros((8, 8, 3), np.uint8), planted._rows("the square 1 1"), "x", found.heads
     )

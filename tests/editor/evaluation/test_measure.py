@@ -13,7 +13,7 @@ from groundbrush.editor.evaluation.arms import PAPER, PRESET, Arm, Greedy, like_
 from groundbrush.editor.evaluation.measure import evaluate
 from groundbrush.editor.evaluation.measurements import Measurements
 from groundbrush.editor.evaluation.readers import benchmark, read_items
-from groundbrush.editor.evaluation.report import SAME_MODEL, arms_table, paper_table, scores_table
+from groundbrush.editor.evaluation.report import arms_table, beside_paper, scores_table
 from groundbrush.editor.evaluation.scores import groups, scores
 from groundbrush.editor.evaluation.sheet import failure_sheet, failures
 from groundbrush.multiobject.export.rle import decode_rle
@@ -200,8 +200,23 @@ def test_arms_share_a_pass_and_differ_only_where_switched(
     assert by_arm["one head"][0]["heads"] == [[3, 2]]
     assert len(by_arm["greedy"][0]["heads"]) == 2
     assert scores(by_arm["wide"]).giou.value < scores(by_arm["preset"]).giou.value
-    table = arms_table(arms, {name: scores(own) for name, own in by_arm.items()})
+    table = arms_table(arms, {name: scores(own) for name, own in by_arm.items()}, records)
     assert len(table.splitlines()) == 2 + len(arms)
+    assert "| +0.0 [+0.0, +0.0] against preset |" in table.splitlines()[3]
+    assert "| -" in table.splitlines()[6] and "] against preset |" in table.splitlines()[6]
+
+
+@pytest.mark.parametrize("how", ["subtract", "relative"])
+def test_what_heads_do_for_any_phrase_is_taken_out(
+    told: Callable, val: list, tmp_path: Path, how: str
+) -> None:
+    # The heads attend to all of the mug, and to its right half whatever the phrase.
+    grounder = told({**TOLD, "the picture": (2, 0, 4, 4)})
+    arm = Arm("neutral", neutral=how, segment=False)
+    plain, without = measured(grounder, val[:1], tmp_path, [Arm("p", segment=False), arm])
+    assert (plain["shared"], plain["union"]) == COUNTS["val-10"]
+    assert (without["shared"], without["union"]) == (512, 1024)
+    assert without["box"] == [0, 0, 16, 32]
 
 
 def test_arms_of_another_prompt_load_another_model(
@@ -254,12 +269,13 @@ def test_a_failure_is_an_iou_below_a_half() -> None:
 
 def test_ours_stands_beside_the_papers(told: Callable, val: list, tmp_path: Path) -> None:
     rows = {"val": scores(measured(told(TOLD), val, tmp_path))}
-    table = paper_table("refcoco", "llava-1.5-7b", rows)
+    table = beside_paper("refcoco", "llava-1.5-7b", rows)
     assert "| LLaVA-1.5-7B (paper), same LVLM | 86.5 | 74.2 |" in table
     assert table.startswith("| val | Acc@0.5 before SAM | cIoU |"), "the paper's REC has no SAM"
     before = f"{100 * rows['val'].map_accuracy.value:.1f}"
     assert f"**llava-1.5-7b (measured here)** | {before} [" in table
-    assert "deepseek-vl-1.3b" in SAME_MODEL and len(SAME_MODEL) == 10
-    assert paper_table("refcoco", "x", {"testA": rows["val"]}) == ""
-    reasons = paper_table("reasonseg", "llava-1.5-7b", {"test": rows["val"]})
+    other = beside_paper("refcoco", "x", {"testA": rows["val"]})
+    assert "| LLaVA-1.5-7B (paper) | 89.8 | 76.5 |" in other and "same LVLM" not in other
+    assert beside_paper("scenes", "x", {"all": rows["val"]}) == ""
+    reasons = beside_paper("reasonseg", "llava-1.5-7b", {"test": rows["val"]})
     assert reasons.startswith("| test | cIoU |") and "48.7" in reasons

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from groundbrush.grounding import LVLM, Presence, load_lvlm
+from groundbrush.grounding.attention.baselines import rollout, write
 from groundbrush.grounding.attention.capture import ATTENTION_NAME
 from groundbrush.grounding.checkpoints.loading import load_family
 from groundbrush.grounding.errors import GroundingError
@@ -148,16 +150,56 @@ def test_presence_is_the_answer_of_the_plain_model(load, name, picture):
     assert got[0].presence == pytest.approx(yes / (yes + no), abs=1e-4)
 
 
-def answer_logits(lvlm: LVLM, image: np.ndarray, prompt) -> torch.Tensor:
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_model_writes_is_what_the_plain_model_continues(load, name, picture):
+    lvlm = load(name)
+    template = lvlm.family.prompt_template.replace("{phrase}", "there {phrase}")
+    text = write(lvlm, lvlm.encode(picture), "dog", template, tokens=3)
+    prompt, ids = lvlm.family.prompt("dog", template), []
+    for _ in range(3):
+        ids.append(int(answer_logits(lvlm, picture, prompt, ids).argmax()))
+    assert text == lvlm.family.text_of(ids), "a tiny model that ends early needs another seed"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "paligemma" not in name])
+def test_rollout_equals_the_product_of_eager_attention(load, name, picture):
+    lvlm = load(name)
+    ids, inputs = whole_inputs(lvlm, picture, prompt := lvlm.family.prompt("red cup"))
+    lvlm._model.set_attn_implementation({"text_config": "eager"})
+    with torch.inference_mode():
+        layers = lvlm._base(**inputs, use_cache=False, output_attentions=True).attentions
+    lvlm._model.set_attn_implementation({"text_config": ATTENTION_NAME})
+    flow = torch.eye(len(ids))
+    for layer in layers:
+        flow = (layer[0].mean(0) + torch.eye(len(ids))) / 2 @ flow
+    tokens = lvlm.family.prepare(picture).tokens
+    query = prompt.query - len(prompt.ids) + len(ids)
+    expected = flow[query, torch.from_numpy(tokens.positions)].reshape(tokens.grid_hw)
+    np.testing.assert_allclose(rollout(lvlm, picture, "red cup"), expected, atol=1e-5)
+    assert expected.max() > 1.01 * expected.mean()
+
+
+def test_a_family_that_reads_pictures_anew_has_no_rollout(load, picture):
+    with pytest.raises(GroundingError, match="rollout is not made for the paligemma family"):
+        rollout(load("paligemma"), picture, "dog")
+
+
+def whole_inputs(lvlm: LVLM, image: np.ndarray, prompt, more: Sequence[int] = ()):
     prepared, usual = lvlm.family.prepare(image), len(lvlm.family.prefix_ids)
-    ids = (prepared.prefix_ids or lvlm.family.prefix_ids) + prompt.ids[usual:]
+    ids = (prepared.prefix_ids or lvlm.family.prefix_ids) + prompt.ids[usual:] + tuple(more)
     inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
     inputs["input_ids"] = torch.tensor([ids])
     kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
     if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = kinds
     if "gemma" in lvlm.family.name:
-        inputs["token_type_ids"] = kinds if lvlm.family.shares_prefix else torch.zeros_like(kinds)
+        later = torch.arange(len(ids))[None] >= len(ids) - len(more)
+        inputs["token_type_ids"] = kinds if lvlm.family.shares_prefix else later.long()
+    return ids, inputs
+
+
+def answer_logits(lvlm: LVLM, image: np.ndarray, prompt, more: Sequence[int] = ()) -> torch.Tensor:
+    _, inputs = whole_inputs(lvlm, image, prompt, more)
     lvlm._model.set_attn_implementation({"text_config": "eager"})
     with torch.inference_mode():
         out = lvlm._model(**inputs, use_cache=False)

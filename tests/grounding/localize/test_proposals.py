@@ -10,7 +10,7 @@ from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.localize.proposals import grow_best, map_agreement, propose_masks
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
-from groundbrush.grounding.sam.segmenter import load_segmenter
+from groundbrush.grounding.sam.load import load_segmenter
 from groundbrush.grounding.settings import ProposalSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,7 +12,8 @@ import torch
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
-from groundbrush.grounding.sam.segmenter import Masks, Segmenter, load_segmenter
+from groundbrush.grounding.sam.load import load_segmenter
+from groundbrush.grounding.sam.segmenter import Masks, Segmenter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

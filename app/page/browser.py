@@ -1,0 +1,23 @@
+"""What only the browser can do: ask before unsaved work is left, and paint at Enter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from ..session.session_store import new_id
+from . import state
+
+_BROWSER = st.components.v2.component(
+    "groundbrush_browser", js=Path(__file__).with_name("browser.js").read_text("utf-8")
+)
+
+
+def mount() -> None:
+    """Give the browser's part of the page its present values."""
+    s = st.session_state
+    state_now = s.session.changes, s.edits, s.job
+    unsaved = bool(s.session.changes or state.finished() or s.job)
+    stamp = state.kept("unsaved", state_now, new_id) if unsaved else ""
+    _BROWSER(data={"unsaved": stamp}, key="browser")
