@@ -80,6 +80,7 @@ class Surface {
     this.layer('before', data.size);
     if (data.mode === 'compare' && before.mode !== 'compare') this.split = 0.5;
     this.outline = pathOf(data.outlines);
+    this.things = (data.layers ?? []).map(({ outlines, colour }) => [pathOf(outlines), colour]).filter(([path]) => path);
     this.canvas.setAttribute('aria-label', data.label);
     document.addEventListener('keydown', this.key, true);
     document.addEventListener('keyup', this.releasedKey, true);
@@ -135,6 +136,7 @@ class Surface {
       painter.onPicture();
       painter.pen.drawImage(this.preview, 0, 0, ...view.size);
     }
+    if (data.mode === 'watch' && !this.peeking) for (const thing of this.things) painter.layer(...thing);
     if (data.mode === 'mark' && !this.peeking) this.paintMarks();
     this.root.dataset.view = JSON.stringify([...view.offset, ...view.size.map((v) => v * view.scale)]);
     if (layers.source.ready && layers.source.source === data.source) this.root.dataset.ready = data.source;
@@ -184,12 +186,12 @@ class Surface {
     this.one('[data-do=undo]').disabled = !data.undo;
     this.one('[data-do=redo]').disabled = !data.redo;
     this.one('[data-do=clear]').disabled = !this.outline;
-    this.one('[data-do=peek]').disabled = !this.layers.before && !this.outline;
+    this.one('[data-do=peek]').disabled = !this.layers.before && !this.outline && !this.things.length;
     const free = data.mode === 'mark' && this.tool === 'point' && this.view.whole;
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
     this.canvas.style.cursor = this.space || data.mode === 'watch' ? 'grab' : data.mode === 'compare' ? 'ew-resize' : 'crosshair';
     const said = this.note ?? (this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how]);
-    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.');
+    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : this.things.length ? 'What was found; untick a thing to hide it.' : 'The picture so far.');
     this.draw();
   }
 
