@@ -271,6 +271,7 @@ class Surface {
     this.move(event);
   }
   move(event) {
+    this.moved = Date.now();
     const place = this.place(event), before = this.fingers.get(event.pointerId), { gesture, view } = this;
     this.hover = event.pointerType === 'touch' ? null : place;
     if (before && gesture?.pinch) this.pinch(event.pointerId, place);
@@ -353,8 +354,11 @@ class Surface {
     const target = event.composedPath()[0];
     if (!(target instanceof Element) || typing(target) || this.one('dialog').open) return;
     const name = keyOf(event), known = KEYS.find(([key]) => key === name);
-    if (name === 'Tab' && this.over) this.peeking = true;
-    else if (name === ' ' && (this.over || target === this.canvas)) this.space = true;
+    // Tab and Space do what they do elsewhere, unless a hand is on the mouse over the picture
+    const near = target === document.body || this.root.contains(target);
+    const pointing = this.peeking || this.space || (this.over && near && Date.now() - this.moved < 5000);
+    if (name === 'Tab' && pointing) this.peeking = true;
+    else if (name === ' ' && (pointing || target === this.canvas)) this.space = true;
     else if (known && !(event.altKey && !event.getModifierState('AltGraph')) && !(known[1] === 'drop' && !this.gesture)) this.do(known[1]);
     else return;
     this.show();
