@@ -23,6 +23,7 @@ from ..files import check_writable
 if TYPE_CHECKING:
     from ..api import Editor
     from ..models.downloads import Download
+    from ..models.presets import Preset
     from ..pictures.picture import Picture
     from ..workers.pool import Pool
 
@@ -174,6 +175,16 @@ def allow_download(args: argparse.Namespace, plan: Download) -> bool:
         return True
     print("download? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def fetch_first(args: argparse.Namespace, preset: Preset, *, lvlm_only: bool = False) -> Preset:
+    """Download what a preset lacks before a long run, asking first; return the preset."""
+    from ..models.models import Models
+
+    allow = partial(allow_download, args)
+    models = Models(preset, device=args.device, offline=args.offline, on_download=allow)
+    models.fetch(lvlm_only=lvlm_only)
+    return preset
 
 
 @contextmanager

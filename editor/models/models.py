@@ -99,14 +99,17 @@ class Models:
             )
         return self._wanted
 
-    def fetch(self, *, refresh: bool = False) -> Download:
+    def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.
 
-        With `refresh` the hub is asked also about what is complete: a branch may have moved.
+        With `refresh` the hub is asked also about what is complete: a branch may have moved. With
+        `lvlm_only` segmenter and inpainter are left out, which calibration does not need.
         Returns what was found and was missing; raises GroundbrushError, with the remedy, where
         something cannot be had or was refused.
         """
         with self._lock:
+            if self._plan is None and lvlm_only:
+                return self._get(plan_download(self.preset, offline=self.offline, lvlm_only=True))
             if self._plan is None or refresh:
                 self._plan = self._get(self.plan(refresh=refresh))
             return self._plan
@@ -283,8 +286,7 @@ class Models:
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
         with self._lock, translate(GroundingError):
-            if not self.ready:
-                self._get(plan_download(self.preset, offline=self.offline, lvlm_only=True))
+            self.fetch(lvlm_only=True)
             return self._load_lvlm(None)
 
     def reader(self) -> Family | LVLM | NoLVLM:
