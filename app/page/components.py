@@ -5,6 +5,7 @@ It is plain files beside this one, needs no build and fetches nothing but tiles 
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,13 @@ SOURCES = {
     for kind, names in _FILES.items()
 }
 _CANVAS = st.components.v2.component("groundbrush_canvas", **SOURCES)
+_TAKES_ALT = "alt" in signature(st.image).parameters
 Mode = Literal["mark", "watch", "compare"]
+
+
+def image(picture: Any, alt: str, **options: Any) -> None:
+    """Show a picture with a text alternative, if this version of Streamlit has a place for one."""
+    st.image(picture, **options, **({"alt": alt} if _TAKES_ALT else {}))
 
 
 def canvas(

@@ -16,7 +16,7 @@ from ...editor.models.downloads import is_installed
 from ...editor.models.presets import load_preset, preset_names
 from ...editor.request import MAX_VARIANTS, EditRequest, recipe_for_file
 from ..session.session_file import picture_bytes, session_bytes
-from . import state
+from . import components, state
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 Options = dict[str, Any]
@@ -98,7 +98,7 @@ def history() -> None:
         with st.container(horizontal=True):
             for k, (picture, name) in enumerate(zip(small, words, strict=True)):
                 with st.container(width=158, border=True):
-                    st.image(picture, caption=literal(name), alt=name)
+                    components.image(picture, name, caption=literal(name))
                     here = k == len(session.changes)
                     if st.button(
                         "✓ here" if here else "Go here",

@@ -13,7 +13,7 @@ from ...editor.explain import explain
 from ...editor.masks.operations import Dilate, Erode, Feather, FillHoles, Level, Operation, Shadow
 from ...editor.pictures.overlay import shrink
 from . import ask, more, state, work
-from .components import canvas
+from .components import canvas, image
 
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
@@ -186,11 +186,10 @@ def variants(edit: Any) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         for k, variant in enumerate(edit.variants):
             with st.container(width=118, gap="xxsmall"):
-                st.image(
-                    state.kept(f"v{k}", (variant.image,), lambda v=variant: shrink(v.image, 256)),
-                    width="stretch",
-                    alt=f"variant {k + 1}",
+                small = state.kept(
+                    f"v{k}", (variant.image,), lambda v=variant: shrink(v.image, 256)
                 )
+                image(small, f"variant {k + 1}", width="stretch")
                 chosen = k == st.session_state.variant
                 if st.button(
                     f"✓ {k + 1}" if chosen else f"Show {k + 1}",

@@ -16,7 +16,7 @@ from ...editor.outputs import panoptic_files
 from ...editor.pictures.panoptic_overlay import colour_of
 from ...editor.plan.steps import MAX_COUNT, Plan, Step, Unread
 from ..session.session import scene_of
-from . import ask, state
+from . import ask, components, state
 from .canvas import segments_view
 from .tiles import jpeg
 
@@ -31,7 +31,7 @@ def picture() -> None:
     on = [bool(shown and segment.ids) for shown, segment in zip(on, found.segments, strict=True)]
     parts = pixels, found, repr(on)
     shown = state.kept("segments", parts, lambda: jpeg(segments_view(pixels, found, on)))
-    st.image(shown, width="stretch", alt=f"the parts found: {found.caption}")
+    components.image(shown, f"the parts found: {found.caption}", width="stretch")
 
 
 def things(editor: Editor, options: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from ...editor.pictures.picture import open_picture
 from ..session.session import Session, scene_of
 from ..session.session_file import read_session
 from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
-from . import state, work
+from . import components, state, work
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
@@ -75,7 +75,7 @@ def screen(editor: Editor) -> None:
     with st.container(horizontal=True):
         for item in examples():
             with st.container(width=158, border=True):
-                st.image(item["small"], alt=f"the example {item['name']}")
+                components.image(item["small"], f"the example {item['name']}")
                 if st.button(
                     item["name"],
                     key=f"example-{item['name']}",
