@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from typing import Any
 
@@ -16,8 +17,9 @@ from ...editor.outputs import panoptic_files
 from ...editor.pictures.panoptic_overlay import colour_of
 from ...editor.plan.steps import MAX_COUNT, Plan, Step, Unread
 from ..session.session import scene_of
-from . import ask, components, state
+from . import ask, state
 from .canvas import segments_view
+from .image import show_image
 from .tiles import jpeg
 
 KEEP, REPLACE, REMOVE = "keep", "replace", "remove"
@@ -31,7 +33,7 @@ def picture() -> None:
     on = [bool(shown and segment.ids) for shown, segment in zip(on, found.segments, strict=True)]
     parts = pixels, found, repr(on)
     shown = state.kept("segments", parts, lambda: jpeg(segments_view(pixels, found, on)))
-    components.image(shown, f"the parts found: {found.caption}", width="stretch")
+    show_image(shown, f"the parts found: {found.caption}", width="stretch")
 
 
 def things(editor: Editor, options: dict[str, Any]) -> None:
@@ -266,4 +268,6 @@ def run(editor: Editor, wanted: Plan, options: dict[str, Any]) -> None:
             **usual,
         )
     )
-    st.session_state.doing = "; ".join(map(str, wanted.steps))
+    s = st.session_state
+    s.again = functools.partial(run, editor, wanted)
+    s.doing = "; ".join(map(str, wanted.steps))
