@@ -102,6 +102,7 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
             disabled=not ready,
             help="paint what is behind it, and look whether it is gone",
         )
+        ask.known_words(editor)
     if s.news:
         st.info(state.said(s.news))
     last = work.durations().get(state.duration_key(options["draft"], options["settings"]))
