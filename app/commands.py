@@ -36,6 +36,9 @@ def add_commands(commands: Any) -> None:
         help="a name that the page may be opened under, beside localhost and addresses; may be "
         "repeated",
     )
+    app.add_argument(
+        "--folder", metavar="DIR", help="offer its pictures one after the other, by name"
+    )
     add_serve(commands)
 
 
@@ -60,6 +63,12 @@ def _app(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *options]
     # an option of Streamlit would reach its script only, which is not loaded yet
     os.environ["GROUNDBRUSH_PAGE_HOSTS"] = " ".join([args.host, *args.allow_host])
+    if args.folder is not None:
+        if not Path(args.folder).is_dir():
+            raise GroundbrushError(
+                f"--folder {args.folder} given; expected a directory with pictures"
+            )
+        os.environ["GROUNDBRUSH_PAGE_FOLDER"] = os.path.abspath(args.folder)
     if os.name == "posix":  # replace this process, so that signals reach the server
         os.execv(sys.executable, command)
     return subprocess.call(command)

@@ -270,6 +270,13 @@ class JobQueue:
             order = self._in_order()
             return order.index(job) + (self._running is not None) if job in order else 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        with self._changed:
+            self._drop_stopped()
+            return self._running is None and not self._waiting
+
     def others_wait(self, owner: str) -> bool:
         """Whether jobs of another owner are waiting."""
         with self._changed:

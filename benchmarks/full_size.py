@@ -4,7 +4,8 @@ On any machine: every part is built on the meta device, which has shapes and no 
 are counted, the UNet and the autoencoder are run for every canvas that a crop may get, and what
 their layers hold at once is added up. From these follow the memory modes that graphics cards of
 several sizes would be given. With --device cuda the pipeline paints in every mode as well, with its
-peak of memory and seconds per step.
+peak of memory and seconds per step. On a CPU `benchmarks.cpu_parts` then runs each part of what
+presets name.
 
     python -m benchmarks.full_size [--device cuda]
 """
@@ -37,37 +38,11 @@ from groundbrush.inpaint.painter.libraries import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import common, stand_ins
+from benchmarks import common, cpu_parts, stand_ins
+from benchmarks.stand_ins import CELL, UNET, VAE, count
 
-CELL = 8
 FINDERS = "finders"
 MINIATURE = common.ROOT / "miniature" / "weights" / "inpainter"
-UNET = {
-    "sample_size": 128,
-    "in_channels": 9,
-    "out_channels": 4,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (320, 640, 1280),
-    "layers_per_block": 2,
-    "cross_attention_dim": 2048,
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-VAE = {
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "sample_size": 1024,
-    "scaling_factor": 0.13025,
-    "force_upcast": False,  # as in the one that the presets name, made for half precision
-}
 CLIP_L = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -122,11 +97,6 @@ def finders() -> dict[str, Any]:
         "llava-1.5-7b": stand_ins.llava(stand_ins.LLAVA_7B, "meta"),
         "sam-vit-huge": stand_ins.sam_huge("meta"),
     }
-
-
-def count(network: Any) -> int:
-    """Parameters, each once."""
-    return sum(p.numel() for p in {id(p): p for p in network.parameters()}.values())
 
 
 class Held(TorchDispatchMode):
@@ -372,6 +342,8 @@ def measure(args: Namespace) -> dict[str, Any]:
             "modes": [on_gpu(mode, args.steps) for mode in MODES[1:]] if on_cuda else None,
         }
     report(found)
+    if args.device == "cpu" and not args.tiny:
+        cpu_parts.measure_parts(args)
     return found
 
 
@@ -396,6 +368,8 @@ def report(found: dict[str, Any]) -> None:
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=6, help="denoising steps on a GPU")
+    parser.add_argument("--parts", nargs="+", choices=list(cpu_parts.PARTS), help="of a CPU's")
+    parser.add_argument("--again", action="store_true", help="measure a CPU's parts anew")
 
 
 main = common.script("full_size", __doc__, measure, rounds=None, add_options=_add_options)

@@ -430,6 +430,37 @@ SECTIONS: dict[str, Section] = {
 """How each result is shown, in the page's order."""
 
 
+def edits_section(result: Mapping[str, Any]) -> list[str]:
+    """What an edit costs with each choice of models, and the parts that this was computed from."""
+    edits = [
+        (r["models"], f"{r['find_s']:.0f}", f"{r['paint_s']:.0f}", f"{r['resident_gb']:.1f}")
+        for r in result["edits"]
+    ]
+    parts = [
+        (
+            r["part"],
+            r["does"],
+            f"{r['parameters'] / 1e6:,.0f} M" if "parameters" in r else "–",
+            seconds(r.get("seconds")) if "seconds" in r else r["failed"],
+            seconds(r.get("floor_s")),
+            f"{r['peak_gb']:.1f}" if "peak_gb" in r else "–",
+        )
+        for r in result["parts"]
+    ]
+    return [
+        "## What one edit costs on a CPU",
+        "",
+        "Real shapes with random weights in bfloat16, CPU seconds of one thread "
+        f"({about(result['machine'])}). `python -m benchmarks.full_size --device cpu`; each part "
+        "ran in a process of its own. Edits are sums of parts (steps as in the presets); their "
+        "memory is that of all parts held at once. Quality is not measured. The floor is the "
+        "part's operations at the rate of a large matrix product.",
+        "",
+        *table(edits, ("edit with", "find, s", "paint, s", "memory, GB")),
+        *table(parts, ("part", "does", "parameters", "s", "floor, s", "peak, GB")),
+    ]
+
+
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     first = next(iter(found.values()))
@@ -443,6 +474,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         about(found.get("rows", first)["machine"]),
         "",
+        *(edits_section(found["full_size_parts"]) if "full_size_parts" in found else ()),
         "## Targets",
         "",
         *standing(found),

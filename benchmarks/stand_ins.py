@@ -17,6 +17,36 @@ WORDS = ROOT / "miniature" / "weights" / "lvlm"
 TEMPLATE = "a picture : <image> {phrase} ."
 
 
+CELL = 8
+"""Pixels of a side of a latent's cell in Stable Diffusion."""
+UNET = {
+    "sample_size": 128,
+    "in_channels": 9,
+    "out_channels": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "cross_attention_dim": 2048,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+VAE = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "force_upcast": False,  # as in the one that the presets name, made for half precision
+}
+
+
 @dataclass(frozen=True)
 class Shape:
     """A LLaVA's measures; `vision` holds layers, width, heads, side and patch of its tower."""
@@ -176,3 +206,8 @@ def phrases(count: int) -> list[str]:
     nouns = "apple dog car house penguin book banana bus".split()
     made = [f"the {c} {n} on the left of the dog" for n in nouns for c in colours]
     return (made * (1 + count // len(made)))[:count]
+
+
+def count(network: Any) -> int:
+    """Parameters, each once."""
+    return sum(p.numel() for p in {id(p): p for p in network.parameters()}.values())

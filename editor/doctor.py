@@ -101,9 +101,11 @@ def _models(models: Models) -> list[Finding]:
     try:
         plan = models.fetch()
         found.append(Finding("downloads", True, "complete" if plan.listings else "none needed"))
-        lvlm = models.grounder().lvlm
+        grounder = models.grounder()
+        lvlm = grounder.lvlm
         heads = ", ".join(f"L{layer}H{head}" for layer, head in lvlm.heads or ())
-        found.append(Finding("lvlm and segmenter", True, f"loaded; heads {heads}"))
+        words = f"loaded; heads {heads or '-'}; segmenter: {grounder.segmenter.title}"
+        found.append(Finding("lvlm and segmenter", True, words))
         channels = models.inpainter().channels
         network = f"a UNet of {channels} channels" if channels else "no network"
         found.append(Finding("inpainter", True, f"loaded; {network}"))

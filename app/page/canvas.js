@@ -1,42 +1,5 @@
 // The picture in its frame: to mark, to watch while it is painted, to compare. Coordinates leave as
 // shares of width and height.
-const touch = matchMedia('(pointer: coarse)').matches;
-const SAYS = {
-  point: {
-    add: touch ? 'Tap a part to add it.' : 'Click a part to add it; right-click takes it away.',
-    subtract: touch ? 'Tap a part to take it away.' : 'Click a part to take it away; right-click adds it.',
-  },
-  box: { add: 'Drag a box around what to add.', subtract: 'Drag a box around what to take away.' },
-  lasso: { add: 'Draw around what to add.', subtract: 'Draw around what to take away.' },
-  brush: { add: 'Draw over what belongs to the mask.' },
-  erase: { subtract: 'Draw over what does not belong to the mask.' },
-};
-// key, what it does (a method of Surface, or a tool), in words
-const KEYS = [
-  ['c', 'point', 'Click tool'], ['b', 'box', 'Box'], ['l', 'lasso', 'Lasso'], ['p', 'brush', 'Brush'],
-  ['e', 'erase', 'Eraser'], ['x', 'how', 'Add or take away'],
-  ['[', 'smaller', 'Smaller brush'], [']', 'larger', 'Larger brush'],
-  ['Ctrl+z', 'undo', 'Undo'], ['u', 'undo', 'Undo'], ['Ctrl+Shift+z', 'redo', 'Redo'], ['r', 'redo', 'Redo'],
-  ['Ctrl+y', 'redo', 'Redo'], ['Shift+c', 'clear', 'Empty the mask'], ['i', 'invert', 'Invert the mask'],
-  ['h', 'hide', 'Hide or show the mask'], ['0', 'fit', 'The whole picture'], ['1', 'actual', 'Actual size'],
-  ['+', 'in', 'Zoom in'], ['-', 'out', 'Zoom out'], ['?', 'help', 'This list'], ['Escape', 'drop', 'Drop what is being drawn'],
-];
-const MORE_KEYS = [
-  ['See the original, over the picture', ['Tab']], ['Move the picture', ['Space + drag', 'middle button']],
-  ['Zoom', ['wheel', 'two fingers']], ['Move the cross, on the focused picture', ['arrows']],
-  ['Click at the cross; begin and end a shape', ['Enter']],
-];
-const MARKING = new Set('point box lasso brush erase how smaller larger undo redo clear invert hide drop'.split(' '));
-const RADIUS = { brush: true, erase: true };
-const other = (how) => (how === 'add' ? 'subtract' : 'add');
-const keyOf = (event) => {
-  const letter = /^[a-z]$/i.test(event.key), altgr = event.getModifierState('AltGraph');
-  const control = (event.ctrlKey || event.metaKey) && !altgr ? 'Ctrl+' : '';
-  return control + (event.shiftKey && letter ? 'Shift+' : '') + (letter ? event.key.toLowerCase() : event.key);
-};
-const typing = (target) => target.isContentEditable || ['TEXTAREA', 'SELECT'].includes(target.tagName)
-  || (target.tagName === 'INPUT' && !['range', 'checkbox', 'color'].includes(target.type));
-
 class Surface {
   constructor(root) {
     const one = (name) => root.querySelector(name);
@@ -65,7 +28,7 @@ class Surface {
     canvas.onpointerup = (event) => this.up(event);
     canvas.onpointercancel = (event) => { this.fingers.delete(event.pointerId); this.drop(); };
     canvas.onpointerenter = () => { this.over = true; };
-    canvas.onpointerleave = () => { this.over = false; this.hover = null; this.draw(); };
+    canvas.onpointerleave = () => { this.over = false; this.hover = null; this.forget(); this.draw(); };
     canvas.oncontextmenu = (event) => event.preventDefault();
     canvas.onblur = this.draw;
     canvas.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
@@ -167,7 +130,7 @@ class Surface {
     if (!data.size || !layers.source) return;
     painter.begin(view, this.canvas.width / view.frame[0]);
     painter.picture(this.peeking && layers.before ? layers.before : layers.source);
-    if (data.mode === 'compare' && layers.before && !this.peeking) painter.halves(layers.before, this.split);
+    if (data.mode === 'compare' && layers.before && !this.peeking) painter.halves(layers.before, this.split, data.name);
     if (data.mode === 'watch' && this.preview && !this.peeking) {
       painter.onPicture();
       painter.pen.drawImage(this.preview, 0, 0, ...view.size);
@@ -184,6 +147,7 @@ class Surface {
       for (const candidate of this.data.boxes) painter.box(this.onScreen(candidate.box), candidate.first ? ADD : SUBTRACT);
       for (const [candidate, place] of this.tags()) painter.tag(place, String(candidate.number), candidate.first ? '#c2185b' : '#1565c0');
     }
+    if (this.offer && this.tool === 'point') painter.area(this.offer);
     for (const mark of this.waiting) if (mark.points) painter.mark(mark);
     if (gesture?.path) painter.mark({ kind: this.kind, how: gesture.how, points: gesture.path, radius: Number(this.size.value) });
     if (RADIUS[this.tool] && this.hover) painter.ring(this.hover, this.size.value);
@@ -224,14 +188,15 @@ class Surface {
     const free = data.mode === 'mark' && this.tool === 'point' && this.view.whole;
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
     this.canvas.style.cursor = this.space || data.mode === 'watch' ? 'grab' : data.mode === 'compare' ? 'ew-resize' : 'crosshair';
-    const said = this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how];
-    this.one('.say').textContent = data.mode === 'mark' ? said : data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.';
+    const said = this.note ?? (this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how]);
+    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.');
     this.draw();
   }
 
   // ---------------------------------------------------------------- what buttons and keys do
   do(name) {
     if (MARKING.has(name) && this.data.mode !== 'mark') return;
+    this.note = null;
     if (name in SAYS) { this.drop(); this.tool = name; } else this[name]();
     this.show();
   }
@@ -247,6 +212,13 @@ class Surface {
   actual() { this.view.zoom(this.view.actual, this.middle()); }
   in() { this.view.zoom(this.view.scale * 1.5, this.middle()); }
   out() { this.view.zoom(this.view.scale / 1.5, this.middle()); }
+  copy() { // a promise: it counts as pressed while the picture is on its way
+    const address = new URL(`picture/${this.data.source}/png`, document.baseURI);
+    const picture = fetch(address).then((answer) => answer.blob());
+    const copied = navigator.clipboard?.write?.([new ClipboardItem({ 'image/png': picture })]) ?? Promise.reject();
+    copied.then(() => 'Copied.', () => 'The browser does not let this page copy; download instead.')
+      .then((words) => { this.note = words; this.show(); });
+  }
   help() { this.one('dialog').showModal(); }
   drop() { this.gesture = null; this.show(); }
   middle() { return this.keyboard ? this.view.place(this.cursor) : this.hover ?? undefined; }
@@ -255,6 +227,7 @@ class Surface {
     return button === 2 ? other(how) : how;
   }
   send(mark) {
+    this.forget();
     this.last = Math.max(Date.now(), this.last + 1);
     this.waiting.push({ ...mark, id: this.last });
     this.trigger('mark', { marks: this.waiting });
@@ -281,6 +254,7 @@ class Surface {
   down(event) {
     const place = this.place(event);
     this.keyboard = false;
+    this.note = null;
     this.fingers.set(event.pointerId, place);
     this.canvas.setPointerCapture(event.pointerId);
     if (this.fingers.size > 1) { this.gesture = { pinch: true }; this.draw(); return; }
@@ -309,7 +283,26 @@ class Surface {
       for (const each of events.length ? events : [event]) gesture.path.push(view.share(...this.place(each)));
     }
     if (before) this.fingers.set(event.pointerId, place);
+    if (this.hover) this.suggest(place);
     this.draw();
+  }
+  suggest(place) { // what a click would take, where the pointer rests
+    const pen = this.painter.pen, at = this.view.at(...place);
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    if (this.offer && pen.isPointInPath(this.offer, ...at, 'evenodd')) return;
+    this.forget();
+    if (!this.data.clicks || this.data.mode !== 'mark' || this.tool !== 'point' || this.gesture || this.waiting.length) return;
+    this.resting = setTimeout(async () => {
+      const [x, y] = this.view.share(...place), asked = (this.asking = new AbortController());
+      const address = new URL(`picture/${this.data.source}/click?x=${x}&y=${y}`, document.baseURI);
+      const answer = await fetch(address, { signal: asked.signal }).then((r) => r.json()).catch(() => []);
+      if (this.asking === asked) { this.offer = pathOf(answer); this.draw(); }
+    }, 200);
+  }
+  forget() {
+    clearTimeout(this.resting);
+    this.asking?.abort();
+    this.asking = this.offer = null;
   }
   pinch(finger, place) {
     const [one, two] = [...this.fingers.keys()], other = this.fingers.get(finger === one ? two : one);
@@ -354,6 +347,7 @@ class Surface {
     this.show();
   }
   key(event) {
+    if (event.key === 'c' && event.ctrlKey && String(getSelection())) return; // words are copied
     const target = event.composedPath()[0];
     if (!(target instanceof Element) || typing(target) || this.one('dialog').open) return;
     const name = keyOf(event), known = KEYS.find(([key]) => key === name);

@@ -95,7 +95,7 @@ class Painter {
     path.moveTo(x, y - 12); path.lineTo(x, y + 12);
     this.line('#fff', 2, path);
   }
-  halves(before, split) { // the picture before, left of the line
+  halves(before, split, name) { // the picture before, left of the line
     const [width, height] = this.view.frame, [x] = this.view.place([split, 0]);
     this.onScreen();
     this.pen.save();
@@ -108,7 +108,7 @@ class Painter {
     const path = new Path2D();
     path.moveTo(x, 0); path.lineTo(x, height);
     this.line('#fff', 2, path);
-    this.words('before', 10, height - 16, 'left');
+    this.words(name, 10, height - 16, 'left');
     this.words('after', width - 10, height - 16, 'right');
   }
 }

@@ -11,12 +11,18 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
-from . import state
-from .canvas import new_marks, outlines
+from ...editor.api import Editor
+from ..session.session import scene_of
+from . import state, work
+from .canvas import new_marks, outlines, read_mark
 from .tiles import Shown
 
 _HERE = Path(__file__).parent
-_FILES = {"html": ["canvas"], "css": ["canvas"], "js": ["canvas_view", "canvas_draw", "canvas"]}
+_FILES = {
+    "html": ["canvas"],
+    "css": ["canvas"],
+    "js": ["canvas_keys", "canvas_view", "canvas_draw", "canvas"],
+}
 SOURCES = {
     kind: "\n".join((_HERE / f"{name}.{kind}").read_text("utf-8") for name in names)
     for kind, names in _FILES.items()
@@ -31,6 +37,8 @@ def canvas(
     label: str,
     before: np.ndarray | None = None,
     preview: Any = None,
+    name: str = "before",
+    editor: Editor | None = None,
 ) -> None:
     """Show a picture in its frame; marks come into the session's ``todo``.
 
@@ -46,15 +54,23 @@ def canvas(
         The picture that "Original" shows, of the same size.
     preview
         The job that is watched.
+    name
+        What `before` is, in a word.
+    editor
+        Says what a click would take; None to say nothing.
     """
     s = st.session_state
     mask, found = s.session.mask, s.session.found
     _CANVAS(
         data={
             "mode": mode,
-            "source": _token("source", pixels),
+            "source": _token("source", pixels)
+            if editor is None
+            else state.kept("shown-marked", (pixels, editor), lambda: _clickable(editor)).token,
+            "clicks": editor is not None,
             "before": None if before is None else _token("before", before),
             "opened": _token("opened", s.session.original.pixels),
+            "name": name,
             "preview": None if preview is None else _preview(preview),
             "size": list(pixels.shape[1::-1]),
             "outlines": []
@@ -71,6 +87,25 @@ def canvas(
         key="canvas",
         on_mark_change=take_marks,
     )
+
+
+def _clickable(editor: Editor) -> Shown:
+    """The present picture, and what a click on it would take while the finder is free."""
+    picture, queue = state.present(), work.jobs("finding")
+    scene = scene_of(editor, picture)
+
+    def click(x: float, y: float) -> np.ndarray | None:
+        if not queue.idle:
+            return None
+        mark = read_mark({"kind": "point", "how": "add", "points": [[x, y]]}, picture.size)
+        empty = np.zeros(picture.size[::-1], bool)
+        job = queue.submit("hover", lambda callbacks: mark.apply(empty, scene))
+        if not job.wait(5):
+            job.cancel()
+            return None
+        return job.value()
+
+    return Shown(picture.pixels, click)
 
 
 def _token(name: str, pixels: np.ndarray) -> str:

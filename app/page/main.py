@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import browser, more, start, state, work
+from . import browser, drop, folder, more, results, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
@@ -34,18 +34,20 @@ def whole() -> None:
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
+            folder.steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
         editor = work.load_editor(preset)
         if not more.on_this_machine(editor):
             return
+        drop.anywhere(editor)
         if choosing:
             start.screen(editor)
             return
         workplace(editor, options)
     with state.told("The history"):
-        more.history()
+        results.history()
     with state.told("The list of downloads"):
         more.downloads(preset, options)
     browser.mount()
@@ -67,9 +69,12 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
             if s.job is None:
                 choices(editor, options)
         else:
-            one.result(editor)
+            results.result(editor, options)
     with left, state.told("The picture"):
-        several.picture() if marking and s.everything is not None else one.surface()
+        if marking and s.everything is not None:
+            several.picture()
+        else:
+            results.surface(editor)
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)

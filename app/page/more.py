@@ -11,11 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from ...editor.as_code import command_of, literal, python_of, recipe_files
+from ...editor.as_code import command_of, python_of, recipe_files
 from ...editor.models.downloads import is_installed
 from ...editor.models.presets import load_preset, preset_names
-from ...editor.request import MAX_VARIANTS, EditRequest, recipe_for_file
-from ..session.session_file import picture_bytes, session_bytes
+from ...editor.request import MAX_VARIANTS, EditRequest
+from ..session.session_file import session_bytes
 from . import state
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
@@ -107,76 +107,10 @@ def numbers(first: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def history() -> None:
-    """Small pictures of every step; any of them can be gone back to."""
-    s = st.session_state
-    session = s.session
-    if session.changes or session.undone:
-        st.subheader("History")
-        words = ["as opened", *(c.words for c in (*session.changes, *session.undone))]
-        parts = session.original, session.changes, session.undone
-        small = state.kept("history", parts, lambda: session.thumbnails(256))
-        with st.container(horizontal=True):
-            for k, (picture, name) in enumerate(zip(small, words, strict=True)):
-                with st.container(width=158, border=True):
-                    st.image(picture, caption=literal(name), alt=name)
-                    here = k == len(session.changes)
-                    if st.button(
-                        "✓ here" if here else "Go here",
-                        key=f"at-{k}",
-                        width="stretch",
-                        disabled=here or s.job is not None,
-                    ):
-                        state.fresh(session.at(k))
-                        st.rerun()
-        if session.changes and not state.finished():
-            download()
-
-
 def source_name() -> str:
     """The opened file's name."""
     source = st.session_state.session.original.source
     return source.name if source else "picture.png"
-
-
-def download() -> None:
-    """The result in a format of choice, its recipe inside."""
-    s = st.session_state
-    kind = st.segmented_control(
-        "Format",
-        list(MIMES),
-        default="png",
-        key="format",
-        label_visibility="collapsed",
-        help="PNG and WebP keep every pixel; JPEG is lossy",
-    )
-    kind = kind or "png"
-    edits = state.finished()
-    pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
-    like, (recipe, told) = (
-        state.present(),
-        recipe_for_file([request.as_dict() for request in chain()]),
-    )
-    # written once, when first asked for
-    write = state.kept(
-        f"file-{kind}",
-        (s.edits, s.variant, s.session.changes),
-        lambda: functools.cache(lambda: picture_bytes(pixels, kind, like, recipe)),
-    )
-    with state.told():
-        notes = list(told)
-        if kind == "jpg":  # the one that is quick to write and has things to say, or to refuse
-            notes += write()[1]
-        st.download_button(
-            f"Download {kind.upper()} with its recipe",
-            lambda: write()[0],
-            f"{source_name().rsplit('.', 1)[0]}.edited.{kind}",
-            MIMES[kind],
-            on_click="ignore",
-            key="download",
-        )
-        for note in notes:
-            st.caption(literal(note))
 
 
 def on_this_machine(editor: state.Editor) -> bool:

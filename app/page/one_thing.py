@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
+from ...editor.errors import GroundbrushError
 from ...editor.explain import explain
-from ...editor.masks.operations import Dilate, Erode, Feather, FillHoles, Level, Operation, Shadow
-from ...editor.pictures.overlay import shrink
-from . import ask, more, state, work
-from .components import canvas
+from ...editor.masks.operations import (
+    Area,
+    Dilate,
+    Erode,
+    Feather,
+    FillHoles,
+    Level,
+    Operation,
+    Shadow,
+)
+from ...editor.masks.source import encode_mask
+from ..uploads import UPLOADS, read_mask_upload
+from . import ask, state, work
 
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
@@ -27,37 +36,15 @@ def words(editor: Editor, options: dict[str, Any]) -> None:
         prompt(editor, options)
 
 
-def surface() -> None:
-    """The picture: to be marked, painted at the moment, or painted and compared."""
-    s = st.session_state
-    pixels, done = state.present().pixels, state.finished()
-    if s.job is not None:
-        canvas("watch", pixels, "The picture so far.", preview=s.job)
-    elif done:
-        after = done[-1].variants[s.variant].image
-        canvas("compare", after, "The picture after the edit.", before=pixels)
-    else:
-        found = s.session.found
-        label = (
-            f"The picture. {ask.ANSWERS[found.status][1] if found else 'No thing is named yet.'}"
-        )
-        original = s.session.original.pixels if s.session.changes else None
-        canvas("mark", pixels, label, before=original)
-    if s.wrong:
-        st.error(state.said(s.wrong))
-
-
 def correct() -> None:
-    """Operations on the mask as buttons."""
+    """Operations on the mask as buttons, and a mask from a file."""
     s = st.session_state
     mask = s.session.mask
-    if mask is None:
-        return
-    some = bool(mask.mask.any())
+    some = mask is not None and bool(mask.mask.any())
     if some:
         covers = f"The mask covers {100 * mask.mask.mean():.1f}% of the picture."
         st.caption(f"{covers} Correct it with the tools above the picture, or with these:")
-    else:
+    elif mask is not None:
         st.caption("The mask covers 0.0% of the picture: mark the place on the picture.")
     step = max(1, round(0.01 * max(s.session.original.size)))
     buttons: dict[str, tuple[Operation, str]] = {
@@ -70,7 +57,7 @@ def correct() -> None:
         "Soft edge": (Feather(2 * step), f"blend over {2 * step} pixels inside the edge"),
     }
     with st.container(horizontal=True, gap="xsmall"):
-        for name, (operation, help_) in buttons.items():
+        for name, (operation, help_) in buttons.items() if mask is not None else ():
             st.button(
                 name,
                 key=f"op-{name}",
@@ -79,6 +66,28 @@ def correct() -> None:
                 on_click=s.todo.append,
                 args=(operation,),
             )
+        with st.popover("Mask from a file"):
+            st.file_uploader(
+                "A picture of this one's size: white where to paint, black elsewhere",
+                UPLOADS,
+                key=state.key("mask"),
+                on_change=take_mask,
+            )
+
+
+def take_mask() -> None:
+    """Take the mask of an uploaded file in place of the present one."""
+    s = st.session_state
+    given = s[state.key("mask")]
+    if given is None:
+        return
+    try:
+        mask, notes = read_mask_upload(given.getvalue(), given.name, s.session.original.size)
+    except GroundbrushError as error:
+        s.wrong = str(error)
+        return
+    s.todo.append(Area(encode_mask(mask), how="replace"))
+    s.news = "; ".join(notes)
 
 
 def prompt(editor: Editor, options: dict[str, Any]) -> None:
@@ -144,74 +153,6 @@ def progress() -> None:
     if st.button("Cancel", key="cancel", disabled=job.stopping):
         job.cancel()
     st.caption("stopping after this step …" if job.stopping else work.IDLE)
-
-
-def result(editor: Editor) -> None:
-    """Variants, before and after, and what to do with them."""
-    s = st.session_state
-    done = state.finished()
-    if not done:
-        for note in s.edits[-1].notes:
-            st.warning(literal(note))
-        st.button("Back", on_click=drop, key="drop")
-        return
-    edit = done[-1]
-    s.variant = min(s.variant, len(edit.variants) - 1)
-    st.subheader("4. Compare and keep")
-    with st.container(horizontal=True):
-        st.button("Keep and continue", on_click=keep, type="primary", key="keep")
-        back = "Back to the mask" if s.everything is None and s.plan is None else "Back to the plan"
-        st.button(back, on_click=drop, key="drop")
-        if s.edits[-1].request.draft:
-            st.button(
-                "Paint the final",
-                on_click=state.paint_final,
-                args=(editor,),
-                key="final",
-                help="this was a draft of few steps; the same again with all steps",
-            )
-    support = np.logical_or.reduce([e.support for e in done])
-    st.caption(
-        f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
-        "untouched."
-    )
-    for note in dict.fromkeys(n for e in s.edits for n in e.notes):
-        st.info(literal(note))
-    if len(edit.variants) > 1:
-        variants(edit)
-    more.download()
-
-
-def variants(edit: Any) -> None:
-    """All paintings, to choose one."""
-    with st.container(horizontal=True, gap="xsmall"):
-        for k, variant in enumerate(edit.variants):
-            with st.container(width=118, gap="xxsmall"):
-                st.image(
-                    state.kept(f"v{k}", (variant.image,), lambda v=variant: shrink(v.image, 256)),
-                    width="stretch",
-                    alt=f"variant {k + 1}",
-                )
-                chosen = k == st.session_state.variant
-                if st.button(
-                    f"✓ {k + 1}" if chosen else f"Show {k + 1}",
-                    key=f"variant-{k}",
-                    width="stretch",
-                    help=f"seed {variant.seed}",
-                ):
-                    st.session_state.variant = k
-                    st.rerun()
-
-
-def keep() -> None:
-    """Continue from what was painted."""
-    s = st.session_state
-    state.fresh(s.session.keep(s.edits, s.variant))
-
-
-def drop() -> None:
-    """Back to the picture as it was, mask and plan still there."""
-    st.session_state.edits = []
 
 
 def why(editor: Editor, found: Grounding) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from typing import Any
 
@@ -266,4 +267,6 @@ def run(editor: Editor, wanted: Plan, options: dict[str, Any]) -> None:
             **usual,
         )
     )
-    st.session_state.doing = "; ".join(map(str, wanted.steps))
+    s = st.session_state
+    s.again = functools.partial(run, editor, wanted)
+    s.doing = "; ".join(map(str, wanted.steps))

@@ -9,15 +9,16 @@ from typing import Any
 import streamlit as st
 
 from ...editor.api import Editor
+from ...editor.as_code import literal
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
-from ..session.session import Session, scene_of
-from ..session.session_file import read_session
-from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, read_upload
-from . import state, work
+from ..session.session import Session
+from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS
+from . import drop, folder, state
 
+MOST_NAMED = 24
+"""Buttons for pictures of the folder; Next leads through all of them."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
-UPLOADS = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif", "avif"]
 
 
 @st.cache_data(show_spinner=False)
@@ -54,7 +55,7 @@ def screen(editor: Editor) -> None:
         st.button(
             "Back to the open picture", on_click=state.choose_picture, args=(False,), key="back"
         )
-    st.subheader("1. Choose a picture")
+    st.subheader("Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
         f"{MAX_UPLOAD_PIXELS // 1_000_000} megapixels; it stays on this machine)",
@@ -68,9 +69,8 @@ def screen(editor: Editor) -> None:
             "words (4.4 GB)."
         )
     if given is not None:
-        with state.told(), st.spinner("reading the picture"):
-            state.open_session(Session(read_upload(given.getvalue(), given.name)))
-            st.rerun()
+        drop.open_file(editor, given)
+    of_folder()
     st.write("or begin with an example:")
     with st.container(horizontal=True):
         for item in examples():
@@ -88,10 +88,16 @@ def screen(editor: Editor) -> None:
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
         if saved is not None:
-            data = saved.getvalue()
-            with state.told():
-                session = work.call(
-                    lambda: read_session(data, lambda picture: scene_of(editor, picture)), "opening"
+            drop.open_file(editor, saved)
+
+
+def of_folder() -> None:
+    """The pictures of the folder that the app was started with."""
+    paths = folder.folder_pictures()
+    if paths:
+        st.write(f"or one of the {len(paths)} pictures in {literal(paths[0].parent.name)}:")
+        with st.container(horizontal=True):
+            for path in paths[:MOST_NAMED]:
+                st.button(
+                    path.name, key=f"open-{path.name}", on_click=folder.open_in_folder, args=(path,)
                 )
-                state.open_session(session)
-                st.rerun()

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -37,6 +38,9 @@ EMPTY: dict[str, Any] = {
     "doing": "",  # what is painted there, in words
     "edits": [],  # painted and not yet kept
     "variant": 0,
+    "tries": [],  # every such list of edits of this place, to choose from
+    "versus": "before",  # what a result is compared with: the number of another, or before
+    "again": None,  # paints the same again, with the options given
     "everything": None,  # a grounded sentence
     "choices": {},  # what to do with each of its things
     "plan": None,
@@ -56,6 +60,8 @@ EMPTY: dict[str, Any] = {
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
 
+MAX_TRIES = 8
+"""Most results of "Try again" that are kept, each with its variants."""
 TYPED = ("find", "paint")
 """Fields whose words stay while they are not shown; Streamlit would forget them."""
 DEFAULT = preset_names()[0]
@@ -134,7 +140,7 @@ def keep() -> None:
         names = [*EMPTY, "preset", *(key(name) for name in TYPED)]
         kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
         kept["settings"] = {name: s.get(name, s.shown_first[name]) for name in SETTINGS}
-        paintings = [v.image for edit in s.edits for v in edit.variants]
+        paintings = [v.image for edits in s.tries for edit in edits for v in edit.variants]
         store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
 
 
@@ -308,6 +314,7 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     request = session.request(words, **options)
     known = found if found is not None and found.phrase == request.find else None
     begin_job(lambda cb: [paint_session(editor, session, request, cb, known)])
+    s.again = partial(paint, editor, words)
     where = request.find or "the marked place"
     s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
 
@@ -315,7 +322,7 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
 def begin_job(work: Work) -> None:
     """Put work in line whose end is a list of edits."""
     s = st.session_state
-    s.edits, s.variant, s.news = [], 0, ""
+    s.edits, s.variant, s.versus, s.news = [], 0, "before", ""
     s.job = submit(work)
 
 
@@ -340,8 +347,10 @@ def take() -> None:
     job, s.job = s.job, None
     try:
         s.edits = job.value()
+        s.tries = [*s.tries[1 - MAX_TRIES :], s.edits] if finished() else s.tries
     except GroundbrushError as error:  # shown until something else is tried
         s.news = str(error)
+        s.edits = s.tries[-1] if s.tries else []
         return
     if job.seconds_a_step and len(s.edits) == 1:
         request = s.edits[0].request

@@ -13,13 +13,17 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from ...editor.errors import GroundbrushError
+from .canvas import outlines
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,9 +39,17 @@ class Shown:
     ----------
     pixels
         ``(H, W, 3)`` uint8, or a function that returns the latest one, or None.
+    click
+        Returns what a click on a point, shares of width and height, would take: ``(H, W)`` bool,
+        or None where that is not known now.
     """
 
-    def __init__(self, pixels: np.ndarray | Callable[[], np.ndarray | None]) -> None:
+    def __init__(
+        self,
+        pixels: np.ndarray | Callable[[], np.ndarray | None],
+        click: Callable[[float, float], np.ndarray | None] = lambda x, y: None,
+    ) -> None:
+        self.click = click
         self.fixed = isinstance(pixels, np.ndarray)
         self.latest = pixels if callable(pixels) else lambda: pixels
         self.token = secrets.token_urlsafe(16)
@@ -85,7 +97,34 @@ def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
+def _click(request: Request) -> Response:
+    """The outlines of what a click would take."""
+    shown = _SHOWN.get(request.path_params["token"])
+    try:
+        x, y = (float(request.query_params[name]) for name in "xy")
+    except (KeyError, ValueError):
+        return Response(status_code=400)
+    taken = None
+    if shown is not None and 0 <= x <= 1 and 0 <= y <= 1:
+        with suppress(GroundbrushError):
+            taken = shown.click(x, y)
+    headers = {"Cache-Control": "no-store"}
+    return JSONResponse([] if taken is None else outlines(taken, 5_000), headers=headers)
+
+
+def _png(request: Request) -> Response:
+    """The whole picture, every pixel, for the clipboard."""
+    shown = _SHOWN.get(request.path_params["token"])
+    pixels = shown.latest() if shown is not None else None
+    if pixels is None:
+        return Response(status_code=404)
+    file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return Response(file, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
 ROUTES = (
+    Route("/picture/{token}/png", _png),
+    Route("/picture/{token}/click", _click),
     Route("/picture/{token}/whole", _answer),
     Route("/picture/{token}/{level:int}/{column:int}/{row:int}", _answer),
 )

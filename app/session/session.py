@@ -108,6 +108,8 @@ class Session:
         Edits kept, in order; the present picture has all of them.
     undone
         What `forward` would bring back, the next first.
+    branches
+        Edits from the original on that were left for others: a new one after `back`, or a branch.
     find
         The words that were looked for; empty where the place was drawn.
     candidate
@@ -125,6 +127,7 @@ class Session:
     original: Picture
     changes: tuple[Change, ...] = ()
     undone: tuple[Change, ...] = ()
+    branches: tuple[tuple[Change, ...], ...] = ()
     find: str = ""
     candidate: int | None = None
     mask: MaskHistory | None = None
@@ -133,7 +136,7 @@ class Session:
     paint: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.changes) + len(self.undone) > MAX_CHANGES:
+        if len(self.every_change) > MAX_CHANGES:
             raise GroundbrushError(
                 f"the session has {MAX_CHANGES} edits, which is the most; download the picture "
                 "and open it again"
@@ -151,6 +154,12 @@ class Session:
         for change in self.changes:
             pixels = change.apply(pixels)
         return dataclasses.replace(self.original, pixels=pixels)
+
+    @property
+    def every_change(self) -> tuple[Change, ...]:
+        """Every kept edit once: in the picture, taken back, or on a branch."""
+        chains = ((*self.changes, *self.undone), *self.branches)
+        return tuple(dict.fromkeys(change for chain in chains for change in chain))
 
     # ------------------------------------------------------------------ the place
 
@@ -211,7 +220,7 @@ class Session:
     @property
     def arrays(self) -> list[np.ndarray]:
         """What takes memory: pictures, kept edits and the states of the mask."""
-        patches = [change.patch for change in (*self.changes, *self.undone)]
+        patches = [change.patch for change in self.every_change]
         states = [] if self.mask is None else [*self.mask.states]
         return [self.original.pixels, self.picture.pixels, *patches, *states]
 
@@ -259,8 +268,13 @@ class Session:
         """
         done = [edit for edit in edits if edit.done]
         new = [Change.of(e, variant if e is done[-1] else 0) for e in done]
-        kept = dataclasses.replace(self, changes=(*self.changes, *new), undone=())
-        return kept.cleared() if new else self
+        if not new:
+            return self
+        left = self.branches
+        if self.undone:  # what was taken back stays as a branch
+            left = (*left, (*self.changes, *self.undone))
+        changes = (*self.changes, *new)
+        return dataclasses.replace(self, changes=changes, undone=(), branches=left).cleared()
 
     def back(self) -> Session:
         """Without the last kept edit."""
@@ -277,11 +291,20 @@ class Session:
         moved = dataclasses.replace(self, changes=every[:count], undone=every[count:])
         return moved.cleared()
 
-    def thumbnails(self, longest: int = 160) -> list[np.ndarray]:
-        """Small pictures: the original, then after each kept or taken-back edit."""
+    def branch(self, number: int, count: int) -> Session:
+        """With the first so many edits of a branch; what it leaves becomes one in its place."""
+        chain, own = self.branches[number], (*self.changes, *self.undone)
+        left = tuple(own if b is chain else b for b in self.branches)
+        changed = dataclasses.replace(self, changes=chain, undone=(), branches=left)
+        return changed.at(count)
+
+    def thumbnails(
+        self, longest: int = 160, chain: tuple[Change, ...] | None = None
+    ) -> list[np.ndarray]:
+        """Small pictures: the original, then after each edit of a chain, by default the own."""
         pixels = self.original.pixels
         small = [shrink(pixels, longest)]
-        for change in (*self.changes, *self.undone):
+        for change in (*self.changes, *self.undone) if chain is None else chain:
             pixels = change.apply(pixels)
             small.append(shrink(pixels, longest))
         return small

@@ -101,6 +101,12 @@ class HistoryEntry(_Entry):
     undone: Operations
 
 
+Chain = Annotated[
+    tuple[Annotated[int, Whole(0, MAX_CHANGES - 1)], ...], Field(max_length=MAX_CHANGES)
+]
+"""Numbers of edits, from the original on."""
+
+
 class ChangeEntry(_Entry):
     """A `Change`, without its pixels, which are a file of their own."""
 
@@ -119,6 +125,7 @@ class SessionEntry(_Entry):
     mask: HistoryEntry | None
     changes: Annotated[tuple[ChangeEntry, ...], Field(max_length=MAX_CHANGES)]
     kept: Annotated[int, Whole(0, MAX_CHANGES)]
+    branches: Annotated[tuple[Chain, ...], Field(max_length=MAX_CHANGES + 1)] = ()
     paint: Text = ""
     found: GroundingEntry | None = None
 
@@ -135,7 +142,8 @@ def picture_bytes(
 
 def session_bytes(session: Session) -> bytes:
     """A session as a file's bytes; `read_session` reads them back."""
-    every = (*session.changes, *session.undone)
+    every = session.every_change
+    chains = ((*session.changes, *session.undone), *session.branches)
     entry = {
         "groundbrush_session": VERSION,
         "name": session.original.source.name if session.original.source else None,
@@ -145,6 +153,7 @@ def session_bytes(session: Session) -> bytes:
         "mask": None if session.mask is None else session.mask.as_dict(),
         "changes": [{"window": list(c.window), "request": c.request.as_dict()} for c in every],
         "kept": len(session.changes),
+        "branches": [[every.index(change) for change in chain] for chain in chains],
         "paint": session.paint,
         "found": None if session.found is None else _grounding_entry(session.found),
     }
@@ -193,7 +202,8 @@ def read_session(
     source = None if entry.name is None else PurePosixPath(safe_name(Path(entry.name).name))
     original = dataclasses.replace(original, source=source)
     changes = _changes(entry.changes, parts, max_pixels)
-    session = Session(original, changes[: entry.kept], changes[entry.kept :])
+    own, *branches = [tuple(changes[k] for k in chain) for chain in entry.branches] or [changes]
+    session = Session(original, own[: entry.kept], own[entry.kept :], tuple(branches))
     for change in changes:  # a change outside the picture is refused here, not when it is reached
         change.apply(original.pixels)
     mask = None if entry.mask is None else _history(entry.mask, session.picture, scene)
@@ -246,8 +256,11 @@ def _entry(raw: bytes | None) -> SessionEntry:
         json_error = error.errors()[0]["type"] == "json_invalid"
         why = "session.json is no JSON" if json_error else explain(error, SessionEntry, "it")[0]
         raise _damaged(why) from error
-    if entry.kept > len(entry.changes):
-        raise _damaged(f"{entry.kept} edits kept of {len(entry.changes)}")
+    chains = entry.branches or (range(len(entry.changes)),)
+    if entry.kept > len(chains[0]):
+        raise _damaged(f"{entry.kept} edits kept of {len(chains[0])}")
+    if any(k >= len(entry.changes) for chain in chains for k in chain):
+        raise _damaged(f"a branch names an edit that is not one of its {len(entry.changes)}")
     return entry
 
 

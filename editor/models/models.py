@@ -279,6 +279,7 @@ class Models:
             device=self.device,
             dtype=precision(spec, self.device),
             offline=True,
+            backend=spec.get("backend"),
         )
         segmenter.before_batch = check_cancelled
         return segmenter

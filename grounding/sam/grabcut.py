@@ -6,6 +6,7 @@ of its background is found badly, and the box or the brush must say where it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -42,6 +43,10 @@ class SmallPicture:
 class GrabCut:
     """Segments by colour; has what front ends use of a `Segmenter`: `embed` and `predict`."""
 
+    title = "GrabCut"
+    before_batch: Callable[[], object] = staticmethod(lambda: None)
+    """Called before each window is segmented; it may raise to stop."""
+
     def embed(self, image: NDArray[np.uint8]) -> SmallPicture:
         """Return a copy of at most 512 pixels of a picture, (H, W, 3) uint8 RGB."""
         size = image.shape[1], image.shape[0]
@@ -74,7 +79,10 @@ class GrabCut:
             windows = [np.asarray(box, float).reshape(4) * np.tile(scale, 2)]
         else:
             windows = [_around(spots[kinds > 0], reach * max(rows, columns)) for reach in _REACHES]
-        found = [_segment(pixels, window, spots, kinds) for window in windows]
+        found = []
+        for window in windows:
+            self.before_batch()
+            found.append(_segment(pixels, window, spots, kinds))
         scores = np.array([_sureness(pixels, mask) for mask in found], np.float32)
         if not multimask:
             best = int(scores.argmax())

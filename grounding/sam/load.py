@@ -8,7 +8,9 @@ from typing import cast
 import torch
 
 from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
+from ..errors import GroundingError
 from .grabcut import GrabCut
+from .meta import BACKEND, is_available, load_meta
 from .original import load_sam_checkpoint
 from .segmenter import Segmenter
 
@@ -23,6 +25,7 @@ def load_segmenter(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
     offline: bool = False,
+    backend: str | None = None,
 ) -> Segmenter:
     """Load a SAM checkpoint from a folder or a hub repository.
 
@@ -37,6 +40,8 @@ def load_segmenter(
     device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
         ``"float16"``.
     offline : Never use the network; a repository must then be in the local cache.
+    backend : ``"segment-anything"``: a ``.pth`` file runs in Meta's own predictor where that
+        package and torchvision are installed, otherwise as without it.
 
     Raises GroundingError when nothing loadable is there, it is no SAM model, or weights are
     missing.
@@ -47,9 +52,15 @@ def load_segmenter(
     """
     if path_or_repo == GRABCUT:
         return cast(Segmenter, GrabCut())
+    if backend not in (None, BACKEND):
+        raise GroundingError(
+            f"segmenter backend {backend!r} given; expected {BACKEND!r}, or leave it out"
+        )
     torch_dtype, target = checked_dtype(dtype), checked_device(device)
     if str(path_or_repo).endswith((".pth", ".pt")):
         with loading(path_or_repo):
+            if backend and is_available():
+                return load_meta(path_or_repo, torch_dtype, target)
             model, processor = load_sam_checkpoint(path_or_repo, torch_dtype)
         return Segmenter(model.to(target), processor)
     source = Checkpoint.of(

@@ -79,7 +79,7 @@ class Masks:
 
 
 @dataclass(eq=False)
-class _Prompts:
+class Prompts:
     """n prompts in the model's square; the mask (m, m) is shared by all of them."""
 
     boxes: NDArray | None = None  # (n, 4)
@@ -88,7 +88,7 @@ class _Prompts:
     mask: NDArray | None = None
 
     @classmethod
-    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> _Prompts:
+    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> Prompts:
         """Boxes (n, 4) and a mask of the picture, converted; points are set afterwards."""
         return cls(
             boxes=None if boxes is None else frame.boxes(boxes),
@@ -118,6 +118,8 @@ class Segmenter:
     (3, 480, 640)
     """
 
+    title = "SamModel"
+    """What runs it, for people."""
     before_batch: Callable[[], object] = staticmethod(lambda: None)
     """Called before each batch of prompts and each full mask; it may raise to stop."""
 
@@ -147,7 +149,7 @@ class Segmenter:
 
     def embed(self, image: NDArray[np.uint8]) -> ImageEmbedding:
         """Encode a picture, (H, W, 3) uint8 RGB of any size, once for any number of prompts."""
-        _check_image(image)
+        check_image(image)
         frame = SquareFrame(image.shape[1::-1], self.input_side, self.mask_side)
         small = Image.fromarray(image).resize(frame.input_wh, self._processor.resample)
         # On a strip three pixels high the processor would guess the wrong colour axis.
@@ -193,7 +195,7 @@ class Segmenter:
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
         boxes = None if box is None else np.asarray(box)[None]
-        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        prompt = Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
             spots, kinds = embedding.frame.points(points, labels)
             prompt.points, prompt.labels = spots[None], kinds[None]
@@ -225,7 +227,7 @@ class Segmenter:
         """
         if boxes is None and points is None:
             raise GroundingError("no prompt was given; expected boxes or points")
-        prompt = _Prompts.of(embedding.frame, boxes, mask)
+        prompt = Prompts.of(embedding.frame, boxes, mask)
         if points is not None:
             spots, kinds = embedding.frame.points(points, None)
             prompt.points, prompt.labels = spots[:, None], kinds[:, None]
@@ -247,27 +249,32 @@ class Segmenter:
         return embedding.frame.mask(logits, size_wh)
 
     def _decode(
-        self, embedding: ImageEmbedding, prompt: _Prompts, multimask: bool
+        self, embedding: ImageEmbedding, prompt: Prompts, multimask: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (n, c, m, m) and scores (n, c) of n prompts."""
-        mask = None if prompt.mask is None else self._tensor(prompt.mask[None])
         pieces = []
         for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
-            cut = slice(start, start + _PROMPTS_AT_ONCE)
             self.before_batch()
-            with torch.inference_mode():
-                output = self._model(
-                    image_embeddings=embedding.features,
-                    input_boxes=self._tensor(prompt.boxes, cut),
-                    input_points=self._tensor(prompt.points, cut),
-                    input_labels=self._tensor(prompt.labels, cut),
-                    input_masks=mask,
-                    multimask_output=multimask,
-                )
-            pieces.append((output.pred_masks[0], output.iou_scores[0]))
+            cut = slice(start, start + _PROMPTS_AT_ONCE)
+            pieces.append(self._pass(embedding, prompt, cut, multimask))
         logits = torch.cat([piece[0] for piece in pieces]).float().cpu().numpy()
         scores = torch.cat([piece[1] for piece in pieces]).float().clamp(0, 1).cpu().numpy()
         return logits, scores
+
+    def _pass(
+        self, embedding: ImageEmbedding, prompt: Prompts, cut: slice, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (n, c, m, m) and scores (n, c) of a slice of the prompts."""
+        with torch.inference_mode():
+            output = self._model(
+                image_embeddings=embedding.features,
+                input_boxes=self._tensor(prompt.boxes, cut),
+                input_points=self._tensor(prompt.points, cut),
+                input_labels=self._tensor(prompt.labels, cut),
+                input_masks=None if prompt.mask is None else self._tensor(prompt.mask[None]),
+                multimask_output=multimask,
+            )
+        return output.pred_masks[0], output.iou_scores[0]
 
     def _tensor(self, array: NDArray | None, cut: slice = slice(None)) -> Tensor | None:
         """(n, ...) array -> (1, n, ...) on the model's device, in its dtype."""
@@ -282,7 +289,8 @@ def stability(logits: NDArray[np.float32]) -> float:
     return float((logits > _OFFSET).sum() / max(1, (logits > -_OFFSET).sum()))
 
 
-def _check_image(image: Any) -> None:
+def check_image(image: Any) -> None:
+    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
     shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
     if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
         raise GroundingError(

@@ -493,6 +493,23 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     page.page.keyboard.press("0")
     page.click(0.5, 0.87)  # the banana
     page.covered(lambda share: 0.3 < share < 30)
+    for kind, size in (("drop", [40, 30]), ("paste", [20, 40])):  # anywhere on the page
+        page.page.evaluate(
+            """async ([kind, [width, height]]) => {
+               const picture = new OffscreenCanvas(width, height);
+               picture.getContext('2d').fillRect(0, 0, 9, 9);
+               const blob = await picture.convertToBlob();
+               const data = new DataTransfer();
+               data.items.add(new File([blob], 'given.png', { type: 'image/png' }));
+               const event = kind === 'drop'
+                 ? new DragEvent(kind, { dataTransfer: data, bubbles: true })
+                 : new ClipboardEvent(kind, { clipboardData: data, bubbles: true });
+               document.body.dispatchEvent(event); }""",
+            [kind, size],
+        )
+        end = time.monotonic() + SLOW / 1000
+        while abs(page.view[2] / page.view[3] - size[0] / size[1]) > 0.01:
+            assert time.monotonic() < end, f"the picture of the {kind} is not open"
 
 
 def test_a_reload_brings_everything_back(page: Page) -> None:

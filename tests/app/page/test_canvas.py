@@ -134,6 +134,11 @@ def test_a_picture_is_served_as_long_as_it_is_kept():
     assert "immutable" in answer.headers["cache-control"]
     for path in (f"{later.token}/whole", f"{shown.token}/1/0/0", f"{shown.token}/0/9/9", "x/whole"):
         assert client.get(f"/picture/{path}").status_code == 404
+    assert client.get(f"/picture/{shown.token}/click?x=0.5&y=0.5").json() == []
+    assert client.get(f"/picture/{shown.token}/click?x=nan").status_code == 400
+    clicked = Shown(np.zeros((900, 900, 3), np.uint8), lambda x, y: np.ones((900, 900), bool))
+    (outline,) = client.get(f"/picture/{clicked.token}/click?x=0&y=1").json()
+    assert len(outline) == 8
     path = f"/picture/{shown.token}/whole"
     del shown
     assert client.get(path).status_code == 404

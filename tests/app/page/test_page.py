@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("streamlit.testing.v1")
@@ -86,6 +88,15 @@ def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
     assert any("First something must be found" in c.value for c in page.caption)
 
 
+def test_a_preset_without_words_asks_for_a_mark(page: AppTest) -> None:
+    page.selectbox(key="preset").set_value("classic").run()
+    opened(page)
+    assert any("Draw a box" in info.value for info in page.info)
+    assert not [w for w in page.text_input if (w.key or "").startswith("find-")]
+    assert widget(page.text_input, "paint-").disabled
+    assert page.button(key="go-paint").disabled
+
+
 def test_another_picture_keeps_the_open_one_until_it_is_chosen(page: AppTest) -> None:
     find(opened(page), "the red apple")
     mask = page.session_state["session"].mask.mask
@@ -137,7 +148,8 @@ def test_edits_in_a_row_are_said_as_a_row(page: AppTest) -> None:
 def test_a_file_is_written_once_and_only_when_asked_for(page: AppTest, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(
-        "groundbrush.app.page.more.picture_bytes", lambda *a: made.append(a[1]) or (b"x", ("note",))
+        "groundbrush.app.page.results.picture_bytes",
+        lambda *a: made.append(a[1]) or (b"x", ("note",)),
     )
     find(opened(page), "the red apple")
     widget(page.text_input, "paint-").set_value("a frog")
@@ -234,6 +246,64 @@ def test_variants_are_shown_and_the_chosen_one_is_kept(page: AppTest) -> None:
     page.button(key="variant-1").click().run()
     page.button(key="keep").click().run()
     assert page.session_state["session"].changes[0].request.seed == 1
+
+
+def test_trying_again_keeps_every_result_and_another_way_stays(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a frog")
+    painted(page, "go-paint")
+    first = page.session_state["edits"][0]
+    painted(page, "try-again")
+    second = page.session_state["edits"][0]
+    assert (first.variants[0].seed, second.variants[0].seed) == (0, 1)
+    widget(page.segmented_control, "versus").set_value("1").run()
+    assert not page.exception
+    page.button(key="variant-0").click().run()
+    assert page.session_state["edits"][0] is first
+    page.button(key="keep").click().run()
+    assert page.session_state["session"].changes[0].request.seed == 0
+    page.button(key="at-0").click().run()
+    find(page, "the banana")
+    painted(page, "go-remove")
+    page.button(key="keep").click().run()
+    assert page.session_state["session"].changes[0].words == "the banana: removed"
+    page.button(key="branch-1-1").click().run()
+    assert not page.exception
+    assert page.session_state["session"].changes[0].words == "the red apple: a frog"
+
+
+@pytest.mark.skipif(not hasattr(AppTest, "file_uploader"), reason="this Streamlit cannot upload")
+def test_a_mask_comes_from_a_file_and_a_picture_from_anywhere(page: AppTest) -> None:
+    opened(page)
+    session = page.session_state["session"]
+    mask = np.zeros(session.original.pixels.shape[:2], bool)
+    mask[20:60, 30:90] = True
+    file = picture_bytes(np.repeat(255 * mask[..., None].astype(np.uint8), 3, 2), "png", None, None)
+    uploaded(page, f"mask-{page.session_state['turn']}", "mask.png", file[0])
+    assert not page.exception
+    assert (page.session_state["session"].mask.mask == mask).all()
+    page.button(key="op-Grow").click().run()
+    small = picture_bytes(np.full((8, 8, 3), 255, np.uint8), "png", None, None)[0]
+    turn = page.session_state["turn"]
+    uploaded(page, f"mask-{turn}", "small.png", small)
+    assert any("8x8" in error.value for error in page.error)
+    uploaded(page, f"dropped-{turn}", "dropped.png", small)
+    assert not page.exception
+    assert page.session_state["session"].original.source.name == "dropped.png"
+
+
+def test_the_pictures_of_a_folder_follow_each_other(page: AppTest, monkeypatch, tmp_path) -> None:
+    for name in ("b.png", "a.png"):
+        shutil.copy(ROOT / "examples" / "fruit.png", tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    monkeypatch.setenv("GROUNDBRUSH_PAGE_FOLDER", str(tmp_path))
+    page.run()
+    page.button(key="open-a.png").click().run()
+    assert page.button(key="folder-Previous").disabled
+    page.button(key="folder-Next").click().run()
+    assert not page.exception
+    assert page.session_state["session"].original.source.name == "b.png"
+    assert page.button(key="folder-Next").disabled
 
 
 def test_near_words_and_known_ones_are_chips(page: AppTest) -> None:
@@ -436,7 +506,7 @@ def test_a_part_that_fails_leaves_the_others(page: AppTest, monkeypatch) -> None
     def fails() -> None:
         raise TypeError("at /srv/secret/place.py")
 
-    monkeypatch.setattr("groundbrush.app.page.more.history", fails)
+    monkeypatch.setattr("groundbrush.app.page.results.history", fails)
     page.run()
     assert not page.exception
     (error,) = page.error

@@ -161,6 +161,25 @@ def test_keeping_continues_from_the_result_and_goes_back():
     assert [t.shape for t in second.thumbnails(20)] == [(15, 20, 3)] * 3
 
 
+def test_what_is_left_for_another_edit_stays_as_a_branch():
+    start = Session(picture()).looked(grounding())
+    first = start.keep([painted(start, 10)])
+    second = first.looked(grounding(), candidate=0)
+    second = second.keep([painted(second, 20)])
+    again = second.back().looked(grounding(), candidate=0)
+    other = again.keep([painted(again, 30)])
+    assert other.branches == (second.changes,)
+    assert len(other.every_change) == 3  # the first is on both
+    crossed = other.branch(0, 2)
+    assert (crossed.picture.pixels == second.picture.pixels).all()
+    assert crossed.branches == (other.changes,)
+    assert (other.branch(0, 1).forward().picture.pixels == second.picture.pixels).all()
+    assert len(other.thumbnails(20, second.changes)) == 3
+    read = read_session(session_bytes(other))
+    assert (read.branch(0, 2).picture.pixels == second.picture.pixels).all()
+    assert (read.picture.pixels == other.picture.pixels).all()
+
+
 def test_an_edit_that_found_nothing_is_not_kept():
     start = Session(picture()).looked(grounding())
     edit = dataclasses.replace(painted(start, 10), done=False, variants=())
@@ -275,6 +294,7 @@ BASE = encode_mask(np.ones((30, 40), bool))
         (told(groundbrush_session=3), "version 3 given"),
         (told(extra=1), "'extra'"),
         (told(kept=9), "9 edits kept of 2"),
+        (told(branches=[[0, 1], [0, 2]]), "not one of its 2"),
         (told(candidate=True), "candidate is True"),
         (told(find=["the cup"]), "find is ['the cup']"),
         (found(mask={"size": [9, 9], "bits": ""}), "the recipe's mask cannot be read"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
+from groundbrush.grounding.sam import load, meta
 from groundbrush.grounding.sam.load import load_segmenter
 from groundbrush.grounding.sam.original import convert_sam, sam_config
 
@@ -203,6 +207,51 @@ def test_masks_equal_those_of_the_original_package(model, checkpoint):
     assert masks.abs().max() > 1
     torch.testing.assert_close(mine.pred_masks[0, 0], masks[0], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(mine.iou_scores[0, 0], scores[0], atol=1e-4, rtol=1e-3)
+
+
+def test_metas_predictor_gives_the_same_masks(checkpoint):
+    """Where the package and the torchvision that it imports are installed."""
+    pytest.importorskip("segment_anything", exc_type=ImportError)
+    ours = load_segmenter(checkpoint)
+    metas = load_segmenter(checkpoint, backend="segment-anything")
+    assert (ours.title, metas.title) == ("SamModel", "Meta's predictor")
+    image = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    box, points = (4, 5, 30, 35), [[12, 20], [40, 10]]
+    for prompt in (
+        {"box": box},
+        {"points": points, "labels": [1, 0]},
+        {"box": box, "points": points},
+    ):
+        a, b = (model.predict(model.embed(image), **prompt) for model in (ours, metas))
+        assert b.masks.shape == (3, 40, 60)
+        np.testing.assert_allclose(a.logits, b.logits, atol=0.05)
+        np.testing.assert_allclose(a.scores, b.scores, atol=0.01)
+    boxes = np.array([box, (10, 2, 50, 38)])
+    for model in (ours, metas):
+        together, _ = model.prompt_logits(model.embed(image), boxes=boxes)
+        alone = model.predict(model.embed(image), box=boxes[1]).logits
+        np.testing.assert_allclose(together[1], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_backend_is_metas_only_where_both_packages_are(checkpoint, monkeypatch, there):
+    monkeypatch.setattr(load, "is_available", lambda: there)
+    monkeypatch.setattr(load, "load_meta", lambda *_: "Meta's")
+    chosen = load_segmenter(checkpoint, backend="segment-anything")
+    assert (chosen == "Meta's") is there
+    assert getattr(load_segmenter(checkpoint), "title", None) == "SamModel"
+    with pytest.raises(GroundingError, match="backend 'sam' given; expected 'segment-anything'"):
+        load_segmenter(checkpoint, backend="sam")
+
+
+def test_a_torchvision_that_does_not_load_counts_as_missing(monkeypatch):
+    monkeypatch.setattr(meta, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "segment_anything", None)  # importing it fails
+    assert not meta.is_available()
+    monkeypatch.setitem(sys.modules, "segment_anything", types.ModuleType("segment_anything"))
+    assert meta.is_available()
+    monkeypatch.setattr(meta, "find_spec", lambda name: None if name == "torchvision" else name)
+    assert not meta.is_available()
 
 
 def test_files_that_are_no_sam(checkpoint, tmp_path):
