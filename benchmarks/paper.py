@@ -1,7 +1,8 @@
 """The paper's tables and figures, and what came after it, on composed scenes.
 
-``python -m benchmarks.paper`` writes docs/measured/paper.md (every table), foreign.md (other maps
-and other heads, on the composer that nothing was trained on) and the figures. It resumes.
+``python -m benchmarks.paper`` writes into docs/measured: calibration/ (the ranking of heads),
+foreign.md (other maps and other heads, on the composer that nothing was trained on), scenes.md (the
+preset), paper.md (every table) and the figures, and ablations.md (every arm). It resumes.
 """
 
 from __future__ import annotations
@@ -35,13 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MEASURED, help="pages and figures")
     parser.add_argument("--count", type=int, default=150, help="foreign phrases, and pairs")
     parser.add_argument("--scenes", type=int, default=50, help="of the tables (default: 50)")
-    parser.add_argument("--only", choices=("foreign", "tables"), help="one of both")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
     _heads(args)
-    if args.only != "tables":
-        _measure_foreign(args)
-    if args.only != "foreign":
-        _measure_tables(args)
+    for name in args.only:
+        STEPS[name](args)
 
 
 def _heads(args: argparse.Namespace) -> None:
@@ -49,7 +49,10 @@ def _heads(args: argparse.Namespace) -> None:
     write_calibration(args.work / "train", args.count, "validation", wide=True, side=384)
     train, samples = ["--data", str(args.work / "train")], ["--samples", str(args.count)]
     heads = args.work / "heads"
-    _run("calibrate", "miniature", *train, *samples, "--no-figures", "--out", str(heads))
+    _run("calibrate", "miniature", *train, *samples, "--out", str(heads))
+    (args.out / "calibration").mkdir(exist_ok=True)
+    for file in (heads / "report.md", *heads.glob("*.png")):
+        shutil.copy(file, args.out / "calibration" / file.name)
     contrast = ["--criterion", "contrast", "--no-figures", "--out", str(heads / "contrast")]
     _run("calibrate", "miniature", *train, *samples, *contrast)
 
@@ -59,16 +62,34 @@ def _measure_foreign(args: argparse.Namespace) -> None:
     _write_foreign(foreign, args.count)
     arms = [part for arm in ARMS for part in ("--arm", arm)]
     shared = ["--calibration", str(args.work / "heads"), "--out", str(out)]
-    _run("evaluate", "scenes", "--data", str(foreign), *arms, *shared)
-    args.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(out / "miniature/scenes-ablations.md", args.out / "foreign.md")
+    _run("evaluate", "scenes", "--data", str(foreign), *arms, *shared, "--failures", "0")
+    text = (out / "miniature/scenes-ablations.md").read_text(encoding="utf-8")
+    title = "# Other maps and other heads, on the foreign composer\n"
+    (args.out / "foreign.md").write_text(title + text.partition("\n")[2], encoding="utf-8")
+
+
+def _measure_scenes(args: argparse.Namespace) -> None:
+    out = ["--out", str(args.work / "out"), "--failures", "0"]
+    _run("evaluate", "scenes", "--data", str(_scenes(args)), *out)
+    shutil.copy(args.work / "out/miniature/scenes.md", args.out / "scenes.md")
+
+
+def _measure_ablations(args: argparse.Namespace) -> None:
+    out = ["--out", str(args.work / "out"), "--calibration", str(args.work / "heads")]
+    out += ["--failures", "0"]
+    _run("evaluate", "scenes", "--data", str(_scenes(args)), "--ablate", *out)
+    shutil.copy(args.work / "out/miniature/scenes-ablations.md", args.out / "ablations.md")
+
+
+def _scenes(args: argparse.Namespace) -> Path:
+    folder = args.work / "scenes"
+    write_calibration(folder, args.scenes, "heldout", wide=True, side=384)
+    return folder
 
 
 def _measure_tables(args: argparse.Namespace) -> None:
-    scenes, captions = args.work / "scenes", args.work / "captions"
-    write_calibration(scenes, args.scenes, "heldout", wide=True, side=384)
+    scenes, captions = _scenes(args), args.work / "captions"
     write_narratives(captions, max(1, args.scenes // 5))
-    args.out.mkdir(parents=True, exist_ok=True)
     shared = ["--calibration", str(args.work / "heads"), "--out", str(args.work / "out")]
     pages = []
     for number in range(1, 10):
@@ -112,6 +133,13 @@ def _write_foreign(folder: Path, count: int) -> None:
         seed += 1
     (folder / "examples.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
+
+STEPS = {
+    "foreign": _measure_foreign,
+    "scenes": _measure_scenes,
+    "tables": _measure_tables,
+    "ablations": _measure_ablations,
+}
 
 if __name__ == "__main__":
     main()

@@ -184,7 +184,10 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        picture = same[0].fault or _read(manifest, image)
+        faulty = [row for row in same if row.fault]
+        yield from (BatchProblem(row.fault, row.number, row.line) for row in faulty)
+        same = [row for row in same if not row.fault]
+        picture = _read(manifest, image) if same else ""
         for row in same:
             wrong = [picture] if isinstance(picture, str) else _bad_places(picture, row, suffix)
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)

@@ -223,8 +223,7 @@ def check_file(root: Path, given: str, what: str = "image") -> None:
 class _Reader:
     """Reads row after row; remembers the names and masks of those before.
 
-    `files` says whether a picture that cannot be opened is a problem: a table that names one may be
-    wrong, while one in a folder fails its row alone.
+    `files` says whether pictures are opened.
     """
 
     root: Path
@@ -236,23 +235,30 @@ class _Reader:
 
     def read(
         self, values: Mapping[str, Any], number: int, line: int | None
-    ) -> tuple[BatchRow | None, list[str]]:
-        """A row and what is wrong with it; a row that lacks only a file is one."""
+    ) -> tuple[BatchRow | None, list[str], list[str]]:
+        """A row, what is wrong with it, and which of its files cannot be opened."""
         row, wrong, image, mask, name = read_row(
             values, number, text=self.text, defaults=self.defaults, line=line
         )
-        if image is not None and self.files:
-            wrong += refusals([partial(check_file, self.root, image)])
-        if mask is not None:
-            wrong += refusals([partial(self._read_mask, mask)])
-            row = row and dataclasses.replace(row, mask_digest=self.masks.get(mask))
+        given = [(image, "image")] if image is not None and self.files else []
+        given += [(mask, "mask")] if mask is not None else []
+        closed = []
+        for path, what in given:
+            outside = refusals([partial(inside, self.root, path, what)])
+            wrong += outside
+            opened = partial(self._read_mask if what == "mask" else self._check, path)
+            closed += [] if outside else refusals([opened])
+        row = row and dataclasses.replace(row, mask_digest=self.masks.get(mask or ""))
         if name is not None:
             earlier = self.names.setdefault(name.casefold(), number)
             if earlier != number:
                 wrong.append(
                     f"its files would be called {name!r} as those of row {earlier}; give another id"
                 )
-        return row, wrong
+        return row, wrong, closed
+
+    def _check(self, given: str) -> None:
+        check_file(self.root, given)
 
     def _read_mask(self, given: str) -> None:
         """Keep a mask's digest, by which a later run finds that it was changed."""
@@ -272,8 +278,13 @@ def _read_rows(
     *,
     files: bool = True,
 ) -> Manifest:
-    """The manifest with the rows of all lines, and every problem in them."""
+    """The manifest with the rows of all lines, and every problem in them.
+
+    A file that cannot be opened fails its row alone, unless there are other problems, or all rows
+    have such files: the root may be another then.
+    """
     rows: list[BatchRow] = []
+    closed: dict[int, BatchProblem] = {}  # by row
     problems = [*manifest.problems]
     example = {"image": "a.png", "find": "a cup", "paint": "a cup"}
     wrong = read_row(example, 1, defaults=defaults).problems  # of the defaults, once for all rows
@@ -281,7 +292,7 @@ def _read_rows(
         BatchProblem(f"of the rows that do not say it themselves: {words}") for words in wrong
     ]
     reader = _Reader(manifest.root, text, {} if wrong else defaults, files)
-    number = 0
+    number, rest = 0, ""
     for line, values in lines:
         if isinstance(values, BatchProblem):
             number += values.row is not None
@@ -290,15 +301,25 @@ def _read_rows(
             )
         else:
             number += 1
-            row, wrong = reader.read(values, number, line)
+            row, wrong, unopened = reader.read(values, number, line)
+            if unopened:
+                closed[number] = BatchProblem("; ".join(unopened), number, line)
             rows += [] if row is None else [row]
             if wrong:
                 once = {one.words for one in problems if one.row is None}  # of the headings
                 problems += [BatchProblem(w, number, line) for w in wrong if w not in once]
-        if len(problems) > _MANY or number > MAX_ROWS:
+        every = closed if len(closed) == number else {}
+        if len(problems) + len(every) > _MANY or number > MAX_ROWS:
             rest = f"the rest, from row {number + 1}, was not read; fix these first"
-            problems.append(BatchProblem(rest))
             break
+    if problems or len(closed) == number:
+        problems = sorted([*problems, *closed.values()], key=lambda one: one.row or 0)
+        problems += [BatchProblem(rest)] if rest else []
+    else:
+        rows = [
+            dataclasses.replace(r, fault=closed[r.number].words) if r.number in closed else r
+            for r in rows
+        ]
     if not number and not problems:
         problems.append(BatchProblem("there are no rows; expected at least one"))
     if refuse and problems:

@@ -232,7 +232,7 @@ def _notes(preset: Preset, records: Sequence[Record]) -> list[str]:
     written = [r for r in records if r["arm"] == COORDINATES.name and "error" not in r]
     if written:
         without = [r for r in written if r["box"] is None]
-        words = f', such as "{without[0]["wrote"]}"' if without else ""
+        words = f", such as {without[0]['wrote'][:60]!r}" if without else ""
         notes.append(
             f"{preset.name}: {len(without)} of {len(written)} answers in words hold no box{words}; "
             "they count as wrong"

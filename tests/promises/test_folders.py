@@ -78,6 +78,21 @@ def test_one_bad_file_fails_one_row(command, photos, spoil):
     assert [row["status"] for row in rows(ran.folder)].count("done") == 1
 
 
+def test_a_file_that_a_table_misses_fails_its_row(command, photos):
+    table = photos / "table.csv"
+    table.write_text(
+        "image,find,mask,paint\na.png,the car,,\nnone.png,the car,,\na.png,,none.png,a frog\n"
+    )
+    ran = command("batch", table, "--quiet")
+    assert ran.status == 1
+    found = {row["row"]: row for row in rows(ran.folder)}
+    assert [found[k]["status"] for k in (1, 2, 3)] == ["done", "failed", "failed"]
+    assert all("none.png' does not exist" in found[k]["reason"] for k in (2, 3))
+    checked = command("batch", table, "--dry-run", "--quiet")
+    assert checked.status == 1
+    assert checked.said.count("does not exist") == 2
+
+
 def test_a_truncated_file_fails_its_row(command, photos):
     (photos / "b.png").write_bytes((photos / "a.png").read_bytes()[:20_000])
     ran = command("batch", photos, "--find", "the car", "--quiet")

@@ -189,16 +189,9 @@ BAD_ROWS = {
     '{"image": "../outside.png", "find": "x"}': "lies outside",
     '{"image": "more/../../outside.png", "find": "x"}': "lies outside",
     '{"image": "/etc/passwd", "find": "x"}': "lies outside",
-    '{"image": "~/a.png", "find": "x"}': "does not exist",
     '{"image": "http://example.org/a.png", "find": "x"}': "is an address; download the picture",
     '{"image": "file:///etc/passwd", "find": "x"}': "is an address",
-    '{"image": "nope.png", "find": "x"}': "does not exist; expected a picture file",
-    '{"image": "more\\\\b.png", "find": "x"}': "write / between folders",
-    '{"image": "more", "find": "x"}': "is a folder",
-    '{"image": ".", "find": "x"}': "is a folder",
-    '{"image": "empty.png", "find": "x"}': "is empty (0 bytes)",
     '{"image": "link.png", "find": "x"}': "lies outside",
-    '{"image": "' + "a" * 300 + '.png", "find": "x"}': "cannot be opened",
     '{"image": "a.png", "find": "x", "image": "b.png"}': "a name is given twice",
     '{"image": "a.png", "find": "x", "seed": NaN}': "NaN is not a JSON number",
     '{"image": "a.png", "find": "x",}': "it is not JSON",
@@ -225,6 +218,28 @@ def test_a_bad_row_is_refused_by_its_number(folder: Path, line: str) -> None:
     assert BAD_ROWS[line] in problem.words
     assert f"row 2 (line 3): {problem.words}" in str(refused.value)
     assert "1 problem, and nothing was done" in str(refused.value)
+
+
+FAULTS = {
+    '{"image": "~/a.png", "find": "x"}': "does not exist",
+    '{"image": "nope.png", "find": "x"}': "does not exist; expected a picture file",
+    '{"image": "more\\\\b.png", "find": "x"}': "write / between folders",
+    '{"image": "more", "find": "x"}': "is a folder",
+    '{"image": ".", "find": "x"}': "is a folder",
+    '{"image": "empty.png", "find": "x"}': "is empty (0 bytes)",
+    '{"image": "' + "a" * 300 + '.png", "find": "x"}': "cannot be opened",
+}
+
+
+@pytest.mark.parametrize("line", FAULTS, ids=lambda line: line[:60])
+def test_a_file_that_cannot_be_opened_fails_its_row(folder: Path, line: str) -> None:
+    (folder / "empty.png").touch()
+    good, bad = read_manifest(write(folder, f"{GOOD}\n{line}\n")).rows
+    assert not good.fault
+    assert FAULTS[line] in bad.fault
+    with pytest.raises(ManifestError, match="nothing was done") as refused:
+        read_manifest(write(folder, f"{line}\n"))  # no file of the table can be opened
+    assert FAULTS[line] in str(refused.value)
 
 
 BAD_CSV = {

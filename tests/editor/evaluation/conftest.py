@@ -56,6 +56,9 @@ class ToldLVLM:
             )
         return readings
 
+    def head_rows(self, encoded, phrases: Sequence[str], heads=None) -> list[np.ndarray]:
+        return [reading.rows for reading in self.read(encoded, phrases, heads)]
+
 
 class BoxSegmenter:
     """Gives back the box it is asked about as a mask, to the pixel."""

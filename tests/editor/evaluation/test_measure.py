@@ -206,6 +206,19 @@ def test_arms_share_a_pass_and_differ_only_where_switched(
     assert "| -" in table.splitlines()[6] and "] against preset |" in table.splitlines()[6]
 
 
+@pytest.mark.parametrize("how", ["subtract", "relative"])
+def test_what_heads_do_for_any_phrase_is_taken_out(
+    told: Callable, val: list, tmp_path: Path, how: str
+) -> None:
+    # The heads attend to all of the mug, and to its right half whatever the phrase.
+    grounder = told({**TOLD, "the picture": (2, 0, 4, 4)})
+    arm = Arm("neutral", neutral=how, segment=False)
+    plain, without = measured(grounder, val[:1], tmp_path, [Arm("p", segment=False), arm])
+    assert (plain["shared"], plain["union"]) == COUNTS["val-10"]
+    assert (without["shared"], without["union"]) == (512, 1024)
+    assert without["box"] == [0, 0, 16, 32]
+
+
 def test_arms_of_another_prompt_load_another_model(
     told: Callable, val: list, tmp_path: Path
 ) -> None:
