@@ -141,7 +141,7 @@ def progress() -> None:
         st.rerun()
     st.subheader("Painting")
     st.write(literal(s.doing))
-    ahead = work.jobs().place(job)
+    ahead = work.jobs("painting").place(job)
     if job.state == "waiting":
         st.info(f"In line: {ahead} before you" if ahead else "You are next")
     else:
