@@ -147,7 +147,7 @@ def drop() -> None:
 
 
 def history() -> None:
-    """Small pictures of every step to go back to; below them the ways that were left."""
+    """Thumbnails of every step to return to; below them the branches that were left."""
     s = st.session_state
     session = s.session
     if not (session.changes or session.undone):
@@ -202,7 +202,7 @@ def download() -> None:
         state.present(),
         recipe_for_file([request.as_dict() for request in more.chain()]),
     )
-    # written once, when first asked for
+    # written once, at the first request
     write = state.kept(
         f"file-{kind}",
         (s.edits, s.variant, s.session.changes),
