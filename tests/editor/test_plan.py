@@ -176,7 +176,7 @@ def test_what_is_no_text_is_refused(sentence) -> None:
         ("remove 40 dogs", "'40' is not a number from 1 to 16"),
         ("swap the dog and the cat", "exchanging places is not possible"),
         ("swap the dog with the cat", "could mean that the two change places"),
-        ("replace the two dogs with three cats", "in other places than there are"),
+        ("replace the two dogs with three cats", "in a number of places that does not fit"),
         ("put a bird next to the tree", "names a free place"),
         ("add a dog", "says not where to add it"),
         ("change its colour to red", "does not say which thing has the colour"),
