@@ -32,13 +32,16 @@ class OutputError(GroundbrushError):
 
 
 def atomic_write(
-    path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]
+    path: str | os.PathLike[str],
+    content: bytes | Callable[[BinaryIO], object],
+    *,
+    durable: bool = True,
 ) -> Path:
     """Write a file so that it appears whole or not at all, creating its folder.
 
-    The content goes to a hidden temporary name in the same folder, is flushed to disk, and takes
-    the final name in one step. A file already there is replaced and lends its permissions; a
-    symbolic link is replaced, not followed, so nothing outside the folder is ever written.
+    The content goes to a hidden temporary name in the same folder and takes the final name in one
+    step. A file already there is replaced and lends its permissions; a symbolic link is replaced,
+    not followed, so nothing outside the folder is ever written.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def atomic_write(
         The final name.
     content : bytes or callable
         The bytes, or a function that writes them to the open binary file it is given.
+    durable : bool
+        Wait until the disk has it. False: a power cut may damage it, a kill cannot.
 
     Returns
     -------
@@ -71,12 +76,13 @@ def atomic_write(
             raise IsADirectoryError("a folder has that name")
         partial = path.parent / f".{path.name[:32]}.{secrets.token_hex(8)}.part"
         try:
-            _write_through(partial, path, content)
+            _write_new(partial, path, content, durable)
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise OutputError(
             f"cannot write {str(path)!r} ({_reason(error)}); expected a writable folder and a "
@@ -285,10 +291,10 @@ def parse_recipe(text: str | bytes, name: str) -> dict[str, Any]:
     return recipe
 
 
-def _write_through(
-    partial: Path, final: Path, content: bytes | Callable[[BinaryIO], object]
+def _write_new(
+    partial: Path, final: Path, content: bytes | Callable[[BinaryIO], object], durable: bool
 ) -> None:
-    """Write and flush `partial`, with the permissions `final` has or would get."""
+    """Write `partial`, with the permissions `final` has or would get."""
     # Not tempfile.mkstemp: it makes private (0600) files, and the umask cannot be read safely.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(partial, flags, 0o666), "wb") as file:
@@ -299,7 +305,8 @@ def _write_through(
         else:
             file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

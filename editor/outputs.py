@@ -71,6 +71,7 @@ def save_panoptic(
 def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list[str]]:
     """Write every variant, the overlay and the recipe; returns the files, and notes."""
     from .pictures.overlay import contact_sheet
+    from .pictures.saving import encode_png
 
     recipe = json.dumps(edit.recipe(out), indent=1).encode()
     stem = free_stem(
@@ -89,7 +90,7 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
     paintings = [(f"seed {v.seed}", v.image) for v in edit.variants]
     paintings[0] = (edit.request.paint or "removed", edit.image)
     sheet = contact_sheet(edit.picture.pixels, edit.grounding, edit.support, paintings)
-    atomic_write(files["overlay"], lambda file: sheet.save(file, "PNG"))
+    atomic_write(files["overlay"], encode_png(sheet))
     atomic_write(files["recipe"], recipe)
     return files, list(dict.fromkeys(notes))
 

@@ -75,7 +75,8 @@ def resize_mask(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np
     if mask.shape[::-1] == tuple(size_wh):
         return mask
     grey = np.ascontiguousarray(mask).view(np.uint8) * 255
-    return cv2.resize(grey, size_wh, interpolation=cv2.INTER_LINEAR) >= 128
+    large = cv2.resize(grey, size_wh, interpolation=cv2.INTER_LINEAR)
+    return cv2.threshold(large, 127, 1, cv2.THRESH_BINARY, dst=large)[1].view(np.bool_)
 
 
 def resize_shares(values: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float32]:

@@ -75,6 +75,7 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
             several.picture()
         else:
             results.surface(editor)
+        results.download()
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)

@@ -18,7 +18,6 @@ from ...editor.request import MAX_VARIANTS, EditRequest
 from ..session.session_file import session_bytes
 from . import state
 
-MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 Options = dict[str, Any]
 
 

@@ -44,8 +44,6 @@ def surface(editor: Editor) -> None:
         canvas("mark", pixels, label, before=original, editor=editor)
     if s.wrong:
         st.error(state.said(s.wrong))
-    if s.job is None and (done or s.session.changes):
-        download()
 
 
 def results() -> list[tuple[list[Edit], Edit, int]]:
@@ -184,8 +182,10 @@ def go(row: int, count: int) -> None:
 
 
 def download() -> None:
-    """The result in a format of choice, its recipe inside."""
+    """The result in a format of choice, its recipe inside, wherever there is one."""
     s = st.session_state
+    if s.job is not None or not (state.finished() or s.session.changes):
+        return
     button, formats = st.columns([3, 2], vertical_alignment="center")
     kind = formats.segmented_control(
         "Format",

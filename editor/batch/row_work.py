@@ -324,14 +324,15 @@ def _show_found(
 ) -> None:
     """The mask, and small pictures of before and of what was found."""
     from ..editing.region import chosen_mask
-    from ..pictures.overlay import draw_grounding
+    from ..pictures.overlay import DRAWN, draw_grounding, reduced, shrink
 
     if candidate is not None:
         mask = chosen_mask(found, candidate)
         found = dataclasses.replace(found, mask=mask, box=found.candidates[candidate].box)
     files.mask(found.mask)
-    files.thumb("before", picture.pixels)
-    files.thumb("found", draw_grounding(picture.pixels, found))
+    small = shrink(picture.pixels, DRAWN)
+    files.thumb("before", small)
+    files.thumb("found", draw_grounding(small, reduced(found, small.shape[1::-1])))
 
 
 def _show_support(

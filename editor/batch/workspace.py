@@ -81,7 +81,10 @@ class Workspace:
 
 @dataclass(eq=False)
 class RowFiles:
-    """Writes a row's files and remembers them."""
+    """Writes a row's files and remembers them.
+
+    What can be made again is not synced to the disk one by one: `--resume` compares digests.
+    """
 
     workspace: Workspace
     row: BatchRow
@@ -97,14 +100,16 @@ class RowFiles:
 
     def mask(self, mask: np.ndarray) -> None:
         """A mask as a picture, white where it is True."""
-        atomic_write(self.path("mask", "mask.png"), _encoded(mask.astype(np.uint8) * 255, "PNG"))
+        content = _encoded(mask.astype(np.uint8) * 255, "PNG")
+        atomic_write(self.path("mask", "mask.png"), content, durable=False)
 
     def thumb(self, kind: str, pixels: np.ndarray) -> None:
         """A small picture for the review sheet."""
         image = Image.fromarray(pixels)
         image.thumbnail((_THUMB, _THUMB), Image.Resampling.LANCZOS, reducing_gap=3.0)
         path = self.workspace.out / REVIEW / f"{self.row.name}.{kind}.jpg"
-        atomic_write(self._add(f"review_{kind}", path), _encoded(np.asarray(image), "JPEG"))
+        content = _encoded(np.asarray(image), "JPEG")
+        atomic_write(self._add(f"review_{kind}", path), content, durable=False)
 
     def remove(self) -> None:
         """Remove everything: a row that failed has no files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,10 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from ...grounding.result import Grounding
+    from ...grounding.result import Box, Grounding
 
 ACCENT = (255, 64, 129)
 RIVAL = (64, 156, 255)
+DRAWN = 2048  # longest side of the copy that is drawn on: panels are smaller still
 PANEL = 512  # shorter pictures are enlarged to this height so that captions can be read
 
 
@@ -63,13 +65,38 @@ def contact_sheet(
     paintings: list[tuple[str, np.ndarray]],
 ) -> Image.Image:
     """Draw before, map, what was found and the (caption, image) paintings, side by side."""
-    panels = [("before", before)]
+    panels = [("before", small := shrink(before, DRAWN))]
     if grounding is not None:
-        panels.append(("where the heads look", draw_map(before, grounding)))
-        panels.append((f'"{grounding.phrase}"', draw_grounding(before, grounding)))
+        grounding = reduced(grounding, small.shape[1::-1])
+        panels.append(("where the heads look", draw_map(small, grounding)))
+        panels.append((f'"{grounding.phrase}"', draw_grounding(small, grounding)))
     else:
-        panels.append(("where to paint", draw_mask(before, support)))
-    return _row([*panels, *paintings])
+        panels.append(("where to paint", draw_mask(small, _resized(support, small.shape[1::-1]))))
+    return _row([*panels, *((caption, shrink(image, DRAWN)) for caption, image in paintings)])
+
+
+def reduced(found: Grounding, size_wh: tuple[int, int]) -> Grounding:
+    """The same grounding of a copy of the picture of another size, to be drawn there."""
+    if size_wh == found.size_wh:
+        return found
+    scale = np.tile(np.divide(size_wh, found.size_wh), 2)
+
+    def scaled(box: Box) -> Box:
+        x0, y0, x1, y1 = (np.array(box) * scale).tolist()
+        return x0, y0, x1, y1
+
+    return dataclasses.replace(
+        found,
+        mask=_resized(found.mask, size_wh),
+        box=found.box and scaled(found.box),
+        region=scaled(found.region),
+        candidates=tuple(dataclasses.replace(c, box=scaled(c.box)) for c in found.candidates),
+    )
+
+
+def _resized(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    small = cv2.resize(mask.view(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST_EXACT)
+    return small.view(np.bool_)
 
 
 def _row(panels: list[tuple[str, np.ndarray]]) -> Image.Image:

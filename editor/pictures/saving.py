@@ -25,6 +25,7 @@ WRITABLE = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Suffixes `save_picture` accepts."""
 
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_FAST_PNG = 4_000_000  # pixels of the largest PNG that is compressed well
 _PNG_HEADER = 33  # bytes of signature and IHDR
 _JPEG_BLOCK = 65_400  # bytes one JPEG marker holds, less its label
 _LOSSY = (
@@ -96,7 +97,7 @@ def save_picture(
     alpha = None if kind == "JPEG" else alpha
     text = None if recipe is None else recipe_text(recipe)
     notes = [] if keeps_pixels(path, lossless=lossless) else [_LOSSY.replace("JPEG", kind)]
-    options = _save_options(kind, quality, lossless) | _carried(kind, like, text, notes)
+    options = _save_options(kind, pixels, quality, lossless) | _carried(kind, like, text, notes)
     grey = like is not None and like.grey and like.icc is None and kind != "WEBP"
     values = pixels[..., 0] if grey and is_grey(pixels) else pixels
     content = _encode(values, alpha, kind, options, path)
@@ -147,10 +148,19 @@ def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool
     return kind == "PNG" or (kind == "WEBP" and lossless)
 
 
-def _save_options(kind: str, quality: int, lossless: bool) -> dict[str, Any]:
+def png_level(pixels: int) -> int:
+    """Return zlib's level for a PNG of so many pixels.
+
+    Level 6 took twice as long as 4 for the same size. Of large pictures, whose encoding takes as
+    long as an edit, level 2 takes three fifths of the time for 8% more bytes.
+    """
+    return 4 if pixels <= _FAST_PNG else 2
+
+
+def _save_options(kind: str, pixels: np.ndarray, quality: int, lossless: bool) -> dict[str, Any]:
     """Return Pillow's options for the pixels of one save."""
     if kind == "PNG":
-        return {"compress_level": 4}  # level 6 took twice as long for the same size
+        return {"compress_level": png_level(pixels.shape[0] * pixels.shape[1])}
     if kind == "JPEG":
         return {"quality": quality, "subsampling": 0}
     # exact: keep the colour of transparent pixels, which libwebp otherwise flattens.
@@ -249,7 +259,7 @@ def encode_png(picture: Image.Image | np.ndarray) -> bytes:
     """A picture made to be looked at, ``(H, W, 3)`` uint8 or Pillow's, as the bytes of a PNG."""
     buffer = _Watched()
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
-    image.save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=png_level(image.width * image.height))
     return buffer.getvalue()
 
 

@@ -354,11 +354,10 @@ def save_applied(
         When a pixel outside the edits' supports differs from the input's, or a file cannot be
         written.
     """
-    from PIL import Image
 
     from ..files import atomic_write
     from ..pictures.panoptic_overlay import steps_strip
-    from ..pictures.saving import save_picture
+    from ..pictures.saving import encode_png, save_picture
 
     files = {"plan": out / f"{stem}.plan.json"}
     plan.save(files["plan"])
@@ -377,6 +376,6 @@ def save_applied(
     recipe, more = recipe_for_file([edit.recipe(out) for edit in done])
     notes += more
     notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
-    strip = Image.fromarray(steps_strip([picture.pixels, *(edit.image for edit in done)]))
-    atomic_write(files["strip"], lambda file: strip.save(file, "PNG"))
+    strip = steps_strip([picture.pixels, *(edit.image for edit in done)])
+    atomic_write(files["strip"], encode_png(strip))
     return files, list(dict.fromkeys(notes))

@@ -107,11 +107,27 @@ def _load_processors(source: Checkpoint, tokenizer: str | None) -> tuple[Any, An
     from transformers import AutoImageProcessor, AutoTokenizer
 
     elsewhere = {**source.options, "revision": None, "local_files_only": source.offline}
-    words = AutoTokenizer.from_pretrained(
-        tokenizer or source.where, **(elsewhere if tokenizer else source.options)
-    )
+    at = tokenizer or source.where, elsewhere if tokenizer else source.options
+    words = with_opening_token(AutoTokenizer.from_pretrained(at[0], **at[1]), *at)
     # PIL even where torchvision is installed: the two resize differently.
     return words, AutoImageProcessor.from_pretrained(source.where, backend="pil", **source.options)
+
+
+def with_opening_token(words: Any, where: str, options: Mapping[str, Any]) -> Any:
+    """A tokenizer that writes its opening token where its settings ask for one.
+
+    transformers 5 loads a byte-level ``tokenizer.json`` whose settings name Llama's class
+    (DeepSeek) without that class, which added the token; models were trained with it.
+    """
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    settings = get_tokenizer_config(where, **options)
+    llama = str(settings.get("tokenizer_class", "")).startswith("LlamaTokenizer")
+    wanted = settings.get("add_bos_token", llama) and words.bos_token_id is not None
+    if llama and wanted and words("a").input_ids[:1] != [words.bos_token_id]:
+        words.add_bos_token = True
+        words.update_post_processor()
+    return words
 
 
 def _check_original(

@@ -140,7 +140,10 @@ def grow_best(
     heat = _map_on_grid(map, grid_wh)
     part = best = _on_grid((first.prompt, first.logits, first.score), grid_wh, heat, settings)
     for _ in range(_ROUNDS if part.grid.any() else 0):
-        best = _whole(segmenter, embedding, heat, best, settings) or best
+        whole = _whole(segmenter, embedding, heat, best, settings)
+        if whole is None:  # the same prompt would have the same answer
+            break
+        best = whole
     if best is part:
         return tuple(ranked)
     grown = _finish(segmenter, embedding, best, settings.proxy)

@@ -9,7 +9,7 @@ from ..crop import Box, box_slices, mask_box
 from ..errors import InpaintError
 
 _BAND = 64
-"""Rows compared at a time, so that they stay in the processor's cache."""
+"""Rows blended or compared at a time, so that they stay in the processor's cache."""
 
 
 def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window: Box) -> np.ndarray:
@@ -24,10 +24,12 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
         return result
     left, top = window[:2]
     inner = box_slices(box)
-    part = result[top:, left:][inner]
-    new, weight = np.ascontiguousarray(painted[inner]), np.ascontiguousarray(alpha[inner])
-    # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
-    part[...] = cv2.blendLinear(np.ascontiguousarray(part), new, 1 - weight, weight)
+    part, painted, alpha = result[top:, left:][inner], painted[inner], alpha[inner]
+    for row in range(0, len(part), _BAND):
+        band = slice(row, row + _BAND)
+        old, new, weight = (np.ascontiguousarray(one[band]) for one in (part, painted, alpha))
+        # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
+        part[band] = cv2.blendLinear(old, new, 1 - weight, weight)
     return result
 
 

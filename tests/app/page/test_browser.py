@@ -421,13 +421,11 @@ def test_why_and_several_things(page: Page) -> None:
     assert json.loads(page.save("Panoptic JSON"))
     cut_out = Image.open(io.BytesIO(page.save("Cut-out")))
     assert (cut_out.mode, cut_out.size) == ("RGBA", (256, 256))
-    shown = page.page.locator("[data-testid=stImage] img").locator("visible=true").first
-    before = shown.get_attribute("src")
+    shown = page.canvas.evaluate("c => c.toDataURL()")
     page.page.get_by_role("checkbox").first.uncheck(force=True)
-    page.page.wait_for_function(
-        "([e, src]) => e.src !== src && e.getAttribute('src') !== src",
-        arg=[shown.element_handle(), before],
-    )
+    page.settle()
+    page.page.wait_for_timeout(200)
+    assert page.canvas.evaluate("c => c.toDataURL()") != shown
     page.page.get_by_role("checkbox").first.check(force=True)
     page.shot("8-several")
     page.set(2)

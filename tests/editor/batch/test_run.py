@@ -375,7 +375,20 @@ def full_after(writes: int, number: int = errno.ENOSPC) -> Callable[..., Any]:
     return fsync
 
 
-@pytest.mark.parametrize("writes", [0, 1, 5, 9, 14, 25, 40, 70, 100, 141])
+def test_small_pictures_of_a_row_are_not_synced_one_by_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, synced = os.fsync, list[int]()
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), original(file)))
+    bench.run(EDIT)
+    once = len(synced)
+    bench.run(EDIT, {**EDIT, "seed": 2}, {**EDIT, "seed": 3}, resume=True)
+    assert len(list((bench.out / "review").iterdir())) == 9
+    # Without this each row would sync eight times more.
+    assert len(synced) - once <= once + 4
+
+
+@pytest.mark.parametrize("writes", [0, 1, 5, 9, 14, 25, 40, 60])
 def test_a_full_disk_stops_the_batch_and_loses_nothing(
     memory: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:

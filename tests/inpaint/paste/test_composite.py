@@ -34,6 +34,16 @@ def test_only_positive_alpha_changes(seed, share):
     assert ((result[2:10, 3:12] >= low) & (result[2:10, 3:12] <= high)).all()
 
 
+def test_a_tall_window_is_blended_the_same_in_every_row():
+    draw = np.random.default_rng(1)
+    image = draw.integers(0, 256, (150, 5, 3), dtype=np.uint8)
+    painted = draw.integers(0, 256, (150, 5, 3), dtype=np.uint8)
+    alpha = draw.random((150, 5)).astype(np.float32)
+    whole = composite(image, painted, alpha, (0, 0, 5, 150))
+    expected = image + alpha[..., None] * (painted.astype(float) - image)
+    np.testing.assert_allclose(whole, expected, atol=0.51)
+
+
 def test_one_changed_pixel_is_found_and_named():
     image = np.zeros((5, 6, 3), np.uint8)
     result = image.copy()
