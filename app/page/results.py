@@ -16,6 +16,7 @@ from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
 from . import ask, more, state
 from .components import canvas
+from .image import show_image
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 BEFORE = "before"
@@ -105,7 +106,7 @@ def choose_result() -> None:
             with st.container(width=118, gap="xxsmall"):
                 parts, make = (variant.image,), functools.partial(shrink, variant.image, 256)
                 small = state.kept(f"v{number}", parts, make)
-                st.image(small, width="stretch", alt=f"result {number}")
+                show_image(small, f"result {number}", width="stretch")
                 chosen = k == s.variant and edits is s.edits
                 st.button(
                     f"✓ {number}" if chosen else f"Show {number}",
@@ -163,7 +164,7 @@ def history() -> None:
         with st.container(horizontal=True):
             for k in range(common, len(words)):
                 with st.container(width=158, border=True):
-                    st.image(small[k], caption=literal(words[k]), alt=words[k])
+                    show_image(small[k], words[k], caption=literal(words[k]))
                     here = not row and k == len(session.changes)
                     st.button(
                         "✓ here" if here else "Go here",
