@@ -1,4 +1,4 @@
-"""What only the browser can do: ask before unsaved work is left, paint at Enter, move the focus."""
+"""What only the browser can do: warn before unsaved work is left, paint at Enter, move focus."""
 
 from __future__ import annotations
 
