@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import __version__
 from .errors import GroundbrushError
 from .models.downloads import OnDownload, free_disk
 from .models.memory import this_machine
@@ -56,6 +59,27 @@ def examine(
     except GroundbrushError as error:
         found.append(Finding("preset", False, str(error)))
     return found
+
+
+def issue_text(found: Sequence[Finding]) -> str:
+    """The text of an issue: what the user fills in, and what was found as a table.
+
+    Home directories are left out, since issues are public.
+    """
+    rows = "\n".join(
+        f"| {one.what} | {'ok' if one.ok else '**no**'} | {_public(one.words)} |" for one in found
+    )
+    return (
+        "**What I typed** (the whole command, or the Python lines)\n\n\n"
+        "**The whole output**\n\n\n"
+        f"**`groundbrush doctor`** ({__version__}, {platform.platform()})\n\n"
+        f"| checked | | found |\n|---|---|---|\n{rows}"
+    )
+
+
+def _public(words: str) -> str:
+    """Words for a cell of a public table."""
+    return words.replace(str(Path.home()), "~").replace("|", "\\|").replace("\n", " ")
 
 
 def _package(name: str) -> Finding:

@@ -1,4 +1,4 @@
-"""What only the browser can do: ask before unsaved work is left, and paint at Enter."""
+"""What only the browser can do: warn before unsaved work is left, and paint at Enter."""
 
 from __future__ import annotations
 

@@ -98,7 +98,9 @@ def on_this_machine(editor: state.Editor) -> bool:
         return True
     st.info("  \n".join(map(state.said, plan.lines())))
     if st.button(f"Download {plan.bytes_left / 1e9:.1f} GB", key="fetch", type="primary"):
-        with st.spinner("Downloading; the terminal shows how far. Interrupted, it goes on later."):
+        with st.spinner(
+            "Downloading; the terminal shows progress. It resumes after an interruption."
+        ):
             editor.models.fetch()
         st.rerun()
     return False

@@ -155,7 +155,7 @@ def progress() -> None:
 
 
 def why(editor: Editor, found: Grounding) -> None:
-    """What the heads looked at, when asked for."""
+    """The maps of the heads, on request."""
     s = st.session_state
     with st.expander("Why here?"):
         st.write(f"**{found.status}**: {literal(found.reason)}.")
@@ -174,7 +174,7 @@ def why(editor: Editor, found: Grounding) -> None:
             return
         st.write(f"**What to try:** {literal(s.why.advice)}")
         if s.why.presence is not None:
-            st.write(f"Asked whether it is there, the model says yes with {s.why.presence:.2f}.")
+            st.write(f"Presence query: the model answers yes with {s.why.presence:.2f}.")
         with st.container(horizontal=True):
             with st.container(width=230):
                 st.image(s.why.combined, caption="all heads together" if s.why.heads else "scores")

@@ -129,7 +129,7 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> bytes:
 
 
 def take(editor: Editor, segment: Any) -> None:
-    """Go on with one thing alone: its words and its mask."""
+    """Continue with one thing alone: its words and its mask."""
     s = st.session_state
     state.forget()
     scene = scene_of(editor, state.present())

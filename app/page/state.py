@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 MAX_TRIES = 8
 """Most results of "Try again" that are kept, each with its variants."""
 TYPED = ("find", "paint")
-"""Fields whose words stay while they are not shown; Streamlit would forget them."""
+"""Fields that keep their words while hidden; Streamlit would forget them."""
 SETTINGS: dict[str, Any] = {
     "variants": 1,
     "seed": 0,
@@ -94,7 +94,7 @@ def begin() -> None:
 
 
 def follow_address() -> None:
-    """Do what Back, Forward, a reload or a link to an open session ask for."""
+    """Follow Back, Forward, a reload or a link to an open session."""
     s = st.session_state
     asked = st.query_params.get("s", "")
     if asked != s.address:
@@ -144,7 +144,7 @@ def empty(name: str) -> Any:
 
 
 def line_of_news() -> None:
-    """Reserve the line where waiting is told."""
+    """Reserve the line that shows the place in the queue."""
     st.session_state.spot = st.empty()
     st.session_state.spot.markdown(IDLE, width="content")
 
@@ -210,7 +210,7 @@ def key(name: str) -> str:
 
 
 def fresh(session: Session) -> None:
-    """Go on with another state of the picture: nothing is looked for or painted in it yet."""
+    """Continue with another state of the picture, in which nothing is found or painted yet."""
     open_session(session.cleared(), session_id=st.session_state.id)
 
 

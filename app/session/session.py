@@ -72,7 +72,7 @@ class Change:
         """What a finished edit changed, in one of its variants."""
         if not edit.done or not 0 <= variant < len(edit.variants):
             raise GroundbrushError(
-                f"variant {variant} of {len(edit.variants)} asked for; expected one that was "
+                f"variant {variant} of {len(edit.variants)} requested; expected one that was "
                 "painted, counted from 0"
             )
         ys, xs = np.flatnonzero(edit.support.any(1)), np.flatnonzero(edit.support.any(0))

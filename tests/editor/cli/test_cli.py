@@ -12,8 +12,11 @@ import pytest
 from groundbrush import Editor
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.cli.options import add_command
+from groundbrush.editor.doctor import Finding, issue_text
 from groundbrush.miniature.scenes import Scene
 from PIL import Image
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +287,21 @@ def test_doctor_loads_everything(capsys: pytest.CaptureFixture) -> None:
     findings = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
     assert findings["torchvision"]["ok"]
     assert "9 channels" in findings["inpainter"]["words"]
+
+
+def test_doctors_report_is_the_issues_form_without_home_directories() -> None:
+    found = [
+        Finding("torch", True, "2.13"),
+        Finding("disk", False, f"full: {Path.home()}/models | x"),
+    ]
+    text = issue_text(found)
+    form = (ROOT / ".github" / "ISSUE_TEMPLATE" / "error.md").read_text("utf-8")
+    for line in text.splitlines():
+        if line.startswith("**What I typed") or line == "**The whole output**":
+            assert line in form
+    assert "| torch | ok | 2.13 |" in text
+    assert "| disk | **no** | full: ~/models \\| x |" in text
+    assert str(Path.home()) not in text
 
 
 def test_help_needs_no_model_library() -> None:
