@@ -111,6 +111,7 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
             disabled=not ready,
             help="paint what is behind it, and look whether it is gone",
         )
+        ask.known_words(editor)
     if s.news:
         st.info(state.said(s.news))
     last = work.durations().get(state.duration_key(options["draft"], options["settings"]))
@@ -140,7 +141,7 @@ def progress() -> None:
         st.rerun()
     st.subheader("Painting")
     st.write(literal(s.doing))
-    ahead = work.jobs().place(job)
+    ahead = work.jobs("painting").place(job)
     if job.state == "waiting":
         st.info(f"In line: {ahead} before you" if ahead else "You are next")
     else:

@@ -62,7 +62,7 @@ def result(editor: Editor, options: dict[str, Any]) -> None:
             st.warning(literal(note))
         st.button("Back", on_click=drop, key="drop")
         return
-    st.subheader("4. Compare and keep")
+    st.subheader("Compare and keep")
     with st.container(horizontal=True):
         st.button("Keep and continue", on_click=keep, type="primary", key="keep")
         st.button(
