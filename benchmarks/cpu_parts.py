@@ -203,12 +203,12 @@ def _drawing_nothing(dtype: torch.dtype) -> Iterator[None]:
 def _fill(networks: list[Any]) -> None:
     """Give every parameter small values."""
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)) * 0.02
-    for parameter in (p for network in networks for p in network.parameters()):
+    for name, parameter in (one for network in networks for one in network.named_parameters()):
         flat = parameter.data.view(-1)
         for start in range(0, len(flat), _BLOCK):
             piece = flat[start : start + _BLOCK]
             piece.copy_(block[: len(piece)])
-        if parameter.dim() == 1:
+        if parameter.dim() == 1 and name.endswith("weight"):
             parameter.data.add_(1)  # the scales of norms
 
 
