@@ -263,29 +263,25 @@ class Models:
         settings = kind.settings_from(self.preset.grounding)
         segmenter = self._load_segmenter()
         self._tell(f"loading {kind.title} ({path})")
-        loading: dict[str, Any] = {
-            "revision": spec.get("revision"),
-            "device": self.device,
-            "dtype": precision(spec, self.device),
-            "offline": True,
-        }
-        return cast("Grounder", kind.load(path, segmenter, settings, **loading))
+        return cast("Grounder", kind.load(path, segmenter, settings, **self._loading(spec)))
 
     def _load_segmenter(self) -> Segmenter:
         from ...grounding import load_segmenter
 
         spec, path = self.preset.segmenter, self.preset.path("segmenter")
         self._tell(f"loading the segmenter ({path})")
-        segmenter = load_segmenter(
-            path,
-            revision=spec.get("revision"),
-            device=self.device,
-            dtype=precision(spec, self.device),
-            offline=True,
-            backend=spec.get("backend"),
-        )
+        segmenter = load_segmenter(path, backend=spec.get("backend"), **self._loading(spec))
         segmenter.before_batch = check_cancelled
         return segmenter
+
+    def _loading(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """How a part is loaded: `fetch` has downloaded what is needed."""
+        return {
+            "revision": spec.get("revision"),
+            "device": self.device,
+            "dtype": precision(spec, self.device),
+            "offline": True,
+        }
 
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
@@ -336,7 +332,8 @@ class Models:
         from ...grounding import Presence
 
         spec = self.preset.lvlm.get("presence")
-        return Presence(**_tuples(spec)) if spec else None
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()}
+        return Presence(**plain) if plain else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
         """The LVLM as the preset describes it; without heads it only gives attention rows."""
@@ -403,7 +400,3 @@ def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
         "query": spec.get("query", "stop"),
         "tiles": spec.get("tiles"),
     }
-
-
-def _tuples(presence: Any) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in presence.items()}
