@@ -2,7 +2,7 @@
 
 Every process runs on this machine with the embedded models. Batches are killed by progress, run
 with too little memory and on a full disk (a small tmpfs where this process may mount one), and
-continued; the server and the page are killed and started again, and their clients ask again. What
+continued; the server and the page are killed and started again, and clients repeat requests. What
 came out is compared with what came out undisturbed. The result is one table, in
 docs/reliability.md.
 """
@@ -198,7 +198,7 @@ def progress(out: Path) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
@@ -238,7 +238,7 @@ def wait_for(soak: Soak, url: str, process: subprocess.Popen) -> bool:
 
 
 def client(soak: Soak, server: str, number: int) -> None:
-    """Post edits; ask again, under the same key, whatever a dead server has forgotten."""
+    """Post edits; repeat them, under the same key, whatever a dead server has forgotten."""
     seen: dict[int, bytes] = {}
     body = {"image": "fruit.png", **EDIT}
     k = 0

@@ -62,7 +62,7 @@ def result(editor: Editor, options: dict[str, Any]) -> None:
             st.warning(literal(note))
         st.button("Back", on_click=drop, key="drop")
         return
-    st.subheader("4. Compare and keep")
+    st.subheader("Compare and keep")
     with st.container(horizontal=True):
         st.button("Keep and continue", on_click=keep, type="primary", key="keep")
         st.button(
@@ -146,7 +146,7 @@ def drop() -> None:
 
 
 def history() -> None:
-    """Small pictures of every step to go back to; below them the ways that were left."""
+    """Thumbnails of every step to return to; below them the branches that were left."""
     s = st.session_state
     session = s.session
     if not (session.changes or session.undone):
@@ -203,7 +203,7 @@ def download() -> None:
         state.present(),
         recipe_for_file([request.as_dict() for request in more.chain()]),
     )
-    # written once, when first asked for
+    # written once, at the first request
     write = state.kept(
         f"file-{kind}",
         (s.edits, s.variant, s.session.changes),

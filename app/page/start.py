@@ -56,7 +56,7 @@ def screen(editor: Editor) -> None:
         st.button(
             "Back to the open picture", on_click=state.choose_picture, args=(False,), key="back"
         )
-    st.subheader("1. Choose a picture")
+    st.subheader("Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
         f"{MAX_UPLOAD_PIXELS // 1_000_000} megapixels; it stays on this machine)",
