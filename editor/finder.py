@@ -214,7 +214,7 @@ class Finder:
         Always, where the models have no presence answers. See `GroundingSettings.again_above`.
         """
         grounder: Any = self.models.grounder()
-        lvlm = getattr(grounder, "lvlm", None)
+        lvlm: Any = getattr(grounder, "lvlm", None)
         if getattr(lvlm, "presence_settings", None) is None:
             return True
         with translate(GroundingError):

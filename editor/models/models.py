@@ -332,7 +332,8 @@ class Models:
         from ...grounding import Presence
 
         spec = self.preset.lvlm.get("presence")
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()}
+        plain: dict[str, Any] = dict(spec or {})
+        plain |= {k: tuple(v) for k, v in plain.items() if isinstance(v, list)}
         return Presence(**plain) if plain else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
