@@ -329,8 +329,8 @@ class Models:
         """The preset's question whether a phrase is in the picture."""
         from ...grounding import Presence
 
-        spec: dict[str, Any] = self.preset.lvlm.get("presence") or {}
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
+        spec = self.preset.lvlm.get("presence") or {}
+        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
         return Presence(**plain) if plain else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
