@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MEASURED, help="pages and figures")
     parser.add_argument("--count", type=int, default=150, help="foreign phrases, and pairs")
     parser.add_argument("--scenes", type=int, default=50, help="of the tables (default: 50)")
+    parser.add_argument("--tables", nargs="+", type=int, default=list(range(1, 10)), metavar="N")
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def _measure_tables(args: argparse.Namespace) -> None:
     write_narratives(captions, max(1, args.scenes // 5))
     shared = ["--calibration", str(args.work / "heads"), "--out", str(args.work / "out")]
     pages = []
-    for number in range(1, 10):
+    for number in args.tables:
         source = ["scenes", "--data", str(scenes)]
         source = ["--data", str(captions), "--split", "heldout"] if number == 9 else source
         _run("evaluate", *source, "--table", str(number), *shared)
