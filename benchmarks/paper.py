@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groundbrush.editor.cli.main import main as command
+from groundbrush.editor.evaluation.figures import FIGURES as SHOWN
 from groundbrush.miniature.calibration import mask_to_rle, write_calibration
 from groundbrush.miniature.foreign import compose_foreign
 from groundbrush.miniature.narratives import write_narratives
@@ -100,6 +101,8 @@ def _measure_tables(args: argparse.Namespace) -> None:
         pages.append((args.work / f"out/table-{number}.md").read_text(encoding="utf-8"))
     title = "# The paper's tables, on composed scenes\n\n"
     body = "\n".join(one.replace("\n## ", "\n### ").replace("# T", "## T", 1) for one in pages)
+    body += "\n## Figures\n\n"
+    body += "\n".join(f"![Fig. {n}: {SHOWN[n].title}](figure-{n}.png)\n" for n in FIGURES)
     (args.out / "paper.md").write_text(title + body, encoding="utf-8")
     for number in FIGURES:
         source = ["scenes", "--data", str(scenes)]
