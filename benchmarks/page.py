@@ -461,6 +461,29 @@ def edits_section(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def changes_section(result: Mapping[str, Any]) -> list[str]:
+    """What was made faster, in CPU seconds before and after."""
+    rows = [
+        (
+            r["what"],
+            f"{r['before']:.2f}",
+            f"{r['after']:.2f}",
+            f"{r['after'] / r['before']:.2f}",
+            r["n"],
+        )
+        for r in result["rows"]
+    ]
+    return [
+        "## Before and after",
+        "",
+        f"CPU seconds, taken by hand ({result['machine']}).",
+        "",
+        *table(rows, ("what", "before", "after", "ratio", "n")),
+        *(f"- {note}" for note in result["notes"]),
+        "",
+    ]
+
+
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     first = next(iter(found.values()))
@@ -475,6 +498,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
         about(found.get("rows", first)["machine"]),
         "",
         *(edits_section(found["full_size_parts"]) if "full_size_parts" in found else ()),
+        *(changes_section(found["before_after"]) if "before_after" in found else ()),
         "## Targets",
         "",
         *standing(found),

@@ -9,84 +9,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from ..inpaint.callbacks import CancelledBy, OnPreview, OnStep
 from .editing.pipeline import Callbacks, Protected, find_protection, run_request
 from .editing.region import find_region
 from .editing.rerun import rerun
 from .editing.result import Edit
 from .finder import Finder
 from .masks.history import MaskHistory
-from .masks.operations import Feather, Operation
-from .masks.source import MaskSource, encode_mask, read_mask
+from .masks.operations import Feather
+from .masks.source import encode_mask, read_mask
 from .models.downloads import OnDownload
 from .models.models import Models, OnLoad
 from .models.presets import Preset, load_preset
 from .pictures.picture import Picture, Source, open_picture
-from .request import REMOVAL, EditRequest, make_request, read_request
+from .request import (
+    REMOVAL,
+    CallbackOptions,
+    EditOptions,
+    EditRequest,
+    PaintOptions,
+    PlaceOptions,
+    make_request,
+    read_request,
+)
 
 if TYPE_CHECKING:
     from ..grounding.result import Grounding
     from ..multiobject import PanopticGrounding
     from .plan import Plan
     from .plan.apply import OnEdit
-
-Boxes = Sequence[float] | Sequence[Sequence[float]]
-
-
-class PlaceOptions(TypedDict, total=False):
-    """Where to paint, other than by words alone.
-
-    ``mask``: where to paint instead of finding the phrase: a mask file, image or ``(H, W)`` array,
-    or a `MaskHistory`; it is the support as it is, and does not grow. ``box``: the same as xyxy in
-    pixels, one or several. ``snap``: take the object in each box, by the segmenter, not the
-    rectangle. ``operations``: applied to the mask in order, see `editor.masks.operations`.
-    ``candidate``: take this one of the grounding's candidates (0-based), not its first choice.
-    """
-
-    mask: MaskSource | MaskHistory | None
-    box: Boxes | None
-    snap: bool
-    operations: Sequence[Operation | Mapping[str, Any]]
-    candidate: int | None
-
-
-class CallbackOptions(TypedDict, total=False):
-    """Progress while painting.
-
-    ``on_step(step, total)`` is called after each step; ``cancelled``, a function or event, is
-    checked between steps: painting then raises ``inpaint.Cancelled``;
-    ``on_preview(step, total, image)`` is called a few times with the picture so far.
-    """
-
-    on_step: OnStep | None
-    cancelled: CancelledBy | None
-    on_preview: OnPreview | None
-
-
-class PaintOptions(CallbackOptions, total=False):
-    """How to paint.
-
-    ``check``: verify that what was painted is found (True), or this phrase; variants are then
-    ranked, the best first, and `Edit.checks` says whether it was found. ``retries``: with `check`,
-    further seeds to try while none passes. ``draft``: few steps, for a preview. ``seed``: same
-    recipe, same machine, same pixels; variant k has seed + k. ``variants``: how many, 1 to 16.
-    ``settings``: fields of ``inpaint.InpaintSettings`` that differ from the preset's.
-    """
-
-    check: bool | str
-    retries: int
-    draft: bool
-    seed: int
-    variants: int
-    settings: Mapping[str, Any] | None
-
-
-class EditOptions(PlaceOptions, PaintOptions, total=False):
-    """`PlaceOptions` and `PaintOptions`."""
 
 
 class Editor:
@@ -204,7 +158,7 @@ class Editor:
         on_edit: OnEdit | None = None,
         **callbacks: Unpack[CallbackOptions],
     ) -> list[Edit]:
-        """Do what a sentence asks for, or a plan.
+        """Make the changes of a sentence, or of a plan.
 
         Parameters
         ----------

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import __version__
 from .errors import GroundbrushError
 from .models.downloads import OnDownload, free_disk
-from .models.memory import this_machine
+from .models.memory import cpu_has_bfloat16, this_machine
 from .models.models import Models
 from .models.presets import auto_name, load_preset
 
@@ -58,6 +61,27 @@ def examine(
     return found
 
 
+def issue_text(found: Sequence[Finding]) -> str:
+    """The text of an issue: what the user fills in, and what was found as a table.
+
+    Home directories are left out, since issues are public.
+    """
+    rows = "\n".join(
+        f"| {one.what} | {'ok' if one.ok else '**no**'} | {_public(one.words)} |" for one in found
+    )
+    return (
+        "**What I typed** (the whole command, or the Python lines)\n\n\n"
+        "**The whole output**\n\n\n"
+        f"**`groundbrush doctor`** ({__version__}, {platform.platform()})\n\n"
+        f"| checked | | found |\n|---|---|---|\n{rows}"
+    )
+
+
+def _public(words: str) -> str:
+    """Words for a cell of a public table."""
+    return words.replace(str(Path.home()), "~").replace("|", "\\|").replace("\n", " ")
+
+
 def _package(name: str) -> Finding:
     try:
         return Finding(name, True, metadata.version(name))
@@ -91,6 +115,7 @@ def _machine(device: str) -> list[Finding]:
     return [
         Finding("gpu", True, gpus),
         Finding("memory", True, this_machine(device).line()),
+        Finding("cpu", True, f"bfloat16: {'native' if cpu_has_bfloat16() else 'no'}"),
         Finding("disk", True, f"{free / 1e9:.1f} GB free for models in {folder}"),
         Finding("suits", True, f"preset {auto_name(device)!r} for photographs, see docs/models.md"),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,12 @@ from .masks.operations import AnyOperation
 from .masks.source import Box, check_encoded, read_boxes
 from .values import Flag, Whole, Words, as_lists, as_validator, check_words, expects, plain
 
+if TYPE_CHECKING:
+    from ..inpaint.callbacks import CancelledBy, OnPreview, OnStep
+    from .masks.history import MaskHistory
+    from .masks.operations import Operation
+    from .masks.source import MaskSource
+
 VERSION = 1
 MAX_VARIANTS = 16
 MAX_RETRIES = 16
@@ -38,6 +44,62 @@ _MAX_SEED = 2**63 - 1
 _ALWAYS = ("groundbrush", "action", "find", "paint", "seed", "variants", "candidate", "settings")
 REMOVAL: Mapping[str, Any] = {"check": True, "retries": 3}
 """Defaults of `Editor.remove` and of every front end; a recipe spells them out."""
+
+
+Boxes = Sequence[float] | Sequence[Sequence[float]]
+"""One xyxy box in pixels, or several."""
+
+
+class PlaceOptions(TypedDict, total=False):
+    """Where to paint, other than by words alone.
+
+    ``mask``: where to paint instead of finding the phrase: a mask file, image or ``(H, W)`` array,
+    or a `MaskHistory`; it is the support as it is, and does not grow. ``box``: the same as xyxy in
+    pixels, one or several. ``snap``: take the object in each box, by the segmenter, not the
+    rectangle. ``operations``: applied to the mask in order, see `editor.masks.operations`.
+    ``candidate``: take this one of the grounding's candidates (0-based), not its first choice.
+    """
+
+    mask: MaskSource | MaskHistory | None
+    box: Boxes | None
+    snap: bool
+    operations: Sequence[Operation | Mapping[str, Any]]
+    candidate: int | None
+
+
+class CallbackOptions(TypedDict, total=False):
+    """Progress while painting.
+
+    ``on_step(step, total)`` is called after each step; ``cancelled``, a function or event, is
+    checked between steps: painting then raises ``inpaint.Cancelled``;
+    ``on_preview(step, total, image)`` is called a few times with the picture so far.
+    """
+
+    on_step: OnStep | None
+    cancelled: CancelledBy | None
+    on_preview: OnPreview | None
+
+
+class PaintOptions(CallbackOptions, total=False):
+    """How to paint.
+
+    ``check``: verify that what was painted is found (True), or this phrase; variants are then
+    ranked, the best first, and `Edit.checks` says whether it was found. ``retries``: with `check`,
+    further seeds to try while none passes. ``draft``: few steps, for a preview. ``seed``: same
+    recipe, same machine, same pixels; variant k has seed + k. ``variants``: how many, 1 to 16.
+    ``settings``: fields of ``inpaint.InpaintSettings`` that differ from the preset's.
+    """
+
+    check: bool | str
+    retries: int
+    draft: bool
+    seed: int
+    variants: int
+    settings: Mapping[str, Any] | None
+
+
+class EditOptions(PlaceOptions, PaintOptions, total=False):
+    """`PlaceOptions` and `PaintOptions`."""
 
 
 class Sides(BaseModel):
@@ -141,8 +203,8 @@ class EditRequest(BaseModel):
         Pixels to add by side.
     batches
         First seed and number of the variants that were painted together; None: as memory allows.
-    preset, image
-        What it was made with, and from.
+    preset, dtype, image
+        What it was made with (`dtype`: parts that did not compute in float32), and from.
     before
         Earlier edits, in order; the first starts from its own image.
     """
@@ -166,6 +228,7 @@ class EditRequest(BaseModel):
     draft: Flag = False
     extend: Annotated[Sides, expects("pixels by left, top, right, bottom")] | None = None
     preset: str | None = None
+    dtype: Annotated[dict[str, str], expects("precisions by part")] | None = None
     before: Annotated[tuple[AnyRequest, ...], as_validator(_read_before)] = ()
     batches: (
         Annotated[

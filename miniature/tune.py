@@ -35,12 +35,9 @@ from .wide_phrases import wide_absent, wide_expressions
 
 PAGE = Path(__file__).parent / "TUNING.md"
 PRESET = FOLDER / "miniature.json"
-# An option replaces an earlier one only if it is this much better: the paper's or the default
-# comes first, among prompts the simplest.
-NEAR = 0.01
-# Boxes join things that touch, which costs a user more than a rougher border: they must earn twice
-# that.
-NEAR_PROMPTS = 0.02
+NEAR, NEAR_PROMPTS = 0.01, 0.02
+"""How much better than an earlier option (the paper's, the simplest) another must be; boxes join
+things that touch, which costs a user more than a rough border."""
 Heads = list[tuple[int, int]]
 PROMPT_SETS = (
     ("peak",),
@@ -83,9 +80,8 @@ class Option:
 
 def validation_scene(seed: int) -> Scene:
     """A wide scene or, one in three, a crowded one of the narrow composer."""
-    return (
-        compose("validation", seed, CROWDED) if seed % 3 == 0 else compose_wide("validation", seed)
-    )
+    wide = seed % 3 != 0
+    return compose_wide("validation", seed) if wide else compose("validation", seed, CROWDED)
 
 
 def asked_of(scene: Scene, seed: int, count: int = 3) -> list[tuple[str, int]]:

@@ -80,6 +80,7 @@ class Surface {
     this.layer('before', data.size);
     if (data.mode === 'compare' && before.mode !== 'compare') this.split = 0.5;
     this.outline = pathOf(data.outlines);
+    this.things = (data.layers ?? []).map(({ outlines, colour }) => [pathOf(outlines), colour]).filter(([path]) => path);
     this.canvas.setAttribute('aria-label', data.label);
     document.addEventListener('keydown', this.key, true);
     document.addEventListener('keyup', this.releasedKey, true);
@@ -135,6 +136,7 @@ class Surface {
       painter.onPicture();
       painter.pen.drawImage(this.preview, 0, 0, ...view.size);
     }
+    if (data.mode === 'watch' && !this.peeking) for (const thing of this.things) painter.layer(...thing);
     if (data.mode === 'mark' && !this.peeking) this.paintMarks();
     this.root.dataset.view = JSON.stringify([...view.offset, ...view.size.map((v) => v * view.scale)]);
     if (layers.source.ready && layers.source.source === data.source) this.root.dataset.ready = data.source;
@@ -184,12 +186,12 @@ class Surface {
     this.one('[data-do=undo]').disabled = !data.undo;
     this.one('[data-do=redo]').disabled = !data.redo;
     this.one('[data-do=clear]').disabled = !this.outline;
-    this.one('[data-do=peek]').disabled = !this.layers.before && !this.outline;
+    this.one('[data-do=peek]').disabled = !this.layers.before && !this.outline && !this.things.length;
     const free = data.mode === 'mark' && this.tool === 'point' && this.view.whole;
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
     this.canvas.style.cursor = this.space || data.mode === 'watch' ? 'grab' : data.mode === 'compare' ? 'ew-resize' : 'crosshair';
     const said = this.note ?? (this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how]);
-    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : 'The picture so far.');
+    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : this.things.length ? 'What was found; untick a thing to hide it.' : 'The picture so far.');
     this.draw();
   }
 
@@ -269,6 +271,7 @@ class Surface {
     this.move(event);
   }
   move(event) {
+    this.moved = Date.now();
     const place = this.place(event), before = this.fingers.get(event.pointerId), { gesture, view } = this;
     this.hover = event.pointerType === 'touch' ? null : place;
     if (before && gesture?.pinch) this.pinch(event.pointerId, place);
@@ -351,8 +354,11 @@ class Surface {
     const target = event.composedPath()[0];
     if (!(target instanceof Element) || typing(target) || this.one('dialog').open) return;
     const name = keyOf(event), known = KEYS.find(([key]) => key === name);
-    if (name === 'Tab' && this.over) this.peeking = true;
-    else if (name === ' ' && (this.over || target === this.canvas)) this.space = true;
+    // Tab and Space do what they do elsewhere, unless a hand is on the mouse over the picture
+    const near = target === document.body || this.root.contains(target);
+    const pointing = this.peeking || this.space || (this.over && near && Date.now() - this.moved < 5000);
+    if (name === 'Tab' && pointing) this.peeking = true;
+    else if (name === ' ' && (pointing || target === this.canvas)) this.space = true;
     else if (known && !(event.altKey && !event.getModifierState('AltGraph')) && !(known[1] === 'drop' && !this.gesture)) this.do(known[1]);
     else return;
     this.show();

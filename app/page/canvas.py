@@ -6,11 +6,10 @@ picture's width and height, so that they fit it whatever the size of the copy.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,15 +17,9 @@ import numpy as np
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Area, Boxes, Brush, Invert, Operation, Points
 from ...editor.masks.source import encode_mask
-from ...editor.pictures.overlay import shrink
 
-if TYPE_CHECKING:
-    from ...editor.finder import PanopticGrounding
-
-PROXY = 1024
-"""Longest side, in pixels, of what is shown."""
 LEAST = 768
-"""Smaller pictures are shown this large: the outline of a mask would be a staircase otherwise."""
+"""Side that smaller masks are enlarged to: their outlines would be a staircase otherwise."""
 KINDS = ("point", "box", "lasso", "stroke", "clear", "invert")
 _MOST_POINTS = 20_000
 _MOST_MARKS = 100
@@ -74,58 +67,11 @@ def outlines(mask: np.ndarray, most: int = 20_000) -> list[list[float]]:
     return [((ring[:, 0] + 0.5) / scale + corner).round(2).ravel().tolist() for ring in few]
 
 
-def fit_screen(pixels: np.ndarray, longest: int = PROXY) -> np.ndarray:
-    """A copy of a picture of at most `longest` pixels a side; of at least `LEAST`, if that is less.
-
-    ``(H, W, 3)`` uint8 in and out.
-    """
-    side, least = max(pixels.shape[:2]), min(LEAST, longest)
-    if side >= least:
-        return shrink(pixels, longest).copy()
-    size = tuple(max(1, round(n * least / side)) for n in pixels.shape[1::-1])
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
-
-
-def _fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask at the size of a picture from `fit_screen`."""
-    grey = mask.astype(np.uint8) * 255
-    if size[0] > mask.shape[1]:
-        return cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR) > 127
-    # by area: a mask thinner than a pixel of the copy must not vanish
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA) > 0
-
-
-def segments_view(
-    pixels: np.ndarray,
-    found: PanopticGrounding,
-    shown: Sequence[bool] | None = None,
-    longest: int = PROXY,
-) -> np.ndarray:
-    """A copy of a picture to look at, with some of a sentence's segments in their colours.
-
-    `shown` says of each segment whether it is drawn; None draws all.
-    """
-    from ...editor.pictures.panoptic_overlay import draw_segments
-
-    out = fit_screen(pixels, longest)
-    ids = np.zeros(out.shape[:2], found.id_map.dtype)
-    switched = [True] * len(found.segments) if shown is None else shown
-    for segment, on in zip(found.segments, switched, strict=True):
-        for number in segment.ids if on else ():
-            ids[_fit_mask(found.id_map == number, ids.shape[::-1])] = number
-    segments = []
-    for segment, on in zip(found.segments, switched, strict=True):
-        kept = tuple(i for i in segment.ids if on and (ids == i).any())
-        mask = np.isin(ids, kept)
-        segments.append(dataclasses.replace(segment, mask=mask, ids=kept, instances=()))
-    return draw_segments(out, dataclasses.replace(found, segments=tuple(segments), id_map=ids))
-
-
 def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The marks a surface sent that come after the one numbered `done`, with their numbers.
 
-    A surface sends every mark until it is told that it was taken, so that none is lost where the
-    page was busy. What is no mark is left out: `read_mark` checks the rest.
+    A surface sends every mark until the page confirms it, so that none is lost while it is busy.
+    What is no mark is left out: `read_mark` checks the rest.
 
     Examples
     --------

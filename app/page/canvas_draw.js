@@ -36,6 +36,14 @@ class Painter {
     this.pen.globalAlpha = 1;
     this.line('#fff', 1.5, path);
   }
+  layer(path, colour) { // one of several things
+    this.onPicture();
+    this.pen.globalAlpha = 0.45;
+    this.pen.fillStyle = colour;
+    this.pen.fill(path, 'evenodd');
+    this.pen.globalAlpha = 1;
+    this.line('#fff', 1.5, path);
+  }
   area(path) { // what a click would take
     this.onPicture();
     this.pen.fillStyle = 'rgba(255,255,255,.3)';

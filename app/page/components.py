@@ -5,6 +5,7 @@ It is plain files beside this one, needs no build and fetches nothing but tiles 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ def canvas(
     preview: Any = None,
     name: str = "before",
     editor: Editor | None = None,
+    layers: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Show a picture in its frame; marks come into the session's ``todo``.
 
@@ -58,6 +60,8 @@ def canvas(
         What `before` is, in a word.
     editor
         Says what a click would take; None to say nothing.
+    layers
+        Of what is watched: ``outlines`` and ``colour`` of each thing in it.
     """
     s = st.session_state
     mask, found = s.session.mask, s.session.found
@@ -71,6 +75,7 @@ def canvas(
             "before": None if before is None else _token("before", before),
             "opened": _token("opened", s.session.original.pixels),
             "name": name,
+            "layers": list(layers),
             "preview": None if preview is None else _preview(preview),
             "size": list(pixels.shape[1::-1]),
             "outlines": []

@@ -34,7 +34,8 @@ def whole() -> None:
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
-            folder.steps()
+            with state.told("The folder"):
+                folder.steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
@@ -75,6 +76,7 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
             several.picture()
         else:
             results.surface(editor)
+        results.download()
     if marking and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)

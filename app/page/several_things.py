@@ -18,8 +18,8 @@ from ...editor.pictures.panoptic_overlay import colour_of
 from ...editor.plan.steps import MAX_COUNT, Plan, Step, Unread
 from ..session.session import scene_of
 from . import ask, state
-from .canvas import segments_view
-from .tiles import jpeg
+from .canvas import outlines
+from .components import canvas
 
 KEEP, REPLACE, REMOVE = "keep", "replace", "remove"
 COUNTS = [*map(str, range(1, MAX_COUNT + 1)), "all"]
@@ -27,12 +27,16 @@ COUNTS = [*map(str, range(1, MAX_COUNT + 1)), "all"]
 
 def picture() -> None:
     """The picture with what was found in its colours."""
-    found, pixels = st.session_state.everything, state.present().pixels
-    on = [st.session_state.get(thing_key(k, "on"), True) for k in range(len(found.segments))]
-    on = [bool(shown and segment.ids) for shown, segment in zip(on, found.segments, strict=True)]
-    parts = pixels, found, repr(on)
-    shown = state.kept("segments", parts, lambda: jpeg(segments_view(pixels, found, on)))
-    st.image(shown, width="stretch", alt=f"the parts found: {found.caption}")
+    s = st.session_state
+    found, layers = s.everything, []
+    for k, segment in enumerate(found.segments):
+        for number in segment.ids if s.get(thing_key(k, "on"), True) else ():
+            lines = state.kept(
+                f"segment-{number}", (found,), lambda n=number: outlines(found.id_map == n)
+            )
+            layers.append({"outlines": lines, "colour": f"rgb{colour_of(number)}"})
+    label = f"The parts found: {found.caption}"
+    canvas("watch", state.present().pixels, label, layers=layers)
 
 
 def things(editor: Editor, options: dict[str, Any]) -> None:
@@ -68,7 +72,7 @@ def thing(editor: Editor, number: int, segment: Any) -> list[Step]:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             st.html("".join(map(swatch, segment.ids)), width="content")
-            st.checkbox(phrase, value=True, key=thing_key(number, "on"), help="show it")
+            st.checkbox(phrase, value=True, key=thing_key(number, "on"))
         chosen = st.session_state.choices.setdefault(number, {"action": KEEP, "instead": ""})
         # Streamlit forgets the values of what it does not show
         st.session_state.setdefault(thing_key(number, "action"), chosen["action"])
@@ -125,7 +129,7 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> bytes:
 
 
 def take(editor: Editor, segment: Any) -> None:
-    """Go on with one thing alone: its words and its mask."""
+    """Continue with one thing alone: its words and its mask."""
     s = st.session_state
     state.forget()
     scene = scene_of(editor, state.present())

@@ -14,6 +14,7 @@ from .options import (
     ProgressBar,
     add_command,
     add_options,
+    fetch_first,
     open_workers,
     print_result,
     progress_line,
@@ -48,7 +49,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--no-figures", action="store_true", help="only numbers")
     out = {"default": None, "help": "directory for the report (default: out/calibrate/NAME)"}
-    add_options(parser, f"fresh engine workers device offline {RESULTS}", out=out)
+    add_options(parser, f"fresh engine workers device offline yes {RESULTS}", out=out)
 
 
 def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +105,7 @@ def _run(args: argparse.Namespace) -> int:
         given["threshold"] = _threshold(args.tau)
     settings = discovery_settings(preset, **given)
     out = Path(args.out) if args.out else Path("out/calibrate") / preset.name
+    fetch_first(args, preset, lvlm_only=True)
     with ProgressBar(args, "calibrating", "pair") as bar, open_workers(args) as pool:
         done = run_calibration(
             preset,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,8 @@ from .options import (
     check_format,
     load_editor,
     print_result,
+    read_box,
+    read_settings,
     wrong_usage,
 )
 
@@ -230,14 +231,14 @@ def edit_options(args: argparse.Namespace) -> dict[str, Any]:
         "draft": args.draft,
         "check": args.check,
         "retries": args.retries,
-        "settings": _settings(args),
+        "settings": read_settings(args),
     }
     if args.command == "extend":
         return painting
     return {
         **painting,
         "mask": args.mask,
-        "box": [_box(args, given) for given in args.box] if args.box else None,
+        "box": [read_box(args, given) for given in args.box] if args.box else None,
         "snap": args.snap,
         "candidate": args.candidate,
         "operations": _operations(args),
@@ -280,36 +281,6 @@ def _check_recipe_alone(args: argparse.Namespace) -> None:
             f"{', '.join(reversed(given))} cannot be changed beside --recipe, which says it "
             "already; change it in a copy of the recipe's .json file",
         )
-
-
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The inpainting settings that differ from the preset's."""
-    settings: dict[str, Any] = {}
-    for given in args.set:
-        name, equals, value = (part.strip() for part in given.partition("="))
-        if not equals or not name:
-            wrong_usage(args, f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
-        if name in settings:
-            wrong_usage(args, f"--set {name} is given twice; leave one out")
-        try:
-            settings[name] = json.loads(value)
-        except ValueError:
-            settings[name] = value
-    options = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
-    options = {name: value for name, value in options.items() if value is not None}
-    if twice := sorted(settings.keys() & options.keys()):
-        wrong_usage(args, f"{twice[0]} is given by --set and by an option; leave one out")
-    return settings | options
-
-
-def _box(args: argparse.Namespace, given: str) -> list[float]:
-    try:
-        x0, y0, x1, y1 = (float(v) for v in given.split(","))
-    except ValueError:
-        wrong_usage(
-            args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
-        )
-    return [x0, y0, x1, y1]
 
 
 def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from .options import (
     ProgressBar,
     add_command,
     add_options,
+    fetch_first,
     open_workers,
     print_result,
     progress_line,
@@ -148,7 +149,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from ..evaluation.job import EvaluationJob, run_evaluation, with_trained_heads
     from ..models.presets import load_preset
 
-    preset, data = load_preset(args.preset), _data(args, args.benchmark)
+    data = _data(args, args.benchmark)
+    preset = fetch_first(args, load_preset(args.preset))
     preset = with_trained_heads(
         preset, data, Path(args.out) / preset.name / "calibration", **_run_options(args)
     )
@@ -176,7 +178,7 @@ def _of_the_paper(args: argparse.Namespace) -> int:
     if given := [name for name in _NOT_OF_THE_PAPER if getattr(args, name)]:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         wrong_usage(args, f"{names} cannot be given with --table or --figure")
-    presets = [load_preset(name) for name in args.preset.split(",")]
+    presets = [fetch_first(args, load_preset(name)) for name in args.preset.split(",")]
     if args.table is not None:
         return _measure_table(args, presets)
     name = PNG if args.figure == _CAPTION_FIGURE else args.benchmark or "refcoco"
@@ -238,7 +240,7 @@ def _evaluate_png(args: argparse.Namespace) -> int:
     if given := [name for name in _NOT_OF_PNG if getattr(args, name)]:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         wrong_usage(args, f"{names} cannot be given here")
-    preset = load_preset(args.preset)
+    preset = fetch_first(args, load_preset(args.preset))
     job = PngJob(
         data=_data(args, PNG),
         split=args.split or ("val2017" if args.data else "heldout"),

@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
         "fetch",
         _fetch,
         "download a preset's models, or say what is missing",
-        epilog="An interrupted download goes on where it stopped. Files go to the hub's cache; "
+        epilog="An interrupted download resumes. Files go to the hub's cache; "
         "HF_HOME names another folder.",
     )
     fetch.add_argument("preset", metavar="NAME|FILE", help="a preset's name or file, or auto")
@@ -34,6 +34,9 @@ def add_commands(commands: Any) -> None:
     add_options(fetch, "device offline yes")
     doctor = add_command(
         commands, "doctor", _doctor, "check this installation and a preset's models"
+    )
+    doctor.add_argument(
+        "--report", action="store_true", help="print the text of an issue, to be completed"
     )
     add_options(doctor, f"{MODELS} json")
 
@@ -102,7 +105,7 @@ class _Planned(Exception):  # noqa: N818 - no error: what --dry-run wanted to kn
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from ..doctor import examine
+    from ..doctor import examine, issue_text
 
     findings = examine(
         args.preset,
@@ -110,7 +113,9 @@ def _doctor(args: argparse.Namespace) -> int:
         offline=args.offline,
         on_download=partial(allow_download, args),
     )
-    if args.json:
+    if args.report:
+        print(issue_text(findings))
+    elif args.json:
         print(json.dumps([asdict(f) for f in findings]))
     else:
         print("\n".join(f"{'ok ' if f.ok else 'BAD'}  {f.what}: {f.words}" for f in findings))

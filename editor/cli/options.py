@@ -23,6 +23,7 @@ from ..files import check_writable
 if TYPE_CHECKING:
     from ..api import Editor
     from ..models.downloads import Download
+    from ..models.presets import Preset
     from ..pictures.picture import Picture
     from ..workers.pool import Pool
 
@@ -52,7 +53,7 @@ SHARED: Mapping[str, dict[str, Any]] = {
         "metavar": "DEVICE",
         "help": "auto, cpu, cuda, cuda:1 or mps (default: %(default)s)",
     },
-    "yes": {"action": "store_true", "help": "download without asking"},
+    "yes": {"action": "store_true", "help": "download without confirmation"},
     "offline": {"action": "store_true", "help": "never use the network"},
     "memory": {
         "metavar": "MODE",
@@ -165,7 +166,7 @@ def load_editor(args: argparse.Namespace) -> Editor:
 
 
 def allow_download(args: argparse.Namespace, plan: Download) -> bool:
-    """Describe a download on stderr; on a terminal, ask before a large one."""
+    """Describe a download on stderr; on a terminal, confirm a large one."""
     from ..models.downloads import ASK_ABOVE
 
     print("\n".join(plan.lines()), file=sys.stderr)
@@ -174,6 +175,16 @@ def allow_download(args: argparse.Namespace, plan: Download) -> bool:
         return True
     print("download? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def fetch_first(args: argparse.Namespace, preset: Preset, *, lvlm_only: bool = False) -> Preset:
+    """Download what a preset lacks before a long run, asking first; return the preset."""
+    from ..models.models import Models
+
+    allow = partial(allow_download, args)
+    models = Models(preset, device=args.device, offline=args.offline, on_download=allow)
+    models.fetch(lvlm_only=lvlm_only)
+    return preset
 
 
 @contextmanager
@@ -279,3 +290,34 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def read_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The inpainting settings that differ from the preset's."""
+    settings: dict[str, Any] = {}
+    for given in args.set:
+        name, equals, value = (part.strip() for part in given.partition("="))
+        if not equals or not name:
+            wrong_usage(args, f"--set {given!r} given; expected NAME=VALUE, e.g. feather=4")
+        if name in settings:
+            wrong_usage(args, f"--set {name} is given twice; leave one out")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    options = {"steps": args.steps, "guidance": args.guidance, "negative_prompt": args.negative}
+    options = {name: value for name, value in options.items() if value is not None}
+    if twice := sorted(settings.keys() & options.keys()):
+        wrong_usage(args, f"{twice[0]} is given by --set and by an option; leave one out")
+    return settings | options
+
+
+def read_box(args: argparse.Namespace, given: str) -> list[float]:
+    """The numbers of one --box."""
+    try:
+        x0, y0, x1, y1 = (float(v) for v in given.split(","))
+    except ValueError:
+        wrong_usage(
+            args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
+        )
+    return [x0, y0, x1, y1]

@@ -34,7 +34,7 @@ class PaperTable:
     ----------
     base, ways, columns
         The parts of a cell that all share, that a row gives and that a column gives; a row is a
-        preset measured in one of the ways.
+        preset measured under one protocol.
     printed
         Group of methods -> method -> the printed values in percent, one a column.
     journal

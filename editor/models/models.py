@@ -99,14 +99,17 @@ class Models:
             )
         return self._wanted
 
-    def fetch(self, *, refresh: bool = False) -> Download:
+    def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.
 
-        With `refresh` the hub is asked also about what is complete: a branch may have moved.
+        With `refresh` the hub is asked also about what is complete: a branch may have moved. With
+        `lvlm_only` segmenter and inpainter are left out, which calibration does not need.
         Returns what was found and was missing; raises GroundbrushError, with the remedy, where
         something cannot be had or was refused.
         """
         with self._lock:
+            if self._plan is None and lvlm_only:
+                return self._get(plan_download(self.preset, offline=self.offline, lvlm_only=True))
             if self._plan is None or refresh:
                 self._plan = self._get(self.plan(refresh=refresh))
             return self._plan
@@ -260,35 +263,30 @@ class Models:
         settings = kind.settings_from(self.preset.grounding)
         segmenter = self._load_segmenter()
         self._tell(f"loading {kind.title} ({path})")
-        loading: dict[str, Any] = {
-            "revision": spec.get("revision"),
-            "device": self.device,
-            "dtype": precision(spec, self.device),
-            "offline": True,
-        }
-        return cast("Grounder", kind.load(path, segmenter, settings, **loading))
+        return cast("Grounder", kind.load(path, segmenter, settings, **self._loading(spec)))
 
     def _load_segmenter(self) -> Segmenter:
         from ...grounding import load_segmenter
 
         spec, path = self.preset.segmenter, self.preset.path("segmenter")
         self._tell(f"loading the segmenter ({path})")
-        segmenter = load_segmenter(
-            path,
-            revision=spec.get("revision"),
-            device=self.device,
-            dtype=precision(spec, self.device),
-            offline=True,
-            backend=spec.get("backend"),
-        )
+        segmenter = load_segmenter(path, backend=spec.get("backend"), **self._loading(spec))
         segmenter.before_batch = check_cancelled
         return segmenter
+
+    def _loading(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """How a part is loaded: `fetch` has downloaded what is needed."""
+        return {
+            "revision": spec.get("revision"),
+            "device": self.device,
+            "dtype": precision(spec, self.device),
+            "offline": True,
+        }
 
     def lvlm(self) -> LVLM:
         """The LVLM alone with every layer and no heads chosen, as calibration reads it."""
         with self._lock, translate(GroundingError):
-            if not self.ready:
-                self._get(plan_download(self.preset, offline=self.offline, lvlm_only=True))
+            self.fetch(lvlm_only=True)
             return self._load_lvlm(None)
 
     def reader(self) -> Family | LVLM | NoLVLM:
@@ -334,7 +332,8 @@ class Models:
         from ...grounding import Presence
 
         spec = self.preset.lvlm.get("presence")
-        return Presence(**_tuples(spec)) if spec else None
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()}
+        return Presence(**plain) if plain else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:
         """The LVLM as the preset describes it; without heads it only gives attention rows."""
@@ -401,7 +400,3 @@ def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
         "query": spec.get("query", "stop"),
         "tiles": spec.get("tiles"),
     }
-
-
-def _tuples(presence: Any) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in presence.items()}

@@ -172,21 +172,7 @@ def report(records: list[Record]) -> str:
         "nothing is trained on the foreign one. Sizes are the square root of a thing's visible "
         "area over the picture's longer side. Found and right (IoU > 0.5):",
         "",
-        *table(
-            ["phrases", *names],
-            [
-                [
-                    group,
-                    *(
-                        rate(np.array([r["iou"] > 0.5 for r in by[c][group]], float))
-                        if by[c].get(group)
-                        else "–"
-                        for c in names
-                    ),
-                ]
-                for group in dict.fromkeys(g for c in names for g in by[c])
-            ],
-        ),
+        *_found_table(by, names),
         "",
     ]
     parts = {
@@ -212,6 +198,18 @@ def report(records: list[Record]) -> str:
     )
     lines += ["", *table(["things that are not there", *names], _absence(records, names))]
     return "\n".join(lines) + "\n"
+
+
+def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> list[str]:
+    groups = dict.fromkeys(g for c in names for g in by[c])
+    right = {
+        (c, g): rate(np.array([r["iou"] > 0.5 for r in by[c][g]], float))
+        for c in names
+        for g in groups
+        if by[c].get(g)
+    }
+    rows = [[group, *(right.get((c, group), "–") for c in names)] for group in groups]
+    return table(["phrases", *names], rows)
 
 
 def _absence(records: list[Record], names: list[str]) -> list[list[str]]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.page.canvas import LEAST, PROXY, fit_screen, new_marks, outlines, read_mark
+from groundbrush.app.page.canvas import new_marks, outlines, read_mark
 from groundbrush.app.page.tiles import ROUTES, Shown, level_count, tile
 from groundbrush.editor.masks.operations import Boxes, Brush, Invert, MaskScene, Points
 from hypothesis import given
@@ -106,14 +106,6 @@ def test_a_small_mask_has_smooth_outlines_and_a_ragged_one_few_points():
     assert np.max(line) <= 64.5
     ragged = np.random.default_rng(0).random((1000, 1000)) > 0.5
     assert 0 < sum(map(len, outlines(ragged, most=20_000))) // 2 <= 20_000
-
-
-def test_a_picture_is_enlarged_or_reduced_to_a_screen():
-    small = np.zeros((30, 40, 3), np.uint8)
-    assert fit_screen(small).shape == (LEAST * 3 // 4, LEAST, 3)
-    assert fit_screen(small, 20).shape == (15, 20, 3)
-    assert fit_screen(np.zeros((900, 800, 3), np.uint8)).shape == (900, 800, 3)
-    assert fit_screen(np.zeros((3000, 4096, 3), np.uint8)).shape == (750, PROXY, 3)
 
 
 def test_tiles_of_all_levels_are_the_picture():

@@ -348,7 +348,10 @@ def test_before_and_after_and_the_painting_under_way(canvas: Canvas) -> None:
     canvas.page.get_by_label("Before and after").fill("100")
     assert canvas.pixel(0.9, 0.5) == [230] * 3
     assert canvas.sent() == []
-    canvas.give(mode="watch", preview="light")
+    things = [{"outlines": outlines(canvas.taken), "colour": "rgb(255, 0, 0)"}]
+    canvas.give(mode="watch", layers=things)
+    assert canvas.pixel(*WHERE)[0] > canvas.pixel(*WHERE)[1] + 50
+    canvas.give(layers=[], preview="light")
     canvas.page.wait_for_timeout(150)
     assert canvas.pixel(*WHERE) == [230] * 3
     assert canvas.sent() == []

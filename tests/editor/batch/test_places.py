@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,7 @@ def test_a_row_is_the_edit_of_python(folder: Path) -> None:
     report = run_batch(BatchJob(manifest(folder, *rows), out), QuickEditor)
     assert report.counts == {"done": 3}
     editor = QuickEditor()
-    picture = dataclasses.replace(open_picture(folder / "a.png"), source=Path("a.png"))
+    picture = dataclasses.replace(open_picture(folder / "a.png"), source=PurePosixPath("a.png"))
     edits = {
         "boxed": editor.edit(
             picture, None, "a vase", box=[3, 2, 9, 7], operations=[Dilate(2)], seed=4

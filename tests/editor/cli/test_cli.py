@@ -12,8 +12,12 @@ import pytest
 from groundbrush import Editor
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.cli.options import add_command
+from groundbrush.editor.doctor import Finding, issue_text
+from groundbrush.editor.pictures.picture import open_picture, read_recipe
 from groundbrush.miniature.scenes import Scene
 from PIL import Image
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +61,14 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert "every other pixel equals the input's" in capsys.readouterr().out
     files = sorted(p.name for p in tmp_path.iterdir())
     assert files == ["scene.edited.png", "scene.overlay.png", "scene.recipe.json"]
-    first = (tmp_path / "scene.edited.png").read_bytes()
+    first = np.asarray(Image.open(tmp_path / "scene.edited.png"))
     again = tmp_path / "again"
     recipe = str(tmp_path / "scene.recipe.json")
     assert main(["edit", "--recipe", recipe, "--out", str(again), "--quiet"]) == 0
-    assert (again / "scene.edited.png").read_bytes() == first
+    assert (np.asarray(Image.open(again / "scene.edited.png")) == first).all()
+    recipes = [read_recipe(folder / "scene.edited.png") for folder in (tmp_path, again)]
+    assert [one.pop("image")["sha256"] for one in recipes] == [open_picture(path).digest] * 2
+    assert recipes[0] == recipes[1]
 
 
 def test_an_edit_as_json(
@@ -284,6 +291,21 @@ def test_doctor_loads_everything(capsys: pytest.CaptureFixture) -> None:
     findings = {f["what"]: f for f in json.loads(capsys.readouterr().out)}
     assert findings["torchvision"]["ok"]
     assert "9 channels" in findings["inpainter"]["words"]
+
+
+def test_doctors_report_is_the_issues_form_without_home_directories() -> None:
+    found = [
+        Finding("torch", True, "2.13"),
+        Finding("disk", False, f"full: {Path.home()}/models | x"),
+    ]
+    text = issue_text(found)
+    form = (ROOT / ".github" / "ISSUE_TEMPLATE" / "error.md").read_text("utf-8")
+    for line in text.splitlines():
+        if line.startswith("**What I typed") or line == "**The whole output**":
+            assert line in form
+    assert "| torch | ok | 2.13 |" in text
+    assert "| disk | **no** | full: ~/models \\| x |" in text
+    assert str(Path.home()) not in text
 
 
 def test_help_needs_no_model_library() -> None:

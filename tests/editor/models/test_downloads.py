@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.__main__ import main
 from groundbrush.editor.api import Editor
 from groundbrush.editor.cli.options import allow_download
 from groundbrush.editor.errors import GroundbrushError
@@ -223,7 +224,7 @@ def test_a_disk_that_fills_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> 
 
     plan = plan_download(on_hub())
     monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    with pytest.raises(GroundbrushError, match=r"disk is full: tiny/lvlm.*goes on where it stop"):
+    with pytest.raises(GroundbrushError, match=r"disk is full: tiny/lvlm.*resumes where it stop"):
         download(plan)
 
 
@@ -365,6 +366,34 @@ def test_a_terminal_is_asked_before_a_large_download(
     assert allow_download(
         argparse.Namespace(yes=False), dataclasses.replace(plan, listings=(small,))
     )
+
+
+@pytest.mark.parametrize("words", [["calibrate"], ["evaluate", "refcoco", "--data", "."]])
+def test_long_runs_ask_before_they_download(
+    hub: FakeHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    raw = json.loads(load_preset("miniature").source.read_text())
+    for part, repo in PARTS.items():
+        raw[part]["path"] = repo
+    preset = tmp_path / "tiny.json"
+    preset.write_text(json.dumps(raw | {"name": "tiny"}))
+    monkeypatch.setattr(downloads, "ASK_ABOVE", 0)
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "readline", lambda: "n\n", raising=False)
+    named = [str(preset)] if words == ["calibrate"] else ["--preset", str(preset)]
+    assert main([*words, *named, "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "download? [y/N]" in said
+    assert "were not downloaded" in said
+    assert ("tiny/inpainter" in said) is (words != ["calibrate"])
+    # headers are read for the memory that the weights will take
+    whole = [path for method, path, part in hub.log if method == "GET" and not part]
+    assert not [path for path in whole if path.endswith(".safetensors")]
 
 
 def command(hub: FakeHub, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
