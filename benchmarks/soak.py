@@ -51,6 +51,11 @@ class Soak:
         self.peak = 0
 
     @property
+    def log(self) -> Path:
+        """What all processes printed."""
+        return self.folder / "log.txt"
+
+    @property
     def over(self) -> bool:
         """Whether the time is up."""
         return time.monotonic() > self.until
@@ -62,7 +67,7 @@ class Soak:
             if limit is not None:
                 resource.setrlimit(limit[0], (limit[1], limit[1]))
 
-        with (self.folder / "log.txt").open("ab") as log:
+        with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*GROUNDBRUSH, *command],
                 stdout=log,
@@ -116,7 +121,7 @@ def calm_batch(soak: Soak, rows: Path) -> dict[str, str]:
             soak.peak = max(soak.peak, 1024 * int(status.split("VmPeak:")[1].split()[0]))
         time.sleep(0.1)
     if process.returncode:
-        raise SystemExit(f"the undisturbed batch failed; see {soak.folder / 'log.txt'}")
+        raise SystemExit(f"the undisturbed batch failed; it printed:\n{soak.log.read_text()}")
     return outputs(soak.folder / "calm")
 
 
@@ -143,7 +148,9 @@ def batches(soak: Soak, rows: Path, calm: dict[str, str], disk: Path | None) -> 
             if disturbed_life(soak, rows, out, next(kinds), disk):
                 break
         process = batch(soak, rows, out)  # undisturbed now, also when the time is up
-        soak.counts["batch: not resumed"] += process.wait() != 0
+        if process.wait():
+            soak.counts["batch: not resumed"] += 1
+            print(soak.log.read_text("utf-8", "replace")[-3000:], file=sys.stderr)
         wrong = sum(calm[name] != found for name, found in outputs(out).items() if name in calm)
         soak.counts["batch: files lost"] += len(calm.keys() - outputs(out).keys())
         soak.counts["batch: files wrong"] += wrong
