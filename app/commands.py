@@ -56,6 +56,7 @@ def _app(args: argparse.Namespace) -> int:
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",  # a traceback shows paths of the server
         "browser.gatherUsageStats": "false",
+        "theme.light.primaryColor": "#b83242",  # 5:1 on its own tint; Streamlit's has 4.47:1
         # A garbage collection after every run takes half a second with the models in memory.
         "runner.postScriptGC": "false",
     }

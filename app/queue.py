@@ -1,6 +1,6 @@
 """One worker thread for many clients, in turns, with progress and cancelling.
 
-It knows neither browsers nor HTTP: an owner is a string that tells clients apart.
+It knows neither browsers nor HTTP: an owner is a string that distinguishes clients.
 
 >>> queue = JobQueue()
 >>> job = queue.submit("ann", lambda callbacks: 6 * 7)
@@ -153,7 +153,7 @@ class Job:
             if self._late:
                 self._failure = (
                     f"the work took longer than {self._seconds:g} seconds and was stopped; allow "
-                    "it more time, or ask for less: a smaller picture, fewer variants or steps"
+                    "it more time, or request less: a smaller picture, fewer variants or steps"
                 )
             _clear_frames(error)
             stopped = self._stop.is_set() and not self._late

@@ -145,6 +145,7 @@ class Part(NamedTuple):
     does: str
     gb: float
     made: Callable[[], tuple[list[Any], Run]]
+    dtype: str = "float16"  # as the presets name it; on a CPU bfloat16 or float32 is taken
 
 
 HUGE = {
@@ -160,11 +161,11 @@ PARTS = {
     "InternVL3-1B": Part("a phrase", 3, lambda: _lvlm(INTERN_VIT, QWEN_HALF, 256)),
     "SD 1.5 UNet": Part("a guided step, 512 px", 4, lambda: _unet(UNET_15, 512, 768)),
     "SD 1.5 VAE": Part("in and out, 512 px", 3, lambda: _vae(512)),
-    "Grounding DINO tiny": Part("a picture and a phrase", 3, _grounding_dino),
+    "Grounding DINO tiny": Part("a picture and a phrase", 3, _grounding_dino, "float32"),
     "SAM ViT-H": Part("a picture and a box", 5, lambda: _sam(**HUGE)),
     "SDXL UNet": Part("a guided step, 1024 px", 9, lambda: _unet(stand_ins.UNET, 1024, 2048)),
     "SDXL VAE": Part("in and out, 1024 px", 5, lambda: _vae(1024)),
-    "SAM 3": Part("a picture and a phrase", 6, _sam3),
+    "SAM 3": Part("a picture and a phrase", 7, _sam3, "float32"),
     "LLaVA-1.5-7B, 15 layers": Part("a phrase", 12, lambda: _lvlm(CLIP_336, LLAMA_15, 576)),
 }
 EDITS = {
@@ -203,12 +204,12 @@ def _drawing_nothing(dtype: torch.dtype) -> Iterator[None]:
 def _fill(networks: list[Any]) -> None:
     """Give every parameter small values."""
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)) * 0.02
-    for parameter in (p for network in networks for p in network.parameters()):
+    for name, parameter in (one for network in networks for one in network.named_parameters()):
         flat = parameter.data.view(-1)
         for start in range(0, len(flat), _BLOCK):
             piece = flat[start : start + _BLOCK]
             piece.copy_(block[: len(piece)])
-        if parameter.dim() == 1:
+        if parameter.dim() == 1 and name.endswith("weight"):
             parameter.data.add_(1)  # the scales of norms
 
 
@@ -253,11 +254,11 @@ def measure_parts(args: Namespace) -> dict[str, Any]:
     path = args.out / "full_size_parts.json"
     kept = json.loads(path.read_text("utf-8")) if path.exists() and not args.again else {}
     done = {row["part"]: row for row in kept.get("parts", ()) if "seconds" in row}
-    dtype = precision({"dtype": "float16"}, "cpu")
     found: dict[str, Any] = {}
     for name, part in PARTS.items():
         if (args.parts and name not in args.parts) or (name in done and not args.parts):
             continue
+        dtype = precision({"dtype": part.dtype}, "cpu")
         if common.free_memory() < part.gb * 1e9:
             row = {"failed": f"{common.free_memory() / 1e9:.0f} GB free, {part.gb:g} needed"}
         else:

@@ -450,14 +450,38 @@ def edits_section(result: Mapping[str, Any]) -> list[str]:
     return [
         "## What one edit costs on a CPU",
         "",
-        "Real shapes with random weights in bfloat16, CPU seconds of one thread "
+        "Real shapes with random weights in the presets' precision, CPU seconds of one thread "
         f"({about(result['machine'])}). `python -m benchmarks.full_size --device cpu`; each part "
         "ran in a process of its own. Edits are sums of parts (steps as in the presets); their "
-        "memory is that of all parts held at once. Quality is not measured. The floor is the "
-        "part's operations at the rate of a large matrix product.",
+        "memory is that of all parts held at once; one whose parts were not all measured is left "
+        "out. Quality is not measured. The floor is the part's operations at the rate of a large "
+        "matrix product. Other programs ran beside; CPU seconds suffer least from that.",
         "",
         *table(edits, ("edit with", "find, s", "paint, s", "memory, GB")),
         *table(parts, ("part", "does", "parameters", "s", "floor, s", "peak, GB")),
+    ]
+
+
+def changes_section(result: Mapping[str, Any]) -> list[str]:
+    """What was made faster, in CPU seconds before and after."""
+    rows = [
+        (
+            r["what"],
+            f"{r['before']:.2f}",
+            f"{r['after']:.2f}",
+            f"{r['after'] / r['before']:.2f}",
+            r["n"],
+        )
+        for r in result["rows"]
+    ]
+    return [
+        "## Before and after",
+        "",
+        f"CPU seconds, taken by hand ({result['machine']}).",
+        "",
+        *table(rows, ("what", "before", "after", "ratio", "n")),
+        *(f"- {note}" for note in result["notes"]),
+        "",
     ]
 
 
@@ -475,6 +499,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
         about(found.get("rows", first)["machine"]),
         "",
         *(edits_section(found["full_size_parts"]) if "full_size_parts" in found else ()),
+        *(changes_section(found["before_after"]) if "before_after" in found else ()),
         "## Targets",
         "",
         *standing(found),

@@ -105,7 +105,7 @@ def memory(found: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def draw_all(found: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write every plot whose results are there; their paths."""
+    """Write every plot that has results; return the paths."""
     drawn: list[Path] = []
     kinds: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "rows": ("performance_rows.png", rows),

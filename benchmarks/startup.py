@@ -1,4 +1,4 @@
-"""Start-up: importing, asking for help, the first edit from cold and the second one.
+"""Start-up: importing, `--help`, the first edit from cold and the second one.
 
     python -m benchmarks.startup
 

@@ -51,7 +51,7 @@ EXCEPTIONS = {
     "setuptools": "it holds a copy of autocommand, LGPL, which nothing here uses",
     "torch": "the GPL is that of a test in a library's sources; the wheel holds none of its code",
 }
-"""Packages whose licence files hold a GNU licence, and why that requires nothing of users."""
+"""Packages with a GNU licence among their licence files, and why that requires nothing of users."""
 USUAL = ", Apache-2.0 (SAM), CreativeML OpenRAIL++-M (SDXL)"
 """The end of most presets' licences."""
 PROPRIETARY = ("nvidia-",)

@@ -158,7 +158,7 @@ class Editor:
         on_edit: OnEdit | None = None,
         **callbacks: Unpack[CallbackOptions],
     ) -> list[Edit]:
-        """Do what a sentence asks for, or a plan.
+        """Make the changes of a sentence, or of a plan.
 
         Parameters
         ----------

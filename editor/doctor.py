@@ -13,7 +13,7 @@ from pathlib import Path
 from . import __version__
 from .errors import GroundbrushError
 from .models.downloads import OnDownload, free_disk
-from .models.memory import this_machine
+from .models.memory import cpu_has_bfloat16, this_machine
 from .models.models import Models
 from .models.presets import auto_name, load_preset
 
@@ -115,6 +115,7 @@ def _machine(device: str) -> list[Finding]:
     return [
         Finding("gpu", True, gpus),
         Finding("memory", True, this_machine(device).line()),
+        Finding("cpu", True, f"bfloat16: {'native' if cpu_has_bfloat16() else 'no'}"),
         Finding("disk", True, f"{free / 1e9:.1f} GB free for models in {folder}"),
         Finding("suits", True, f"preset {auto_name(device)!r} for photographs, see docs/models.md"),
     ]

@@ -100,7 +100,7 @@ class Finder:
         Raises
         ------
         GroundbrushError
-            For words that the models do not know. `load` False asks the tokenizer alone.
+            For words that the models do not know. `load` False uses the tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
         self.models.preset.check_words("find", phrase)

@@ -203,8 +203,8 @@ class EditRequest(BaseModel):
         Pixels to add by side.
     batches
         First seed and number of the variants that were painted together; None: as memory allows.
-    preset, image
-        What it was made with, and from.
+    preset, dtype, image
+        What it was made with (`dtype`: parts that did not compute in float32), and from.
     before
         Earlier edits, in order; the first starts from its own image.
     """
@@ -228,6 +228,7 @@ class EditRequest(BaseModel):
     draft: Flag = False
     extend: Annotated[Sides, expects("pixels by left, top, right, bottom")] | None = None
     preset: str | None = None
+    dtype: Annotated[dict[str, str], expects("precisions by part")] | None = None
     before: Annotated[tuple[AnyRequest, ...], as_validator(_read_before)] = ()
     batches: (
         Annotated[

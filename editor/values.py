@@ -36,7 +36,7 @@ _VISIBLE = r"[^\x00-\x20\x7f\x85\s]"  # one character that is not white space
 
 
 def expects(words: str, **more: str) -> Any:
-    """A field's annotation that tells error messages what is expected; see `errors.explain`."""
+    """A field's annotation with what error messages call expected; see `errors.explain`."""
     return Field(json_schema_extra={"x-expected": words, **more})
 
 

@@ -86,7 +86,7 @@ def bucket_sizes(size: int, kind: str = "sdxl") -> tuple[Size, ...]:
 
 
 def choose_bucket(aspect: float, buckets: Sequence[Size]) -> Size:
-    """Return the bucket whose width/height is nearest to `aspect`, by ratio."""
+    """Return the bucket with a width/height nearest to `aspect`, by ratio."""
     return min(buckets, key=lambda wh: abs(math.log(wh[0] / wh[1] / aspect)))
 
 
@@ -117,7 +117,7 @@ def crop_window(box: Box, image_wh: Size, aspect: float, context: float, minimum
 
 
 def plan_crop(box: Box, image_wh: Size, settings: InpaintSettings) -> Crop:
-    """Choose the canvas and the window for a support whose box is `box`."""
+    """Choose the canvas and the window for a support with the box `box`."""
     width, height = _with_context(box, image_wh, settings.context, settings.min_context)
     if settings.buckets == "native":
         window = crop_window(box, image_wh, width / height, settings.context, settings.min_context)

@@ -48,7 +48,7 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
-    """Return the mask with holes closed whose area is at most `fraction` of the mask's.
+    """Return the mask, closing holes with an area of at most `fraction` of the mask's.
 
     A hole is background that does not reach the image's edge (4-connected).
     """

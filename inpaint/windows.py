@@ -29,7 +29,7 @@ _CELLS = 32
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The groups of a support's parts, ``(H, W)`` bool, disjoint; and what to tell the user."""
+    """The groups of a support's parts, ``(H, W)`` bool, disjoint; and a note for the user."""
 
     supports: tuple[np.ndarray, ...]
     note: str = ""
@@ -89,14 +89,14 @@ class _Planner:
         return max(1.0, (right - left) / crop.canvas[0], (bottom - top) / crop.canvas[1])
 
     def together(self, one: Box, other: Box) -> bool:
-        """Tell whether two groups are painted in one window."""
+        """Return whether two groups are painted in one window."""
         fine, coarse = sorted((self.coarseness(one), self.coarseness(other)))
         joint = self.coarseness(_around(one, other))
         near = joint <= _LOSS_OF_NEIGHBOURS * coarse and self._sees(one, other)
         return near or joint <= _LOSS * fine
 
     def _sees(self, one: Box, other: Box) -> bool:
-        """Tell whether each of two groups, or else the smaller one, sees the other's box."""
+        """Return whether each of two groups, or else the smaller one, sees the other's box."""
         small, large = sorted((one, other), key=_area)
         window = self._plan(small).window
         return all(window[k] < large[k + 2] and large[k] < window[k + 2] for k in (0, 1))

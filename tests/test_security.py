@@ -414,3 +414,20 @@ def test_a_name_controls_no_terminal(
     for text in (shown, written.name):
         assert "mine" in text
         assert not set(text) & set("\x1b\x07\u202e")
+
+
+def test_names_in_a_folder_control_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A batch says what it passes over, and what is wrong with which picture."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    shutil.copy(ROOT / "examples" / "fruit.png", folder / f"{EVIL}.png")
+    (folder / f"broken{EVIL}.png").write_bytes(b"no picture")
+    (folder / f"notes.{EVIL}").write_text("x")
+    command = ["batch", str(folder), "--find", "the red apple", "--out", str(tmp_path / "out")]
+    main([*command, "--dry-run"])
+    main([*command, "--dry-run", "--json"])
+    shown = "".join(capsys.readouterr())
+    assert shown.count("mine") >= 2
+    assert not set(shown) & set("\x1b\x07\u202e")

@@ -1,4 +1,4 @@
-"""Check what a request asks of the editor, run it, and write the result's files."""
+"""Check a request, run it, and write the result's files."""
 
 from __future__ import annotations
 

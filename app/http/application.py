@@ -116,7 +116,7 @@ async def _sweep_regularly(app: FastAPI) -> AsyncIterator[None]:
 
 
 class JobOptions:
-    """What a request may ask of its job beside the edit: headers and query parameters."""
+    """Options of a job beside the edit: headers and query parameters."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ _LIMITS: tuple[tuple[str, type, float, str, str], ...] = (
     ("--job-minutes", float, 60, "N", "longest that a job may run"),
     ("--keep", int, 200, "N", "most results kept"),
     ("--keep-minutes", float, 60, "N", "for how long"),
-    ("--grace", float, 30, "SECONDS", "given to jobs when asked to stop"),
+    ("--grace", float, 30, "SECONDS", "time for running jobs after a signal to stop"),
 )
 _NEEDED = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
@@ -34,7 +34,7 @@ def add_parsers(commands: Any) -> None:
         "answer programs over HTTP: jobs, results, metrics",
         epilog="See docs/serve.md. The token is read from --token-file or GROUNDBRUSH_TOKEN.",
     )
-    where = parser.add_argument_group("who may ask")
+    where = parser.add_argument_group("access")
     where.add_argument(
         "--host",
         default="127.0.0.1",
@@ -57,7 +57,7 @@ def add_parsers(commands: Any) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="a reverse proxy whose X-Forwarded-For is believed; may be repeated",
+        help="a reverse proxy with a trusted X-Forwarded-For; may be repeated",
     )
     where.add_argument(
         "--root",
@@ -85,7 +85,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def run_command(args: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal to stop."""
     check_installed()
     from .server import serve
     from .settings import LOCAL, ServeSettings, check_exposure, read_token

@@ -113,7 +113,7 @@ class JobStore:
             raise ApiError(
                 503,
                 "closing",
-                "the server is closing; ask again when it is back",
+                "the server is closing; repeat the request when it is back",
                 {"Retry-After": str(max(1, round(self.settings.grace)))},
             )
         if self.counts()["waiting"] >= self.settings.queue:
@@ -258,7 +258,9 @@ class JobStore:
     def file(self, record: JobRecord, name: str) -> tuple[Path, ResultFile]:
         """A result's file; `ApiError` 409 before the job is over, 404 if there is none."""
         if record.job is None or not record.over:
-            raise ApiError(409, "not_done", f"the job is {record.state}; ask again when it is done")
+            raise ApiError(
+                409, "not_done", f"the job is {record.state}; repeat the request when it is done"
+            )
         files = record.job.value().files if record.state == "done" else []
         for file in files:
             if file.name == name:

@@ -75,7 +75,8 @@ class AccessMiddleware:
             raise ApiError(
                 403,
                 "cross_origin",
-                f"a page of {origin!a} asked, which is not this server's; expected a program, or "
+                f"the request is from a page of {origin!a}, not of this server; "
+                "expected a program, or "
                 "a page of the same name and port",
             )
         if self._settings.token is not None and path not in OPEN_PATHS:

@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document needs to be told: bodies read by hand, errors, the token."""
+"""What FastAPI's OpenAPI document lacks: bodies read by hand, errors, the token."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DESCRIPTION = (
 _ERRORS = {
     400: "The request is for another host, or ended early.",
     401: "No token, or a wrong one.",
-    403: "A page of another server asked, or the path is not allowed.",
+    403: "The request comes from a page of another server, or the path is not allowed.",
     404: "There is none.",
     408: "The body came too slowly.",
     409: "Not yet.",
     413: "Too large.",
     415: "Another kind of body.",
     422: "A value is wrong.",
-    429: "The queue is full; Retry-After says when to ask again.",
+    429: "The queue is full; Retry-After says when to repeat the request.",
     503: "The server is closing.",
 }
 _REF = "#/components/schemas/"
@@ -36,7 +36,7 @@ FILE_RESPONSE: dict[str, Any] = {
     "content": {"image/png": {"schema": _BINARY}, "application/json": {"schema": {}}},
 }
 EVENTS_RESPONSE: dict[str, Any] = {
-    "description": "Events whose data is the job's JSON: `progress`, then its last state.",
+    "description": "Events with the job's JSON as data: `progress`, then its last state.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
@@ -96,7 +96,7 @@ def _request_body(action: str) -> dict[str, Any]:
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI whose OpenAPI document has the bodies' models and the token as well."""
+    """FastAPI with the bodies' models and the token in its OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         """The whole document, made once."""

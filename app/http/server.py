@@ -47,7 +47,7 @@ def serve(
     host, port
         Where to listen; port 0 takes a free one.
     proxies
-        Addresses of reverse proxies whose X-Forwarded-For is believed.
+        Addresses of reverse proxies with a trusted X-Forwarded-For.
     tell
         Called with the address once it listens, and with what closing waits for.
 

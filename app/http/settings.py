@@ -1,4 +1,4 @@
-"""What the server may be asked for, how much of it, and by whom. Checked; it serves nothing."""
+"""Limits and access of the server, validated; it serves nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...editor.errors import GroundbrushError
 from ...editor.values import Number, Whole, schema
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-"""Names of this machine that reach nobody else."""
+"""Names by which only this machine reaches itself."""
 MIN_TOKEN = 16
 MAX_JSON_BYTES = 1_100_000
 """Longest JSON of a request: a recipe (a million bytes) and what is around it."""
@@ -30,10 +30,10 @@ class ServeSettings:
     root
         Pictures may be named by paths inside this folder; None: only uploads.
     token
-        Asked for as ``Authorization: Bearer TOKEN``; None: anyone who reaches the port may ask.
+        Required as ``Authorization: Bearer TOKEN``; None: anyone who reaches the port has access.
     hosts
         Names that the Host header may have, without port; ``*`` for any. It is what keeps a web
-        page that was opened on this machine from asking under a name of its own.
+        page that was opened on this machine from sending requests under a name of its own.
     max_bytes
         Of one request with its pictures.
     max_pixels
@@ -55,7 +55,7 @@ class ServeSettings:
     connections, connections_each
         Most connections, in all and of one address; those without a request make room first.
     grace
-        Seconds that jobs are given to end once the server is asked to stop.
+        Seconds that jobs have to end after a signal to stop.
     """
 
     root: Path | None = None

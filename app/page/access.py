@@ -21,7 +21,7 @@ POLICY = (
 class PageAccess:
     """Refuses requests and WebSockets under foreign names, and adds security headers.
 
-    A site whose name leads to this machine (DNS rebinding) would otherwise be the page's own
+    A site with a name that leads to this machine (DNS rebinding) would otherwise be the page's own
     origin. Addresses are no such names.
     """
 
@@ -59,7 +59,7 @@ async def _refuse(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
         return
     text = (
-        b"This page was asked for under a name that is not its own, or by a page of another "
+        b"This page was requested under a name that is not its own, or by a page of another "
         b"address. Open it as localhost or by its address; `groundbrush app --allow-host NAME` "
         b"adds a name.\n"
     )

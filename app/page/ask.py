@@ -62,7 +62,11 @@ def field(editor: Editor) -> None:
         spot.error(state.said(s.trouble))
     elif s.session.found is not None:
         answer(editor, s.session.found, spot)
-    elif s.session.mask is None and s.everything is None and s.plan is None:
+    elif s.everything is not None:
+        spot.success("Found. Choose what becomes of each.")
+    elif s.plan is not None:
+        spot.info("Check the rows and change what is not meant; then run them all.")
+    elif s.session.mask is None:
         spot.info("Name a thing in the picture and press Enter, or mark it on the picture.")
     vocabulary(editor)
 
@@ -117,7 +121,7 @@ def answer(editor: Editor, found: Grounding, spot: object) -> None:
 
 
 def vocabulary(editor: Editor) -> None:
-    """What small models know: near words for unknown ones, all words, and models that know more."""
+    """Near words for those that small models do not know, and models that know more."""
     s, known = st.session_state, editor.models.words
     if known is None:
         return
@@ -131,7 +135,14 @@ def vocabulary(editor: Editor) -> None:
         )
         with st.popover("Models for photographs"):
             photo_presets()
-    with st.popover(f"The {len(known.nouns)} things they know"):
+
+
+def known_words(editor: Editor) -> None:
+    """What small models know, to choose from."""
+    known = editor.models.words
+    if known is None:
+        return
+    with st.popover("Words they know"):
         chips("Find", [f"the {noun}" for noun in known.nouns], "known", "find")
         article = [f"{'an' if n[0] in 'aeiou' else 'a'} {n}" for n in known.nouns]
         chips("Paint", article, "paintable", "paint")

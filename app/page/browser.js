@@ -1,5 +1,11 @@
 // Asks before the page is left while something is neither downloaded nor saved; Enter in the field
-// of what to paint paints. (A form would, too, but sends no words before: a reload would lose them.)
+// of what to paint paints (a form would, too, but a reload would lose its words); where the focused
+// element has gone, the focus moves to what comes next.
+const NEXT = {
+  painting: '.st-key-cancel button',
+  result: '.st-key-keep button, .st-key-drop button',
+  marking: '[class*="st-key-find-"] input',
+};
 const mine = (window.groundbrush ??= {});
 
 const onLeave = (event) => {
@@ -14,8 +20,18 @@ const onKey = (event) => {
   setTimeout(() => document.querySelector('.st-key-go-paint button')?.click(), 50); // once it is sent
 };
 
+const moveFocus = (stage, tries) => {
+  const lost = !document.activeElement || document.activeElement === document.body;
+  const next = lost && document.querySelector(NEXT[stage]);
+  if (next) next.focus({ preventScroll: true });
+  else if (tries && mine.stage === stage) setTimeout(moveFocus, 100, stage, tries - 1);
+};
+
 export default function (component) {
-  mine.unsaved = component.data.unsaved;
+  const { unsaved, stage } = component.data;
+  const moved = mine.stage && mine.stage !== stage;
+  Object.assign(mine, { unsaved, stage });
+  if (moved && !matchMedia('(pointer: coarse)').matches) moveFocus(stage, 20); // no keyboard pops up
   window.removeEventListener('beforeunload', mine.onLeave);
   document.removeEventListener('click', mine.onClick, true);
   document.removeEventListener('keydown', mine.onKey);

@@ -1,4 +1,4 @@
-"""What only the browser can do: ask before unsaved work is left, and paint at Enter."""
+"""What only the browser can do: warn before unsaved work is left, paint at Enter, move focus."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def mount() -> None:
     state_now = s.session.changes, s.edits, s.job
     unsaved = bool(s.session.changes or state.finished() or s.job)
     stamp = state.kept("unsaved", state_now, new_id) if unsaved else ""
-    _BROWSER(data={"unsaved": stamp}, key="browser")
+    stage = "painting" if s.job else "result" if s.edits else "marking"
+    _BROWSER(data={"unsaved": stamp, "stage": stage}, key="browser")

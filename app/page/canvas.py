@@ -70,8 +70,8 @@ def outlines(mask: np.ndarray, most: int = 20_000) -> list[list[float]]:
 def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
     """The marks a surface sent that come after the one numbered `done`, with their numbers.
 
-    A surface sends every mark until it is told that it was taken, so that none is lost where the
-    page was busy. What is no mark is left out: `read_mark` checks the rest.
+    A surface sends every mark until the page confirms it, so that none is lost while it is busy.
+    What is no mark is left out: `read_mark` checks the rest.
 
     Examples
     --------

@@ -29,7 +29,7 @@ def anywhere(editor: Editor) -> None:
 
 
 def open_file(editor: Editor, given: Any) -> None:
-    """Begin with an uploaded picture, or go on with a saved session."""
+    """Begin with an uploaded picture, or continue a saved session."""
     data = given.getvalue()
     with state.told("The file"):
         if given.name.lower().endswith(f".{SAVED}"):

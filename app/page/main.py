@@ -34,7 +34,8 @@ def whole() -> None:
         st.markdown("# Groundbrush" if choosing else "#### Groundbrush", width="content")
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
-            folder.steps()
+            with state.told("The folder"):
+                folder.steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):

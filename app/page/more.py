@@ -22,15 +22,18 @@ Options = dict[str, Any]
 
 
 def settings() -> tuple[str, Options]:
-    """Behind one button, and nothing in it needs touching. The preset, and options for painting."""
+    """Behind one button, and nothing in it needs touching. The preset, and options for painting.
+
+    Values are given as defaults, not by the session state: what is folded away does not get those.
+    """
+    s = st.session_state
     with st.popover("Settings", key="settings"):
-        preset = st.selectbox("Models", preset_names(), key="preset")
-        chosen = load_preset(preset)
-        here = "On this machine." if is_installed(chosen) else "Not on this machine yet."
-        st.caption(f"{chosen.about} {chosen.size_gb or 0:g} GB. {here}")
+        s.preset = models(s.preset)
+        first = s.shown_first
         quality = st.segmented_control(
             "Quality",
             ["draft", "final"],
+            default=first["quality"],
             key="quality",
             help="draft: few steps, to see whether it goes the right way; final: all steps",
         )
@@ -38,51 +41,69 @@ def settings() -> tuple[str, Options]:
             "Results to choose from",
             1,
             min(8, MAX_VARIANTS),
+            first["variants"],
             key="variants",
             help="each takes as long as the first",
         )
-        guidance = st.slider(
-            "How closely to follow the words",
-            0.0,
-            20.0,
-            step=0.5,
-            key="guidance",
-            help="0: as the models suggest; from 1, loosely, to 20, to the letter and less natural",
-        )
-        size = st.selectbox(
-            "Detail",
-            ["as the models suggest", 512, 768, 1024],
-            key="size",
-            help="pixels that are painted at once: more show finer detail and need more memory",
-        )
-        steps = int(
-            st.number_input(
-                "Steps",
-                0,
-                200,
-                key="steps",
-                help="0: as the models suggest; more take longer and rarely look better above 30",
-            )
-        )
+        given = numbers(first)
         seed = int(
             st.number_input(
                 "Seed",
                 0,
                 2**31,
+                first["seed"],
                 key="seed",
                 help="another number gives another result; the same number the same one",
             )
         )
-    given: dict[str, Any] = {}
-    given |= {"steps": steps} if steps else {}
-    given |= {"guidance": guidance} if guidance else {}
-    given |= {"size": size} if isinstance(size, int) else {}
-    return preset, {
-        "variants": variants,
-        "seed": seed,
-        "draft": quality == "draft",
-        "settings": given,
-    }
+    options = {"variants": variants, "seed": seed, "draft": quality == "draft", "settings": given}
+    return s.preset, options
+
+
+def models(preset: str) -> str:
+    """The choice of models, with their size and whether they are here."""
+    # a new key where another part of the page has chosen
+    name = st.selectbox(
+        "Models", preset_names(), preset_names().index(preset), key=f"models-{preset}"
+    )
+    chosen = load_preset(name)
+    here = "On this machine." if is_installed(chosen) else "Not on this machine yet."
+    st.caption(f"{chosen.about} {chosen.size_gb or 0:g} GB. {here}")
+    return name
+
+
+def numbers(first: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the painting that differ from the preset's."""
+    guidance = st.slider(
+        "How closely to follow the words",
+        0.0,
+        20.0,
+        first["guidance"],
+        0.5,
+        key="guidance",
+        help="0: as the models suggest; from 1, loosely, to 20, to the letter and less natural",
+    )
+    sizes = [None, 512, 768, 1024]
+    size = st.selectbox(
+        "Detail",
+        sizes,
+        sizes.index(first["size"]),
+        key="size",
+        format_func=lambda size: f"{size} pixels" if size else "as the models suggest",
+        help="pixels that are painted at once: more show finer detail and need more memory",
+    )
+    steps = int(
+        st.number_input(
+            "Steps",
+            0,
+            200,
+            first["steps"],
+            key="steps",
+            help="0: as the models suggest; more take longer and rarely look better above 30",
+        )
+    )
+    values = {"steps": steps, "guidance": guidance, "size": size}
+    return {name: value for name, value in values.items() if value}
 
 
 def source_name() -> str:
@@ -98,7 +119,9 @@ def on_this_machine(editor: state.Editor) -> bool:
         return True
     st.info("  \n".join(map(state.said, plan.lines())))
     if st.button(f"Download {plan.bytes_left / 1e9:.1f} GB", key="fetch", type="primary"):
-        with st.spinner("Downloading; the terminal shows how far. Interrupted, it goes on later."):
+        with st.spinner(
+            "Downloading; the terminal shows progress. It resumes after an interruption."
+        ):
             editor.models.fetch()
         st.rerun()
     return False

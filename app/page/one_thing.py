@@ -111,6 +111,7 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
             disabled=not ready,
             help="paint what is behind it, and look whether it is gone",
         )
+        ask.known_words(editor)
     if s.news:
         st.info(state.said(s.news))
     last = work.durations().get(state.duration_key(options["draft"], options["settings"]))
@@ -140,7 +141,7 @@ def progress() -> None:
         st.rerun()
     st.subheader("Painting")
     st.write(literal(s.doing))
-    ahead = work.jobs().place(job)
+    ahead = work.jobs("painting").place(job)
     if job.state == "waiting":
         st.info(f"In line: {ahead} before you" if ahead else "You are next")
     else:
@@ -155,7 +156,7 @@ def progress() -> None:
 
 
 def why(editor: Editor, found: Grounding) -> None:
-    """What the heads looked at, when asked for."""
+    """The maps of the heads, on request."""
     s = st.session_state
     with st.expander("Why here?"):
         st.write(f"**{found.status}**: {literal(found.reason)}.")
@@ -174,7 +175,7 @@ def why(editor: Editor, found: Grounding) -> None:
             return
         st.write(f"**What to try:** {literal(s.why.advice)}")
         if s.why.presence is not None:
-            st.write(f"Asked whether it is there, the model says yes with {s.why.presence:.2f}.")
+            st.write(f"Presence query: the model answers yes with {s.why.presence:.2f}.")
         with st.container(horizontal=True):
             with st.container(width=230):
                 st.image(s.why.combined, caption="all heads together" if s.why.heads else "scores")

@@ -16,6 +16,7 @@ from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
 from . import ask, more, state
 from .components import canvas
+from .image import show_image
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 BEFORE = "before"
@@ -61,7 +62,7 @@ def result(editor: Editor, options: dict[str, Any]) -> None:
             st.warning(literal(note))
         st.button("Back", on_click=drop, key="drop")
         return
-    st.subheader("4. Compare and keep")
+    st.subheader("Compare and keep")
     with st.container(horizontal=True):
         st.button("Keep and continue", on_click=keep, type="primary", key="keep")
         st.button(
@@ -105,7 +106,7 @@ def choose_result() -> None:
             with st.container(width=118, gap="xxsmall"):
                 parts, make = (variant.image,), functools.partial(shrink, variant.image, 256)
                 small = state.kept(f"v{number}", parts, make)
-                st.image(small, width="stretch", alt=f"result {number}")
+                show_image(small, f"result {number}", width="stretch")
                 chosen = k == s.variant and edits is s.edits
                 st.button(
                     f"✓ {number}" if chosen else f"Show {number}",
@@ -145,7 +146,7 @@ def drop() -> None:
 
 
 def history() -> None:
-    """Small pictures of every step to go back to; below them the ways that were left."""
+    """Thumbnails of every step to return to; below them the branches that were left."""
     s = st.session_state
     session = s.session
     if not (session.changes or session.undone):
@@ -163,7 +164,7 @@ def history() -> None:
         with st.container(horizontal=True):
             for k in range(common, len(words)):
                 with st.container(width=158, border=True):
-                    st.image(small[k], caption=literal(words[k]), alt=words[k])
+                    show_image(small[k], words[k], caption=literal(words[k]))
                     here = not row and k == len(session.changes)
                     st.button(
                         "✓ here" if here else "Go here",
@@ -202,7 +203,7 @@ def download() -> None:
         state.present(),
         recipe_for_file([request.as_dict() for request in more.chain()]),
     )
-    # written once, when first asked for
+    # written once, at the first request
     write = state.kept(
         f"file-{kind}",
         (s.edits, s.variant, s.session.changes),

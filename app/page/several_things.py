@@ -72,7 +72,7 @@ def thing(editor: Editor, number: int, segment: Any) -> list[Step]:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             st.html("".join(map(swatch, segment.ids)), width="content")
-            st.checkbox(phrase, value=True, key=thing_key(number, "on"), help="show it")
+            st.checkbox(phrase, value=True, key=thing_key(number, "on"))
         chosen = st.session_state.choices.setdefault(number, {"action": KEEP, "instead": ""})
         # Streamlit forgets the values of what it does not show
         st.session_state.setdefault(thing_key(number, "action"), chosen["action"])
@@ -129,7 +129,7 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> bytes:
 
 
 def take(editor: Editor, segment: Any) -> None:
-    """Go on with one thing alone: its words and its mask."""
+    """Continue with one thing alone: its words and its mask."""
     s = st.session_state
     state.forget()
     scene = scene_of(editor, state.present())

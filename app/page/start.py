@@ -15,6 +15,7 @@ from ...editor.pictures.picture import open_picture
 from ..session.session import Session
 from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS
 from . import drop, folder, state
+from .image import show_image
 
 MOST_NAMED = 24
 """Buttons for pictures of the folder; Next leads through all of them."""
@@ -55,7 +56,7 @@ def screen(editor: Editor) -> None:
         st.button(
             "Back to the open picture", on_click=state.choose_picture, args=(False,), key="back"
         )
-    st.subheader("1. Choose a picture")
+    st.subheader("Choose a picture")
     given = st.file_uploader(
         f"Your own (at most {MAX_UPLOAD_BYTES // 1_000_000} MB and "
         f"{MAX_UPLOAD_PIXELS // 1_000_000} megapixels; it stays on this machine)",
@@ -75,7 +76,7 @@ def screen(editor: Editor) -> None:
     with st.container(horizontal=True):
         for item in examples():
             with st.container(width=158, border=True):
-                st.image(item["small"], alt=f"the example {item['name']}")
+                show_image(item["small"], f"the example {item['name']}")
                 if st.button(
                     item["name"],
                     key=f"example-{item['name']}",

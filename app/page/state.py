@@ -18,6 +18,7 @@ from ...editor.as_code import literal
 from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.operations import Operation
+from ...editor.models.presets import preset_names
 from ...editor.pictures.picture import Picture
 from ..queue import JobCancelled, Work
 from ..session.session import Session, paint_session, scene_of
@@ -62,13 +63,15 @@ if TYPE_CHECKING:
 MAX_TRIES = 8
 """Most results of "Try again" that are kept, each with its variants."""
 TYPED = ("find", "paint")
-"""Fields whose words stay while they are not shown; Streamlit would forget them."""
+"""Fields that keep their words while hidden; Streamlit would forget them."""
+DEFAULT = preset_names()[0]
 SETTINGS: dict[str, Any] = {
     "variants": 1,
     "seed": 0,
     "quality": "final",
     "steps": 0,
     "guidance": 0.0,
+    "size": None,
 }
 """Widgets behind Settings, and what they show first."""
 UNKNOWN_ADDRESS = (
@@ -85,8 +88,8 @@ def begin() -> None:
     for name in EMPTY:
         if name not in s:
             s[name] = empty(name)
-    for name, value in SETTINGS.items():
-        s.setdefault(name, value)
+    s.setdefault("preset", DEFAULT)
+    s.setdefault("shown_first", dict(SETTINGS))
     for name in TYPED:
         if key(name) in s:
             s[key(name)] = s[key(name)]
@@ -94,7 +97,7 @@ def begin() -> None:
 
 
 def follow_address() -> None:
-    """Do what Back, Forward, a reload or a link to an open session ask for."""
+    """Follow Back, Forward, a reload or a link to an open session."""
     s = st.session_state
     asked = st.query_params.get("s", "")
     if asked != s.address:
@@ -104,6 +107,9 @@ def follow_address() -> None:
             s.wrong_address = True
             return
         if kept is not None and asked != s.id:
+            settings = kept.pop("settings")
+            if not s.id:  # a new page; one that is open has settings of its own
+                s.preset, s.shown_first = kept["preset"], settings
             s.update(kept)
         s.choosing = not asked
     if s.id:
@@ -131,8 +137,9 @@ def keep() -> None:
     """Put the open session into the store."""
     s = st.session_state
     if s.session is not None:
-        names = [*EMPTY, *SETTINGS, "preset", "size", *(key(name) for name in TYPED)]
+        names = [*EMPTY, "preset", *(key(name) for name in TYPED)]
         kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
+        kept["settings"] = {name: s.get(name, s.shown_first[name]) for name in SETTINGS}
         paintings = [v.image for edits in s.tries for edit in edits for v in edit.variants]
         store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
 
@@ -144,7 +151,7 @@ def empty(name: str) -> Any:
 
 
 def line_of_news() -> None:
-    """Reserve the line where waiting is told."""
+    """Reserve the line that shows the place in the queue."""
     st.session_state.spot = st.empty()
     st.session_state.spot.markdown(IDLE, width="content")
 
@@ -210,7 +217,7 @@ def key(name: str) -> str:
 
 
 def fresh(session: Session) -> None:
-    """Go on with another state of the picture: nothing is looked for or painted in it yet."""
+    """Continue with another state of the picture, in which nothing is found or painted yet."""
     open_session(session.cleared(), session_id=st.session_state.id)
 
 

@@ -20,7 +20,7 @@ IDLE = "&nbsp;"
 
 
 @st.cache_resource(show_spinner=False)
-def jobs(kind: str = "painting") -> JobQueue:
+def jobs(kind: str) -> JobQueue:
     """One queue for all sessions, for there is one model; finding has its own and need not wait.
 
     Where finder and painter alternate on an accelerator, the models wait for each other.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -33,6 +34,8 @@ MAX_CHANGES = 100
 MAX_MASK_BYTES = 256_000_000
 """Most that one session's mask states may take; older ones can then no longer be undone."""
 Window = tuple[int, int, int, int]
+_PICTURES: WeakValueDictionary[tuple[Picture, tuple[Change, ...]], Picture] = WeakValueDictionary()
+"""Edited pictures in use: a session that differs in its mask alone has the same one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Change:
         """What a finished edit changed, in one of its variants."""
         if not edit.done or not 0 <= variant < len(edit.variants):
             raise GroundbrushError(
-                f"variant {variant} of {len(edit.variants)} asked for; expected one that was "
+                f"variant {variant} of {len(edit.variants)} requested; expected one that was "
                 "painted, counted from 0"
             )
         ys, xs = np.flatnonzero(edit.support.any(1)), np.flatnonzero(edit.support.any(0))
@@ -150,10 +153,14 @@ class Session:
     @cached_property
     def picture(self) -> Picture:
         """The picture as it now is, with what its file carried."""
-        pixels = self.original.pixels
-        for change in self.changes:
-            pixels = change.apply(pixels)
-        return dataclasses.replace(self.original, pixels=pixels)
+        known = _PICTURES.get((self.original, self.changes))
+        if known is None:
+            pixels = self.original.pixels
+            for change in self.changes:
+                pixels = change.apply(pixels)
+            known = dataclasses.replace(self.original, pixels=pixels)
+            _PICTURES[self.original, self.changes] = known
+        return known
 
     @property
     def every_change(self) -> tuple[Change, ...]:

@@ -23,7 +23,7 @@ _TOGETHER = 16  # phrases of one picture that one worker takes, to encode the pi
 
 
 class WorkerDied(GroundbrushError):
-    """A row whose workers died one after the other."""
+    """A row that killed its workers, one after the other."""
 
 
 class RayEngine:

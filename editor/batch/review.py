@@ -115,7 +115,8 @@ def _facts(result: RowResult) -> list[str]:
     facts += result.notes
     if result.status == "held":
         facts.append(
-            'to go on, give this row "candidate": 0 (or another), "gate": "paint", or other words, '
+            'to continue, give this row "candidate": 0 (or another), "gate": "paint", or other '
+            "words, "
             "and run it again with --resume"
         )
     return facts
@@ -123,7 +124,7 @@ def _facts(result: RowResult) -> list[str]:
 
 def _check(named: tuple[str, Any]) -> str:
     name, value = named
-    words = {True: "yes", False: "no", None: "not asked"}
+    words = {True: "yes", False: "no", None: "not checked"}
     plain = words[value] if value is None or isinstance(value, bool) else str(value)
     return f"{name.replace('_', ' ')} {plain}"
 

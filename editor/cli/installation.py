@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
         "fetch",
         _fetch,
         "download a preset's models, or say what is missing",
-        epilog="An interrupted download goes on where it stopped. Files go to the hub's cache; "
+        epilog="An interrupted download resumes. Files go to the hub's cache; "
         "HF_HOME names another folder.",
     )
     fetch.add_argument("preset", metavar="NAME|FILE", help="a preset's name or file, or auto")

@@ -53,7 +53,7 @@ SHARED: Mapping[str, dict[str, Any]] = {
         "metavar": "DEVICE",
         "help": "auto, cpu, cuda, cuda:1 or mps (default: %(default)s)",
     },
-    "yes": {"action": "store_true", "help": "download without asking"},
+    "yes": {"action": "store_true", "help": "download without confirmation"},
     "offline": {"action": "store_true", "help": "never use the network"},
     "memory": {
         "metavar": "MODE",
@@ -166,7 +166,7 @@ def load_editor(args: argparse.Namespace) -> Editor:
 
 
 def allow_download(args: argparse.Namespace, plan: Download) -> bool:
-    """Describe a download on stderr; on a terminal, ask before a large one."""
+    """Describe a download on stderr; on a terminal, confirm a large one."""
     from ..models.downloads import ASK_ABOVE
 
     print("\n".join(plan.lines()), file=sys.stderr)

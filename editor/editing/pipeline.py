@@ -16,6 +16,7 @@ from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste.composite import is_preserved
 from ..errors import translate
+from ..models.memory import half_precisions
 from ..pictures.picture import open_picture
 from .protect import find_protected, protection_key, touching_piece
 from .region import Region, find_region
@@ -108,7 +109,9 @@ def run_request(
     """
     start = time.perf_counter()
     models = finder.models
-    request = request.model_copy(update={"preset": models.preset.name, "image": None})
+    dtypes = half_precisions(models.preset, models.device)
+    made_with = {"preset": models.preset.name, "dtype": dtypes or None}
+    request = request.model_copy(update={**made_with, "image": None})
     settings = check_request(models, request)  # before anything is opened or loaded
     picture = open_picture(image)
     region = find_region(finder, picture, request, grounding)

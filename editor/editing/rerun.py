@@ -19,6 +19,10 @@ DRIFTED = (
     "edit {k} of {n} starts from other pixels than when the recipe was made: another machine or "
     "version paints a little differently"
 )
+PRECISION = (
+    "the recipe was made with parts in {before}, and here they compute in {here}: the painting "
+    "differs a little"
+)
 
 
 def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks: Callbacks) -> Edit:
@@ -42,6 +46,8 @@ def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks:
         if k > 1 and made_from not in (None, picture.digest):
             notes.append(DRIFTED.format(k=k, n=len(steps)))
         edit = run_request(finder, picture, step, callbacks)
+        if step.dtype and step.dtype != edit.request.dtype:
+            notes.append(PRECISION.format(before=step.dtype, here=edit.request.dtype or "float32"))
         picture = dataclasses.replace(edit.picture, pixels=edit.image, notes=())
     return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
 

@@ -299,7 +299,7 @@ def _reach(mask: np.ndarray) -> int:
 
 
 def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[str, ...]:
-    """Ask the vision-language model what lies around a mask, and return the surest answers first.
+    """Query the vision-language model for what surrounds a mask; the surest answers first.
 
     The model reads a crop in which the thing itself is covered with its surroundings' colours, and
     is queried for each of the preset's ``removal.surroundings`` (default `GROUNDS`).

@@ -34,7 +34,7 @@ class PaperTable:
     ----------
     base, ways, columns
         The parts of a cell that all share, that a row gives and that a column gives; a row is a
-        preset measured in one of the ways.
+        preset measured under one protocol.
     printed
         Group of methods -> method -> the printed values in percent, one a column.
     journal
@@ -79,9 +79,13 @@ class PaperTable:
         splits = [split] if split else _splits(name)
         if any("group" in column for column in self.columns.values()):
             columns = {f"{name} {s}": {"benchmark": name, "group": s} for s in splits}
-            return replace(self, columns=columns, printed={})
+            return replace(self, columns=columns).unprinted()
         base = {**self.base, "benchmark": name, "group": splits[0]}
-        return replace(self, base=base, printed={})
+        return replace(self, base=base).unprinted()
+
+    def unprinted(self) -> PaperTable:
+        """The table without the paper's numbers and the notes on them."""
+        return replace(self, printed={}, notes=())
 
 
 def paper_table(number: int) -> PaperTable:

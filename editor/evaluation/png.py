@@ -89,7 +89,7 @@ def run_png(
     """
     if not preset.lvlm and "caption" in job.arms:
         raise GroundbrushError(
-            f"preset {preset.name!r} has no language model whose heads could read a caption; use "
+            f"preset {preset.name!r} has no language model to read a caption with; use "
             "a preset with an lvlm"
         )
     narratives = job.draw(read_narratives(job.data, job.split))

@@ -20,7 +20,7 @@ from .presets import Preset
 
 GB = 1e9
 ASK_ABOVE = 2 * GB
-"""Bytes from which a terminal asks before it downloads."""
+"""Bytes from which a download is confirmed on a terminal."""
 
 OnDownload = Callable[["Download"], bool]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -176,16 +176,16 @@ def _painter_repositories(preset: Preset) -> Iterator[Repository]:
 def plan_download(
     preset: Preset, *, offline: bool = False, refresh: bool = False, lvlm_only: bool = False
 ) -> Download:
-    """What is to be downloaded for a preset; asks the hub only about what is not complete here.
+    """What is to be downloaded for a preset; queries the hub only about what is incomplete here.
 
     Parameters
     ----------
     preset
-        Whose models.
+        The preset with the models.
     offline
-        Ask nothing.
+        Send no request.
     refresh
-        Ask the hub about all of them: a branch may have moved since.
+        Query the hub about all of them: a branch may have moved since.
     lvlm_only
         Leave out segmenter and inpainter, which calibration does not need.
 
@@ -213,7 +213,7 @@ def plan_download(
 
 
 def is_installed(preset: Preset) -> bool:
-    """Whether all that a preset needs is on this machine; asks no network."""
+    """Whether all that a preset needs is on this machine; uses no network."""
     try:
         return not plan_download(preset, offline=True).incomplete
     except GroundbrushError:

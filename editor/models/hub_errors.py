@@ -55,7 +55,7 @@ def _reason(error: Exception, repository: Named, preset: str) -> str:
     if any(isinstance(e, OSError) and e.errno == errno.ENOSPC for e in chain):
         return (
             f"the disk is full: {name}, {part}, could not be written; free some space, or name a "
-            "folder on another disk in HF_HOME, and run the same again: it goes on where it stopped"
+            "folder on another disk in HF_HOME, and run the same again: it resumes where it stopped"
         )
     for one in chain:
         if isinstance(one, errors.GatedRepoError):
@@ -89,7 +89,7 @@ def _reason(error: Exception, repository: Named, preset: str) -> str:
     first = one_line(chain[-1])[:160]
     return (
         f"the hub cannot be reached for {name}, {part} ({first}); check the network or proxy and "
-        "run the same command again: it goes on where it stopped"
+        "run the same command again: it resumes where it stopped"
     )
 
 

@@ -168,8 +168,8 @@ class Preset:
         """
         if part == "lvlm" and self.find:
             raise GroundbrushError(
-                f"preset {self.name!r} finds with {self.find['backend']!r} and has no lvlm, whose "
-                "heads this needs; use a preset that has one"
+                f"preset {self.name!r} finds with {self.find['backend']!r} and has no lvlm, but "
+                "this needs heads; use a preset that has one"
             )
         return resolve(getattr(self, part)["path"], f"preset {self.name!r}, {part}")
 

@@ -1,4 +1,4 @@
-"""Tell one checkpoint from another without reading it."""
+"""Distinguish checkpoints without reading them."""
 
 from __future__ import annotations
 

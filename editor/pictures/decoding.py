@@ -15,7 +15,7 @@ from ..errors import GroundbrushError
 
 
 def has_wide_samples(image: Image.Image) -> bool:
-    """Tell whether the file has 16-bit samples (Pillow reads RGB ones as their high bytes)."""
+    """Return whether the file has 16-bit samples (Pillow reads RGB ones as their high bytes)."""
     if image.mode.startswith("I;16"):
         return True
     for tile in getattr(image, "tile", ()):

@@ -1,6 +1,6 @@
 """What a picture's file carries beside its pixels: EXIF, XMP, resolution and texts.
 
-Kept is what says of what the picture is, whose, when and where. What says how another file was
+Kept: subject, author, time and place of the picture. What says how another file was
 built, or shows the picture as it was (thumbnails), would be untrue of an edited one.
 """
 
@@ -261,7 +261,7 @@ def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
 def read_dpi(image: Image.Image, turned: bool) -> Resolution | None:
     """Return an opened file's pixels per inch, by axis of the upright picture, or None.
 
-    `turned` tells whether upright means a quarter turn.
+    `turned`: whether upright means a quarter turn.
     """
     dpi = as_resolution(image.info.get("dpi"))
     return dpi[::-1] if dpi and turned else dpi
@@ -336,7 +336,7 @@ def _decoded(data: bytes) -> str:
 
 
 def is_own_text(name: object, text: object) -> bool:
-    """Whether a named text is somebody's own: others are XMP, EXIF, our recipe, a thumbnail's."""
+    """Whether a named text is the user's own: others are XMP, EXIF, our recipe, a thumbnail's."""
     if not (isinstance(name, str) and isinstance(text, str) and text):
         return False
     # PNG (third edition), 11.3.3: names are 1 to 79 printable characters of Latin-1.

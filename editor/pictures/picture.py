@@ -1,6 +1,6 @@
 """Pictures in: any file becomes upright 8-bit RGB, and keeps what it carried beside the pixels.
 
-Pixels stay in the file's own colour space, whose ICC profile travels along unchanged, so that a
+Pixels stay in the file's own colour space, with its ICC profile unchanged, so that a
 saved edit differs from its input only where it was edited. Only profiles that do not describe RGB
 (CMYK, grey) are applied, to sRGB, and dropped.
 """
@@ -371,7 +371,7 @@ def _check_size(size: tuple[int, ...], max_pixels: int, name: str) -> None:
 
 
 def _damaged(name: str, error: Exception) -> GroundbrushError:
-    """Return the error for a file that starts as a picture and does not go on as one."""
+    """Return the error for a file that starts as a picture but is damaged later."""
     return GroundbrushError(
         f"{name} is damaged or not fully copied ({one_line(error)}); expected a whole picture; "
         "copy or export it again"

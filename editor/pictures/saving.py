@@ -119,7 +119,7 @@ def check_holds(
     size
         Width and height in pixels.
     like
-        Whose alpha and EXIF are to be kept.
+        The picture with the alpha and EXIF to keep.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def check_holds(
 
 
 def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool:
-    """Tell whether `save_picture` to this path gives every pixel back exactly."""
+    """Return whether `save_picture` to this path gives every pixel back exactly."""
     kind = _writable_kind(as_path(path))
     return kind == "PNG" or (kind == "WEBP" and lossless)
 
@@ -264,7 +264,7 @@ def encode_png(picture: Image.Image | np.ndarray) -> bytes:
 
 
 def _writable_kind(path: Path) -> str:
-    """Return Pillow's name of the format a path asks for."""
+    """Return Pillow's name of the format of a path."""
     try:
         return WRITABLE[path.suffix.lower()]
     except KeyError:

@@ -1,6 +1,6 @@
 """A parsed sentence -> its clauses, each with the verb that commands.
 
-Knows spaCy's tokens and the list of verbs; does not know what a clause asks for.
+Knows spaCy's tokens and the list of verbs; does not know what a clause means.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _colour(verb: str, body: Tokens) -> Pair | None:
     elif at and body[at - 1].tag_ == "POS":
         before, after = body[: at - 1], rest
     elif at and body[at - 1].lower_ in ("its", "their"):
-        raise Unclear("says not whose colour; name the thing")
+        raise Unclear("does not say which thing has the colour; name it")
     else:
         return None
     after = tuple(after)
@@ -208,7 +208,7 @@ def _put(verb: str, body: Tokens) -> Pair:
     places = [k for k in _places(body, parting) if not _is_place(body[k + 1 :])]
     if len(places) > 1:
         options = [Pair(body[k + 1 :], body[:k], "with") for k in places]
-        raise Unclear("can be parted in several ways; name what it goes on", options)
+        raise Unclear("can be parted in several ways; name the thing it belongs on", options)
     if places:
         return _both(body[: places[0]], body[places[0] + 1 :], "with", verb)
     if any(w in words.BESIDE or w == "on" for w in low[1:]):
@@ -236,7 +236,9 @@ def _looking(what: Tokens, new: Tokens) -> Pair:
         return Pair(what, new)
     pair = Pair(what, new, "look")
     if any(t.lower_ in _SIZES for t in new):
-        raise Unclear("asks for another size; a thing is repainted where it is", [pair])
+        raise Unclear(
+            "changes the size, which is not supported; a thing is repainted where it is", [pair]
+        )
     return pair
 
 

@@ -32,7 +32,7 @@ Kind = Literal["thing", "things", "instruction"]
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
-    """Read what a sentence asks for.
+    """Read the changes that a sentence requests.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class _Reader:
     def _instead(self, pair: Pair, span: tuple[int, int]) -> None:
         """ "remove the dog and put a cat there": one replacement."""
         if len(self.gone) != 1:
-            raise Unclear("says not in whose place; name the thing it replaces")
+            raise Unclear("does not say what it replaces; name that thing")
         k = self.gone[0]
         old = self.steps[k]
         start = (old.span or span)[0]
@@ -239,7 +239,9 @@ class _Reader:
         one = phrases[0]
         number = NUMBERS.get(one.modifiers[0].lower()) if one.modifiers else None
         if number not in (None, count):
-            raise Unclear(f"asks for {painted!r} in other places than there are; say one for each")
+            raise Unclear(
+                f"paints {painted!r} in a number of places that does not fit; name one for each"
+            )
         kept = [m for m in one.modifiers if m.lower() not in NUMBERS and not m.isdigit()]
         said = " ".join([*kept, one.lemma]) + one.refer[len(one.text) :]
         return f"{article(said)} {said}"

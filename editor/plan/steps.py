@@ -1,4 +1,4 @@
-"""Plan: what one sentence asks for, as steps that can be read and changed.
+"""Plan: the changes that a sentence requests, as steps that can be read and changed.
 
 It holds and checks; `editor.plan.reader` reads a sentence, `editor.plan.apply` does the steps.
 """
@@ -107,7 +107,7 @@ class Unread:
 
 @schema("the plan")
 class Plan:
-    """What a sentence asks for.
+    """The changes that a sentence requests.
 
     Attributes
     ----------

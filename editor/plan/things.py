@@ -57,7 +57,7 @@ class Thing:
     bare
         Whether its noun takes no "a" (scissors).
     at
-        The step whose result it is, or None.
+        The step that has it as result, or None.
     note
         How it was read, where that is not plain.
     """
@@ -97,7 +97,7 @@ def unquoted(text: str) -> str:
 
 
 def _paired(text: str) -> str:
-    """Without quotation marks whose partners were cut off."""
+    """Without quotation marks that lost their partners."""
     return " ".join(text.replace('"', "").split()) if text.count('"') % 2 else text
 
 
@@ -134,7 +134,7 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
         options = [[_thing(p, p.refer, compounds)] for p in tops]
         raise Unclear(f"{text!r} says not which of the two; name one", options)
     if left and len(tops) > 1:
-        raise Unclear(f"{text!r}: cannot tell what {left!r} belongs to; make it two sentences")
+        raise Unclear(f"{text!r}: it is unclear what {left!r} belongs to; make it two sentences")
     if len(tops) == 1:
         return [_thing(tops[0], unquoted(text) if left else tops[0].refer, compounds)]
     found = [_thing(p, p.refer, compounds) for p in tops]

@@ -1,4 +1,4 @@
-"""The words by which a sentence asks for a change."""
+"""The words by which a sentence requests a change."""
 
 from __future__ import annotations
 

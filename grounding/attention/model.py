@@ -73,7 +73,7 @@ class LVLM:
         attach(model)
 
     def with_heads(self, heads: Iterable[tuple[int, int]], presence: Presence | None) -> LVLM:
-        """The same loaded model, read at other heads and asked another question."""
+        """The same loaded model, read at other heads, with another presence query."""
         return LVLM(self._model, self.family, heads=heads, presence=presence)
 
     @property

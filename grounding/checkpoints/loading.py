@@ -93,7 +93,8 @@ def load_family(
         if is_original(raw) or held not in kind.model_types:
             layout = "in its original layout" if is_original(raw) else f"of type {held!r}"
             raise GroundingError(
-                f"{path} holds a model {layout}, whose words are known once it is loaded; expected "
+                f"{path} holds a model {layout}, of unknown vocabulary until it is loaded; "
+                "expected "
                 f"one of {', '.join(kind.model_types)} as save_pretrained writes it"
             )
         config = source.config(kind.model_types, f"family {family!r}")

@@ -31,7 +31,7 @@ class Marks(Backend):
     def _detect(self, view: Any, phrase: str) -> NoReturn:
         raise GroundingError(
             f"the phrase {phrase!r} was given to {self.title}; expected a box, a mask or a click, "
-            "or a preset whose models understand words"
+            "or a preset with models that understand words"
         )
 
     def _drawn(self, view: Any, found: Any) -> NoReturn:

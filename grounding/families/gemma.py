@@ -51,7 +51,7 @@ class Gemma3Family(Family):
         if side**2 != config.mm_tokens_per_image or rows % side:
             raise GroundingError(
                 f"mm_tokens_per_image={config.mm_tokens_per_image} over {rows} x {rows} patches; "
-                "expected a square number whose side divides the patches"
+                "expected a square number with a side that divides the patches"
             )
         return size, (side, side), 0
 

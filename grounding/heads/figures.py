@@ -88,7 +88,7 @@ def _frequency_and_iou(axes: Any, found: HeadDiscovery, min_frequency: float = 0
             "the calibration data have no masks or boxes; expected truth for this figure: it needs "
             '"mask" in the JSONL, or RefCOCO'
         )
-    _title(axes, "Does frequency tell how well a head localises?")
+    _title(axes, "Does frequency predict how well a head localises?")
     rows = [row for row in found.ranking.order() if row.frequency >= min_frequency]
     for rank, row in enumerate(rows, start=1):
         chosen = (row.layer, row.head) in found.heads

@@ -67,7 +67,11 @@ def summary_lines(found: HeadDiscovery) -> list[str]:
     )
     if found.agreement is not None:
         rho, p = found.agreement
-        value = "too few heads were selected to tell" if rho != rho else f"{rho:.2f} (p = {p:.2g})"
+        value = (
+            "too few heads were selected to measure it"
+            if rho != rho
+            else f"{rho:.2f} (p = {p:.2g})"
+        )
         lines.append(f"Spearman rho of frequency and IoU: {value} (the paper has above 0.7)")
     if found.measured.skipped:
         lines.append(f"left out: {'; '.join(found.measured.skipped[:3])}")

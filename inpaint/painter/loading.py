@@ -64,7 +64,7 @@ def load_inpainter(
     loras: Sequence[Mapping[str, Any]] = (),
     controlnet: Mapping[str, Any] | None = None,
     sharing: DeviceSharing | None = None,
-    speed: str = "plain",
+    speed: str = "auto",
 ) -> Inpainter:
     """Load an inpainting model from a folder or a repository, safetensors only.
 
@@ -127,9 +127,10 @@ def load_inpainter(
             add_loras(pipe, loras, offline=offline)
         if tiling:
             enable_tiling(pipe)
-        if loras and speed != "plain":
+        if loras and speed not in ("auto", "plain"):
             pipe.fuse_lora()  # fused projections are made of the weights beneath the adapters
-        compile_for = apply_speed(getattr(pipe, "transformer", None) or pipe.unet, speed)
+        network = getattr(pipe, "transformer", None) or pipe.unet
+        compile_for = apply_speed(network, speed, torch_device.type)
         placement = place(pipe, torch_device, memory, sharing)
         placement.compile_for = compile_for
     if hasattr(pipe, "transformer"):

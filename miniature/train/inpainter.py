@@ -80,14 +80,16 @@ def build_parts(vae: AutoencoderKL, sizes: InpainterSizes) -> Parts:
     return Parts(vae, build_unet(sizes).to(device), text, tokenizer, sizes)
 
 
-def saved_parts(folder: Path, sizes: InpainterSizes, device: torch.device) -> Parts:
-    """The parts of a saved pipeline, with its tokenizer; the autoencoder stays as it is."""
+def saved_parts(folder: Path, settings: TrainSettings, sizes: InpainterSizes, runs: Path) -> Parts:
+    """The parts of a saved pipeline, with its tokenizer; the autoencoder trained further if time is
+    given to it. Its latents then move, and stage 2 follows them."""
+    device = torch.device(settings.device)
     saved = StableDiffusionXLInpaintPipeline.from_pretrained(
         folder, local_files_only=True, torch_dtype=torch.float32, add_watermarker=False
     ).to(device)
-    vae = saved.vae.eval().requires_grad_(False)
+    vae = train_autoencoder(settings, sizes, runs, saved.vae) if settings.minutes_vae else saved.vae
     text = (saved.text_encoder.train(), saved.text_encoder_2.train())
-    return Parts(vae, saved.unet.train(), text, saved.tokenizer, sizes)
+    return Parts(vae.eval().requires_grad_(False), saved.unet.train(), text, saved.tokenizer, sizes)
 
 
 class LatentBank:
@@ -342,9 +344,9 @@ def export(parts: Parts, out: Path) -> None:
 def train(
     settings: TrainSettings, sizes: InpainterSizes, runs: Path, out: Path, start: Path | None = None
 ) -> None:
-    """Both stages (only the second from saved weights), a last contact sheet, and the export."""
+    """Both stages, from nothing or from saved weights, a last contact sheet, and the export."""
     if start:
-        parts = saved_parts(start, sizes, torch.device(settings.device))
+        parts = saved_parts(start, settings, sizes, runs)
     else:
         vae = train_autoencoder(settings, sizes, runs)
         torch.manual_seed(settings.seed)
@@ -359,12 +361,15 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, prog="python -m groundbrush.miniature.train.inpainter"
     )
-    parser.add_argument("--minutes-vae", type=float, default=TrainSettings.minutes_vae)
-    parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)
     parser.add_argument(
-        "--start", type=Path, help="a saved pipeline to train on; its autoencoder stays"
+        "--minutes-vae",
+        type=float,
+        help=f"{TrainSettings.minutes_vae:g} from nothing, 0 with --start",
     )
+    parser.add_argument("--minutes", type=float, default=TrainSettings.minutes)
+    parser.add_argument("--start", type=Path, help="a saved pipeline to train further")
     parser.add_argument("--rate", type=float, default=TrainSettings.rate)
+    parser.add_argument("--rate-vae", type=float, default=TrainSettings.rate_vae)
     parser.add_argument("--first-sample", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--batch", type=int, default=TrainSettings.batch)
     parser.add_argument("--threads", type=int, default=1)
@@ -375,13 +380,15 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     diffusers_logging.set_verbosity_error()
+    minutes_vae = 0.0 if given.start else TrainSettings.minutes_vae
     settings = TrainSettings(
-        minutes_vae=given.minutes_vae,
+        minutes_vae=minutes_vae if given.minutes_vae is None else given.minutes_vae,
         minutes=given.minutes,
         batch=given.batch,
         device=str(chosen_device(given.device)),
         seed=given.seed,
         rate=given.rate,
+        rate_vae=given.rate_vae,
         first_sample=given.first_sample,
     )
     train(settings, InpainterSizes(), given.runs, given.out, given.start)

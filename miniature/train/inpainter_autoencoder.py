@@ -86,18 +86,26 @@ def autoencoder_psnr(vae: AutoencoderKL, sizes: InpainterSizes, count: int = 48)
     return psnr(torch.cat([vae.decode(encode(vae, x)).sample for x in images.split(8)]), images)
 
 
-def train_autoencoder(settings: TrainSettings, sizes: InpainterSizes, runs: Path) -> AutoencoderKL:
-    """Stage 1. The returned autoencoder is frozen, averaged and has white latents."""
+def train_autoencoder(
+    settings: TrainSettings, sizes: InpainterSizes, runs: Path, start: AutoencoderKL | None = None
+) -> AutoencoderKL:
+    """Stage 1. The returned autoencoder is frozen, averaged and has white latents.
+
+    One that is trained further (``start``) is whitened already; whitening again could turn the
+    axes of the latents, which the UNet that belongs to it knows.
+    """
     torch.manual_seed(settings.seed)
     device, path = torch.device(settings.device), runs / "autoencoder.pt"
-    vae = build_autoencoder(sizes).to(device)
+    vae = (start or build_autoencoder(sizes)).to(device).train().requires_grad_(True)
     saved = load_checkpoint(path, device)
     budget = 60 * settings.minutes_vae
     if saved and saved["done"] and saved["elapsed"] >= budget:
         vae.load_state_dict(saved["model"])
         return vae.eval().requires_grad_(False)
-    first = [make_sample("train", seed, sizes.side) for seed in range(32)]
-    match_output_colours(vae, images_tensor(first, device))
+    train = samples("train", settings.first_sample, sizes.side)
+    batches = [images_tensor([next(train) for _ in range(8)], device) for _ in range(16)]
+    if not start:
+        match_output_colours(vae, torch.cat(batches[:4]))
     clock = Clock(settings.minutes_vae, settings.steps_vae)
     if saved:  # unfinished, or finished with a smaller budget
         vae.load_state_dict(saved["model"])
@@ -111,9 +119,8 @@ def train_autoencoder(settings: TrainSettings, sizes: InpainterSizes, runs: Path
     if clock.stopped:
         raise SystemExit("stopped during the autoencoder; start again to go on")
     average.swap()
-    train = samples("train", 0, sizes.side)
-    batches = [images_tensor([next(train) for _ in range(8)], device) for _ in range(16)]
-    whiten_latents(vae, batches)
+    if not start:
+        whiten_latents(vae, batches)
     spent = {"step": clock.step, "elapsed": max(clock.elapsed, budget)}
     save_checkpoint(path, {"done": True, "model": vae.state_dict(), **spent})
     say(stage="autoencoder", done=True, heldout_psnr=autoencoder_psnr(vae, sizes))
@@ -133,7 +140,8 @@ def _run_autoencoder(
     clock.stop_on_sigterm()
     device = torch.device(settings.device)
     rng = np.random.default_rng([settings.seed, clock.step])
-    source = samples("train", clock.step * settings.batch_vae, sizes.side)
+    begun = settings.first_sample + clock.step * settings.batch_vae
+    source = samples("train", begun, sizes.side)
     told = saved = time.monotonic()
     while clock.running:
         whole = clock.progress > 0.75

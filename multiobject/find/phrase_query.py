@@ -84,7 +84,9 @@ def phrase_query(phrase: NounPhrase, unknown_words: UnknownWords) -> PhraseQuery
         return PhraseQuery(phrase, refer)
     for words in (text, singular + phrase.refer[len(phrase.text) :], singular):
         if not unknown_words(words):
-            return PhraseQuery(phrase, words, f"asked for {words!r}: it knows no more words")
+            return PhraseQuery(
+                phrase, words, f"queried as {words!r}: the model knows no more of the words"
+            )
     return PhraseQuery(phrase, singular, unknown=tuple(unknown_words(singular)))
 
 

@@ -34,7 +34,7 @@ class SearchTerm:
         Words for the instances one by one ("the left car"). Heads attend to one of several alike,
         so the others are missing from the map of "the cars".
     presence
-        Words that presence is asked with, instead of `words`: "the car" for "all the cars", which
+        Words of the presence query, instead of `words`: "the car" for "all the cars", which
         presupposes that there are some.
     """
 

@@ -67,7 +67,7 @@ def read_caption(caption: str) -> NormalizedCaption:
     if len(caption) > MAX_CHARACTERS:
         raise MultiObjectError(
             f"the caption has {len(caption):,} characters; expected at most {MAX_CHARACTERS:,}: "
-            "split it and ask for each part"
+            "split it and query each part"
         )
     text, offsets = _plain(caption)
     if not any(c.isalpha() for c in text):

@@ -1,4 +1,4 @@
-"""Tell what a referring expression names: one thing, several of a kind, or several kinds."""
+"""Determine what a referring expression names: one thing, several of a kind, or several kinds."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _ends_thing(token: Token) -> bool:
 
 
 def _read_part(text: str) -> list[NamedThing]:
-    """Tell whether a part means several of its kind; "red and green cups" are two kinds."""
+    """Return whether a part means several of its kind; "red and green cups" are two kinds."""
     bare = _DOZEN.sub("12", _ONLY.sub("", text))
     if not _MANY.search(bare):
         return [NamedThing(text)]

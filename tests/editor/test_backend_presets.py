@@ -137,7 +137,7 @@ def test_what_needs_heads_says_so(
 ) -> None:
     out = ["--out", str(tmp_path), "--offline"]
     assert main(["calibrate", str(presets["sam3"]), *out]) == 1
-    assert "finds with 'sam3' and has no lvlm, whose heads this needs" in capsys.readouterr().err
+    assert "finds with 'sam3' and has no lvlm, but this needs heads" in capsys.readouterr().err
     job = EvaluationJob(benchmark="scenes", data=tmp_path, out=tmp_path, arms=(PRESET, PAPER))
     with pytest.raises(GroundbrushError, match="no heads or maps to switch, as 'paper' does"):
         run_evaluation(job, load_preset(presets["sam3"]))

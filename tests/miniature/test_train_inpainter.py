@@ -175,3 +175,23 @@ def test_finished_autoencoder_is_not_trained_again(tmp_path: Path) -> None:
     again = inpainter.train_autoencoder(QUICK, TINY, tmp_path)
     assert not any(p.requires_grad for p in again.parameters())
     assert autoencoder_psnr(again, TINY, 2) == pytest.approx(autoencoder_psnr(vae, TINY, 2))
+
+
+def test_training_further_moves_the_autoencoder_but_not_the_axes_of_its_latents(
+    tmp_path: Path,
+) -> None:
+    out, further = tmp_path / "out", tmp_path / "further"
+    inpainter.train(QUICK, TINY, tmp_path / "runs", out)
+    inpainter.train(replace(QUICK, first_sample=500), TINY, tmp_path / "more", further, start=out)
+    before, after = (
+        inpainter.StableDiffusionXLInpaintPipeline.from_pretrained(
+            folder, local_files_only=True, torch_dtype=torch.float32
+        )
+        for folder in (out, further)
+    )
+    assert before.tokenizer.get_vocab() == after.tokenizer.get_vocab()
+    images = images_tensor([make_sample("heldout", s, 32) for s in range(4)], torch.device("cpu"))
+    with torch.no_grad():
+        old, new = encode(before.vae, images), encode(after.vae, images)
+    assert not torch.equal(old, new)
+    assert torch.corrcoef(torch.stack([old.flatten(), new.flatten()]))[0, 1] > 0.98

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -323,7 +323,7 @@ def test_a_real_edit_over_http_is_the_one_of_python(
         stop[0].should_exit = True
         thread.join(30)
     assert not thread.is_alive()
-    named = dataclasses.replace(open_picture(path), source=Path(path.name))
+    named = dataclasses.replace(open_picture(path), source=PurePosixPath(path.name))
     edit = miniature.edit(named, want.pop("find"), want.pop("paint"), **want)
     edit.save(tmp_path / "python.png")
     assert over_http == (tmp_path / "python.png").read_bytes()

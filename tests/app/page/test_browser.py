@@ -43,6 +43,8 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 SHOTS = os.environ.get("GROUNDBRUSH_SCREENSHOTS")
 SLOW = 120_000  # milliseconds; a loaded machine takes its time
+AXE = Path(os.environ.get("GROUNDBRUSH_AXE", ROOT / "node_modules/axe-core/axe.min.js"))
+"""``npm install --no-save axe-core`` puts it there."""
 FIND = "What to find, or what to do"
 ORANGE = (0.24, 0.6)
 """A balloon in its example, as shares of width and height."""
@@ -230,6 +232,19 @@ class Page:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=Path(SHOTS) / f"{name}.png")
 
+    def check_access(self) -> None:
+        """No serious fault against WCAG 2.1 AA, as axe-core finds them, where it is there."""
+        if AXE.is_file():
+            self.settle()
+            self.page.evaluate(AXE.read_text("utf-8"))
+            faults = self.page.evaluate(
+                """async () => (await axe.run(document,
+                   {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})).violations
+                   .filter(fault => ['serious', 'critical'].includes(fault.impact))
+                   .map(fault => [fault.id, fault.nodes[0].html])"""
+            )
+            assert faults == []
+
     def upload(self, file: Path, saved: bool = False) -> None:
         """Give a file to the first screen: a picture, or a saved session."""
         self.see("Choose a picture")
@@ -265,11 +280,13 @@ def picture_in(data: bytes, folder: Path, name: str = "result.png") -> tuple[Pic
 def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     """Find, correct, cancel, paint, download, keep, go on, save, reopen."""
     page.shot("1-choose")
+    page.check_access()
     page.open("fruit")
     page.see("Name a thing in the picture")
     assert page.button("Paint").is_disabled()
     page.find("the red apple")
     page.shot("2-found")
+    page.check_access()
     found = page.covered()
 
     page.click(0.72, 0.56)  # the car
@@ -307,6 +324,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     page.press("Show 2")
     page.button("✓ 2").wait_for()
     page.shot("5-compare")
+    page.check_access()
     source = open_picture(ROOT / "examples" / "fruit.png")
     edited, file = picture_in(page.save("Download PNG with its recipe"), tmp_path)
     recipe = read_recipe(file)
@@ -428,12 +446,15 @@ def test_why_and_several_things(page: Page) -> None:
     assert page.canvas.evaluate("c => c.toDataURL()") != shown
     page.page.get_by_role("checkbox").first.check(force=True)
     page.shot("8-several")
+    page.check_access()
     page.set(2)
     page.write(FIND, "remove the bus and make the green balloon red")
     page.see("Run all")
     page.shot("9-plan")
+    page.check_access()
     page.press("Run all")
     page.see("Compare and keep")
+    page.page.locator(".st-key-keep button:focus").wait_for()  # what had it is gone
     page.press("Keep and continue")
     page.see("the bus: removed")
 
@@ -502,6 +523,9 @@ def test_a_reload_brings_everything_back(page: Page) -> None:
     page.page.reload()
     page.ready()
     page.covered(lambda again: again == share)
+    page.press("Settings")
+    assert page.page.get_by_label("Steps", exact=True).input_value() == "2"
+    page.page.keyboard.press("Escape")
     assert page.field(FIND).input_value() == "the red apple"
     assert page.field("What to paint instead").input_value() == "a green pear"
     assert asked == []  # nothing is painted yet
@@ -604,6 +628,7 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> 
         phone.write(FIND, "the green balloon")
         phone.see("Found. If a part")
         phone.shot("10-phone")
+        phone.check_access()
         assert phone.fits()
         for label in (FIND, "What to paint instead"):  # both on the first screen
             place = phone.field(label).bounding_box()

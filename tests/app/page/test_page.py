@@ -184,6 +184,23 @@ def marked(page: AppTest, **mark: Any) -> AppTest:
     return page.run()
 
 
+def test_finding_does_not_wait_for_a_painting(page: AppTest) -> None:
+    find(opened(page), "the red apple")
+    widget(page.text_input, "paint-").set_value("a green pear")
+    page.number_input(key="steps").set_value(200)
+    page.slider(key="variants").set_value(8)
+    page.button(key="go-paint").click().run()
+    job = page.session_state["job"]
+    try:
+        other = AppTest.from_file(str(PAGE), default_timeout=120).run()
+        find(opened(other, "penguin"), "the penguin")
+        assert other.session_state["session"].found.found
+        assert not job.over
+    finally:
+        job.cancel()
+        assert job.wait(100)
+
+
 def test_corrections_undo_and_redo(page: AppTest) -> None:
     find(opened(page), "the red apple")
     before = page.session_state["session"].mask.mask.sum()

@@ -151,6 +151,7 @@ def test_keeping_continues_from_the_result_and_goes_back():
     assert (first.mask, first.find) == (None, "")
     assert first.changes[0].request.seed == 1
     second = first.looked(grounding(), candidate=0)
+    assert second.picture is first.picture  # marking applies no edit again
     second = second.keep([painted(second, 20, None)])
     assert [c.words for c in second.changes] == ["the cup: a cat", "the cup: removed"]
     assert (second.back().picture.pixels == first.picture.pixels).all()

@@ -13,6 +13,7 @@ from groundbrush import Editor
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.cli.options import add_command
 from groundbrush.editor.doctor import Finding, issue_text
+from groundbrush.editor.pictures.picture import open_picture, read_recipe
 from groundbrush.miniature.scenes import Scene
 from PIL import Image
 
@@ -60,11 +61,14 @@ def test_edit_writes_picture_overlay_and_recipe(
     assert "every other pixel equals the input's" in capsys.readouterr().out
     files = sorted(p.name for p in tmp_path.iterdir())
     assert files == ["scene.edited.png", "scene.overlay.png", "scene.recipe.json"]
-    first = (tmp_path / "scene.edited.png").read_bytes()
+    first = np.asarray(Image.open(tmp_path / "scene.edited.png"))
     again = tmp_path / "again"
     recipe = str(tmp_path / "scene.recipe.json")
     assert main(["edit", "--recipe", recipe, "--out", str(again), "--quiet"]) == 0
-    assert (again / "scene.edited.png").read_bytes() == first
+    assert (np.asarray(Image.open(again / "scene.edited.png")) == first).all()
+    recipes = [read_recipe(folder / "scene.edited.png") for folder in (tmp_path, again)]
+    assert [one.pop("image")["sha256"] for one in recipes] == [open_picture(path).digest] * 2
+    assert recipes[0] == recipes[1]
 
 
 def test_an_edit_as_json(

@@ -323,5 +323,5 @@ def test_a_preset_without_heads_reads_no_caption(root: Path, tmp_path: Path) -> 
 
     preset = load_preset("miniature")
     backend = dataclasses.replace(preset, lvlm={}, find={"backend": "sam3", "path": "nowhere"})
-    with pytest.raises(GroundbrushError, match="has no language model whose heads could read"):
+    with pytest.raises(GroundbrushError, match="has no language model to read"):
         run_png(PngJob(data=root, out=tmp_path), backend)

@@ -224,7 +224,7 @@ def test_a_disk_that_fills_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> 
 
     plan = plan_download(on_hub())
     monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    with pytest.raises(GroundbrushError, match=r"disk is full: tiny/lvlm.*goes on where it stop"):
+    with pytest.raises(GroundbrushError, match=r"disk is full: tiny/lvlm.*resumes where it stop"):
         download(plan)
 
 

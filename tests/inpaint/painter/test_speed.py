@@ -39,8 +39,16 @@ def test_joined_weights_move_with_the_rest(tiny_folder, nine, quick, picture, ho
     assert np.abs(plain.astype(int) - fused).max() <= 2
 
 
-def test_plain_touches_nothing():
-    assert apply_speed(nn.Linear(2, 2), "plain") is None
+@pytest.mark.parametrize(
+    ("speed", "device", "last"),
+    [("auto", "cuda", True), ("auto", "cpu", False), ("plain", "cuda", False)],
+)
+def test_channels_last_is_the_default_on_cuda_alone(tiny_folder, speed, device, last):
+    unet = load_inpainter(tiny_folder, offline=True).pipe.unet
+    assert apply_speed(unet, speed, device) is None
+    weight = unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == last
+    assert not any(getattr(m, "fused_projections", False) for m in unet.modules())
 
 
 def test_refuses():
