@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from groundbrush.editor.cli.main import main as command
+from groundbrush.editor.evaluation.figures import FIGURES as SHOWN
 from groundbrush.miniature.calibration import mask_to_rle, write_calibration
 from groundbrush.miniature.foreign import compose_foreign
 from groundbrush.miniature.narratives import write_narratives
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MEASURED, help="pages and figures")
     parser.add_argument("--count", type=int, default=150, help="foreign phrases, and pairs")
     parser.add_argument("--scenes", type=int, default=50, help="of the tables (default: 50)")
+    parser.add_argument("--tables", nargs="+", type=int, default=list(range(1, 10)), metavar="N")
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -92,13 +94,15 @@ def _measure_tables(args: argparse.Namespace) -> None:
     write_narratives(captions, max(1, args.scenes // 5))
     shared = ["--calibration", str(args.work / "heads"), "--out", str(args.work / "out")]
     pages = []
-    for number in range(1, 10):
+    for number in args.tables:
         source = ["scenes", "--data", str(scenes)]
         source = ["--data", str(captions), "--split", "heldout"] if number == 9 else source
         _run("evaluate", *source, "--table", str(number), *shared)
         pages.append((args.work / f"out/table-{number}.md").read_text(encoding="utf-8"))
     title = "# The paper's tables, on composed scenes\n\n"
     body = "\n".join(one.replace("\n## ", "\n### ").replace("# T", "## T", 1) for one in pages)
+    body += "\n## Figures\n\n"
+    body += "\n".join(f"![Fig. {n}: {SHOWN[n].title}](figure-{n}.png)\n" for n in FIGURES)
     (args.out / "paper.md").write_text(title + body, encoding="utf-8")
     for number in FIGURES:
         source = ["scenes", "--data", str(scenes)]

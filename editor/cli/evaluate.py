@@ -194,7 +194,7 @@ def _measure_table(args: argparse.Namespace, presets: Sequence[Preset]) -> int:
         if args.benchmark or args.split:
             table = table.on(args.benchmark or table.benchmarks[0], args.split)
     elif args.split or not args.data:
-        table = dataclasses.replace(table, printed={})
+        table = table.unprinted()
     job = _table_job(args, table.benchmarks)
     with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = measure_table(table, presets, job, on_progress=bar, pool=pool)

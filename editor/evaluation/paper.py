@@ -79,9 +79,13 @@ class PaperTable:
         splits = [split] if split else _splits(name)
         if any("group" in column for column in self.columns.values()):
             columns = {f"{name} {s}": {"benchmark": name, "group": s} for s in splits}
-            return replace(self, columns=columns, printed={})
+            return replace(self, columns=columns).unprinted()
         base = {**self.base, "benchmark": name, "group": splits[0]}
-        return replace(self, base=base, printed={})
+        return replace(self, base=base).unprinted()
+
+    def unprinted(self) -> PaperTable:
+        """The table without the paper's numbers and the notes on them."""
+        return replace(self, printed={}, notes=())
 
 
 def paper_table(number: int) -> PaperTable:

@@ -146,6 +146,7 @@ def write_table(found: MeasuredTable, job: TableJob) -> dict[str, Path]:
     files = {s: job.out / f"table-{found.table.number}.{s}" for s in ("md", "json")}
     facts = {
         "measured": measured_on(job.run.get("device", "auto")),
+        "pictures": ", ".join(found.table.benchmarks),
         "items": ", ".join(_counts(found)),
         "drawn": f"at most {job.limit} a benchmark, with seed {job.seed}" if job.limit else "",
         "intervals": "95%, bootstrap over items; values in percent",

@@ -260,10 +260,9 @@ class Models:
 
         spec, path = self.preset.find, self.preset.path("find")
         kind = backend_class(spec["backend"])
-        settings = kind.settings_from(self.preset.grounding)
-        segmenter = self._load_segmenter()
+        parts = self._load_segmenter(), kind.settings_from(self.preset.grounding)
         self._tell(f"loading {kind.title} ({path})")
-        return cast("Grounder", kind.load(path, segmenter, settings, **self._loading(spec)))
+        return cast("Grounder", kind.load(path, *parts, **self._loading(spec)))
 
     def _load_segmenter(self) -> Segmenter:
         from ...grounding import load_segmenter
@@ -311,8 +310,7 @@ class Models:
 
     def _lvlm_with_heads(self) -> LVLM:
         """The LVLM; where its preset names no heads, with those found on first use and kept."""
-        given = self.preset.lvlm.get("heads")
-        if given:
+        if given := self.preset.lvlm.get("heads"):
             return self._load_lvlm([tuple(pair) for pair in given])
         from .first_use import first_use_heads
 
@@ -331,10 +329,8 @@ class Models:
         """The preset's question whether a phrase is in the picture."""
         from ...grounding import Presence
 
-        spec = self.preset.lvlm.get("presence")
-        plain: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in (spec or {}).items()
-        }
+        spec = self.preset.lvlm.get("presence") or {}
+        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
         return Presence(**plain) if plain else None
 
     def _load_lvlm(self, heads: list[tuple[int, int]] | None) -> LVLM:

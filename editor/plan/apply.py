@@ -148,7 +148,7 @@ class _Run:
         if step.at is not None:
             targets = [edit.support for edit in self.by_step[step.at] if edit.done]
         # where none are in the picture as given, an earlier step may have made one
-        wanted: list[np.ndarray | None] = list(targets[: step.count]) if targets else [None]
+        wanted: list[np.ndarray | None] = [*targets[: step.count]] if targets else [None]
         every = step.count is None and step.paint is None
         first, further = len(wanted), MOST_FURTHER if every else 0
         for n, target in enumerate(wanted):

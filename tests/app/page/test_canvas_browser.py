@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -266,11 +267,11 @@ def test_candidates_are_taken_by_their_numbers(canvas: Canvas) -> None:
 def test_where_the_pointer_rests_is_shown_what_a_click_would_take(canvas: Canvas) -> None:
     canvas.give(clicks=True)
     plain = canvas.pixel(0.3, 0.3)
-    canvas.page.mouse.move(*canvas.place(0.2, 0.3))
     with canvas.page.expect_response("**/click?*"):
         canvas.page.mouse.move(*canvas.place(*WHERE))
-    canvas.page.wait_for_timeout(100)
-    assert canvas.pixel(0.3, 0.3)[0] > plain[0] + 20
+    end = time.monotonic() + SLOW / 1000
+    while canvas.pixel(0.3, 0.3)[0] < plain[0] + 20:
+        assert time.monotonic() < end, "nothing is outlined"
     canvas.page.mouse.move(*canvas.place(0.26, 0.45))  # still on the same thing
     canvas.page.wait_for_timeout(300)
     assert sum(name.startswith("click") for name in canvas.served) == 1
