@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from functools import partial
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,9 +56,10 @@ def read_several(phrase: str) -> NounPhrase | None:
     with translate(MultiObjectError):
         things = named_things(phrase)
     if len(things) > 1:
+        named = ", ".join(repr(thing.text) for thing in things[:6]) + ", …" * (len(things) > 6)
         raise GroundbrushError(
-            f"find is {phrase!r}, which names {len(things)} things: "
-            f"{', '.join(repr(thing.text) for thing in things)}; expected one. Give one of them, "
+            f"find is {shorten(phrase, 200, placeholder=' …')!r}, which names {len(things)} "
+            f"things: {named}; expected one. Give one of them, "
             "or a whole sentence to `groundbrush apply` (edits) or `groundbrush ground-all` (masks)"
         )
     if things[0].unclear:

@@ -281,6 +281,7 @@ def do_marks(editor: Editor) -> None:
     does it.
     """
     s = st.session_state
+    named = s.session.find
     if s.todo:
         s.wrong = ""
     while s.todo:
@@ -290,6 +291,8 @@ def do_marks(editor: Editor) -> None:
         except GroundbrushError as error:
             s.wrong = str(error)
         s.todo.pop(0)
+    if named and not s.session.find:
+        s.asked = s[key("find")] = ""
 
 
 def marked(editor: Editor, session: Session, wanted: Any) -> Session:

@@ -197,7 +197,10 @@ class Session:
     def mark(
         self, operation: Operation | Mapping[str, Any], scene: MaskScene | None = None
     ) -> Session:
-        """With one more operation on the mask; on an empty one where nothing was found yet."""
+        """With one more operation on the mask; on an empty one where nothing was found yet.
+
+        Words go with the last of what they marked: what is marked next is another thing.
+        """
         if self.mask is None:
             empty = np.zeros(self.original.pixels.shape[:2], bool)
             start = MaskHistory.start(empty, scene or MaskScene(self.picture.pixels))
@@ -209,6 +212,10 @@ class Session:
                 mask, states=mask.states[-most:], operations=mask.operations[1 - most :]
             )
             drawn = True
+        if not mask.mask.any():
+            return dataclasses.replace(
+                self, mask=mask, drawn=True, find="", found=None, candidate=None
+            )
         return dataclasses.replace(self, mask=mask, drawn=drawn)
 
     def undo(self) -> Session:

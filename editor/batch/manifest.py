@@ -312,14 +312,13 @@ def _read_rows(
         if len(problems) + len(every) > _MANY or number > MAX_ROWS:
             rest = f"the rest, from row {number + 1}, was not read; fix these first"
             break
+    rows = [
+        dataclasses.replace(r, fault=closed[r.number].words) if r.number in closed else r
+        for r in rows
+    ]
     if problems or len(closed) == number:
         problems = sorted([*problems, *closed.values()], key=lambda one: one.row or 0)
         problems += [BatchProblem(rest)] if rest else []
-    else:
-        rows = [
-            dataclasses.replace(r, fault=closed[r.number].words) if r.number in closed else r
-            for r in rows
-        ]
     if not number and not problems:
         problems.append(BatchProblem("there are no rows; expected at least one"))
     if refuse and problems:

@@ -151,7 +151,7 @@ def run_batch(
     """
     started = time.perf_counter()
     editor, manifest, workspace = load(), job.manifest, job.workspace
-    if manifest.problems:  # refused before anything is written, with what else is wrong
+    if manifest.problems or not job.continues:  # refused before anything is written
         refuse(manifest, check_rows(editor, manifest, manifest.rows, workspace))
     check_out(job.out)
     with FolderLock(workspace.work / "lock") as lock:
@@ -165,7 +165,8 @@ def run_batch(
         state.take(journal.records)
         journal.records.clear()
         left = [row for row in manifest.rows if not state.finished(manifest, row)]
-        refuse(manifest, check_rows(editor, manifest, left, workspace))
+        if job.continues:
+            refuse(manifest, check_rows(editor, manifest, left, workspace))
         lock.begin()
         if workspace.sweep():  # nothing is changed before all that can refuse the run
             notes.append("files that were not written whole were removed")

@@ -16,6 +16,7 @@ from .spacy_model import parse
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
+MAX_WORDS = 200
 _JOINS = re.compile(r"[,;&/+]|\b(?:and|or|plus)\b|\.\s*\w", re.IGNORECASE)
 _ALSO = re.compile(
     r"\b(?:as well as|(?:along|together) with|in addition to|and also|(?:and )?then)\b"
@@ -87,8 +88,15 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
     >>> (both,) = named_things("both cups")
     >>> both.several.lemma
     'cup'
+
+    Raises MultiObjectError for more than `MAX_WORDS` words.
     """
-    joined = " ".join(_ALSO.sub(" and ", phrase).split())
+    words = _ALSO.sub(" and ", phrase).split()
+    if len(words) > MAX_WORDS:  # the parser's time grows faster than their number
+        raise MultiObjectError(
+            f"the phrase has {len(words)} words; expected at most {MAX_WORDS}: name one thing"
+        )
+    joined = " ".join(words)
     if _SIDE_BY_SIDE.search(joined):
         joined = _with_and(joined)
     parts = [joined]

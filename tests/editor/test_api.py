@@ -214,8 +214,10 @@ def test_saved_file_keeps_exif_icc_alpha_and_holds_the_recipe(
         assert out.getexif()[0x010E] == "my holiday"
         assert out.info["icc_profile"] == profile
         assert (np.array(out)[..., 3] == alpha).all()
-    assert read_recipe(tmp_path / "out.png") == edit.recipe()
-    assert json.loads(json.dumps(edit.recipe()))["find"] == asked.text
+    saved, recipe = read_recipe(tmp_path / "out.png"), json.loads(json.dumps(edit.recipe()))
+    assert saved["image"] == {**recipe["image"], "path": "in.png"}
+    assert {**saved, "image": recipe["image"]} == recipe
+    assert recipe["find"] == asked.text
 
 
 def test_rotated_photo_is_searched_and_saved_upright(
@@ -249,6 +251,7 @@ def test_recipe_refuses_another_picture(
         (None, "find is None"),
         ("the aple", "cannot find 'aple'; did you mean apple"),
         ("the apple " * 2500, "the phrase has 5000 words"),
+        ("the apple and " * 20 + "a pear", r"^find is .{,210}, which names 21 things: .{,300}$"),
     ],
 )
 def test_bad_phrases(miniature: Editor, find: object, words: str) -> None:

@@ -35,7 +35,7 @@ def gone(before: Grounding, after: np.ndarray, candidate: int | None = None) -> 
     pixels = np.zeros((*SHAPE, 3), np.uint8)
     later = found_at(after, "found" if after.any() else "absent")
     finder = SimpleNamespace(
-        models=SimpleNamespace(words=None),
+        models=SimpleNamespace(words=None, preset=SimpleNamespace(wordless=False)),
         look_once=lambda _: None,
         ground_view=lambda view, phrase: later,
     )
@@ -68,7 +68,7 @@ def test_a_candidate_beside_the_thing_is_a_twin_and_a_part_of_it_is_not() -> Non
             open_picture(np.zeros((*SHAPE, 3), np.uint8)), MaskHistory.start(thing), before
         )
         finder = SimpleNamespace(
-            models=SimpleNamespace(words=None),
+            models=SimpleNamespace(words=None, preset=SimpleNamespace(wordless=False)),
             look_once=lambda _: None,
             ground_view=lambda view, phrase, seen=others[0]: found_at(seen),
         )
@@ -103,7 +103,7 @@ def passes(mask: np.ndarray, box: tuple[float, float, float, float], support: np
         (0, 0, SHAPE[1], SHAPE[0]),
     )
     finder = SimpleNamespace(
-        models=SimpleNamespace(words=None),
+        models=SimpleNamespace(words=None, preset=SimpleNamespace(wordless=False)),
         look=lambda _: None,
         look_once=lambda _: None,
         ground_view=lambda view, phrase: found,

@@ -33,12 +33,12 @@ def unknown(text: str) -> list[str]:
     ("caption", "words", "told"),
     [
         ("the red apple next to the dog", "the red apple next to the dog", ""),
-        ("the red apple behind the dog", "the red apple", "it knows no more words"),
-        ("two red apples next to the dog", "the red apple next to the dog", "no more words"),
-        ("two red apples behind the dog", "the red apple", "no more words"),
-        ("the green apples", "the green apple", "no more words"),
+        ("the red apple behind the dog", "the red apple", "the model knows no more of the words"),
+        ("two red apples next to the dog", "the red apple next to the dog", "no more of the words"),
+        ("two red apples behind the dog", "the red apple", "no more of the words"),
+        ("the green apples", "the green apple", "no more of the words"),
         ("a red apple next to a dog", "the red apple next to a dog", ""),
-        ("A green apple behind a dog", "the green apple", "it knows no more words"),
+        ("A green apple behind a dog", "the green apple", "the model knows no more of the words"),
     ],
 )
 def test_the_fullest_words_that_are_known_are_asked(caption, words, told) -> None:

@@ -89,9 +89,9 @@ def test_an_opened_picture_says_what_to_do_next(page: AppTest) -> None:
 
 
 def test_a_preset_without_words_asks_for_a_mark(page: AppTest) -> None:
-    page.selectbox(key="preset").set_value("classic").run()
-    opened(page)
-    assert any("Draw a box" in info.value for info in page.info)
+    widget(page.selectbox, "models-").set_value("classic").run()
+    widget(page.button, "example-fruit").click().run()
+    assert any("draw a box" in info.value for info in page.info)
     assert not [w for w in page.text_input if (w.key or "").startswith("find-")]
     assert widget(page.text_input, "paint-").disabled
     assert page.button(key="go-paint").disabled
