@@ -295,13 +295,19 @@ def test_a_mask_comes_from_a_file_and_a_picture_from_anywhere(page: AppTest) -> 
 def test_the_pictures_of_a_folder_follow_each_other(page: AppTest, monkeypatch, tmp_path) -> None:
     for name in ("b.png", "a.png"):
         shutil.copy(ROOT / "examples" / "fruit.png", tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "aa.png"):
+        (tmp_path / name).write_text("no picture")
+    (tmp_path / "album.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     monkeypatch.setenv("GROUNDBRUSH_PAGE_FOLDER", str(tmp_path))
-    page.run()
+    widget(page.button, "example-penguin").click().run()
+    assert "3 in the folder" in [caption.value for caption in page.caption]
+    page.button(key="another").click().run()
     page.button(key="open-a.png").click().run()
     assert page.button(key="folder-Previous").disabled
     page.button(key="folder-Next").click().run()
     assert not page.exception
+    assert "aa.png" in page.error[0].value  # which does not stop the way
     assert page.session_state["session"].original.source.name == "b.png"
     assert page.button(key="folder-Next").disabled
     page.button(key="another").click().run()
