@@ -181,7 +181,7 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        faulty = [row for row in same if row.fault and not manifest.problems]  # else listed there
+        faulty = [row for row in same if row.fault]
         yield from (BatchProblem(row.fault, row.number, row.line) for row in faulty)
         same = [row for row in same if not row.fault]
         picture = _read(manifest, image) if same else ""
