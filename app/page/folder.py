@@ -22,7 +22,8 @@ def folder_pictures() -> list[Path]:
     if not named:
         return []
     try:
-        return sorted(p for p in Path(named).iterdir() if p.suffix.lower()[1:] in UPLOADS)
+        files = (p for p in Path(named).iterdir() if p.suffix.lower()[1:] in UPLOADS)
+        return sorted(p for p in files if p.is_file())
     except OSError as error:
         raise GroundbrushError(
             f"the folder {Path(named).name!r} cannot be read ({error.strerror}); start the app "
@@ -30,20 +31,22 @@ def folder_pictures() -> list[Path]:
         ) from None
 
 
-def open_in_folder(path: Path) -> None:
-    """Begin with a picture of the folder."""
-    with state.told("The folder"):
-        state.open_session(Session(open_picture(path, max_pixels=MAX_UPLOAD_PIXELS)))
+def open_in_folder(*paths: Path) -> None:
+    """Begin with the first of these pictures that opens; says what is wrong with those before."""
+    for path in paths:
+        with state.told("The folder"):
+            state.open_session(Session(open_picture(path, max_pixels=MAX_UPLOAD_PIXELS)))
+            return
 
 
-def neighbours(paths: list[Path]) -> tuple[Path | None, Path | None, int]:
-    """The pictures before and after the one that is open, and its number from 1, or 0."""
+def neighbours(paths: list[Path]) -> tuple[list[Path], list[Path], int]:
+    """The pictures before and after the open one, nearest first, and its number from 1, or 0."""
     session = st.session_state.session
     source = None if session is None else session.original.source
     if source not in paths:
-        return None, paths[0] if paths else None, 0
+        return [], paths, 0
     k = paths.index(source)
-    return (paths[k - 1] if k else None), (paths[k + 1] if k + 1 < len(paths) else None), k + 1
+    return paths[:k][::-1], paths[k + 1 :], k + 1
 
 
 def steps() -> None:
@@ -52,13 +55,14 @@ def steps() -> None:
     if not paths:
         return
     before, after, number = neighbours(paths)
-    for name, path in (("Previous", before), ("Next", after)):
+    for name, others in (("Previous", before), ("Next", after)):
         st.button(
             name,
             key=f"folder-{name}",
-            disabled=path is None,
-            help=None if path is None else path.name,
+            disabled=not others,
+            help=others[0].name if others else None,
             on_click=open_in_folder,
-            args=(path,),
+            args=others,
         )
-    st.caption(f"{number} of {len(paths)}", width="content")
+    of = f"{number} of {len(paths)}" if number else f"{len(paths)} in the folder"
+    st.caption(of, width="content")

@@ -71,7 +71,8 @@ def screen(editor: Editor) -> None:
         )
     if given is not None:
         drop.open_file(editor, given)
-    of_folder()
+    with state.told("The folder"):
+        of_folder()
     st.write("or begin with an example:")
     with st.container(horizontal=True):
         for item in examples():

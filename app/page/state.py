@@ -22,7 +22,7 @@ from ...editor.models.presets import preset_names
 from ...editor.pictures.picture import Picture
 from ..queue import JobCancelled, Work
 from ..session.session import Session, paint_session, scene_of
-from ..session.session_store import new_id
+from ..session.session_store import MAX_STORED, MAX_STORED_BYTES, new_id
 from .canvas import read_mark
 from .work import IDLE, call, durations, store, submit
 
@@ -75,8 +75,9 @@ SETTINGS: dict[str, Any] = {
 }
 """Widgets behind Settings, and what they show first."""
 UNKNOWN_ADDRESS = (
-    "The picture of this address is no longer open: it is kept for a day. Choose a picture, or "
-    "open a saved session."
+    "The picture of this address is not open. One is kept for a day after its last use, and only "
+    f"the last {MAX_STORED}, or as many as fit into {MAX_STORED_BYTES / 1e9:g} GB. Choose a "
+    "picture, or open a saved session."
 )
 _COMMAND = re.compile(r"[;,]? ?(?:or )?`groundbrush[^`]*`[^.;]*")
 _PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"]+[\\/])+([^\\/\s'\"]*)")
@@ -104,7 +105,7 @@ def follow_address() -> None:
         kept = store().get(asked) if asked else None
         s.address = asked
         if asked and asked != s.id and kept is None:
-            s.wrong_address = True
+            s.wrong_address = s.choosing = True
             return
         if kept is not None and asked != s.id:
             settings = kept.pop("settings")
@@ -291,8 +292,8 @@ def do_marks(editor: Editor) -> None:
         except GroundbrushError as error:
             s.wrong = str(error)
         s.todo.pop(0)
-    if named and not s.session.find:
-        s.asked = s[key("find")] = ""
+    if named != s.session.find and s.get(key("find")) == s.asked:  # else new words are typed
+        s.asked = s[key("find")] = s.session.find
 
 
 def marked(editor: Editor, session: Session, wanted: Any) -> Session:

@@ -20,7 +20,7 @@ from ...editor.editing.region import chosen_mask
 from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.masks.history import MaskHistory
-from ...editor.masks.operations import Feather, MaskScene, Operation
+from ...editor.masks.operations import Feather, Invert, MaskScene, Operation
 from ...editor.masks.source import encode_mask
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import Picture
@@ -125,6 +125,9 @@ class Session:
         What the words led to; None before, and where the place was drawn alone.
     paint
         The words to paint that are typed so far.
+    lost
+        Words that went with the last of what they marked, and after how many operations; `undo`
+        brings them back.
     """
 
     original: Picture
@@ -137,6 +140,7 @@ class Session:
     drawn: bool = False
     found: Grounding | None = None
     paint: str = ""
+    lost: tuple[int, dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.every_change) > MAX_CHANGES:
@@ -186,6 +190,7 @@ class Session:
             found=found,
             candidate=candidate,
             drawn=not mask.any(),
+            lost=None,
             mask=MaskHistory.start(mask, scene or MaskScene(self.picture.pixels)),
         )
 
@@ -199,37 +204,52 @@ class Session:
     ) -> Session:
         """With one more operation on the mask; on an empty one where nothing was found yet.
 
-        Words go with the last of what they marked: what is marked next is another thing.
+        Words go with the last of what they marked: what is left, or marked next, is another thing.
         """
         if self.mask is None:
             empty = np.zeros(self.original.pixels.shape[:2], bool)
             start = MaskHistory.start(empty, scene or MaskScene(self.picture.pixels))
             return dataclasses.replace(self, mask=start, drawn=True).mark(operation)
-        mask, drawn = self.mask.do(operation), self.drawn
+        marked = self._with_state(self.mask.do(operation))
+        mask = marked.mask
         most = max(3, MAX_MASK_BYTES // mask.mask.size)
         if len(mask.states) > most:  # the recipe then carries the mask and not how it came about
             mask = dataclasses.replace(
                 mask, states=mask.states[-most:], operations=mask.operations[1 - most :]
             )
-            drawn = True
-        if not mask.mask.any():
-            return dataclasses.replace(
-                self, mask=mask, drawn=True, find="", found=None, candidate=None
-            )
-        return dataclasses.replace(self, mask=mask, drawn=drawn)
+            return dataclasses.replace(marked, mask=mask, drawn=True, lost=None)
+        return marked
 
     def undo(self) -> Session:
         """Without the last operation on the mask."""
-        return self if self.mask is None else dataclasses.replace(self, mask=self.mask.undo())
+        if self.mask is None:
+            return self
+        undone = dataclasses.replace(self, mask=self.mask.undo())
+        if self.lost is None or len(undone.mask.operations) >= self.lost[0]:
+            return undone
+        return dataclasses.replace(undone, lost=None, **self.lost[1])
 
     def redo(self) -> Session:
         """With the operation that was undone last."""
-        return self if self.mask is None else dataclasses.replace(self, mask=self.mask.redo())
+        if self.mask is None or not self.mask.undone:
+            return self
+        return self._with_state(self.mask.redo())
+
+    def _with_state(self, mask: MaskHistory) -> Session:
+        """With the next state of the mask, and with the words if they still name it."""
+        first = mask.states[0]
+        same = (mask.mask & first).any() if first.any() else mask.mask.any()
+        if not self.find or (same and not isinstance(mask.operations[-1], Invert)):
+            return dataclasses.replace(self, mask=mask)
+        names = ("find", "found", "candidate", "drawn")
+        lost = len(mask.operations), {name: getattr(self, name) for name in names}
+        nameless = {"find": "", "found": None, "candidate": None, "drawn": True}
+        return dataclasses.replace(self, mask=mask, lost=lost, **nameless)
 
     def cleared(self) -> Session:
         """Without a place and without words."""
         empty = {"find": "", "candidate": None, "mask": None, "drawn": False, "found": None}
-        return dataclasses.replace(self, paint="", **empty)
+        return dataclasses.replace(self, paint="", lost=None, **empty)
 
     @property
     def arrays(self) -> list[np.ndarray]:

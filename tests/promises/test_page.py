@@ -52,6 +52,11 @@ def test_a_mask_can_be_cleared(page):
     mask = page.session_state["session"].mask
     assert mask is None or not mask.mask.any()
     assert not field(page, "find-").value, "words on the page name what is painted"
+    page.session_state["todo"] = [{"kind": "undo"}]
+    page.run()
+    session = page.session_state["session"]
+    assert field(page, "find-").value == session.find == session.found.phrase
+    assert session.mask.mask.any()
 
 
 @pytest.mark.parametrize("words", ["the zeppelin", "the penguin", ""])

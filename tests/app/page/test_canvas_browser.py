@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from groundbrush.app.page.canvas import outlines
 from groundbrush.app.page.tiles import jpeg, level_count, tile
-from groundbrush.tests.app.page.test_browser import CHROMIUM, SLOW, pytestmark, sync_api  # noqa: F401
+from groundbrush.tests.app.page.test_browser import SLOW, pytestmark  # noqa: F401
 
 W, H = 6000, 4000
 WHERE = (0.25, 0.5)
@@ -135,16 +135,6 @@ class Canvas:
         if marks:
             self.give(done=marks[-1]["id"])
         return [{k: v for k, v in mark.items() if k != "id"} for mark in marks]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=SLOW
-        )
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

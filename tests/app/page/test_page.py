@@ -295,15 +295,30 @@ def test_a_mask_comes_from_a_file_and_a_picture_from_anywhere(page: AppTest) -> 
 def test_the_pictures_of_a_folder_follow_each_other(page: AppTest, monkeypatch, tmp_path) -> None:
     for name in ("b.png", "a.png"):
         shutil.copy(ROOT / "examples" / "fruit.png", tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "aa.png"):
+        (tmp_path / name).write_text("no picture")
+    (tmp_path / "album.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     monkeypatch.setenv("GROUNDBRUSH_PAGE_FOLDER", str(tmp_path))
-    page.run()
+    widget(page.button, "example-penguin").click().run()
+    assert "3 in the folder" in [caption.value for caption in page.caption]
+    page.button(key="another").click().run()
     page.button(key="open-a.png").click().run()
     assert page.button(key="folder-Previous").disabled
     page.button(key="folder-Next").click().run()
     assert not page.exception
+    assert "aa.png" in page.error[0].value  # which does not stop the way
     assert page.session_state["session"].original.source.name == "b.png"
     assert page.button(key="folder-Next").disabled
+    page.button(key="another").click().run()
+    shutil.rmtree(tmp_path)
+    page.run()
+    assert "cannot be read" in page.error[0].value
+    assert str(tmp_path) not in page.error[0].value
+    assert "example-fruit" in keys(page)
+    page.button(key="back").click().run()
+    assert not page.exception
+    assert "go-paint" in keys(page)
 
 
 def test_near_words_and_known_ones_are_chips(page: AppTest) -> None:
@@ -456,7 +471,7 @@ def test_a_reloaded_page_is_as_it_was(page: AppTest) -> None:
     assert again.number_input(key="steps").value == 7
     assert again.session_state["session"].found is page.session_state["session"].found
     assert widget(again.button_group, "candidate-").options == chips.options
-    assert not any("no longer open" in w.value for w in again.warning)
+    assert state.UNKNOWN_ADDRESS not in [w.value for w in again.warning]
 
 
 def test_a_painting_is_there_after_a_reload(page: AppTest) -> None:
@@ -495,9 +510,15 @@ def test_back_leads_to_the_first_screen_and_forward_to_the_picture(page: AppTest
 
 def test_an_address_that_is_not_known_is_explained() -> None:
     page = again_at(AppTest.from_file(str(PAGE)), "no-such-id")
-    assert "no longer open" in page.warning[0].value
+    assert page.warning[0].value == state.UNKNOWN_ADDRESS
     opened(page)
-    assert page.query_params["s"] != "no-such-id"
+    own = page.query_params["s"]
+    assert own != "no-such-id"
+    page.query_params["s"] = "../x\0"  # back to one that was dropped: the open one stays
+    page.run()
+    assert page.warning[0].value == state.UNKNOWN_ADDRESS
+    page.button(key="back").click().run()
+    assert page.query_params["s"] == own
 
 
 def test_a_part_that_fails_leaves_the_others(page: AppTest, monkeypatch) -> None:

@@ -29,8 +29,16 @@ from groundbrush.editor.as_code import (
 from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
-from groundbrush.editor.masks.operations import Boxes, Dilate, FillHoles, Points
-from groundbrush.editor.masks.source import encode_mask
+from groundbrush.editor.masks.operations import (
+    Area,
+    Boxes,
+    Dilate,
+    Erode,
+    FillHoles,
+    Invert,
+    Points,
+)
+from groundbrush.editor.masks.source import decode_mask, encode_mask
 from groundbrush.editor.pictures.picture import Picture, open_picture
 from groundbrush.editor.request import make_request
 from groundbrush.grounding.result import Candidate, Grounding
@@ -129,6 +137,55 @@ def test_undo_and_redo_of_the_mask():
     assert (grown.undo().mask.mask == start.mask.mask).all()
     assert (grown.undo().redo().mask.mask == grown.mask.mask).all()
     assert Session(picture()).undo().redo().mask is None
+
+
+THERE = Boxes(((12, 7, 16, 12),))
+ELSEWHERE = Boxes(((30, 1, 34, 4),))
+ALL = Boxes(((0, 0, 40, 30),), how="subtract")
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        [ALL, ELSEWHERE],
+        [ALL, THERE],
+        [Area(encode_mask(np.eye(30, 40, 20, bool)), how="replace")],
+        [ELSEWHERE, Boxes(((10, 5, 20, 15),), how="subtract")],
+        [Invert()],
+        [Erode(1), Invert()],
+    ],
+    ids=["elsewhere", "there", "replaced", "moved", "inverted", "shrunk and inverted"],
+)
+def test_words_name_what_is_painted_and_come_back_with_it(marks):
+    start = Session(picture()).looked(grounding())
+    session = start
+    for mark in marks:
+        session = session.mark(mark)
+    request = session.request(None)
+    assert (session.find, session.found, request.find, request.check) == ("", None, None, False)
+    assert (decode_mask(request.mask) == session.mask.mask).all()
+    last = session
+    for _ in marks:
+        session = session.undo()
+    assert session.request(None) == start.request(None)
+    assert session.found is start.found
+    for _ in marks:
+        session = session.redo()
+    assert session.request(None) == request
+    assert (session.mask.mask == last.mask.mask).all()
+
+
+def test_words_of_another_place_do_not_come_back():
+    session = Session(picture()).looked(grounding()).mark(ALL).mark(ELSEWHERE)
+    session = session.looked(grounding(), candidate=0).mark(Dilate(1)).undo().undo()
+    assert (session.find, session.candidate) == ("the cup", 0)
+    assert session.cleared().mark(THERE).undo().find == ""
+
+
+def test_words_for_what_was_not_found_stay_with_its_marks():
+    session = Session(picture()).looked(grounding("absent")).mark(THERE).mark(ELSEWHERE)
+    assert session.find == "the cup"
+    assert session.mark(ALL).mark(THERE).find == ""
 
 
 def test_mask_states_are_bounded(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groundbrush.app.session.session_store import DAY, SessionStore, new_id
+from groundbrush.app.session.session_store import DAY, MAX_STORED, SessionStore, new_id
 
 
 class Clock:
@@ -36,6 +36,14 @@ def test_the_longest_unused_go_first_where_they_are_too_large():
     store.put("e", {}, 99)
     assert store.get("e") == {}
     assert store.get("b") is None
+
+
+def test_only_so_many_are_kept():
+    store = SessionStore()
+    for number in range(MAX_STORED + 1):
+        store.put(str(number), {"number": number})
+    assert store.get("0") is None
+    assert store.get("1") == {"number": 1}
 
 
 def test_a_session_is_viewed_while_one_of_its_pages_is_active():
