@@ -222,6 +222,8 @@ def keep_killing(soak: Soak, name: str, url: str, *command: str) -> None:
                     soak.counts[f"{name}: died by itself"] += 1
                     break
                 time.sleep(0.2)
+        elif process.poll() is not None:
+            soak.counts[f"{name}: died by itself"] += 1
         process.kill()
         process.wait()
         soak.counts[f"{name}: kills"] += 1

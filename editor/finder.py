@@ -113,11 +113,11 @@ class Finder:
         return phrase
 
     def check_sentence(self, sentence: str) -> None:
-        """Raise `GroundbrushError` for a sentence that names nothing or cannot be read."""
-        from ..multiobject import noun_phrases
+        """Raise `GroundbrushError` for a sentence that cannot be read or names too much."""
+        from ..multiobject.phrases.noun_phrases import phrases_to_find
 
         with translate(MultiObjectError):
-            noun_phrases(sentence)
+            phrases_to_find(sentence)
 
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import (
@@ -343,16 +344,23 @@ def read_request(recipe: Mapping[str, Any] | EditRequest | str | os.PathLike[str
 def _resolve_paths(recipe: Mapping[str, Any], folder: str) -> None:
     """Name the pictures of a recipe from where the program runs, if they are seen from a folder.
 
-    Recipes of earlier versions name them as they were given.
+    Recipes of earlier versions name them as they were given: of two files the digest chooses.
     """
+    from .pictures.picture import open_picture
+
     before = recipe.get("before")
     for one in (recipe, *(before if isinstance(before, list) else ())):
         image = one.get("image") if isinstance(one, Mapping) else None
         if not isinstance(image, dict) or not isinstance(path := image.get("path"), str):
             continue
         near = os.path.normpath(os.path.join(folder, path))
-        if "\0" not in path and os.path.isfile(near):
-            image["path"] = near
+        if "\0" in path or not os.path.isfile(near):
+            continue
+        if os.path.isfile(path) and not os.path.samefile(path, near):
+            with suppress(GroundbrushError):
+                if open_picture(path).digest == image.get("sha256"):
+                    continue
+        image["path"] = near
 
 
 def chained(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -154,7 +154,8 @@ def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
             request.app.state.decoding,
         ):
             record = await run_in_threadpool(_submit, store, owner, job_request, options)
-        if options.webhook is not None:
+        if options.webhook is not None and options.webhook not in record.webhooks:
+            record.webhooks.add(options.webhook)  # once, however often the request is sent
             notifying = request.app.state.notifying
             task = asyncio.create_task(notify(options.webhook, store, record))
             notifying.add(task)

@@ -34,44 +34,7 @@ def add_parsers(commands: Any) -> None:
         "answer programs over HTTP: jobs, results, metrics",
         epilog="See docs/serve.md. The token is read from --token-file or GROUNDBRUSH_TOKEN.",
     )
-    where = parser.add_argument_group("access")
-    where.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="listen there; beyond this machine a token is needed (default: %(default)s)",
-    )
-    where.add_argument("--port", type=int, default=8600, help="default: %(default)s")
-    where.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="holds the token that requests must bring"
-    )
-    where.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name that requests may use for this server; may be repeated",
-    )
-    where.add_argument(
-        "--proxy",
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="a reverse proxy with a trusted X-Forwarded-For; may be repeated",
-    )
-    where.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        help="pictures may be named by paths in this folder (default: only uploads)",
-    )
-    where.add_argument(
-        "--allow-webhook",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="where a job's end may be posted to, such as https://hooks.example; may be repeated",
-    )
+    _add_access(parser.add_argument_group("access"))
     limits = parser.add_argument_group("how much")
     for option, kind, usual, metavar, words in _LIMITS:
         words = f"{words} (default: %(default)s)"
@@ -82,6 +45,47 @@ def add_parsers(commands: Any) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(json=False)
+
+
+def _add_access(group: Any) -> None:
+    """Who reaches the server, and what the server reaches."""
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="listen there; beyond this machine a token is needed (default: %(default)s)",
+    )
+    group.add_argument("--port", type=int, default=8600, help="default: %(default)s")
+    group.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="holds the token that requests must bring"
+    )
+    group.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that requests may use for this server; may be repeated",
+    )
+    group.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a reverse proxy with a trusted X-Forwarded-For; may be repeated",
+    )
+    group.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="pictures may be named by paths in this folder (default: only uploads)",
+    )
+    group.add_argument(
+        "--allow-webhook",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="where a job's end may be posted to, such as https://hooks.example; may be repeated",
+    )
 
 
 def run_command(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ class JobRecord:
     size: int = 0
     key: str | None = None
     asked: str = ""
+    webhooks: set[str] = field(default_factory=set)
 
     @property
     def state(self) -> str:

@@ -80,11 +80,13 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         for origin in self.webhooks:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
+            try:
+                parts = urlsplit(origin)
+                wrong = not parts.hostname or parts.port == 0
+                wrong |= origin not in (f"http://{parts.netloc}", f"https://{parts.netloc}")
+            except ValueError:  # a port or an address of IPv6 that is none
+                wrong = True
+            if wrong:
                 raise GroundbrushError(
                     f"the webhook origin {origin!r} is none; expected a scheme and a name in lower "
                     "case, and nothing behind them, such as https://hooks.example"

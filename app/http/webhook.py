@@ -7,10 +7,10 @@ import hashlib
 import hmac
 import http.client
 import logging
+import socket
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
-
-from starlette.concurrency import run_in_threadpool
 
 from .errors import ApiError
 from .settings import ServeSettings
@@ -56,7 +56,8 @@ async def notify(url: str, store: JobStore, record: JobRecord) -> None:
     for pause in _PAUSES:
         await asyncio.sleep(pause)
         try:
-            status = await run_in_threadpool(_post, parts, body, token)
+            # not the threads of requests, which slow receivers would take
+            status = await asyncio.to_thread(_post, parts, body, token)
         except (OSError, http.client.HTTPException) as error:
             status = type(error).__name__
         if status in range(200, 300):
@@ -73,9 +74,14 @@ def _post(parts: SplitResult, body: bytes, token: str | None) -> int:
     if token is not None:
         signature = hmac.new(token.encode(), body, hashlib.sha256).hexdigest()
         headers["X-Groundbrush-Signature"] = f"sha256={signature}"
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    connection.connect()
+    # the timeout is of each read only, and a receiver may send a byte now and then
+    end = threading.Timer(_SECONDS, connection.sock.shutdown, [socket.SHUT_RDWR])
+    end.start()
     try:
-        path = parts.path or "/"
-        connection.request("POST", f"{path}?{parts.query}" if parts.query else path, body, headers)
+        connection.request("POST", path, body, headers)
         return connection.getresponse().status
     finally:
+        end.cancel()
         connection.close()

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GroundbrushError, translate
+from ..errors import GroundbrushError
 from ..files import check_writable
 from ..pictures.picture import Picture, open_picture
 from ..pictures.saving import check_holds
@@ -158,18 +158,15 @@ def _phrase_problems(
 
 def _bad_phrases(editor: Editor, row: BatchRow) -> list[str]:
     """What is wrong with each of a row's phrases."""
-    from ...multiobject.errors import MultiObjectError
-    from ...multiobject.phrases.noun_phrases import noun_phrases
     from ..plan.reader import read_plan
 
     phrases = [row.words]
     try:
-        with translate(MultiObjectError):
-            if row.action == GROUND_ALL:  # answers for unknown words too
-                noun_phrases(row.words)
-                return []
-            if row.action == APPLY:
-                phrases = list(dict.fromkeys(step.find for step in read_plan(row.words).steps))
+        if row.action == GROUND_ALL:  # unknown words are absent there
+            editor.finder.check_sentence(row.words)
+            return []
+        if row.action == APPLY:
+            phrases = list(dict.fromkeys(step.find for step in read_plan(row.words).steps))
     except GroundbrushError as error:
         return [] if row.action == APPLY else [str(error)]  # `check_rows` reports those of apply
     return refusals(partial(editor.check_find, phrase, load=False) for phrase in phrases)
@@ -184,7 +181,7 @@ def _picture_problems(
         by_picture.setdefault(row.image, []).append(row)
     started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
-        faulty = [row for row in same if row.fault and not manifest.problems]  # else listed there
+        faulty = [row for row in same if row.fault]
         yield from (BatchProblem(row.fault, row.number, row.line) for row in faulty)
         same = [row for row in same if not row.fault]
         picture = _read(manifest, image) if same else ""

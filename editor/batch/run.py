@@ -151,9 +151,12 @@ def run_batch(
     """
     started = time.perf_counter()
     editor, manifest, workspace = load(), job.manifest, job.workspace
-    if manifest.problems or not job.continues:  # refused before anything is written
+    earlier = (workspace.work / "journal").exists()
+    if manifest.problems or not earlier:  # refused before anything is written
         refuse(manifest, check_rows(editor, manifest, manifest.rows, workspace))
     check_out(job.out)
+    if not earlier:
+        _check_free(job, earlier, workspace.files_by_row())
     with FolderLock(workspace.work / "lock") as lock:
         journal = Journal(workspace.work / "journal")
         notes = [*manifest.notes, *filter(None, [lock.took_over]), *journal.notes]
@@ -165,7 +168,7 @@ def run_batch(
         state.take(journal.records)
         journal.records.clear()
         left = [row for row in manifest.rows if not state.finished(manifest, row)]
-        if job.continues:
+        if earlier:
             refuse(manifest, check_rows(editor, manifest, left, workspace))
         lock.begin()
         if workspace.sweep():  # nothing is changed before all that can refuse the run

@@ -24,7 +24,7 @@ from ..errors import MultiObjectError
 from ..id_map import resolve_overlaps
 from ..instances import ScoredMask, apart, full_size_mask, split_instances, tight_box
 from ..panoptic import Instance, PanopticGrounding, Segment
-from ..phrases.noun_phrases import NounPhrase, noun_phrases
+from ..phrases.noun_phrases import NounPhrase, phrases_to_find
 from .phrase_query import PhraseQuery, phrase_query, position_variants
 from .search import Reading, SearchResult, SearchTerm, search
 
@@ -89,7 +89,7 @@ def ground_all(
         )
     start = time.perf_counter()
     if phrases is None:
-        phrases = noun_phrases(caption, pipeline=pipeline)
+        phrases = phrases_to_find(caption, pipeline=pipeline)
     queries = [phrase_query(phrase, grounder.lvlm.unknown_words) for phrase in phrases]
     known = [query for query in queries if not query.unknown]
     parsed = time.perf_counter()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Token
 
+MAX_PHRASES = 100
+"""Of one query, which cannot be cancelled."""
 _NO_MODIFIER = frozenset("det predet case punct cc".split())
 
 
@@ -88,7 +90,7 @@ def noun_phrases(
     Raises
     ------
     MultiObjectError
-        For a caption that is empty, longer than 20,000 characters or not English, and where no
+        For a caption that is empty, longer than 6,000 characters or not English, and where no
         English pipeline with a tagger and a parser can be loaded.
 
     Examples
@@ -116,6 +118,19 @@ def noun_phrases(
             found += [_phrase(plain, doc, owner, pictures) for owner in possessors(chunk)]
             found.append(_phrase(plain, doc, chunk, pictures))
     return tuple(found)
+
+
+def phrases_to_find(
+    caption: str, *, pipeline: str | Path | Language | None = None
+) -> tuple[NounPhrase, ...]:
+    """Return `noun_phrases`; raise `MultiObjectError` for more than `MAX_PHRASES`."""
+    phrases = noun_phrases(caption, pipeline=pipeline)
+    if len(phrases) > MAX_PHRASES:
+        raise MultiObjectError(
+            f"the caption names {len(phrases)} things; expected at most {MAX_PHRASES}: split it "
+            "and query each part"
+        )
+    return phrases
 
 
 def _phrase(plain: NormalizedCaption, doc: Doc, chunk: Chunk, pictures: list[Chunk]) -> NounPhrase:

@@ -16,7 +16,7 @@ from .spacy_model import parse
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-MAX_WORDS = 200
+MAX_WORDS, MAX_CHARACTERS = 200, 2000
 _JOINS = re.compile(r"[,;&/+]|\b(?:and|or|plus)\b|\.\s*\w", re.IGNORECASE)
 _ALSO = re.compile(
     r"\b(?:as well as|(?:along|together) with|in addition to|and also|(?:and )?then)\b"
@@ -89,12 +89,14 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
     >>> both.several.lemma
     'cup'
 
-    Raises MultiObjectError for more than `MAX_WORDS` words.
+    Raises MultiObjectError for more than `MAX_WORDS` words or `MAX_CHARACTERS` characters.
     """
     words = _ALSO.sub(" and ", phrase).split()
-    if len(words) > MAX_WORDS:  # the parser's time grows faster than their number
+    # the parser's time grows faster than their number; "a-b-c" is many words to it
+    if len(words) > MAX_WORDS or len(phrase) > MAX_CHARACTERS:
         raise MultiObjectError(
-            f"the phrase has {len(words)} words; expected at most {MAX_WORDS}: name one thing"
+            f"the phrase has {len(words):,} words and {len(phrase):,} characters; expected at most "
+            f"{MAX_WORDS} and {MAX_CHARACTERS:,}: name one thing"
         )
     joined = " ".join(words)
     if _SIDE_BY_SIDE.search(joined):

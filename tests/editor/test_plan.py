@@ -269,7 +269,7 @@ def test_a_thousand_words() -> None:
     assert len(read_plan(sentence).steps) == 64
     with pytest.raises(GroundbrushError, match="has 300 steps; expected at most 64"):
         read_plan("remove the dog. " * 300)
-    with pytest.raises(GroundbrushError, match="expected at most 20,000"):
+    with pytest.raises(GroundbrushError, match="expected at most 6,000"):
         read_plan("remove the dog " * 2000)
 
 

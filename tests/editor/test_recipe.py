@@ -137,3 +137,10 @@ def test_a_saved_recipe_names_the_picture_from_its_own_folder(
         assert (again.image == edit.image).all()
     again.save("elsewhere/again.png")
     assert read_recipe("elsewhere/again.png")["image"]["path"] == "../moved/scene.png"
+    # as recipes named pictures before: from where the program ran
+    monkeypatch.chdir(tmp_path / "moved")
+    old = read_recipe(f"out/{files['recipe'].name}")
+    old["image"]["path"] = "scene.png"
+    Path("out/old.recipe.json").write_text(json.dumps(old))
+    shutil.copy("out/frog.png", "out/scene.png")  # another of that name beside the recipe
+    assert (miniature.run("out/old.recipe.json").image == edit.image).all()

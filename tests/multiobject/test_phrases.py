@@ -12,6 +12,7 @@ import spacy
 from groundbrush import multiobject
 from groundbrush.multiobject import MultiObjectError, NounPhrase, noun_phrases
 from groundbrush.multiobject.phrases import spacy_model as pipelines
+from groundbrush.multiobject.phrases.noun_phrases import phrases_to_find
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,8 +90,11 @@ def test_a_thousand_words():
 
 
 def test_a_caption_too_long_names_the_limit():
-    with pytest.raises(MultiObjectError, match=r"30,000 characters; expected at most 20,000"):
+    with pytest.raises(MultiObjectError, match=r"30,000 characters; expected at most 6,000"):
         noun_phrases("a dog " * 5000)
+    assert len(phrases_to_find("a dog, " * 100)) == 100
+    with pytest.raises(MultiObjectError, match="names 101 things; expected at most 100"):
+        phrases_to_find("a dog, " * 101)
 
 
 def test_emoji_are_passed_over_and_spans_still_fit_the_caption():

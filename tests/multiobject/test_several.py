@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from groundbrush.multiobject import MultiObjectError
 from groundbrush.multiobject.find.phrase_query import phrase_query
 from groundbrush.multiobject.phrases.several import named_things
 
@@ -140,3 +141,9 @@ def test_one_thing_is_not_counted(phrase):
 def test_words_that_do_not_say_which_are_unclear(phrase, why):
     (thing,) = named_things(phrase)
     assert why in thing.unclear
+
+
+@pytest.mark.parametrize("phrase", ["red " * 200 + "cup", "the cup and a " + "a-" * 1000 + "b"])
+def test_a_phrase_is_bounded_in_words_and_characters(phrase):
+    with pytest.raises(MultiObjectError, match="expected at most 200 and 2,000: name one thing"):
+        named_things(phrase)

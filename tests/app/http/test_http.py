@@ -13,16 +13,19 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from fake_editor import spot
 from fastapi.testclient import TestClient
-from groundbrush.app.http import ServeSettings, create_app
+from groundbrush.app.http import ServeSettings, create_app, webhook
 from groundbrush.app.http.application import served_model
+from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.masks.source import encode_mask
 from groundbrush.editor.pictures.picture import Picture
 from groundbrush.editor.request import EditRequest
@@ -633,50 +636,108 @@ class Hook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.got.append((self.path, self.headers["X-Groundbrush-Signature"], body))
+        if self.path == "/drip":
+            self.drip()
+            return
         self.send_response(307 if self.path == "/away" else 500 if len(self.got) == 1 else 204)
         self.send_header("Location", "/elsewhere")
         self.end_headers()
+
+    def drip(self) -> None:
+        """Answer a letter at a time, for as long as that is read."""
+        try:
+            for _ in range(60):
+                self.wfile.write(b"H")
+                time.sleep(0.1)
+        except OSError:
+            self.got.append(("cut off", None, b""))
 
     def log_message(self, *_: Any) -> None:
         pass
 
 
-def test_a_webhook_is_posted_where_the_server_allows_it(make: Any) -> None:
+@pytest.fixture
+def hooks() -> Iterator[str]:
+    """The origin of a server of webhooks."""
     Hook.got.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as hooks:
-        threading.Thread(target=hooks.serve_forever, daemon=True).start()
-        origin = f"http://127.0.0.1:{hooks.server_port}"
-        client = make(webhooks=(origin,), token=TOKEN)
-        client.http.headers["Authorization"] = f"Bearer {TOKEN}"
-        with client.http:  # one event loop for all requests
-            for url in (
-                "http://127.0.0.1:1/x",
-                f"{origin}@evil.example/",
-                f"{origin}.evil.example/",
-                origin.replace("http", "file"),
-                "http://[",
-                f"{origin}/a b",
-            ):
-                client.http.params = {"webhook": url}
-                refused = client.post("ground", {"find": "the cup"})
-                assert error(refused) == (403, "webhook")
-            for path in ("/done?of=1", "/away"):
-                client.http.params = {"webhook": f"{origin}{path}"}
-                answer = client.post("ground", {"find": "the cup"})
-                client.http.params = {}
-                job = client.done(answer)
-                deadline = time.monotonic() + 20
-                while client.app.state.notifying and time.monotonic() < deadline:
-                    client.http.get("/health")
-                    if path == "/away" and Hook.got[-1][0] == path:
-                        break
-                if path != "/away":
-                    sent = Hook.got[-1]
-                    assert [one[0] for one in Hook.got] == ["/done?of=1"] * 2
-                    assert json.loads(sent[2]) == job
-                    key = hmac.new(TOKEN.encode(), sent[2], hashlib.sha256).hexdigest()
-                    assert sent[1] == f"sha256={key}"
-        hooks.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_repeated_request_posts_its_webhook_once(make: Any, hooks: str) -> None:
+    Hook.got.append(("refused", None, b""))
+    client = make(webhooks=(hooks,))
+    with client.http:
+        client.http.params = {"webhook": f"{hooks}/done"}
+        client.http.headers["Idempotency-Key"] = "one"
+        for _ in range(3):
+            assert client.post("ground", {"find": "the cup"}).status_code == 202
+        deadline = time.monotonic() + 20
+        while client.app.state.notifying and time.monotonic() < deadline:
+            client.http.get("/health")
+    assert [path for path, *_ in Hook.got[1:]] == ["/done"]
+
+
+def test_a_slow_receiver_of_webhooks_is_cut_off(hooks: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(webhook, "_SECONDS", 0.3)
+    with pytest.raises((OSError, HTTPException)):
+        webhook._post(urlsplit(f"{hooks}/drip"), b"{}", None)
+    deadline = time.monotonic() + 20
+    while len(Hook.got) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert Hook.got[1][0] == "cut off"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://",
+        "https://[",
+        "http://a:99999",
+        "https://a/",
+        "ftp://a",
+        "HTTPS://a",
+        "https://a?b",
+    ],
+)
+def test_an_origin_that_is_none_is_refused(origin: str) -> None:
+    with pytest.raises(GroundbrushError, match="expected a scheme and a name in lower"):
+        ServeSettings(webhooks=(origin,))
+
+
+def test_a_webhook_is_posted_where_the_server_allows_it(make: Any, hooks: str) -> None:
+    client = make(webhooks=(hooks,), token=TOKEN)
+    client.http.headers["Authorization"] = f"Bearer {TOKEN}"
+    with client.http:  # one event loop for all requests
+        for url in (
+            "http://127.0.0.1:1/x",
+            f"{hooks}@evil.example/",
+            f"{hooks}.evil.example/",
+            hooks.replace("http", "file"),
+            "http://[",
+            f"{hooks}/a b",
+        ):
+            client.http.params = {"webhook": url}
+            refused = client.post("ground", {"find": "the cup"})
+            assert error(refused) == (403, "webhook")
+        for path in ("/done?of=1", "/away"):
+            client.http.params = {"webhook": f"{hooks}{path}"}
+            answer = client.post("ground", {"find": "the cup"})
+            client.http.params = {}
+            job = client.done(answer)
+            deadline = time.monotonic() + 20
+            while client.app.state.notifying and time.monotonic() < deadline:
+                client.http.get("/health")
+                if path == "/away" and Hook.got[-1][0] == path:
+                    break
+            if path != "/away":
+                sent = Hook.got[-1]
+                assert [one[0] for one in Hook.got] == ["/done?of=1"] * 2
+                assert json.loads(sent[2]) == job
+                key = hmac.new(TOKEN.encode(), sent[2], hashlib.sha256).hexdigest()
+                assert sent[1] == f"sha256={key}"
     assert not any(one[0] == "/elsewhere" for one in Hook.got)
 
 

@@ -255,7 +255,7 @@ def test_files_of_others_are_not_overwritten(bench: Bench, name: str) -> None:
     (bench.out / name).write_text("mine")
     with pytest.raises(GroundbrushError, match=rf"holds '{name}' already, which is not of this"):
         bench.run(EDIT)
-    assert (bench.out / name).read_text() == "mine"
+    assert tree(bench.out) == {name: b"mine"}
 
 
 def test_going_on_where_there_was_nothing_is_told(bench: Bench) -> None:
@@ -582,8 +582,10 @@ def test_rows_that_the_preset_cannot_do_are_refused_before_a_model_is_loaded(
 
     monkeypatch.setattr(FakeModels, "words", Few())
     bench.out = bench.folder / "new"
-    with pytest.raises(ManifestError, match=r"row 1 \(line 1\): cannot paint 'vase'"):
-        bench.run(EDIT)
+    for options in ({}, {"resume": True}, {"retry_failed": True}):
+        with pytest.raises(ManifestError, match=r"row 1 \(line 1\): cannot paint 'vase'"):
+            bench.run(EDIT, **options)
+        assert not bench.out.exists()
 
 
 def test_a_result_of_a_batch_is_not_taken_as_its_input(bench: Bench) -> None:
