@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..evaluation.arms import Arm
+    from ..evaluation.paper import PaperTable
     from ..evaluation.tables import TableJob
     from ..models.presets import Preset
 
@@ -173,23 +174,26 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _of_the_paper(args: argparse.Namespace) -> int:
+    from ..evaluation.figures import paper_figure
+    from ..evaluation.paper import paper_table
     from ..models.presets import load_preset
 
     if given := [name for name in _NOT_OF_THE_PAPER if getattr(args, name)]:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         wrong_usage(args, f"{names} cannot be given with --table or --figure")
+    table = None if args.table is None else paper_table(args.table)
+    if args.figure is not None:
+        paper_figure(args.figure)
     presets = [fetch_first(args, load_preset(name)) for name in args.preset.split(",")]
-    if args.table is not None:
-        return _measure_table(args, presets)
+    if table is not None:
+        return _measure_table(args, table, presets)
     name = PNG if args.figure == _CAPTION_FIGURE else args.benchmark or "refcoco"
     return _draw_figure(args, _table_job(args, [name]), presets)
 
 
-def _measure_table(args: argparse.Namespace, presets: Sequence[Preset]) -> int:
-    from ..evaluation.paper import paper_table
+def _measure_table(args: argparse.Namespace, table: PaperTable, presets: Sequence[Preset]) -> int:
     from ..evaluation.tables import measure_table, write_table
 
-    table = paper_table(args.table)
     if table.benchmarks != [PNG]:
         if args.benchmark or args.split:
             table = table.on(args.benchmark or table.benchmarks[0], args.split)

@@ -129,6 +129,15 @@ class PaperFigure:
     pictures: Callable[[FigureSource], Panels] | None = None
 
 
+def paper_figure(number: int) -> PaperFigure:
+    """A figure by its number; raises GroundbrushError for one that is not drawn."""
+    if number not in FIGURES:
+        raise GroundbrushError(
+            f"figure {number} given; expected one of {', '.join(map(str, FIGURES))}"
+        )
+    return FIGURES[number]
+
+
 def draw_figure(number: int, sources: Sequence[FigureSource]) -> tuple[Figure, dict[str, Any]]:
     """A figure of some presets, and the numbers behind it.
 
@@ -137,11 +146,7 @@ def draw_figure(number: int, sources: Sequence[FigureSource]) -> tuple[Figure, d
     GroundbrushError
         For a figure that is not drawn, or data and models that cannot be read.
     """
-    if number not in FIGURES:
-        raise GroundbrushError(
-            f"figure {number} given; expected one of {', '.join(map(str, FIGURES))}"
-        )
-    spec = FIGURES[number]
+    spec = paper_figure(number)
     with translate(GroundingError):
         if spec.parts:
             found = {source.preset.name: source.discovery for source in sources}

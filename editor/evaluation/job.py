@@ -172,6 +172,7 @@ def run_evaluation(
     GroundbrushError
         For data that cannot be read, a journal of another measurement, or a model that fails.
     """
+    preset.check_words("benchmark", job.benchmark)
     _check_arms(job, preset)
     items = job.items()
     settings = {"arms": [arm.as_dict() for arm in job.arms]}

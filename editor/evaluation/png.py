@@ -87,6 +87,7 @@ def run_png(
         For data that cannot be read, a journal of another measurement, a model that fails, or the
         arm "caption" with a preset without localization heads.
     """
+    preset.check_words("benchmark", "png")
     if not preset.lvlm and "caption" in job.arms:
         raise GroundbrushError(
             f"preset {preset.name!r} has no language model to read a caption with; use "

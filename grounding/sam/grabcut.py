@@ -76,7 +76,8 @@ class GrabCut:
         if len(kinds) != len(spots):
             raise GroundingError(f"{len(kinds)} labels for {len(spots)} points; expected as many")
         if box is not None:
-            windows = [np.asarray(box, float).reshape(4) * np.tile(scale, 2)]
+            corners = finite_array(box, "box", axes="(4,)", ndim=1, exact=True)
+            windows = [np.asarray(corners, float).reshape(4) * np.tile(scale, 2)]
         else:
             windows = [_around(spots[kinds > 0], reach * max(rows, columns)) for reach in _REACHES]
         found = []
@@ -116,12 +117,14 @@ def _segment(
     trimap = np.full(window.shape[:2], cv2.GC_BGD, np.uint8)
     trimap[top - y0 : bottom - y0, left - x0 : right - x0] = cv2.GC_PR_FGD
     radius = max(1, round(_TOUCH * max(width, height)))
-    for (x, y), kind in zip(spots - (x0, y0), kinds, strict=True):
+    far = max(width, height) + radius  # OpenCV takes no larger numbers than 32 bits hold
+    spots = np.clip(spots - (x0, y0), -far, 2 * far)
+    for (x, y), kind in zip(spots, kinds, strict=True):
         value = cv2.GC_FGD if kind > 0 else cv2.GC_BGD
         cv2.circle(trimap, (int(x), int(y)), radius, value, -1)
     mask = np.zeros((height, width), bool)
     area = (right - left) * (bottom - top)
-    mask[part] = _pieces(_cut(window, trimap), spots - (x0, y0), kinds, _PIECE * area)
+    mask[part] = _pieces(_cut(window, trimap), spots, kinds, _PIECE * area)
     if mask.sum() < _LEAST * area and not len(spots):  # all of it has the background's colours
         mask[top:bottom, left:right] = True
     return mask
@@ -146,6 +149,9 @@ def _cut(window: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> NDArray[np.boo
             edge[:] = cv2.GC_BGD
     if not (kinds & 1).any():
         return np.zeros(trimap.shape, bool)
+    # Of one flat colour all cuts are equally good, and OpenCV seeks among them for a minute.
+    grain = np.random.default_rng(0).integers(-1, 2, small.shape)
+    small = np.clip(small + grain, 0, 255).astype(np.uint8)
     cv2.setRNGSeed(0)  # its clusters begin at random; the seed is this thread's own
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, kinds, (0, 0, 1, 1), *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)

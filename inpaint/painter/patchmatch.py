@@ -42,8 +42,7 @@ class PatchMatch:
     ) -> np.ndarray:
         """Return the ``(h, w, 3)`` uint8 canvas with the hole filled, in one step.
 
-        `prompt` and settings have no effect. With nothing outside the hole the canvas stays as it
-        is.
+        `prompt` and settings have no effect. Raises InpaintError if nothing is outside the hole.
         """
         import patchmatch
 
@@ -51,7 +50,10 @@ class PatchMatch:
         progress = Progress(on_step, cancelled)
         progress.check_cancelled()
         if mask.all():
-            return image.copy()
+            raise InpaintError(
+                "the mask covers all that is seen of the picture; expected surroundings to fill it "
+                "from: mark less, or use a preset that paints from words"
+            )
         with _LOCK:
             try:
                 patchmatch.set_random_seed(check_seed(seed) % _SEEDS)

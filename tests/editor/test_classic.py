@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush import Editor
+from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.sam.grabcut import GrabCut
 from groundbrush.inpaint.painter.patchmatch import PatchMatch
 
@@ -64,8 +66,43 @@ def test_patchmatch_continues_a_pattern(photo: tuple) -> None:
     filled = PatchMatch().paint(picture, hole, "", seed=1)
     assert np.abs(filled.astype(int) - cloth)[hole].mean() < 12  # smooth filling: over 20
     assert (filled == picture)[~hole].all()
-    whole = np.ones_like(hole)
-    assert (PatchMatch().paint(picture, whole, "") == picture).all()
+
+
+def test_nothing_to_copy_from_is_refused_not_called_done(editor: Editor, photo: tuple) -> None:
+    whole = np.ones(photo[0].shape[:2], bool)
+    with pytest.raises(GroundbrushError, match="expected surroundings to fill it from"):
+        editor.remove(photo[0], mask=whole)
+
+
+def test_grabcut_gets_no_picture_of_one_flat_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, seen = cv2.grabCut, []
+    monkeypatch.setattr(
+        cv2, "grabCut", lambda small, *rest: (seen.append(small), cut(small, *rest))
+    )
+    model, flat = GrabCut(), np.full((30, 40, 3), 255, np.uint8)
+    assert model.predict(model.embed(flat), box=(0, 0, 40, 30)).masks[0].all()
+    assert len(np.unique(seen[0])) > 1  # OpenCV takes a minute where all are equal
+
+
+@pytest.mark.parametrize("box", [(float("nan"), 0, 9, 9), (0, 0, float("inf"), 9)])
+def test_grabcut_refuses_a_box_that_is_none(photo: tuple, box: tuple) -> None:
+    model = GrabCut()
+    with pytest.raises(GroundingError, match="box"):
+        model.predict(model.embed(photo[0]), box=box)
+    far = model.predict(model.embed(photo[0]), box=BOX, points=[(1e12, -1e12)], labels=[0])
+    assert iou(far.masks[0], photo[1]) > 0.95
+
+
+@pytest.mark.parametrize("benchmark", ["scenes", "png"])
+def test_an_evaluation_without_words_is_refused_once(
+    benchmark: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = ["evaluate", benchmark, "--preset", "classic", "--limit", "1", "--data", str(tmp_path)]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert message.count("understands no words") == 1
+    assert "Traceback" not in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_snapped_box_is_removed_and_nothing_else(

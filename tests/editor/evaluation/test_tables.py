@@ -144,6 +144,14 @@ def test_printed_numbers_are_whole_and_consistent() -> None:
     }
 
 
+@pytest.mark.parametrize("of", ["--table", "--figure"])
+def test_an_unknown_number_is_refused_before_presets_and_data(
+    of: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["evaluate", of, "20", "--preset", "nothing-like-it"]) == 1
+    assert f"{of[2:]} 20 given; expected one of 1" in capsys.readouterr().err
+
+
 def test_every_cell_is_an_arm_and_a_metric_that_exist() -> None:
     rng = np.random.default_rng(0)
     measured = HeadMeasurements(rng.random((20, 4, 6)), rng.random((20, 4, 6)))
