@@ -250,7 +250,7 @@ def test_recipe_refuses_another_picture(
         ("   ", "expected some words"),
         (None, "find is None"),
         ("the aple", "cannot find 'aple'; did you mean apple"),
-        ("the apple " * 2500, "the phrase has 5000 words"),
+        ("the apple " * 2500, "the phrase has 5,000 words"),
         ("the apple and " * 20 + "a pear", r"^find is .{,210}, which names 21 things: .{,300}$"),
     ],
 )
