@@ -59,6 +59,12 @@ def test_a_mask_can_be_cleared(page):
     assert session.mask.mask.any()
 
 
+def test_words_typed_while_a_mark_is_on_its_way_are_kept(page):
+    page.session_state["todo"] = [{"kind": "clear"}]
+    field(page, "find-").set_value("the banana").run()
+    assert field(page, "find-").value == page.session_state["session"].find == "the banana"
+
+
 @pytest.mark.parametrize("words", ["the zeppelin", "the penguin", ""])
 def test_a_mask_drawn_by_hand_outlives_words(page, words):
     """Words drop the mask that came from words; strokes cannot be brought back."""
