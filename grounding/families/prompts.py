@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from typing import Any
+from unicodedata import category
 
 from ..attention.normalize import whole_text
 from ..errors import GroundingError
@@ -237,7 +238,7 @@ class PromptBuilder:
 
         Refused, too, if it would inject control tokens.
         """
-        if not isinstance(phrase, str) or not phrase.strip(_STOPS + "\n\t\r"):
+        if not isinstance(phrase, str) or all(c.isspace() or category(c)[0] == "P" for c in phrase):
             raise GroundingError(
                 f"phrase is {phrase!r}; expected some words that name a thing in the picture"
             )

@@ -17,7 +17,7 @@ from ..validation import check_pair, check_seed
 
 PATCHMATCH = "builtin:patchmatch"
 """Its name in place of a folder or repository."""
-_RADIUS = 3  # of the compared patches; 5 and 7 are slower and their seams are more visible
+_RADIUS = 3  # of the compared patches; 5 and 7 err more and their seams are more visible
 _SEEDS = 2**32
 _LOCK = threading.Lock()
 """The library's seed is one for the whole process."""

@@ -165,7 +165,7 @@ def test_the_presence_question_gets_no_stop(tokenizer):
     assert "the red mug in the image?" in text_of(tokenizer, question.ids)
 
 
-@pytest.mark.parametrize("phrase", [".", " ... ", "。"])
+@pytest.mark.parametrize("phrase", [".", " ... ", "。", '"."', "?!"])
 def test_a_stop_alone_names_nothing(tokenizer, phrase):
     with pytest.raises(GroundingError, match="expected some words"):
         builder(tokenizer, TEMPLATES[0]).build(phrase)
