@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...grounding.errors import GroundingError
+from ...grounding.localize.ambiguity import names_only
 from ...grounding.metrics import mask_iou
 from ...inpaint.crop import mask_box
 from ...inpaint.prefill import prefill
@@ -120,7 +121,7 @@ class Verifier:
     region
         What is painted over.
     chosen
-        The request says which of several candidates is meant.
+        It is known which of several matches is meant.
 
     Attributes
     ----------
@@ -148,8 +149,10 @@ class Verifier:
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
 
     @classmethod
-    def of(cls, finder: Finder, region: Region, request: EditRequest) -> Verifier:
-        """Make the verifier that a request's ``check`` describes."""
+    def of(
+        cls, finder: Finder, region: Region, request: EditRequest, *, chosen: bool = False
+    ) -> Verifier:
+        """Make the verifier that a request's ``check`` describes; `chosen` as for the class."""
         gone = request.action == "remove"
         phrase = request.check if isinstance(request.check, str) else None
         if request.check and finder.models.preset.wordless:
@@ -161,7 +164,7 @@ class Verifier:
             return unchecked
         if request.check is True:
             phrase = request.find if gone else request.paint and spoken(request.paint)
-        old, chosen = None if gone else request.find, request.candidate is not None
+        old, chosen = None if gone else request.find, chosen or request.candidate is not None
         return cls(finder, region.picture, phrase, gone, old, region, chosen)
 
     def check(self, image: np.ndarray, support: np.ndarray) -> Verdict:
@@ -208,7 +211,8 @@ class Verifier:
             words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
             return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
         before = self._region.grounding
-        if before is not None and before.status == "ambiguous" and not self._chosen:
+        open_ = before is not None and (before.status == "ambiguous" or names_only(self.phrase))
+        if open_ and not self._chosen:
             words = f"{self.phrase!r} is found elsewhere, too, and may mean that"
             return dataclasses.replace(gone, passed=None, score=0.5, words=words)
         return gone
