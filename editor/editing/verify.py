@@ -211,7 +211,9 @@ class Verifier:
             words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
             return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
         before = self._region.grounding
-        open_ = before is not None and (before.status == "ambiguous" or names_only(self.phrase))
+        open_ = before is not None and (
+            before.status == "ambiguous" or names_only(self.phrase or "")
+        )
         if open_ and not self._chosen:
             words = f"{self.phrase!r} is found elsewhere, too, and may mean that"
             return dataclasses.replace(gone, passed=None, score=0.5, words=words)
