@@ -109,7 +109,7 @@ def load_inpainter(
         return cast(Inpainter, PatchMatch())
     entry = None if controlnet is None else check_controlnet(controlnet)
     torch_device = resolve_device(device)
-    options = {"local_files_only": offline}
+    options: dict[str, Any] = {"local_files_only": offline}
     with quiet_libraries():
         source = _check_source(path_or_repo)
         if scheduler is not None:
