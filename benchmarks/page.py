@@ -453,7 +453,7 @@ def edits_section(result: Mapping[str, Any]) -> list[str]:
         "Real shapes with random weights in the presets' precision, CPU seconds of one thread "
         f"({about(result['machine'])}). `python -m benchmarks.full_size --device cpu`; each part "
         "ran in a process of its own. Edits are sums of parts (steps as in the presets); their "
-        "memory is that of all parts held at once; one whose parts were not all measured is left "
+        "memory is that of all parts held at once; one with unmeasured parts is left "
         "out. Quality is not measured. The floor is the part's operations at the rate of a large "
         "matrix product. Other programs ran beside; CPU seconds suffer least from that.",
         "",
