@@ -44,7 +44,7 @@ Each command names those that it has.
 {common}
 ```
 """
-COMMON = 4  # an option with the same help in so many commands is described once
+COMMON = 2  # an option with the same help in so many commands is described once
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
