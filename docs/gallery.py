@@ -50,8 +50,8 @@ COMMANDS = (
 )
 HEAD = """# Gallery
 
-Written by `python docs/gallery.py`. Left before, right after. But for the photograph the commands ran on the embedded
-models, which know [28 drawn things](models.md#the-miniature) only.
+Written by `python docs/gallery.py`. Left before, right after. The photograph needs no model; the
+other commands ran on the embedded models, which know [28 drawn things](models.md#the-miniature).
 """
 
 
