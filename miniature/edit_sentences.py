@@ -1,4 +1,4 @@
-"""Orders to change a scene in words, with what each of their steps does to which object.
+"""Edit sentences for a scene, with the action and the target of every step.
 
 An edit sentence is a pure function of the scene and the generator; take
 ``miniature.captions.words_rng(split, seed)`` to make it a function of the seed.

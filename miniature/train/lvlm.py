@@ -83,7 +83,7 @@ def step_all(
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 autocast where there is hardware for it; such processors as lack it emulate it."""
+    """bf16 autocast where the hardware supports it; elsewhere it would be emulated."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 

@@ -115,7 +115,7 @@ def _thirds(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tower_batch(split: str, seeds: list[int]) -> tuple[Tensor, Tensor]:
-    """Pixels and patch labels of the scenes and, since drawing is dear, of their mirror images."""
+    """Pixels and patch labels of the scenes and, since drawing is slow, of their mirror images."""
     images, labels = [], []
     for seed in seeds:
         scene = training_scene(split, seed)
