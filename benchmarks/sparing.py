@@ -27,8 +27,14 @@ from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.protect import RIM, support_without
-from groundbrush.inpaint.support import dilate, dilation_radius, fill_holes, support
+from groundbrush.inpaint.support import (
+    RIM,
+    dilate,
+    dilation_radius,
+    fill_holes,
+    support,
+    support_without,
+)
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import Scene, compose
 from groundbrush.miniature.scores.painting import edit_of

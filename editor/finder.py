@@ -16,7 +16,7 @@ import numpy as np
 from ..grounding.errors import GroundingError
 from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
 from ..grounding.result import Grounding as Grounding
-from ..inpaint.paste.composite import same_pixels
+from ..inpaint.paste import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ...inpaint.paste.composite import is_preserved
+from ...inpaint.paste import is_preserved
 from ..errors import GroundbrushError
 from ..files import as_path, relative_path
 from ..pictures.picture import Picture

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..checks import check_range
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter, stability
-from ..view import innermost, resize_shares, tight_box
+from ..view import boxes_and_centres, resize_shares
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -90,7 +90,7 @@ def find_adjacent(
     Raises GroundingError when a mask does not have the picture's size.
     """
     settings = settings or AdjacentSettings()
-    size = embedding.size_wh[::-1]
+    size = embedding.frame.size_wh[::-1]
     for name, given in (("mask", mask), ("support", support)):
         if given.shape != size or given.dtype != np.bool_:
             raise GroundingError(f"{name} is {given.dtype} {given.shape}; expected bool {size}")
@@ -104,14 +104,13 @@ def find_adjacent(
     for _ in range(_ROUNDS):
         if not regions:
             return none
-        boxes, inner = zip(*(ring.prompt(one.grid) for one in regions), strict=True)
+        boxes, inner = ring.prompts(regions)
         answers = _read_answers(
-            ring, *segmenter.prompt_logits(embedding, boxes=np.array(boxes), points=np.array(inner))
+            ring, *segmenter.prompt_logits(embedding, boxes=boxes, points=inner)
         )
         regions = [max(several, key=lambda one: one.rank) for several in answers if several]
     passed = ring.adjacent([one for several in answers for one in several])
-    masks = [segmenter.full_mask(embedding, one.logits) for one in passed]
-    return np.stack(masks) if masks else none
+    return segmenter.full_masks(embedding, [one.logits for one in passed]) if passed else none
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +137,7 @@ class _Ring:
         self.found, self.support = (
             resize_shares(area.astype(np.float32), grid) for area in (mask, support)
         )
-        self.cell_xy = np.array(embedding.size_wh) / np.array(grid)
+        self.cell_xy = np.array(embedding.frame.size_wh) / np.array(grid)
 
     @cached_property
     def ring(self) -> Floats:
@@ -148,11 +147,10 @@ class _Ring:
         """The part of an answer outside the found object."""
         return grid & (self.found < 0.5)
 
-    def prompt(self, grid: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Box and innermost point, in the picture's pixels, of the part outside the object."""
-        free = self.free(grid)
-        box = np.array(tight_box(free))
-        return box * np.tile(self.cell_xy, 2), (innermost(free) + 0.5) * self.cell_xy
+    def prompts(self, found: list[_Answer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Boxes and innermost points, in the picture's pixels, of the parts outside the object."""
+        boxes, inner = boxes_and_centres([self.free(one.grid) for one in found])
+        return boxes * np.tile(self.cell_xy, 2), inner * self.cell_xy
 
     def regions(self, answers: list[_Answer]) -> list[_Answer]:
         """Where there may be another object, best first."""
@@ -191,13 +189,13 @@ def _read_answers(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Ans
     """Each prompt's answers that hold more than a speck beside the found object."""
     rows, columns = ring.found.shape
     read: list[list[_Answer]] = []
-    for several, values in zip(logits, scores, strict=True):
+    steady = stability(logits[..., :rows, :columns])
+    for several, values, shares in zip(logits, scores, steady, strict=True):
         read.append([])
-        for one, score in zip(several, values, strict=True):
-            part = one[:rows, :columns]
-            grid = part > 0
+        for one, score, share in zip(several, values, shares, strict=True):
+            grid = one[:rows, :columns] > 0
             if ring.free(grid).sum() >= _LEAST:
-                read[-1].append(_Answer(grid, one, float(score), stability(part)))
+                read[-1].append(_Answer(grid, one, float(score), float(share)))
     return read
 
 

@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 
 from ..settings import GroundingSettings
 from ..view import View, fitted_size, tight_box
-from .exclude import read_phrases
-from .locate import Located, grow, locate
+from .locate import Located, OtherMatches, grow, locate, read_phrases
 from .proposals import Proposal
-from .status import OtherMatches
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM

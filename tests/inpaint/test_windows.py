@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings, fill, fill_many
-from groundbrush.inpaint.crop import mask_box
 from groundbrush.inpaint.errors import OutOfMemoryError
+from groundbrush.inpaint.support import mask_box
 from groundbrush.inpaint.windows import MOST_WINDOWS, split_support
 
 SETTINGS = InpaintSettings(size=128, buckets="square", steps=2, dilate=0, min_context=8)

@@ -73,8 +73,8 @@ class BoxSegmenter:
             one[0, y0:y1, x0:x1] = 10
         return logits, np.ones((len(boxes), 1), np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 @pytest.fixture

@@ -104,8 +104,8 @@ class BoxSegmenter:
             one[:, y0:y1, x0:x1] = 10
         return logits, np.ones(shape, np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 def told_grounder() -> Grounder:

@@ -28,8 +28,8 @@ class DrawnSegmenter:
         logits = np.array(logits, np.float32)[:, None]
         return logits, np.full((len(points), 1), self.score, np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 def embedding(width: int = SIDE, height: int = SIDE) -> ImageEmbedding:

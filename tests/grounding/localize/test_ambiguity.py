@@ -134,7 +134,9 @@ class Squares(Grounder):
             encode=self._encode,
             read=lambda encoded, phrases, heads: self._read(encoded.image),
         )
-        self.segmenter = SimpleNamespace(full_mask=lambda embedding, logits: logits > 0)
+        self.segmenter = SimpleNamespace(
+            full_masks=lambda embedding, logits: [one > 0 for one in logits]
+        )
         self.settings = GroundingSettings(**{"looks": 3, "refine": False, **changes})
         self.place_of = dict(enumerate(SQUARES))
 
