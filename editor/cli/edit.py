@@ -84,7 +84,7 @@ def _add_extend(commands: Any) -> None:
             f"--{side}",
             default="0",
             metavar="N",
-            help="pixels to add, or a share of the picture such as 25%%",
+            help="pixels to add, or a share such as 25%%",
         )
     extend.add_argument(
         "--paint", metavar="PROMPT", help="what to paint there (default: more background)"
