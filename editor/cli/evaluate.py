@@ -57,9 +57,9 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         choices=(*NAMES, COMPARE),
         metavar="BENCHMARK",
-        help=f"one of {', '.join(NAMES)}; scenes (your examples.jsonl) and {PNG} (Panoptic Narrative "
-        f"Grounding) are composed without --data; or `{COMPARE} FILE FILE ...` of earlier results; "
-        "with --table: another benchmark than the paper's",
+        help=f"one of {', '.join(NAMES)}; scenes (your examples.jsonl) and {PNG} (Panoptic "
+        f"Narrative Grounding) are composed without --data; or `{COMPARE} FILE FILE ...` of "
+        "earlier results; with --table: another benchmark than the paper's",
     )
     parser.add_argument(
         "files",
