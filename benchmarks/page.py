@@ -366,7 +366,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def costs(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What one edit costs: presets beside what else one would run, and the miniature's start."""
+    """What one edit costs: presets beside the alternatives, and the miniature's start."""
     lines = ["## What one edit costs", ""]
     if parts := found.get("full_size_parts"):
         edits = [

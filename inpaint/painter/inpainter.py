@@ -203,8 +203,8 @@ class Inpainter:
         if settings.differential:
             raise InpaintError(
                 f"differential: got {settings.differential} for {type(self.pipe).__name__}; "
-                "expected 0: it needs a 4-channel UNet without a ControlNet, whose surroundings "
-                "are put back at every step. Leave it out."
+                "expected 0: it needs a 4-channel UNet without a ControlNet, with the surroundings "
+                "put back at every step. Leave it out."
             )
 
     def _multiple(self) -> int:

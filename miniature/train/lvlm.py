@@ -83,12 +83,12 @@ def step_all(
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 autocast where there is hardware for it; such processors as lack it emulate it."""
+    """bf16 autocast where the hardware supports it; elsewhere it would be emulated."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class Run:
-    """Where a training run keeps its checkpoint and its record, and how it tells its progress."""
+    """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device, self.saved = folder, device, time.monotonic()
@@ -144,7 +144,7 @@ def train_tower(
 ) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
-    False when the process was asked to terminate before the time was spent.
+    False when the process got a signal to terminate before the time was spent.
     """
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
@@ -178,7 +178,7 @@ def train_language(
     budget: Budget,
     begun: dict[str, torch.Tensor] | None = None,
 ) -> bool:
-    """Train language model and projector on answers only; False when asked to terminate.
+    """Train language model and projector on answers only; False when stopped by a signal.
 
     `begun` is the state of an unfinished run, of :func:`unpack`.
 
