@@ -99,12 +99,6 @@ def begin(args: argparse.Namespace, rounds: int = 3) -> None:
         args.rounds = rounds if args.device == "cpu" else GPU_ROUNDS
 
 
-def needs_gpu(args: argparse.Namespace) -> None:
-    """Refuse a CPU, except with --tiny."""
-    if args.device == "cpu" and not args.tiny:
-        raise SystemExit("measures models at full size: add --device cuda, or --tiny to try it out")
-
-
 def one_thread() -> None:
     """Use one thread everywhere, so that CPU time is the time of the work."""
     import cv2

@@ -48,8 +48,8 @@ def read_several(phrase: str) -> NounPhrase | None:
     Raises
     ------
     GroundbrushError
-        Where it names things of several kinds, since one would be found and the others forgotten;
-        or does not say which of a kind are meant.
+        If it names things of several kinds (a search finds only one), or does not say which of a
+        kind are meant.
     """
     from ..multiobject.phrases.several import named_things
 

@@ -1,7 +1,7 @@
 """Pictures, phrases and masks for calibrating and testing any vision-language model, no downloads.
 
 Every kind of expression comes equally often: sample number i is of kind ``KINDS[i % 8]``, on the
-first of its own seeds whose scene has such an expression. So a stream can start anywhere and two
+first of its own seeds with such an expression in its scene. So a stream can start anywhere and two
 runs agree. ``python -m groundbrush.miniature.calibration OUT --count N`` writes them for other
 tools.
 
@@ -98,7 +98,7 @@ def balanced_expressions(
     seed : int, default: 0
         Another seed gives other scenes.
     start : int, default: 0
-        Number of the first one, to go on where a run was stopped.
+        Number of the first one, to continue a stopped run.
     side : int, default: 256
         Side of the pictures, in pixels. Another side gives other scenes.
     kinds : tuple of str, default: KINDS

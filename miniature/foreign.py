@@ -299,7 +299,7 @@ def _rings(rng: np.random.Generator, width: int, height: int) -> Pixels:
 
 
 def _table(rng: np.random.Generator, width: int, height: int) -> Pixels:
-    """A cloudy wall behind a table whose far edge is level."""
+    """A cloudy wall behind a table with a level far edge."""
     wall = _noise(rng, width, height)
     far = int(height * rng.uniform(0.25, 0.7))
     y = np.linspace(0, 1, height - far)[:, None, None]

@@ -246,7 +246,7 @@ class Painted:
 def tune_painting(editor: Editor, edits: int) -> tuple[dict[str, float], list[Painted]]:
     """Settle the painting settings one after the other on validation scenes.
 
-    Of values whose shares differ by less than 0.03 the one with the truer ground is taken.
+    Of values with shares that differ by less than 0.03 the one with the truer background is taken.
     """
     chosen: dict[str, float] = {}
     tried: list[Painted] = []
@@ -301,7 +301,7 @@ def write_page(
         "",
         f"Painting: {edits} validation edits and removals with the true mask, "
         "judged by the miniature LVLM. Of values that pass within 0.03 of the best, the one "
-        "whose removals are nearest to the empty background is taken.",
+        "with removals nearest to the empty background is taken.",
         "",
         markdown(
             ("setting", "value", "judgements passed", "removal's error, 0–255"),

@@ -70,7 +70,7 @@ class LocalEngine:
     Parameters
     ----------
     load
-        Makes an editor whose models load when first needed.
+        Makes an editor that loads its models when first needed.
     workspace
         Where to read and write.
     """

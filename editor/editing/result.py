@@ -158,7 +158,7 @@ class Edit:
         """
         if not self.variants:
             raise GroundbrushError(
-                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (ask "
+                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (check "
                 "edit.done first)"
             )
         if not 0 <= variant < len(self.variants):

@@ -47,7 +47,7 @@ class Models:
     device
         One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
     offline
-        Never ask the network.
+        Never use the network.
     on_load
         Called with one line of words before each part is loaded.
     memory
@@ -101,7 +101,7 @@ class Models:
     def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.
 
-        With `refresh` the hub is asked also about what is complete: a branch may have moved. With
+        With `refresh` complete models are compared with the hub too: a branch may have moved. With
         `lvlm_only` segmenter and inpainter are left out, which calibration does not need.
         Returns what was found and was missing; raises GroundbrushError, with the remedy, where
         something cannot be had or was refused.

@@ -97,7 +97,7 @@ def find_other_matches(
 
 
 def names_only(phrase: str) -> bool:
-    """Whether a phrase names a thing, perhaps with its colour, and nothing tells it from others.
+    """Whether a phrase names a thing, perhaps with its colour, and nothing that singles it out.
 
     English; words it does not know count as names, so that in other languages every phrase is one.
 

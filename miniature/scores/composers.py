@@ -1,7 +1,7 @@
 """Finding on three composers side by side.
 
 ``narrow`` is the composer of the first weights, ``wide`` the one trained on now, ``foreign`` one
-that nothing is trained on. The same questions are asked of each; results are grouped by kind of
+that nothing is trained on. The same queries run on each; results are grouped by kind of
 phrase, by size, by the picture's shape, by how much of a thing is visible and by drawing style.
 """
 
@@ -57,7 +57,7 @@ def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
 
 
 def measure(grounder: Grounder, composer: str, seed: int) -> list[Record]:
-    """Everything asked of one scene, found as the preset says and as the paper does."""
+    """Every query of one scene, answered as the preset is set and as the paper does."""
     scene = COMPOSERS[composer](FIRST + seed)
     asked = asked_of(scene, seed)
     view = grounder.look(scene.image)
@@ -191,7 +191,11 @@ def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> st
 
 
 def _absence(records: list[Record], names: list[str]) -> list[list[str]]:
-    rows: list[list[str]] = [["told"], ["told at 5% false alarms"], ["level of 5% false alarms"]]
+    rows: list[list[str]] = [
+        ["recognised as absent"],
+        ["the same at 5% false alarms"],
+        ["level of 5% false alarms"],
+    ]
     for name in names:
         mine = [r for r in records if r["composer"] == name]
         there = np.array([r["presence"] for r in mine if "iou" in r])

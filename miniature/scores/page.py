@@ -67,7 +67,7 @@ def page(measured: Measured) -> str:
         "",
         f"Written by `python -m groundbrush.miniature.scores` on {datetime.date.today()}, "
         f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
-        f"{measured.minutes:.0f} min. Held-out scenes, whose seeds and backgrounds were never "
+        f"{measured.minutes:.0f} min. Held-out scenes, with seeds and backgrounds that were never "
         "trained on; 95% bootstrap intervals in brackets.",
     ]
     for part in parts:
@@ -78,7 +78,7 @@ def page(measured: Measured) -> str:
 def _finding(measured: Measured) -> list[str]:
     present = measured.present
     kinds = sorted({r["kind"] for r in measured.finding if "iou" in r})
-    # The rare kinds need alike things; crowded scenes, asked for these alone, add to them.
+    # The rare kinds need alike things; crowded scenes, queried for these alone, add to them.
     groups = {"all, ordinary scenes": present} | {
         kind: [r for r in measured.finding if r["kind"] == kind and "iou" in r] for kind in kinds
     }
@@ -89,7 +89,7 @@ def _finding(measured: Measured) -> list[str]:
     ]
     shared, union = values(present, "shared"), values(present, "union")
     return [
-        "## Finding: share of phrases whose mask has IoU > 0.5",
+        "## Finding: share of phrases with a mask IoU > 0.5",
         "",
         markdown(
             [

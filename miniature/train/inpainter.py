@@ -59,7 +59,7 @@ class Parts:
 
     @property
     def trained(self) -> list[torch.nn.Module]:
-        """The modules whose weights move in stage 2."""
+        """The modules that are trained in stage 2."""
         return [self.unet, *self.text]
 
     def pipeline(self) -> StableDiffusionXLInpaintPipeline:

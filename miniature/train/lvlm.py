@@ -82,12 +82,12 @@ def step_all(
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 autocast where there is hardware for it; such processors as lack it emulate it."""
+    """bf16 autocast where the hardware supports it; elsewhere it would be emulated."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class Run:
-    """Where a training run keeps its checkpoint and its record, and how it tells its progress."""
+    """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device, self.saved = folder, device, time.monotonic()
@@ -143,7 +143,7 @@ def train_tower(
 ) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
-    False when the process was asked to terminate before the time was spent.
+    False when the process got a signal to terminate before the time was spent.
     """
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
@@ -176,7 +176,7 @@ def train_language(
     rate: float,
     budget: Budget,
 ) -> bool:
-    """Train language model and projector on answers only; False when asked to terminate.
+    """Train language model and projector on answers only; False when stopped by a signal.
 
     For the first ``budget.joint`` of the time the tower learns as well, from the answers and from
     its patch labels; afterwards it stays as it is, which makes a step cheaper.

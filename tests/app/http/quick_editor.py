@@ -133,5 +133,5 @@ if __name__ == "__main__":
         ServeSettings(**settings),
         port=0,
         proxies=proxies,
-        tell=lambda words: print(json.dumps(words), flush=True),
+        report=lambda words: print(json.dumps(words), flush=True),
     )

@@ -343,7 +343,7 @@ def _serve_in_thread(editor: Editor, path: Path, tell: Any, stop: list[Any]) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.Server, "run", kept)
-        serve(editor, ServeSettings(root=path.parent), port=0, tell=tell)
+        serve(editor, ServeSettings(root=path.parent), port=0, report=tell)
 
 
 # The command
