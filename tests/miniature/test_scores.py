@@ -197,7 +197,7 @@ def test_the_composers_are_reported_side_by_side() -> None:
     assert "| phrases | wide | foreign |" in text
     assert "| size below 0.15 | 1.00 [1.00, 1.00] (n = 1) | 0.00 [0.00, 0.00] (n = 1) |" in text
     assert "| SAM from a true click | 0.00 [0.00, 0.00] | 0.00" in text
-    assert "| told at 5% false alarms | 1.00" in text
+    assert "| the same at 5% false alarms | 1.00" in text
 
 
 def test_every_composer_is_asked_the_same_way() -> None:
