@@ -68,7 +68,7 @@ def test_window_of_a_tiny_box_gets_the_minimum_context():
 
 
 def test_window_shrinks_the_other_side_to_keep_the_aspect():
-    # Context asks for 140 x 140; the image is 120 wide, so the height shrinks to 120 too.
+    # Context needs 140 x 140; the image is 120 wide, so the height shrinks to 120 too.
     left, top, right, bottom = crop_window((10, 400, 110, 500), (120, 1000), 1.0, 1.4, 0)
     assert (left, right) == (0, 120)
     assert bottom - top == 120

@@ -24,7 +24,7 @@ FAR = ((20, 20, 100, 100), (700, 500, 780, 580))
 
 
 class Counting:
-    """Paints noise by the seed; keeps the holes it saw, and runs out of memory when told to."""
+    """Paints noise by the seed; keeps the holes it saw, and runs out of memory on request."""
 
     def __init__(self, exhausted=()):
         self.holes, self.exhausted = [], list(exhausted)

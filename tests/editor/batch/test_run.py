@@ -48,7 +48,7 @@ JSON = st.recursive(
 
 
 class Bench:
-    """A folder with a picture, manifests to write, batches to run, and what was asked of models."""
+    """A folder with a picture, manifests to write, batches to run, and the calls of models."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder / "out"
@@ -335,7 +335,7 @@ def test_failed_rows_stay_failed_until_they_are_to_be_retried(
     bench.run(*rows)
     bench.run(*rows, resume=True)
     assert bench.calls == []
-    monkeypatch.setattr("fake_editor._raise", lambda words: None)  # it is mended
+    monkeypatch.setattr("fake_editor._raise", lambda words: None)  # it is repaired
     report = bench.run(*rows, retry_failed=True)
     assert bench.calls == [("find", "explode"), ("paint", "the cup"), ("paint", "explode")]
     assert (report.worked, report.counts) == (2, {"done": 3})

@@ -53,7 +53,7 @@ RECALL = {
 
 
 class ToldLVLM:
-    """Every head looks evenly at the cells that its phrase is told of."""
+    """Every head attends evenly to the cells given for its phrase."""
 
     heads = ((0, 0),)
     presence_settings = None
@@ -87,7 +87,7 @@ def _rows(cells: Sequence[Cells]) -> np.ndarray:
 
 
 class BoxSegmenter:
-    """Gives back the box it is asked about as a mask, to the pixel."""
+    """Returns the box of the prompt as a mask, to the pixel."""
 
     mask_side = SIDE
 

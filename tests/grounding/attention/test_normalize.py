@@ -107,7 +107,7 @@ def test_a_head_with_nothing_left_keeps_its_map():
 
 
 class _Answers:
-    """An LVLM that was asked already: fixed readings by phrase."""
+    """A fake LVLM with fixed readings by phrase."""
 
     def __init__(self, readings):
         self.readings, self.asked = readings, []

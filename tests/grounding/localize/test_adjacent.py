@@ -94,7 +94,7 @@ def test_the_whole_of_which_the_found_thing_is_a_part_is_none():
     regions, mask, support = scene()
     regions[24:40, 40:60] = 2
     half = mask.copy()
-    half[:, 32:] = False  # found: the left half only; asked about the rest, the whole answers
+    half[:, 32:] = False  # found: the left half only; queried for the rest, the whole answers
     regions[regions == 2] = 1
     assert not len(found(regions, half, support))
 
