@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
 from ...inpaint.callbacks import check_cancelled
-from ...inpaint.device.memory import MODES
-from ...inpaint.device.usage import is_out_of_memory
+from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .downloads import Download, OnDownload, download, plan_download
