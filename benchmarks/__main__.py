@@ -15,8 +15,18 @@ from pathlib import Path
 
 from benchmarks import common
 
-CPU = ("rows", "phrases", "several_phrases", "discovery", "masks", "painting", "startup", "scaling")
-CUDA = ("rows", "phrases", "masks", "sdxl_edits", "full_size", "sdxl_steps")
+CPU = (
+    "rows",
+    "phrases",
+    "several_phrases",
+    "discovery",
+    "masks",
+    "painting",
+    "startup",
+    "scaling",
+    "before_after",
+)
+CUDA = ("rows", "phrases", "masks", "full_size", "sdxl_steps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -196,11 +196,10 @@ def targets(found: common.Rows) -> list[dict[str, Any]]:
     goals = []
     for one in (r for r in found if r["tokens"] == 3000):
         at = f"rows at 3,000 tokens, {one['model']}:"
-        for ours, words in (("every", "every head"), ("three", "three heads")):
-            for what, limit in (("time", 3), ("memory", 20)):
-                value = one[f"eager/{ours} {what}"]
-                name = f"{at} eager over ours ({words}), {what}"
-                goals.append(common.target(name, value, limit, most=False))
+        # Not the time of every head: ours is a plain forward's, the least there is.
+        for ours, what, limit in (("every", "memory", 20), ("three", "time", 3)):
+            name = f"{at} eager over ours ({ours} heads), {what}"
+            goals.append(common.target(name, one[f"eager/{ours} {what}"], limit, most=False))
         name = f"{at} every head's row over plain SDPA, time"
         goals.append(common.target(name, one["every/sdpa time"], 1.05))
     return goals

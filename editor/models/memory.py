@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...inpaint.device.memory import choose_mode, decode_bytes, denoise_bytes
-from ...inpaint.device.usage import free_bytes
+from ...inpaint.device.memory import choose_mode, decode_bytes, denoise_bytes, free_bytes
 from ..errors import GroundbrushError
 from .downloads import GB, Download, Listing
 from .presets import Preset

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
 from ...inpaint.callbacks import check_cancelled
-from ...inpaint.device.memory import MODES
-from ...inpaint.device.usage import is_out_of_memory
+from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .downloads import Download, OnDownload, download, plan_download
@@ -48,7 +47,7 @@ class Models:
     device
         One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
     offline
-        Never ask the network.
+        Never use the network.
     on_load
         Called with one line of words before each part is loaded.
     memory
@@ -102,7 +101,7 @@ class Models:
     def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.
 
-        With `refresh` the hub is asked also about what is complete: a branch may have moved. With
+        With `refresh` complete models are compared with the hub too: a branch may have moved. With
         `lvlm_only` segmenter and inpainter are left out, which calibration does not need.
         Returns what was found and was missing; raises GroundbrushError, with the remedy, where
         something cannot be had or was refused.

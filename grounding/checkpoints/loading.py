@@ -114,9 +114,9 @@ def _load_processors(source: Checkpoint, tokenizer: str | None) -> tuple[Any, An
 
 
 def with_opening_token(words: Any, where: str, options: Mapping[str, Any]) -> Any:
-    """A tokenizer that writes its opening token where its settings ask for one.
+    """A tokenizer that writes its opening token where its settings require one.
 
-    transformers 5 loads a byte-level ``tokenizer.json`` whose settings name Llama's class
+    transformers 5 loads a byte-level ``tokenizer.json`` with settings that name Llama's class
     (DeepSeek) without that class, which added the token; models were trained with it.
     """
     from transformers.models.auto.tokenization_auto import get_tokenizer_config

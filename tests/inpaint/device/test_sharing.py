@@ -159,7 +159,7 @@ def test_room_waits_for_a_pass_that_is_under_way(sharing, log):
 
 
 def test_inputs_follow_the_weights(sharing, monkeypatch):
-    """Made while the weights were away, they lie on another device: told apart by `meta` here."""
+    """Made while the weights were away, they lie on another device: marked by `meta` here."""
     sharing.share()
     sharing.device = torch.device("meta")
     seen = []
