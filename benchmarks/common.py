@@ -36,9 +36,6 @@ _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-pyt
 Rows = list[dict[str, Any]]
 
 
-# ------------------------------------------------------------------------------------- scripts
-
-
 def script(
     name: str,
     about: str | None,
@@ -111,9 +108,6 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-# -------------------------------------------------------------------------------------- timing
-
-
 def clock_seconds(work: Callable[[], Any]) -> float:
     """Wall-clock seconds of one call, for work that waits for the disk or for other threads."""
     start = time.perf_counter()
@@ -174,9 +168,6 @@ def timing(values: Sequence[float]) -> dict[str, Any]:
         "median": round(statistics.median(values), 6),
         "all": [round(v, 6) for v in values],
     }
-
-
-# -------------------------------------------------------------------------------------- memory
 
 
 class Peak:
@@ -268,9 +259,6 @@ def let_go(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-# ------------------------------------------------------------------------------- new processes
-
-
 def fresh(
     module: str,
     case: Mapping[str, Any],
@@ -312,9 +300,6 @@ def quiet_environment(device: str = "cpu") -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     threads = {"OMP_NUM_THREADS": "1"} if device == "cpu" else {}
     return {**kept, **threads, "HF_HUB_OFFLINE": "1"}
-
-
-# ------------------------------------------------------------------------------------- results
 
 
 def topic(name: str, device: str) -> str:

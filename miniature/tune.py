@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..editor.api import Editor
+from ..editor.evaluation.report import markdown
 from ..editor.models.presets import FOLDER
 from ..grounding import Grounder, GroundingSettings, ProposalSettings, View, mask_iou
 from ..grounding.attention.model import LVLM
@@ -291,11 +292,10 @@ def write_page(
         f"mean mask IoU; the first of near-equals ({NEAR}, prompts {NEAR_PROMPTS}) "
         "stays.",
         "",
-        "| setting | option | mean IoU | IoU > 0.5 |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {o.setting} | {o.option} | {o.mean_iou:.3f} | {o.share:.2f} |" for o in tried]
-    lines += [
+        markdown(
+            ("setting", "option", "mean IoU", "IoU > 0.5"),
+            [(o.setting, o.option, f"{o.mean_iou:.3f}", f"{o.share:.2f}") for o in tried],
+        ),
         "",
         note,
         "",
@@ -303,11 +303,10 @@ def write_page(
         "judged by the miniature LVLM. Of values that pass within 0.03 of the best, the one "
         "with removals nearest to the empty background is taken.",
         "",
-        "| setting | value | judgements passed | removal's error, 0–255 |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {p.setting} | {p.value} | {p.passed:.3f} | {p.ground_error:.1f} |" for p in painted
+        markdown(
+            ("setting", "value", "judgements passed", "removal's error, 0–255"),
+            [(p.setting, p.value, f"{p.passed:.3f}", f"{p.ground_error:.1f}") for p in painted],
+        ),
     ]
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 

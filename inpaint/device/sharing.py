@@ -10,12 +10,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-
-from .usage import release_cached_memory, weight_bytes
 
 
 class DeviceSharing:
@@ -176,3 +175,20 @@ def _moved(value: Any, device: Any) -> Any:
     if type(value) is dict:
         return {k: _moved(v, device) for k, v in value.items()}
     return value
+
+
+def weight_bytes(network: Any) -> int:
+    """Return the bytes of a network's parameters and buffers."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def release_cached_memory() -> None:
+    """Hand torch's cached memory back to the accelerator."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

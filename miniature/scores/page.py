@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...editor.evaluation.report import markdown
 from ...grounding import bootstrap_interval
 from .journal import Record
 
@@ -52,12 +53,6 @@ def rate(numbers: np.ndarray, count: bool = True) -> str:
     return f"{numbers.mean():.2f} [{low:.2f}, {high:.2f}]{many}"
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
-
-
 def page(measured: Measured) -> str:
     """The whole page."""
     parts: list[Callable[[Measured], list[str]]] = [
@@ -96,7 +91,7 @@ def _finding(measured: Measured) -> list[str]:
     return [
         "## Finding: share of phrases with a mask IoU > 0.5",
         "",
-        *table(
+        markdown(
             [
                 "phrases",
                 "ours",
@@ -135,7 +130,7 @@ def _absent(measured: Measured) -> list[str]:
         f"At a threshold with 5% false alarms: {(absent < at_five).mean():.2f} caught. AUC of the "
         f"answer {area:.3f}; chance 0.5.",
         "",
-        *table(
+        markdown(
             ["absent phrases", "caught"],
             [
                 [
@@ -191,7 +186,7 @@ def _heads(measured: Measured) -> list[str]:
         "the paper's first criterion, *contrast* ours (`grounding.phrase_contrast`); entropy "
         "follows in both. A trial is a random half of the scenes.",
         "",
-        *table(
+        markdown(
             [
                 "heads",
                 "τ",
@@ -225,7 +220,7 @@ def _segmenting(measured: Measured) -> list[str]:
     return [
         "## Segmenting: mean IoU",
         "",
-        *table(["prompt", "mean IoU"], [[t, rate(values(records, n))] for n, t in said.items()]),
+        markdown(["prompt", "mean IoU"], [[t, rate(values(records, n))] for n, t in said.items()]),
         "",
         f"Boundary F {values(records, 'edge').mean():.2f}, refined "
         f"{values(records, 'edge_refined').mean():.2f}. Predicted IoU is off by "
@@ -262,7 +257,7 @@ def _painting(measured: Measured) -> list[str]:
     return [
         "## Painting (true mask given; judged by the miniature LVLM)",
         "",
-        *table(["what", "share of edits", "the judge's own ceiling, on drawn scenes"], rows),
+        markdown(["what", "share of edits", "the judge's own ceiling, on drawn scenes"], rows),
         "",
         f"Autoencoder: {scene.mean():.1f} dB PSNR on {scene.size} held-out scenes, "
         f"{crop.mean():.1f} dB on their middle 128 pixels. One painting takes "

@@ -37,7 +37,6 @@ class TrainSettings:
     bank_start: int = 1024
     fresh: int = 2
     checkpoint_every: float = 180.0  # seconds
-    sheet_every: float = 540.0  # seconds
     device: str = "cpu"
     seed: int = 0
     first_sample: int = 0  # another one each time that training goes further, for new scenes
