@@ -37,16 +37,16 @@ help:
 	@echo "make demo       edit $(DEMO_IMAGE) from words; the result is in out/"
 	@echo "make test       run the tests"
 	@echo "make test-fast  run those that load no model: under a minute"
-	@echo "make wheel-test build the wheel and use it in an empty environment (asks PyPI)"
+	@echo "make wheel-test build the wheel and use it in an empty environment (uses PyPI)"
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format, types and spelling"
 	@echo "make docs       write docs/cli.md and the list of presets from the program"
 	@echo "make site       build the documentation into build/site"
 	@echo "make release AT=URL  check version and changelog, and build the wheel for PyPI"
-	@echo "make audit      list all licences and look for known vulnerabilities (asks the network)"
+	@echo "make audit      list all licences and look for known vulnerabilities (uses the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
-	@echo "make bench      measure speed and memory, and write docs/performance.md (ten to thirteen minutes)"
+	@echo "make bench      measure speed and memory, and write docs/performance.md (ten minutes)"
 	@echo "make soak       batch, page and server at once, killed again and again (an hour; MINUTES=5 for less)"
 	@echo "make clean      remove what these made, the environment too"
 
@@ -84,7 +84,7 @@ site: $(DEV) $(VENV)/src/groundbrush
 release: $(DEV)
 	@$(PY) docs/release.py --at "$(AT)"
 
-# Without the network pip-audit lists what it could not ask about, and passes.
+# Without the network pip-audit lists what it could not check, and passes.
 audit: $(DEV)
 	@$(PY) docs/licences.py
 	@$(INSTALL) --quiet pip-audit==2.10.1

@@ -5,9 +5,9 @@
 On held-out composed scenes (`--split validation` to choose settings). "The car" and "the red car"
 where two or three are there, and phrases that fit exactly one thing, of every kind.
 
-Told: the share answered as ambiguous. All places: the share with all true things among the place
-and the candidates (IoU of at least 0.5). One whole: the mask is one true thing; join: it holds more
-than 40% of two things; other: another thing or a part. With a second look and without.
+Reported: the share answered as ambiguous. All places: the share with all true things among the
+place and the candidates (IoU of at least 0.5). One whole: the mask is one true thing; join: it
+holds more than 40% of two things; other: another thing or a part. With a second search and without.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def measure(args: Namespace) -> dict[str, Any]:
     by = {(row["way"], row["fits"]): row["told"] for row in rows}
     several, one = by["second look", "several things"], by["second look", "one thing"]
     aims = [
-        common.target("fits several: told so", several, 0.9, most=False),
-        common.target("fits one: wrongly told that several fit", one, 0.03),
+        common.target("fits several: reported so", several, 0.9, most=False),
+        common.target("fits one: wrongly reported as several", one, 0.03),
     ]
     for aim in aims:
         print(common.target_line(aim))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.batch_scaling [--rows 20]
 
-The same manifest in a new process for each way, the ways in turn, the fastest of each. Wall-clock
+The same manifest in a new process for each configuration, in turn, the fastest of each. Wall-clock
 time is taken between finished rows, so that the start is not in it. *Pause* is the longest time in
 which no row was finished, and *not given* is steal time, in core seconds: if it is high, the run is
 not reliable. Figures for more workers than were measured are computed (Amdahl's law with a fixed

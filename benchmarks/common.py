@@ -36,9 +36,6 @@ _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-pyt
 Rows = list[dict[str, Any]]
 
 
-# ------------------------------------------------------------------------------------- scripts
-
-
 def script(
     name: str,
     about: str | None,
@@ -102,12 +99,6 @@ def begin(args: argparse.Namespace, rounds: int = 3) -> None:
         args.rounds = rounds if args.device == "cpu" else GPU_ROUNDS
 
 
-def needs_gpu(args: argparse.Namespace) -> None:
-    """Refuse a CPU, except with --tiny."""
-    if args.device == "cpu" and not args.tiny:
-        raise SystemExit("measures models at full size: add --device cuda, or --tiny to try it out")
-
-
 def one_thread() -> None:
     """Use one thread everywhere, so that CPU time is the time of the work."""
     import cv2
@@ -115,9 +106,6 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-# -------------------------------------------------------------------------------------- timing
 
 
 def clock_seconds(work: Callable[[], Any]) -> float:
@@ -180,9 +168,6 @@ def timing(values: Sequence[float]) -> dict[str, Any]:
         "median": round(statistics.median(values), 6),
         "all": [round(v, 6) for v in values],
     }
-
-
-# -------------------------------------------------------------------------------------- memory
 
 
 class Peak:
@@ -274,9 +259,6 @@ def let_go(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-# ------------------------------------------------------------------------------- new processes
-
-
 def fresh(
     module: str,
     case: Mapping[str, Any],
@@ -318,9 +300,6 @@ def quiet_environment(device: str = "cpu") -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     threads = {"OMP_NUM_THREADS": "1"} if device == "cpu" else {}
     return {**kept, **threads, "HF_HUB_OFFLINE": "1"}
-
-
-# ------------------------------------------------------------------------------------- results
 
 
 def topic(name: str, device: str) -> str:

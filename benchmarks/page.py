@@ -17,42 +17,22 @@ from typing import Any, NamedTuple
 from benchmarks import common, plots
 
 DOCS = common.ROOT / "docs"
-_ALONE = (
-    "phrases of one picture share its reading; with one phrase a picture both ways read it once, "
-    "and only the attentions that eager keeps and the loop over heads are saved"
-)
+PLOT = "![cost against tokens, phrases and megapixels](performance.png)"
 WHY = {
-    "an edit of 48 megapixels over one of 1: by words, on": (
-        "the thing's own pixels are put in at the picture's resolution"
+    "an edit of 48 megapixels over one of 1": (
+        "the miniature paints in about a second, so that what grows with the picture shows: it is "
+        "shrunk for the models, the mask enlarged, the new pixels put in, and every other one "
+        "compared. On SDXL's canvas the same is a smaller part of the whole"
     ),
-    "an edit of 48 megapixels over one of 1: in a box": (
-        "what is left grows with the picture alone: a copy of it and the proof that nothing "
-        "outside the support changed; the miniature paints in about a second"
-    ),
-    "an edit of 48 megapixels over one of 1: by words": (
-        "the miniature paints in about a second, so that it shows what must be done at the "
-        "picture's own resolution: shrink it for the models, enlarge the mask, put the new pixels "
-        "in, and prove that no other changed. It is also searched on a copy of 1,536 pixels where "
-        "one of 1 megapixel has 1,000. On SDXL's canvas the same is a smaller part of the whole"
-    ),
-    "whole discovery, 72 heads, 1": _ALONE,
-    "whole discovery, 1,024 heads, 1": _ALONE,
-    "whole discovery, 72 heads, 4": (
-        "the miniature has 72 heads, so the loop over heads is a small part of it, and a forward "
-        "pass of each picture is left; in LLaVA-1.5-7B the loop has 1,024"
-    ),
-    "memory over": "see the curve",
-    "rows at 3,000 tokens, scaled language model: eager over ours (every head), time": (
-        "reading every head's row costs next to nothing beyond a whole forward under SDPA, as the "
-        "last target of rows shows, and eager's own forward is no more than that slower than SDPA's"
+    "a cold edit over": (
+        "three fifths of what is left is importing torch, transformers and diffusers"
     ),
 }
 ON_GPU = {
-    "rows_cuda": "rows of LLaVA-1.5-7B and -13B and Qwen2.5-VL-7B",
+    "rows_cuda": "attention rows of 7B and 13B models",
     "phrases_cuda": "phrase to map on LLaVA-1.5-7B against its floor",
     "masks_cuda": "SAM ViT-H",
     "sdxl_steps_cuda": "SDXL's step beside diffusers' best settings",
-    "sdxl_edits_cuda": "SDXL on large pictures, in batches and few steps",
     "full_size_cuda": "SDXL in every memory mode",
 }
 
@@ -94,10 +74,8 @@ def ratio(value: float | None) -> str:
 def standing(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every target, and for a missed one by how much and why."""
     rows, notes = [], []
-    ranks = {name: number for number, name in enumerate(SECTIONS)}
-    order = sorted(found, key=lambda topic: ranks.get(topic, len(ranks)))
-    for topic, result in ((topic, found[topic]) for topic in order):
-        for one in result.get("targets", ()):
+    for topic in (topic for topic in (*SECTIONS, "scaling") if topic in found):
+        for one in found[topic].get("targets", ()):
             limit = f"{'≤' if one['most'] else '≥'} {one['limit']:g}"
             state = {True: "met", False: "**missed**", None: "not measured"}[one["met"]]
             value = "–" if one["value"] is None else f"{one['value']:g}"
@@ -157,23 +135,20 @@ def rows_section(result: Mapping[str, Any]) -> list[str]:
     for one in result["ratios"]:
         at = one["model"], one["tokens"]
         cells = [by.get((*at, way), {}) for way in plots.ROW_WAYS]
-        fresh = not all("times" in cell for cell in cells if "seconds" in cell)
         timed = [
-            c.get("failed") or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
+            c.get("failed") or f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}"
             for c in cells
         ]
         gains = [
-            f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
-            f"{ratio(one[f'eager/{ours} memory'])}"
+            f"{ratio(one[f'eager/{ours} time'])} / {ratio(one[f'eager/{ours} memory'])}"
             for ours in ("every", "three")
         ]
         least = seconds(by.get((*at, plots.ROW_FLOOR), {}).get("seconds"))
-        last = "–" if fresh else ratio(one["every/sdpa time"])
+        last = ratio(one["every/sdpa time"])
         lines.append((one["model"], f"{one['tokens']:,}", *timed, least, *gains, last))
     gains = ("eager over every head", "eager over three heads", "every head over sdpa")
     return [
-        "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets, and hollow "
-        "in the plot, have fresh memory in them, so no ratio is taken.",
+        "Seconds / megabytes beyond the model; ratios of both.",
         "",
         *table(lines, ("model", "tokens", *plots.ROW_WAYS, "floor", *gains)),
     ]
@@ -239,8 +214,7 @@ def discovery_section(result: Mapping[str, Any]) -> list[str]:
         *table(runs, heads),
         f"{memory['pairs']:,} pairs took {memory['seconds']:.0f} s "
         f"({memory['pairs'] / memory['seconds']:.0f} a second, four phrases a picture); memory "
-        f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB "
-        "(the curve is below, with the batch's).",
+        f"went from {megabytes(memory['start'])} to {megabytes(memory['memory'][-1][1])} MB.",
         "",
     ]
 
@@ -264,19 +238,6 @@ def steps_section(result: Mapping[str, Any]) -> list[str]:
     return table(lines, ("", "milliseconds a step", f"seconds of {steps} steps"))
 
 
-def gpu_painting_section(result: Mapping[str, Any]) -> list[str]:
-    """SDXL on large pictures, in batches and few steps."""
-    lines = [
-        (r["way"], f"{r['megapixels']:g}", seconds(r["seconds"]), megabytes(r["bytes"]))
-        for r in result["rows"]
-    ]
-    many = [(r["way"], r["pictures a minute"]) for r in result["ways"]]
-    return [
-        *table(lines, ("", "megapixels", "seconds", "megabytes beyond the weights")),
-        *table(many, ("", "pictures of a megapixel a minute")),
-    ]
-
-
 def modes_section(result: Mapping[str, Any]) -> list[str]:
     """SDXL in every memory mode."""
     lines = [
@@ -295,16 +256,6 @@ def modes_section(result: Mapping[str, Any]) -> list[str]:
 def startup_section(result: Mapping[str, Any]) -> list[str]:
     """Start-up."""
     return table([(r["what"], seconds(r["seconds"])) for r in result["rows"]], ("", "CPU seconds"))
-
-
-def scaling_section(result: Mapping[str, Any]) -> list[str]:
-    """A long batch."""
-    return [
-        f"{result['rows']:,} rows in {result['seconds']:.0f} s "
-        f"({60 * result['rows'] / result['seconds']:.0f} a minute).",
-        "",
-        *_shown("performance_memory.png", "memory over a long batch"),
-    ]
 
 
 def workers_section(result: Mapping[str, Any]) -> list[str]:
@@ -340,102 +291,8 @@ def workers_section(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def waiting_section(result: Mapping[str, Any]) -> list[str]:
-    """Threads beside other programs."""
-    by = {(r["way"], r["programs"]): r for r in result["rows"]}
-    counts = [one["programs"] for one in result["gains"]]
-    lines = [
-        (way, *(f"{seconds(by[way, n]['median'])} / {seconds(by[way, n]['most'])}" for n in counts))
-        for way in dict.fromkeys(r["way"] for r in result["rows"])
-    ]
-    gains = (f"{ratio(g['median'])} / {ratio(g['most'])}" for g in result["gains"])
-    lines.append(("libgomp's over a worker's", *gains))
-    return [
-        "Wall-clock seconds, median and most of eight edits (`python -m benchmarks.waiting`, "
-        "not part of `make bench`):",
-        "",
-        *table(lines, ("", *("alone" if not n else f"beside {n}" for n in counts))),
-    ]
-
-
-def _shown(picture: str, words: str) -> list[str]:
-    return [f"![{words}]({picture})", ""]
-
-
-class Section(NamedTuple):
-    """How a result is shown: its heading, what is said before the tables, the plot, the tables."""
-
-    heading: str
-    tables: Callable[[Any], list[str]]
-    said: str = "doc"  # "doc": the script's docstring; "machine": where; or both
-    plot: str = ""
-    words: str = ""
-    before: str = ""
-
-    def show(self, topic: str, result: Mapping[str, Any]) -> list[str]:
-        """The section as Markdown lines."""
-        lines = [self.heading, ""]
-        if "machine" in self.said:
-            lines += [about(result["machine"]), ""]
-        if "doc" in self.said:
-            text = (
-                import_module(f"benchmarks.{topic.removesuffix('_cuda')}").__doc__ or ""
-            ).strip()
-            parts = [p for p in text.split("\n\n")[1:] if not p.lstrip().startswith("python -m")]
-            lines += [line for part in parts for line in (" ".join(part.split()), "")]
-        lines += [self.before, ""] if self.before else []
-        lines += _shown(f"performance_{self.plot}.png", self.words) if self.plot else []
-        return [*lines, *self.tables(result)]
-
-
-_TOKENS, _PHRASES = "time and memory against tokens", "time against phrases, with the floor"
-SECTIONS: dict[str, Section] = {
-    "rows": Section("## Attention rows", rows_section, plot="rows", words=_TOKENS),
-    "rows_cuda": Section(
-        "## Attention rows on a GPU", rows_section, "machine", "rows_cuda", _TOKENS
-    ),
-    "phrases": Section("## Finding phrases", phrases_section, plot="phrases", words=_PHRASES),
-    "several_phrases": Section("### With the miniature's language model", several_section, said=""),
-    "phrases_cuda": Section(
-        "## Finding phrases on a GPU", phrases_section, "machine", "phrases_cuda", _PHRASES
-    ),
-    "discovery": Section("## Finding localization heads", discovery_section),
-    "masks": Section("## Masks from boxes", lambda r: crosstab(r["rows"], "boxes", "box")),
-    "masks_cuda": Section(
-        "## Masks from boxes on a GPU", lambda r: crosstab(r["rows"], "boxes", "box"), "machine"
-    ),
-    "painting": Section(
-        "## Painting", painting_section, plot="megapixels", words="time against megapixels"
-    ),
-    "sdxl_steps": Section(
-        "## A step beside diffusers' settings",
-        steps_section,
-        "machine, doc",
-        before="`python -m benchmarks.sdxl_steps`, three minutes, not part of `make bench`:",
-    ),
-    "sdxl_edits_cuda": Section(
-        "## Painting with SDXL on a GPU",
-        gpu_painting_section,
-        "machine, doc",
-        "megapixels_cuda",
-        "time and memory against megapixels",
-    ),
-    "sdxl_steps_cuda": Section("## A step of SDXL on a GPU", steps_section, "machine, doc"),
-    "full_size_cuda": Section("### SDXL in every memory mode", modes_section, "machine"),
-    "startup": Section("## Start-up", startup_section),
-    "scaling": Section("## Long batches", scaling_section),
-    "batch_scaling": Section("## Batches with workers", workers_section, "machine, doc"),
-    "waiting": Section("## Beside other programs", waiting_section, "machine, doc"),
-}
-"""How each result is shown, in the page's order."""
-
-
-def edits_section(result: Mapping[str, Any]) -> list[str]:
-    """What an edit costs with each choice of models, and the parts that this was computed from."""
-    edits = [
-        (r["models"], f"{r['find_s']:.0f}", f"{r['paint_s']:.0f}", f"{r['resident_gb']:.1f}")
-        for r in result["edits"]
-    ]
+def parts_section(result: Mapping[str, Any]) -> list[str]:
+    """The parts that an edit's cost is summed from."""
     parts = [
         (
             r["part"],
@@ -448,63 +305,208 @@ def edits_section(result: Mapping[str, Any]) -> list[str]:
         for r in result["parts"]
     ]
     return [
-        "## What one edit costs on a CPU",
+        "Each part ran in a process of its own, other programs beside. The floor is the part's "
+        "operations at the rate of a large matrix product.",
         "",
-        "Real shapes with random weights in the presets' precision, CPU seconds of one thread "
-        f"({about(result['machine'])}). `python -m benchmarks.full_size --device cpu`; each part "
-        "ran in a process of its own. Edits are sums of parts (steps as in the presets); their "
-        "memory is that of all parts held at once; one whose parts were not all measured is left "
-        "out. Quality is not measured. The floor is the part's operations at the rate of a large "
-        "matrix product. Other programs ran beside; CPU seconds suffer least from that.",
-        "",
-        *table(edits, ("edit with", "find, s", "paint, s", "memory, GB")),
         *table(parts, ("part", "does", "parameters", "s", "floor, s", "peak, GB")),
     ]
 
 
 def changes_section(result: Mapping[str, Any]) -> list[str]:
-    """What was made faster, in CPU seconds before and after."""
+    """Every time of both versions."""
     rows = [
-        (
-            r["what"],
-            f"{r['before']:.2f}",
-            f"{r['after']:.2f}",
-            f"{r['after'] / r['before']:.2f}",
-            r["n"],
-        )
+        (r["what"], when, ", ".join(seconds(v) for v in every))
         for r in result["rows"]
+        for when, every in r["all"].items()
     ]
-    return [
-        "## Before and after",
-        "",
-        f"CPU seconds, taken by hand ({result['machine']}).",
-        "",
-        *table(rows, ("what", "before", "after", "ratio", "n")),
-        *(f"- {note}" for note in result["notes"]),
-        "",
+    return table(rows, ("what", "when", "every time"))
+
+
+class Section(NamedTuple):
+    """How a result is shown: its heading, its tables, and whether its script's docstring is."""
+
+    heading: str
+    tables: Callable[[Any], list[str]]
+    doc: bool = True
+
+    def show(self, topic: str, result: Mapping[str, Any]) -> list[str]:
+        """The section as Markdown lines."""
+        lines = [self.heading, "", about(result["machine"]), ""]
+        if self.doc:
+            script = import_module(f"benchmarks.{topic.removesuffix('_cuda')}")
+            parts = (script.__doc__ or "").strip().split("\n\n")[1:]
+            kept = [p for p in parts if not p.lstrip().startswith("python -m")]
+            lines += [line for part in kept for line in (" ".join(part.split()), "")]
+        return [*lines, *self.tables(result)]
+
+
+def _masks(result: Mapping[str, Any]) -> list[str]:
+    return crosstab(result["rows"], "boxes", "box")
+
+
+SECTIONS: dict[str, Section] = {
+    "full_size_parts": Section("## Parts of an edit at full size", parts_section, doc=False),
+    "before_after": Section("## Before and after", changes_section),
+    "rows": Section("## Attention rows", rows_section),
+    "rows_cuda": Section("## Attention rows on a GPU", rows_section, doc=False),
+    "phrases": Section("## Finding phrases", phrases_section),
+    "phrases_cuda": Section("## Finding phrases on a GPU", phrases_section, doc=False),
+    "several_phrases": Section("## Phrases of the miniature", several_section, doc=False),
+    "discovery": Section("## Finding localization heads", discovery_section),
+    "masks": Section("## Masks from boxes", _masks),
+    "masks_cuda": Section("## Masks from boxes on a GPU", _masks, doc=False),
+    "painting": Section("## Painting", painting_section),
+    "sdxl_steps": Section("## A step beside diffusers' settings", steps_section),
+    "sdxl_steps_cuda": Section("## A step of SDXL on a GPU", steps_section, doc=False),
+    "full_size_cuda": Section("## SDXL in every memory mode", modes_section, doc=False),
+    "startup": Section("## Start-up", startup_section),
+    "batch_scaling": Section("## Batches with workers", workers_section),
+}
+"""How each result is shown in the appendix, in its order."""
+
+
+def costs(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What one edit costs: presets beside the alternatives, and the miniature's start."""
+    lines = ["## What one edit costs", ""]
+    if parts := found.get("full_size_parts"):
+        edits = [
+            (r["models"], f"{r['find_s']:.0f}", f"{r['paint_s']:.0f}", f"{r['resident_gb']:.1f}")
+            for r in parts["edits"]
+        ]
+        lines += [
+            "Models of real size with random weights, in each preset's precision, CPU seconds of "
+            f"one thread ({place(parts['machine'])}). An edit is the sum of its parts; memory is "
+            "that of all of them held at once. Quality is not measured. "
+            "`python -m benchmarks.full_size --device cpu` measures the parts.",
+            "",
+            *table(edits, ("edit with", "find, s", "paint, s", "memory, GB")),
+        ]
+    if changed := found.get("before_after"):
+        rows = [
+            (r["what"], f"{r['before']:.2f}", f"{r['after']:.2f}", f"{r['ratio']:.2f}")
+            for r in changed["rows"]
+        ]
+        lines += [
+            f"The miniature, this version beside commit {changed['base']}, taking turns; medians "
+            f"of {changed['rounds']} ({place(changed['machine'])}):",
+            "",
+            *table(rows, ("", "before", "now", "ratio")),
+        ]
+    return lines
+
+
+def ratios(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Ours against eager, diffusers and detectors: every target, and why one is missed."""
+    finds = {r["models"]: r["find_s"] for r in found.get("full_size_parts", {}).get("edits", ())}
+    ours = finds.get("photo-light")
+    beside = [
+        f"{name.partition(',')[0]} takes {value / ours:.1f} times as long to find as photo-light"
+        for name, value in finds.items()
+        if ours and name not in ("photo-light", "photo")
     ]
+    said = f"On that CPU {' and '.join(beside)}." if beside else ""
+    return ["## Ratios", "", *([said, ""] if said else []), *standing(found), *unmeasured(found)]
+
+
+def growth(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What an edit's cost grows with."""
+    rows: list[tuple[Any, ...]] = []
+
+    def add(
+        topic: str, key: str, what: str, way: str, ends: tuple[int, int], floor_of: str = ""
+    ) -> None:
+        by = {(r["way"], r[key]): r for r in found.get(topic, {}).get("rows", ())}
+        first, last = (by.get((way, end), {}) for end in ends)
+        if not {"seconds"} <= set(first) & set(last):
+            return
+        floor = by.get((floor_of, ends[1]), {}).get("seconds")
+        memory = (
+            last["bytes"] / first["bytes"] if last.get("bytes") and first.get("bytes") else None
+        )
+        rows.append(
+            (
+                what,
+                f"{ends[0]:,} to {ends[1]:,}",
+                f"{seconds(first['seconds'])} to {seconds(last['seconds'])}",
+                ratio(last["seconds"] / first["seconds"]),
+                ratio(memory),
+                ratio(floor and last["seconds"] / floor),
+            )
+        )
+
+    add(
+        "rows",
+        "tokens",
+        "tokens, every head's row",
+        plots.ROW_WAYS[2],
+        (600, 3000),
+        plots.ROW_FLOOR,
+    )
+    add("rows", "tokens", "tokens, three heads' rows", plots.ROW_WAYS[3], (600, 3000))
+    add("phrases", "phrases", "phrases of a picture", "ours, together", (1, 16), "floor")
+    add("masks", "boxes", "boxes of a picture", "together", (1, 16))
+    for way in ("by words", "in a box", "by words, on SDXL's canvas"):
+        add("painting", "megapixels", f"megapixels, {way}", way, (1, 48))
+    heads = ("cost with", "from, to", "seconds", "time", "memory", "over its floor")
+    return ["## How cost grows", "", *table(rows, heads), *batches(found)]
+
+
+def batches(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Rows and workers."""
+    lines = []
+    if one := found.get("scaling"):
+        lines.append(
+            f"- Rows: {one['rows']:,} of the miniature's smallest edits in {one['seconds']:.0f} s "
+            f"({60 * one['rows'] / one['seconds']:.0f} a minute), memory of the last quarter over "
+            f"the second {one['targets'][0]['value']:.3f}."
+        )
+    if one := found.get("batch_scaling"):
+        by = {w["way"]: w for w in one["ways"]}
+        here, alone, two = (
+            by[name]["row"]
+            for name in (
+                "this process, 1 thread",
+                "one worker, 1 thread",
+                "two workers, 1 thread each",
+            )
+        )
+        lines.append(
+            f"- Workers of Ray: a row costs {alone / here:.2f} times that of this process with one "
+            f"worker, and {two / here:.2f} times with two; they start in "
+            f"{by['one worker, 1 thread']['start']:.0f} s ({place(one['machine'])})."
+        )
+    return [*lines, *([""] if lines else [])]
+
+
+def place(machine: Mapping[str, Any]) -> str:
+    """Date and machine in a few words."""
+    where = machine["gpu"]["name"] if machine.get("gpu") else machine["cpu"]
+    return f"{machine['date'][:10]}, {where}, {machine['cores']} cores"
 
 
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page."""
-    first = next(iter(found.values()))
+    """The page, in three screens."""
+    run = f"Measured on {place(found['rows']['machine'])}. " if "rows" in found else ""
+    drawn = any(topic in found for topic, *_ in plots.PANELS)
     lines = [
         "# Performance",
         "",
-        "Written by `make bench` (`python -m benchmarks`) from `benchmarks/results/*.json`. Every "
-        "number comes from one run of a script there; alternatives are timed in turn, and the "
-        "least of their times is given. On a CPU these are CPU seconds of one thread: read the "
-        "ratios, not the seconds, and no difference below some 5%, since few runs were made.",
+        "Written by `make bench` from `benchmarks/results`; every number comes from one run of a "
+        "script there. Alternatives take turns in that run. On a CPU these are CPU seconds of one "
+        "thread: read the ratios, and no difference below 5%. "
+        f"{run}[All tables](measured/performance.md).",
         "",
-        about(found.get("rows", first)["machine"]),
-        "",
-        *(edits_section(found["full_size_parts"]) if "full_size_parts" in found else ()),
-        *(changes_section(found["before_after"]) if "before_after" in found else ()),
-        "## Targets",
-        "",
-        *standing(found),
-        *unmeasured(found),
+        *costs(found),
+        *ratios(found),
+        *growth(found),
+        *(["Dashed is the floor; dotted is computed from fewer.", "", PLOT] * drawn),
     ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def appendix(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """All tables."""
+    lines = ["# Performance: all tables", "", "Written by `make bench`.", ""]
     for name, section in SECTIONS.items():
         if name in found:
             lines += section.show(name, found[name])
@@ -512,12 +514,13 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
-    """Write the page and its plots; the page's path."""
+    """Write the page, its plot and the appendix; the page's path."""
     found = load(results)
     if not found:
         raise SystemExit(f"{results} holds no results; run python -m benchmarks first")
-    docs.mkdir(parents=True, exist_ok=True)
-    plots.draw_all(found, docs)
+    (docs / "measured").mkdir(parents=True, exist_ok=True)
+    plots.growth(found, docs / "performance.png")
+    (docs / "measured" / "performance.md").write_text(appendix(found), encoding="utf-8")
     path = docs / "performance.md"
     path.write_text(page(found), encoding="utf-8")
     return path

@@ -8,7 +8,7 @@ picture at every size and paints it; "in a box" paints 240 by 240 pixels. "on SD
 words" painted at 1024 by 1024 in four steps, still by the miniature's networks of ten million
 weights. What grows with the picture stays on the CPU where a GPU paints: it is the difference
 between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, a step of
-it measured and scaled to all. Memory (in the plot) is the most beyond the picture and the models.
+it measured and scaled to all. Memory is the most beyond the picture and the models.
 """
 
 from __future__ import annotations
@@ -101,21 +101,12 @@ def sizes_of(
     common.keep_freed()
     timed = common.in_turn(light, rounds, warm=False)  # each way was, where memory was measured
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
-    return [*sized_rows(timed, memory), *at_own_size]
-
-
-def sized_rows(timed: Mapping[Any, Any], memory: Mapping[Any, Mapping[str, Any]]) -> common.Rows:
-    """A row for each (way, megapixels) that was timed."""
-    return [
-        {
-            "way": way,
-            "megapixels": size,
-            "seconds": t["least"],
-            "times": t,
-            **memory.get((way, size), {}),
-        }
+    sized = [
+        {"way": way, "megapixels": size, "seconds": t["least"], "times": t}
+        | memory.get((way, size), {})
         for (way, size), t in timed.items()
     ]
+    return [*sized, *at_own_size]
 
 
 def whole(editor: Any, megapixels: float) -> dict[str, Any]:
@@ -178,33 +169,24 @@ def ways_of(rounds: int, usual: Mapping[str, Any] | None = None) -> common.Rows:
     }
     if usual:
         ways = {"one by one": ways["one by one"]}
-    return per_minute(ways, rounds, warm=not usual)
-
-
-def per_minute(
-    ways: Mapping[str, tuple[int, Callable[[], Any]]], rounds: int, device: str = "cpu", **more: Any
-) -> common.Rows:
-    """Pictures a minute of each way, given how many pictures one call of it makes."""
-    timed = common.in_turn({name: way for name, (_, way) in ways.items()}, rounds, device, **more)
+    works = {name: way for name, (_, way) in ways.items()}
     return [
         {
             "way": name,
-            "pictures a minute": round(60 * many / timed[name]["least"], 1),
-            "times": timed[name],
+            "pictures a minute": round(60 * ways[name][0] / taken["least"], 1),
+            "times": taken,
         }
-        for name, (many, _) in ways.items()
+        for name, taken in common.in_turn(works, rounds, warm=not usual).items()
     ]
 
 
-def targets(
-    rows: Sequence[Mapping[str, Any]],
-    what: str = "an edit of 48 megapixels over one of 1",
-    ways: Sequence[str] = (HEAVY, BOX, WORDS),
-) -> list[dict[str, Any]]:
+def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The time of the largest picture over that of the smallest."""
     by = {(r["way"], r["megapixels"]): r["seconds"] for r in rows}
+    what = "an edit of 48 megapixels over one of 1"
     return [
-        common.target(f"{what}: {way}", common.over(by, (way, 48), (way, 1)), 1.3) for way in ways
+        common.target(f"{what}: {way}", common.over(by, (way, 48), (way, 1)), 1.3)
+        for way in (HEAVY, BOX, WORDS)
     ]
 
 
@@ -219,7 +201,7 @@ def measure(args: Namespace) -> dict[str, Any]:
     return {"rows": rows, "ways": ways, "targets": targets(rows)}
 
 
-main = common.script("painting", __doc__, measure, rounds=4)
+main = common.script("painting", __doc__, measure, rounds=3)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from groundbrush.editor.cli.main import main as command
 from groundbrush.editor.evaluation.figures import FIGURES as SHOWN
-from groundbrush.miniature.calibration import mask_to_rle, write_calibration
+from groundbrush.miniature.calibration import write_calibration
 from groundbrush.miniature.foreign import compose_foreign
 from groundbrush.miniature.narratives import write_narratives
 from groundbrush.miniature.scores.composers import FIRST, asked_of
+from groundbrush.multiobject.export.rle import encode_rle
 from PIL import Image
 
 MEASURED = Path(__file__).parents[1] / "docs/measured"
@@ -130,7 +131,7 @@ def _write_foreign(folder: Path, count: int) -> None:
         Image.fromarray(scene.image).save(folder / image)
         named = [e for e in asked_of(scene, seed) if e.target is not None][:PER_SCENE]
         for one in named[: count - len(lines)]:
-            mask = mask_to_rle(scene.mask(one.target or 0))
+            mask = encode_rle(scene.mask(one.target or 0))
             box = list(scene.objects[one.target or 0].box)
             row = {"image": image, "phrase": one.text, "box": box, "mask": mask}
             lines.append(json.dumps(row))

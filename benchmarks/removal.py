@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from groundbrush.editor.evaluation.report import markdown
+
 from benchmarks import common
 
 SCENES, FIRST, REMNANT = 200, 700_000, 0.1
@@ -148,14 +150,12 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown, in percent with intervals."""
-    lines = ["| | scenes | " + " | ".join(OUTCOMES) + " |", "|---" * (len(OUTCOMES) + 2) + "|"]
-    for row in rows:
-        cells = [
-            f"{100 * row[o]['share']:.1f}% [{100 * row[o]['low']:.1f}, {100 * row[o]['high']:.1f}]"
-            for o in OUTCOMES
-        ]
-        lines.append(f"| {row['kind']} | {row['scenes']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+
+    def cell(found: Mapping[str, float]) -> str:
+        return f"{100 * found['share']:.1f}% [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+    cells = [[row["kind"], row["scenes"], *(cell(row[o]) for o in OUTCOMES)] for row in rows]
+    return markdown(["", "scenes", *OUTCOMES], cells)
 
 
 def write_page(rows: Sequence[Mapping[str, Any]], code: str) -> None:

@@ -5,7 +5,7 @@
 On composed validation scenes in which another thing reaches into the support that the found mask
 would have: the share of that thing's true pixels that lie in the support, and what sparing it costs
 the edit: whether the new phrase is then found in the hole and the old one gone, judged over the
-same area both times. ``--sheet FILE`` draws eight of them, before and after.
+same area both times.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from groundbrush import Editor
 from groundbrush.editor.editing.protect import find_protected
@@ -27,12 +25,17 @@ from groundbrush.editor.machine import measured_on
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.protect import RIM, support_without
-from groundbrush.inpaint.support import dilate, dilation_radius, fill_holes, support
+from groundbrush.inpaint.support import (
+    RIM,
+    dilate,
+    dilation_radius,
+    fill_holes,
+    support,
+    support_without,
+)
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import Scene, compose
 from groundbrush.miniature.scores.painting import edit_of
-from PIL import Image
 
 from benchmarks.common import one_thread
 
@@ -191,46 +194,11 @@ def measure_edits(editor: Editor, count: int) -> str:
     return f"{len(seen[True])} edits, the same seeds; {'; '.join(words)}"
 
 
-def sheet(editor: Editor, path: Path) -> None:
-    """Before and after: supports outlined, and what is painted; one scene to a row of four."""
-    settings = editor.models.inpaint_settings(removing=False, changes={})
-    tiles: list[np.ndarray] = []
-    for case in cases(editor, settings, SEEDS + 200):
-        spare = spare_of(editor, case, settings)
-        if spare is None:
-            continue
-        for one in (None, spare):
-            area = support_without(case.mask, settings, one)
-            painted = fill(
-                editor.models.inpainter(),
-                case.scene.image,
-                case.mask,
-                "frog",
-                seed=1,
-                settings=settings,
-                spare=one,
-            ).image
-            tiles += [_outlined(case.scene.image, area, case.mask), painted]
-        if len(tiles) == 4 * SAMPLES:
-            break
-    lines = [np.hstack(tiles[k : k + 8]) for k in range(0, len(tiles), 8)]
-    Image.fromarray(np.vstack(lines)).save(path)
-
-
-def _outlined(image: np.ndarray, area: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    drawn = image.copy()
-    for one, colour in ((area, (0, 255, 0)), (mask, (255, 255, 255))):
-        lines, _ = cv2.findContours(one.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, lines, -1, colour, 1)
-    return drawn
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser: Any = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--neighbours", type=int, default=100)
     parser.add_argument("--edits", type=int, default=40)
-    parser.add_argument("--sheet", type=Path)
     args = parser.parse_args(argv)
     one_thread()
     editor = Editor.load("miniature", device="cpu", offline=True)
@@ -239,8 +207,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(measure_masks(editor, args.neighbours, removing), flush=True)
     if args.edits:
         print(measure_edits(editor, args.edits), flush=True)
-    if args.sheet:
-        sheet(editor, args.sheet)
     print(f"python -m benchmarks.sparing, {measured_on('cpu')}, composed validation scenes")
     return 0
 

@@ -38,13 +38,20 @@ COMMAND --help` prints the same with usage.
 
 ## Common options
 
-Each command names those that it has.
+Each command names the groups or options that it has; all have `--help`.
 
 ```
 {common}
 ```
 """
-COMMON = 4  # an option with the same help in so many commands is described once
+COMMON = 2  # an option with the same help in so many commands is described once
+GROUPS = {
+    "models": "preset device offline yes memory",
+    "results": "out quiet json show",
+    "place": "mask box snap candidate level shadow grow invert",
+    "painting": "seed draft steps guidance negative set format",
+    "workers": "engine workers",
+}
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -64,7 +71,28 @@ def page(parser: argparse.ArgumentParser) -> str:
     counts = Counter(text for each in entries for text in each)
     common = {t: a for each in entries for t, a in each.items() if counts[t] >= COMMON}
     sections = (_section(name, command, common) for name, command in commands.items())
-    return HEAD.format(common=_entry(parser, [*common.values()])) + "".join(sections)
+    return HEAD.format(common=_grouped(parser, common)) + "".join(sections)
+
+
+def _grouped(parser: argparse.ArgumentParser, common: Mapping[str, argparse.Action]) -> str:
+    """The help of the common options, group by group."""
+    left = {_name(action): action for action in common.values() if _name(action) != "help"}
+    blocks = []
+    for title, names in GROUPS.items():
+        blocks.append(f"{title}:\n" + _entry(parser, [left.pop(name) for name in names.split()]))
+    return "\n\n".join([*blocks, "others:\n" + _entry(parser, [*left.values()])])
+
+
+def _name(action: argparse.Action) -> str:
+    """An option's longest name, without the dashes."""
+    return max(action.option_strings, key=len).lstrip("-")
+
+
+def _shared(names: Sequence[str]) -> str:
+    """A command's common options: whole groups by their title, others by name."""
+    whole = {g: n.split() for g, n in GROUPS.items() if set(n.split()) <= {*names}}
+    grouped = {name for members in whole.values() for name in members}
+    return ", ".join([*whole, *(f"--{n}" for n in names if n not in grouped | {"help"})])
 
 
 def _described(command: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -91,9 +119,8 @@ def _section(
         if own:
             title = f"{group.title}:\n" if group.title != "options" else ""
             blocks.append(title + _entry(command, own))
-    shared = [a for text, a in _described(command).items() if text in common]
-    names = ", ".join(max(a.option_strings, key=len) for a in shared)
-    blocks += [f"common options: {names}" if name else "", command.epilog or ""]
+    names = _shared([_name(a) for text, a in _described(command).items() if text in common])
+    blocks += [f"common options: {names}" if names and name else "", command.epilog or ""]
     text = "\n\n".join(textwrap.fill(b, 96) if "\n" not in b else b for b in blocks if b)
     return f"\n## groundbrush {name}".rstrip() + f"\n\n```\n{text}\n```\n"
 

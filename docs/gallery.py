@@ -27,6 +27,10 @@ MOVED = ("demo.png", "the red apple", "a frog")
 FILE = re.compile(r"(\w+): (out/\S+)$")
 SECONDS = re.compile(r" in [\d.]+ s")
 COMMANDS = (
+    (
+        "A photograph, without words or models",
+        "remove examples/launch.jpg --box 300,122,342,410 --preset classic",
+    ),
     ("Replace", 'edit examples/fruit.png --find "the red apple" --paint "a green pear" --seed 7'),
     ("Remove", 'remove examples/fruit.png --find "the car"'),
     (
@@ -46,8 +50,8 @@ COMMANDS = (
 )
 HEAD = """# Gallery
 
-Written by `python docs/gallery.py`: the commands ran on the embedded models, which know
-[28 drawn things](models.md#the-miniature) and no photographs. Left before, right after.
+Written by `python docs/gallery.py`. Left before, right after. The photograph needs no model; the
+other commands ran on the embedded models, which know [28 drawn things](models.md#the-miniature).
 """
 
 

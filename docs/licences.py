@@ -1,4 +1,4 @@
-"""Write docs/licences.md: every package that Groundbrush runs on, its version and its licence.
+"""Write docs/licences.md: every package that Groundbrush runs on, with its licence.
 
 It reads what is installed, without network, and fails on a licence that is unknown or not allowed
 here, so that a copyleft package cannot come in unseen. ``--check`` writes nothing.
@@ -210,7 +210,7 @@ def page(packages: Iterable[Package]) -> str:
     ]
     for licence in sorted({p.licence for p in rows}):
         under = [p for p in rows if p.licence == licence]
-        named = ", ".join(f"{f'**{p.name}**' if p.direct else p.name} {p.version}" for p in under)
+        named = ", ".join(f"**{p.name}** {p.version}" if p.direct else p.name for p in under)
         out.append(f"- *{licence}*: {named}")
     out += ["", *(f"- {p.name}: {p.note}." for p in rows if p.note)]
     out += [

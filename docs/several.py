@@ -14,7 +14,8 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+
+from groundbrush.editor.evaluation.report import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -84,7 +85,7 @@ def phrases_block() -> str:
         for row in found["rows"]
     ]
     heads = "phrases|anew each|packed|anew / packed|against one phrase|target"
-    made = markdown(heads, rows)
+    made = markdown(heads.split("|"), rows)
     return f"{made}\n\nCPU time on one thread, {about['date']}, {about['cpu']}.\n"
 
 
@@ -93,7 +94,7 @@ def plurals_block() -> str:
     found = json.loads(PLURALS.read_text(encoding="utf-8"))
     names = ("right number", "things found", "average recall")
     rows = [(row["way"], *(f"{100 * row[name]:.0f}%" for name in names)) for row in found["rows"]]
-    made = markdown("|".join((f"{found['rows'][0]['scenes']} scenes", *names)), rows)
+    made = markdown((f"{found['rows'][0]['scenes']} scenes", *names), rows)
     return f"{made}\n\nHeld-out composed scenes, {found['machine']['date']}.\n"
 
 
@@ -110,7 +111,7 @@ def ambiguity_block() -> str:
         rows.append((search, *cells, f"{100 * single['told']:.1f}%", f"{single['seconds']:.2f}"))
     heads = f"{several['phrases']} phrases fit several, {one['phrases']} one"
     heads += "|reported as ambiguous|all of them listed|false alarms|seconds"
-    made = markdown(heads, rows)
+    made = markdown(heads.split("|"), rows)
     kinds = [
         row
         for (way, fits), row in by.items()
@@ -124,13 +125,6 @@ def ambiguity_block() -> str:
         f"{100 * several['join']:.0f}%.\nHeld-out composed scenes; CPU seconds of a phrase that "
         f"fits one thing, on one thread; {found['machine']['date']}, {found['machine']['cpu']}.\n"
     )
-
-
-def markdown(heads: str, rows: list[tuple[Any, ...]]) -> str:
-    """A table, its headings given as one row."""
-    from benchmarks.page import table
-
-    return "\n".join(table(rows, heads.split("|"))).strip()
 
 
 if __name__ == "__main__":

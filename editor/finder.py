@@ -16,7 +16,7 @@ import numpy as np
 from ..grounding.errors import GroundingError
 from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
 from ..grounding.result import Grounding as Grounding
-from ..inpaint.paste.composite import same_pixels
+from ..inpaint.paste import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError
@@ -48,8 +48,8 @@ def read_several(phrase: str) -> NounPhrase | None:
     Raises
     ------
     GroundbrushError
-        Where it names things of several kinds, since one would be found and the others forgotten;
-        or does not say which of a kind are meant.
+        If it names things of several kinds (a search finds only one), or does not say which of a
+        kind are meant.
     """
     from ..multiobject.phrases.several import named_things
 

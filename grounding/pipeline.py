@@ -15,8 +15,7 @@ import numpy as np
 from .attention.types import Reading
 from .errors import GroundingError
 from .localize.ambiguity import find_other_matches
-from .localize.exclude import read_phrases
-from .localize.locate import answer, grow, locate
+from .localize.locate import answer, grow, locate, read_phrases
 from .result import Grounding
 from .settings import GroundingSettings
 from .view import View, shrink_image

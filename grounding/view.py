@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,8 +91,12 @@ def tight_box(mask: NDArray[np.bool_]) -> Box:
     return float(x), float(y), float(x + width), float(y + height)
 
 
-def innermost(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The pixel of a mask, xy, that is furthest from its edge."""
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return np.array([x, y], np.int64)
+def boxes_and_centres(
+    masks: Sequence[NDArray[np.bool_]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tight boxes (n, 4) of masks, and the centres (n, 2) of their pixels furthest from an edge."""
+    spots = []
+    for mask in masks:
+        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        spots.append(np.unravel_index(int(np.argmax(depth)), depth.shape)[::-1])
+    return np.array([tight_box(mask) for mask in masks]), np.array(spots) + 0.5

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import cv2
-import numpy as np
+from functools import cached_property
 
 from .settings import InpaintSettings
-
-Box = tuple[int, int, int, int]
-Size = tuple[int, int]
+from .support import Box, Size, box_slices
 
 
 @dataclass(frozen=True)
@@ -22,45 +18,10 @@ class Crop:
     window: Box
     canvas: Size
 
-    @property
+    @cached_property
     def slices(self) -> tuple[slice, slice]:
         """Index of the window in an ``(H, W, ...)`` array."""
         return box_slices(self.window)
-
-
-def box_slices(box: Box) -> tuple[slice, slice]:
-    """Return a box's index in an ``(H, W, ...)`` array."""
-    left, top, right, bottom = box
-    return slice(top, bottom), slice(left, right)
-
-
-def mask_box(mask: np.ndarray) -> Box:
-    """Return the smallest box around the True pixels of an ``(H, W)`` mask.
-
-    An empty mask gives ``(0, 0, 0, 0)``, the only box without area it can return.
-
-    Examples
-    --------
-    >>> mask_box(np.eye(3, dtype=bool)[:2])
-    (0, 0, 2, 2)
-    """
-    if not mask.size:
-        return 0, 0, 0, 0
-    # Called several times an edit: numpy's `any` of 48 megapixels takes ten times as long.
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    return left, top, left + width, top + height
-
-
-def grow_box(box: Box, margin: int, image_wh: Size) -> Box:
-    """Return `box` with `margin` pixels added on each side, cut at the image's edge."""
-    left, top, right, bottom = box
-    width, height = image_wh
-    return (
-        max(0, left - margin),
-        max(0, top - margin),
-        min(width, right + margin),
-        min(height, bottom + margin),
-    )
 
 
 def bucket_sizes(size: int, kind: str = "sdxl") -> tuple[Size, ...]:

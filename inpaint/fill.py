@@ -11,13 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from .callbacks import CancelledBy, OnPreview, OnStep
-from .crop import Crop, mask_box, plan_crop
+from .crop import Crop, plan_crop
 from .errors import InpaintError, OutOfMemoryError
-from .paste.composite import assert_preserved
-from .paste.finish import Target
+from .paste import Target, assert_preserved
 from .prefill import prefill, resize_image, resize_mask
-from .protect import check_protected, support_without
 from .settings import InpaintSettings
+from .support import check_protected, mask_box, support_without
 from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 from .windows import Windows, split_support
 
@@ -117,7 +116,7 @@ def fill(
         SDXL's by default.
     spare : (H, W) bool, optional
         Pixels that the growing mask avoids, such as things beside it; a thin rim around the mask
-        is painted all the same. See `inpaint.protect`.
+        is painted all the same. See `inpaint.support`.
     keep : (H, W) bool, optional
         Pixels outside the mask that are never painted.
     one_thing : bool

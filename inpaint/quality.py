@@ -9,9 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .crop import box_slices, grow_box, mask_box
 from .errors import InpaintError
 from .prefill import resize_image, resize_mask
+from .support import mask_window
 from .validation import check_pair
 
 _FINEST_RING = 8
@@ -37,7 +37,7 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     40.0
     """
     image, support = check_pair(image, support)
-    part = box_slices(grow_box(mask_box(support), 3, support.shape[::-1]))
+    part = mask_window(support, 3)
     pixels, inside = image[part], support[part]
     sides = [_steps(pixels, inside), _steps(pixels.swapaxes(0, 1), inside.T)]
     across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
@@ -89,7 +89,7 @@ def ring_colour_error(
             "same. Compare before resizing."
         )
     ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
-    part = box_slices(grow_box(mask_box(support), 3 * ring, support.shape[::-1]))
+    part = mask_window(support, 3 * ring)
     image, original, inside, outside = image[part], original[part], support[part], ~support[part]
     if inside.all():
         return 0.0

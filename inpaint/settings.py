@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InpaintError
-from .validation import check_choice, check_number, check_text, check_whole, close_match
+from .validation import check_choice, check_fields, check_text, check_whole, close_match
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -134,12 +134,7 @@ class InpaintSettings:
     control_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, limits in WHOLE.items():
-            check_whole(name, getattr(self, name), *limits)
-        for name, limits in NUMBERS.items():
-            check_number(name, getattr(self, name), *limits)
-        for name, choices in CHOICES.items():
-            check_choice(name, getattr(self, name), choices)
+        check_fields(self, WHOLE, NUMBERS, CHOICES)
         for name in ("colour_match", "spare"):
             if not isinstance(value := getattr(self, name), bool):
                 raise InpaintError(f"{name}: got {value!r}; expected true or false.")

@@ -1,18 +1,58 @@
-"""From mask to support: close holes, widen, dilate; and the ramps inside it."""
+"""From mask to support: close holes, widen, dilate, leave out what is protected; and its ramps."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
 
-from .crop import box_slices, grow_box, mask_box
+from .errors import InpaintError
 from .prefill import resize_mask
 from .settings import InpaintSettings
+from .validation import describe
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels, half-open."""
+Size = tuple[int, int]
+"""Width and height."""
+
+RIM = 0.01
+"""Width of the rim around the mask that is painted even on a spared object, over the square root of
+the mask's area: 1 pixel for an object of 100 x 100, so that no outline of the old one stays."""
 _WORK_SIDE = 1024
 """Longest side of the copy on which a support is computed."""
+
+
+def mask_box(mask: np.ndarray, margin: int = 0) -> Box:
+    """Return the smallest box around the True pixels of an ``(H, W)`` mask, grown by `margin`.
+
+    It is cut at the image's edge. An empty mask's box before growing is ``(0, 0, 0, 0)``.
+
+    Examples
+    --------
+    >>> mask_box(np.eye(3, dtype=bool)[:2])
+    (0, 0, 2, 2)
+    """
+    if not mask.size:
+        return 0, 0, 0, 0
+    # Called several times an edit: numpy's `any` of 48 megapixels takes ten times as long.
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    right, bottom = left + width + margin, top + height + margin
+    left, top = max(0, left - margin), max(0, top - margin)
+    return left, top, min(mask.shape[1], right), min(mask.shape[0], bottom)
+
+
+def box_slices(box: Box) -> tuple[slice, slice]:
+    """Return a box's index in an ``(H, W, ...)`` array."""
+    left, top, right, bottom = box
+    return slice(top, bottom), slice(left, right)
+
+
+def mask_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
+    """Return the index of a mask's box, grown by `margin`, in an ``(H, W, ...)`` array."""
+    return box_slices(mask_box(mask, margin))
 
 
 def dilation_radius(mask: np.ndarray, dilate: float) -> int:
@@ -40,9 +80,8 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
     array([[0, 1, 1, 1, 0]])
     """
     result = mask.copy()
-    box = mask_box(mask)
-    if any(box) and radius > 0:
-        part = box_slices(grow_box(box, math.ceil(radius), mask.shape[::-1]))
+    if radius > 0 and any(mask_box(mask)):
+        part = mask_window(mask, math.ceil(radius))
         result[part] = _distance_to(mask[part]) <= radius
     return result
 
@@ -63,7 +102,8 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     small[0] = False
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         small[edge] = False
-    part |= small[labels]
+    if small.any():
+        part |= small[labels]
     return result
 
 
@@ -101,7 +141,7 @@ def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
     million pixels would take as long as painting.
     """
     radius = dilation_radius(mask, settings.dilate)
-    window = box_slices(grow_box(mask_box(mask), radius + 1, mask.shape[::-1]))
+    window = mask_window(mask, radius + 1)
     part = mask[window]
     scale = _WORK_SIDE / max(part.shape)
     if scale >= 1 or radius * scale < 1:
@@ -114,6 +154,72 @@ def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
     result = mask.copy()
     result[window] |= grown >= 128
     return result
+
+
+def support_without(
+    mask: np.ndarray,
+    settings: InpaintSettings,
+    spare: np.ndarray | None,
+    keep: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return `support` without the pixels of protected objects.
+
+    All arrays are ``(H, W)`` bool. Of `spare`, the mask with its holes closed and a rim (`RIM`)
+    around it stay in the support; parts that spared objects separate from the mask leave it.
+    `settings.spare` False ignores `spare`. Of `keep`, only the mask itself stays in the support.
+
+    Examples
+    --------
+    >>> mask = np.array([[0, 0, 1, 1, 0, 0, 0, 0, 0]], bool)
+    >>> spare = np.array([[0, 0, 0, 0, 0, 0, 1, 0, 0]], bool)
+    >>> settings = InpaintSettings(dilate=4)
+    >>> support_without(mask, settings, spare).astype(int)
+    array([[1, 1, 1, 1, 1, 1, 0, 0, 0]])
+    """
+    result = support(mask, settings)
+    if spare is not None and settings.spare:
+        _leave_out(result, mask, settings, spare)
+    if keep is not None:
+        result &= ~keep | mask
+    return result
+
+
+def check_protected(name: str, protected: Any, image: np.ndarray) -> np.ndarray | None:
+    """Return `protected` if it is None or ``(H, W)`` bool of the image's size."""
+    good = isinstance(protected, np.ndarray) and protected.dtype == np.bool_
+    if protected is not None and (not good or protected.shape != image.shape[:2]):
+        raise InpaintError(
+            f"{name}: got {describe(protected)}; expected bool of the image's (height, width) "
+            f"{image.shape[:2]}, True where nothing may be painted, or None."
+        )
+    return protected
+
+
+def _leave_out(
+    whole: np.ndarray, mask: np.ndarray, settings: InpaintSettings, spare: np.ndarray
+) -> None:
+    """Remove spared pixels from the support, in place."""
+    window = mask_window(whole)
+    area, spared = whole[window], spare[window] & whole[window]
+    if not spared.any():
+        return
+    core = fill_holes(mask[window], settings.fill_holes)
+    radius = dilation_radius(mask, RIM)
+    # A large picture's rim is only computed where it matters.
+    beside = mask_window(spared, radius)
+    area[beside] &= dilate(core[beside], radius) | ~spared[beside]
+    area[:] = _parts_with(area, core)
+
+
+def _parts_with(area: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """Return the connected parts of `area` (8 neighbours) that hold some of `core`."""
+    count, labels = cv2.connectedComponents(area.view(np.uint8), connectivity=8)
+    if count <= 2:  # one part, which holds it
+        return area
+    reached = np.zeros(count, np.bool_)
+    reached[labels[core]] = True
+    reached[0] = False
+    return np.asarray(reached[labels])
 
 
 def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = None) -> np.ndarray:
@@ -131,11 +237,10 @@ def inward_feather(support: np.ndarray, feather: int, core: np.ndarray | None = 
     array([[0. , 0.5, 1. , 1. , 1. , 0.5, 0. ]], dtype=float32)
     """
     alpha = np.zeros(support.shape, np.float32)
-    box = mask_box(support)
-    if not any(box):
+    if not any(mask_box(support)):
         return alpha
     # The nearest outside pixel of any support pixel touches the support, so one more is enough.
-    part = box_slices(grow_box(box, 1, support.shape[::-1]))
+    part = mask_window(support, 1)
     inside = _distance_to(~support[part])
     ramp = inside / np.float32(feather + 1)
     if core is not None and core.any():

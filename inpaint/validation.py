@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,21 @@ def check_seed(seed: Any) -> int:
             f"seed: got {describe(seed)}; expected a whole number from 0 to 2**63 - 1, such as 7."
         )
     return number
+
+
+def check_fields(
+    settings: object,
+    whole: Mapping[str, tuple[int, int]],
+    numbers: Mapping[str, tuple[float, float]],
+    choices: Mapping[str, tuple[str, ...]],
+) -> None:
+    """Check fields of a settings object: whole numbers, numbers and choices, in this order."""
+    for name, (low, high) in whole.items():
+        check_whole(name, getattr(settings, name), low, high)
+    for name, limits in numbers.items():
+        check_number(name, getattr(settings, name), *limits)
+    for name, known in choices.items():
+        check_choice(name, getattr(settings, name), known)
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -14,8 +14,9 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from .crop import Box, Size, box_slices, mask_box, plan_crop
+from .crop import plan_crop
 from .settings import InpaintSettings
+from .support import Box, Size, box_slices, mask_box
 
 MOST_WINDOWS = 8
 """Most windows of one painting: each costs as much as a painting of its own."""

@@ -1,7 +1,7 @@
 """Pictures, phrases and masks for calibrating and testing any vision-language model, no downloads.
 
 Every kind of expression comes equally often: sample number i is of kind ``KINDS[i % 8]``, on the
-first of its own seeds whose scene has such an expression. So a stream can start anywhere and two
+first of its own seeds with such an expression in its scene. So a stream can start anywhere and two
 runs agree. ``python -m groundbrush.miniature.calibration OUT --count N`` writes them for other
 tools.
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..multiobject.export.rle import encode_rle
 from .composer import WIDE, WideSettings, compose_wide
 from .phrases import Expression, expressions
 from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
@@ -97,7 +98,7 @@ def balanced_expressions(
     seed : int, default: 0
         Another seed gives other scenes.
     start : int, default: 0
-        Number of the first one, to go on where a run was stopped.
+        Number of the first one, to continue a stopped run.
     side : int, default: 256
         Side of the pictures, in pixels. Another side gives other scenes.
     kinds : tuple of str, default: KINDS
@@ -193,23 +194,6 @@ def _sample(drawn: ReferredScene, name: str) -> CalibrationSample:
     )
 
 
-def mask_to_rle(mask: np.ndarray) -> dict[str, list[int]]:
-    """A mask ``(H, W)`` bool as uncompressed COCO run lengths.
-
-    Columns are read one after the other; the first run is of zeros, and may be empty
-    (https://cocodataset.org/#format-data).
-
-    Examples
-    --------
-    >>> mask_to_rle(np.array([[True, False], [True, True]]))
-    {'size': [2, 2], 'counts': [0, 2, 1, 1]}
-    """
-    flat = np.concatenate([[False], mask.ravel(order="F")])
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    edges = np.concatenate([[0], changes, [mask.size]])
-    return {"size": list(mask.shape), "counts": np.diff(edges).tolist()}
-
-
 def write_calibration(
     folder: str | Path,
     count: int,
@@ -222,7 +206,7 @@ def write_calibration(
     """Write samples as ``images/NAME.png`` and one line each in ``examples.jsonl``.
 
     A line holds ``name``, ``image`` (path relative to the folder), ``phrase``, ``kind``, ``box``
-    (xyxy, half-open pixels) and ``mask`` (COCO run lengths, uncompressed). A folder that holds
+    (xyxy, half-open pixels) and ``mask`` (COCO run lengths). A folder that holds
     some of the samples already is completed.
 
     Returns
@@ -273,7 +257,7 @@ def _row(sample: CalibrationSample) -> dict[str, Any]:
         "phrase": sample.phrase,
         "kind": sample.kind,
         "box": list(sample.box),
-        "mask": mask_to_rle(sample.mask),
+        "mask": encode_rle(sample.mask),
     }
 
 

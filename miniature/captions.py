@@ -181,7 +181,7 @@ def _single(scene: Scene, rng: np.random.Generator, index: int) -> _Mention:
 
 
 def _alike(scene: Scene, rng: np.random.Generator, same: list[int]) -> list[_Mention]:
-    """Several of one noun: all together, by colour, or told apart by side or size."""
+    """Several of one noun: all together, by colour, or distinguished by side or size."""
     colours = {scene.objects[i].colour for i in same}
     choice = rng.random()
     if choice < 0.3:
@@ -233,7 +233,7 @@ def _absent_mention(scene: Scene, rng: np.random.Generator) -> _Mention:
 
 
 def new_thing(rng: np.random.Generator, known: set[str]) -> tuple[ObjectKind, str | None]:
-    """A kind whose noun is not among `known`, and a colour it is drawn in or None."""
+    """A kind with a noun that is not among `known`, and a colour it is drawn in, or None."""
     kinds = [kind for kind in load_vocabulary().objects if kind.noun not in known]
     kind = kinds[rng.integers(len(kinds))]
     colours = _true_colours(kind)

@@ -1,4 +1,4 @@
-"""Orders to change a scene in words, with what each of their steps does to which object.
+"""Edit sentences for a scene, with the action and the target of every step.
 
 An edit sentence is a pure function of the scene and the generator; take
 ``miniature.captions.words_rng(split, seed)`` to make it a function of the seed.
@@ -21,7 +21,7 @@ FORMS = {
     "recolour": ("make {x} {colour}", "change the colour of {x} to {colour}", "turn {x} into {y}"),
     "remove": ("remove {x}", "erase {x}", "delete {x}"),
 }
-# Forms that go on after the expression read well only where it ends in its noun.
+# Forms with words after the expression read well only where it ends in its noun.
 SHORT_ONLY = ("put {y} where {x} is", "make {x} {colour}")
 JOINTS = (" and ", ", then ", " and then ", ", ")
 PAINTABLE = frozenset(kind.noun for kind in load_vocabulary().objects if kind.paintable)
@@ -29,7 +29,7 @@ PAINTABLE = frozenset(kind.noun for kind in load_vocabulary().objects if kind.pa
 
 @dataclass(frozen=True)
 class EditStep:
-    """One change that an edit sentence asks for.
+    """One change that an edit sentence requests.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ def edit_sentence(scene: Scene, rng: np.random.Generator, steps: int | None = No
     rng : numpy.random.Generator
         Chooses what is changed and how it is said.
     steps : int, optional
-        How many changes to ask for, as far as the scene allows; by default one to three.
+        How many changes to request, as far as the scene allows; by default one to three.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""The example pictures: held-out scenes with things to ask of them, ``examples/examples.json``.
+"""The example pictures: held-out scenes and their phrases, ``examples/examples.json``.
 
-``python -m groundbrush.miniature.examples`` draws the pictures and writes the page; what is asked
-is chosen by hand here and looked up in the grammar, so a phrase that is not true of one object is
-refused.
+``python -m groundbrush.miniature.examples`` draws the pictures and writes the file. The
+phrases are chosen by hand here and looked up in the grammar, so a phrase that is not true of
+exactly one object is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE = "examples.json"
 
 @dataclass(frozen=True)
 class Example:
-    """A held-out scene and what to ask of it.
+    """A held-out scene and its phrases.
 
     ``caption`` and ``sentence`` are numbers: of the many that can be said of a scene, these.
     """
@@ -193,7 +193,7 @@ def _found(scene: Scene, phrase: str) -> dict[str, Any]:
 
 
 def page() -> str:
-    """``examples.json`` as text, one thing asked a line."""
+    """``examples.json`` as text, one phrase a line."""
     blocks = []
     for example in EXAMPLES:
         parts = []

@@ -31,23 +31,16 @@ TARGETS = {
 }
 
 
-@dataclass(frozen=True)
-class ForeignSettings:
-    """How foreign scenes are composed; sizes are fractions of the picture's longer side, ``cover``
-    the largest share of a thing that may be hidden by others and the border together."""
-
-    objects: tuple[int, int] = (2, 5)
-    size: tuple[float, float] = (0.08, 0.45)
-    alike: float = 0.6
-    cover: float = 0.4
-    noto: float = 0.15
-
-
-FOREIGN = ForeignSettings()
+OBJECTS, SIZE = (2, 5), (0.08, 0.45)
+"""How many things there are, and their sizes as fractions of the picture's longer side."""
+ALIKE, NOTO = 0.6, 0.15
+"""Share of scenes with several of one kind, and of sprites in the style of Noto."""
+COVER = 0.4
+"""The largest share of a thing that others and the border may hide together."""
 Pixels = np.ndarray
 
 
-def compose_foreign(seed: int, settings: ForeignSettings = FOREIGN) -> Scene:
+def compose_foreign(seed: int) -> Scene:
     """The foreign scene number ``seed``.
 
     Examples
@@ -63,7 +56,7 @@ def compose_foreign(seed: int, settings: ForeignSettings = FOREIGN) -> Scene:
     ground = _ground(rng, width, height)
     picture, owner, objects = ground.copy(), np.zeros((height, width), np.int32), []
     light = _Lamp(rng)
-    for number, cut in enumerate(_arranged(rng, (width, height), settings), 1):
+    for number, cut in enumerate(_arranged(rng, (width, height)), 1):
         light.shade(picture, cut)
         picture.paste(cut.sprite, cut.corner, cut.sprite)
         solid = _alpha_on(cut, (width, height)) > 127
@@ -96,47 +89,42 @@ def _alpha_on(cut: _Cut, size_wh: tuple[int, int]) -> Pixels:
     return np.asarray(layer)
 
 
-def _arranged(
-    rng: np.random.Generator, size_wh: tuple[int, int], settings: ForeignSettings
-) -> list[_Cut]:
+def _arranged(rng: np.random.Generator, size_wh: tuple[int, int]) -> list[_Cut]:
     """The scene's things from back to front, none hidden more than allowed."""
-    kinds, cuts = _cast(rng, settings), []
+    kinds, cuts = _cast(rng), []
     margin = 0.08 if rng.random() < 0.3 else -0.02  # some scenes let the border cut things
     near = rng.random() < 0.4  # some scenes put a thing close to another
     for kind in kinds:
         for attempt in range(14):
-            scale = rng.uniform(*settings.size) * 0.93**attempt
-            scale = max(settings.size[0], min(scale, 0.85 * min(size_wh) / max(size_wh)))
-            bare = _cut_out(rng, kind, scale * max(size_wh), settings)
+            scale = rng.uniform(*SIZE) * 0.93**attempt
+            scale = max(SIZE[0], min(scale, 0.85 * min(size_wh) / max(size_wh)))
+            bare = _cut_out(rng, kind, scale * max(size_wh))
             spot = _spot(rng, size_wh, bare.sprite.size, cuts, margin, near)
             cut = _Cut(bare.kind, bare.name, bare.colour, bare.style, bare.sprite, spot)
-            if _all_seen([*cuts, cut], size_wh, settings.cover):
+            if _all_seen([*cuts, cut], size_wh):
                 cuts.append(cut)
                 break
-    return (
-        sorted(cuts, key=_foot)
-        if _all_seen(sorted(cuts, key=_foot), size_wh, settings.cover)
-        else cuts
-    )
+    by_foot = sorted(cuts, key=_foot)
+    return by_foot if _all_seen(by_foot, size_wh) else cuts
 
 
 def _foot(cut: _Cut) -> int:
     return cut.corner[1] + cut.sprite.size[1]
 
 
-def _all_seen(cuts: list[_Cut], size_wh: tuple[int, int], cover: float) -> bool:
+def _all_seen(cuts: list[_Cut], size_wh: tuple[int, int]) -> bool:
     owner = np.zeros(size_wh[::-1], np.int32)
     for number, cut in enumerate(cuts, 1):
         owner[_alpha_on(cut, size_wh) > 127] = number
     seen = np.bincount(owner.ravel(), minlength=len(cuts) + 1)[1:]
-    return all(n >= max(20, (1 - cover) * cut.area) for n, cut in zip(seen, cuts, strict=True))
+    return all(n >= max(20, (1 - COVER) * cut.area) for n, cut in zip(seen, cuts, strict=True))
 
 
-def _cast(rng: np.random.Generator, settings: ForeignSettings) -> list[ObjectKind]:
+def _cast(rng: np.random.Generator) -> list[ObjectKind]:
     """Who appears: different kinds, then in some scenes copies of one of them."""
     pool = list(load_vocabulary().objects)
-    wanted = int(rng.integers(settings.objects[0], settings.objects[1] + 1))
-    if rng.random() >= settings.alike:
+    wanted = int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))
+    if rng.random() >= ALIKE:
         return [pool[i] for i in rng.permutation(len(pool))[:wanted]]
     copies = min(wanted, 2 + int(rng.geometric(0.6)) - 1)
     picked = [pool[i] for i in rng.permutation(len(pool))[: wanted - copies + 1]]
@@ -173,13 +161,11 @@ def _spot(
     return int(best[0]), int(best[1])
 
 
-def _cut_out(
-    rng: np.random.Generator, kind: ObjectKind, side: float, settings: ForeignSettings
-) -> _Cut:
+def _cut_out(rng: np.random.Generator, kind: ObjectKind, side: float) -> _Cut:
     """One sprite, coloured, turned, resized; its corner is set later."""
     name = kind.sprites[rng.integers(len(kind.sprites))]
     row = sprite_table()[name]
-    style = "noto" if "noto" in row and rng.random() < settings.noto else "fluent"
+    style = "noto" if "noto" in row and rng.random() < NOTO else "fluent"
     colour = row["colour"] if row["colour_share"] >= 0.55 and style == "fluent" else None
     if kind.paintable:
         colour = list(TARGETS)[rng.integers(len(TARGETS))]
@@ -313,7 +299,7 @@ def _rings(rng: np.random.Generator, width: int, height: int) -> Pixels:
 
 
 def _table(rng: np.random.Generator, width: int, height: int) -> Pixels:
-    """A cloudy wall behind a table whose far edge is level."""
+    """A cloudy wall behind a table with a level far edge."""
     wall = _noise(rng, width, height)
     far = int(height * rng.uniform(0.25, 0.7))
     y = np.linspace(0, 1, height - far)[:, None, None]

@@ -74,7 +74,7 @@ class Sample:
 
 
 def read_samples(lvlm: LVLM, split: str, count: int) -> Iterator[Sample]:
-    """One sample of each of `count` scenes in which two objects can be told apart."""
+    """One sample of each of `count` scenes in which two objects can be distinguished."""
     for seed in range(count):
         scene = compose_wide(split, seed)
         asked = two_phrases(scene, seed)

@@ -1,6 +1,6 @@
 """Held-out scenes with captions, in the public layout of Panoptic Narrative Grounding.
 
-Scene number i has ``2 + i % 5`` named things, on the first of its own seeds whose caption names as
+Scene number i has ``2 + i % 5`` named things, on the first of its own seeds with a caption of as
 many. ``python -m groundbrush.miniature.narratives OUT --count N`` writes them for the same reader
 that reads the real benchmark: pictures, ``png_coco_heldout.json``, ``panoptic_heldout.json`` and
 panoptic PNGs (id = R + 256 G + 65536 B). They hold things only; there is no stuff in composed

@@ -74,7 +74,7 @@ def _extreme(values: np.ndarray, index: int, margin: float) -> str | None:
 
 
 def _among_twins(scene: Scene, index: int, name: str, twins: list[int]) -> list[tuple[str, str]]:
-    """Side, size and ordinal expressions that tell an object from the others of its name."""
+    """Side, size and ordinal expressions that distinguish an object from the others of its name."""
     side, own = scene.side, twins.index(index)
     centres = np.array([scene.objects[i].centre for i in twins]) / side
     out: list[tuple[str, str]] = []

@@ -136,7 +136,7 @@ def load_sprite(name: str, style: str = "fluent") -> np.ndarray:
 
 @cache
 def painted_sprite(name: str, colour: str, style: str = "fluent") -> np.ndarray:
-    """A sprite whose dominant hue is moved to ``colour``; other hues (windows, wheels) stay."""
+    """A sprite with its dominant hue moved to ``colour``; other hues (windows, wheels) stay."""
     rgba = load_sprite(name, style).copy()
     hsv = cv2.cvtColor(rgba[..., :3], cv2.COLOR_RGB2HSV).astype(np.float32)
     vivid = (rgba[..., 3] > 128) & (hsv[..., 1] > 60)
@@ -237,7 +237,7 @@ def _dress(rng: np.random.Generator, kind: ObjectKind) -> tuple[np.ndarray, str,
 def _place(
     rng: np.random.Generator, shape: tuple[int, int], side: int, taken: np.ndarray
 ) -> tuple[int, int] | None:
-    """A top-left corner whose box covers little of what is already there, or None."""
+    """A top-left corner for a box that covers little of what is already there, or None."""
     h, w = shape
     if h >= side or w >= side:
         return None

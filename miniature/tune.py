@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..editor.api import Editor
+from ..editor.evaluation.report import markdown
 from ..editor.models.presets import FOLDER
 from ..grounding import Grounder, GroundingSettings, ProposalSettings, View, mask_iou
 from ..grounding.attention.model import LVLM
@@ -245,7 +246,7 @@ class Painted:
 def tune_painting(editor: Editor, edits: int) -> tuple[dict[str, float], list[Painted]]:
     """Settle the painting settings one after the other on validation scenes.
 
-    Of values whose shares differ by less than 0.03 the one with the truer ground is taken.
+    Of values with shares that differ by less than 0.03 the one with the truer background is taken.
     """
     chosen: dict[str, float] = {}
     tried: list[Painted] = []
@@ -291,23 +292,21 @@ def write_page(
         f"mean mask IoU; the first of near-equals ({NEAR}, prompts {NEAR_PROMPTS}) "
         "stays.",
         "",
-        "| setting | option | mean IoU | IoU > 0.5 |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {o.setting} | {o.option} | {o.mean_iou:.3f} | {o.share:.2f} |" for o in tried]
-    lines += [
+        markdown(
+            ("setting", "option", "mean IoU", "IoU > 0.5"),
+            [(o.setting, o.option, f"{o.mean_iou:.3f}", f"{o.share:.2f}") for o in tried],
+        ),
         "",
         note,
         "",
         f"Painting: {edits} validation edits and removals with the true mask, "
         "judged by the miniature LVLM. Of values that pass within 0.03 of the best, the one "
-        "whose removals are nearest to the empty background is taken.",
+        "with removals nearest to the empty background is taken.",
         "",
-        "| setting | value | judgements passed | removal's error, 0–255 |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {p.setting} | {p.value} | {p.passed:.3f} | {p.ground_error:.1f} |" for p in painted
+        markdown(
+            ("setting", "value", "judgements passed", "removal's error, 0–255"),
+            [(p.setting, p.value, f"{p.passed:.3f}", f"{p.ground_error:.1f}") for p in painted],
+        ),
     ]
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 

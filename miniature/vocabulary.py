@@ -22,7 +22,7 @@ class ObjectKind:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Everything the miniature can be told about; each field is a tuple of words."""
+    """The words that the miniature knows; each field is a tuple of words."""
 
     objects: tuple[ObjectKind, ...]
     colours: tuple[str, ...]

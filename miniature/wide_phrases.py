@@ -64,7 +64,7 @@ def _long_ordinals(scene: Scene, index: int) -> list[str]:
 
 
 def _two_steps(scene: Scene, index: int) -> list[str]:
-    """``the apple left of the red car``: the anchor is itself told by its colour or its side."""
+    """``the apple left of the red car``: the anchor itself is named by its colour or its side."""
     item, out = scene.objects[index], []
     alike = [i for i, o in enumerate(scene.objects) if o.noun == item.noun]
     for k, anchor in enumerate(scene.objects):
@@ -207,7 +207,7 @@ def wide_exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[E
 def _questions(
     scene: Scene, rng: np.random.Generator, every: list[Expression], count: int
 ) -> list[Exchange]:
-    """Places asked and told, presence, a list of all things from left to right."""
+    """Places queried and answered, presence, a list of all things from left to right."""
     out: list[Exchange] = []
     if not scene.objects:
         return out

@@ -21,8 +21,6 @@ from .export.coco import rgb_to_id
 from .phrases.noun_phrases import NounPhrase, noun_phrases
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-
     from ..grounding.pipeline import Grounder
     from ..grounding.view import View
     from .panoptic import PanopticGrounding
@@ -204,13 +202,7 @@ def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
 
 
 def ground_narrative(
-    grounder: Grounder,
-    view: View,
-    narrative: Narrative,
-    *,
-    mode: str = "caption",
-    tokens: str = "phrase",
-    pipeline: str | Path | Language | None = None,
+    grounder: Grounder, view: View, narrative: Narrative, *, mode: str = "caption"
 ) -> PanopticGrounding:
     """Find a narrative's phrases with `ground_all`: a segment for each of them.
 
@@ -218,8 +210,8 @@ def ground_narrative(
     """
     from .find.ground_all import ground_all
 
-    phrases = [_noun_phrase(phrase, pipeline) for phrase in narrative.phrases]
-    return ground_all(grounder, view, narrative.caption, mode=mode, tokens=tokens, phrases=phrases)
+    phrases = [_noun_phrase(phrase) for phrase in narrative.phrases]
+    return ground_all(grounder, view, narrative.caption, mode=mode, phrases=phrases)
 
 
 def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float]:
@@ -242,10 +234,10 @@ def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float
     ]
 
 
-def _noun_phrase(phrase: PngPhrase, pipeline: str | Path | Language | None) -> NounPhrase:
+def _noun_phrase(phrase: PngPhrase) -> NounPhrase:
     """Parse a phrase of the data."""
     try:
-        parsed = noun_phrases(phrase.text, pipeline=pipeline)
+        parsed = noun_phrases(phrase.text)
     except MultiObjectError:  # a word or two may not read as English
         parsed = ()
     start, stop = phrase.span

@@ -1,6 +1,6 @@
 """Build the wheel, install it in an empty environment beside `inquirer`, and use it elsewhere.
 
-    python tests/check_wheel.py       `make wheel-test` runs it; it asks PyPI
+    python tests/check_wheel.py       `make wheel-test` runs it; it uses PyPI
 
 `inquirer` installs a package named `editor`, as ours was once: neither may harm the other.
 """

@@ -112,7 +112,7 @@ def planted() -> PlantedLVLM:
 
 @pytest.fixture
 def squares(tmp_path: Path) -> Callable[..., Path]:
-    """JSONL of pictures with two phrases each; their masks are known unless asked otherwise."""
+    """JSONL of pictures with two phrases each; their masks are known unless `truth` is false."""
 
     def write(count: int, *, truth: bool = True, name: str = "data") -> Path:
         folder = tmp_path / name

@@ -47,7 +47,7 @@ def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
     """(line, absolute name without `groundbrush.`) of every import in a module of `package`.
 
     Imports inside functions and under TYPE_CHECKING count. A generic absolute name, such as
-    `editor`, is given as `!editor`: it would be somebody else's package.
+    `editor`, is given as `!editor`: it would be another project's package.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -301,7 +301,7 @@ def test_a_sessions_names_are_never_paths(name: str, tmp_path: Path, monkeypatch
     assert set(tmp_path.parent.rglob("*")) == before
 
 
-# What asks the network
+# What uses the network
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -344,7 +344,7 @@ def test_the_app_and_the_server_import_without_the_network() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "imported"), done.stderr[-2000:]
 
 
-# What the dependencies ask for
+# What the dependencies require
 
 
 def licences():

@@ -113,8 +113,8 @@ def run_command(args: argparse.Namespace) -> int:
     if not args.lazy:
         editor.models.grounder()
         editor.models.inpainter()
-    tell = None if args.quiet else lambda words: print(words, file=sys.stderr, flush=True)
-    serve(editor, settings, host=args.host, port=args.port, proxies=args.proxy, tell=tell)
+    report = None if args.quiet else lambda words: print(words, file=sys.stderr, flush=True)
+    serve(editor, settings, host=args.host, port=args.port, proxies=args.proxy, report=report)
     return DONE
 
 

@@ -39,7 +39,7 @@ MEDIA_TYPES = {".png": "image/png", ".json": "application/json"}
 class JobRecord:
     """A job with its directory and times; `fetched` once its end was sent to a client.
 
-    `asked` is the digest of what the body asks, for the same request under the same `key`.
+    `asked` is the digest of the request, to compare repeated requests with the same `key`.
     """
 
     id: str
@@ -125,7 +125,7 @@ class JobStore:
     ) -> JobRecord | None:
         """The job that an owner submitted under an Idempotency-Key; None if there is none.
 
-        Raises `ApiError` 422 if that is of another action, or was `asked` something else.
+        Raises `ApiError` 422 if its action or its digest `asked` differs.
         """
         for record in self.jobs(owner) if key else ():
             if record.key == key:

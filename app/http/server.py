@@ -32,12 +32,12 @@ def serve(
     host: str = LOCAL[0],
     port: int = 8600,
     proxies: Sequence[str] = (),
-    tell: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     At the first signal no more jobs are taken; the server ends once those that were taken have
-    ended and been asked for, at the latest after ``settings.grace`` seconds. A second signal ends
+    ended and been polled, at the latest after ``settings.grace`` seconds. A second signal ends
     it at once, the running job within a step.
 
     Parameters
@@ -48,7 +48,7 @@ def serve(
         Where to listen; port 0 takes a free one.
     proxies
         Addresses of reverse proxies with a trusted X-Forwarded-For.
-    tell
+    report
         Called with the address once it listens, and with what closing waits for.
 
     Raises
@@ -75,7 +75,7 @@ def serve(
         ),
         ws="none",
     )
-    say = tell or (lambda words: None)
+    say = report or (lambda words: None)
     bound = listener.getsockname()
     shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     say(f"serving http://{shown}:{bound[1]} with preset {editor.preset.name}; Ctrl-C stops it")

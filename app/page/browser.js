@@ -1,6 +1,6 @@
-// Asks before the page is left while something is neither downloaded nor saved; Enter in the field
-// of what to paint paints (a form would, too, but a reload would lose its words); where the focused
-// element has gone, the focus moves to what comes next.
+// Leaving the page with something neither downloaded nor saved needs a confirmation. Enter in the
+// field of what to paint paints (a form would, too, but a reload would lose its words). If the
+// focused element has gone, the focus moves to what comes next.
 const NEXT = {
   painting: '.st-key-cancel button',
   result: '.st-key-keep button, .st-key-drop button',

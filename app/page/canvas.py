@@ -87,7 +87,7 @@ def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
-    """The operation on the mask that a mark asks for.
+    """The operation on the mask that a mark stands for.
 
     Parameters
     ----------

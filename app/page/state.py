@@ -232,7 +232,7 @@ def look(editor: Editor, words: str, spot: Any) -> None:
         s.session = s.session.looked(found, scene_of(editor, picture))
     except GroundbrushError as error:
         s.trouble = str(error)
-    s.asked = words  # last: where the page is run again meanwhile, the next run looks again
+    s.asked = words  # last: where the page is run again meanwhile, the next run searches again
 
 
 def forget() -> None:
@@ -324,7 +324,7 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
 
 
 def begin_job(work: Work) -> None:
-    """Put work in line whose end is a list of edits."""
+    """Queue work that ends with a list of edits."""
     s = st.session_state
     s.edits, s.variant, s.versus, s.news = [], 0, "before", ""
     s.job = submit(work)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from .row_work import RowDone, RowTask, find_one, paint_one
+from .row_work import RowDone, RowTask, find_one, paint_steps
 from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..api import Editor
 
 Load = Callable[[], "Editor"]
+Finish = Callable[[RowDone], None]
 
 
 class Engine(Protocol):
@@ -28,8 +30,11 @@ class Engine(Protocol):
     def find(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
         """Find every task's phrase, with `find_one`; rows of a picture follow each other."""
 
-    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
-        """Do the rest of every task, with `paint_one`."""
+    def paint(self, tasks: Sequence[RowTask], finish: Finish) -> None:
+        """Do the rest of every task, and call `finish` as soon as one's files are written.
+
+        One call at a time; from another thread, perhaps.
+        """
 
     def close(self) -> None:
         """Release models and workers."""
@@ -65,7 +70,7 @@ class LocalEngine:
     Parameters
     ----------
     load
-        Makes an editor whose models load when first needed.
+        Makes an editor that loads its models when first needed.
     workspace
         Where to read and write.
     """
@@ -88,17 +93,35 @@ class LocalEngine:
         for task in tasks:
             yield find_one(self.editor, self._workspace, task)
 
-    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
-        """Paint row after row, with no more models in memory than that needs."""
+    def paint(self, tasks: Sequence[RowTask], finish: Finish) -> None:
+        """Paint row after row, with no more models in memory than that needs.
+
+        A thread writes one row's files while the next is painted; no more than these two are held.
+        """
         needs = to_paint(tasks)
         if needs.paints and not needs.finds:
             self.close()  # frees memory for the inpainter
         if tasks:
             needs.load(self.editor)
-        for task in tasks:
-            yield paint_one(self.editor, self._workspace, task)
+        with ThreadPoolExecutor(1) as writer:
+            before: Future[None] | None = None
+            for task in tasks:
+                steps = paint_steps(self.editor, self._workspace, task)
+                done = next(steps)
+                if before is not None:
+                    before.result()
+                before = writer.submit(_finish, steps, done, finish)
+            if before is not None:
+                before.result()
 
     def close(self) -> None:
         """Release the models."""
         self._editor = None
         gc.collect()
+
+
+def _finish(steps: Iterator[RowDone | None], done: RowDone | None, finish: Finish) -> None:
+    """Write a row's files, if it has not failed before."""
+    done = done or next(steps)
+    assert done is not None
+    finish(done)

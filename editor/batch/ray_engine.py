@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import GroundbrushError
 from ..workers.pool import Unit, Work
 from ..workers.ray_pool import RayPool
-from .engine import TO_FIND, Load, Needs, to_paint
+from .engine import TO_FIND, Finish, Load, Needs, to_paint
 from .errors import BatchStopped
 from .results import RowResult
 from .row_work import RowDone, RowTask, find_one, paint_one, try_picture_facts
@@ -61,9 +61,10 @@ class RayEngine:
             groups += [own[k : k + _TOGETHER] for k in range(0, len(own), _TOGETHER)]
         yield from self._map("find", TO_FIND, groups)
 
-    def paint(self, tasks: Sequence[RowTask]) -> Iterator[RowDone]:
+    def paint(self, tasks: Sequence[RowTask], finish: Finish) -> None:
         """Paint every row by itself."""
-        yield from self._map("paint", to_paint(tasks), [[task] for task in tasks])
+        for done in self._map("paint", to_paint(tasks), [[task] for task in tasks]):
+            finish(done)
 
     def close(self) -> None:
         """Stop what was started."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,8 +73,21 @@ def find_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
         return failed if facts is None else failed._replace(facts=facts, picture=facts.picture)
 
 
+Painting = Generator[None, None, RowResult]
+"""Pauses once, when only files are left to write."""
+
+
 def paint_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
     """Do the rest of a task; raises as `find_one`."""
+    return next(done for done in paint_steps(editor, workspace, task) if done is not None)
+
+
+def paint_steps(editor: Editor, workspace: Workspace, task: RowTask) -> Generator[RowDone | None]:
+    """Yield None when the models' work is done, then the result when the files are written.
+
+    The second part needs no models and may run in another thread. A row that fails before gives its
+    result at once.
+    """
     row, facts = task.row, task.facts
     files = RowFiles(workspace, row)
     stage = "paint" if row.paints else "find"
@@ -86,19 +100,20 @@ def paint_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
         picture = dataclasses.replace(open_picture(path), source=PurePosixPath(row.image))
         started = time.perf_counter()
         if row.action == GROUND_ALL:
-            result = _ground_all(editor, files, picture)
+            result = yield from _ground_all(editor, files, picture)
         elif row.action == APPLY:
-            result = _apply(editor, files, picture)
+            result = yield from _apply(editor, files, picture)
         else:
-            result = _edit(editor, files, picture, task)
+            result = yield from _edit(editor, files, picture, task)
         seconds = {**result.seconds, stage: round(time.perf_counter() - started, 3)}
-        return RowDone(task, None, result.model_copy(update={"seconds": seconds}), about)
+        done = RowDone(task, None, result.model_copy(update={"seconds": seconds}), about)
     except Exception as error:  # noqa: BLE001 - the other rows continue after any error
         files.remove()
-        return _failed(workspace, task, stage, error)
+        done = _failed(workspace, task, stage, error)
     except BaseException:
         files.remove()
         raise
+    yield done
 
 
 def status_when_found(row: BatchRow, workspace: Workspace, facts: FoundFacts) -> Status | None:
@@ -169,13 +184,14 @@ def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> Foun
     return FoundFacts(**result_facts(found), picture=about, seconds=seconds)
 
 
-def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> RowResult:
+def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> Painting:
     """Edit or remove what was found, or what a box or mask marks."""
     row, facts = files.row, task.facts
     if row.placed:
         mask, notes = _row_mask(files.workspace, row, picture)
         picture = dataclasses.replace(picture, notes=(*picture.notes, *notes))
         edit = editor.paint(picture, row.request(mask))
+        yield
         _show_support(files, picture, edit.support)
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
@@ -183,6 +199,7 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> R
     kept = files.workspace.grounding(task.key)
     found = load_grounding(kept)
     edit = editor.paint(picture, row.request(), None, found, load_spares(kept))
+    yield
     _show_found(files, picture, found, row.options.get("candidate"))
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
 
@@ -217,7 +234,7 @@ def _edited(files: RowFiles, edit: Edit, facts: dict[str, Any]) -> RowResult:
     return RowResult.of(files.row, "done", **facts, files=files.names)
 
 
-def _apply(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
+def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
     from ..plan.apply import save_applied
     from ..plan.reader import read_plan
 
@@ -226,6 +243,7 @@ def _apply(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
     edits = editor.apply(
         picture, plan, seed=row.options.get("seed", 0), settings=row.options.get("settings")
     )
+    yield
     facts, status = _least_certain(files.workspace, row, edits)
     facts |= {
         "recipe": [edit.recipe() for edit in edits],
@@ -285,11 +303,12 @@ def _least_certain(
     return facts, status
 
 
-def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> RowResult:
+def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
     from ..outputs import panoptic_files
     from ..pictures.panoptic_overlay import draw_segments
 
     found = editor.ground_all(picture, files.row.words)
+    yield
     png_path = files.panoptic("panoptic", "png")
     png, document = panoptic_files(found, Path(files.row.image).name, png_path.name)
     atomic_write(png_path, png)

@@ -28,7 +28,7 @@ from .manifest import Manifest
 from .progress import BatchProgress, OnBatchProgress
 from .results import FailureReason, FailureReasons, FoundFacts, PictureFacts, RowResult
 from .review import write_review
-from .row_work import RowTask, finish_found, status_when_found
+from .row_work import RowDone, RowTask, finish_found, status_when_found
 from .rows import GATES, BatchRow
 from .state import FoundRecord, RunRecord, State, preset_digest
 from .workspace import Workspace
@@ -252,10 +252,13 @@ class _Run:
         others = [RowTask(row) for row in left if not row.grounds]
         tasks = sorted([*found, *others], key=lambda task: task.row.number)
         progress = self._progress("painting", len(tasks))
-        for done in self.engine.paint(tasks):
+
+        def finish(done: RowDone) -> None:
             assert done.result is not None
             self._commit(done.task.row, done.result, done.picture)
             progress()
+
+        self.engine.paint(tasks, finish)
 
     def write(self, record: Record) -> None:
         """Append a record to the journal."""

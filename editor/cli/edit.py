@@ -81,10 +81,7 @@ def _add_extend(commands: Any) -> None:
     extend.add_argument("image", help="a picture file")
     for side in SIDES:
         extend.add_argument(
-            f"--{side}",
-            default="0",
-            metavar="N",
-            help="pixels to add, or a share of the picture such as 25%%",
+            f"--{side}", default="0", metavar="N", help="pixels to add, or a share such as 25%%"
         )
     extend.add_argument(
         "--paint", metavar="PROMPT", help="what to paint there (default: more background)"

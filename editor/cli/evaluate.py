@@ -57,10 +57,9 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         choices=(*NAMES, COMPARE),
         metavar="BENCHMARK",
-        help=f"one of {', '.join(NAMES)}; scenes: your own examples.jsonl, or the "
-        f"composed scenes without --data; {PNG}: Panoptic Narrative Grounding, or captions of "
-        f"composed scenes without --data; or `{COMPARE} FILE FILE ...` of earlier results; with "
-        "--table: another benchmark than the paper's",
+        help=f"one of {', '.join(NAMES)}; scenes (your examples.jsonl) and {PNG} (Panoptic "
+        f"Narrative Grounding) are composed without --data; or `{COMPARE} FILE FILE ...` of "
+        "earlier results; with --table: another benchmark than the paper's",
     )
     parser.add_argument(
         "files",

@@ -178,7 +178,7 @@ def allow_download(args: argparse.Namespace, plan: Download) -> bool:
 
 
 def fetch_first(args: argparse.Namespace, preset: Preset, *, lvlm_only: bool = False) -> Preset:
-    """Download what a preset lacks before a long run, asking first; return the preset."""
+    """Download what a preset lacks before a long run, after confirmation; return the preset."""
     from ..models.models import Models
 
     allow = partial(allow_download, args)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
-from ...inpaint.paste.composite import is_preserved
+from ...inpaint.paste import is_preserved
 from ..errors import translate
 from ..models.memory import half_precisions
 from ..pictures.picture import open_picture

@@ -45,8 +45,7 @@ def find_protected(
     if not (settings.spare and grows and mask.any()):
         return None
     from ...grounding.localize.adjacent import find_adjacent
-    from ...inpaint.crop import grow_box, mask_box
-    from ...inpaint.support import support
+    from ...inpaint.support import mask_box, support
 
     view = finder.look(picture)
     small = _shrunk(mask, view)
@@ -56,7 +55,7 @@ def find_protected(
         things = _without_shadow(view, small, beside)
         if not things:
             return None
-        box = grow_box(mask_box(wide), _MARGIN, (wide.shape[1], wide.shape[0]))
+        box = mask_box(wide, _MARGIN)
         part = _settled(view, np.any(things, axis=0), box)
     return _enlarged(part, box, wide.shape, mask.shape)
 
@@ -67,11 +66,10 @@ def touching_piece(mask: np.ndarray, spared: np.ndarray, settings: InpaintSettin
     A piece is small below `_PIECE` of the mask. It may be a thing of its own or a part of the
     masked one that the segmenter took for another: a rocket's flame.
     """
-    from ...inpaint.crop import grow_box, mask_box
-    from ...inpaint.support import dilate, support
+    from ...inpaint.support import dilate, mask_box, support
 
     wide = support(mask, settings)
-    left, top, right, bottom = grow_box(mask_box(wide), 1, (mask.shape[1], mask.shape[0]))
+    left, top, right, bottom = mask_box(wide, 1)
     near = dilate(mask, max(2, round(_GAP * float(np.sqrt(mask.sum())))))
     count, pieces, stats, _ = cv2.connectedComponentsWithStats((spared & ~mask).view(np.uint8))
     total = 0

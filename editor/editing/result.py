@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ...inpaint.paste.composite import is_preserved
+from ...inpaint.paste import is_preserved
 from ..errors import GroundbrushError
 from ..files import as_path, relative_path
 from ..pictures.picture import Picture
@@ -158,7 +158,7 @@ class Edit:
         """
         if not self.variants:
             raise GroundbrushError(
-                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (ask "
+                f"nothing was painted, so there is nothing to save: {self.notes[-1]} (check "
                 "edit.done first)"
             )
         if not 0 <= variant < len(self.variants):

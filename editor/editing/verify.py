@@ -16,10 +16,9 @@ import numpy as np
 from ...grounding.errors import GroundingError
 from ...grounding.localize.ambiguity import names_only
 from ...grounding.metrics import mask_iou
-from ...inpaint.crop import mask_box
 from ...inpaint.prefill import prefill
 from ...inpaint.quality import ring_colour_error, seam_error
-from ...inpaint.support import dilate, dilation_radius
+from ...inpaint.support import dilate, dilation_radius, mask_box
 from ..errors import translate
 from .region import Region, chosen_mask
 

@@ -39,7 +39,7 @@ One = TypeVar("One")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobOptions:
+class EvaluationOptions:
     """Options of every evaluation.
 
     Parameters
@@ -87,7 +87,7 @@ class JobOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationJob(JobOptions):
+class EvaluationJob(EvaluationOptions):
     """A benchmark to evaluate on, and the arms to measure.
 
     Parameters
@@ -117,7 +117,7 @@ class EvaluationJob(JobOptions):
 
     @property
     def stem(self) -> str:
-        """See `JobOptions.stem`."""
+        """See `EvaluationOptions.stem`."""
         mode = "ablations" if len(self.arms) > 1 else self.arms[0].name
         mode = self.name or ("" if mode == PRESET.name else mode)
         parts = (self.benchmark.replace("+", "plus"), self.partition, self.split, mode)
@@ -250,7 +250,7 @@ def with_trained_heads(
 
 
 def header(
-    job: JobOptions, preset: Preset, benchmark: str, more: Mapping[str, Any]
+    job: EvaluationOptions, preset: Preset, benchmark: str, more: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the records of an evaluation depend on."""
     parts = [p for p in ("lvlm", "find", "segmenter") if getattr(preset, p, None)]
@@ -269,7 +269,7 @@ def header(
 
 
 def resume(
-    job: JobOptions,
+    job: EvaluationOptions,
     header: Mapping[str, Any],
     keys: Sequence[tuple[str, str]],
     on_progress: OnProgress | None,
@@ -294,7 +294,7 @@ def resume(
 
 
 def write_report(
-    job: JobOptions,
+    job: EvaluationOptions,
     journal: Measurements,
     records: Sequence[Record],
     items: Sequence[Item],

@@ -19,7 +19,7 @@ from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
 from ..models.presets import Preset
-from .job import JobOptions, OnProgress, header, resume, write_report
+from .job import EvaluationOptions, OnProgress, header, resume, write_report
 from .paper import paper_table
 from .png_measure import ARMS, NarrativeItems, measure_narratives, read_narratives
 from .report import markdown
@@ -29,7 +29,7 @@ USUAL_SPLIT = "val2017"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PngJob(JobOptions):
+class PngJob(EvaluationOptions):
     """The narratives to evaluate on, and the arms (some of `ARMS`) to measure.
 
     The picture of failures shows those of the last arm but the oracle.
@@ -48,7 +48,7 @@ class PngJob(JobOptions):
 
     @property
     def stem(self) -> str:
-        """See `JobOptions.stem`."""
+        """See `EvaluationOptions.stem`."""
         return "png" if self.split == USUAL_SPLIT else f"png-{self.split}"
 
 

@@ -225,10 +225,7 @@ def oracle_masks(grounder: Grounder, view: View, narrative: Narrative) -> list[n
         boxes = boxes / np.tile(view.scale_xy, 2)
         logits, _ = grounder.segmenter.prompt_logits(view.embedding, boxes=boxes)
         for offered, (number, mask) in zip(logits, true.items(), strict=True):
-            masks = [
-                grounder.segmenter.full_mask(view.embedding, one, (width, height))
-                for one in offered
-            ]
+            masks = grounder.segmenter.full_masks(view.embedding, offered, (width, height))
             best = max(masks, key=lambda one: mask_iou(one, mask))
             made[number] = refine_edges(view.image, best) if grounder.settings.refine else best
     nothing = np.zeros((height, width), bool)

@@ -74,7 +74,7 @@ def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item
 
 
 def _word(value: Any) -> str:
-    """A string or number as text; a list of a hostile file may be endless as text."""
+    """A string or number as text, other values as their type (a hostile list may be huge)."""
     return str(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 

@@ -19,11 +19,11 @@ COLUMNS = (
 """(title, field of `Scores`)."""
 
 
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table; empty without rows."""
     if not rows:
         return ""
-    lines = [f"| {' | '.join(row)} |" for row in (heads, *rows)]
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (heads, *rows)]
     return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
 
 

@@ -37,14 +37,35 @@ def failure_sheet(failed: Sequence[Mapping[str, Any]], items: Sequence[Item]) ->
             tiles.append(_tile(record, by_id[record["item"]]))
         except GroundbrushError:  # the picture was removed meanwhile
             continue
-    if not tiles:
-        return None
-    rows = -(-len(tiles) // COLUMNS)
+    return in_rows(tiles, COLUMNS) if tiles else None
+
+
+def in_rows(tiles: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Tiles side by side on white, in rows of `columns`."""
+    rows = -(-len(tiles) // columns)
     wide, high = TILE + GAP, TILE + CAPTION + GAP
-    sheet = Image.new("RGB", (min(COLUMNS, len(tiles)) * wide + GAP, rows * high + GAP), "white")
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (GAP + number % COLUMNS * wide, GAP + number // COLUMNS * high))
+    sheet = Image.new("RGB", (min(columns, len(tiles)) * wide + GAP, rows * high + GAP), "white")
+    for number, one in enumerate(tiles):
+        sheet.paste(one, (GAP + number % columns * wide, GAP + number // columns * high))
     return sheet
+
+
+def tile(pixels: np.ndarray, words: str, below: str = "") -> Image.Image:
+    """A picture, (H, W, 3) uint8, fitted into a tile with up to two lines of text under it."""
+    made = Image.new("RGB", (TILE, TILE + CAPTION), "white")
+    small = ImageOps.contain(Image.fromarray(pixels), (TILE, TILE))
+    made.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(15)
+    words = words if len(words) <= 42 else words[:40] + "..."
+    draw.text((2, TILE + 4), words, fill=(20, 20, 20), font=font)
+    draw.text((2, TILE + 23), below, fill=(110, 110, 110), font=font)
+    return made
+
+
+def outline(pixels: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], line: int) -> None:
+    """Draw the border of a mask, (H, W) bool, on the picture, in place."""
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(pixels, found, -1, colour, line)
 
 
 def _iou(record: Mapping[str, Any]) -> float | None:
@@ -59,25 +80,12 @@ def _tile(record: Mapping[str, Any], item: Item) -> Image.Image:
     pixels = open_picture(item.image).pixels.copy()
     line = max(2, round(max(pixels.shape) / 160))
     with translate(MultiObjectError):
-        _outline(pixels, decode_rle(record["mask"]), FOUND, line)
+        outline(pixels, decode_rle(record["mask"]), FOUND, line)
     if item.truth is not None:
         size = pixels.shape[1], pixels.shape[0]
-        _outline(pixels, item.truth.draw(size) == 1, TRUE, line)
+        outline(pixels, item.truth.draw(size) == 1, TRUE, line)
     for box, colour in ((record["box"], FOUND), (item.box, TRUE)):
         if box is not None:
             x0, y0, x1, y1 = (round(v) for v in box)
             cv2.rectangle(pixels, (x0, y0), (x1 - 1, y1 - 1), colour, max(1, line // 2))
-    tile = Image.new("RGB", (TILE, TILE + CAPTION), "white")
-    small = ImageOps.contain(Image.fromarray(pixels), (TILE, TILE))
-    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
-    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(15)
-    words = item.phrase if len(item.phrase) <= 42 else item.phrase[:40] + "..."
-    draw.text((2, TILE + 4), words, fill=(20, 20, 20), font=font)
-    line_below = f"{item.kind}, IoU {_iou(record) or 0:.2f}"
-    draw.text((2, TILE + 23), line_below, fill=(110, 110, 110), font=font)
-    return tile
-
-
-def _outline(pixels: np.ndarray, mask: np.ndarray, colour: tuple[int, ...], line: int) -> None:
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(pixels, found, -1, colour, line)
+    return tile(pixels, item.phrase, f"{item.kind}, IoU {_iou(record) or 0:.2f}")

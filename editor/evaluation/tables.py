@@ -42,7 +42,7 @@ class TableJob:
     calibration
         Output of `calibrate`, for arms that choose heads; None = calibrate first.
     limit, seed, fresh
-        As in `editor.evaluation.job.JobOptions`.
+        As in `editor.evaluation.job.EvaluationOptions`.
     run
         ``device``, ``offline`` and ``on_load`` of `run_evaluation`.
     """

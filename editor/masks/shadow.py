@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from ...inpaint.crop import grow_box, mask_box
 from ...inpaint.prefill import prefill, resize_image
-from ...inpaint.support import dilate
+from ...inpaint.support import dilate, mask_window
 
 DARKEST, LIGHTEST = 0.2, 0.93
 """A shadow's share of the ground's light."""
@@ -50,8 +49,7 @@ def find_shadow(pixels: np.ndarray, mask: np.ndarray, reach: float = 0.6) -> np.
     radius = round(reach * area**0.5)
     if not area or radius < 2:
         return shadow
-    left, top, right, bottom = grow_box(mask_box(mask), 2 * radius, mask.shape[::-1])
-    window = slice(top, bottom), slice(left, right)
+    window = mask_window(mask, 2 * radius)
     view, thing = np.ascontiguousarray(pixels[window]), mask[window]
     scale = _WORK_SIDE / max(thing.shape)
     if scale < 1:

@@ -187,7 +187,7 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
 
 
 def decode_mask(values: Mapping[str, Any]) -> np.ndarray:
-    """The mask that `encode_mask` wrote; GroundbrushError where it did not."""
+    """Decode a mask of `encode_mask`; GroundbrushError for anything else."""
     try:
         width, height = (int(v) for v in values["size"])
         if width < 1 or height < 1 or width * height > MAX_PIXELS:

@@ -155,6 +155,8 @@ def _painter_repositories(preset: Preset) -> Iterator[Repository]:
     )
     if spec.get("vae"):
         yield Repository("inpainter's decoder", spec["vae"], spec.get("vae_revision"))
+    if spec.get("preview_vae"):
+        yield Repository("inpainter's decoder of previews", spec["preview_vae"])
     # An entry without a path is refused, with its reason, where it is loaded.
     control = spec.get("controlnet")
     if isinstance(control, Mapping) and "path" in control:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...grounding.errors import GroundingError
 from ...inpaint.callbacks import check_cancelled
-from ...inpaint.device.memory import MODES
-from ...inpaint.device.usage import is_out_of_memory
+from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .downloads import Download, OnDownload, download, plan_download
@@ -48,7 +47,7 @@ class Models:
     device
         One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
     offline
-        Never ask the network.
+        Never use the network.
     on_load
         Called with one line of words before each part is loaded.
     memory
@@ -102,7 +101,7 @@ class Models:
     def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.
 
-        With `refresh` the hub is asked also about what is complete: a branch may have moved. With
+        With `refresh` complete models are compared with the hub too: a branch may have moved. With
         `lvlm_only` segmenter and inpainter are left out, which calibration does not need.
         Returns what was found and was missing; raises GroundbrushError, with the remedy, where
         something cannot be had or was refused.
@@ -239,7 +238,8 @@ class Models:
                 if not is_out_of_memory(error) or not self._make_room():
                     raise
                 found = self._load_grounder()
-        networks = networks_in(found)
+        # A spread LVLM stays where it is.
+        networks = networks_in(found.segmenter if self.preset.lvlm.get("device_map") else found)
         sharing.add(_FINDING, networks)
         sharing.watch(_FINDING, entries(networks))
         return found
@@ -342,15 +342,13 @@ class Models:
         presence = self._presence() if heads else None
         return load_lvlm(
             path,
-            device=self.device,
-            dtype=precision(spec, self.device),
+            device_map=spec.get("device_map"),
             heads=heads,
-            offline=True,  # `fetch` has downloaded what is needed
             full=not heads or presence is not None or bool(spec.get("full")),
             presence=presence,
             vision=spec.get("vision"),
             quantization=spec.get("quantization"),
-            **_reading(spec),
+            **{**self._loading(spec), **_reading(spec)},
         )
 
     @cached_property

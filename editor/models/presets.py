@@ -27,6 +27,7 @@ INPAINTER_OPTIONS = (
     "scheduler",
     "vae",
     "vae_revision",
+    "preview_vae",
     "memory",
     "tiling",
     "loras",

@@ -143,8 +143,8 @@ def _exif_about(exif: Image.Exif) -> bytes | None:
 def upright_exif(raw: bytes) -> bytes:
     """Return an EXIF block with its orientation set to 1 and its thumbnail taken out.
 
-    The block is patched in place rather than written anew, so that maker notes, whose offsets
-    are absolute, survive. The thumbnail goes because it would still show what an edit removed.
+    The block is patched in place rather than written anew, so that maker notes, with
+    absolute offsets, survive. The thumbnail goes because it would still show what an edit removed.
 
     Parameters
     ----------
@@ -307,11 +307,11 @@ def read_colour(image: Image.Image) -> Chunks:
 
 def is_turned(image: Image.Image) -> bool:
     """Whether a TIFF, which Pillow sets upright as it loads it, lies on its side until then."""
-    if image.format != "TIFF":  # a PNG would be loaded to be asked
+    if image.format != "TIFF":  # for a PNG this would load the pixels
         return False
     try:
         return image.getexif().get(_ORIENTATION, 1) in range(5, 9)
-    except Exception:  # noqa: BLE001 - `read_exif` tells of damaged EXIF
+    except Exception:  # noqa: BLE001 - `read_exif` reports damaged EXIF
         return False
 
 

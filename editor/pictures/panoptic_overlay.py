@@ -90,9 +90,9 @@ def panoptic_sheet(image: np.ndarray, found: PanopticGrounding) -> Image.Image:
 
 
 def said_words(found: PanopticGrounding, segment: Segment) -> str:
-    """A segment's words as the sentence has them, or as they were asked for where it says more.
+    """A segment's words as in the sentence, or as queried where the query says more.
 
-    "Two cats" are asked for as "the cat" where a model knows no plurals; "the dog next to the
+    "Two cats" are queried as "the cat" where a model knows no plurals; "the dog next to the
     sofa" is more than its noun phrase, and "red and green apples" are two segments.
     """
     start, stop = segment.span

@@ -151,8 +151,8 @@ def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool
 def png_level(pixels: int) -> int:
     """Return zlib's level for a PNG of so many pixels.
 
-    Level 6 took twice as long as 4 for the same size. Of large pictures, whose encoding takes as
-    long as an edit, level 2 takes three fifths of the time for 8% more bytes.
+    Level 6 took twice as long as 4 for the same size. For large pictures, which take as
+    long to encode as to edit, level 2 takes three fifths of the time for 8% more bytes.
     """
     return 4 if pixels <= _FAST_PNG else 2
 

@@ -1,8 +1,8 @@
 """A plan -> edits, one after the other: each step on the picture that the one before left.
 
-What the steps name is looked up in the picture as given first, all of it over one encoding: after
+What the steps name is found first in the picture as given, all of it over one encoding: after
 "replace the dog with a cat" the words "the cat" still mean the cat that was there. A step then
-looks again in the picture it starts from, so that its recipe alone does it again.
+searches again in the picture it starts from, so that its recipe alone reproduces it.
 """
 
 from __future__ import annotations

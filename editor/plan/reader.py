@@ -68,7 +68,7 @@ def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -
 
 
 def kind_of(words: str, *, pipeline: str | Path | Language | None = None) -> Kind:
-    """Tell an instruction from the name of one thing (or several of a kind), and of several kinds.
+    """Classify words: an instruction, the name of one thing or of a kind, or of several kinds.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class _Reader:
     steps: list[Step] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    # what "it" and "them" mean: things, with the step whose result they are
+    # what "it" and "them" mean: things, each with the step that made it
     last: list[Thing] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)  # steps of the clause before that removed
 
@@ -155,7 +155,7 @@ class _Reader:
     def _result(self, k: int) -> Thing:
         """What a step leaves behind, for "it"."""
         step = self.steps[k]
-        assert step.paint is not None  # asked of steps that paint
+        assert step.paint is not None  # only called for steps that paint
         name = " ".join(w for w in step.paint.split() if w.lower() not in words.INDEFINITE)
         name = name if len(name.split()) < len(step.paint.split()) else step.paint
         phrases = self._phrases(step.paint)

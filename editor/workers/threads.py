@@ -12,7 +12,6 @@ lets those that are done first spin for milliseconds (300,000 turns). If another
 of the last one, the others hold the CPU that it could have, at every piece: some edits then take
 many times as long, and low-priority workers of a cluster may never finish. With few turns, two
 threads lose a third of their speed on an idle machine; a single thread waits for none.
-``benchmarks.waiting`` measures both, and docs/performance.md shows it.
 """
 
 

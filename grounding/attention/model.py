@@ -78,8 +78,8 @@ class LVLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self._model.parameters()).device
+        """Where tokens go in: of a model on several devices, its first layer's."""
+        return self._model.get_input_embeddings().weight.device  # type: ignore[operator]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -321,8 +321,8 @@ class LVLM:
         """Maps at some positions, and next-token logits after others, (n, vocabulary) float32."""
 
         def logits() -> Tensor:
-            keep = torch.tensor(answers, device=self.device)
-            return self._model(**inputs, logits_to_keep=keep).logits[0].float()
+            # A list, because the last layer may be on another device than a tensor would be.
+            return self._model(**inputs, logits_to_keep=list(answers)).logits[0].float()
 
         if not queries:
             return [], logits()
@@ -348,9 +348,10 @@ class LVLM:
 
     def check_depth(self, encoded: EncodedImage, needed: int) -> None:
         """Refuse layers that have not read the picture."""
-        if encoded.layers is not None and needed > encoded.layers:
+        layers = encoded.layers
+        if layers is not None and needed > layers:
             raise GroundingError(
-                f"{needed} layers are needed, but the picture was read by {encoded.layers}; "
+                f"{needed} layers are needed, but the picture was read by {layers}; "
                 "call encode(image, all_layers=True)"
             )
 

@@ -2,7 +2,7 @@
 
 "A dog" becomes "the dog", as referring expressions have it. A phrase such as "the apple that is
 not green" is split, because models attend to what is named, negated or not: to the green apple as
-much as to the red one. :mod:`grounding.localize.exclude` subtracts the excluded term's map;
+much as to the red one. :mod:`grounding.localize.locate` subtracts the excluded term's map;
 `groundbrush evaluate scenes --arm "words as they stand"` measures the effect.
 """
 

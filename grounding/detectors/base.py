@@ -23,7 +23,7 @@ from ..attention.normalize import whole_text
 from ..checkpoints.checkpoint import Checkpoint, loading
 from ..errors import GroundingError
 from ..localize.edges import refine_edges
-from ..localize.status import are_separate
+from ..localize.locate import are_separate
 from ..metrics import box_iou, box_iou_pairwise
 from ..result import Candidate, Grounding
 from ..settings import GroundingSettings

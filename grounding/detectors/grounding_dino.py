@@ -109,7 +109,7 @@ class GroundingDino(Backend):
     def _drawn(self, view: DetectorView, found: Detections) -> Draw:
         # one mask a box: the three of an unclear prompt are for points
         logits, _ = self.segmenter.prompt_logits(view.embedding, boxes=found.boxes, multimask=False)
-        return lambda k, size: self.segmenter.full_mask(view.embedding, logits[k, 0], size)
+        return lambda k, size: self.segmenter.full_masks(view.embedding, logits[k], size)[0]
 
 
 def caption(phrase: str) -> str:

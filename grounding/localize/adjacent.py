@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_range
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter, stability
-from ..view import innermost, resize_shares, tight_box
+from ..view import boxes_and_centres, resize_shares
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -29,51 +28,19 @@ _LEAST = 4  # cells of the decoder's grid: less is a speck
 _TRIED = 4096  # pixels among which the points are chosen
 _MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of a region prompted again
 
-
-@dataclass(frozen=True)
-class AdjacentSettings:
-    """What counts as an object of its own beside the found one.
-
-    Chosen on composed validation scenes (`benchmarks.sparing`), where they are not critical.
-
-    Parameters
-    ----------
-    points : How many point prompts there are at first.
-    reach : How far beyond the support these may lie, over the square root of the mask's area: of an
-        object that reaches in with its edge only, a point further inside says more.
-    places : How many regions are prompted again at most.
-    overlap, taken : An adjacent object has at most these shares of itself in the found mask, and of
-        the found mask in itself. Not less: a found mask often takes some of what touches it.
-    outside : At least this share of it lies outside the support: a leaf, a wheel, a handle does
-        not.
-    surround : It covers at most this share of the ring between mask and support; the ground covers
-        more.
-    score, stability : Least score of the segmenter, and least share of its mask that is left when
-        the threshold of its logits rises by two.
-    """
-
-    points: int = 16
-    reach: float = 0.25
-    places: int = 6
-    overlap: float = 0.3
-    taken: float = 0.25
-    outside: float = 0.4
-    surround: float = 0.35
-    score: float = 0.6
-    stability: float = 0.6
-
-    def __post_init__(self) -> None:
-        check_range(self, "points places", 1)
-        check_range(self, "overlap taken outside surround score stability", 0, 1)
-        check_range(self, "reach", 0, 4)
+# What counts as an object of its own; chosen on composed validation scenes (`benchmarks.sparing`),
+# where the values are not critical.
+_POINTS = 16  # point prompts at first
+_REACH = 0.25  # how far beyond the support these lie, over the square root of the mask's area
+_REGIONS = 6  # regions that are prompted again at most
+_OVERLAP, _TAKEN = 0.3, 0.25  # most share of it in the found mask, and of the found mask in it
+_OUTSIDE = 0.4  # least share of it outside the support: a leaf, a wheel, a handle has less
+_SURROUND = 0.35  # most share of the ring between mask and support: the ground covers more
+_SCORE, _STABILITY = 0.6, 0.6  # least of the segmenter's score, and of `stability`
 
 
 def find_adjacent(
-    segmenter: Segmenter,
-    embedding: ImageEmbedding,
-    mask: Mask,
-    support: Mask,
-    settings: AdjacentSettings | None = None,
+    segmenter: Segmenter, embedding: ImageEmbedding, mask: Mask, support: Mask
 ) -> Mask:
     """Masks of the objects beside a found one that reach into the area around it.
 
@@ -82,36 +49,33 @@ def find_adjacent(
     segmenter, embedding : The model and the picture it has read.
     mask : (H, W) bool of the picture that was read: the found object.
     support : (H, W) bool, contains `mask`: the area to be painted.
-    settings : See :class:`AdjacentSettings`.
 
     Returns (n, H, W) bool: Best first, including what of them lies outside the support or in the
     found mask. Empty where `support` is no larger than `mask`.
 
     Raises GroundingError when a mask does not have the picture's size.
     """
-    settings = settings or AdjacentSettings()
-    size = embedding.size_wh[::-1]
+    size = embedding.frame.size_wh[::-1]
     for name, given in (("mask", mask), ("support", support)):
         if given.shape != size or given.dtype != np.bool_:
             raise GroundingError(f"{name} is {given.dtype} {given.shape}; expected bool {size}")
     none = np.zeros((0, *size), np.bool_)
     if not mask.any() or not (support & ~mask).any():
         return none
-    ring = _Ring(embedding, mask, support, settings)
-    spots = _spread_points(mask, support, settings)
+    ring = _Ring(embedding, mask, support)
+    spots = _spread_points(mask, support)
     answers = _read_answers(ring, *segmenter.prompt_logits(embedding, points=spots))
     regions = ring.regions([one for several in answers for one in several])
     for _ in range(_ROUNDS):
         if not regions:
             return none
-        boxes, inner = zip(*(ring.prompt(one.grid) for one in regions), strict=True)
+        boxes, inner = ring.prompts(regions)
         answers = _read_answers(
-            ring, *segmenter.prompt_logits(embedding, boxes=np.array(boxes), points=np.array(inner))
+            ring, *segmenter.prompt_logits(embedding, boxes=boxes, points=inner)
         )
         regions = [max(several, key=lambda one: one.rank) for several in answers if several]
     passed = ring.adjacent([one for several in answers for one in several])
-    masks = [segmenter.full_mask(embedding, one.logits) for one in passed]
-    return np.stack(masks) if masks else none
+    return segmenter.full_masks(embedding, [one.logits for one in passed]) if passed else none
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +95,12 @@ class _Answer:
 class _Ring:
     """Found object and support on the decoder's grid, as shares of each cell."""
 
-    def __init__(
-        self, embedding: ImageEmbedding, mask: Mask, support: Mask, settings: AdjacentSettings
-    ) -> None:
-        self.settings, grid = settings, embedding.frame.grid_wh
+    def __init__(self, embedding: ImageEmbedding, mask: Mask, support: Mask) -> None:
+        grid = embedding.frame.grid_wh
         self.found, self.support = (
             resize_shares(area.astype(np.float32), grid) for area in (mask, support)
         )
-        self.cell_xy = np.array(embedding.size_wh) / np.array(grid)
+        self.cell_xy = np.array(embedding.frame.size_wh) / np.array(grid)
 
     @cached_property
     def ring(self) -> Floats:
@@ -148,11 +110,10 @@ class _Ring:
         """The part of an answer outside the found object."""
         return grid & (self.found < 0.5)
 
-    def prompt(self, grid: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Box and innermost point, in the picture's pixels, of the part outside the object."""
-        free = self.free(grid)
-        box = np.array(tight_box(free))
-        return box * np.tile(self.cell_xy, 2), (innermost(free) + 0.5) * self.cell_xy
+    def prompts(self, found: list[_Answer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Boxes and innermost points, in the picture's pixels, of the parts outside the object."""
+        boxes, inner = boxes_and_centres([self.free(one.grid) for one in found])
+        return boxes * np.tile(self.cell_xy, 2), inner * self.cell_xy
 
     def regions(self, answers: list[_Answer]) -> list[_Answer]:
         """Where there may be another object, best first."""
@@ -164,22 +125,22 @@ class _Ring:
             and self._share(one.grid, self.found) <= overlap
             and 1 - self._share(one.grid, self.support) >= outside
         ]
-        return _distinct(likely)[: self.settings.places]
+        return _distinct(likely)[:_REGIONS]
 
     def adjacent(self, answers: list[_Answer]) -> list[_Answer]:
         """The answers that are objects of their own, one for each."""
         return _distinct([one for one in answers if self._is_adjacent(one)])
 
     def _is_adjacent(self, one: _Answer) -> bool:
-        settings, grid = self.settings, one.grid
-        if one.score < settings.score or one.stability < settings.stability or _spans(grid):
+        grid = one.grid
+        if one.score < _SCORE or one.stability < _STABILITY or _spans(grid):
             return False
         held = float(self.ring[grid].sum())
         return bool(
-            0 < held <= settings.surround * float(self.ring.sum())
-            and self._share(grid, self.found) <= settings.overlap
-            and float(self.found[grid].sum()) <= settings.taken * float(self.found.sum())
-            and 1 - self._share(grid, self.support) >= settings.outside
+            0 < held <= _SURROUND * float(self.ring.sum())
+            and self._share(grid, self.found) <= _OVERLAP
+            and float(self.found[grid].sum()) <= _TAKEN * float(self.found.sum())
+            and 1 - self._share(grid, self.support) >= _OUTSIDE
         )
 
     @staticmethod
@@ -191,13 +152,13 @@ def _read_answers(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Ans
     """Each prompt's answers that hold more than a speck beside the found object."""
     rows, columns = ring.found.shape
     read: list[list[_Answer]] = []
-    for several, values in zip(logits, scores, strict=True):
+    steady = stability(logits[..., :rows, :columns])
+    for several, values, shares in zip(logits, scores, steady, strict=True):
         read.append([])
-        for one, score in zip(several, values, strict=True):
-            part = one[:rows, :columns]
-            grid = part > 0
+        for one, score, share in zip(several, values, shares, strict=True):
+            grid = one[:rows, :columns] > 0
             if ring.free(grid).sum() >= _LEAST:
-                read[-1].append(_Answer(grid, one, float(score), stability(part)))
+                read[-1].append(_Answer(grid, one, float(score), float(share)))
     return read
 
 
@@ -210,9 +171,9 @@ def _distinct(answers: list[_Answer]) -> list[_Answer]:
     return kept
 
 
-def _spread_points(mask: Mask, support: Mask, settings: AdjacentSettings) -> NDArray[np.float64]:
+def _spread_points(mask: Mask, support: Mask) -> NDArray[np.float64]:
     """Points (n, 2) xy in the ring and just beyond it, by farthest-point sampling."""
-    reach = max(1.0, settings.reach * float(np.sqrt(np.count_nonzero(mask))))
+    reach = max(1.0, _REACH * float(np.sqrt(np.count_nonzero(mask))))
     left, top, width, height = cv2.boundingRect(support.view(np.uint8))
     x0, y0 = max(0, left - int(reach)), max(0, top - int(reach))
     window = np.s_[y0 : top + height + int(reach), x0 : left + width + int(reach)]
@@ -221,7 +182,7 @@ def _spread_points(mask: Mask, support: Mask, settings: AdjacentSettings) -> NDA
     every = max(1, len(ys) // _TRIED)
     spots = np.stack([xs[::every] + x0, ys[::every] + y0], 1) + 0.5
     chosen, nearest = [0], np.full(len(spots), np.inf)
-    while len(chosen) < min(settings.points, len(spots)):
+    while len(chosen) < min(_POINTS, len(spots)):
         nearest = np.minimum(nearest, np.square(spots - spots[chosen[-1]]).sum(1))
         chosen.append(int(np.argmax(nearest)))
     return np.asarray(spots[chosen], np.float64)

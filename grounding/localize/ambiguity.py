@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 
 from ..settings import GroundingSettings
 from ..view import View, fitted_size, tight_box
-from .exclude import read_phrases
-from .locate import Located, grow, locate
+from .locate import Located, OtherMatches, grow, locate, read_phrases
 from .proposals import Proposal
-from .status import OtherMatches
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM
@@ -99,7 +97,7 @@ def find_other_matches(
 
 
 def names_only(phrase: str) -> bool:
-    """Whether a phrase names a thing, perhaps with its colour, and nothing tells it from others.
+    """Whether a phrase names a thing, perhaps with its colour, and nothing that singles it out.
 
     English; words it does not know count as names, so that in other languages every phrase is one.
 

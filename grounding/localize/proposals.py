@@ -20,7 +20,7 @@ from ..errors import GroundingError
 from ..metrics import mask_iou
 from ..sam.segmenter import ImageEmbedding, Segmenter, stability
 from ..settings import ProposalSettings
-from ..view import fitted_size, innermost, resize_shares, tight_box
+from ..view import boxes_and_centres, fitted_size, resize_shares, tight_box
 from .maps import Box, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
@@ -38,7 +38,7 @@ class Proposal:
 
     Parameters
     ----------
-    mask : (h, w) bool at the proxy size; :meth:`Segmenter.full_mask` makes the picture-sized mask
+    mask : (h, w) bool at the proxy size; :meth:`Segmenter.full_masks` makes the picture-sized mask
         from `logits`.
     box : Tight box of the mask, xyxy half-open, in the picture's own pixels.
     score : SAM's predicted IoU, in [0, 1].
@@ -68,12 +68,7 @@ class _GridMask:
     agreement: float
     value: float
     prompt: str
-
-    @property
-    def surety(self) -> float:
-        """SAM's score times the stability of the mask."""
-        rows, columns = self.grid.shape
-        return self.score * stability(self.logits[:rows, :columns])
+    surety: float  # SAM's score times the stability of the mask
 
 
 def propose_masks(
@@ -113,11 +108,10 @@ def propose_masks(
         found = _query(segmenter, embedding, "box", boxes=given[:1], multimask=False)
     else:
         found = _query_all(segmenter, embedding, heat, given, settings)
-    grid_wh = embedding.frame.grid_wh
-    read = [_on_grid(one, grid_wh, heat, settings) for one in found]
+    read = _on_grid(found, embedding.frame.grid_wh, heat, settings)
     candidates = [one for one in read if one.grid.any()]
     kept = _distinct(sorted(candidates, key=lambda one: -one.value), settings)
-    return tuple(_finish(segmenter, embedding, one, settings.proxy) for one in kept)
+    return _finish(segmenter, embedding, kept, settings.proxy)
 
 
 def grow_best(
@@ -138,7 +132,8 @@ def grow_best(
         return tuple(ranked)
     grid_wh, first = embedding.frame.grid_wh, ranked[0]
     heat = _map_on_grid(map, grid_wh)
-    part = best = _on_grid((first.prompt, first.logits, first.score), grid_wh, heat, settings)
+    answer = first.prompt, first.logits, first.score
+    part = best = _on_grid([answer], grid_wh, heat, settings)[0]
     for _ in range(_ROUNDS if part.grid.any() else 0):
         whole = _whole(segmenter, embedding, heat, best, settings)
         if whole is None:  # the same prompt would have the same answer
@@ -146,7 +141,7 @@ def grow_best(
         best = whole
     if best is part:
         return tuple(ranked)
-    grown = _finish(segmenter, embedding, best, settings.proxy)
+    (grown,) = _finish(segmenter, embedding, [best], settings.proxy)
     rest = [one for one in ranked[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
     return grown, *rest
 
@@ -159,13 +154,13 @@ def _whole(
     settings: ProposalSettings,
 ) -> _GridMask | None:
     """The larger mask around a part that SAM is surest of; None if that is not much surer."""
-    cell = np.array(embedding.size_wh) / np.array(embedding.frame.grid_wh)
-    box = np.array(tight_box(part.grid))
+    cell = np.array(embedding.frame.size_wh) / np.array(embedding.frame.grid_wh)
+    (box,), (centre,) = boxes_and_centres([part.grid])
     margin = _MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
     boxes = np.stack([box, box + margin]) * np.tile(cell, 2)
-    points = np.tile((innermost(part.grid) + 0.5) * cell, (2, 1))
+    points = np.tile(centre * cell, (2, 1))
     found = _query(segmenter, embedding, part.prompt, boxes=boxes, points=points)
-    answers = [_on_grid(one, embedding.frame.grid_wh, heat, settings) for one in found]
+    answers = _on_grid(found, embedding.frame.grid_wh, heat, settings)
     area, needed = part.grid.sum(), part.surety + settings.surer
     larger = [
         one
@@ -224,7 +219,7 @@ def _query_all(
 ) -> list[Answer]:
     """Every mask of every prompt; peaks are placed on SAM's grid, which is fine enough."""
     cells = peaks(heat, settings.peaks, 0.1 * max(heat.shape))
-    spots = (cells + 0.5) * (np.array(embedding.size_wh) / np.array(heat.shape[::-1]))
+    spots = (cells + 0.5) * (np.array(embedding.frame.size_wh) / np.array(heat.shape[::-1]))
     prompts: list[tuple[str, dict]] = []
     if len(boxes):
         prompts.append(("box", {"boxes": boxes[:1]}))
@@ -250,17 +245,23 @@ def _query(
 
 
 def _on_grid(
-    answer: Answer,
+    answers: Sequence[Answer],
     grid_wh: tuple[int, int],
     heat: NDArray[np.float32] | None,
     settings: ProposalSettings,
-) -> _GridMask:
-    """An answer cut to the picture, with its agreement and rank value."""
-    (prompt, logits, score), (cols, rows) = answer, grid_wh
-    grid = logits[:rows, :cols] > 0
-    fit = np.nan if heat is None else map_agreement(grid, heat, settings.agreement)
-    value = score if settings.mode == "paper" else fit * score**settings.score_power
-    return _GridMask(grid, logits, score, float(fit), float(value), prompt)
+) -> list[_GridMask]:
+    """Answers cut to the picture, with their agreement, rank value and surety."""
+    if not answers:
+        return []
+    cols, rows = grid_wh
+    steady = stability(np.stack([logits[:rows, :cols] for _, logits, _ in answers]))
+    read = []
+    for (prompt, logits, score), share in zip(answers, steady.tolist(), strict=True):
+        grid = logits[:rows, :cols] > 0
+        fit = np.nan if heat is None else _AGREEMENTS[settings.agreement](grid, heat)
+        value = score if settings.mode == "paper" else fit * score**settings.score_power
+        read.append(_GridMask(grid, logits, score, fit, float(value), prompt, score * share))
+    return read
 
 
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
@@ -285,12 +286,18 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def _finish(
-    segmenter: Segmenter, embedding: ImageEmbedding, one: _GridMask, proxy: int
-) -> Proposal:
-    size = fitted_size(embedding.size_wh, proxy)
-    mask = segmenter.full_mask(embedding, one.logits, size)
-    known = mask if mask.any() else one.grid  # a mask lost between pixels is still on the grid
-    step = np.array(embedding.size_wh) / np.array(known.shape[::-1])
-    x0, y0, x1, y1 = (np.array(tight_box(known)) * np.tile(step, 2)).tolist()
-    box = x0, y0, x1, y1
-    return Proposal(mask, box, one.score, one.agreement, one.value, one.prompt, one.logits)
+    segmenter: Segmenter, embedding: ImageEmbedding, found: Sequence[_GridMask], proxy: int
+) -> tuple[Proposal, ...]:
+    """Masks at the proxy size, and their boxes in the picture's own pixels."""
+    size_wh, done = embedding.frame.size_wh, []
+    logits = [one.logits for one in found]
+    masks = segmenter.full_masks(embedding, logits, fitted_size(size_wh, proxy))
+    for one, mask in zip(found, masks, strict=True):
+        known = mask if mask.any() else one.grid  # a mask lost between pixels is still on the grid
+        step = np.array(size_wh) / np.array(known.shape[::-1])
+        x0, y0, x1, y1 = (np.array(tight_box(known)) * np.tile(step, 2)).tolist()
+        box = x0, y0, x1, y1
+        done.append(
+            Proposal(mask, box, one.score, one.agreement, one.value, one.prompt, one.logits)
+        )
+    return tuple(done)

@@ -7,7 +7,9 @@ of it through the decoder's coarser grid over the same square.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -44,14 +46,14 @@ class SquareFrame:
     def __post_init__(self) -> None:
         whole_size(self.size_wh)
 
-    @property
+    @cached_property
     def input_wh(self) -> tuple[int, int]:
         """Width and height at which the model sees the picture (halves rounded up, as SAM)."""
         scale = self.side / max(self.size_wh)
         wide, high = (max(1, int(v * scale + 0.5)) for v in self.size_wh)
         return wide, high
 
-    @property
+    @cached_property
     def grid_wh(self) -> tuple[int, int]:
         """Columns and rows of the decoder's grid that the picture covers, rounded up."""
         wide, high = (-(-v * self.mask_side // self.side) for v in self.input_wh)
@@ -129,24 +131,25 @@ class SquareFrame:
         grid[:rows, :cols] = (cv2.resize(map, (cols, rows)) - 0.5) * gain
         return grid
 
-    def mask(
-        self, logits: NDArray[np.floating], size_wh: tuple[int, int] | None = None
+    def masks(
+        self, logits: Sequence[NDArray[np.floating]], size_wh: tuple[int, int] | None = None
     ) -> NDArray[np.bool_]:
-        """Mask (H, W) of the picture from logits (m, m): upsampled bilinearly, then above zero.
+        """Masks (n, H, W) from n logits (m, m): upsampled bilinearly, then above zero.
 
         The steps are SAM's own (to the square, cut to the picture, to the picture's size); the
         last one runs in bands of rows, so that 48 megapixels never become floats at once.
         """
         width, height = self.size_wh if size_wh is None else whole_size(size_wh)
         seen_w, seen_h = self.input_wh
-        square = _bilinear(_bilinear(logits.astype(np.float32), self.side, 0), self.side, 1)
-        columns = _bilinear(square[:seen_h, :seen_w], width, 1)
-        mask = np.empty((height, width), dtype=bool)
+        masks = np.empty((len(logits), height, width), dtype=bool)
         band = max(1, _BAND // width)
-        for start in range(0, height, band):
-            stop = min(start + band, height)
-            np.greater(_bilinear(columns, height, 0, start, stop), 0, out=mask[start:stop])
-        return mask
+        for one, mask in zip(logits, masks, strict=True):
+            square = _bilinear(_bilinear(one.astype(np.float32), self.side, 0), self.side, 1)
+            columns = _bilinear(square[:seen_h, :seen_w], width, 1)
+            for start in range(0, height, band):
+                stop = min(start + band, height)
+                np.greater(_bilinear(columns, height, 0, start, stop), 0, out=mask[start:stop])
+        return masks
 
 
 def _bilinear(

@@ -6,7 +6,7 @@ costs a pass of the light mask decoder. Prompts and results are in the picture's
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_image
 from ..errors import GroundingError
 from .coordinates import SquareFrame
 
@@ -121,7 +122,7 @@ class Segmenter:
     title = "SamModel"
     """What runs it, for people."""
     before_batch: Callable[[], object] = staticmethod(lambda: None)
-    """Called before each batch of prompts and each full mask; it may raise to stop."""
+    """Called before each batch of prompts and before full masks; it may raise to stop."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -200,8 +201,7 @@ class Segmenter:
             spots, kinds = embedding.frame.points(points, labels)
             prompt.points, prompt.labels = spots[None], kinds[None]
         logits, scores = self._decode(embedding, prompt, multimask)
-        masks = [self.full_mask(embedding, one, size_wh) for one in logits[0]]
-        return Masks(np.stack(masks), scores[0], logits[0])
+        return Masks(self.full_masks(embedding, logits[0], size_wh), scores[0], logits[0])
 
     def prompt_logits(
         self,
@@ -238,15 +238,15 @@ class Segmenter:
                 )
         return self._decode(embedding, prompt, multimask)
 
-    def full_mask(
+    def full_masks(
         self,
         embedding: ImageEmbedding,
-        logits: NDArray[np.float32],
+        logits: Sequence[NDArray[np.float32]],
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
-        """One mask (H, W) from its logits (m, m), at the picture's own size or `size_wh`."""
+        """Masks (n, H, W) from their logits (m, m), at the picture's own size or `size_wh`."""
         self.before_batch()
-        return embedding.frame.mask(logits, size_wh)
+        return embedding.frame.masks(logits, size_wh)
 
     def _decode(
         self, embedding: ImageEmbedding, prompt: Prompts, multimask: bool
@@ -284,16 +284,7 @@ class Segmenter:
         return tensor[None].to(self.device, self.dtype)
 
 
-def stability(logits: NDArray[np.float32]) -> float:
-    """Share of a mask, given as its logits, that is left when their threshold rises by two."""
-    return float((logits > _OFFSET).sum() / max(1, (logits > -_OFFSET).sum()))
-
-
-def check_image(image: Any) -> None:
-    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
-        raise GroundingError(
-            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
-            "RGB array: np.asarray(picture.convert('RGB'))"
-        )
+def stability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of each mask, given as logits (..., m, m), left when their threshold rises by two."""
+    high, low = ((logits > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
+    return np.asarray(high / np.maximum(1, low), np.float64)

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import InpaintError, OutOfMemoryError
 from ..validation import check_choice
-from .sharing import DeviceSharing
-from .usage import free_bytes, is_out_of_memory, release_cached_memory, weight_bytes
+from .sharing import DeviceSharing, release_cached_memory, weight_bytes
 
 T = TypeVar("T")
 MODES = ("auto", "resident", "swap", "offload", "sequential")
@@ -259,3 +258,34 @@ def enable_tiling(pipe: Any) -> bool:
     vae.enable_slicing()
     vae.enable_tiling()
     return True
+
+
+def free_bytes(device: Any) -> int:
+    """Return the free memory of a torch.device, torch's own reserve included.
+
+    Examples
+    --------
+    >>> import torch
+    >>> free_bytes(torch.device("cpu")) > 0
+    True
+    """
+    import torch
+
+    if device.type == "cuda":
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + reserve)
+    if device.type == "mps":
+        limit = torch.mps.recommended_max_memory()
+        return max(0, int(limit - torch.mps.current_allocated_memory()))
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether memory ran out; CUDA has a class for it, MPS and the CPU only a message."""
+    import torch
+
+    message = str(error).lower()
+    in_message = "out of memory" in message or "can't allocate memory" in message
+    return isinstance(error, torch.OutOfMemoryError) or in_message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from ..errors import Cancelled, InpaintError
 from ..settings import InpaintSettings
 from ..validation import check_pair, check_prompt, check_seed
 from .libraries import quiet_libraries, scheduler_from
+
+_PROMPTS_KEPT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,7 @@ class Inpainter:
         self._check_pipe()
         if self.placement is None:
             object.__setattr__(self, "placement", Placement(self.pipe, self.pipe.device))
+        _remember_prompts(self.pipe)
 
     @property
     def channels(self) -> int:
@@ -199,8 +203,8 @@ class Inpainter:
         if settings.differential:
             raise InpaintError(
                 f"differential: got {settings.differential} for {type(self.pipe).__name__}; "
-                "expected 0: it needs a 4-channel UNet without a ControlNet, whose surroundings "
-                "are put back at every step. Leave it out."
+                "expected 0: it needs a 4-channel UNet without a ControlNet, with the surroundings "
+                "put back at every step. Leave it out."
             )
 
     def _multiple(self) -> int:
@@ -250,6 +254,34 @@ class Inpainter:
                     f"{type(error).__name__}: {error}. Expected it to paint; check that the model "
                     "is complete and the settings suit it."
                 ) from error
+
+
+def _remember_prompts(pipe: Any) -> None:
+    """Keep the last encoded prompts: rows, retries and windows repeat them.
+
+    Offloaded text encoders then stay where they are.
+    """
+    import torch
+
+    encode, kept = pipe.encode_prompt, dict[str, Any]()
+
+    def plain(value: Any) -> bool:
+        if isinstance(value, list | tuple):
+            return all(map(plain, value))
+        return value is None or isinstance(value, str | int | float | torch.device)
+
+    @functools.wraps(encode)
+    def encode_prompt(*args: Any, **options: Any) -> Any:
+        if not plain([*args, *options.values()]):  # embeddings, or a picture that is read with it
+            return encode(*args, **options)
+        key = repr((args, sorted(options.items())))
+        if key not in kept:
+            kept[key] = encode(*args, **options)
+            if len(kept) > _PROMPTS_KEPT:
+                del kept[next(iter(kept))]
+        return kept[key]
+
+    pipe.encode_prompt = encode_prompt
 
 
 def mask_image(mask: np.ndarray) -> Any:

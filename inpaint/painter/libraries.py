@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from ..device.usage import is_out_of_memory
+from ..device.memory import is_out_of_memory
 from ..errors import InpaintError, OutOfMemoryError
 from ..settings import SCHEDULERS
 from ..validation import check_choice, describe

@@ -59,6 +59,7 @@ def load_inpainter(
     scheduler: str | None = None,
     vae: str | None = None,
     vae_revision: str | None = None,
+    preview_vae: str | None = None,
     memory: str = "auto",
     tiling: bool = False,
     loras: Sequence[Mapping[str, Any]] = (),
@@ -85,7 +86,9 @@ def load_inpainter(
         See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
         `inpaint.painter.speed.apply_speed`.
     vae, vae_revision : str, optional
-        Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix".
+        Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix", or a tiny one.
+    preview_vae : str, optional
+        A tiny autoencoder of the same latents, such as "madebyollin/taesdxl", for previews.
     tiling : bool
         Encode and decode in slices and tiles: less memory, faint seams possible.
     loras, controlnet
@@ -106,7 +109,7 @@ def load_inpainter(
         return cast(Inpainter, PatchMatch())
     entry = None if controlnet is None else check_controlnet(controlnet)
     torch_device = resolve_device(device)
-    options = {"local_files_only": offline}
+    options: dict[str, Any] = {"local_files_only": offline}
     with quiet_libraries():
         source = _check_source(path_or_repo)
         if scheduler is not None:
@@ -133,9 +136,13 @@ def load_inpainter(
         compile_for = apply_speed(network, speed, torch_device.type)
         placement = place(pipe, torch_device, memory, sharing)
         placement.compile_for = compile_for
+        preview = None
+        if preview_vae is not None:
+            preview = _load_vae(preview_vae, "preview_vae", **options).to(torch_device)
     if hasattr(pipe, "transformer"):
         return FlowInpainter(pipe, placement)
-    return UNetInpainter(pipe, placement, entry["conditioner"] if entry else CONDITIONERS[0])
+    conditioner = entry["conditioner"] if entry else CONDITIONERS[0]
+    return UNetInpainter(pipe, placement, conditioner, preview)
 
 
 def resolve_device(device: str) -> Any:
@@ -223,15 +230,21 @@ def _load_pipeline(source: str, **options: Any) -> Any:
     )
 
 
-def _load_vae(source: str, **options: Any) -> Any:
+def _load_vae(source: str, field: str = "vae", **options: Any) -> Any:
     import diffusers
 
     remedy = (
-        "; expected a folder or repository of an AutoencoderKL in safetensors. Check the name, or "
-        "leave it out."
+        "; expected a folder or repository of an AutoencoderKL or AutoencoderTiny in safetensors. "
+        "Check the name, or leave it out."
     )
-    with explain_loading(f"vae: {source!r}", remedy):
-        return diffusers.AutoencoderKL.from_pretrained(source, use_safetensors=True, **options)
+    with explain_loading(f"{field}: {source!r}", remedy):
+        where = {
+            name: options[name] for name in ("revision", "local_files_only") if name in options
+        }
+        saved = diffusers.AutoencoderKL.load_config(source, **where).get("_class_name")
+        tiny = saved == "AutoencoderTiny"
+        kind = diffusers.AutoencoderTiny if tiny else diffusers.AutoencoderKL
+        return kind.from_pretrained(source, use_safetensors=True, **options).eval()
 
 
 def _remedy(source: str, offline: bool) -> str:

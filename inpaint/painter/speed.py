@@ -26,7 +26,7 @@ def apply_speed(network: Any, speed: str, device: str = "cpu") -> Callable[[bool
     """Make a diffusers network faster, in place, before its weights are placed on a device.
 
     "auto" lays a UNet out channels last on CUDA, which takes no memory; "fused" does so anywhere,
-    and fuses its attention projections, whose weights are then there twice; last bits differ.
+    and fuses its attention projections (a second copy of those weights); last bits differ.
     "compiled" also compiles it: minutes for the first picture, and again for other sizes of canvas
     and batch; kernels are chosen by measuring, so bits may differ between processes. See
     https://huggingface.co/docs/diffusers/optimization/fp16.
@@ -54,7 +54,7 @@ def apply_speed(network: Any, speed: str, device: str = "cpu") -> Callable[[bool
         network.fuse_qkv_projections()
     except (AttributeError, ValueError) as error:
         raise InpaintError(
-            f"speed: got {speed!r} for a {type(network).__name__}, whose projections cannot be "
+            f"speed: got {speed!r} for a {type(network).__name__}: its projections cannot be "
             f"joined ({error}); expected a UNet or a FLUX or Qwen-Image transformer. Leave speed "
             "out."
         ) from error

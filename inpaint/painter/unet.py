@@ -28,6 +28,8 @@ class UNetInpainter(Inpainter):
         each step).
     conditioner : str
         How the input of its ControlNet is made; one of `inpaint.painter.control.CONDITIONERS`.
+    preview : AutoencoderTiny, optional
+        Decodes previews instead of the pipeline's autoencoder.
 
     Raises
     ------
@@ -36,6 +38,7 @@ class UNetInpainter(Inpainter):
     """
 
     conditioner: str = "canny"
+    preview: Any = None
 
     @property
     def channels(self) -> int:
@@ -74,7 +77,9 @@ class UNetInpainter(Inpainter):
         import torch
 
         batch.progress.check_cancelled()
-        batch.progress.decode = lambda latents: _pixels(self._decode(latents[:1], full=False))
+        batch.progress.decode = lambda latents: _pixels(
+            self._decode(latents[:1], full=False, vae=self.preview)
+        )
         half = self.pipe.vae.dtype != torch.float32
         latents = self._denoise(batch)
         if half and not torch.isfinite(latents).all():
@@ -142,11 +147,11 @@ class UNetInpainter(Inpainter):
             "pooled_prompt_embeds": torch.zeros_like(pooled).repeat(count, 1),
         }
 
-    def _decode(self, latents: Any, full: bool) -> Any:
+    def _decode(self, latents: Any, full: bool, vae: Any = None) -> Any:
         """Decode to a ``(1, 3, h, w)`` picture in about [-1, 1]; `full` means in float32."""
         import torch
 
-        vae = self.pipe.vae
+        vae = vae or self.pipe.vae
         mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
         latents = latents.float() / vae.config.scaling_factor
         if mean is not None and std is not None:

@@ -146,7 +146,7 @@ class _Places:
     def corner(
         self, rng: np.random.Generator, number: int, shape: tuple[int, ...]
     ) -> tuple[int, int]:
-        """The top-left corner of a thing whose alpha has this shape."""
+        """The top-left corner of a thing with an alpha mask of this shape."""
         (height, width), (h, w) = self.size, shape
         x, y = rng.uniform(0, 1, 2)
         if self.layout == "row":

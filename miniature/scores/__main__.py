@@ -87,7 +87,7 @@ def draw(editor: Editor, measured: Measured, folder: Path) -> None:
 
 
 def spread(records: list[Record], count: int) -> list[Record]:
-    """Up to `count` records at even distances: a sample nobody picked."""
+    """Up to `count` records at even distances: a sample without any choice."""
     step = max(1.0, len(records) / count)
     return [records[int(k * step)] for k in range(min(count, len(records)))]
 

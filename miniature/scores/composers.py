@@ -1,26 +1,20 @@
-"""Finding on three composers side by side; ``python -m groundbrush.miniature.scores.composers``.
+"""Finding on three composers side by side.
 
 ``narrow`` is the composer of the first weights, ``wide`` the one trained on now, ``foreign`` one
-that nothing is trained on. The same questions are asked of each; results are grouped by kind of
+that nothing is trained on. The same queries run on each; results are grouped by kind of
 phrase, by size, by the picture's shape, by how much of a thing is visible and by drawing style.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from ...editor.api import Editor
-from ...editor.models.presets import load_preset
-from ...grounding import box_iou, load_lvlm, mask_iou
-from ...grounding.attention.presence import Presence
+from ...editor.evaluation.report import markdown
+from ...grounding import box_iou, mask_iou
 from ...grounding.pipeline import Grounder
 from ...grounding.view import View
 from ..composer import compose_wide
@@ -29,8 +23,8 @@ from ..phrases import Expression
 from ..scenes import Scene, compose
 from ..wide_phrases import wide_absent, wide_expressions
 from .finding import paper_grounder
-from .journal import Record, ScoreJournal, fingerprint
-from .page import rate, table
+from .journal import Record
+from .page import rate
 from .segmenting import inner_point
 
 COMPOSERS: dict[str, Callable[[int], Scene]] = {
@@ -63,7 +57,7 @@ def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
 
 
 def measure(grounder: Grounder, composer: str, seed: int) -> list[Record]:
-    """Everything asked of one scene, found as the preset says and as the paper does."""
+    """Every query of one scene, answered as the preset is set and as the paper does."""
     scene = COMPOSERS[composer](FIRST + seed)
     asked = asked_of(scene, seed)
     view = grounder.look(scene.image)
@@ -121,24 +115,6 @@ def _oracle(grounder: Grounder, view: View, truth: np.ndarray, box: tuple[int, .
     }
 
 
-def load_grounder(folder: Path | None, heads: list[tuple[int, int]] | None) -> Grounder:
-    """The preset's grounder, or the same with another LVLM's weights and heads."""
-    grounder = Editor.load("miniature", device="cpu", offline=True).models.grounder()
-    if folder is None:
-        return grounder
-    spec = load_preset("miniature").lvlm
-    lvlm = load_lvlm(
-        folder,
-        heads=heads,
-        prompt=spec["prompt"],
-        padding=spec["padding"],
-        query=spec["query"],
-        presence=Presence(**spec["presence"]),
-        offline=True,
-    )
-    return Grounder(lvlm, grounder.segmenter, grounder.settings)
-
-
 def groups_of(records: list[Record]) -> dict[str, list[Record]]:
     """Records of phrases with a target by group, in order."""
     there = [r for r in records if "iou" in r]
@@ -172,7 +148,7 @@ def report(records: list[Record]) -> str:
         "nothing is trained on the foreign one. Sizes are the square root of a thing's visible "
         "area over the picture's longer side. Found and right (IoU > 0.5):",
         "",
-        *_found_table(by, names),
+        _found_table(by, names),
         "",
     ]
     parts = {
@@ -182,25 +158,27 @@ def report(records: list[Record]) -> str:
         "SAM from the true box": lambda r: r["from_box"] > 0.5,
         "SAM from a true click": lambda r: r["from_point"] > 0.5,
     }
-    lines += table(
-        ["parts", *names, *(f"{c}, not square" for c in names)],
-        [
+    lines.append(
+        markdown(
+            ["parts", *names, *(f"{c}, not square" for c in names)],
             [
-                name,
-                *(
-                    rate(np.array([test(r) for r in by[c][g]], float), False)
-                    for g in ("all", "not square")
-                    for c in names
-                ),
-            ]
-            for name, test in parts.items()
-        ],
+                [
+                    name,
+                    *(
+                        rate(np.array([test(r) for r in by[c][g]], float), False)
+                        for g in ("all", "not square")
+                        for c in names
+                    ),
+                ]
+                for name, test in parts.items()
+            ],
+        )
     )
-    lines += ["", *table(["things that are not there", *names], _absence(records, names))]
+    lines += ["", markdown(["things that are not there", *names], _absence(records, names))]
     return "\n".join(lines) + "\n"
 
 
-def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> list[str]:
+def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> str:
     groups = dict.fromkeys(g for c in names for g in by[c])
     right = {
         (c, g): rate(np.array([r["iou"] > 0.5 for r in by[c][g]], float))
@@ -209,11 +187,15 @@ def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> li
         if by[c].get(g)
     }
     rows = [[group, *(right.get((c, group), "–") for c in names)] for group in groups]
-    return table(["phrases", *names], rows)
+    return markdown(["phrases", *names], rows)
 
 
 def _absence(records: list[Record], names: list[str]) -> list[list[str]]:
-    rows: list[list[str]] = [["told"], ["told at 5% false alarms"], ["level of 5% false alarms"]]
+    rows: list[list[str]] = [
+        ["recognised as absent"],
+        ["the same at 5% false alarms"],
+        ["level of 5% false alarms"],
+    ]
     for name in names:
         mine = [r for r in records if r["composer"] == name]
         there = np.array([r["presence"] for r in mine if "iou" in r])
@@ -224,36 +206,3 @@ def _absence(records: list[Record], names: list[str]) -> list[list[str]]:
         rows[1].append(rate((missing < level).astype(float), False))
         rows[2].append(f"{level:.2f}")
     return rows
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--scenes", type=int, default=100, help="of each composer")
-    parser.add_argument("--composers", nargs="+", choices=list(COMPOSERS), default=list(COMPOSERS))
-    parser.add_argument("--lvlm", type=Path, help="a folder of other weights")
-    parser.add_argument("--heads", nargs="+", help="of those, as LAYER,HEAD")
-    parser.add_argument("--sigma", type=float, help="smoothing of the maps, in cells")
-    parser.add_argument("--runs", type=Path, default=Path("runs/composers"))
-    args = parser.parse_args(argv)
-    heads = [tuple(map(int, pair.split(","))) for pair in args.heads or ()]
-    grounder = load_grounder(args.lvlm, heads or None)  # type: ignore[arg-type]
-    if args.sigma is not None:
-        settings = dataclasses.replace(grounder.settings, sigma=args.sigma)
-        grounder = Grounder(grounder.lvlm, grounder.segmenter, settings)
-    folder = args.lvlm or Path(__file__).parents[1] / "weights" / "lvlm"
-    known = fingerprint(
-        folder.glob("*.safetensors"), repr((grounder.settings, grounder.lvlm.heads))
-    )
-    records = []
-    for composer in args.composers:
-        journal = ScoreJournal(args.runs / known / f"{composer}.jsonl")
-        records += journal.fill(range(args.scenes), partial(measure, grounder, composer))
-    print(report(records))
-    (args.runs / known / "setup.json").write_text(
-        json.dumps({"lvlm": str(folder), "heads": heads, "settings": repr(grounder.settings)})
-    )
-
-
-if __name__ == "__main__":
-    main()

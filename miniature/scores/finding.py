@@ -16,7 +16,7 @@ from ..scenes import CROWDED, Scene, compose
 from .journal import Record
 
 RARE = ("size", "ordinal", "relation", "negated")
-CROWDED_FROM = 200_000  # seeds from here on are crowded scenes, asked only for the rare kinds
+CROWDED_FROM = 200_000  # seeds from here on are crowded scenes, queried only for the rare kinds
 
 
 def scene_of(seed: int) -> Scene:
@@ -46,7 +46,7 @@ def paper_grounder(grounder: Grounder) -> Grounder:
 
 
 def finding(editor: Editor, seed: int) -> list[Record]:
-    """Ground what is asked of one held-out scene: ours, the paper's box, ideal maps, chance."""
+    """Ground every query of one held-out scene: ours, the paper's box, ideal maps, chance."""
     scene = scene_of(seed)
     asked, grounder = asked_of(scene, seed), editor.models.grounder()
     view = grounder.look(scene.image)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...editor.evaluation.report import markdown
 from ...grounding import bootstrap_interval
 from .journal import Record
 
@@ -52,12 +53,6 @@ def rate(numbers: np.ndarray, count: bool = True) -> str:
     return f"{numbers.mean():.2f} [{low:.2f}, {high:.2f}]{many}"
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
-
-
 def page(measured: Measured) -> str:
     """The whole page."""
     parts: list[Callable[[Measured], list[str]]] = [
@@ -72,7 +67,7 @@ def page(measured: Measured) -> str:
         "",
         f"Written by `python -m groundbrush.miniature.scores` on {datetime.date.today()}, "
         f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
-        f"{measured.minutes:.0f} min. Held-out scenes, whose seeds and backgrounds were never "
+        f"{measured.minutes:.0f} min. Held-out scenes, with seeds and backgrounds that were never "
         "trained on; 95% bootstrap intervals in brackets.",
     ]
     for part in parts:
@@ -83,7 +78,7 @@ def page(measured: Measured) -> str:
 def _finding(measured: Measured) -> list[str]:
     present = measured.present
     kinds = sorted({r["kind"] for r in measured.finding if "iou" in r})
-    # The rare kinds need alike things; crowded scenes, asked for these alone, add to them.
+    # The rare kinds need alike things; crowded scenes, queried for these alone, add to them.
     groups = {"all, ordinary scenes": present} | {
         kind: [r for r in measured.finding if r["kind"] == kind and "iou" in r] for kind in kinds
     }
@@ -94,9 +89,9 @@ def _finding(measured: Measured) -> list[str]:
     ]
     shared, union = values(present, "shared"), values(present, "union")
     return [
-        "## Finding: share of phrases whose mask has IoU > 0.5",
+        "## Finding: share of phrases with a mask IoU > 0.5",
         "",
-        *table(
+        markdown(
             [
                 "phrases",
                 "ours",
@@ -135,7 +130,7 @@ def _absent(measured: Measured) -> list[str]:
         f"At a threshold with 5% false alarms: {(absent < at_five).mean():.2f} caught. AUC of the "
         f"answer {area:.3f}; chance 0.5.",
         "",
-        *table(
+        markdown(
             ["absent phrases", "caught"],
             [
                 [
@@ -191,7 +186,7 @@ def _heads(measured: Measured) -> list[str]:
         "the paper's first criterion, *contrast* ours (`grounding.phrase_contrast`); entropy "
         "follows in both. A trial is a random half of the scenes.",
         "",
-        *table(
+        markdown(
             [
                 "heads",
                 "τ",
@@ -225,7 +220,7 @@ def _segmenting(measured: Measured) -> list[str]:
     return [
         "## Segmenting: mean IoU",
         "",
-        *table(["prompt", "mean IoU"], [[t, rate(values(records, n))] for n, t in said.items()]),
+        markdown(["prompt", "mean IoU"], [[t, rate(values(records, n))] for n, t in said.items()]),
         "",
         f"Boundary F {values(records, 'edge').mean():.2f}, refined "
         f"{values(records, 'edge_refined').mean():.2f}. Predicted IoU is off by "
@@ -262,7 +257,7 @@ def _painting(measured: Measured) -> list[str]:
     return [
         "## Painting (true mask given; judged by the miniature LVLM)",
         "",
-        *table(["what", "share of edits", "the judge's own ceiling, on drawn scenes"], rows),
+        markdown(["what", "share of edits", "the judge's own ceiling, on drawn scenes"], rows),
         "",
         f"Autoencoder: {scene.mean():.1f} dB PSNR on {scene.size} held-out scenes, "
         f"{crop.mean():.1f} dB on their middle 128 pixels. One painting takes "

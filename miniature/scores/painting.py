@@ -21,7 +21,7 @@ from .journal import Record
 def edit_of(seed: int, split: str = "heldout") -> tuple[Scene, int, str, str | None] | None:
     """A scene, which of its objects goes, what comes instead and in which paint colour.
 
-    None where the object has a twin: then "the old one is gone" could not be asked.
+    None where the object has a twin: then "the old one is gone" could not be checked.
     """
     scene, rng = compose(split, 50_000 + seed), np.random.default_rng([37, seed])
     target = int(rng.integers(len(scene.objects)))
@@ -97,7 +97,7 @@ def painting(
 def judging(editor: Editor, seed: int) -> list[Record]:
     """The judge's own ceiling: the same questions about a scene in which the object truly stands.
 
-    The edit's new noun is asked for where it was drawn, not painted; the old one where it is not.
+    The edit's new noun is queried where it was drawn, not painted; the old one where it is not.
     """
     scene = compose("heldout", 80_000 + seed)
     rng = np.random.default_rng([47, seed])

@@ -1,4 +1,4 @@
-"""Segmenting: true and shaken boxes, a point, a rough mask, scores, and the border's refinement."""
+"""Score the segmenter: true and jittered boxes, a point, a rough mask, and border refinement."""
 
 from __future__ import annotations
 

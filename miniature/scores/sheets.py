@@ -4,44 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ...editor.api import Editor
+from ...editor.evaluation.sheet import in_rows, outline, tile
 from .finding import asked_of, scene_of
 from .journal import Record
 from .painting import edit_of, paint
 
-TILE, LABEL = 208, 34
 FOUND, TRUTH = (255, 40, 120), (40, 230, 90)
 
 
-def tile(image: np.ndarray, lines: list[str]) -> np.ndarray:
-    """A picture at tile size with up to two lines under it."""
-    canvas = Image.new("RGB", (TILE, TILE + LABEL), "white")
-    canvas.paste(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.LANCZOS))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    for number, line in enumerate(lines[:2]):
-        while draw.textlength(line, font=font) > TILE - 6:
-            line = line[:-2] + "…"
-        draw.text((3, TILE + 1 + 16 * number), line, fill="black", font=font)
-    return np.asarray(canvas)
-
-
-def sheet(tiles: list[np.ndarray], columns: int, path: Path) -> None:
-    """Tiles in rows, as one WebP picture."""
-    blank = np.full_like(tiles[0], 255)
-    padded = tiles + [blank] * (-len(tiles) % columns)
-    rows = [np.hstack(padded[k : k + columns]) for k in range(0, len(padded), columns)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(path, quality=85)
-
-
 def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """The picture with the mask's border drawn, two pixels wide."""
-    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(image.copy(), lines, -1, colour, 2)
+    """A copy of the picture with the mask's border drawn."""
+    outline(picture := image.copy(), mask, colour, 2)
+    return picture
 
 
 def finding_sheet(editor: Editor, records: list[Record], path: Path) -> None:
@@ -59,9 +37,8 @@ def finding_sheet(editor: Editor, records: list[Record], path: Path) -> None:
         if found.found:
             picture = outlined(picture, found.mask, FOUND)
         iou = f"IoU {record['iou']:.2f}, " if "iou" in record else ""
-        tiles.append(tile(picture, [record["phrase"], f"{iou}{found.status} ({record['kind']})"]))
-    if tiles:
-        sheet(tiles, 6, path)
+        tiles.append(tile(picture, record["phrase"], f"{iou}{found.status} ({record['kind']})"))
+    save(tiles, path)
 
 
 def painting_sheet(editor: Editor, records: list[Record], path: Path) -> None:
@@ -74,9 +51,15 @@ def painting_sheet(editor: Editor, records: list[Record], path: Path) -> None:
         said = f"{colour} {noun}" if colour else noun
         after = paint(editor, scene, target, said, record["seed"]).image
         before = outlined(scene.image, scene.mask(target), FOUND)
-        tiles += [tile(before, [f"the {record['old']}"]), tile(after, [said, verdict(record)])]
+        tiles += [tile(before, f"the {record['old']}"), tile(after, said, verdict(record))]
+    save(tiles, path)
+
+
+def save(tiles: list[Image.Image], path: Path) -> None:
+    """Tiles in rows of six as one WebP picture; no file without any."""
     if tiles:
-        sheet(tiles, 6, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        in_rows(tiles, 6).save(path, quality=85)
 
 
 def verdict(record: Record) -> str:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, StableDiffusionXLInpaintPipeline
 from diffusers.utils import logging as diffusers_logging
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from .inpainter_autoencoder import holes_tensor, images_tensor, train_autoencoder
 from .inpainter_data import InpaintSample, make_sample, prompt_words, samples
@@ -45,10 +45,6 @@ from .loop import (
 )
 
 MINIATURE = Path(__file__).parents[1]
-SHEET_PROMPTS = (
-    *("a green pear", "a red balloon", "dog", "a penguin", "a blue car", "strawberry"),
-    *("yellow teapot", "a sunflower", "the house", "a bus", "purple umbrella", "background"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +59,7 @@ class Parts:
 
     @property
     def trained(self) -> list[torch.nn.Module]:
-        """The modules whose weights move in stage 2."""
+        """The modules that are trained in stage 2."""
         return [self.unet, *self.text]
 
     def pipeline(self) -> StableDiffusionXLInpaintPipeline:
@@ -182,8 +178,8 @@ def diffusion_loss(
     return (each * by_time).mean()
 
 
-def train_unet(parts: Parts, settings: TrainSettings, runs: Path) -> Clock:
-    """Stage 2. Leaves the averaged weights in ``parts``; returns the spent budget."""
+def train_unet(parts: Parts, settings: TrainSettings, runs: Path) -> None:
+    """Stage 2. Leaves the averaged weights in ``parts``."""
     torch.manual_seed(settings.seed + 1)
     device, path = torch.device(settings.device), runs / "unet.pt"
     average = Average(parts.trained, 0.999)
@@ -200,7 +196,6 @@ def train_unet(parts: Parts, settings: TrainSettings, runs: Path) -> Clock:
     clock.stop_on_sigterm()
     _run_unet(parts, average, optimizer, clock, settings, runs)
     average.swap()
-    return clock
 
 
 def _run_unet(
@@ -211,7 +206,7 @@ def _run_unet(
     settings: TrainSettings,
     runs: Path,
 ) -> None:
-    """Steps of stage 2, with a report each minute, checkpoints and contact sheets."""
+    """Steps of stage 2, with a report each minute and checkpoints."""
     begun = settings.first_sample + settings.bank_start + clock.step * settings.fresh
     bank = LatentBank(parts, settings.bank, "train", begun)
     check = LatentBank(parts, 64, "heldout", 0)
@@ -220,7 +215,7 @@ def _run_unet(
             ring.add(min(32, count), settings.outside_weight)
     alphas = build_scheduler().alphas_cumprod.to(bank.device)
     generator = torch.Generator().manual_seed(settings.seed + clock.step)
-    told = saved = shown = time.monotonic()
+    told = saved = time.monotonic()
     recent: list[float] = []
     while clock.running:
         loss = _unet_step(parts, bank, alphas, optimizer, clock, settings, generator)
@@ -235,11 +230,6 @@ def _run_unet(
             saved = now
             models = {f"model{i}": m.state_dict() for i, m in enumerate(parts.trained)}
             save_checkpoint(runs / "unet.pt", stage_state(clock, optimizer, average, **models))
-        if now - shown > settings.sheet_every:
-            shown = now
-            average.swap()
-            contact_sheet(parts.pipeline(), runs / f"sheet_{clock.step:06d}.png", parts.sizes.side)
-            average.swap()
 
 
 def _unet_step(
@@ -310,25 +300,6 @@ def paint(
     ).images[0]
 
 
-def contact_sheet(
-    pipeline: StableDiffusionXLInpaintPipeline, path: Path, side: int, seeds: int = 3
-) -> None:
-    """Paint every sheet prompt into held-out holes, prompt under each, and save one PNG."""
-    pipeline.set_progress_bar_config(disable=True)
-    sheet = Image.new("RGB", (len(SHEET_PROMPTS) * side, seeds * (side + 14)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row in range(seeds):
-        for column, prompt in enumerate(SHEET_PROMPTS):
-            sample = make_sample("heldout", 1000 + 50 * row + column, side)
-            result = np.asarray(paint(pipeline, sample, prompt, row))
-            kept = np.where(sample.hole[..., None], result, sample.target)
-            corner = (column * side, row * (side + 14))
-            sheet.paste(Image.fromarray(kept), corner)
-            draw.text((corner[0] + 2, corner[1] + side + 1), prompt, fill="black")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
-
-
 def export(parts: Parts, out: Path) -> None:
     """Save the pipeline in fp16 safetensors and prove that it loads and paints."""
     parts.pipeline().to(torch.float16).save_pretrained(out, safe_serialization=True)
@@ -344,15 +315,14 @@ def export(parts: Parts, out: Path) -> None:
 def train(
     settings: TrainSettings, sizes: InpainterSizes, runs: Path, out: Path, start: Path | None = None
 ) -> None:
-    """Both stages, from nothing or from saved weights, a last contact sheet, and the export."""
+    """Both stages, from nothing or from saved weights, and the export."""
     if start:
         parts = saved_parts(start, settings, sizes, runs)
     else:
         vae = train_autoencoder(settings, sizes, runs)
         torch.manual_seed(settings.seed)
         parts = build_parts(vae, sizes)
-    clock = train_unet(parts, settings, runs)
-    contact_sheet(parts.pipeline(), runs / f"sheet_{clock.step:06d}.png", sizes.side)
+    train_unet(parts, settings, runs)
     export(parts, out)
 
 

@@ -117,7 +117,7 @@ def train_autoencoder(
         optimizer.load_state_dict(saved["optimizer"])
     _run_autoencoder(vae, average, optimizer, clock, settings, sizes, path)
     if clock.stopped:
-        raise SystemExit("stopped during the autoencoder; start again to go on")
+        raise SystemExit("stopped during the autoencoder; start again to continue")
     average.swap()
     if not start:
         whiten_latents(vae, batches)

@@ -2,7 +2,7 @@
 
 Every sample is what the product's crop will look like: a square centred on the hole, objects large
 in the frame, neighbours at its rim. The target differs from the surroundings only inside the hole,
-because the product keeps every pixel outside it. A share of the samples asks for the plain
+because the product keeps every pixel outside it. A share of the samples requests the plain
 background, which is how removal is learned.
 """
 

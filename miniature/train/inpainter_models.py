@@ -58,7 +58,7 @@ class InpainterSizes:
 
 
 def train_tokenizer(words: Iterable[str], length: int) -> CLIPTokenizer:
-    """A CLIP tokenizer whose byte-pair merges were trained until every word is one token."""
+    """A CLIP tokenizer with byte-pair merges trained until every word is one token."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -37,7 +37,6 @@ class TrainSettings:
     bank_start: int = 1024
     fresh: int = 2
     checkpoint_every: float = 180.0  # seconds
-    sheet_every: float = 540.0  # seconds
     device: str = "cpu"
     seed: int = 0
     first_sample: int = 0  # another one each time that training goes further, for new scenes
@@ -54,7 +53,7 @@ class TrainSettings:
 class Clock:
     """Progress of one stage through its budget of minutes or of steps, whichever ends first.
 
-    Elapsed time is carried over a restart, so the learning-rate schedule goes on where it was.
+    Elapsed time is carried over a restart, so the learning-rate schedule continues where it was.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Clock:
         return not self.stopped and self.progress < 1
 
     def stop_on_sigterm(self) -> None:
-        """End the stage at the next step when the process is asked to terminate."""
+        """End the stage at the next step after the process gets SIGTERM or SIGINT."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             self.stopped = True
@@ -144,7 +143,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
 def stage_state(
     clock: Clock, optimizer: torch.optim.Optimizer, average: Average, **models: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a stage needs to go on: budget spent, optimiser, average and weights."""
+    """What a stage needs to continue: budget spent, optimiser, average and weights."""
     return {
         "done": False,
         "step": clock.step,

@@ -19,7 +19,6 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from ..composer import compose_wide
 from ..tokenizer import build_tokenizer
 from ..wide_phrases import wide_absent, wide_expressions
-from .carry import unpack
 from .loop import Clock, chosen_device, load_checkpoint, save_checkpoint
 from .lvlm_data import GRID, PATCH, language_batch, normalise, square_view, tower_batch
 from .lvlm_model import (
@@ -83,12 +82,12 @@ def step_all(
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bf16 autocast where there is hardware for it; such processors as lack it emulate it."""
+    """bf16 autocast where the hardware supports it; elsewhere it would be emulated."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class Run:
-    """Where a training run keeps its checkpoint and its record, and how it tells its progress."""
+    """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder, self.device, self.saved = folder, device, time.monotonic()
@@ -144,7 +143,7 @@ def train_tower(
 ) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
-    False when the process was asked to terminate before the time was spent.
+    False when the process got a signal to terminate before the time was spent.
     """
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
@@ -176,19 +175,14 @@ def train_language(
     minutes: float,
     rate: float,
     budget: Budget,
-    begun: dict[str, torch.Tensor] | None = None,
 ) -> bool:
-    """Train language model and projector on answers only; False when asked to terminate.
-
-    `begun` is the state of an unfinished run, of :func:`unpack`.
+    """Train language model and projector on answers only; False when stopped by a signal.
 
     For the first ``budget.joint`` of the time the tower learns as well, from the answers and from
     its patch labels; afterwards it stays as it is, which makes a step cheaper.
     """
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
-    if begun:
-        both.load_state_dict(begun)
     parameters = dict(both.named_parameters())
     optims = optimizers(parameters, rate)
     clock = run.resume("language", both, optims, minutes)
@@ -274,9 +268,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes-tower", type=float, default=40)
     parser.add_argument("--minutes", type=float, default=83, help="of language training")
     parser.add_argument(
-        "--start",
-        type=Path,
-        help="saved weights to begin from, without a tower stage: a folder, or a packed run",
+        "--start", type=Path, help="folder of saved weights to begin from, without a tower stage"
     )
     parser.add_argument("--joint", type=float, default=0.6, help="share in which the tower learns")
     parser.add_argument("--batch", type=int, default=8)
@@ -299,17 +291,14 @@ def main(argv: list[str] | None = None) -> None:
         price_from=1.0 if args.start else 0.0,
     )
     stage = run.state().get("stage", "language" if args.start else "tower")
-    begun = None
-    if args.start and args.start.suffix == ".safetensors":
-        begun = unpack(args.start)
-    elif args.start and not run.path.is_file():
+    if args.start and not run.path.is_file():
         warm_start(model, tokenizer, args.start)
     model.train().to(device)
     if stage == "tower":
         finished = train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
         if not finished:
             return
-    if train_language(model, tokenizer, run, args.minutes, args.rate, budget, begun):
+    if train_language(model, tokenizer, run, args.minutes, args.rate, budget):
         print(early_signs(model, tokenizer, 60), flush=True)
         export(model, tokenizer, args.out)
 

@@ -88,7 +88,7 @@ def patch_labels(owner: np.ndarray, objects: tuple[SceneObject, ...]) -> np.ndar
     """``(GRID * GRID, 6)`` int64 in the order of :func:`label_groups`, from a square instance map.
 
     A patch belongs to the object that covers at least 40% of it and to the background below 10%;
-    in between its thing is not asked for. Padding is background without row or column.
+    in between its thing is not a target. Padding is background without row or column.
     """
     groups = label_groups()
     table = np.array([_object_labels(o, groups) for o in (None, *objects)])
@@ -115,7 +115,7 @@ def _thirds(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tower_batch(split: str, seeds: list[int]) -> tuple[Tensor, Tensor]:
-    """Pixels and patch labels of the scenes and, since drawing is dear, of their mirror images."""
+    """Pixels and patch labels of the scenes and, since drawing is slow, of their mirror images."""
     images, labels = [], []
     for seed in seeds:
         scene = training_scene(split, seed)

@@ -107,7 +107,7 @@ class PatchWords(nn.Module):
         self.register_buffer("cells", torch.stack([cells // GRID, cells % GRID]))
 
     def forward(self, features: Tensor, words: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Loss by group and the share of patches whose thing is right, on and off objects."""
+        """Loss by group and the share of patches with the right thing, on and off objects."""
         losses, out = [], {}
         for k, (name, group) in enumerate(zip(label_groups(), self.groups, strict=True)):
             scores = features @ words[group].T + self.bias[k]

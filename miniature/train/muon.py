@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrix updates are orthogonalised (Jordan et al., 2024).
+    """Momentum with orthogonalised matrix updates (Jordan et al., 2024).
 
     torch's own runs the iteration in bfloat16, which processors without it emulate very slowly.
     """

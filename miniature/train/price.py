@@ -1,9 +1,10 @@
-"""A price on attention to the picture, so that heads which do not need it look elsewhere.
+"""A penalty on attention to the picture, so that heads that do not need the picture ignore it.
 
 In so small a model nearly every head would give nearly all of its attention to the picture, needed
-or not, and the first criterion of head discovery (the attention sum) could tell nothing. Large
-models learn to rest on their first tokens from years of text; here every unit of attention a word
-pays to the picture costs a little loss. It says nothing about *where* in the picture to look.
+or not, and the first criterion of head discovery (the attention sum) would separate nothing. Large
+models learn from much text to attend to their first tokens (attention sinks); here every unit of
+attention from a word to the picture adds a little to the loss. The penalty does not depend on
+*where* in the picture the attention lies.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def train(
     start: Path | None = None,
     first_seed: int = 50_000_000,
 ) -> SamModel:
-    """Train for a span of wall time, going on from the run's checkpoint if it has one; the
+    """Train for a span of wall time, from the run's checkpoint if it has one; the
     learning rate follows the share of the time that is spent. `start` holds weights to begin from,
     on new seeds and at half the rates."""
     torch.manual_seed(0)

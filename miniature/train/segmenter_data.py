@@ -23,12 +23,12 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 TWO_TOKENS = ("box", "box", "box", "box", "point", "point", "point", "part", "empty", "masked")
 THREE_TOKENS = ("box+point", "box+point", "two points", "not here")
 NO_TOKENS = ("mask", "mask")
-LEAST = 16  # pixels of the model's square: smaller things are not asked for
+LEAST = 16  # pixels of the model's square: smaller things get no prompt
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """One training prompt: corners or points in model pixels, and the instance it asks for."""
+    """One training prompt: corners or points in model pixels, and the instance that it marks."""
 
     box: np.ndarray | None  # (4,) float32 xyxy
     points: np.ndarray | None  # (k, 2) float32 xy

@@ -42,7 +42,7 @@ class BatchingSegmenter:
         return getattr(self._segmenter, name)
 
     def run(self, embedding: ImageEmbedding, work: Callable[[], Result]) -> Result:
-        """Return the result of `work`, whose prompts on `embedding` are decoded together."""
+        """Run `work` with its prompts on `embedding` decoded together; return its result."""
         self._prompts, self._answers = [], None
         work()
         self._answers = self._decode(embedding)

@@ -123,7 +123,7 @@ def _in_front_of_noun(token: Token) -> bool:
 
 
 def _trimmed(doc: Doc, start: int, end: int) -> int:
-    """Remove words at the end whose complements were left out."""
+    """Remove words at the end that have lost their complements."""
     while end > start:
         last = doc[end - 1]
         waits = last.head.i >= end or any(t.i >= end for t in last.children) or last.dep_ == "cc"

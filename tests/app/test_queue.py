@@ -17,7 +17,7 @@ from groundbrush.editor.pictures.saving import save_picture
 from groundbrush.inpaint import InpaintSettings
 from groundbrush.inpaint.callbacks import check_cancelled
 from groundbrush.inpaint.crop import plan_crop
-from groundbrush.inpaint.paste.finish import Target
+from groundbrush.inpaint.paste import Target
 
 SLACK = 2.0
 """Seconds that a machine with other work may take for one part."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
-import socket
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.slow
 def run(miniature, tmp_path, monkeypatch, capsys):
     """Run a script in an empty directory with the session's editor; give what it prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Editor, "load", lambda *_: miniature)
+    monkeypatch.setattr(Editor, "load", lambda *_, **__: miniature)
 
     def script(name: str, *arguments: str) -> str:
         monkeypatch.setattr("sys.argv", [name, *arguments])
@@ -64,23 +63,13 @@ def test_folder(run):
     assert run("folder.py")  # again: it resumes, with nothing left to do
 
 
-def test_http_client(run, miniature):
-    uvicorn = pytest.importorskip("uvicorn")
-    from groundbrush.app.http import ServeSettings, create_app
-
-    app = create_app(miniature, ServeSettings(root=EXAMPLES))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            job = json.loads(run("http_client.py", f"http://127.0.0.1:{port}"))
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            app.state.store.close()
+def test_five_ways_and_the_client_over_http(run):
+    pytest.importorskip("uvicorn")
+    printed = run("five_ways.py")
+    digests = re.findall(r"^(\w+) +([0-9a-f]{16})  out/five/\1\.png$", printed, re.M)
+    assert [way for way, _ in digests] == ["python", "command_line", "batch", "page", "http"]
+    assert len({digest for _, digest in digests}) == 1
+    job, _ = json.JSONDecoder().raw_decode(printed[printed.index("{\n") :])
     assert job["state"] == "done"
     (edit,) = job["result"]["edits"]
     assert edit["found"]["status"] == "found"
-    assert Image.open("out/http/result.png").size == Image.open(EXAMPLES / "fruit.png").size

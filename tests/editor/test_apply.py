@@ -363,7 +363,7 @@ def test_a_thing_the_words_miss_after_other_steps_is_painted_where_it_was(
     assert row(first.image) == ["black", "green", "blue"]
     assert row(second.image) == ["black", "black", "blue"]
     assert second.notes == (module.AS_GIVEN,)
-    # the mask grows as a found one would: a sixth of the square's side
+    # the mask grows like a found one: a sixth of the square's side
     assert second.request.settings == {"dilate": 1 / 6, "spare": True}
     painter.painted.clear()
     mine = apply_plan(painter, picture, plan, settings={"dilate": 3})

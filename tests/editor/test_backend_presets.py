@@ -64,7 +64,7 @@ def test_a_preset_finds_edits_and_explains(
     name: str, editors: dict[str, Editor], picture: np.ndarray, tmp_path: Path
 ) -> None:
     editor = editors[name]
-    found = editor.ground(picture, "the red Flurble")  # any word may be asked
+    found = editor.ground(picture, "the red Flurble")  # any word may be queried
     assert found.found and found.heads == () and found.mask.shape == (96, 128)
     assert found.mask.any() and found.detection is not None
     assert draw_grounding(picture, found).shape == draw_map(picture, found).shape == picture.shape

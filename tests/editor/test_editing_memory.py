@@ -146,7 +146,9 @@ class Shared(Models):
         if self.memory not in ("auto", "resident"):
             sharing.share()
         self.__dict__["_sharing"] = sharing
-        painter = SimpleNamespace(to=lambda device: self.log.append(("painting", str(device))))
+        painter = SimpleNamespace(
+            to=lambda device: self.log.append(("painting", str(device))), parameters=tuple
+        )
         sharing.add("inpainter", [painter])
 
     def _load_grounder(self):
@@ -257,7 +259,7 @@ def test_where_looking_runs_out_of_memory_the_painter_leaves():
     assert told == ["memory ran out: finder and inpainter now alternate on the accelerator"]
     assert sharing.exclusive and sharing.away("inpainter")
     with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
-        models.with_room(NoRoom(1))  # nobody is left who could leave
+        models.with_room(NoRoom(1))  # no model is left that could leave
 
 
 def test_running_out_of_memory_while_looking_is_an_error_of_ours(editor, picture, monkeypatch):

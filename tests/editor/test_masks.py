@@ -40,7 +40,7 @@ def rectangle(shape: tuple[int, int], box: tuple[int, int, int, int]) -> np.ndar
 
 
 def three_levels(*, box=None, points=None, labels=None):
-    """A segmenter whose answers nest, the middle one scored best."""
+    """A segmenter with nested answers, the middle one scored best."""
     if box is not None:
         x0, y0, x1, y1 = (int(v) for v in box)
         masks = [rectangle((20, 30), (x0 + d, y0 + d, x1 - d, y1 - d)) for d in (2, 1, 0)]

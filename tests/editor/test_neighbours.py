@@ -26,7 +26,7 @@ BUS, CUPCAKE = 1, 0
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    """A bus whose corner a cupcake touches."""
+    """A bus with a cupcake that touches its corner."""
     return compose("validation", 20_003)
 
 
@@ -94,7 +94,7 @@ def test_pixels_of_a_large_picture_are_fewer_on_its_copy():
 
 
 def test_a_drawn_mask_is_meant_as_drawn_unless_asked(miniature, scene):
-    """Its own pixels are painted whatever they show; what it grows by spares, if that is asked."""
+    """Its own pixels are painted whatever they show; what it grows by spares them, if requested."""
     mask = scene.mask(BUS)
     drawn = Region(open_picture(scene.image), MaskHistory.start(mask), exact=True)
     request = make_request("edit", find="x", paint="y", settings={"dilate": 9})
@@ -140,7 +140,7 @@ def test_a_shadow_goes_with_the_thing_that_casts_it():
 
 
 def test_what_was_found_before_is_not_looked_for_again(miniature, scene, tmp_path):
-    """As in a batch: whoever paints has only what was kept with the grounding."""
+    """As in a batch: the painting step has only what was kept with the grounding."""
     request = make_request("edit", find="the bus", paint="a frog", settings=FEW)
     picture = open_picture(scene.image)
     found = miniature.ground(scene.image, "the bus")

@@ -1,4 +1,4 @@
-"""Presets: the shipped ones are valid, and bad ones are refused with the mend."""
+"""Presets: the shipped ones are valid, and bad ones are refused with the remedy."""
 
 from __future__ import annotations
 

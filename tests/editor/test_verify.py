@@ -16,7 +16,7 @@ from groundbrush.editor.models.presets import load_preset
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.editor.request import make_request
 from groundbrush.grounding.result import Candidate, Grounding
-from groundbrush.inpaint.crop import mask_box
+from groundbrush.inpaint.support import mask_box
 
 SHAPE = (40, 120)
 

@@ -3,14 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings
-from groundbrush.inpaint.crop import (
-    bucket_sizes,
-    choose_bucket,
-    crop_window,
-    grow_box,
-    mask_box,
-    plan_crop,
-)
+from groundbrush.inpaint.crop import bucket_sizes, choose_bucket, crop_window, plan_crop
+from groundbrush.inpaint.support import mask_box
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,14 +21,12 @@ def test_mask_box_is_half_open():
     mask = np.zeros((5, 7), bool)
     mask[1, 2] = mask[3, 5] = True
     assert mask_box(mask) == (2, 1, 6, 4)
+    assert mask_box(mask, 1) == (1, 0, 7, 5)
+    assert mask_box(mask, 3) == (0, 0, 7, 5)
 
 
 def test_mask_box_of_nothing_has_no_area():
     assert mask_box(np.zeros((5, 7), bool)) == (0, 0, 0, 0)
-
-
-def test_grow_box_stops_at_the_edge():
-    assert grow_box((1, 5, 9, 6), 3, (10, 20)) == (0, 2, 10, 9)
 
 
 def test_sdxl_buckets():
@@ -76,7 +68,7 @@ def test_window_of_a_tiny_box_gets_the_minimum_context():
 
 
 def test_window_shrinks_the_other_side_to_keep_the_aspect():
-    # Context asks for 140 x 140; the image is 120 wide, so the height shrinks to 120 too.
+    # Context needs 140 x 140; the image is 120 wide, so the height shrinks to 120 too.
     left, top, right, bottom = crop_window((10, 400, 110, 500), (120, 1000), 1.0, 1.4, 0)
     assert (left, right) == (0, 120)
     assert bottom - top == 120

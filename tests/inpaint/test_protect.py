@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintError, InpaintSettings, fill
-from groundbrush.inpaint.protect import support_without
-from groundbrush.inpaint.support import support
+from groundbrush.inpaint.support import support, support_without
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays

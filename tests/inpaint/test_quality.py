@@ -1,4 +1,4 @@
-"""Seam and ring colour error, on pictures whose answer is known."""
+"""Seam and ring colour error, on pictures with a known answer."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings
-from groundbrush.inpaint.crop import mask_box
 from groundbrush.inpaint.support import (
     dilate,
     dilation_radius,
     fill_holes,
     inward_feather,
+    mask_box,
     support,
     widen,
 )

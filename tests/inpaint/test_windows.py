@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings, fill, fill_many
-from groundbrush.inpaint.crop import mask_box
 from groundbrush.inpaint.errors import OutOfMemoryError
+from groundbrush.inpaint.support import mask_box
 from groundbrush.inpaint.windows import MOST_WINDOWS, split_support
 
 SETTINGS = InpaintSettings(size=128, buckets="square", steps=2, dilate=0, min_context=8)
@@ -24,7 +24,7 @@ FAR = ((20, 20, 100, 100), (700, 500, 780, 580))
 
 
 class Counting:
-    """Paints noise by the seed; keeps the holes it saw, and runs out of memory when told to."""
+    """Paints noise by the seed; keeps the holes it saw, and runs out of memory on request."""
 
     def __init__(self, exhausted=()):
         self.holes, self.exhausted = [], list(exhausted)

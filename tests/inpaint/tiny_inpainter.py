@@ -22,7 +22,7 @@ WIDTH = 16
 
 
 def tokenizer() -> CLIPTokenizer:
-    """A byte-pair tokenizer whose merges make one token of each of `WORDS`."""
+    """A byte-pair tokenizer with merges that make one token of each of `WORDS`."""
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     vocabulary = letters + [letter + "</w>" for letter in letters]
     merges = []

@@ -16,33 +16,17 @@ from groundbrush.miniature.calibration import (
     balanced_expressions,
     calibration_samples,
     main,
-    mask_to_rle,
     write_calibration,
 )
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import CROWDED, compose
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from groundbrush.multiobject.export.rle import decode_rle
 from PIL import Image
 
 
 @pytest.fixture(scope="module")
 def samples() -> list[CalibrationSample]:
     return list(calibration_samples(2 * len(KINDS)))
-
-
-def read_rle(rle: dict[str, list[int]]) -> np.ndarray:
-    """Run lengths read the slow way: pixel after pixel, down the columns."""
-    height, width = rle["size"]
-    mask, at, value = np.zeros((height, width), bool), 0, False
-    for run in rle["counts"]:
-        for _ in range(run):
-            mask[at % height, at // height] = value
-            at += 1
-        value = not value
-    assert at == height * width
-    return mask
 
 
 def test_every_kind_has_its_turn(samples: list[CalibrationSample]) -> None:
@@ -139,19 +123,6 @@ def test_a_sample_without_a_true_mask_is_refused() -> None:
         CalibrationSample(image, "the dog", np.ones((4, 5), bool), (0, 0, 5, 4), "name", "x")
 
 
-def test_run_lengths_by_hand() -> None:
-    mask = np.array([[0, 0, 1], [0, 1, 1]], bool)  # columns: 00, 01, 11
-    assert mask_to_rle(mask) == {"size": [2, 3], "counts": [3, 3]}
-    assert mask_to_rle(~mask) == {"size": [2, 3], "counts": [0, 3, 3]}
-    assert mask_to_rle(np.zeros((2, 2), bool)) == {"size": [2, 2], "counts": [4]}
-
-
-@settings(deadline=None)
-@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_run_lengths_hold_the_whole_mask(mask: np.ndarray) -> None:
-    assert (read_rle(mask_to_rle(mask)) == mask).all()
-
-
 def test_files_hold_what_the_stream_gives(tmp_path: Path, samples: list[CalibrationSample]) -> None:
     page = write_calibration(tmp_path / "set", 3)
     rows = [json.loads(line) for line in page.read_text().splitlines()]
@@ -161,7 +132,7 @@ def test_files_hold_what_the_stream_gives(tmp_path: Path, samples: list[Calibrat
         assert (np.asarray(Image.open(page.parent / row["image"])) == sample.image).all()
         assert (row["phrase"], row["kind"]) == (sample.phrase, sample.kind)
         assert tuple(row["box"]) == sample.box
-        assert (read_rle(row["mask"]) == sample.mask).all()
+        assert (decode_rle(row["mask"]) == sample.mask).all()
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The example pictures are what the composer draws, and what is asked of them is true."""
+"""The example pictures are what the composer draws, and their phrases are true."""
 
 from __future__ import annotations
 

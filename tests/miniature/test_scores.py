@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from groundbrush import Editor
+from groundbrush.editor.evaluation.sheet import CAPTION, TILE, tile
 from groundbrush.miniature.scenes import compose
 from groundbrush.miniature.scores import composers
 from groundbrush.miniature.scores.__main__ import spread
@@ -15,7 +16,7 @@ from groundbrush.miniature.scores.journal import Record, ScoreJournal, fingerpri
 from groundbrush.miniature.scores.page import Measured, page, rate
 from groundbrush.miniature.scores.painting import colour_seen, edit_of
 from groundbrush.miniature.scores.segmenting import inner_point, rough_mask, shaken
-from groundbrush.miniature.scores.sheets import LABEL, TILE, tile, verdict
+from groundbrush.miniature.scores.sheets import verdict
 
 
 def test_a_journal_measures_only_what_it_lacks_and_again_what_was_torn(tmp_path: Path) -> None:
@@ -155,9 +156,9 @@ def test_edits_replace_a_thing_without_a_twin_by_one_that_is_not_there() -> None
 
 def test_a_tile_has_one_size_and_long_words_are_cut_within_it() -> None:
     picture = np.zeros((40, 60, 3), np.uint8)
-    made = tile(picture, ["the car " * 30, "x"])
-    assert made.shape == (TILE + LABEL, TILE, 3)
-    assert (made[:TILE] == 0).all() and (made[TILE:, -2:] == 255).all()
+    made = np.asarray(tile(picture, "the car " * 30, "x"))
+    assert made.shape == (TILE + CAPTION, TILE, 3)
+    assert (made[TILE // 2] == 0).all() and (made[TILE:, -2:] == 255).all()
 
 
 def test_a_verdict_names_every_fault() -> None:
@@ -196,7 +197,7 @@ def test_the_composers_are_reported_side_by_side() -> None:
     assert "| phrases | wide | foreign |" in text
     assert "| size below 0.15 | 1.00 [1.00, 1.00] (n = 1) | 0.00 [0.00, 0.00] (n = 1) |" in text
     assert "| SAM from a true click | 0.00 [0.00, 0.00] | 0.00" in text
-    assert "| told at 5% false alarms | 1.00" in text
+    assert "| the same at 5% false alarms | 1.00" in text
 
 
 def test_every_composer_is_asked_the_same_way() -> None:

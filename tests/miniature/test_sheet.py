@@ -1,4 +1,4 @@
-"""The contact sheet: nothing cut off, nothing overlapping, colours that tell objects apart."""
+"""The contact sheet: nothing cut off, nothing overlapping, colours that differ between objects."""
 
 from __future__ import annotations
 

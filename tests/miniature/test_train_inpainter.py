@@ -154,7 +154,6 @@ def test_both_stages_run_resume_and_export(tmp_path: Path) -> None:
     second = load_checkpoint(runs / "unet.pt", torch.device("cpu"))
     assert second is not None and second["step"] == 3
     assert second["elapsed"] > first["elapsed"]
-    assert (runs / "sheet_000003.png").is_file()
 
     pipeline = inpainter.StableDiffusionXLInpaintPipeline.from_pretrained(
         out, local_files_only=True, torch_dtype=torch.float32

@@ -10,9 +10,8 @@ import torch
 from groundbrush.grounding import load_lvlm
 from groundbrush.miniature.composer import compose_wide
 from groundbrush.miniature.tokenizer import build_tokenizer
-from groundbrush.miniature.train import carry, lvlm_model
 from groundbrush.miniature.train import lvlm as script
-from groundbrush.miniature.train.loop import save_checkpoint
+from groundbrush.miniature.train import lvlm_model
 from groundbrush.miniature.train.lvlm_data import (
     GRID,
     IGNORE,
@@ -121,23 +120,6 @@ def test_both_stages_run_resume_and_export(tmp_path: Path, monkeypatch: pytest.M
     lvlm = load_lvlm(tmp_path / "weights", prompt="a picture : <image> {phrase} .", offline=True)
     encoded = lvlm.encode(np.zeros((64, 96, 3), np.uint8))
     assert lvlm.head_rows(encoded, ["the dog"])[0].shape == (LAYERS, HEADS, GRID, GRID)
-
-
-def test_an_unfinished_run_is_carried_over(tmp_path: Path) -> None:
-    torch.manual_seed(2)
-    parts = {"model": build_model(TOKENIZER), "probe": lvlm_model.PatchWords(TOKENIZER)}
-    both = torch.nn.ModuleDict(parts)
-    state = {"stage": "language", "step": 7, "elapsed": 90.0, "model": both.state_dict()}
-    save_checkpoint(tmp_path / "run" / "state.pt", state)
-    about = carry.pack(tmp_path / "run", tmp_path / "out" / "lvlm.safetensors")
-    assert (about["step"], about["minutes"], about["layers"]) == (7, 1.5, LAYERS)
-    assert (tmp_path / "out" / "lvlm.safetensors").stat().st_size < 10e6
-    begun = carry.unpack(tmp_path / "out" / "lvlm.safetensors")
-    both.load_state_dict(begun)
-    for name, value in state["model"].items():
-        assert torch.allclose(begun[name].float(), value.float(), atol=2e-3), name
-    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
-        carry.pack(tmp_path / "none", tmp_path / "x.safetensors")
 
 
 def test_a_warm_start_goes_on_from_the_same_answers(model: torch.nn.Module, tmp_path: Path) -> None:

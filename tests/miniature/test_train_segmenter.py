@@ -1,4 +1,4 @@
-"""The segmenter's training: a short run keeps a checkpoint, and a longer one goes on from it."""
+"""The segmenter's training: a short run keeps a checkpoint, and a longer one continues from it."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_instances_load_in_pycocotools(found, tmp_path) -> None:
     coco = coco_module.COCO(str(path))
     for annotation, mask in zip(coco.loadAnns(coco.getAnnIds()), whole, strict=True):
         assert (coco.annToMask(annotation) == mask).all()
-    assert len(coco_instances(found)["annotations"]) == 2  # stuff only where asked for
+    assert len(coco_instances(found)["annotations"]) == 2  # stuff only where requested
 
 
 # --- LabelMe ----------------------------------------------------------------------------------

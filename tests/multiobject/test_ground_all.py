@@ -26,7 +26,7 @@ def unknown(text: str) -> list[str]:
     return [w for w in text.lower().split() if w not in KNOWN]
 
 
-# --- how a phrase is asked --------------------------------------------------------------------
+# --- how a phrase is queried -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_things_and_stuff() -> None:
 
 
 def drawn(*boxes: tuple[int, int, int, int], heat: list[float], scores: list[float]) -> Grounding:
-    """A grounding on 20 by 40 pixels whose map has a level in each box."""
+    """A grounding on 20 by 40 pixels with a level of the map in each box."""
     grid = np.zeros((20, 40), np.float32)
     masks = []
     for (x0, y0, x1, y1), level in zip(boxes, heat, strict=True):
@@ -391,7 +391,7 @@ def test_counted_things_are_found_one_by_one(miniature: Editor) -> None:
         right += sum(
             any(mask_iou(i.mask, scene.mask(k)) >= 0.5 for i in segment.instances) for k in twins
         )
-    assert right >= 0.75 * places  # heads look at one of two: without asking for each it is half
+    assert right >= 0.75 * places  # heads look at one of two: without a query for each it is half
 
 
 def test_a_caption_that_names_nothing_gives_nothing(seen) -> None:

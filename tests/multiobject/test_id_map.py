@@ -114,7 +114,7 @@ def test_laws(picture) -> None:
     out = resolve_overlaps(list(masks), scores)
     assert out.shape == masks.shape[1:]
     for k, one in enumerate(masks, 1):
-        assert one[out == k].all()  # nobody paints outside of itself
+        assert one[out == k].all()  # no segment covers pixels outside of its mask
         share = (out == k).sum()
         assert share == 0 or share >= 0.1 * one.sum()  # no slivers
     kept = set(np.unique(out)) - {0}

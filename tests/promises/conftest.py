@@ -1,7 +1,7 @@
 """Promise 8: "done" is said only of what was done, in tests through the public surface alone.
 
 Each file holds one kind of fault that trials met, with the right value asserted. What fails today
-is a strict xfail with its reason: whoever fixes it removes the mark.
+is a strict xfail with its reason; the fix removes the mark.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ OUTSIDE = '<!ENTITY a SYSTEM "file:///etc/passwd">'
 
 
 def xmp_of(entities: str, words: str) -> bytes:
-    """An XMP packet whose title is made of entities."""
+    """An XMP packet with a title made of entities."""
     return (
         f'<!DOCTYPE x [<!ENTITY a "ha">{entities}]><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
         'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
@@ -282,7 +282,7 @@ def places() -> Iterator[tuple[str, Make]]:
 
 
 def odd_files() -> Iterator[tuple[str, Make]]:
-    """Whole pictures whose colours, alpha or metadata are odd: read, or refused with words."""
+    """Whole pictures with odd colours, alpha or metadata: read, or refused with words."""
     exif = Image.Exif()
     exif[0x0112] = 6
     block = exif.tobytes()

@@ -464,7 +464,7 @@ def archive(
 
 
 def doubled(parts: dict[str, bytes]) -> bytes:
-    """A zip whose list names its session twice, the second time with a bomb."""
+    """A zip with a list that names its session twice, the second time with a bomb."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
 """Hundreds of bad inputs: each is read or refused in one line of ours; none crashes, hangs, leaks.
 
-What is refused says what was given, what was expected and the mend. Nothing is written.
+What is refused says what was given, what was expected and the remedy. Nothing is written.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_half_a_picture_is_never_taken_for_a_whole_one(name: str, tmp_path: Path
 
 
 def check_words(error: GroundbrushError, folder: Path) -> None:
-    """One line of bearable length with what was expected or a mend."""
+    """One line of bearable length with what was expected or a remedy."""
     from groundbrush.editor.batch.errors import ManifestError
 
     told = (

@@ -1,6 +1,6 @@
 """Fuzzed readers: whatever bytes or values come in, they are read or refused with our error.
 
-A few seconds by default; GROUNDBRUSH_FUZZ=1000 asks for that many times as many examples.
+A few seconds by default; GROUNDBRUSH_FUZZ=1000 runs that many times as many examples.
 """
 
 from __future__ import annotations

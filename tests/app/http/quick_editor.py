@@ -1,6 +1,6 @@
-"""A real `Editor` whose models are replaced: it looks and paints in no time, step by step.
+"""A real `Editor` with fake models: it finds and paints in no time, step by step.
 
-Run as a program it serves until told to stop: ``quick_editor.py STEP KEEP QUEUE [SETTINGS]``.
+Run as a program it serves until it gets a signal: ``quick_editor.py STEP KEEP QUEUE [SETTINGS]``.
 """
 
 from __future__ import annotations
@@ -133,5 +133,5 @@ if __name__ == "__main__":
         ServeSettings(**settings),
         port=0,
         proxies=proxies,
-        tell=lambda words: print(json.dumps(words), flush=True),
+        report=lambda words: print(json.dumps(words), flush=True),
     )

@@ -103,7 +103,7 @@ def error(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-# What is asked for is done
+# What is requested is done
 
 
 def test_an_edit_comes_back_as_a_png_with_its_recipe(client: Client) -> None:
@@ -515,7 +515,7 @@ def test_closing_takes_no_more_and_lets_the_others_end(client: Client) -> None:
     assert client.store.drained()
 
 
-# Who may ask
+# Who has access
 
 
 def test_a_token_is_asked_for_where_there_is_one(make: Any) -> None:

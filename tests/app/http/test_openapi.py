@@ -1,6 +1,6 @@
-"""The server answers as its OpenAPI document says, whatever it is asked.
+"""The server answers as its OpenAPI document says, whatever the request.
 
-GROUNDBRUSH_SCHEMATHESIS=1 asks two thousand things more: all that Schemathesis derives from the
+GROUNDBRUSH_SCHEMATHESIS=1 sends two thousand requests more: all that Schemathesis derives from the
 document, and more examples.
 """
 
@@ -44,7 +44,7 @@ served = schemathesis.openapi.from_asgi("/openapi.json", APP, config=CONFIG)
 
 @pytest.fixture(scope="module", autouse=True)
 def undone() -> Iterator[None]:
-    """What a job does is not asked for here, and hundreds of them would take long."""
+    """Jobs' results are not requested here, and hundreds of them would take long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_store, "run_job", lambda *_: JobResult(files=[]))
         yield

@@ -98,7 +98,7 @@ def form(request: dict, image: bytes) -> tuple[bytes, str]:
 
 
 def client(port: int, number: int, seen: list[int], lost: list[str]) -> None:
-    """Two edits, each asked for until it is taken, waited for, fetched and compared."""
+    """Two edits, each posted until it is accepted, polled, downloaded and compared."""
     for k in range(EACH):
         pixels, words = picture(number, (200, 150)), f"a vase of client {number} and {k}"
         body = form({"boxes": [[20, 30, 60, 70]], "paint": words}, png(pixels))
@@ -343,7 +343,7 @@ def _serve_in_thread(editor: Editor, path: Path, tell: Any, stop: list[Any]) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.Server, "run", kept)
-        serve(editor, ServeSettings(root=path.parent), port=0, tell=tell)
+        serve(editor, ServeSettings(root=path.parent), port=0, report=tell)
 
 
 # The command

@@ -75,7 +75,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 time.sleep(0.1)
         else:
             raise AssertionError(log.read_text())
-        assert "Network URL" not in log.read_text()  # nobody else can open it
+        assert "Network URL" not in log.read_text()  # no other user can open it
         yield url
     finally:
         server.send_signal(signal.SIGTERM)
@@ -265,7 +265,7 @@ def picture_in(data: bytes, folder: Path, name: str = "result.png") -> tuple[Pic
 
 
 def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
-    """Find, correct, cancel, paint, download, keep, go on, save, reopen."""
+    """Find, correct, cancel, paint, download, keep, continue, save, reopen."""
     page.shot("1-choose")
     page.open("fruit")
     page.see("Name a thing in the picture")

@@ -33,7 +33,7 @@ def page() -> AppTest:
 
 
 def widget(kind, name: str):
-    """The one of a page's widgets of a kind whose key begins so."""
+    """The page's widget of a kind with a key that begins so."""
     (found,) = [w for w in kind if (w.key or "").startswith(name)]
     return found
 
@@ -156,7 +156,9 @@ def test_a_file_is_written_once_and_only_when_asked_for(page: AppTest, monkeypat
     painted(page, "go-paint")
     page.run()
     assert made == []
-    for _ in range(2):  # what a JPEG loses is told, so it is written; at the next run it is there
+    for _ in range(
+        2
+    ):  # what a JPEG loses is reported, so it is written; at the next run it is there
         widget(page.segmented_control, "format").set_value("jpg").run()
         assert any("note" in c.value for c in page.caption)
     assert made == ["jpg"]

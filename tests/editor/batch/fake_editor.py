@@ -59,7 +59,7 @@ class FakeModels:
 
 
 class FakeEditor:
-    """What the batch asks of an `Editor`."""
+    """What the batch needs of an `Editor`."""
 
     preset = PRESET
 
@@ -68,7 +68,7 @@ class FakeEditor:
         self.calls = [] if calls is None else calls
 
     def check_find(self, phrase: str, *, load: bool = True) -> str:
-        assert not load  # what else asks goes through `ground`
+        assert not load  # all else goes through `ground`
         if "refused" in phrase:
             _raise(phrase)
         return phrase

@@ -1,4 +1,4 @@
-"""A dry run: everything that is known without a model, told before, in the words of the run."""
+"""A dry run reports everything that is known without a model, in the words of the run."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_dry_run_says_of_a_row_what_its_turn_would_end_with(folder: Path, case
     assert words in before
     report = run_batch(job, QuickEditor)
     after = results(job.out)[1]["error"]["message"]
-    # The dry run has no folder to name: its files are told by their names alone.
+    # The dry run has no folder to name: its files are known by their names alone.
     assert before.removeprefix("'") in after.replace(f"{job.out}{os.sep}", "")
     assert report.counts == {"done": 1, "failed": 1}
 

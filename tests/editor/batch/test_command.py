@@ -81,7 +81,7 @@ def test_the_real_models_killed_and_resumed_give_what_an_undisturbed_run_gives(
     ended = False
     while not ended and rows < 1:
         time.sleep(0.02)
-        ended = process.poll() is not None  # asked before reading: it may end in between
+        ended = process.poll() is not None  # checked before reading: it may end in between
         records = read_journal(journal) if journal.exists() else []
         rows = sum(record["event"] == "row" for record in records)
     process.kill()

@@ -1,4 +1,4 @@
-"""Manifests: what is read, and everything that is refused, with its row and the mend."""
+"""Manifests: what is read, and everything that is refused, with its row and the remedy."""
 
 from __future__ import annotations
 

@@ -206,5 +206,5 @@ def test_a_mask_that_a_result_would_overwrite_is_refused(folder: Path) -> None:
 def test_rows_without_masks_have_the_fingerprint_they_had() -> None:
     row = read_row({"image": "a.png", "find": "the cup", "paint": "a vase"}, 1).row
     assert row is not None
-    # of version 0.1.0 before masks: a batch that was begun then goes on
+    # of version 0.1.0 before masks: a batch that was begun then continues
     assert row.fingerprint("preset") == "3ff6243f509d168a08d00fea1590dc4b"

@@ -1,6 +1,6 @@
 """The same batch on two workers of Ray: the same files, whatever happens to the workers.
 
-Ray takes half a minute to start: GROUNDBRUSH_RAY=1 asks for these tests.
+Ray takes half a minute to start: GROUNDBRUSH_RAY=1 runs these tests.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Unloadable(FakeEditor):
 
 
 class Deadly(FakeEditor):
-    """An editor whose models are too large."""
+    """An editor with models that are too large."""
 
     def __init__(self, driver: int) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ def test_the_real_models_on_two_workers(
 
 
 def _threads_of_a_worker() -> Any:
-    """Work that tells of its process; its begin is told with it."""
+    """Work that reports its process and its start."""
     import cv2
     import torch
 

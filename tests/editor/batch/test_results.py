@@ -8,7 +8,7 @@ from groundbrush.editor.batch.rows import BatchRow
 
 
 def reasons_of(*messages: str | None) -> list[str]:
-    """What is told of rows that failed so; None is a row that did not."""
+    """What is reported of rows that failed so; None is a row that did not."""
     reasons = FailureReasons()
     for number, words in enumerate(messages, 1):
         row = BatchRow(number, f"row{number}", "a.png", "ground", "the cup")

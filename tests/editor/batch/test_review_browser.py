@@ -35,7 +35,7 @@ ROWS = [
 
 @pytest.fixture
 def page(memory: Path) -> Iterator[Any]:
-    """The sheet of a batch of five rows, and what the page asked for."""
+    """The sheet of a batch of five rows, and what the page requested."""
     picture = picture_file(memory / "a<script>alert(1)<script>&.png")
     lines = [json.dumps({"image": picture.name, **row}) for row in ROWS]
     (memory / "m.jsonl").write_text("\n".join(lines))

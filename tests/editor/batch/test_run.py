@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from groundbrush.editor.batch import run as run_module
 from groundbrush.editor.batch.errors import stops_everything
 from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.batch.progress import BatchProgress
+from groundbrush.editor.editing.result import Edit
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.journal import encode, read_journal
 from groundbrush.editor.pictures.picture import read_recipe
@@ -46,7 +48,7 @@ JSON = st.recursive(
 
 
 class Bench:
-    """A folder with a picture, manifests to write, batches to run, and what was asked of models."""
+    """A folder with a picture, manifests to write, batches to run, and the calls of models."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder / "out"
@@ -333,7 +335,7 @@ def test_failed_rows_stay_failed_until_they_are_to_be_retried(
     bench.run(*rows)
     bench.run(*rows, resume=True)
     assert bench.calls == []
-    monkeypatch.setattr("fake_editor._raise", lambda words: None)  # it is mended
+    monkeypatch.setattr("fake_editor._raise", lambda words: None)  # it is repaired
     report = bench.run(*rows, retry_failed=True)
     assert bench.calls == [("find", "explode"), ("paint", "the cup"), ("paint", "explode")]
     assert (report.worked, report.counts) == (2, {"done": 3})
@@ -513,6 +515,37 @@ def test_an_interrupted_batch_publishes_what_it_has_and_goes_on(bench: Bench) ->
     bench.run(EDIT, EDIT, EDIT, resume=True)
     assert bench.calls == [("paint", "the cup")]
     assert bench.statuses() == ["done"] * 3
+
+
+def test_a_row_is_saved_and_journalled_while_the_next_is_painted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, finished, waited = threading.Event(), threading.Event(), []
+    save, paint = Edit.save, FakeEditor.paint
+
+    def slow_save(edit: Edit, *args: Any, **options: Any) -> tuple[str, ...]:
+        if edit.seed == 1:
+            waited.append(begun.wait(20))
+        return save(edit, *args, **options)
+
+    def long_paint(editor: FakeEditor, image: Any, request: Any, *args: Any) -> Edit:
+        if request.seed == 2:
+            begun.set()
+            waited.append(finished.wait(20))
+            records = list(read_journal(bench.out / ".batch/journal"))
+            waited.append(any(record.get("status") == "done" for record in records))
+        return paint(editor, image, request, *args)
+
+    monkeypatch.setattr(Edit, "save", slow_save)
+    monkeypatch.setattr(FakeEditor, "paint", long_paint)
+
+    def step(progress: BatchProgress) -> None:
+        if progress.stage == "painting":
+            finished.set()
+
+    bench.run({**EDIT, "seed": 1}, {**EDIT, "seed": 2}, on_progress=step)
+    assert waited == [True, True, True]
+    assert bench.statuses() == ["done", "done"]
 
 
 def test_a_corrupt_tail_of_the_journal_is_told_and_costs_one_row(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Models that answer as they are told, so that scores are known before they are measured."""
+"""Models with prescribed answers, so that scores are known before they are measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Cells = tuple[int, int, int, int]  # x0, y0, x1, y1 in cells of 8 pixels
 
 
 class ToldLVLM:
-    """Every head looks evenly at the cells its phrase is told of; a head of `blind` elsewhere."""
+    """Every head attends evenly to the cells given for its phrase; a head of `blind` elsewhere."""
 
     n_layers, n_heads = LAYERS, HEADS
     heads = ((1, 0), (2, 1))
@@ -61,7 +61,7 @@ class ToldLVLM:
 
 
 class BoxSegmenter:
-    """Gives back the box it is asked about as a mask, to the pixel."""
+    """Returns the box of the prompt as a mask, to the pixel."""
 
     def embed(self, image: np.ndarray) -> SimpleNamespace:
         size = image.shape[1::-1]
@@ -73,13 +73,13 @@ class BoxSegmenter:
             one[0, y0:y1, x0:x1] = 10
         return logits, np.ones((len(boxes), 1), np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 @pytest.fixture
 def told() -> Callable[..., Grounder]:
-    """A grounder that finds each phrase exactly in the cells it is told."""
+    """A grounder that finds each phrase exactly in the given cells."""
 
     def make(cells: Mapping[str, Cells], presence: Mapping[str, float] | None = None) -> Grounder:
         settings = GroundingSettings(

@@ -1,4 +1,4 @@
-"""Discovery finds planted heads without labels, goes on where it was, and shows its work."""
+"""Discovery finds planted heads without labels, resumes, and shows its work."""
 
 from __future__ import annotations
 

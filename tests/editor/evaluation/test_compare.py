@@ -69,7 +69,7 @@ KINDS = ("name", "name", "ordinal", "ordinal")
 
 
 def answers(preset: str) -> list[dict[str, Any]]:
-    """Four answers, whose unions are 40, 20, 10 and 10 pixels; the last fails for llava."""
+    """Four answers, with unions of 40, 20, 10 and 10 pixels; the last fails for llava."""
     made = [
         {
             "arm": "preset",

@@ -53,7 +53,7 @@ RECALL = {
 
 
 class ToldLVLM:
-    """Every head looks evenly at the cells that its phrase is told of."""
+    """Every head attends evenly to the cells given for its phrase."""
 
     heads = ((0, 0),)
     presence_settings = None
@@ -87,7 +87,7 @@ def _rows(cells: Sequence[Cells]) -> np.ndarray:
 
 
 class BoxSegmenter:
-    """Gives back the box it is asked about as a mask, to the pixel."""
+    """Returns the box of the prompt as a mask, to the pixel."""
 
     mask_side = SIDE
 
@@ -104,8 +104,8 @@ class BoxSegmenter:
             one[:, y0:y1, x0:x1] = 10
         return logits, np.ones(shape, np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 def told_grounder() -> Grounder:

@@ -41,7 +41,7 @@ class FakeHub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def files_got(self) -> list[str]:
-        """Files whose content was requested, in order."""
+        """Files that were downloaded, in order."""
         return [path for method, path, _ in self.log if method == "GET" and "/resolve/" in path]
 
 

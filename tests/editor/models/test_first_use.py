@@ -24,7 +24,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def headless(**calibration: object) -> Preset:
-    """The miniature as if nobody had looked for its heads."""
+    """The miniature without heads in its preset."""
     preset = load_preset("miniature")
     lvlm = {k: v for k, v in preset.lvlm.items() if k not in ("heads", "provenance")}
     return dataclasses.replace(preset, lvlm={**lvlm, "calibration": calibration})

@@ -11,7 +11,7 @@ from groundbrush.grounding import GroundingSettings
 from groundbrush.grounding.attention.normalize import definite, read_negation
 from groundbrush.grounding.attention.types import Reading
 from groundbrush.grounding.families import ImageTokens
-from groundbrush.grounding.localize.exclude import read_phrases, subtract_maps
+from groundbrush.grounding.localize.locate import read_phrases, subtract_maps
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.pipeline import Grounder
 
@@ -107,7 +107,7 @@ def test_a_head_with_nothing_left_keeps_its_map():
 
 
 class _Answers:
-    """An LVLM that was asked already: fixed readings by phrase."""
+    """A fake LVLM with fixed readings by phrase."""
 
     def __init__(self, readings):
         self.readings, self.asked = readings, []

@@ -31,7 +31,7 @@ PICTURES = {"landscape": (60, 100), "portrait": (100, 60), "square": (80, 80)}  
 
 
 class BoxSegmenter:
-    """Gives back the box it is asked about as a mask, to the pixel."""
+    """Returns the box of the prompt as a mask, to the pixel."""
 
     def embed(self, image: np.ndarray) -> SimpleNamespace:
         size = image.shape[1::-1]
@@ -45,12 +45,12 @@ class BoxSegmenter:
             one[0, y0:y1, x0:x1] = 10
         return logits, np.ones((len(boxes), 1), np.float32)
 
-    def full_mask(self, embedding: Any, logits: Any, size_wh: Any = None) -> np.ndarray:
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding: Any, logits: Any, size_wh: Any = None) -> np.ndarray:
+        return embedding.frame.masks(logits, size_wh)
 
 
 class Told(GroundingDino):
-    """Detects what it is told, in pixels of the searched copy."""
+    """Detects the given boxes, in pixels of the searched copy."""
 
     def __init__(self, *told: tuple[tuple[float, ...], float], **values: Any) -> None:
         super(GroundingDino, self).__init__(
@@ -167,7 +167,7 @@ def test_sam3_answers_as_a_plain_forward(sam3: Sam3, shape: Any) -> None:
     draw = sam3._drawn(seen, found)
     for k in range(len(found.scores)):
         unlike = draw(k, shape[::-1]) != (shares[0, k].numpy() > 0.5)
-        assert unlike.mean() < 0.002  # of pixels whose share is a half but for rounding
+        assert unlike.mean() < 0.002  # of pixels with a share of a half but for rounding
 
 
 def test_the_published_sam3_layout_loads_the_same(sam3_folder: Path, tmp_path: Path) -> None:

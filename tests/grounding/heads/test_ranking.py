@@ -421,7 +421,7 @@ def test_ranking_dataclass_refuses():
 
 def test_greedy_heads_choose_on_one_sample():
     assert greedy_heads(sample(), k=2, skip_layers=1, threshold=0.4) == ((1, 0), (2, 1))
-    # Its own curve's elbow, 0.5034, keeps three heads: fewer come back than asked for.
+    # Its own curve's elbow, 0.5034, keeps three heads: fewer come back than requested.
     assert greedy_heads(sample(), k=5, skip_layers=1) == ((1, 0), (2, 1), (1, 1))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.adjacent import AdjacentSettings, find_adjacent
+from groundbrush.grounding.localize.adjacent import find_adjacent
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.segmenter import ImageEmbedding
 
@@ -28,8 +28,8 @@ class DrawnSegmenter:
         logits = np.array(logits, np.float32)[:, None]
         return logits, np.full((len(points), 1), self.score, np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 def embedding(width: int = SIDE, height: int = SIDE) -> ImageEmbedding:
@@ -94,7 +94,7 @@ def test_the_whole_of_which_the_found_thing_is_a_part_is_none():
     regions, mask, support = scene()
     regions[24:40, 40:60] = 2
     half = mask.copy()
-    half[:, 32:] = False  # found: the left half only; asked about the rest, the whole answers
+    half[:, 32:] = False  # found: the left half only; queried for the rest, the whole answers
     regions[regions == 2] = 1
     assert not len(found(regions, half, support))
 
@@ -148,13 +148,6 @@ def test_bad_input_is_named():
         found(regions, mask, support[:, 1:])
     with pytest.raises(GroundingError, match="mask is uint8"):
         found(regions, mask.astype(np.uint8), support)
-    for bad, words in (
-        ({"points": 0}, "points is 0"),
-        ({"overlap": 2}, "overlap is 2"),
-        ({"reach": -1}, "reach is -1"),
-    ):
-        with pytest.raises(GroundingError, match=words):
-            AdjacentSettings(**bad)
 
 
 # --- the thresholds, each at its edge ---------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Covering what was found and asking again: the words, the cover, the loop, the real models."""
+"""Covering what was found and querying again: the words, the cover, the loop, the real models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-# --- which phrases can be asked so ------------------------------------------------------------
+# --- which phrases are queried again ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,9 @@ class Squares(Grounder):
             encode=self._encode,
             read=lambda encoded, phrases, heads: self._read(encoded.image),
         )
-        self.segmenter = SimpleNamespace(full_mask=lambda embedding, logits: logits > 0)
+        self.segmenter = SimpleNamespace(
+            full_masks=lambda embedding, logits: [one > 0 for one in logits]
+        )
         self.settings = GroundingSettings(**{"looks": 3, "refine": False, **changes})
         self.place_of = dict(enumerate(SQUARES))
 

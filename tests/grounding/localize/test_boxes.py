@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 SQUARE = (0.0, 0.0, 40.0, 40.0)
-# An L of five cells, whose hull is large, and a block of six, whose hull is small.
+# An L of five cells with a large hull, and a block of six with a small one.
 TWO = np.zeros((8, 8), np.float32)
 TWO[0:4, 0] = TWO[3, 1:3] = TWO[3, 3] = 1
 TWO[5:8, 5:8] = 1

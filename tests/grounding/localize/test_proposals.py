@@ -47,8 +47,8 @@ class DiscSegmenter:
         logits = np.array(rows, np.float32)[:, :count]
         return logits, np.full(logits.shape[:2], 0.8, np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return embedding.frame.mask(logits, size_wh)
+    def full_masks(self, embedding, logits, size_wh=None):
+        return embedding.frame.masks(logits, size_wh)
 
 
 class Embedded:

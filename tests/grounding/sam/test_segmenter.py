@@ -200,7 +200,9 @@ def test_masks_at_another_size(segmenter):
     small = segmenter.predict(embedding, box=(5, 5, 70, 50), size_wh=(45, 30))
     assert small.masks.shape == (3, 30, 45)
     assert (full.masks[:, ::2, ::2] == small.masks).mean() > 0.8
-    np.testing.assert_array_equal(segmenter.full_mask(embedding, small.logits[0]), full.masks[0])
+    np.testing.assert_array_equal(
+        segmenter.full_masks(embedding, small.logits[:1])[0], full.masks[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,16 +301,16 @@ def test_mask_upsampling_equals_torch(width, height, seed):
     expected = processor.post_process_masks(
         [torch.from_numpy(logits)[None, None]], [(height, width)], [frame.input_wh[::-1]]
     )[0][0, 0]
-    differ = (frame.mask(logits) != expected.numpy()).sum()
+    differ = (frame.masks([logits])[0] != expected.numpy()).sum()
     assert differ <= 1 + 1e-3 * width * height  # logits within rounding of zero
 
 
 def test_rows_in_bands_are_one_mask(monkeypatch):
     frame = SquareFrame((300, 200), 64, 32)
     logits = np.random.default_rng(1).normal(size=(32, 32)).astype(np.float32)
-    whole = frame.mask(logits)
+    whole = frame.masks([logits])[0]
     monkeypatch.setattr("groundbrush.grounding.sam.coordinates._BAND", 900)
-    np.testing.assert_array_equal(frame.mask(logits), whole)
+    np.testing.assert_array_equal(frame.masks([logits])[0], whole)
 
 
 def test_mask_prompt_lands_where_the_mask_is():
@@ -319,7 +321,7 @@ def test_mask_prompt_lands_where_the_mask_is():
     assert (logits[8:16, 16:32] > 0).all()
     assert (logits > 0).sum() == 8 * 16
     # Bilinear upsampling rounds the corner itself off.
-    assert np.argwhere(frame.mask(logits) != mask).tolist() == [[20, 40]]
+    assert np.argwhere(frame.masks([logits])[0] != mask).tolist() == [[20, 40]]
 
 
 # ---------------------------------------------------------------------------- bundled model

@@ -18,12 +18,13 @@ from groundbrush.inpaint.device.memory import (
     choose_mode,
     decode_bytes,
     denoise_bytes,
+    free_bytes,
+    is_out_of_memory,
     part_bytes,
     place,
     vae_itemsize,
 )
-from groundbrush.inpaint.device.sharing import DeviceSharing
-from groundbrush.inpaint.device.usage import free_bytes, is_out_of_memory, weight_bytes
+from groundbrush.inpaint.device.sharing import DeviceSharing, weight_bytes
 from groundbrush.inpaint.errors import OutOfMemoryError
 from hypothesis import given
 from hypothesis import strategies as st

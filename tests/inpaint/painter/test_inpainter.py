@@ -49,6 +49,19 @@ def test_one_seed_one_picture(inpainter, picture, hole, quick):
     assert (first.image != picture)[first.support].mean() > 0.5
 
 
+def test_a_repeated_prompt_is_encoded_once(inpainter, picture, hole, quick):
+    calls: list[int] = []
+    hook = inpainter.pipe.text_encoder_2.register_forward_hook(lambda *_: calls.append(1))
+    counts = []
+    for words in ("pear red", "pear red", "red red pear", "pear red"):
+        made = inpainter.paint(picture[:, :48], hole[:, :48], words, seed=1, settings=quick)
+        counts.append((len(calls), made.tobytes()))
+    hook.remove()
+    assert counts[0] == counts[1]
+    assert counts[2][0] == counts[3][0] == 2 * counts[0][0] > 0
+    assert counts[3][1] == counts[0][1] != counts[2][1]
+
+
 def test_words_matter(inpainter, picture, hole, quick):
     red = inpainter.paint(picture[:, :48], hole[:, :48], "red", seed=1, settings=quick)
     pear = inpainter.paint(picture[:, :48], hole[:, :48], "pear", seed=1, settings=quick)
@@ -401,6 +414,30 @@ def test_another_autoencoder(tiny_folder, tmp_path):
     (tmp_path / "vae/config.json").write_text(json.dumps(config))
     inpainter = load_inpainter(tiny_folder, offline=True, vae=str(tmp_path / "vae"))
     assert inpainter.pipe.vae.config.scaling_factor == 0.5
+
+
+def test_a_tiny_autoencoder_decodes_previews_or_all(tiny_folder, picture, hole, quick, tmp_path):
+    torch.manual_seed(0)
+    shape = dict.fromkeys(("encoder_block_out_channels", "decoder_block_out_channels"), (8,) * 4)
+    diffusers.AutoencoderTiny(
+        **shape, num_encoder_blocks=(1,) * 4, num_decoder_blocks=(1,) * 4
+    ).save_pretrained(tmp_path / "tiny")
+    given = {"picture": picture, "hole": hole, "prompt": "red"}
+    made = {}
+    for options in ({}, {"preview_vae": str(tmp_path / "tiny")}, {"vae": str(tmp_path / "tiny")}):
+        inpainter, shown = load_inpainter(tiny_folder, offline=True, **options), []
+        result = fill(
+            inpainter,
+            *given.values(),
+            seed=1,
+            settings=replace(quick, steps=6),
+            on_preview=lambda *preview, shown=shown: shown.append(preview[2]),
+        )
+        made["".join(options)] = result.image.tobytes(), shown[0].tobytes(), shown[0].shape
+    usual, preview, whole = made.values()
+    assert usual[0] == preview[0] != whole[0]
+    assert usual[1] != preview[1]
+    assert usual[2] == preview[2] == whole[2]
 
 
 def test_an_sd15_pipeline_works_too(nine, picture, hole, quick, tmp_path):

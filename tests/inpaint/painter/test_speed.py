@@ -54,7 +54,7 @@ def test_channels_last_is_the_default_on_cuda_alone(tiny_folder, speed, device, 
 def test_refuses():
     with pytest.raises(InpaintError, match=r"speed: got 'fusd' \(did you mean 'fused'\?\)"):
         apply_speed(nn.Linear(2, 2), "fusd")
-    with pytest.raises(InpaintError, match="for a Linear, whose projections cannot be joined"):
+    with pytest.raises(InpaintError, match="for a Linear: its projections cannot be joined"):
         apply_speed(nn.Linear(2, 2), "fused")
 
 

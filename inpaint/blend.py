@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..crop import box_slices, grow_box, mask_box
-from ..prefill import resize_mask
+from .prefill import resize_mask
+from .support import mask_window
 
 _POISSON_SIDE = 160
 """Longest side for solving: the correction is smooth, so a coarse one suffices."""
@@ -96,7 +96,7 @@ def laplacian(painted: np.ndarray, original: np.ndarray, alpha: np.ndarray) -> n
     """
     levels = _levels(alpha)
     # Pixels farther from the hole than the widest band reaches are not used.
-    part = box_slices(grow_box(mask_box(alpha > 0), 8 << levels, alpha.shape[::-1]))
+    part = mask_window(alpha > 0, 8 << levels)
     result = original.copy()
     result[part] = _blended(painted[part], original[part], alpha[part], levels)
     return result

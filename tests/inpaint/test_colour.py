@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from groundbrush.inpaint.paste.colour import GAIN_RANGE, OFFSET_RANGE, ColourFit, fit_colour
+from groundbrush.inpaint.paste import GAIN_RANGE, OFFSET_RANGE, ColourFit, fit_colour
 from scipy import ndimage
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintError
-from groundbrush.inpaint.paste.composite import assert_preserved, composite
+from groundbrush.inpaint.paste import assert_preserved, composite
 from hypothesis import given
 from hypothesis import strategies as st
 

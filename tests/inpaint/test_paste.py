@@ -7,11 +7,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from groundbrush.inpaint import InpaintSettings
+from groundbrush.inpaint import InpaintSettings, paste
 from groundbrush.inpaint import support as masks
 from groundbrush.inpaint.crop import Crop
-from groundbrush.inpaint.paste import finish
-from groundbrush.inpaint.paste.finish import Target, finished_size
+from groundbrush.inpaint.paste import Target, finished_size
 from groundbrush.inpaint.quality import ring_colour_error, seam_error
 from groundbrush.inpaint.support import support
 
@@ -49,7 +48,7 @@ def target(**changes):
 def test_a_window_is_finished_at_its_own_size_or_smaller(window, canvas):
     size = finished_size(window, canvas)
     assert min(size) >= 1
-    assert size == window or max(size) == finish.FINEST * max(canvas) < max(window)
+    assert size == window or max(size) == paste.FINEST * max(canvas) < max(window)
 
 
 @pytest.mark.parametrize("blend", ["feather", "laplacian", "poisson"])
@@ -57,7 +56,7 @@ def test_a_window_is_finished_at_its_own_size_or_smaller(window, canvas):
 def test_a_small_copy_gives_the_same_picture(monkeypatch, blend, feather):
     whole, crop, chosen = target(blend=blend, feather=feather)
     small = whole.paste(painted_canvas(), crop, chosen)
-    monkeypatch.setattr(finish, "FINEST", 1000)
+    monkeypatch.setattr(paste, "FINEST", 1000)
     full = whole.paste(painted_canvas(), crop, chosen)
     np.testing.assert_array_equal(small[~whole.support], whole.image[~whole.support])
     apart = np.abs(small.astype(int) - full)[whole.support]

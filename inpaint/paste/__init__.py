@@ -1,1 +1,0 @@
-"""Put a painted canvas back into its picture. It does not know the model that painted it."""
