@@ -56,6 +56,8 @@ a share of the picture's longer side (3 of 256 pixels)."""
 COVERS, TWIN = 0.5, 0.5
 """What covers this share of the old mask is the old thing; what has this IoU with another candidate
 is another thing."""
+FITS_WORSE = 0.05
+"""What scores so much less than the removed thing was not meant by its name."""
 _VISIBLE = 64.0  # grey levels of seam and colour error that weigh as much as a sure grounding
 
 
@@ -209,14 +211,21 @@ class Verifier:
         if self._is_remnant(found.mask, support, self._region.mask):
             words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
             return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
-        before = self._region.grounding
-        open_ = before is not None and (
-            before.status == "ambiguous" or names_only(self.phrase or "")
-        )
-        if open_ and not self._chosen:
+        if not self._chosen and self._may_mean(found):
             words = f"{self.phrase!r} is found elsewhere, too, and may mean that"
             return dataclasses.replace(gone, passed=None, score=0.5, words=words)
         return gone
+
+    def _may_mean(self, found: Grounding) -> bool:
+        """Whether the phrase may have meant what is found elsewhere after a removal.
+
+        What merely has the same name must fit it about as well as what was removed.
+        """
+        before = None if self._region is None else self._region.grounding
+        if before is None:
+            return False
+        alike = names_only(found.phrase) and found.score >= before.score - FITS_WORSE
+        return before.status == "ambiguous" or alike
 
     def _several_left(self, found: Grounding, support: np.ndarray) -> Verdict:
         """The verdict on the removal of several things, from those that are found again.

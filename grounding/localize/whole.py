@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter, stability
-from ..view import innermost, resize_shares, tight_box
+from ..view import boxes_and_centres, resize_shares
 
 _STEPS = 3
 _BEYOND, _RIM = (0.05, 0.5), 0.06
@@ -45,12 +45,12 @@ def steady_whole(
     part = resize_shares(mask.astype(np.float32), grid_wh) >= 0.5
     if not part.any():
         return None
-    cell = np.array(embedding.size_wh) / np.array(grid_wh)
-    point = (innermost(part) + 0.5) * cell
+    cell_xy = np.array(embedding.size_wh) / np.array(grid_wh)
+    box, point = boxes_and_centres([part])
     reached, least = part, _SURE
     for _ in range(_STEPS):
-        box = np.array(tight_box(reached)) * np.tile(cell, 2)
-        several, scores = segmenter.prompt_logits(embedding, boxes=box[None], points=point[None])
+        prompt = {"boxes": box * np.tile(cell_xy, 2), "points": point * cell_xy}
+        several, scores = segmenter.prompt_logits(embedding, **prompt)
         grids = several[0][:, :rows, :columns] > 0
         largest = int(grids.sum((1, 2)).argmax())
         grid, score = grids[largest], float(scores[0][largest])
@@ -61,8 +61,9 @@ def steady_whole(
             return None
         whole = grid | part
         if (whole & reached).sum() >= _STEADY * (whole | reached).sum():
-            return mask | segmenter.full_mask(embedding, several[0][largest])
+            return mask | segmenter.full_masks(embedding, several[0][largest][None])[0]
         reached, least = whole, max(least, score - _FALLS)
+        box, _ = boxes_and_centres([whole])
     return None
 
 

@@ -36,6 +36,7 @@ def gone(
     """Whether the pear counts as gone when `after` is what is found once it is painted over."""
     pixels = np.zeros((*SHAPE, 3), np.uint8)
     later = found_at(after, "found" if after.any() else "absent")
+    later = dataclasses.replace(later, phrase=words)
     finder = SimpleNamespace(
         models=SimpleNamespace(words=None, preset=SimpleNamespace(wordless=False)),
         look_once=lambda _: None,
@@ -91,6 +92,8 @@ def test_of_several_that_fit_it_is_unknown_whether_the_one_meant_is_gone() -> No
 def test_what_is_found_elsewhere_by_the_same_name_may_have_been_meant() -> None:
     before, other = found_at(area(20, 40)), area(80, 100)
     assert gone(before, other) is None
+    assert gone(dataclasses.replace(before, score=0.849), other) is None
+    assert gone(dataclasses.replace(before, score=0.851), other) is True, "it fitted better"
     assert gone(before, other, words="the left pear") is True, "the words move on to the next one"
     assert gone(before, other, candidate=0) is True, "one was chosen"
 

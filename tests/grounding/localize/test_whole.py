@@ -41,8 +41,8 @@ class Answers:
         logits = [np.where(one, 8.0, -8.0) for one in (flower(0), whole, flower(0))]
         return np.array([logits], np.float32), np.array([[0.99, score, 0.99]], np.float32)
 
-    def full_mask(self, embedding, logits, size_wh=None):
-        return logits > 0
+    def full_masks(self, embedding, logits, size_wh=None):
+        return np.asarray(logits) > 0
 
 
 def test_a_part_grows_to_what_its_own_box_answers():
