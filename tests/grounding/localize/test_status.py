@@ -115,9 +115,9 @@ def test_the_score_by_hand() -> None:
 def test_a_place_found_without_a_presence_answer_says_so() -> None:
     assert said([proposal(0, 5)], presence=None) == (
         "found",
-        "score 0.80: its heads and the segmenter agree; whether it is there was not asked",
+        "score 0.80: its heads and the segmenter agree; presence was not checked",
     )
-    assert "not asked" not in said([proposal(0, 5)])[1]
+    assert "not checked" not in said([proposal(0, 5)])[1]
 
 
 def test_presence_of_exactly_the_threshold_is_there() -> None:
