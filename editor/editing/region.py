@@ -102,13 +102,30 @@ def find_region(
     else:
         grounding = grounding or finder.ground(picture, request.find or "")
         found = chosen_mask(grounding, request.candidate)
-        region = Region(picture, MaskHistory.start(found, scene), grounding)
+        notes = ()
+        if request.action == "remove" and found.any():
+            found, notes = _wholes(finder, picture, grounding, request, found)
+        region = Region(picture, MaskHistory.start(found, scene), grounding, notes=notes)
     if not region.mask.any():  # absent: operations must not make something of nothing
         return region
     history = region.history
     for operation in request.operations:
         history = history.do(operation)
     return replace(region, history=history)
+
+
+def _wholes(
+    finder: Finder, picture: Picture, grounding: Grounding, request: EditRequest, found: np.ndarray
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What is removed is removed whole: the mask, each thing grown from a part, and a note."""
+    several = request.candidate is None and grounding.instances
+    each = [one.mask for one in grounding.instances] if several else [found]
+    grown = np.any([finder.whole(picture, mask) for mask in each], axis=0) | found
+    more = int(grown.sum() - found.sum())
+    if not more:
+        return found, ()
+    note = f"the mask was a part of a larger thing: {more} pixels were added to it"
+    return grown, (note,)
 
 
 def chosen_mask(grounding: Grounding, candidate: int | None) -> np.ndarray:
