@@ -45,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options += [] if args.rounds is None else ["--rounds", str(args.rounds)]
     options += ["--tiny"] if args.tiny else []
     failed = [name for name in names if not run(name, options, args)]
-    if Path(args.out).resolve() == common.RESULTS:
-        from benchmarks.page import write_page
+    ours = Path(args.out).resolve() == common.RESULTS
+    if ours or args.tiny:
+        from benchmarks.page import DOCS, write_page
 
-        print(write_page(common.RESULTS))
+        print(write_page(args.out, DOCS if ours else args.out / "docs"))
     if failed:
         print(f"failed, so not measured anew: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

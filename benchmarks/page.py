@@ -135,23 +135,20 @@ def rows_section(result: Mapping[str, Any]) -> list[str]:
     for one in result["ratios"]:
         at = one["model"], one["tokens"]
         cells = [by.get((*at, way), {}) for way in plots.ROW_WAYS]
-        fresh = not all("times" in cell for cell in cells if "seconds" in cell)
         timed = [
-            c.get("failed") or f"{seconds(c.get('seconds'), fresh)} / {megabytes(c.get('bytes'))}"
+            c.get("failed") or f"{seconds(c.get('seconds'))} / {megabytes(c.get('bytes'))}"
             for c in cells
         ]
         gains = [
-            f"{'–' if fresh else ratio(one[f'eager/{ours} time'])} / "
-            f"{ratio(one[f'eager/{ours} memory'])}"
+            f"{ratio(one[f'eager/{ours} time'])} / {ratio(one[f'eager/{ours} memory'])}"
             for ours in ("every", "three")
         ]
         least = seconds(by.get((*at, plots.ROW_FLOOR), {}).get("seconds"))
-        last = "–" if fresh else ratio(one["every/sdpa time"])
+        last = ratio(one["every/sdpa time"])
         lines.append((one["model"], f"{one['tokens']:,}", *timed, least, *gains, last))
     gains = ("eager over every head", "eager over three heads", "every head over sdpa")
     return [
-        "Seconds / megabytes beyond the model; ratios of both. Seconds in brackets "
-        "have fresh memory in them, so no ratio is taken.",
+        "Seconds / megabytes beyond the model; ratios of both.",
         "",
         *table(lines, ("model", "tokens", *plots.ROW_WAYS, "floor", *gains)),
     ]

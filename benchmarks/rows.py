@@ -2,16 +2,14 @@
 
     python -m benchmarks.rows [--device cuda]
 
-The same prompt through the same random weights, of 600 to 6,000 tokens. "eager" is what the
+The same prompt through the same random weights, of 600 to 3,000 tokens. "eager" is what the
 paper's public code does: every layer's whole attention kept, until the last token's row is taken
 out of it. "sdpa" keeps nothing. "ours, every head" gives the same rows as eager, as calibration
 needs them; "ours, three heads" stops in the deepest of three heads' layers, at 45% of the depth, as
 finding does. The floor is of a whole forward: the larger of its operations over the measured rate
 of matrix products and its weights over the measured bandwidth. Memory is the most beyond the model:
 on a CPU of a process for each way, on a GPU as torch counts it. Times are taken in turn, and freed
-memory stays with the process: fresh gigabytes would count against eager alone. On a CPU those of
-more than 3,000 tokens are taken once, where memory is measured, eager's beside the others': they
-have it fresh and cannot be compared.
+memory stays with the process: fresh gigabytes would count against eager alone.
 """
 
 from __future__ import annotations
@@ -19,19 +17,17 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks import common, stand_ins
 from benchmarks.floor import forward, measure_rates
 
-TOKENS = (600, 1500, 3000, 6000)
+TOKENS = (600, 1500, 3000)
 EAGER, SDPA, EVERY, THREE = "eager", "sdpa", "ours, every head", "ours, three heads"
 FLOOR = "floor of a forward"
 WAYS = (EAGER, SDPA, EVERY, THREE)
 ON_GPU = (stand_ins.LLAVA_7B.name, stand_ins.LLAVA_13B.name, stand_ins.QWEN_7B)
 KEYS = 576
-_IN_TURN_UP_TO = 3000  # on a CPU eager takes a minute and ten gigabytes for the longest
 _WARM_UP_TO = 1000
 
 
@@ -104,14 +100,6 @@ def alone(model: str, way: str, tokens: Sequence[int]) -> dict[int, dict[str, An
     return {n: (failed or found[str(n)]) if n in fits else too_much for n in tokens}
 
 
-def all_alone(model: str, tokens: Sequence[int]) -> dict[str, dict[int, dict[str, Any]]]:
-    """`alone` of every way; memory does not depend on who else computes, so eager has company."""
-    with ThreadPoolExecutor(1) as beside_it:
-        eager = beside_it.submit(alone, model, EAGER, tokens)
-        found = {way: alone(model, way, tokens) for way in WAYS if way != EAGER}
-    return {EAGER: eager.result(), **found}
-
-
 def beside(model: Any, way: str, tokens: int) -> dict[str, Any]:
     """Memory of one way on the GPU; torch counts it exactly, so no process of its own is needed."""
     import torch
@@ -133,7 +121,7 @@ def rows_of(name: str, tokens: Sequence[int], rounds: int, device: str) -> commo
     rows: common.Rows = []
     loaded = stand_ins.model_of(name, device, vision=False)
     least = floors(loaded, tokens, device)
-    apart = all_alone(name, tokens) if device == "cpu" else {}
+    apart = {way: alone(name, way, tokens) for way in WAYS} if device == "cpu" else {}
     for count in tokens:
         own = {}
         for way in WAYS:
@@ -142,8 +130,6 @@ def rows_of(name: str, tokens: Sequence[int], rounds: int, device: str) -> commo
             own[way] = {"model": name, "tokens": count, "way": way, **found}
         floor = {"model": name, "tokens": count, "way": FLOOR, "seconds": least[count]}
         rows += [*own.values(), floor]
-        if device == "cpu" and count > _IN_TURN_UP_TO:
-            continue
         ways = {w: way_of(loaded, w, count) for w, r in own.items() if "failed" not in r}
         timed = common.in_turn(
             ways,

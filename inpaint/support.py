@@ -102,7 +102,8 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     small[0] = False
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         small[edge] = False
-    part |= small[labels]
+    if small.any():
+        part |= small[labels]
     return result
 
 
@@ -213,6 +214,8 @@ def _leave_out(
 def _parts_with(area: np.ndarray, core: np.ndarray) -> np.ndarray:
     """Return the connected parts of `area` (8 neighbours) that hold some of `core`."""
     count, labels = cv2.connectedComponents(area.view(np.uint8), connectivity=8)
+    if count <= 2:  # one part, which holds it
+        return area
     reached = np.zeros(count, np.bool_)
     reached[labels[core]] = True
     reached[0] = False

@@ -113,7 +113,12 @@ def cpu_has_bfloat16() -> bool:
 
 
 def weight_needs(preset: Preset, plan: Download, device: str) -> WeightBytes:
-    """Bytes that a preset's weights take on a device, at the precision they are loaded in."""
+    """Bytes that a preset's weights take on a device, at the precision they are loaded in.
+
+    Of an LVLM that is spread over several, an equal share.
+    """
+    import torch
+
     listings = {one.repository.name: one for one in plan.listings}
 
     def numbers(path: str) -> dict[str, int]:
@@ -130,6 +135,8 @@ def weight_needs(preset: Preset, plan: Download, device: str) -> WeightBytes:
     total = sum(without_deeper_layers(finder, deepest_of(preset.lvlm)).values()) * itemsize(spec)
     if spec.get("quantization"):
         total = int(total * _FOUR_BITS)
+    if spec.get("device_map") and device.startswith("cuda"):
+        total //= max(1, torch.cuda.device_count())
     total += sum(numbers(preset.path("segmenter")).values()) * itemsize(preset.segmenter)
     spec, painter = preset.inpainter, dict[str, int]()
     for name, size in numbers(preset.path("inpainter")).items():

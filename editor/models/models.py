@@ -238,7 +238,8 @@ class Models:
                 if not is_out_of_memory(error) or not self._make_room():
                     raise
                 found = self._load_grounder()
-        networks = networks_in(found)
+        # A spread LVLM stays where it is.
+        networks = networks_in(found.segmenter if self.preset.lvlm.get("device_map") else found)
         sharing.add(_FINDING, networks)
         sharing.watch(_FINDING, entries(networks))
         return found
@@ -341,15 +342,13 @@ class Models:
         presence = self._presence() if heads else None
         return load_lvlm(
             path,
-            device=self.device,
-            dtype=precision(spec, self.device),
+            device_map=spec.get("device_map"),
             heads=heads,
-            offline=True,  # `fetch` has downloaded what is needed
             full=not heads or presence is not None or bool(spec.get("full")),
             presence=presence,
             vision=spec.get("vision"),
             quantization=spec.get("quantization"),
-            **_reading(spec),
+            **{**self._loading(spec), **_reading(spec)},
         )
 
     @cached_property

@@ -20,6 +20,7 @@ def load_lvlm(
     family: str = "llava",
     revision: str | None = None,
     device: str | torch.device = "cpu",
+    device_map: str | None = None,
     dtype: str | torch.dtype = "float32",
     heads: Iterable[tuple[int, int]] | None = None,
     offline: bool = False,
@@ -47,6 +48,9 @@ def load_lvlm(
     revision : Branch, tag or commit of a repository.
     device, dtype : Where and in which floating type to hold the weights, e.g. ``"cuda"``,
         ``"float16"``.
+    device_map : Spread the layers over all accelerators, by one of
+        :data:`grounding.checkpoints.checkpoint.SPREADS`; None = all on `device`. No effect on a
+        CPU, and not for original layouts.
     heads : The (layer, head) pairs that will be read, 0-based.
     offline : Never use the network; a repository must then be in the local cache.
     full : False: load only the layers up to the deepest of `heads`, without the language head. The
@@ -79,7 +83,9 @@ def load_lvlm(
         )
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
     parts = load_parts(
-        Checkpoint.of(path, revision=revision, device=device, dtype=dtype, offline=offline),
+        Checkpoint.of(
+            path, revision=revision, device=device, dtype=dtype, offline=offline, spread=device_map
+        ),
         family,
         deepest_layer=deepest,
         vision=vision,

@@ -78,8 +78,8 @@ class LVLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self._model.parameters()).device
+        """Where tokens go in: of a model on several devices, its first layer's."""
+        return self._model.get_input_embeddings().weight.device  # type: ignore[operator]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -321,8 +321,8 @@ class LVLM:
         """Maps at some positions, and next-token logits after others, (n, vocabulary) float32."""
 
         def logits() -> Tensor:
-            keep = torch.tensor(answers, device=self.device)
-            return self._model(**inputs, logits_to_keep=keep).logits[0].float()
+            # A list, because the last layer may be on another device than a tensor would be.
+            return self._model(**inputs, logits_to_keep=list(answers)).logits[0].float()
 
         if not queries:
             return [], logits()

@@ -14,6 +14,8 @@ import torch
 
 from ..errors import GroundingError
 
+SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""accelerate's ways to spread layers; ``balanced_low_0`` leaves the first accelerator to others."""
 _quiet_lock = threading.RLock()
 
 
@@ -27,6 +29,7 @@ class Checkpoint:
     device, dtype : Of the weights.
     options : Arguments of every `from_pretrained`.
     offline : Never use the network, also for other repositories that it names.
+    spread : How accelerate spreads the layers over all accelerators; None = all on `device`.
     """
 
     given: str
@@ -35,6 +38,7 @@ class Checkpoint:
     dtype: torch.dtype
     options: Mapping[str, Any]
     offline: bool = False
+    spread: str | None = None
 
     @classmethod
     def of(
@@ -45,8 +49,14 @@ class Checkpoint:
         device: str | torch.device = "cpu",
         dtype: str | torch.dtype = "float32",
         offline: bool = False,
+        spread: str | None = None,
     ) -> Checkpoint:
-        """Check path, device and dtype as a caller passes them."""
+        """Check path, device, dtype and spread as a caller passes them."""
+        if spread not in (None, *SPREADS):
+            raise GroundingError(
+                f"device_map={spread!r}; expected one of {', '.join(SPREADS)}, or none for one "
+                "device"
+            )
         where = checked_path(path)
         options = {
             "revision": revision,
@@ -54,12 +64,12 @@ class Checkpoint:
             "trust_remote_code": False,
         }
         held = checked_device(device), checked_dtype(dtype)
-        return cls(str(path), where, *held, options, offline)
+        return cls(str(path), where, *held, options, offline, spread)
 
     @property
     def streaming(self) -> dict[str, Any]:
         """Options of `from_pretrained` that read each weight straight onto an accelerator."""
-        return {} if self.device.type == "cpu" else {"device_map": {"": self.device}}
+        return {} if self.device.type == "cpu" else {"device_map": self.spread or {"": self.device}}
 
     def config(self, known: Sequence[str], reader: str) -> Any:
         """Its config, refused if its ``model_type`` is not one that `reader` reads."""
@@ -81,10 +91,17 @@ class Checkpoint:
             dtype=self.dtype,
             use_safetensors=True,
             output_loading_info=True,
-            **{**self.streaming, **self.options, **options},
+            **{**options, **self.streaming, **self.options},
         )
         check_complete(self.given, info)
-        return model.to(self.device)
+        if self.spread is None or self.device.type == "cpu":
+            return model.to(self.device)
+        if {"cpu", "disk"} & set(model.hf_device_map.values()):
+            raise GroundingError(
+                f"out of memory: {self.given} does not fit on all accelerators together; expected "
+                "its weights to fit. Close other programs, or choose a smaller model"
+            )
+        return model
 
 
 def check_complete(path: str | Path, info: Mapping[str, Any]) -> None:

@@ -52,7 +52,7 @@ def load_parts(
 
         raw, _ = PreTrainedConfig.get_config_dict(source.where, **source.options)
         if is_original(raw):
-            _check_original(source.where, raw, kind, quantization)
+            _check_original(source, raw, kind, quantization)
             original = load_original(source, raw, deepest_layer, vision, elsewhere)
             return LoadedParts(*original, kind)
         config = source.config(kind.model_types, f"family {family!r}")
@@ -131,9 +131,10 @@ def with_opening_token(words: Any, where: str, options: Mapping[str, Any]) -> An
 
 
 def _check_original(
-    where: str, raw: Mapping[str, Any], kind: type[Family], quantization: str | None
+    source: Checkpoint, raw: Mapping[str, Any], kind: type[Family], quantization: str | None
 ) -> None:
-    """Refuse the original LLaVA layouts for families of other classes, and quantised."""
+    """Refuse the original layouts for families of other classes, quantised and spread."""
+    where = source.where
     wanted = "mini_gemini" if "mm_vision_tower_aux" in raw else "llava"
     if wanted not in kind.model_types:
         name = {"llava": "LLaVA", "mini_gemini": "Mini-Gemini"}[wanted]
@@ -141,8 +142,10 @@ def _check_original(
             f"{where} holds a model in the original {name} layout; family {kind.name!r} reads "
             f"{', '.join(kind.model_types)}: use family {wanted!r}"
         )
-    if quantization:
+    for name, given in (("quantization", quantization), ("device_map", source.spread)):
+        if not given:
+            continue
         raise GroundingError(
-            f"quantization is {quantization!r}, but {where} holds a model in its original "
+            f"{name} is {given!r}, but {where} holds a model in its original "
             "layout, which is renamed as it loads; use one that save_pretrained wrote"
         )

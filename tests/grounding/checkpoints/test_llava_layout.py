@@ -285,6 +285,8 @@ def test_foreign_projectors_and_families_are_refused(write, reference):
         load_lvlm(folder, prompt=PROMPT)
     with pytest.raises(GroundingError, match="original LLaVA layout.*use family 'llava'"):
         load_lvlm(folder, family="gemma3")
+    with pytest.raises(GroundingError, match="device_map is 'auto', but .* in its original layout"):
+        load_lvlm(folder, device_map="auto")
 
 
 def test_words_of_an_original_layout_are_not_read_without_the_model(write, reference):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 from groundbrush.grounding.checkpoints.checkpoint import Checkpoint, loading
@@ -44,6 +47,26 @@ def test_weights_stream_to_accelerators_only(tmp_path) -> None:
     assert held.streaming == {}
     card = Checkpoint(held.given, held.where, torch.device("cuda:1"), held.dtype, held.options)
     assert card.streaming == {"device_map": {"": torch.device("cuda:1")}}
+    assert replace(card, spread="balanced_low_0").streaming == {"device_map": "balanced_low_0"}
+    with pytest.raises(GroundingError, match="device_map='two'; expected one of auto, balanced"):
+        Checkpoint.of(tmp_path, spread="two")
+
+
+@pytest.mark.parametrize("places", [(1, 1), (0, 1), (0, "cpu")])
+def test_a_spread_model_stays_where_its_layers_are(tmp_path, places) -> None:
+    """Loaded by a stand-in for a machine with two cards."""
+    (tmp_path / "config.json").write_text("{}")
+    network = torch.nn.Linear(1, 1)
+    network.hf_device_map = dict(zip(("a", "b"), places, strict=True))
+    loader = SimpleNamespace(
+        from_pretrained=lambda *_, **__: (network, {"missing_keys": [], "mismatched_keys": []})
+    )
+    card = replace(Checkpoint.of(tmp_path, spread="balanced_low_0"), device=torch.device("cuda"))
+    if "cpu" in places:
+        with pytest.raises(GroundingError, match="does not fit on all accelerators together"):
+            card.weights(loader, None)
+    else:  # a move to "cuda" would fail here
+        assert card.weights(loader, None) is network
 
 
 def test_yi_vls_tower_is_taken_once() -> None:
