@@ -88,7 +88,7 @@ def measure(args: Namespace) -> dict[str, Any]:
     return {"rows": rows, "targets": targets}
 
 
-main = common.script("several_phrases", __doc__, measure, rounds=5)
+main = common.script("several_phrases", __doc__, measure, rounds=3)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -49,7 +49,7 @@ COMMON = 2  # an option with the same help in so many commands is described once
 GROUPS = {
     "models": "preset device offline yes memory",
     "results": "out quiet json show",
-    "place": "mask box snap candidate level shadow grow invert",
+    "place": "mask box click snap candidate level shadow grow invert",
     "painting": "seed draft steps guidance negative set format",
     "workers": "engine workers",
 }

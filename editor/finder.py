@@ -235,6 +235,17 @@ class Finder:
             found = self.segmenter.predict(view.embedding, size_wh=picture.size, **scaled)
         return found.masks, found.scores
 
+    def whole(self, picture: Picture, mask: np.ndarray) -> np.ndarray:
+        """Return a found thing's mask ``(H, W)`` bool, grown where it is only a part of it."""
+        from ..grounding.localize.whole import steady_whole
+        from ..grounding.view import resize_mask
+
+        view = self.look(picture)
+        small = resize_mask(mask, (view.proxy.shape[1], view.proxy.shape[0]))
+        with translate(GroundingError):
+            whole = steady_whole(self.segmenter, view.embedding, small)
+        return mask if whole is None else mask | resize_mask(whole, picture.size)
+
     def scene(self, picture: Picture) -> MaskScene:
         """Return what mask operations on a picture may use; loads nothing until it is used."""
         from .masks.operations import MaskScene

@@ -53,6 +53,16 @@ def whole_size(
     return first, second
 
 
+def check_image(image: Any) -> None:
+    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+        raise GroundingError(
+            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
+            "RGB array: np.asarray(picture.convert('RGB'))"
+        )
+
+
 def check_choice(name: str, value: object, known: Iterable[object]) -> None:
     """Refuse a value that is not one of `known`."""
     if value not in known:

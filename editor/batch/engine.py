@@ -6,6 +6,7 @@ Engines work in any order; none writes the journal. The work on one row is `edit
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -96,7 +97,8 @@ class LocalEngine:
     def paint(self, tasks: Sequence[RowTask], finish: Finish) -> None:
         """Paint row after row, with no more models in memory than that needs.
 
-        A thread writes one row's files while the next is painted; no more than these two are held.
+        A thread writes one row's files while the next is painted, where a core is left for it; no
+        more than these two are held.
         """
         needs = to_paint(tasks)
         if needs.paints and not needs.finds:
@@ -105,12 +107,15 @@ class LocalEngine:
             needs.load(self.editor)
         with ThreadPoolExecutor(1) as writer:
             before: Future[None] | None = None
+            beside = bool(tasks) and core_left(self.editor.models.device)
             for task in tasks:
                 steps = paint_steps(self.editor, self._workspace, task)
                 done = next(steps)
                 if before is not None:
                     before.result()
                 before = writer.submit(_finish, steps, done, finish)
+                if not beside:
+                    before.result()
             if before is not None:
                 before.result()
 
@@ -118,6 +123,18 @@ class LocalEngine:
         """Release the models."""
         self._editor = None
         gc.collect()
+
+
+def core_left(device: str) -> bool:
+    """Whether painting leaves a core idle.
+
+    Where its threads use all of them, one that must share its core holds up the others at every
+    step, and they spin meanwhile.
+    """
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return device != "cpu" or torch.get_num_threads() < (cores or 1)
 
 
 def _finish(steps: Iterator[RowDone | None], done: RowDone | None, finish: Finish) -> None:

@@ -92,6 +92,8 @@ def run_request(
     callbacks: Callbacks,
     grounding: Grounding | None = None,
     protected: Protected | None = None,
+    *,
+    chosen: bool = False,
 ) -> Edit:
     """Do what a request says.
 
@@ -101,6 +103,8 @@ def run_request(
         Of the request's phrase in this picture, where it is known already.
     protected
         From `find_protection` for this picture and phrase.
+    chosen
+        It is known which of several matches is meant.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def run_request(
         return replace(_unpainted(region, settings, request), given=picture)
     key, known = protection_key(request, settings), protected or {}
     spare = known[key] if key in known else _protection(finder, region, settings)
-    verifier = Verifier.of(finder, region, request)
+    verifier = Verifier.of(finder, region, request, chosen=chosen)
     found = time.perf_counter()
     models.inpainter()
     around: tuple[str, ...] = ()
@@ -336,6 +340,8 @@ def _notes(task: _Task, best: Fill, verdict: Verdict, tries: int) -> Iterator[st
         yield f"{many}{kept} {verdict.words}"
     elif verdict.passed and tries > request.variants:
         yield f"it took {tries} paintings (seed {best.seed} was kept)"
+    elif verdict.passed is None and verdict.words:
+        yield verdict.words
 
 
 def _unpainted(region: Region, settings: InpaintSettings, request: EditRequest) -> Edit:

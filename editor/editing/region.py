@@ -95,19 +95,37 @@ def find_region(
     elif request.boxes is not None:
         empty = np.zeros(picture.pixels.shape[:2], bool)
         drawn = Boxes(request.boxes, snap=request.snap).apply(empty, scene)
-        notes = (*box_notes(request.boxes, picture.size), *region_notes(drawn))
+        adds = any(getattr(one, "how", None) == "add" for one in request.operations)
+        notes = (*box_notes(request.boxes, picture.size), *(() if adds else region_notes(drawn)))
         history = MaskHistory.start(drawn, scene)
         region = Region(picture, history, exact=not request.snap, notes=notes)
     else:
         grounding = grounding or finder.ground(picture, request.find or "")
         found = chosen_mask(grounding, request.candidate)
-        region = Region(picture, MaskHistory.start(found, scene), grounding)
+        notes = ()
+        if request.action == "remove" and found.any():
+            found, notes = _wholes(finder, picture, grounding, request, found)
+        region = Region(picture, MaskHistory.start(found, scene), grounding, notes=notes)
     if not region.mask.any():  # absent: operations must not make something of nothing
         return region
     history = region.history
     for operation in request.operations:
         history = history.do(operation)
     return replace(region, history=history)
+
+
+def _wholes(
+    finder: Finder, picture: Picture, grounding: Grounding, request: EditRequest, found: np.ndarray
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What is removed is removed whole: the mask, each thing grown from a part, and a note."""
+    several = request.candidate is None and grounding.instances
+    each = [one.mask for one in grounding.instances] if several else [found]
+    grown = np.any([finder.whole(picture, mask) for mask in each], axis=0) | found
+    more = int(grown.sum() - found.sum())
+    if not more:
+        return found, ()
+    note = f"the mask was a part of a larger thing: {more} pixels were added to it"
+    return grown, (note,)
 
 
 def chosen_mask(grounding: Grounding, candidate: int | None) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...grounding.errors import GroundingError
+from ...grounding.localize.ambiguity import names_only
 from ...grounding.metrics import mask_iou
 from ...inpaint.prefill import prefill
 from ...inpaint.quality import ring_colour_error, seam_error
@@ -55,6 +56,8 @@ a share of the picture's longer side (3 of 256 pixels)."""
 COVERS, TWIN = 0.5, 0.5
 """What covers this share of the old mask is the old thing; what has this IoU with another candidate
 is another thing."""
+FITS_WORSE = 0.05
+"""What scores so much less than the removed thing was not meant by its name."""
 _VISIBLE = 64.0  # grey levels of seam and colour error that weigh as much as a sure grounding
 
 
@@ -119,7 +122,7 @@ class Verifier:
     region
         What is painted over.
     chosen
-        The request says which of several candidates is meant.
+        It is known which of several matches is meant.
 
     Attributes
     ----------
@@ -147,8 +150,10 @@ class Verifier:
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
 
     @classmethod
-    def of(cls, finder: Finder, region: Region, request: EditRequest) -> Verifier:
-        """Make the verifier that a request's ``check`` describes."""
+    def of(
+        cls, finder: Finder, region: Region, request: EditRequest, *, chosen: bool = False
+    ) -> Verifier:
+        """Make the verifier that a request's ``check`` describes; `chosen` as for the class."""
         gone = request.action == "remove"
         phrase = request.check if isinstance(request.check, str) else None
         if request.check and finder.models.preset.wordless:
@@ -160,7 +165,7 @@ class Verifier:
             return unchecked
         if request.check is True:
             phrase = request.find if gone else request.paint and spoken(request.paint)
-        old, chosen = None if gone else request.find, request.candidate is not None
+        old, chosen = None if gone else request.find, chosen or request.candidate is not None
         return cls(finder, region.picture, phrase, gone, old, region, chosen)
 
     def check(self, image: np.ndarray, support: np.ndarray) -> Verdict:
@@ -206,11 +211,21 @@ class Verifier:
         if self._is_remnant(found.mask, support, self._region.mask):
             words = f"a part of {self.phrase!r} is still found beside what was painted {reason}"
             return Verdict(False, 1 - found.score, 0, 0, words, outside=True)
-        before = self._region.grounding
-        if before is not None and before.status == "ambiguous" and not self._chosen:
+        if not self._chosen and self._may_mean(found):
             words = f"{self.phrase!r} is found elsewhere, too, and may mean that"
             return dataclasses.replace(gone, passed=None, score=0.5, words=words)
         return gone
+
+    def _may_mean(self, found: Grounding) -> bool:
+        """Whether the phrase may have meant what is found elsewhere after a removal.
+
+        What merely has the same name must fit it about as well as what was removed.
+        """
+        before = None if self._region is None else self._region.grounding
+        if before is None:
+            return False
+        alike = names_only(found.phrase) and found.score >= before.score - FITS_WORSE
+        return before.status == "ambiguous" or alike
 
     def _several_left(self, found: Grounding, support: np.ndarray) -> Verdict:
         """The verdict on the removal of several things, from those that are found again.

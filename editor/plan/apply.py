@@ -37,6 +37,7 @@ SAME = 0.5
 """Places with at least this IoU are one thing, before and after other steps."""
 AS_GIVEN = "the place is the one found in the picture as given; after other steps the words miss it"
 REST = "found when the others were gone: another one, or a part that was left"
+DOUBTFUL = "{!r} may still stand elsewhere: the model finds one, but is not sure of it"
 MOST_FURTHER = 2
 """How often "all" is searched again for what is left, and that is removed, too."""
 GONE_NOW = "after the later steps it is no longer found there"
@@ -154,26 +155,32 @@ class _Run:
         for n, target in enumerate(wanted):
             edit = self._edit(step, target, rest=n >= first)
             left: list[np.ndarray] = []
+            doubtful = False
             if edit.done and n + 1 == len(wanted) and every:
-                left = self._left(step, edit)
+                left, doubtful = self._left(step, edit)
             if further and left:
                 further -= 1
                 wanted += left  # further turns of this loop
                 left = []
             last = n + 1 == len(wanted)
-            self._keep(k, self._counted(step, edit, len(wanted), left, last=last))
+            edit = self._counted(step, edit, len(wanted), left, last=last)
+            if last and doubtful and edit.checks.get("gone"):
+                checks, note = {**edit.checks, "gone": None}, DOUBTFUL.format(step.find)
+                edit = dataclasses.replace(edit, checks=checks, notes=(*edit.notes, note))
+            self._keep(k, edit)
 
-    def _left(self, step: Step, edit: Edit) -> list[np.ndarray]:
-        """What is found of all that a step means after an edit of it.
+    def _left(self, step: Step, edit: Edit) -> tuple[list[np.ndarray], bool]:
+        """What is found of all that a step means after an edit, and whether there may be more.
 
         What lies apart from its paintings counts only if the model is sure that there is another.
         """
         picture = self._after(edit)
         (left,) = self.finder.find_masks(picture, [(step.find, None)])
         if not left or self.finder.is_sure(picture, step.find):
-            return left
+            return left, False
         painted = np.any([one.support for one in (*self.by_step[-1], edit)], axis=0)
-        return [mask for mask in left if touches(mask, painted)]
+        near = [mask for mask in left if touches(mask, painted)]
+        return near, len(near) < len(left)
 
     @staticmethod
     def _counted(
@@ -195,8 +202,9 @@ class _Run:
     def _edit(self, step: Step, target: np.ndarray | None, *, rest: bool) -> Edit:
         """Do a step for one thing; `rest`: one that is found when the others are gone."""
         found: Grounding = self.finder.ground(self.picture, step.find)
-        if found.status == "ambiguous" and (step.count != 1 or step.at is not None):
-            # Several are meant, or it is known which one: nothing to choose.
+        # Several are meant, or it is known which one: nothing to choose.
+        chosen = step.count != 1 or step.at is not None
+        if found.status == "ambiguous" and chosen:
             found = dataclasses.replace(found, status="found", reason="one of several that fit")
         place: dict[str, Any] = {}
         known: Grounding | None = found
@@ -211,8 +219,10 @@ class _Run:
                 note = REST if rest else AS_GIVEN
         request = self._request(step, **place)
         mask = chosen_mask(found, request.candidate) if known or target is None else target
+        if step.paint is None:
+            mask = self.finder.whole(self.picture, mask)
         request, spared = self._sparing(step, request, mask, made=target is None)
-        edit = run_request(self.finder, self.picture, request, self.callbacks, known)
+        edit = run_request(self.finder, self.picture, request, self.callbacks, known, chosen=chosen)
         return dataclasses.replace(edit, notes=(*edit.notes, *filter(None, [note, spared])))
 
     def _request(self, step: Step, **place: Any) -> EditRequest:
@@ -305,6 +315,8 @@ class _Run:
         """The place found in the picture as given, as a mask that grows like a found one."""
         usual = settings_for(self.finder.models, self._request(step))
         grows = {"dilate": usual.dilate, "spare": usual.spare}
+        if step.paint is None:
+            target = self.finder.whole(self.picture, target)
         return {"mask": encode_mask(target), "settings": {**grows, **self.settings}}
 
     def _keep(self, k: int, edit: Edit) -> None:

@@ -2,7 +2,9 @@
 
 The picture and everything before the phrase go through the network once (:meth:`LVLM.encode`);
 each phrase then costs its own few tokens over that cache. Several phrases share one row, kept
-apart by a 4D mask, where the family allows it. It loads nothing; see `grounding.attention.load`.
+apart by a 4D mask, where the family allows it. One forward for the picture and a single phrase was
+left out: it would save a twentieth (`benchmarks.phrases`), and nothing where presence is read too
+with another prompt. It loads nothing; see `grounding.attention.load`.
 """
 
 from __future__ import annotations

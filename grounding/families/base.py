@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_image
 from ..errors import GroundingError
 from .geometry import (
     Region,
@@ -226,18 +227,6 @@ def image_token_id(config: Any) -> int:
     """The id that stands for image features, under either of its names."""
     found = getattr(config, "image_token_id", None)
     return int(config.image_token_index if found is None else found)
-
-
-def check_image(image: np.ndarray) -> None:
-    """Refuse anything but a non-empty (H, W, 3) uint8 array."""
-    given = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}"
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise GroundingError(f"image is {given.strip()}; expected an (H, W, 3) uint8 RGB array")
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise GroundingError(
-            f"image is {given.strip()}; expected (H, W, 3) with at least one pixel: convert grey "
-            "or transparent pictures to RGB first"
-        )
 
 
 def check_aspect(image: np.ndarray, what: str) -> None:

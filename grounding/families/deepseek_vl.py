@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import Family, check_image, square_grid
+from ..checks import check_image
+from .base import Family, square_grid
 from .geometry import Region, resized_pad_region, squash_region
 from .tokens import PreparedImage
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import Family, check_aspect, check_image, leading_tokens, square_grid
+from ..checks import check_image
+from .base import Family, check_aspect, leading_tokens, square_grid
 from .geometry import PADDINGS, Region, crop_region
 from .tokens import PreparedImage
 

@@ -217,7 +217,11 @@ def _query_all(
     boxes: NDArray[np.float64],
     settings: ProposalSettings,
 ) -> list[Answer]:
-    """Every mask of every prompt; peaks are placed on SAM's grid, which is fine enough."""
+    """Every mask of every prompt; peaks are placed on SAM's grid, which is fine enough.
+
+    Each kind is a pass of its own: kinds differ in their number of tokens, and a mask prompt is
+    shared by all of a pass.
+    """
     cells = peaks(heat, settings.peaks, 0.1 * max(heat.shape))
     spots = (cells + 0.5) * (np.array(embedding.frame.size_wh) / np.array(heat.shape[::-1]))
     prompts: list[tuple[str, dict]] = []

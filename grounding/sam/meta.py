@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..checkpoints.files import load_pickled
+from ..checks import check_image
 from ..errors import GroundingError
 from .coordinates import SquareFrame
 from .original import sam_config
-from .segmenter import ImageEmbedding, Prompts, Segmenter, check_image
+from .segmenter import ImageEmbedding, Prompts, Segmenter
 
 BACKEND = "segment-anything"
 """Its name in a preset's ``segmenter``."""

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_image
 from ..errors import GroundingError
 from .coordinates import SquareFrame
 
@@ -287,13 +288,3 @@ def stability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Share of each mask, given as logits (..., m, m), left when their threshold rises by two."""
     high, low = ((logits > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
     return np.asarray(high / np.maximum(1, low), np.float64)
-
-
-def check_image(image: Any) -> None:
-    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
-        raise GroundingError(
-            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
-            "RGB array: np.asarray(picture.convert('RGB'))"
-        )

@@ -116,7 +116,7 @@ class DeviceSharing:
                 self._evict_others(name)
                 if name not in self._present:
                     for network in self._groups.get(name, ()):
-                        network.to(self.device)
+                        _enter_device(network, self.device)
                     self._present.add(name)
             self._users[name] += 1
 
@@ -132,7 +132,7 @@ class DeviceSharing:
         leaving = {other for other in self._present - {name} if self._groups.get(other)}
         for other in leaving:
             for network in self._groups[other]:
-                network.to("cpu")
+                _leave_device(network, self.device)
         self._present -= leaving
         if leaving:
             release_cached_memory()
@@ -175,6 +175,51 @@ def _moved(value: Any, device: Any) -> Any:
     if type(value) is dict:
         return {k: _moved(v, device) for k, v in value.items()}
     return value
+
+
+def _leave_device(network: Any, device: Any) -> None:
+    """Move a network to host memory.
+
+    Weights are frozen: CUDA's are copied into pinned memory once, and from then on only dropped.
+    """
+    for weight in network.parameters() if _pins(network, device) else ():
+        host = getattr(weight, "host_copy", None)
+        if host is None or (host.shape, host.dtype) != (weight.shape, weight.dtype):
+            host = weight.host_copy = _pinned(weight.data)
+        weight.data = host
+    network.to("cpu")  # the buffers, or all
+
+
+def _enter_device(network: Any, device: Any) -> None:
+    """Move a network to the device; copies out of pinned memory need no waiting."""
+    for weight in network.parameters():
+        host = getattr(weight, "host_copy", None)
+        if host is not None and host.data_ptr() == weight.data_ptr():
+            weight.data = _sent(host, device)
+    network.to(device)  # the rest
+
+
+def _pins(network: Any, device: Any) -> bool:
+    """Whether to keep copies: plain weights on CUDA (quantised ones move in their own way)."""
+    import psutil
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return False
+    plain = all(type(weight) is torch.nn.Parameter for weight in network.parameters())
+    return plain and psutil.virtual_memory().available > 2 * weight_bytes(network)
+
+
+def _sent(host: Any, device: Any) -> Any:
+    """Return a copy on the device; the caller does not wait for it, what runs there does."""
+    return host.to(device, non_blocking=True)
+
+
+def _pinned(tensor: Any) -> Any:
+    """Return a copy in host memory that the driver reads without going through another one."""
+    import torch
+
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor)
 
 
 def weight_bytes(network: Any) -> int:

@@ -83,7 +83,10 @@ class SquareFinder:
     def is_sure(self, picture: Picture, phrase: str) -> bool:
         return True
 
-    def run(self, finder, picture, request, callbacks, found) -> Edit:
+    def whole(self, picture: Picture, mask: np.ndarray) -> np.ndarray:
+        return mask
+
+    def run(self, finder, picture, request, callbacks, found, *, chosen=False) -> Edit:
         mask = np.zeros(picture.pixels.shape[:2], bool) if found is None else found.mask
         if request.mask is not None:
             mask = decode_mask(request.mask)
@@ -217,7 +220,7 @@ def test_a_removed_thing_leaves_nothing_to_spare(painter) -> None:
 
 
 def test_what_a_later_step_painted_over_is_not_called_done(painter, monkeypatch) -> None:
-    def all_black(finder, picture, request, callbacks, found) -> Edit:
+    def all_black(finder, picture, request, callbacks, found, **_) -> Edit:
         edit = SquareFinder.run(painter, finder, picture, request, callbacks, found)
         if request.paint is not None:
             return edit
@@ -236,7 +239,7 @@ def test_what_a_later_step_painted_over_is_not_called_done(painter, monkeypatch)
 def test_a_twin_beside_the_hole_that_a_later_step_removes_is_no_remnant(
     painter, monkeypatch, left
 ) -> None:
-    def unsure(finder, picture, request, callbacks, found) -> Edit:
+    def unsure(finder, picture, request, callbacks, found, **_) -> Edit:
         edit = SquareFinder.run(painter, finder, picture, request, callbacks, found)
         first = edit.support[:, :8].any()
         image = picture.pixels if left and not first else edit.image
@@ -271,6 +274,24 @@ def test_one_of_all_that_is_missed_at_first_is_removed_or_reported(
     assert len(reds) == (2 if further else 1)
     assert (reds[-1].checks.get("gone") is False) is not bool(further)
     assert row(reds[-1].image)[:2] == ["black", "black" if further else "red"]
+
+
+def test_one_of_all_that_may_still_stand_leaves_it_open(painter, monkeypatch) -> None:
+    """The last of three umbrellas was found with .9, which is not enough to paint it over."""
+    paint = painter.run
+
+    def passed(*args, **chosen) -> Edit:
+        return dataclasses.replace(paint(*args, **chosen), checks={"gone": True})
+
+    monkeypatch.setattr("groundbrush.editor.plan.apply.run_request", passed)
+    monkeypatch.setattr(painter, "is_sure", lambda picture, phrase: False)
+    find, number = painter.find_masks, iter([1])
+    monkeypatch.setattr(
+        painter, "find_masks", lambda p, w: [m[: next(number, None)] for m in find(p, w)]
+    )
+    (edit,) = run(painter, Plan("", (Step("remove", "the red square", count=None),)), "red", "red")
+    assert edit.checks["gone"] is None
+    assert "may still stand elsewhere" in edit.notes[-1]
 
 
 def test_every_one_is_done_one_by_one(painter) -> None:

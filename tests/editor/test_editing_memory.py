@@ -146,7 +146,9 @@ class Shared(Models):
         if self.memory not in ("auto", "resident"):
             sharing.share()
         self.__dict__["_sharing"] = sharing
-        painter = SimpleNamespace(to=lambda device: self.log.append(("painting", str(device))))
+        painter = SimpleNamespace(
+            to=lambda device: self.log.append(("painting", str(device))), parameters=tuple
+        )
         sharing.add("inpainter", [painter])
 
     def _load_grounder(self):

@@ -32,6 +32,7 @@ class FakeModels:
 
     words = None
     preset = PRESET
+    device = "cpu"
     removal_prompt = "background"
 
     def __init__(self, loads: Counter) -> None:

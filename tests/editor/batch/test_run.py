@@ -22,6 +22,7 @@ from groundbrush.editor.batch import (
     BatchReport,
     BatchStopped,
     ManifestError,
+    engine,
     read_manifest,
     run_batch,
 )
@@ -536,6 +537,7 @@ def test_a_row_is_saved_and_journalled_while_the_next_is_painted(
             waited.append(any(record.get("status") == "done" for record in records))
         return paint(editor, image, request, *args)
 
+    monkeypatch.setattr(engine, "core_left", lambda device: True)
     monkeypatch.setattr(Edit, "save", slow_save)
     monkeypatch.setattr(FakeEditor, "paint", long_paint)
 
@@ -546,6 +548,13 @@ def test_a_row_is_saved_and_journalled_while_the_next_is_painted(
     bench.run({**EDIT, "seed": 1}, {**EDIT, "seed": 2}, on_progress=step)
     assert waited == [True, True, True]
     assert bench.statuses() == ["done", "done"]
+
+
+def test_writing_beside_painting_needs_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 10_000)
+    assert engine.core_left("cuda") and not engine.core_left("cpu")
+    monkeypatch.setattr("torch.get_num_threads", lambda: 0)
+    assert engine.core_left("cpu")
 
 
 def test_a_corrupt_tail_of_the_journal_is_told_and_costs_one_row(bench: Bench) -> None:

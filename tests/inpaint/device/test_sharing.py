@@ -6,7 +6,12 @@ import threading
 
 import pytest
 import torch
+from groundbrush.inpaint.device import sharing as module
 from groundbrush.inpaint.device.sharing import DeviceSharing, entries, networks_in
+
+
+class Quantised(torch.nn.Parameter):
+    """Weights that move in a way of their own."""
 
 
 class Mover(torch.nn.Module):
@@ -46,6 +51,38 @@ def sharing(log) -> DeviceSharing:
 
 
 X = torch.zeros(1, 2)
+
+
+def test_weights_of_a_gpu_are_copied_to_the_host_once(monkeypatch):
+    copied = []
+
+    def pinned(tensor):
+        copied.append(tensor.shape)
+        return tensor.clone()
+
+    monkeypatch.setattr(module, "_pins", lambda network, device: True)
+    monkeypatch.setattr(module, "_pinned", pinned)
+    monkeypatch.setattr(module, "_sent", lambda host, device: host.clone())
+    sharing, network = DeviceSharing(torch.device("cpu")), torch.nn.Linear(2, 1)
+    expected = network.weight.tolist()
+    sharing.add("finder", [network])
+    sharing.add("inpainter", [])
+    sharing.share()
+    for _ in range(2):
+        with sharing.use("inpainter"):
+            assert network.weight.tolist() == expected
+        with sharing.use("finder"):
+            assert network.weight.tolist() == expected
+            network.weight.data.zero_()  # what is on the device is not copied back
+    assert copied == [network.weight.shape, network.bias.shape]
+
+
+def test_only_plain_weights_on_cuda_are_pinned():
+    linear = torch.nn.Linear(2, 2)
+    assert module._pins(linear, "cuda")
+    assert not module._pins(linear, "cpu")
+    linear.weight = Quantised(torch.zeros(2, 2))
+    assert not module._pins(linear, "cuda:1")
 
 
 def test_where_all_fit_nobody_moves(sharing, log):
