@@ -18,7 +18,7 @@ sys.path.extend(str(Path(__file__).parent / name) for name in ("grounding", "inp
 
 from pretend_device import NAME, pretended_devices
 
-FIRST = torch.device(NAME, 0)
+FIRST, SECOND = (torch.device(NAME, index) for index in (0, 1))
 SEGMENTER = Path(__file__).parents[1] / "miniature" / "weights" / "segmenter"
 IMAGE = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PHRASES = ["red cup", "the dog"]
@@ -78,7 +78,7 @@ def test_sam_masks_the_same_on_another_device():
     box = (10, 8, 40, 30)
     expected = segmenter.predict(segmenter.embed(IMAGE), box=box)
     with pretended_devices() as seen:
-        segmenter._model.to(FIRST)
+        segmenter._model.to(SECOND)
         found = segmenter.predict(segmenter.embed(IMAGE), box=box)
     np.testing.assert_array_equal(found.logits, expected.logits)
     assert not seen.mixed
@@ -93,7 +93,7 @@ def test_a_painter_paints_the_same_on_another_device(tmp_path):
     settings = InpaintSettings(steps=2, guidance=2.0, size=64, buckets="square")
     expected = fill(painter, IMAGE, mask, "a pear", seed=3, settings=settings).image
     with pretended_devices() as seen:
-        moved = type(painter)(painter.pipe, place(painter.pipe, FIRST, "resident"))
+        moved = type(painter)(painter.pipe, place(painter.pipe, SECOND, "resident"))
         found = fill(moved, IMAGE, mask, "a pear", seed=3, settings=settings).image
     np.testing.assert_array_equal(found, expected)
     assert not seen.mixed
