@@ -400,11 +400,11 @@ def ratios(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     finds = {r["models"]: r["find_s"] for r in found.get("full_size_parts", {}).get("edits", ())}
     ours = finds.get("photo-light")
     beside = [
-        f"{name.partition(',')[0]} takes {value / ours:.1f} times as long to find as photo-light"
+        f"{value / ours:.1f} times as long with {name.partition(',')[0]}"
         for name, value in finds.items()
         if ours and name not in ("photo-light", "photo")
     ]
-    said = f"On that CPU {' and '.join(beside)}." if beside else ""
+    said = f"Finding takes {', '.join(beside)} as with photo-light." if beside else ""
     return ["## Ratios", "", *([said, ""] if said else []), *standing(found), *unmeasured(found)]
 
 
