@@ -1,6 +1,6 @@
 """Finding a model's localization heads: ours beside the public code's loop over heads.
 
-    python -m benchmarks.discovery [--samples 1000]
+    python -m benchmarks.discovery [--samples 600]
 
 The criteria alone, on attention rows in LLaVA-1.5-7B's shape (1,024 heads of 24 by 24 cells): one
 labelling call for all heads, and one for each. Then the whole of it, every pair from the picture's
@@ -8,7 +8,7 @@ file to two numbers a head, with one phrase a picture (few pairs drawn from many
 four, against an eager forward keeping all attentions for each pair, then the loop: with the
 miniature's language model of 72 heads, on eight pictures; and with random weights that have
 LLaVA-1.5-7B's 1,024 heads and an eighth of its width, where the forward counts for less, as on a
-GPU, on one picture, once. Last, memory while 1,000
+GPU, on one picture, once. Last, memory while 600
 pairs are measured with the miniature, in a process of its own.
 """
 
@@ -245,7 +245,7 @@ main = common.script(
     rounds=2,
     case=case,
     add_options=lambda parser: parser.add_argument(
-        "--samples", type=int, default=1000, help="pairs for the memory's curve"
+        "--samples", type=int, default=600, help="pairs for the memory's curve"
     ),
 )
 

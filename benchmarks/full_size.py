@@ -1,11 +1,10 @@
 """SDXL inpainting, LLaVA-1.5-7B and SAM ViT-H at their real sizes, with random weights.
 
 On any machine: every part is built on the meta device, which has shapes and no memory. Parameters
-are counted, the UNet and the autoencoder are run for every canvas that a crop may get, and what
-their layers hold at once is added up. From these follow the memory modes that graphics cards of
-several sizes would be given. With --device cuda the pipeline paints in every mode as well, with its
-peak of memory and seconds per step. On a CPU `benchmarks.cpu_parts` then runs each part of what
-presets name.
+are counted, the UNet and the autoencoder are run, and what their layers hold at once is added up.
+From these follow the memory modes that graphics cards of several sizes would be given. With
+--device cuda the pipeline paints in every mode as well, with its peak of memory and seconds per
+step. On a CPU `benchmarks.cpu_parts` then runs each part of what presets name.
 
     python -m benchmarks.full_size [--device cuda]
 """
@@ -24,7 +23,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.crop import plan_crop
 from groundbrush.inpaint.device.memory import (
     GROUP,
     MODES,
@@ -66,13 +64,6 @@ EXPECTED = {
     "llava-1.5-7b": 7_063_427_072,
 }
 """As published; SAM ViT-H is given as 641 million."""
-PICTURES = {
-    "a face in a photo": ((4032, 3024), (1800, 900, 2300, 1500)),
-    "a speck in a large scan": ((6720, 4480), (40, 4400, 64, 4430)),
-    "a wide banner": ((3000, 800), (100, 300, 2900, 500)),
-    "a tall door": ((1000, 3000), (400, 200, 640, 2900)),
-    "all of a thumbnail": ((320, 240), (0, 0, 320, 240)),
-}
 CARDS_GB = (80, 40, 24, 16, 12, 8, 6)
 
 
@@ -176,23 +167,6 @@ def decode(vae: Any, canvas: tuple[int, int]) -> tuple[int, tuple[int, ...]]:
     with torch.device("meta"):
         latents = torch.empty(1, 4, canvas[1] // CELL, canvas[0] // CELL, dtype=vae.dtype)
         return held_by(lambda: vae.decode(latents).sample)
-
-
-def crops(settings: InpaintSettings) -> list[dict[str, Any]]:
-    """Which crop and canvas pictures of odd sizes get."""
-    rows = []
-    for name, (size, box) in PICTURES.items():
-        crop = plan_crop(box, size, settings)
-        rows.append(
-            {
-                "picture": name,
-                "size": f"{size[0]}x{size[1]}",
-                "window": list(crop.window),
-                "canvas": list(crop.canvas),
-                "latents": [crop.canvas[0] // CELL, crop.canvas[1] // CELL],
-            }
-        )
-    return rows
 
 
 def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -322,9 +296,6 @@ def measure(args: Namespace) -> dict[str, Any]:
                 raise SystemExit(
                     f"{name} has {counts[name]:,} parameters; {expected:,} are published"
                 )
-        found_crops = crops(InpaintSettings())
-        canvases = {tuple(row["canvas"]) for row in found_crops} | {(1024, 1024)}
-        chosen = [(1024, 1024)] if args.tiny else sorted(canvases)
         sizes = {name: 2 * counts[name] for name in parts}
         language = count(finding["llava-1.5-7b"].model.language_model.layers)
         halves = sum(2 * counts[name] for name in finding)
@@ -336,8 +307,7 @@ def measure(args: Namespace) -> dict[str, Any]:
         on_cuda = args.device == "cuda"
         found = {
             "parameters": counts,
-            "crops": found_crops,
-            "activations": activations(parts, chosen),
+            "activations": activations(parts, [(1024, 1024)]),
             "cards": cards(sizes, beside),
             "modes": [on_gpu(mode, args.steps) for mode in MODES[1:]] if on_cuda else None,
         }
@@ -354,9 +324,6 @@ def report(found: dict[str, Any]) -> None:
     print("\nGB held at once in half precision, without weights; values per pixel of canvas")
     columns = "canvas s, step_gb .2f, decode_gb .2f, step_per_pixel .0f, decode_per_pixel .0f"
     common.show(found["activations"], f"{columns}, step_guess_gb .2f, decode_guess_gb .2f")
-    print("\ncrop and canvas of pictures of odd sizes")
-    for row in found["crops"]:
-        print(f"{row['picture']:>24}  {row['size']:>9} -> canvas {row['canvas']}")
     print("\nmemory mode of auto, by what is loaded beside the painter; -: that does not fit")
     common.show(found["cards"], ", ".join(f"{name} " for name in found["cards"][0]))
     if found["modes"] is None:

@@ -1,6 +1,6 @@
-"""Long batches: memory over 400 rows, and rows a minute.
+"""Long batches: memory over 300 rows, and rows a minute.
 
-    python -m benchmarks.scaling [--rows 400]
+    python -m benchmarks.scaling [--rows 300]
 
 A batch of edits with the miniature models in a new process: a few pictures, every row with its own
 seed, one denoising step on a small canvas, so that the overhead of a row beside painting shows
@@ -95,7 +95,7 @@ main = common.script(
     measure,
     rounds=None,
     case=case,
-    add_options=lambda parser: parser.add_argument("--rows", type=int, default=400),
+    add_options=lambda parser: parser.add_argument("--rows", type=int, default=300),
 )
 
 if __name__ == "__main__":

@@ -44,11 +44,12 @@ Each command names the groups or options that it has; all have `--help`.
 {common}
 ```
 """
+WIDTH = 82  # characters of a line that the site shows without scrolling
 COMMON = 2  # an option with the same help in so many commands is described once
 GROUPS = {
     "models": "preset device offline yes memory",
     "results": "out quiet json show",
-    "place": "mask box snap candidate level shadow grow invert",
+    "place": "mask box click snap candidate level shadow grow invert",
     "painting": "seed draft steps guidance negative set format",
     "workers": "engine workers",
 }
@@ -102,7 +103,7 @@ def _described(command: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 def _entry(command: argparse.ArgumentParser, actions: Sequence[argparse.Action]) -> str:
     """The help of some options or arguments."""
-    formatter = command.formatter_class(prog="", max_help_position=26, width=96)
+    formatter = command.formatter_class(prog="", max_help_position=26, width=WIDTH)
     formatter.start_section("x")
     formatter.add_arguments(actions)
     formatter.end_section()
@@ -121,7 +122,7 @@ def _section(
             blocks.append(title + _entry(command, own))
     names = _shared([_name(a) for text, a in _described(command).items() if text in common])
     blocks += [f"common options: {names}" if names and name else "", command.epilog or ""]
-    text = "\n\n".join(textwrap.fill(b, 96) if "\n" not in b else b for b in blocks if b)
+    text = "\n\n".join(textwrap.fill(b, WIDTH) if "\n" not in b else b for b in blocks if b)
     return f"\n## groundbrush {name}".rstrip() + f"\n\n```\n{text}\n```\n"
 
 

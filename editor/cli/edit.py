@@ -21,7 +21,7 @@ from .options import (
     check_format,
     load_editor,
     print_result,
-    read_box,
+    read_pixels,
     read_settings,
     wrong_usage,
 )
@@ -118,6 +118,12 @@ def _add_region_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="X0,Y0,X1,Y1",
         help="paint in this rectangle of pixels; may be repeated",
+    )
+    region.add_argument(
+        "--click",
+        action="append",
+        metavar="X,Y",
+        help="take the object under this pixel, or add it; may be repeated",
     )
     region.add_argument(
         "--snap", action="store_true", help="take the object in each box, not the rectangle"
@@ -235,7 +241,7 @@ def edit_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         **painting,
         "mask": args.mask,
-        "box": [read_box(args, given) for given in args.box] if args.box else None,
+        "box": _boxes(args),
         "snap": args.snap,
         "candidate": args.candidate,
         "operations": _operations(args),
@@ -248,14 +254,14 @@ def _check_usage(args: argparse.Namespace) -> None:
     elif args.command == "extend":
         if all(getattr(args, side) == "0" for side in SIDES):
             wrong_usage(args, f"say where: {', '.join(f'--{side}' for side in SIDES)}")
-    elif args.command == "edit" and not (args.image and (args.find or args.mask or args.box)):
+    elif args.command == "edit" and not (args.image and _says_where(args)):
         wrong_usage(
             args,
-            "give IMAGE and --find PHRASE (or --mask or --box) and --paint PROMPT, or --recipe "
-            "FILE",
+            "give IMAGE and --find PHRASE (or --mask, --box or --click) and --paint PROMPT, or "
+            "--recipe FILE",
         )
-    elif not (args.find or args.mask or args.box):
-        wrong_usage(args, "give --find PHRASE, --mask FILE or --box X0,Y0,X1,Y1")
+    elif not _says_where(args):
+        wrong_usage(args, "give --find PHRASE, --mask FILE, --box X0,Y0,X1,Y1 or --click X,Y")
     elif args.command == "edit" and args.paint is None:
         wrong_usage(
             args, "--paint PROMPT is missing; to take something away use `groundbrush remove`"
@@ -280,9 +286,24 @@ def _check_recipe_alone(args: argparse.Namespace) -> None:
         )
 
 
+def _says_where(args: argparse.Namespace) -> bool:
+    return bool(args.find or args.mask or args.box or args.click)
+
+
+def _boxes(args: argparse.Namespace) -> list[list[float]] | None:
+    """The boxes; where only clicks say where, the pixels under them, to which objects are added."""
+    boxes = read_pixels(args, "--box", args.box, "40,60,200,220")
+    if not boxes and not args.find and not args.mask:
+        boxes = [
+            [x, y, x + 1, y + 1] for x, y in read_pixels(args, "--click", args.click, "120,80")
+        ]
+    return boxes or None
+
+
 def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Operations on the mask, in the order that a retoucher applies them."""
-    operations: list[dict[str, Any]] = []
+    clicks = read_pixels(args, "--click", args.click, "120,80")
+    operations: list[dict[str, Any]] = [{"op": "points", "points": [click]} for click in clicks]
     if args.level:
         operations.append({"op": "level", "level": args.level})
     if args.shadow:

@@ -91,6 +91,9 @@ def _fetch(args: argparse.Namespace) -> int:
     except _Planned as planned:
         print("\n".join(planned.plan.lines()))
         return DONE
+    if not plan.listings:
+        print(f"preset {preset.name!r} needs no download")
+        return DONE
     got = f"{plan.bytes_left / 1e9:.2f} GB downloaded; " if plan.incomplete else ""
     print(f"{got}preset {preset.name!r} is on this machine, in {plan.folder}")
     return DONE

@@ -312,12 +312,19 @@ def read_settings(args: argparse.Namespace) -> dict[str, Any]:
     return settings | options
 
 
-def read_box(args: argparse.Namespace, given: str) -> list[float]:
-    """The numbers of one --box."""
-    try:
-        x0, y0, x1, y1 = (float(v) for v in given.split(","))
-    except ValueError:
-        wrong_usage(
-            args, f"--box {given!r} given; expected x0,y0,x1,y1 in pixels, e.g. 40,60,200,220"
-        )
-    return [x0, y0, x1, y1]
+def read_pixels(
+    args: argparse.Namespace, option: str, given: Sequence[str] | None, example: str
+) -> list[list[float]]:
+    """The numbers of each value of an option, as many as the example has."""
+    names = "x0,y0,x1,y1" if option == "--box" else "x,y"
+    found = []
+    for text in given or ():
+        try:
+            found.append([float(number) for number in text.split(",")])
+        except ValueError:
+            found.append([])
+        if len(found[-1]) != len(example.split(",")):
+            wrong_usage(
+                args, f"{option} {text!r} given; expected {names} in pixels, e.g. {example}"
+            )
+    return found

@@ -95,7 +95,8 @@ def find_region(
     elif request.boxes is not None:
         empty = np.zeros(picture.pixels.shape[:2], bool)
         drawn = Boxes(request.boxes, snap=request.snap).apply(empty, scene)
-        notes = (*box_notes(request.boxes, picture.size), *region_notes(drawn))
+        adds = any(getattr(one, "how", None) == "add" for one in request.operations)
+        notes = (*box_notes(request.boxes, picture.size), *(() if adds else region_notes(drawn)))
         history = MaskHistory.start(drawn, scene)
         region = Region(picture, history, exact=not request.snap, notes=notes)
     else:

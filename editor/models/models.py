@@ -214,7 +214,7 @@ class Models:
                 break
         raise GroundbrushError(
             "out of memory looking at the picture; expected it to fit. Close other programs, or "
-            "load the preset with memory='swap', or take one with a smaller model"
+            "take a preset with a smaller model, e.g. photo-light"
         )
 
     def _make_room(self) -> bool:

@@ -253,6 +253,11 @@ def load_preset(name_or_file: str | os.PathLike[str] | Preset, *, device: str = 
             path = as_path(given).expanduser()
     if given.endswith(".json") or given in preset_names():
         return _read(path, given)
+    if Path(given).is_dir():
+        raise GroundbrushError(
+            f"preset {given!r} is a directory; expected a preset's .json file, in which a model's "
+            '"path" may name a directory'
+        )
     near = difflib.get_close_matches(given, preset_names(), n=2, cutoff=0.4)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise GroundbrushError(

@@ -60,6 +60,7 @@ class WordList:
 
     def refusal(self, unknown: Sequence[str], verb: str) -> str:
         """Return a message: which words are unknown, which are near, which exist."""
+        unknown = list(dict.fromkeys(unknown))
         near = [m for w in unknown for m in self.near(w)]
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (

@@ -8,7 +8,7 @@ a batch would need.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +35,18 @@ class Suffix:
     answer: bool = False
 
 
-def chunks(suffixes: Sequence[Suffix], limit: int) -> Iterator[list[Suffix]]:
+def chunks(suffixes: Sequence[Suffix], limit: int) -> list[list[Suffix]]:
     """Consecutive runs of suffixes of at most `limit` tokens together (or one longer suffix)."""
-    chunk: list[Suffix] = []
+    runs: list[list[Suffix]] = []
     size = 0
     for suffix in suffixes:
-        if chunk and size + len(suffix.ids) > limit:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(suffix)
         size += len(suffix.ids)
-    if chunk:
-        yield chunk
+        if runs and size <= limit:
+            runs[-1].append(suffix)
+        else:
+            runs.append([suffix])
+            size = len(suffix.ids)
+    return runs
 
 
 def suffix_inputs(

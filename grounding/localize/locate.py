@@ -256,7 +256,8 @@ def decide_status(
         spread = _peak_spread(rows)
         why = "its heads look at different places" if spread > _SPREAD else "the map is diffuse"
         return "uncertain", f"score {scores[0]:.2f}: {why}; check the mask before painting"
-    return "found", f"score {scores[0]:.2f}: its heads and the segmenter agree"
+    unchecked = "; presence was not checked" if presence is None else ""
+    return "found", f"score {scores[0]:.2f}: its heads and the segmenter agree{unchecked}"
 
 
 def proposal_scores(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -138,6 +139,56 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     """Read a checkpoint, or None where there is none."""
     return torch.load(path, map_location=device, weights_only=True) if path.is_file() else None
+
+
+class Run:
+    """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder, self.device, self.saved = folder, device, time.monotonic()
+        self.path = folder / "state.pt"
+
+    def state(self) -> dict:
+        """The last checkpoint, or an empty dict."""
+        return load_checkpoint(self.path, self.device) or {}
+
+    def resume(self, stage: str, model: nn.Module, optims: list, minutes: float) -> Clock:
+        """The stage's clock, with model and optimisers as its last checkpoint left them."""
+        state = self.state()
+        if state.get("stage") != stage:
+            return Clock(minutes, None)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optims, state["optims"], strict=True):
+            optimizer.load_state_dict(saved)
+        return Clock(minutes, None, state["step"], state["elapsed"])
+
+    def keep(
+        self, stage: str, model: nn.Module, optims: list, clock: Clock, every: float = 180
+    ) -> bool:
+        """Write a checkpoint if the last one is older than `every` seconds; whether it did."""
+        if time.monotonic() - self.saved < every:
+            return False
+        self.saved = time.monotonic()
+        save_checkpoint(
+            self.path,
+            {
+                "stage": stage,
+                "step": clock.step,
+                "elapsed": clock.elapsed,
+                "model": model.state_dict(),
+                "optims": [o.state_dict() for o in optims],
+            },
+        )
+        return True
+
+    def tell(self, stage: str, clock: Clock, **figures: float) -> None:
+        """Print one line of progress and record it."""
+        values = {k: round(float(torch.as_tensor(v).detach()), 4) for k, v in figures.items()}
+        minutes = round(clock.elapsed / 60, 4)
+        say(stage=stage, minutes=minutes, step=clock.step, **values)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "record.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"minutes": minutes, **values}) + "\n")
 
 
 def stage_state(

@@ -8,7 +8,6 @@ from describing what a phrase refers to.
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from ..composer import compose_wide
 from ..tokenizer import build_tokenizer
 from ..wide_phrases import wide_absent, wide_expressions
-from .loop import Clock, chosen_device, load_checkpoint, save_checkpoint
+from .loop import Clock, Run, chosen_device
 from .lvlm_data import GRID, PATCH, language_batch, normalise, square_view, tower_batch
 from .lvlm_model import (
     PatchWords,
@@ -29,8 +28,6 @@ from .lvlm_model import (
     language_loss,
     prefix_ids,
     query_rows,
-    save_figures,
-    warm_start,
 )
 from .muon import Muon
 
@@ -84,54 +81,6 @@ def step_all(
 def half_precision(device: torch.device) -> torch.autocast:
     """bf16 autocast where the hardware supports it; elsewhere it would be emulated."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
-class Run:
-    """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.folder, self.device, self.saved = folder, device, time.monotonic()
-        self.path = folder / "state.pt"
-
-    def state(self) -> dict:
-        """The last checkpoint, or an empty dict."""
-        return load_checkpoint(self.path, self.device) or {}
-
-    def resume(self, stage: str, model: torch.nn.Module, optims: list, minutes: float) -> Clock:
-        """The stage's clock, with model and optimisers as its last checkpoint left them."""
-        state = self.state()
-        if state.get("stage") != stage:
-            return Clock(minutes, None)
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optims, state["optims"], strict=True):
-            optimizer.load_state_dict(saved)
-        return Clock(minutes, None, state["step"], state["elapsed"])
-
-    def keep(
-        self, stage: str, model: torch.nn.Module, optims: list, clock: Clock, every: float = 180
-    ) -> None:
-        """Write a checkpoint if the last one is older than `every` seconds."""
-        if time.monotonic() - self.saved < every:
-            return
-        self.saved = time.monotonic()
-        save_checkpoint(
-            self.path,
-            {
-                "stage": stage,
-                "step": clock.step,
-                "elapsed": clock.elapsed,
-                "model": model.state_dict(),
-                "optims": [o.state_dict() for o in optims],
-            },
-        )
-
-    def tell(self, stage: str, clock: Clock, **figures: float) -> None:
-        """Print one line of progress and record it."""
-        words = " ".join(
-            f"{k}={float(torch.as_tensor(v).detach()):.3f}" for k, v in figures.items()
-        )
-        print(f"{stage} {clock.elapsed / 60:.1f} min step {clock.step} {words}", flush=True)
-        save_figures(self.folder / "record.jsonl", {"minutes": clock.elapsed / 60, **figures})
 
 
 def train_tower(
@@ -292,7 +241,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     stage = run.state().get("stage", "language" if args.start else "tower")
     if args.start and not run.path.is_file():
-        warm_start(model, tokenizer, args.start)
+        saved = LlavaForConditionalGeneration.from_pretrained(args.start, dtype=torch.float32)
+        model.load_state_dict(saved.state_dict())
     model.train().to(device)
     if stage == "tower":
         finished = train_tower(model, tokenizer, run, args.minutes_tower, args.rate)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import torch
@@ -21,13 +19,10 @@ from transformers import (
 )
 
 from ...grounding.attention.capture import RowRequest, attach, capture
-from ..phrases import plural_of
 from .lvlm_data import GRID, IGNORE, MEAN, PATCH, PREFIX, SIDE, STD, Packed, label_groups
 from .price import priced
 
 LAYERS, HEADS, WIDTH = 8, 12, 192
-# Where a layer of the first weights (6 layers) goes; those in between begin as identities.
-OLD_LAYERS = (0, 1, 2, 4, 5, 7)
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
@@ -188,66 +183,6 @@ def language_loss(
     return F.cross_entropy(scores, truth), right, ledger.mean(batch.segment >= 0)
 
 
-def warm_start(
-    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path
-) -> None:
-    """Begin from the saved weights of a smaller model: fewer words, layers and patches.
-
-    Words are matched by spelling (a plural begins as its singular), the position table is
-    interpolated to the larger grid, and a layer without a forerunner copies the one before it with
-    its outputs at zero, so that it changes nothing at first.
-    """
-    old = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    state, fresh = old.state_dict(), model.state_dict()
-    layers = old.config.text_config.num_hidden_layers
-    places = OLD_LAYERS if layers < LAYERS else tuple(range(LAYERS))
-    for name in fresh:
-        source, silent = _forerunner(name, places)
-        if name.endswith("vision_tower.embeddings.position_embedding.weight"):
-            fresh[name] = _larger_table(state[source])
-        elif "embed_tokens" in name or "lm_head" in name:
-            fresh[name] = _known_words(fresh[name], state[source], tokenizer, folder)
-        elif "position_ids" not in name:
-            fresh[name] = state[source] * (0.0 if silent else 1.0)
-    model.load_state_dict(fresh)
-    model.tie_weights()
-
-
-def _forerunner(name: str, places: tuple[int, ...]) -> tuple[str, bool]:
-    """The old parameter that a new one begins as, and whether it must begin at zero instead."""
-    found = re.search(r"language_model\.layers\.(\d+)\.", name)
-    if not found:
-        return name, False
-    number = int(found[1])
-    before = max(k for k, place in enumerate(places) if place <= number)
-    source = name.replace(f"layers.{number}.", f"layers.{before}.")
-    new = number not in places
-    return source, new and ("o_proj" in name or "down_proj" in name)
-
-
-def _larger_table(table: Tensor) -> Tensor:
-    """Position embeddings, class token first, interpolated to this grid."""
-    side = round((len(table) - 1) ** 0.5)
-    grid = table[1:].T.reshape(1, -1, side, side)
-    larger = F.interpolate(grid, (GRID, GRID), mode="bicubic", align_corners=False)
-    return torch.cat([table[:1], larger[0].flatten(1).T])
-
-
-def _known_words(
-    fresh: Tensor, old: Tensor, tokenizer: PreTrainedTokenizerFast, folder: Path
-) -> Tensor:
-    """Word embeddings matched by spelling."""
-    known = PreTrainedTokenizerFast.from_pretrained(folder).get_vocab()
-    numbers = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
-    single = {plural_of(n): n for n in known if n.isalpha()} | numbers
-    out = fresh.clone()
-    for word, number in tokenizer.get_vocab().items():
-        source = word if word in known else single.get(word)
-        if source in known:
-            out[number] = old[known[source]]
-    return out
-
-
 def prefix_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """Token ids of what stands before the picture, the beginning-of-text token included."""
     return list(tokenizer(PREFIX)["input_ids"])
@@ -310,15 +245,3 @@ def export(
     model.half().save_pretrained(out)
     model.to(before)
     processor.save_pretrained(out)
-
-
-def save_figures(path: Path, figures: dict[str, float]) -> None:
-    """Append one line of JSON to a training record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(
-            json.dumps(
-                {k: round(float(torch.as_tensor(v).detach()), 4) for k, v in figures.items()}
-            )
-            + "\n"
-        )

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
-import time
 from pathlib import Path
 
 import cv2
@@ -20,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamModel
 
-from .loop import chosen_device, load_checkpoint, save_checkpoint
+from .loop import Run, chosen_device
 from .segmenter_data import (
     LEAST,
     MASK_SIDE,
@@ -137,63 +135,40 @@ def _schedule(step: int, share: float) -> float:
 
 
 def train(
-    minutes: float,
-    batch: int,
-    run: Path,
-    device: torch.device,
-    start: Path | None = None,
-    first_seed: int = 50_000_000,
+    minutes: float, batch: int, run: Run, start: Path | None = None, first_seed: int = 50_000_000
 ) -> SamModel:
-    """Train for a span of wall time, from the run's checkpoint if it has one; the
-    learning rate follows the share of the time that is spent. `start` holds weights to begin from,
-    on new seeds and at half the rates."""
+    """Train for a span of wall time, from the run's checkpoint if it has one; the learning rate
+    follows the share of the time that is spent. `start` holds weights to begin from, on new seeds
+    and at half the rates."""
     torch.manual_seed(0)
-    model, step, spent = build_model(), 0, 0.0
+    model, names, check = build_model(), seen_sprites(), wide_scenes(24)
     if start:
         model.load_state_dict(SamModel.from_pretrained(start, dtype=torch.float32).state_dict())
     first = first_seed if start else 0
-    model.train().to(device)
+    model.train().to(run.device)
     optims = optimizers(model, 0.5 if start else 1.0)
-    state = load_checkpoint(run / "state.pt", device)
-    if state:
-        model.load_state_dict(state["model"])
-        for optim, saved in zip(optims, state["optims"], strict=True):
-            optim.load_state_dict(saved)
-        step, spent = state["step"], state["spent"]
-    names, check, stop = seen_sprites(), wide_scenes(24), []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    begin, mark = time.time() - spent, spent
+    clock = run.resume("segmenter", model, optims, minutes)
+    clock.stop_on_sigterm()
     smooth: dict[str, float] = {}
-    while spent < minutes * 60 and not stop:
+    while clock.running:
         for optim in optims:
             for group in optim.param_groups:
-                group["lr"] = group["peak_lr"] * _schedule(step, spent / minutes / 60)
-        losses = training_step(model, [first + step * batch + i for i in range(batch)], names)
+                group["lr"] = group["peak_lr"] * _schedule(clock.step, clock.progress)
+        seeds = [first + clock.step * batch + i for i in range(batch)]
+        losses = training_step(model, seeds, names)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:
             optim.step()
             optim.zero_grad(set_to_none=True)
-        step, spent = step + 1, time.time() - begin
+        clock.step += 1
         smooth = {k: 0.95 * smooth.get(k, v) + 0.05 * v for k, v in losses.items()}
-        if step % 20 == 0:
-            text = " ".join(f"{key} {value:.3f}" for key, value in smooth.items())
-            print(f"step {step} {spent / 60:.1f} min {spent / step:.2f} s/step {text}", flush=True)
-        if spent - mark > 300:
-            mark = spent
-            _checkpoint(run / "state.pt", model, optims, step, spent)
-            print("heldout", measure(model.eval(), check), flush=True)
+        if clock.step % 20 == 0:
+            run.tell("segmenter", clock, **smooth)
+        if run.keep("segmenter", model, optims, clock, every=300):
+            run.tell("segmenter", clock, **measure(model.eval(), check))
             model.train()
-    _checkpoint(run / "state.pt", model, optims, step, spent)
+    run.keep("segmenter", model, optims, clock, every=0)
     return model.eval()
-
-
-def _checkpoint(
-    path: Path, model: SamModel, optims: list[torch.optim.Optimizer], step: int, spent: float
-) -> None:
-    states = [optim.state_dict() for optim in optims]
-    save_checkpoint(
-        path, {"model": model.state_dict(), "optims": states, "step": step, "spent": spent}
-    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -212,10 +187,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=200, help="to measure on at the end")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    args.run.mkdir(parents=True, exist_ok=True)
-    model = train(
-        args.minutes, args.batch, args.run, chosen_device(args.device), args.start, args.first_seed
-    )
+    run = Run(args.run, chosen_device(args.device))
+    model = train(args.minutes, args.batch, run, args.start, args.first_seed)
     figures = {
         "heldout": measure(model, heldout_scenes(args.scenes)),
         "wide": measure(model, wide_scenes(args.scenes)),

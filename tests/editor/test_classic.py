@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ import pytest
 from groundbrush import Editor
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
+from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.sam.grabcut import GrabCut
 from groundbrush.inpaint.painter.patchmatch import PatchMatch
+from PIL import Image
 
 BOX = (70, 50, 130, 110)
 
@@ -120,6 +123,29 @@ def test_a_snapped_box_is_removed_and_nothing_else(
     edit.save(tmp_path / "gone.png")
     rerun = editor.run(tmp_path / "gone.png", picture)
     assert (rerun.image == edit.image).all()
+
+
+def test_the_command_removes_what_is_clicked(photo: tuple, tmp_path: Path, capsys) -> None:
+    picture, disc, _ = photo
+    path = tmp_path / "disc.png"
+    Image.fromarray(picture).save(path)
+    command = ["remove", str(path), "--click", "100,80", "--preset", "classic", "--quiet", "--json"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert not any("too small" in note for note in result["notes"])
+    after = np.asarray(Image.open(tmp_path / "disc.edited.png").convert("RGB"))
+    changed = (after != picture).any(2)
+    assert changed[disc].mean() > 0.95 and changed[~disc].mean() < 0.05
+    with pytest.raises(SystemExit):
+        main(["remove", str(path), "--click", "100", "--preset", "classic"])
+    assert "--click '100' given; expected x,y in pixels, e.g. 120,80" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_preset_and_classic_needs_no_download(tmp_path: Path, capsys) -> None:
+    with pytest.raises(GroundbrushError, match=r"is a directory; expected a preset's \.json file"):
+        load_preset(tmp_path)
+    assert main(["fetch", "classic", "--offline"]) == 0
+    assert capsys.readouterr().out == "preset 'classic' needs no download\n"
 
 
 def test_a_large_window_is_filled_on_a_smaller_canvas(editor: Editor, photo: tuple) -> None:

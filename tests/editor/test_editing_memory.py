@@ -258,7 +258,7 @@ def test_where_looking_runs_out_of_memory_the_painter_leaves():
     assert models.with_room(NoRoom(1)) == "found"
     assert told == ["memory ran out: finder and inpainter now alternate on the accelerator"]
     assert sharing.exclusive and sharing.away("inpainter")
-    with pytest.raises(GroundbrushError, match="out of memory looking at the picture; .*'swap'"):
+    with pytest.raises(GroundbrushError, match="out of memory looking at .*photo-light"):
         models.with_room(NoRoom(1))  # no model is left that could leave
 
 

@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 from groundbrush.miniature.train import __main__ as entry
+from groundbrush.miniature.train.loop import Run
 from groundbrush.miniature.train.segmenter import train
 
 CPU = torch.device("cpu")
 
 
 def test_a_longer_run_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
-    train(1e-4, 1, tmp_path, CPU)
+    train(1e-4, 1, Run(tmp_path, CPU))
     first = torch.load(tmp_path / "state.pt", weights_only=True)
     assert first["step"] == 1
-    longer = (first["spent"] + 1e-3) / 60
-    model = train(longer, 1, tmp_path, CPU)
+    longer = (first["elapsed"] + 1e-3) / 60
+    model = train(longer, 1, Run(tmp_path, CPU))
     second = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert second["step"] == 2 and second["spent"] > first["spent"]
+    assert second["step"] == 2 and second["elapsed"] > first["elapsed"]
     name = "mask_decoder.iou_token.weight"
     assert torch.equal(model.state_dict()[name], second["model"][name])
     assert not torch.equal(first["model"][name], second["model"][name])

@@ -112,6 +112,14 @@ def test_the_score_by_hand() -> None:
 # --- the thresholds, each at its edge ---------------------------------------------------------
 
 
+def test_a_place_found_without_a_presence_answer_says_so() -> None:
+    assert said([proposal(0, 5)], presence=None) == (
+        "found",
+        "score 0.80: its heads and the segmenter agree; presence was not checked",
+    )
+    assert "not checked" not in said([proposal(0, 5)])[1]
+
+
 def test_presence_of_exactly_the_threshold_is_there() -> None:
     assert said([proposal(0, 5)], presence=0.5)[0] == "found"
     assert said([proposal(0, 5)], presence=0.499)[0] == "absent"
