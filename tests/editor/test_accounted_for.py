@@ -34,7 +34,9 @@ def test_the_command_line_says_so_before_a_model_is_loaded(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["no apple", "neither dog", "without the dog", "none of the cups", "No  dog"])
+@pytest.mark.parametrize(
+    "words", ["no apple", "neither dog", "without the dog", "none of the cups", "No  dog"]
+)
 def test_words_that_exclude_are_refused(words):
     with pytest.raises(GroundbrushError, match="expected the thing itself"):
         check_words("find", words)
