@@ -36,7 +36,7 @@ from groundbrush.miniature.scores.painting import edit_of
 from PIL import Image
 
 from benchmarks.common import ROOT, machine
-from benchmarks.page import table
+from benchmarks.sections import table
 
 PAGE, RESULTS = (
     ROOT / "docs" / "measured" / "editing_table.md",

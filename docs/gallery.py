@@ -1,4 +1,4 @@
-"""Make the gallery: docs/gallery.md, its pictures, and the moving picture of the README.
+"""Make the gallery: docs/gallery.md and its pictures.
 
     python docs/gallery.py
 
@@ -17,13 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, PICTURES, MOVING = (ROOT / "docs" / n for n in ("gallery.md", "gallery", "demo.webp"))
+PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "gallery"
 SIDE, GAP = 320, 8  # height of a picture on the page; space between two
-MOVED = ("demo.png", "the red apple", "a frog")
 FILE = re.compile(r"(\w+): (out/\S+)$")
 SECONDS = re.compile(r" in [\d.]+ s")
 COMMANDS = (
@@ -56,7 +54,7 @@ other commands ran on the embedded models, which know [28 drawn things](models.m
 
 
 def main() -> None:
-    """Run every command and write the page, its pictures and the moving picture."""
+    """Run every command and write the page and its pictures."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     sys.path.insert(0, str(ROOT))
     PICTURES.mkdir(exist_ok=True)
@@ -68,8 +66,7 @@ def main() -> None:
         with contextlib.chdir(work):
             sections = [section(title, line) for title, line in COMMANDS]
     PAGE.write_text("\n".join([HEAD, *sections]), encoding="utf-8")
-    moving_picture()
-    print(PAGE, MOVING)
+    print(PAGE)
 
 
 def section(title: str, line: str) -> str:
@@ -109,52 +106,10 @@ def before_after(before: Path, after: Path) -> Image.Image:
     return sheet
 
 
-def moving_picture() -> None:
-    """An edit as it happens: the picture, the heads' map, the mask, the painting, the result."""
-    from groundbrush import Editor
-    from groundbrush.editor.pictures.overlay import draw_grounding, draw_map
-    from groundbrush.editor.pictures.picture import open_picture
-
-    before = open_picture(ROOT / "examples" / MOVED[0]).pixels
-    previews: list[np.ndarray] = []
-    edit = Editor.load("miniature", offline=True).edit(
-        before, *MOVED[1:], seed=7, on_preview=lambda step, total, image: previews.append(image)
-    )
-    find, paint = MOVED[1:]
-    frames = [
-        (before, f'find "{find}" ...', 1400),
-        (draw_map(before, edit.grounding), "where three attention heads look", 1400),
-        (draw_grounding(before, edit.grounding), "the mask", 1400),
-        *((image, f'paint "{paint}" ...', 350) for image in previews),
-        (edit.image, f'"{paint}"; every other pixel is as it was', 2600),
-    ]
-    pictures = [_captioned(Image.fromarray(pixels), words) for pixels, words, _ in frames]
-    shown = [milliseconds for _, _, milliseconds in frames]
-    pictures[0].save(
-        MOVING,
-        save_all=True,
-        append_images=pictures[1:],
-        duration=shown,
-        loop=0,
-        quality=85,
-        method=6,
-    )
-
-
 def _scaled(image: Image.Image, height: int) -> Image.Image:
     return image.resize(
         (round(image.width * height / image.height), height), Image.Resampling.LANCZOS
     )
-
-
-def _captioned(image: Image.Image, words: str) -> Image.Image:
-    """The picture above a line of text."""
-    picture = _scaled(image, 384)
-    sheet = Image.new("RGB", (picture.width, picture.height + 32), "white")
-    sheet.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(sheet)
-    draw.text((6, picture.height + 5), words, (30, 30, 30), ImageFont.load_default(18))
-    return sheet
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any
 from .request import REMOVAL, EditRequest
 from .values import as_lists
 
-_CHECKED = {"remove": REMOVAL, "edit": {"check": False, "retries": 0}}
+_UNCHECKED = {"check": False, "retries": 0}
+_CHECKED = {"remove": REMOVAL, "edit": _UNCHECKED, "extend": _UNCHECKED}
 _FLAGS = {"steps": "--steps", "guidance": "--guidance", "negative_prompt": "--negative"}
 _MARKUP = re.compile(r"([\\\[\]<`*_$~#])")
 OUT = "out"
@@ -38,7 +39,7 @@ def as_python(request: EditRequest, image: str, preset: str) -> str:
     Parameters
     ----------
     request
-        A recipe of ``edit`` or ``remove``, as `Session.request` makes it.
+        A recipe.
     image
         The picture's file.
     preset
@@ -84,9 +85,11 @@ def _call(request: EditRequest, image: str) -> str:
     if request.mask is not None or any(o.op == "spare" for o in request.operations):
         return f"edit = editor.run({recipe_name(image)!r}, {image!r})"
     action = request.action
-    words = [repr(image), repr(request.find)]
-    words += [repr(request.paint)] if action == "edit" else []
+    sides = request.extend.model_dump() if request.extend else {}
+    words = [repr(image), *([] if sides else [repr(request.find)])]
+    words += [repr(request.paint)] if request.paint is not None else []
     given = {
+        **sides,
         "box": as_lists(request.boxes),
         "snap": request.snap,
         "candidate": request.candidate,
@@ -99,6 +102,7 @@ def _call(request: EditRequest, image: str) -> str:
         "settings": dict(request.settings),
     }
     usual = {
+        **dict.fromkeys(sides, 0),
         "box": None,
         "snap": False,
         "candidate": None,
@@ -128,6 +132,8 @@ def as_command(request: EditRequest, image: str, preset: str) -> str:
     for box in request.boxes or ():
         words += ["--box", ",".join(f"{v:g}" for v in box)]
     words += ["--snap"] if request.snap else []
+    for side, pixels in request.extend or ():
+        words += [f"--{side}", str(pixels)] if pixels else []
     if request.candidate is not None:
         words += ["--candidate", str(request.candidate)]
     words += [*operations, *check, "--seed", str(request.seed)]

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _EXCLUDING = re.compile(
-    r"(?:not|(?:everything|anything|all) (?:but|except)|without|(?:no|none of)\b(?!.* signs?$))\b",
+    r"(?:not|neither|(?:everything|anything|all) (?:but|except)|without"
+    r"|(?:no|none of)\b(?!.* signs?$))\b",
     re.IGNORECASE,
 )
 _NAMES_NOTHING = frozenset(
     "the a an this that these those it its all both every each some any no one ones of to in on at "
-    "by and or nothing anything something everything them".split()
+    "by and or nothing anything something everything them things objects items".split()
 )
 # "The orange", "the left glass" and "the light" are things.
 _DESCRIBES = frozenset(

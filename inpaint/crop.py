@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from .settings import InpaintSettings
 from .support import Box, Size, box_slices
 
@@ -22,6 +24,12 @@ class Crop:
     def slices(self) -> tuple[slice, slice]:
         """Index of the window in an ``(H, W, ...)`` array."""
         return box_slices(self.window)
+
+    def only(self, mask: np.ndarray) -> np.ndarray:
+        """Return an ``(H, W)`` bool mask without what lies outside the window."""
+        part = np.zeros_like(mask)
+        part[self.slices] = mask[self.slices]
+        return part
 
 
 def bucket_sizes(size: int, kind: str = "sdxl") -> tuple[Size, ...]:

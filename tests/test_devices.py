@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from groundbrush.grounding import Presence, load_lvlm, load_segmenter
+from groundbrush.grounding import Presence, backend_class, load_lvlm, load_segmenter
 from groundbrush.grounding.families import FAMILIES
 from groundbrush.inpaint import InpaintSettings, fill, load_inpainter
 from groundbrush.inpaint.device.memory import place
+from groundbrush.inpaint.device.sharing import DeviceSharing, entries, networks_in
 
 # pytest's importlib mode would not find what lies beside.
 sys.path.extend(str(Path(__file__).parent / name) for name in ("grounding", "inpaint"))
@@ -84,16 +85,49 @@ def test_sam_masks_the_same_on_another_device():
     assert not seen.mixed
 
 
-def test_a_painter_paints_the_same_on_another_device(tmp_path):
+@pytest.mark.parametrize("kind", ["grounding-dino", "sam3"])
+def test_a_detector_finds_the_same_on_another_device(kind, tmp_path):
+    from tiny_backends import save_dino, save_sam3
+
+    folder = (save_dino if kind == "grounding-dino" else save_sam3)(tmp_path)
+    segmenter = load_segmenter(SEGMENTER, dtype="bfloat16")
+    backend = backend_class(kind).load(folder, segmenter, dtype="bfloat16")
+    expected = backend.ground(backend.look(IMAGE), PHRASES[0])
+    with pretended_devices() as seen:
+        for network in networks_in(backend):
+            network.to(SECOND)
+        found = backend.ground(backend.look(IMAGE), PHRASES[0])
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert found.reason == expected.reason
+    assert not seen.mixed
+
+
+@pytest.mark.parametrize("mode", ["swap", "offload"])
+def test_finder_and_painter_share_another_device(mode, tmp_path):
+    """Each works twice, so that both leave the device and come back."""
+    from tiny_families import save_family
     from tiny_inpainter import save_tiny
 
     painter = load_inpainter(save_tiny(tmp_path / "nine", 9), dtype="bfloat16")
+    lvlm = load_lvlm(save_family("llava", tmp_path / "llava"), dtype="bfloat16")
     mask = np.zeros(IMAGE.shape[:2], bool)
     mask[10:30, 10:40] = True
     settings = InpaintSettings(steps=2, guidance=2.0, size=64, buckets="square")
-    expected = fill(painter, IMAGE, mask, "a pear", seed=3, settings=settings).image
+
+    def both(painter):
+        rows = lvlm.head_rows(lvlm.encode(IMAGE), PHRASES)
+        return rows, fill(painter, IMAGE, mask, "a pear", seed=3, settings=settings).image
+
+    rows, expected = both(painter)
+    sharing = DeviceSharing(SECOND)
     with pretended_devices() as seen:
-        moved = type(painter)(painter.pipe, place(painter.pipe, SECOND, "resident"))
-        found = fill(moved, IMAGE, mask, "a pear", seed=3, settings=settings).image
-    np.testing.assert_array_equal(found, expected)
+        lvlm.network.to(SECOND)
+        sharing.add("finder", [lvlm.network])
+        sharing.watch("finder", entries([lvlm.network]))
+        moved = type(painter)(painter.pipe, place(painter.pipe, SECOND, mode, sharing))
+        for _ in range(2):
+            found, image = both(moved)
+            np.testing.assert_array_equal(found, rows)
+            np.testing.assert_array_equal(image, expected)
+        assert sharing.away("finder")
     assert not seen.mixed

@@ -1,4 +1,4 @@
-"""What only the browser can do: warn before unsaved work is left, paint at Enter, move focus."""
+"""What only the browser can do: confirm leaving, paint at Enter, move focus, complete words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ...editor.api import Editor
 from ..session.session_store import new_id
 from . import state
 
@@ -14,11 +15,15 @@ _BROWSER = st.components.v2.component(
 )
 
 
-def mount() -> None:
+def mount(editor: Editor, choosing: bool) -> None:
     """Give the browser's part of the page its present values."""
     s = st.session_state
-    state_now = s.session.changes, s.edits, s.job
-    unsaved = bool(s.session.changes or state.finished() or s.job)
+    changes = s.session.changes if s.session else ()
+    state_now = changes, s.edits, s.job
+    unsaved = bool(changes or state.finished() or s.job)
     stamp = state.kept("unsaved", state_now, new_id) if unsaved else ""
     stage = "painting" if s.job else "result" if s.edits else "marking"
-    _BROWSER(data={"unsaved": stamp, "stage": stage}, key="browser")
+    stage = "choosing" if choosing else stage
+    known = editor.models.words
+    words = [] if known is None else [*known.nouns, *known.colours]
+    _BROWSER(data={"unsaved": stamp, "stage": stage, "words": words}, key="browser")

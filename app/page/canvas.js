@@ -191,7 +191,7 @@ class Surface {
     this.canvas.style.touchAction = free ? 'pan-y' : 'none';
     this.canvas.style.cursor = this.space || data.mode === 'watch' ? 'grab' : data.mode === 'compare' ? 'ew-resize' : 'crosshair';
     const said = this.note ?? (this.waiting.length ? 'marking …' : this.gesture?.keyed ? 'Arrows draw, Enter ends, Escape drops it.' : SAYS[this.tool][how]);
-    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? (data.mode === 'compare' ? 'Drag the line, or hold Tab to see the original.' : this.things.length ? 'What was found; untick a thing to hide it.' : 'The picture so far.');
+    this.one('.say').textContent = data.mode === 'mark' ? said : this.note ?? data.say;
     this.draw();
   }
 

@@ -41,6 +41,7 @@ def canvas(
     name: str = "before",
     editor: Editor | None = None,
     layers: Sequence[Mapping[str, Any]] = (),
+    say: str = "",
 ) -> None:
     """Show a picture in its frame; marks come into the session's ``todo``.
 
@@ -62,6 +63,8 @@ def canvas(
         Says what a click would take; None to say nothing.
     layers
         Of what is watched: ``outlines`` and ``colour`` of each thing in it.
+    say
+        The line below it, where it is not marked.
     """
     s = st.session_state
     mask, found = s.session.mask, s.session.found
@@ -86,6 +89,7 @@ def canvas(
             "undo": mask is not None and bool(mask.operations),
             "redo": mask is not None and bool(mask.undone),
             "label": label,
+            "say": say,
             "turn": s.turn,
             "done": s.done,
         },

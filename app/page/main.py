@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import browser, drop, folder, more, results, start, state, work
+from . import browser, drop, folder, more, results, sides, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
@@ -45,13 +45,14 @@ def whole() -> None:
         drop.anywhere(editor)
         if choosing:
             start.screen(editor)
+            browser.mount(editor, choosing)
             return
         workplace(editor, options)
     with state.told("The history"):
         results.history()
     with state.told("The list of downloads"):
         more.downloads(preset, options)
-    browser.mount()
+    browser.mount(editor, choosing)
 
 
 def workplace(editor: state.Editor, options: more.Options) -> None:
@@ -66,18 +67,25 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
     with right, state.told("What can be done"):
         if s.job is not None or marking:
             with st.container(key="ask"):
-                one.progress() if s.job is not None else one.words(editor, options)
-            if s.job is None:
+                if s.job is not None:
+                    one.progress()
+                elif s.sides is not None:
+                    sides.panel(editor, options)
+                else:
+                    one.words(editor, options)
+            if s.job is None and s.sides is None:
                 choices(editor, options)
         else:
-            results.result(editor, options)
+            results.result(options)
     with left, state.told("The picture"):
-        if marking and s.everything is not None:
+        if marking and s.sides is not None:
+            sides.picture()
+        elif marking and s.everything is not None:
             several.picture()
         else:
             results.surface(editor)
         results.download()
-    if marking and s.session.found is not None:
+    if marking and s.sides is None and s.session.found is not None:
         with state.told("The explanation"):
             one.why(editor, s.session.found)
 

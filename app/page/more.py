@@ -83,7 +83,7 @@ def numbers(first: dict[str, Any]) -> dict[str, Any]:
         key="guidance",
         help="0: as the models suggest; from 1, loosely, to 20, to the letter and less natural",
     )
-    sizes = [None, 512, 768, 1024]
+    sizes = [0, 512, 768, 1024]  # None would be shown as nothing chosen
     size = st.selectbox(
         "Detail",
         sizes,

@@ -22,7 +22,7 @@ from ...editor.masks.operations import (
 )
 from ...editor.masks.source import encode_mask
 from ..uploads import UPLOADS, read_mask_upload
-from . import ask, state, work
+from . import ask, sides, state, work
 
 if TYPE_CHECKING:
     from ...editor.finder import Grounding
@@ -46,7 +46,7 @@ def correct() -> None:
         st.caption(f"{covers} Correct it with the tools above the picture, or with these:")
     elif mask is not None:
         st.caption("The mask covers 0.0% of the picture: mark the place on the picture.")
-    step = max(1, round(0.01 * max(s.session.original.size)))
+    step = max(1, round(0.01 * max(s.session.size)))
     buttons: dict[str, tuple[Operation, str]] = {
         "Grow": (Dilate(step), f"by {step} pixels"),
         "Shrink": (Erode(step), f"by {step} pixels"),
@@ -73,6 +73,7 @@ def correct() -> None:
                 key=state.key("mask"),
                 on_change=take_mask,
             )
+        st.button("Extend the picture", key="extend", on_click=sides.begin, help="add to its sides")
 
 
 def take_mask() -> None:
@@ -82,7 +83,7 @@ def take_mask() -> None:
     if given is None:
         return
     try:
-        mask, notes = read_mask_upload(given.getvalue(), given.name, s.session.original.size)
+        mask, notes = read_mask_upload(given.getvalue(), given.name, s.session.size)
     except GroundbrushError as error:
         s.wrong = str(error)
         return

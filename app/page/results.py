@@ -14,7 +14,7 @@ from ...editor.editing.result import Edit
 from ...editor.pictures.overlay import shrink
 from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
-from . import ask, more, state
+from . import ask, more, sides, state
 from .components import canvas
 from .image import show_image
 
@@ -27,21 +27,27 @@ def surface(editor: Editor) -> None:
     s = st.session_state
     pixels, done = state.present().pixels, state.finished()
     if s.job is not None:
-        canvas("watch", pixels, "The picture so far.", preview=s.job)
+        say = "The picture so far."
+        canvas("watch", sides.grown(pixels), say, preview=s.job, say=say)
     elif done:
         after = done[-1].variants[s.variant].image
-        left, name = pixels, BEFORE
+        left, name = sides.grown(pixels), BEFORE
         if s.versus != BEFORE and int(s.versus) <= len(results()):
             _, edit, k = results()[int(s.versus) - 1]
             left, name = edit.variants[k].image, f"result {s.versus}"
         label = f"The picture after the edit, beside {name}."
-        canvas("compare", after, label, before=left, name=name)
+        say = "Drag the line, or hold Tab to see the original."
+        canvas("compare", after, label, before=left, name=name, say=say)
     else:
         found = s.session.found
         label = (
             f"The picture. {ask.ANSWERS[found.status][1] if found else 'No thing is named yet.'}"
         )
-        original = s.session.original.pixels if s.session.changes else None
+        session = s.session
+        parts = session.original, session.changes
+        original = (
+            state.kept("original", parts, lambda: session.opened) if session.changes else None
+        )
         canvas("mark", pixels, label, before=original, editor=editor)
     if s.wrong:
         st.error(state.said(s.wrong))
@@ -53,7 +59,7 @@ def results() -> list[tuple[list[Edit], Edit, int]]:
     return [(edits, edit, k) for edits, edit in last for k in range(len(edit.variants))]
 
 
-def result(editor: Editor, options: dict[str, Any]) -> None:
+def result(options: dict[str, Any]) -> None:
     """What to do with what was painted."""
     s = st.session_state
     done = state.finished()
@@ -72,13 +78,13 @@ def result(editor: Editor, options: dict[str, Any]) -> None:
             key="try-again",
             help="paint once more with another seed; this result stays to choose from",
         )
-        back = "Back to the mask" if s.everything is None and s.plan is None else "Back to the plan"
-        st.button(back, on_click=drop, key="drop")
+        whole = s.everything is None and s.plan is None
+        place = "sides" if s.sides else "mask" if whole else "plan"
+        st.button(f"Back to the {place}", on_click=drop, key="drop")
         if s.edits[-1].request.draft:
             st.button(
                 "Paint the final",
                 on_click=state.paint_final,
-                args=(editor,),
                 key="final",
                 help="this was a draft of few steps; the same again with all steps",
             )

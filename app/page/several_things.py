@@ -36,7 +36,8 @@ def picture() -> None:
             )
             layers.append({"outlines": lines, "colour": f"rgb{colour_of(number)}"})
     label = f"The parts found: {found.caption}"
-    canvas("watch", state.present().pixels, label, layers=layers)
+    say = "What was found; untick a thing to hide it."
+    canvas("watch", state.present().pixels, label, layers=layers, say=say)
 
 
 def things(editor: Editor, options: dict[str, Any]) -> None:
@@ -49,6 +50,8 @@ def things(editor: Editor, options: dict[str, Any]) -> None:
         else:
             st.warning(f"Not found: {literal(segment.phrase)}")
     steps = [step for step in steps if step is not None]
+    if not steps:
+        st.caption("First choose replace, with words for what to paint, or remove for one of them.")
     if st.button("Change these", type="primary", key="change", disabled=not steps):
         with state.told("Painting"):
             run(editor, Plan(steps=tuple(steps)), options)
@@ -152,10 +155,14 @@ def rows(editor: Editor, options: dict[str, Any]) -> None:
         st.button("Find these words instead", key="as-thing", on_click=ask.as_thing, args=(editor,))
     if s.news:
         st.info(state.said(s.news))
+    missing = ""
     if s.plan.unread:
-        st.caption("First choose what the part above means, or leave it out.")
-    ready = not s.plan.unread and any(values["find"].strip() for values in s.rows)
-    if st.button("Run all", type="primary", key="run-all", disabled=not ready):
+        missing = "First choose what the part above means, or leave it out."
+    elif not any(values["find"].strip() for values in s.rows):
+        missing = "First add a row, and what to find in it."
+    if missing:
+        st.caption(missing)
+    if st.button("Run all", type="primary", key="run-all", disabled=bool(missing)):
         with state.told("The plan"):
             run(editor, steps(s.rows), options)
             st.rerun()

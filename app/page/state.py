@@ -43,6 +43,7 @@ EMPTY: dict[str, Any] = {
     "again": None,  # paints the same again, with the options given
     "everything": None,  # a grounded sentence
     "choices": {},  # what to do with each of its things
+    "sides": None,  # which sides to extend, how far, and the words for them
     "plan": None,
     "rows": None,  # its steps as fields
     "plan_turn": 0,  # new keys for these
@@ -71,7 +72,7 @@ SETTINGS: dict[str, Any] = {
     "quality": "final",
     "steps": 0,
     "guidance": 0.0,
-    "size": None,
+    "size": 0,
 }
 """Widgets behind Settings, and what they show first."""
 UNKNOWN_ADDRESS = (
@@ -191,7 +192,8 @@ def told(part: str = "This part of the page") -> Iterator[None]:
 
 def said(error: object) -> str:
     """A message for the page: no markdown, no paths of the server, no commands for a terminal."""
-    return literal(_COMMAND.sub("", _PATH.sub(r"…/\1", str(error))))
+    words = _COMMAND.sub("", _PATH.sub(r"…/\1", str(error)))
+    return literal(words[:1].upper() + words[1:])
 
 
 def open_session(session: Session, session_id: str | None = None) -> None:
@@ -330,19 +332,19 @@ def begin_job(work: Work) -> None:
     s.job = submit(work)
 
 
-def paint_final(editor: Editor) -> None:
+def paint_final() -> None:
     """Paint once more what was painted as a draft, with all steps."""
     s = st.session_state
     done = s.edits[-1].request
     options = {name: getattr(done, name) for name in ("variants", "seed", "settings")}
     with told("Painting"):
-        paint(editor, done.paint, {**options, "draft": False})
+        s.again({**options, "draft": False})
 
 
 def duration_key(draft: bool, settings: Mapping[str, Any]) -> tuple[Any, ...]:
     """What the time of a painting depends on."""
     s = st.session_state
-    return s.preset, draft, settings.get("steps"), settings.get("size"), s.session.original.size
+    return s.preset, draft, settings.get("steps"), settings.get("size"), s.session.size
 
 
 def take() -> None:

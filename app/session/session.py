@@ -23,8 +23,8 @@ from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import Feather, Invert, MaskScene, Operation
 from ...editor.masks.source import encode_mask
 from ...editor.pictures.overlay import shrink
-from ...editor.pictures.picture import Picture
-from ...editor.request import REMOVAL, EditRequest, make_request
+from ...editor.pictures.picture import MAX_PIXELS, Picture
+from ...editor.request import REMOVAL, EditRequest, Sides, make_request
 
 if TYPE_CHECKING:
     from ...editor.api import Editor
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_CHANGES = 100
 MAX_MASK_BYTES = 256_000_000
 """Most that one session's mask states may take; older ones can then no longer be undone."""
+GREY = 128
+"""What new sides are before they are painted."""
 Window = tuple[int, int, int, int]
 _PICTURES: WeakValueDictionary[tuple[Picture, tuple[Change, ...]], Picture] = WeakValueDictionary()
 """Edited pictures in use: a session that differs in its mask alone has the same one."""
@@ -84,17 +86,28 @@ class Change:
     def words(self) -> str:
         """What was done, for people."""
         find, paint = self.request.find or "the marked place", self.request.paint
+        if self.request.extend is not None:
+            return f"new sides: {paint or 'background'}"
         return f"{find}: removed" if paint is None else f"{find}: {paint}"
+
+    def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of a picture of such a size with the change in it."""
+        width, height = size
+        if (sides := self.request.extend) is not None:
+            width += sides.left + sides.right
+            height += sides.top + sides.bottom
+        if self.window[2] > width or self.window[3] > height or width * height > MAX_PIXELS:
+            raise GroundbrushError(
+                f"a change at {list(self.window)} lies outside the picture of {width}x{height}, or "
+                f"that has more than {MAX_PIXELS:,} pixels; expected a place in it"
+            )
+        return width, height
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
         """A copy of a picture's pixels with the change in it."""
+        self.size_after(pixels.shape[1::-1])
         x0, y0, x1, y1 = self.window
-        if x1 > pixels.shape[1] or y1 > pixels.shape[0]:
-            raise GroundbrushError(
-                f"a change at {list(self.window)} lies outside the picture of "
-                f"{pixels.shape[1]}x{pixels.shape[0]}; expected a place in it"
-            )
-        changed = pixels.copy()
+        changed = with_sides(pixels, self.request.extend)
         changed[y0:y1, x0:x1] = self.patch
         return changed
 
@@ -148,10 +161,10 @@ class Session:
                 f"the session has {MAX_CHANGES} edits, which is the most; download the picture "
                 "and open it again"
             )
-        if self.mask is not None and self.mask.mask.shape != self.original.pixels.shape[:2]:
+        if self.mask is not None and self.mask.mask.shape != self.size[::-1]:
             raise GroundbrushError(
                 f"a mask of shape {self.mask.mask.shape} given for a picture of "
-                f"{self.original.size[0]}x{self.original.size[1]}; expected the same size"
+                f"{self.size[0]}x{self.size[1]}; expected the same size"
             )
 
     @cached_property
@@ -159,12 +172,30 @@ class Session:
         """The picture as it now is, with what its file carried."""
         known = _PICTURES.get((self.original, self.changes))
         if known is None:
-            pixels = self.original.pixels
+            pixels, alpha = self.original.pixels, self.original.alpha
             for change in self.changes:
                 pixels = change.apply(pixels)
-            known = dataclasses.replace(self.original, pixels=pixels)
+                if alpha is not None:
+                    alpha = with_sides(alpha, change.request.extend, 255)
+            known = dataclasses.replace(self.original, pixels=pixels, alpha=alpha)
             _PICTURES[self.original, self.changes] = known
         return known
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the present picture."""
+        size = self.original.size
+        for change in self.changes:
+            size = change.size_after(size)
+        return size
+
+    @property
+    def opened(self) -> np.ndarray:
+        """The original's pixels where they now lie; sides that it did not have are grey."""
+        pixels = self.original.pixels
+        for change in self.changes:
+            pixels = pixels if (e := change.request.extend) is None else with_sides(pixels, e)
+        return pixels
 
     @property
     def every_change(self) -> tuple[Change, ...]:
@@ -207,7 +238,7 @@ class Session:
         Words go with the last of what they marked: what is left, or marked next, is another thing.
         """
         if self.mask is None:
-            empty = np.zeros(self.original.pixels.shape[:2], bool)
+            empty = np.zeros(self.size[::-1], bool)
             start = MaskHistory.start(empty, scene or MaskScene(self.picture.pixels))
             return dataclasses.replace(self, mask=start, drawn=True).mark(operation)
         marked = self._with_state(self.mask.do(operation))
@@ -308,28 +339,19 @@ class Session:
         if self.undone:  # what was taken back stays as a branch
             left = (*left, (*self.changes, *self.undone))
         changes = (*self.changes, *new)
-        return dataclasses.replace(self, changes=changes, undone=(), branches=left).cleared()
-
-    def back(self) -> Session:
-        """Without the last kept edit."""
-        return self.at(len(self.changes) - 1)
-
-    def forward(self) -> Session:
-        """With the kept edit that was taken back last."""
-        return self.at(len(self.changes) + 1)
+        return dataclasses.replace(self.cleared(), changes=changes, undone=(), branches=left)
 
     def at(self, count: int) -> Session:
         """With the first so many kept edits; the others can be brought back."""
         every = (*self.changes, *self.undone)
         count = max(0, min(count, len(every)))
-        moved = dataclasses.replace(self, changes=every[:count], undone=every[count:])
-        return moved.cleared()
+        return dataclasses.replace(self.cleared(), changes=every[:count], undone=every[count:])
 
     def branch(self, number: int, count: int) -> Session:
         """With the first so many edits of a branch; what it leaves becomes one in its place."""
         chain, own = self.branches[number], (*self.changes, *self.undone)
         left = tuple(own if b is chain else b for b in self.branches)
-        changed = dataclasses.replace(self, changes=chain, undone=(), branches=left)
+        changed = dataclasses.replace(self.cleared(), changes=chain, undone=(), branches=left)
         return changed.at(count)
 
     def thumbnails(
@@ -342,6 +364,14 @@ class Session:
             pixels = change.apply(pixels)
             small.append(shrink(pixels, longest))
         return small
+
+
+def with_sides(pixels: np.ndarray, sides: Sides | None, fill: int = GREY) -> np.ndarray:
+    """A copy of a picture's pixels, or of its alpha, with new sides of one value."""
+    if sides is None:
+        return pixels.copy()
+    around = ((sides.top, sides.bottom), (sides.left, sides.right), (0, 0))[: pixels.ndim]
+    return np.pad(pixels, around, constant_values=fill)
 
 
 def scene_of(editor: Editor, picture: Picture) -> MaskScene:

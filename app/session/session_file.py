@@ -204,10 +204,12 @@ def read_session(
     changes = _changes(entry.changes, parts, max_pixels)
     own, *branches = [tuple(changes[k] for k in chain) for chain in entry.branches] or [changes]
     session = Session(original, own[: entry.kept], own[entry.kept :], tuple(branches))
-    for change in changes:  # a change outside the picture is refused here, not when it is reached
-        change.apply(original.pixels)
+    for chain in (own, *branches):  # one outside the picture is refused here, not when reached
+        size = original.size
+        for change in chain:
+            size = change.size_after(size)
     mask = None if entry.mask is None else _history(entry.mask, session.picture, scene)
-    found = None if entry.found is None else _grounding(entry.found, original.size)
+    found = None if entry.found is None else _grounding(entry.found, session.size)
     names = ("find", "candidate", "drawn", "paint")
     values: dict[str, Any] = {name: getattr(entry, name) for name in names}
     return dataclasses.replace(session, mask=mask, found=found, **values)

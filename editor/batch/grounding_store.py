@@ -23,7 +23,10 @@ _OTHERS = ("candidates", "instances")
 
 
 def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -> None:
-    """Write a grounding, and the masks beside it that painting will spare, for `load_spares`."""
+    """Write a grounding, and the masks beside it that painting will spare, for `load_spares`.
+
+    A power cut may damage it: a later run then finds it anew.
+    """
     fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
     masks = {"mask": fields.pop("mask")}
     masks |= {f"{name}{k}": c.mask for name in _OTHERS for k, c in enumerate(fields[name])}
@@ -40,7 +43,7 @@ def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -
     arrays["facts"] = np.frombuffer(text.encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    atomic_write(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue(), durable=False)
 
 
 def load_grounding(path: Path) -> Grounding:

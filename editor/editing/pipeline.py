@@ -209,7 +209,7 @@ def _attempts(task: _Task, callbacks: Callbacks) -> Iterator[_Attempt]:
             )
         for filled in map(partial(_as_grey, picture=task.region.picture), fills):
             if filled.seed in seeds or filled.seed in retries:
-                verdict = task.verifier.check(filled.image, filled.support)
+                verdict = task.verifier.check(filled.image, filled.support, filled.crops)
                 settled = settled or verdict.passed is not False or verdict.outside
                 yield _Attempt(filled, verdict)
 

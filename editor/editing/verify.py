@@ -23,8 +23,11 @@ from ..errors import translate
 from .region import Region, chosen_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...grounding.result import Grounding
     from ...grounding.view import View
+    from ...inpaint.crop import Crop
     from ..finder import Finder
     from ..pictures.picture import Picture
     from ..request import EditRequest
@@ -168,10 +171,14 @@ class Verifier:
         old, chosen = None if gone else request.find, chosen or request.candidate is not None
         return cls(finder, region.picture, phrase, gone, old, region, chosen)
 
-    def check(self, image: np.ndarray, support: np.ndarray) -> Verdict:
-        """Return the verdict on one painting, ``(H, W, 3)`` uint8, of the region `support`."""
-        seam = seam_error(image, support)
-        ring = ring_colour_error(image, self._picture.pixels, support)
+    def check(self, image: np.ndarray, support: np.ndarray, crops: Sequence[Crop] = ()) -> Verdict:
+        """Return the verdict on one painting, ``(H, W, 3)`` uint8, of the region `support`.
+
+        Seam and colours are those of the worst of the windows `crops`.
+        """
+        parts = [crop.only(support) for crop in crops] if len(crops) > 1 else [support]
+        seam = max(seam_error(image, part) for part in parts)
+        ring = max(ring_colour_error(image, self._picture.pixels, part) for part in parts)
         if self.phrase is None:
             return Verdict(None, 0.5, seam, ring)
         # Not the finder's kept view: further phrases will be about the picture itself.

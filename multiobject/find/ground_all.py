@@ -17,6 +17,7 @@ import numpy as np
 
 from ...grounding import Backend
 from ...grounding.errors import GroundingError
+from ...grounding.localize.ambiguity import cover
 from ...grounding.pipeline import Grounder
 from ...grounding.result import Candidate, Grounding
 from ...grounding.view import View
@@ -125,7 +126,7 @@ def ground_several(grounder: Grounder, view: View, query: PhraseQuery) -> Ground
     found = result.grounding
     if not found.found:
         return found
-    masks = _split(grounder, view, result, query.number)
+    masks = _split(grounder, view, result, query.number, query.singular)
     instances = [Candidate(tight_box(one.mask), one.score, one.mask) for one in masks]
     return with_instances(found, instances, query)
 
@@ -166,8 +167,8 @@ def find_instances(
         for words, count in phrases
     ]
     return [
-        _split(grounder, view, result, count)
-        for result, (_, count) in zip(search(grounder, view, terms), phrases, strict=True)
+        _split(grounder, view, result, count, words)
+        for result, (words, count) in zip(search(grounder, view, terms), phrases, strict=True)
     ]
 
 
@@ -197,12 +198,32 @@ def _search_term(grounder: Grounder, query: PhraseQuery) -> SearchTerm:
 
 
 def _split(
-    grounder: Grounder, view: View, result: SearchResult, count: int | None
+    grounder: Grounder, view: View, result: SearchResult, count: int | None, singular: str
 ) -> list[ScoredMask]:
     refine = grounder.settings.refine
-    return split_instances(
+    masks = split_instances(
         view.image, result.grounding, result.variants, at_most=count, refine=refine
     )
+    return masks if count is None else _confirmed(grounder, view, masks, singular)
+
+
+def _confirmed(
+    grounder: Grounder, view: View, masks: list[ScoredMask], singular: str
+) -> list[ScoredMask]:
+    """Return the masks of which the model answers, with the others covered, that one is there.
+
+    To find as many as the words count, weak candidates are taken: of "two apples" a banana.
+    """
+    lvlm = grounder.lvlm
+    asks = getattr(lvlm, "presence_settings", None) is not None
+    if not asks or len(masks) < 2 or not singular or lvlm.unknown_words(singular):
+        return masks
+    kept = []
+    for one in masks:
+        alone = cover(view.proxy, [other.mask for other in masks if other is not one])
+        (presence,) = lvlm.presence(lvlm.encode(alone), [singular])
+        kept += [one] * (presence >= grounder.settings.absent_below)
+    return kept or masks[:1]
 
 
 def _caption_readings(
@@ -249,7 +270,7 @@ def _found_draft(
     if query.single:
         masks = [ScoredMask(found.mask, found.score)] if found.found else []
     else:
-        masks = _split(grounder, view, result, query.number)
+        masks = _split(grounder, view, result, query.number, query.singular)
     if not query.single and found.found:
         status, reason = _count_status(found, len(masks), query)
     reason += f" ({query.note})" if query.note else ""

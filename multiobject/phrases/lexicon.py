@@ -43,7 +43,9 @@ NUMBERS = {
     word: number
     for number, word in enumerate("one two three four five six seven eight nine ten".split(), 1)
 } | {"both": 2, "couple": 2, "pair": 2, "dozen": 12}
-VAGUE = frozenset("some several many few numerous most various half".split())
+VAGUE = frozenset(
+    "some several many few numerous most various half dozens hundreds thousands lots loads".split()
+)
 MANY = frozenset("several many both few these those numerous multiple various countless".split())
 # Pronouns that some pipelines tag as nouns.
 PRONOUN_LIKE = frozenset(

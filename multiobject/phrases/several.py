@@ -30,6 +30,22 @@ _SIDE_BY_SIDE = re.compile(
     re.IGNORECASE,
 )
 """A noun and the next article without a preposition between; only a hint."""
+_OPPOSITES = tuple(
+    frozenset(words.split())
+    for words in (
+        "left middle central right leftmost rightmost",
+        "top upper middle bottom lower topmost bottommost",
+        "front back rear nearest closest furthest farthest",
+        "first second third fourth fifth last",
+        "large small big little largest smallest biggest",
+        "tall short tallest shortest",
+    )
+)
+_OF_EACH = re.compile(
+    r"\b(the|an?)\s+(\w+)\s+(?:and|or|&)\s+(?:(?:the|an?)\s+)?(\w+)"
+    r"((?:\s+(?!(?:and|or|of|in|on|at)\b)[\w-]+)+)",
+    re.IGNORECASE,
+)
 _NOUNS = ("NOUN", "PROPN", "PRON")
 # after these a conjunct belongs to the first noun: "the cup on the left and the plate"
 _POSITIONS = frozenset(
@@ -98,7 +114,7 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
             f"the phrase has {len(words):,} words and {len(phrase):,} characters; expected at most "
             f"{MAX_WORDS} and {MAX_CHARACTERS:,}: name one thing"
         )
-    joined = " ".join(words)
+    joined = _OF_EACH.sub(_one_each, " ".join(words))
     if _SIDE_BY_SIDE.search(joined):
         joined = _with_and(joined)
     parts = [joined]
@@ -110,6 +126,18 @@ def named_things(phrase: str) -> tuple[NamedThing, ...]:
         parts = [text for text in texts if text]
     parts = [_BOTH.sub("", parts[0]), *parts[1:]] if len(parts) > 1 else [phrase]
     return tuple(thing for part in parts for thing in _read_part(part))
+
+
+def _one_each(found: re.Match[str]) -> str:
+    """Return "the left cup and the right cup" for "the left and right cup".
+
+    One thing can be black and white, but not left and right.
+    """
+    article, one, other, rest = found.groups()
+    pair = {one.lower(), other.lower()}
+    if len(pair) == 2 and any(pair <= words for words in _OPPOSITES):
+        return f"{article} {one}{rest} and {article} {other}{rest}"
+    return found[0]
 
 
 def _with_and(phrase: str) -> str:
@@ -210,7 +238,10 @@ def _is_in_description(head: Token, conjunct: Token) -> bool:
 
 def _is_another(head: Token, other: Token) -> bool:
     """Whether an apposition is a list's next thing, unlike "the dog, a poodle"."""
-    articles = [{t.lower_ for t in one.children if t.dep_ == "det"} for one in (head, other)]
+    articles = [
+        {re.sub("^an$", "a", t.lower_) for t in one.children if t.dep_ == "det"}
+        for one in (head, other)
+    ]
     return other.pos_ in _NOUNS and other.lower_ != "one" and articles[0] == articles[1]
 
 

@@ -352,7 +352,7 @@ def test_page_has_the_cost_of_an_edit_what_it_is_beside_and_how_it_grows():
         }
     )
     assert "| photo-light | 20 | 300 | 6.0 |" in text
-    assert "Grounding DINO takes 1.5 times as long to find as photo-light." in text
+    assert "Finding takes 1.5 times as long with Grounding DINO as with photo-light." in text
     assert "beside commit abc, taking turns; medians of 3 (2026-11-30, Some CPU, 2 cores)" in text
     assert "| a cold edit, s | 9.50 | 7.00 | 0.74 |" in text
     assert "| megapixels, in a box | 1 to 48 | 0.800 to 1.00 | 1.25× | – | – |" in text

@@ -34,13 +34,15 @@ def test_the_command_line_says_so_before_a_model_is_loaded(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["no apple", "without the dog", "none of the cups", "No  dog"])
+@pytest.mark.parametrize(
+    "words", ["no apple", "neither dog", "without the dog", "none of the cups", "No  dog"]
+)
 def test_words_that_exclude_are_refused(words):
     with pytest.raises(GroundbrushError, match="expected the thing itself"):
         check_words("find", words)
 
 
-@pytest.mark.parametrize("words", ["the", "all of it", "that one", "a"])
+@pytest.mark.parametrize("words", ["the", "all of it", "that one", "all the things"])
 def test_words_that_name_nothing_are_refused(words):
     with pytest.raises(GroundbrushError, match="names no thing"):
         check_words("find", words)

@@ -16,6 +16,7 @@ from groundbrush.editor.models.presets import load_preset
 from groundbrush.editor.pictures.picture import open_picture
 from groundbrush.editor.request import make_request
 from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.inpaint.crop import Crop
 from groundbrush.inpaint.support import mask_box
 
 SHAPE = (40, 120)
@@ -96,6 +97,20 @@ def test_what_is_found_elsewhere_by_the_same_name_may_have_been_meant() -> None:
     assert gone(dataclasses.replace(before, score=0.851), other) is True, "it fitted better"
     assert gone(before, other, words="the left pear") is True, "the words move on to the next one"
     assert gone(before, other, candidate=0) is True, "one was chosen"
+
+
+def test_of_places_in_a_window_each_the_worst_one_counts() -> None:
+    """One of two places is 40 levels too bright; their mean would hide half of it."""
+    before, both = np.full((*SHAPE, 3), 90, np.uint8), area(10, 30) | area(90, 110)
+    after = before.copy()
+    after[area(90, 110)] += 40
+    finder = SimpleNamespace(models=SimpleNamespace(words=None))
+    verifier = Verifier(finder, open_picture(before), None, gone=True)
+    crops = Crop((0, 0, 60, 40), (60, 40)), Crop((60, 0, 120, 40), (60, 40))
+    for windows, seam in ((crops, 40), (crops[:1], 20), ((), 20)):
+        verdict = verifier.check(after, both, windows)
+        assert verdict.seam == pytest.approx(seam)
+        assert verdict.ring_colour == pytest.approx(seam, abs=0.5)
 
 
 def passes(mask: np.ndarray, box: tuple[float, float, float, float], support: np.ndarray) -> bool:

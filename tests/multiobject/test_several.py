@@ -36,6 +36,10 @@ def texts(phrase: str) -> tuple[str, ...]:
         ("the dog on the left the cat", ("the dog on the left", "the cat")),
         ("the cup then the plate", ("the cup", "the plate")),
         ("the star the moon the sun", ("the star", "the moon", "the sun")),
+        ("an apple, a car", ("an apple", "a car")),
+        ("the left and right rocket", ("the left rocket", "the right rocket")),
+        ("the left and the right cup or the car", ("the left cup", "the right cup", "the car")),
+        ("the first and last cup of tea", ("the first cup", "the last cup of tea")),
     ],
 )
 def test_several_things_are_split(phrase, things):
@@ -48,6 +52,7 @@ def test_several_things_are_split(phrase, things):
         "the red apple",
         "the apple.",
         "the black and white cat",
+        "the big and tall man",
         "the salt and pepper shaker",
         "the dog between the cat and the car",
         "the man with a hat and a coat",

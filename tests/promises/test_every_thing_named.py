@@ -133,6 +133,15 @@ def test_all_of_several_are_grounded_one_by_one(miniature, example):
         assert (found.mask & apple).sum() >= 0.6 * apple.sum()
 
 
+def test_another_thing_does_not_make_up_the_number(miniature, example):
+    """There is one apple; the banana was found as the second one, and removed."""
+    fruit = example("fruit")
+    found = miniature.ground(fruit.path, "two apples")
+    assert found.status == "uncertain"
+    assert len(found.instances) == 1
+    assert not (found.mask & fruit.mask("banana")).any()
+
+
 def test_a_new_thing_is_painted_and_checked_in_each_place(miniature, example):
     penguin = example("penguin")
     edit = miniature.edit(

@@ -9,27 +9,32 @@ import io
 import json
 import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from groundbrush import Editor
 from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
+from groundbrush.tests.app.page.driver import (
+    AXE,
+    CHROMIUM,
+    DESKTOP,
+    FIND,
+    LAPTOP,
+    PAINT,
+    PHONE,
+    ROOT,
+    SHOTS,
+    SLOW,
+    Page,
+    serve,
+)
 from PIL import Image
 
-sync_api = pytest.importorskip(
+pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
-)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 pytestmark = [
     pytest.mark.skipif(
@@ -40,222 +45,35 @@ pytestmark = [
     ),
     pytest.mark.xdist_group("browser"),  # with --dist loadgroup: one server for all of them
 ]
-ROOT = Path(__file__).parents[3]
-SHOTS = os.environ.get("GROUNDBRUSH_SCREENSHOTS")
-SLOW = 120_000  # milliseconds; a loaded machine takes its time
-AXE = Path(os.environ.get("GROUNDBRUSH_AXE", ROOT / "node_modules/axe-core/axe.min.js"))
-FIND = "What to find, or what to do"
 ORANGE = (0.24, 0.6)
 """A balloon in its example, as shares of width and height."""
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`groundbrush app` on a free port, with its own log."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log.txt"
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "groundbrush", "app", "--port", str(port)],
-            cwd=ROOT,
-            stdout=out,
-            stderr=out,
-            env={**os.environ, "STREAMLIT_SERVER_HEADLESS": "true"},
-        )
-    url = f"http://localhost:{port}"
-    try:
-        for _ in range(1200):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, log.read_text()
-                time.sleep(0.1)
-        else:
-            raise AssertionError(log.read_text())
-        assert "Network URL" not in log.read_text()  # no other user can open it
+    with serve(tmp_path_factory.mktemp("app") / "log.txt") as (url, _):
         yield url
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
-    with socket.socket() as gone:  # the command ended, and the server with it
-        assert gone.connect_ex(("127.0.0.1", port)) != 0
 
 
-class Page:
-    """One browser session, and its steps in the words of the page."""
-
-    def __init__(self, browser, address: str, **options) -> None:
-        size = {"width": 1280, "height": 960}
-        self.context = browser.new_context(**{"viewport": size, **options})
-        self.context.set_default_timeout(SLOW)
-        self.page = self.context.new_page()
-        self.hosts: set[str] = set()
-        self.problems: list[str] = []
-        self.page.on("request", self.asked)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.goto(address)
-        self.see("Choose a picture")
-
-    def asked(self, request) -> None:
-        kind, _, rest = request.url.partition("://")
-        self.hosts.add(rest.split("/")[0] if kind in ("http", "https", "ws") else "inline")
-
-    def see(self, words: str | re.Pattern) -> None:
-        self.page.get_by_text(words).locator("visible=true").first.wait_for()
-
-    def button(self, name: str):
-        return self.page.get_by_role("button", name=name, exact=True).locator("visible=true").first
-
-    def press(self, name: str) -> None:
-        self.button(name).click()
-
-    def tool(self, name: str) -> None:
-        self.press(name)
-        assert self.button(name).get_attribute("aria-pressed") == "true"
-
-    def field(self, label: str):
-        return self.page.get_by_role("textbox", name=label, exact=True)
-
-    def write(self, label: str, words: str) -> None:
-        self.field(label).fill(words)
-        self.field(label).press("Enter")
-
-    def settle(self) -> None:
-        """Wait until the page has run and is drawn."""
-        self.page.wait_for_timeout(50)  # what was pressed is on its way
-        self.page.wait_for_function(
-            """() =>
-            document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
-            && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"""
-        )
-
-    @property
-    def canvas(self):
-        return self.page.locator("canvas[role=application]")
-
-    def ready(self) -> None:
-        self.page.locator(".gb[data-ready]").wait_for()
-        self.settle()
-
-    def open(self, example: str, words: bool = False) -> None:
-        """Open an example; without `words` those that it brings are taken out."""
-        self.press(example)
-        self.ready()
-        if not words:
-            self.write(FIND, "")
-            self.see("Name a thing in the picture")
-            self.field("What to paint instead").fill("")
-            self.field("What to paint instead").press("Tab")
-            self.settle()
-
-    def find(self, words: str) -> None:
-        self.write(FIND, words)
-        self.see("The mask covers")
-        self.settle()
-
-    def covered(self, holds: Callable[[float], bool] = lambda share: True) -> float:
-        """The mask's share of the picture in percent, as soon as it is as expected."""
-        share, end = float("nan"), time.monotonic() + SLOW / 1000
-        while time.monotonic() < end:
-            words = self.page.get_by_text("The mask covers").first.inner_text()
-            share = float(re.search(r"([\d.]+)%", words).group(1))
-            if holds(share):
-                return share
-            self.page.wait_for_timeout(30)
-        raise AssertionError(f"the mask covers {share}%")
-
-    def set(self, steps: int, variants: int = 1) -> None:
-        """Set what is behind Settings, then fold it away."""
-        self.press("Settings")
-        field = self.page.get_by_label("Steps", exact=True)
-        field.fill(str(steps))
-        field.press("Enter")
-        slider = self.page.get_by_role("slider", name="Results to choose from")
-        slider.press("Home")
-        for _ in range(variants - 1):
-            slider.press("ArrowRight")
-        self.settle()
-        self.page.keyboard.press("Escape")
-        field.wait_for(state="hidden")
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """Shares of the picture as a place on the screen."""
-        self.canvas.scroll_into_view_if_needed()
-        box, (left, top, width, height) = self.canvas.bounding_box(), self.view
-        return box["x"] + left + x * width, box["y"] + top + y * height
-
-    @property
-    def view(self) -> list[float]:
-        """Where the picture lies in its frame: left, top, width, height."""
-        self.page.wait_for_timeout(50)  # the next frame is drawn
-        return json.loads(self.page.locator(".gb").get_attribute("data-view"))
-
-    def click(self, x: float, y: float, button: str = "left") -> None:
-        self.page.mouse.click(*self.point(x, y), button=button)
-
-    def drag(self, *path: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.point(*path[0]))
-        self.page.mouse.down()
-        for place in path[1:]:
-            self.page.mouse.move(*self.point(*place), steps=4)
-        self.page.mouse.up()
-
-    def save(self, name: str) -> bytes:
-        """What a button downloads."""
-        self.settle()  # the button may still be that of the run before
-        with self.page.expect_download() as waiting:
-            self.press(name)
-        return Path(waiting.value.path()).read_bytes()
-
-    def shot(self, name: str, top: str = "") -> None:
-        if not SHOTS:
-            return
-        self.settle()
-        first = self.page.get_by_text(top or "Groundbrush").locator("visible=true").first
-        first.evaluate("e => e.scrollIntoView({block: 'start'})")
-        self.page.mouse.move(2, 2)
-        self.page.wait_for_timeout(700)  # what fades or slides has done so
-        Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=Path(SHOTS) / f"{name}.png")
-
-    def faults(self) -> list[list[str]]:
-        """Serious faults of this screen against WCAG 2.1 AA, as axe-core finds them."""
-        self.settle()
-        self.page.evaluate(AXE.read_text("utf-8"))
-        return self.page.evaluate(
-            """async () => (await axe.run(document,
-               {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})).violations
-               .filter(fault => ['serious', 'critical'].includes(fault.impact))
-               .map(fault => [fault.id, fault.nodes[0].html])"""
-        )
-
-    def upload(self, file: Path, saved: bool = False) -> None:
-        """Give a file to the first screen: a picture, or a saved session."""
-        self.see("Choose a picture")
-        self.settle()
-        fields = self.page.locator("input[type=file]")
-        (fields.last if saved else fields.first).set_input_files(file)
-
-    def fits(self) -> bool:
-        """Nothing is wider than the window."""
-        return self.page.evaluate(
-            """() => document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth &&
-               document.documentElement.scrollWidth <= innerWidth"""
-        )
-
-    def close(self) -> None:
-        self.context.close()
+@pytest.fixture(scope="module")
+def tabs(browser):
+    """One context for every page of a screen: the page's own files are fetched once."""
+    return browser.new_context()
 
 
 @pytest.fixture
-def page(browser, address: str) -> Iterator[Page]:
-    made = Page(browser, address)
+def page(tabs, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of 1280x800 in the light scheme, or of the size and scheme of the parameter."""
+    made = Page(tabs, address, *getattr(request, "param", ()))
     yield made
     made.close()
-    assert made.problems == []
+
+
+def on(size: dict[str, int], scheme: str) -> pytest.MarkDecorator:
+    """A test on a page of this size and scheme; pictures are always taken of the same."""
+    look = (LAPTOP, "light") if SHOTS else (size, scheme)
+    name = f"{look[0]['width']}x{look[0]['height']}-{look[1]}"
+    return pytest.mark.parametrize("page", [look], indirect=True, ids=[name])
 
 
 def picture_in(data: bytes, folder: Path, name: str = "result.png") -> tuple[Picture, Path]:
@@ -268,9 +86,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     """Find, correct, cancel, paint, download, keep, continue, save, reopen."""
     page.shot("1-choose")
     page.open("fruit")
-    page.see("Name a thing in the picture")
-    assert page.button("Paint").is_disabled()
-    page.find("the red apple")
+    page.tidy()
     page.shot("2-found")
     found = page.covered()
 
@@ -293,13 +109,13 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
 
     page.set(200, variants=8)
     frame = page.canvas.bounding_box()
-    page.write("What to paint instead", "a green pear")  # Enter paints
+    page.write(PAINT, "a green pear")  # Enter paints
     page.see(re.compile("step [1-9]"))
     assert page.canvas.bounding_box() == frame  # nothing jumps
     page.shot("4-painting")
     page.press("Cancel")
     page.see("stopped on request")
-    assert page.field("What to paint instead").input_value() == "a green pear"
+    assert page.field(PAINT).input_value() == "a green pear"
     page.covered(lambda share: share <= found)  # the mask is still there
 
     page.set(14 if SHOTS else 2, variants=3 if SHOTS else 2)
@@ -308,6 +124,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     assert page.canvas.bounding_box() == frame
     page.press("Show 2")
     page.button("✓ 2").wait_for()
+    page.tidy()
     page.shot("5-compare")
     source = open_picture(ROOT / "examples" / "fruit.png")
     edited, file = picture_in(page.save("Download PNG with its recipe"), tmp_path)
@@ -320,7 +137,7 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
 
     page.press("Keep and continue")
     page.see("the red apple: a green pear")
-    page.set(2)
+    page.set(2, variants=1)
     page.find("the banana")
     page.press("Remove it")
     page.see("Compare and keep")
@@ -334,10 +151,9 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(page.save("Download the recipes"))) as archive:
         recipes = [json.loads(archive.read(name)) for name in archive.namelist()]
     assert [r["find"] for r in recipes] == ["the red apple", "the banana"]
-    again = source
-    for each in recipes:
-        again = Picture(miniature.run(each, again).image)
-    assert (twice.pixels == again.pixels).all()
+    assert (recipes[0]["paint"], recipes[0]["seed"]) == ("a green pear", 1)  # as run above
+    again = miniature.run(recipes[1], Picture(edited.pixels))
+    assert (twice.pixels == again.image).all()
 
     page.find("the car")
     share = page.covered()
@@ -355,9 +171,8 @@ def test_the_whole_flow(page: Page, miniature: Editor, tmp_path: Path) -> None:
     assert page.hosts - {"inline"} == {page.page.url.split("/")[2]}
 
 
-def test_marks_without_words_and_by_keys(page: Page) -> None:
+def mark(page: Page) -> None:
     """The box tool, the keys, the keyboard alone; what is typed is no shortcut."""
-    page.open("balloons")
     page.page.keyboard.press("b")
     assert page.button("Box").get_attribute("aria-pressed") == "true"
     page.page.get_by_label("the object in it").uncheck()
@@ -406,13 +221,15 @@ def test_marks_without_words_and_by_keys(page: Page) -> None:
     field = page.field(FIND)
     field.press_sequentially("eprubx")
     assert field.input_value() == "eprubx"
+    field.fill("remove the gre")
+    offered = "e => [...e.list.options].map((option) => option.value)"
+    assert field.evaluate(offered) == ["remove the green", "remove the grey"]
     assert page.button("Brush").get_attribute("aria-pressed") == "true"
 
 
+@on(LAPTOP, "dark")
 def test_why_and_several_things(page: Page) -> None:
     page.open("balloons")
-    page.write(FIND, "the bus")
-    page.see("Found. If a part")
     page.page.get_by_text("Why here?").click()
     page.press("Show what the model looked at")
     page.see("all heads together")
@@ -430,10 +247,12 @@ def test_why_and_several_things(page: Page) -> None:
     assert page.canvas.evaluate("c => c.toDataURL()") != shown
     page.page.get_by_role("checkbox").first.check(force=True)
     page.shot("8-several")
+    page.tidy()
     page.set(2)
     page.write(FIND, "remove the bus and make the green balloon red")
     page.see("Run all")
     page.shot("9-plan")
+    page.tidy()
     page.press("Run all")
     page.see("Compare and keep")
     page.page.locator(".st-key-keep button:focus").wait_for()  # what had it is gone
@@ -443,7 +262,6 @@ def test_why_and_several_things(page: Page) -> None:
 
 def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     page.open("fruit")
-    page.find("the banana")
     share = page.covered()
     page.press("Another picture")
     diary = tmp_path / "diary.jpg"
@@ -465,6 +283,7 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
     assert abs(page.view[2] / page.view[3] - 1.5) < 0.01
     tiles = []
     page.page.on("response", lambda r: "/picture/" in r.url and tiles.append((r.status, r.url)))
+    page.canvas.focus()
     page.page.keyboard.press("1")  # actual size: what is seen comes in tiles of the picture itself
     page.page.wait_for_timeout(500)
     assert page.view[2] == 6000
@@ -492,15 +311,12 @@ def test_uploads_large_and_wrong(page: Page, tmp_path: Path) -> None:
             assert time.monotonic() < end, f"the picture of the {kind} is not open"
 
 
+@on(DESKTOP, "light")
 def test_a_reload_brings_everything_back(page: Page) -> None:
     asked: list[str] = []
     page.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     page.open("fruit")
-    page.find("the red apple")
     share = page.covered()
-    page.field("What to paint instead").fill("a green pear")
-    page.field("What to paint instead").press("Tab")
-    page.settle()
     page.set(2)
     page.page.reload()
     page.ready()
@@ -509,11 +325,11 @@ def test_a_reload_brings_everything_back(page: Page) -> None:
     assert page.page.get_by_label("Steps", exact=True).input_value() == "2"
     page.page.keyboard.press("Escape")
     assert page.field(FIND).input_value() == "the red apple"
-    assert page.field("What to paint instead").input_value() == "a green pear"
+    assert page.field(PAINT).input_value() == "a green pear"
     assert asked == []  # nothing is painted yet
     page.press("Paint")
     page.see("Compare and keep")
-    page.settle()
+    page.tidy()
     page.page.reload()
     page.see("Compare and keep")
     assert asked == ["beforeunload"]
@@ -527,43 +343,46 @@ def test_a_reload_brings_everything_back(page: Page) -> None:
     assert asked == ["beforeunload"]
 
 
-def test_two_sessions_and_a_closed_page(browser, address: str) -> None:
-    first, second = Page(browser, address), Page(browser, address)
-    try:
-        for one, example, thing in (
-            (first, "fruit", "the red apple"),
-            (second, "penguin", "the penguin"),
-        ):
-            one.open(example)
-            one.find(thing)
-        assert first.field(FIND).input_value() == "the red apple"
-        assert second.field(FIND).input_value() == "the penguin"
-        second.set(2)
-        first.set(200, variants=8)
-        first.write("What to paint instead", "a frog")
-        first.see(re.compile("step [1-9]"))
-        second.write("What to paint instead", "a frog")
-        second.see("In line: 1 before you")
-        second.shot("12-in-line")
-        first.close()  # its painting is stopped, so the other's turn comes
-        second.see("Compare and keep")
-        assert second.problems == []
-    finally:
-        second.close()
+def test_tabs_have_their_own_sessions_and_a_closed_page_stops(tabs, address: str) -> None:
+    """One tab paints, the next waits in line; a third marks meanwhile: finding need not wait."""
+    look = (LAPTOP, "light") if SHOTS else (DESKTOP, "dark")
+    first = Page(tabs, address, *look)
+    first.open("fruit")
+    first.set(200, variants=8)
+    first.write(PAINT, "a frog")
+    first.see(re.compile("step [1-9]"))
+    second = Page(tabs, address, *look)
+    second.open("penguin")
+    assert second.field(FIND).input_value() == "the penguin"
+    second.set(2, variants=1)
+    second.write(PAINT, "a frog")
+    second.see("In line: 1 before you")
+    second.shot("12-in-line")
+    third = Page(tabs, address, *look)
+    third.open("balloons")
+    assert "the red apple → a frog" in first.page.inner_text("body")
+    first.close()  # its painting is stopped, so the other's turn comes
+    third.clear()
+    mark(third)
+    third.close()
+    second.page.bring_to_front()
+    second.see("Compare and keep")
+    second.tidy()
+    second.close()
 
 
-def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> None:
-    phone = Page(
-        browser,
-        address,
-        viewport={"width": 390, "height": 844},
-        color_scheme="dark",
-        has_touch=True,
-        is_mobile=True,
-    )
+@pytest.fixture(scope="module")
+def phone(browser):
+    """The context of pages on a phone."""
+    return browser.new_context(**PHONE)
+
+
+def test_at_phone_width_in_the_dark_by_finger_and_pen(phone, address: str) -> None:
+    phone = Page(phone, address, PHONE["viewport"], "dark")
     try:
-        assert phone.fits()
+        phone.tidy()
         phone.open("balloons")
+        phone.clear()
         ground = phone.page.evaluate(
             "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
         )
@@ -610,11 +429,38 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> 
         phone.write(FIND, "the green balloon")
         phone.see("Found. If a part")
         phone.shot("10-phone")
-        assert phone.fits()
-        for label in (FIND, "What to paint instead"):  # both on the first screen
+        phone.tidy()
+        for label in (FIND, PAINT):  # both on the first screen
             place = phone.field(label).bounding_box()
             assert place["y"] + place["height"] <= 844
-        assert phone.problems == []
+    finally:
+        phone.close()
+
+
+def test_new_sides_are_shown_painted_and_kept_on_a_phone(phone, address: str) -> None:
+    phone = Page(phone, address, PHONE["viewport"])
+    try:
+        phone.open("penguin")
+        phone.press("Extend the picture")
+        phone.see("Choose at least one side")
+        assert phone.button("Paint the new sides").is_disabled()
+        old = phone.view
+        phone.press("right")
+        phone.see("From 256×256 to 320×256 pixels.")
+        phone.tidy()
+        assert phone.view[2] / phone.view[3] == pytest.approx(1.25 * old[2] / old[3], rel=0.02)
+        phone.set(2)
+        phone.press("Paint the new sides")
+        phone.see("Compare and keep")
+        phone.tidy()
+        phone.press("Keep and continue")
+        phone.see("new sides: background")
+        saved = Image.open(io.BytesIO(phone.save("Download PNG with its recipe")))
+        assert saved.size == (320, 256)
+        opened = Image.open(ROOT / "examples" / "penguin.png").convert("RGB").crop((0, 0, 240, 256))
+        assert saved.crop((0, 0, 240, 256)).tobytes() == opened.tobytes()
+        phone.find("the penguin")  # the mask is of the larger picture
+        phone.tidy()
     finally:
         phone.close()
 
@@ -624,15 +470,15 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(browser, address: str) -> 
     reason="axe-core not found, so WCAG 2.1 AA is not checked: npm install --no-save axe-core",
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_screen_has_a_serious_fault_of_access(browser, address: str, scheme: str) -> None:
-    page = Page(browser, address, color_scheme=scheme)
+def test_no_screen_has_a_serious_fault_of_access(tabs, address: str, scheme: str) -> None:
+    page = Page(tabs, address, scheme=scheme)
     try:
         assert page.faults() == []
         page.open("balloons")
         page.set(2, variants=2)
         page.find("the bus")
         assert page.faults() == []
-        page.write("What to paint instead", "a frog")
+        page.write(PAINT, "a frog")
         page.see("Compare and keep")
         assert page.faults() == []
         page.press("Keep and continue")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from groundbrush.app.page.canvas import outlines
 from groundbrush.app.page.tiles import jpeg, level_count, tile
-from groundbrush.tests.app.page.test_browser import SLOW, pytestmark  # noqa: F401
+from groundbrush.tests.app.page.driver import SLOW
+from groundbrush.tests.app.page.test_browser import pytestmark  # noqa: F401
 
 W, H = 6000, 4000
 WHERE = (0.25, 0.5)

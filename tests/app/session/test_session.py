@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.session.session import Change, Session, paint_session, scene_of
+from groundbrush.app.session.session import GREY, Change, Session, paint_session, scene_of
 from groundbrush.app.session.session_file import picture_bytes, read_session, session_bytes
 from groundbrush.app.uploads import read_upload
 from groundbrush.editor.as_code import (
@@ -211,10 +211,10 @@ def test_keeping_continues_from_the_result_and_goes_back():
     assert second.picture is first.picture  # marking applies no edit again
     second = second.keep([painted(second, 20, None)])
     assert [c.words for c in second.changes] == ["the cup: a cat", "the cup: removed"]
-    assert (second.back().picture.pixels == first.picture.pixels).all()
+    assert (second.at(1).picture.pixels == first.picture.pixels).all()
     assert (second.at(0).picture.pixels == start.original.pixels).all()
-    assert (second.at(0).forward().forward().picture.pixels == second.picture.pixels).all()
-    again = second.back().looked(grounding())
+    assert (second.at(0).at(2).picture.pixels == second.picture.pixels).all()
+    again = second.at(1).looked(grounding())
     assert again.keep([painted(again, 30)]).undone == ()
     assert [t.shape for t in second.thumbnails(20)] == [(15, 20, 3)] * 3
 
@@ -224,14 +224,14 @@ def test_what_is_left_for_another_edit_stays_as_a_branch():
     first = start.keep([painted(start, 10)])
     second = first.looked(grounding(), candidate=0)
     second = second.keep([painted(second, 20)])
-    again = second.back().looked(grounding(), candidate=0)
+    again = second.at(1).looked(grounding(), candidate=0)
     other = again.keep([painted(again, 30)])
     assert other.branches == (second.changes,)
     assert len(other.every_change) == 3  # the first is on both
     crossed = other.branch(0, 2)
     assert (crossed.picture.pixels == second.picture.pixels).all()
     assert crossed.branches == (other.changes,)
-    assert (other.branch(0, 1).forward().picture.pixels == second.picture.pixels).all()
+    assert (other.branch(0, 1).at(2).picture.pixels == second.picture.pixels).all()
     assert len(other.thumbnails(20, second.changes)) == 3
     read = read_session(session_bytes(other))
     assert (read.branch(0, 2).picture.pixels == second.picture.pixels).all()
@@ -249,9 +249,42 @@ def test_an_edit_that_found_nothing_is_not_kept():
 def test_a_change_must_fit():
     with pytest.raises(GroundbrushError, match="expected \\(y1 - y0, x1 - x0, 3\\)"):
         Change((0, 0, 2, 2), np.zeros((1, 2, 3), np.uint8), {})
-    change = Change((0, 0, 2, 2), np.zeros((2, 2, 3), np.uint8), {})
+    request = make_request("edit", find="the cup", paint="a cat")
+    change = Change((0, 0, 2, 2), np.zeros((2, 2, 3), np.uint8), request)
     with pytest.raises(GroundbrushError, match="lies outside the picture of 1x1"):
         change.apply(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_new_sides_enlarge_the_picture_its_alpha_and_the_next_mask():
+    small = dataclasses.replace(picture(), alpha=np.full((30, 40), 9, np.uint8))
+    request = make_request("extend", paint=None, extend={"right": 8, "top": 2})
+    change = Change((36, 0, 48, 32), np.full((32, 12, 3), 7, np.uint8), request)
+    session = Session(small, (change,))
+    assert (session.size, change.words) == ((48, 32), "new sides: background")
+    assert (session.picture.pixels[2:, :36] == small.pixels[:, :36]).all()
+    assert (session.picture.pixels[:, 36:] == 7).all()
+    assert (session.picture.alpha[2:, :40] == 9).all()
+    assert (session.picture.alpha[:, 40:] == 255).all()
+    assert (session.opened[2:, :40] == small.pixels).all()
+    assert (session.opened[:, 40:] == GREY).all()
+    marked = session.mark(Boxes(((40, 0, 48, 32),)))
+    assert marked.mask.mask[:, 40:].all()
+    read = read_session(session_bytes(marked))
+    assert (read.picture.pixels == session.picture.pixels).all()
+    assert (read.mask.mask == marked.mask.mask).all()
+    assert (marked.at(0).size, marked.at(0).at(1).size) == ((40, 30), (48, 32))
+    wide = dataclasses.replace(change, window=(0, 0, 60, 32), patch=np.zeros((32, 60, 3), np.uint8))
+    with pytest.raises(GroundbrushError, match="outside the picture of 48x32"):
+        read_session(session_bytes(dataclasses.replace(Session(small), undone=(wide,))))
+
+
+def test_new_sides_are_said_as_python_and_as_a_command():
+    request = make_request("extend", paint="a lawn", extend={"right": 8, "top": 2}, seed=3)
+    command = as_command(request, "my photo.png", "miniature")
+    args = build_parser().parse_args(shlex.split(command)[1:])
+    assert (args.command, args.right, args.top, args.left) == ("extend", "8", "2", "0")
+    assert (args.paint, args.seed) == ("a lawn", 3)
+    assert run_python(as_python(request, "my photo.png", "miniature")) == request
 
 
 # ---------------------------------------------------------------- the file
@@ -260,7 +293,7 @@ def test_a_change_must_fit():
 def full_session() -> Session:
     session = Session(picture()).looked(grounding())
     session = session.keep([painted(session, 10)]).looked(grounding(), candidate=0)
-    session = session.keep([painted(session, 20)]).back().looked(grounding())
+    session = session.keep([painted(session, 20)]).at(1).looked(grounding())
     session = session.mark(Dilate(2)).mark(FillHoles()).undo()
     return dataclasses.replace(session, paint="a dog")
 
@@ -269,7 +302,7 @@ def test_a_session_comes_back_whole():
     session = full_session()
     again = read_session(session_bytes(session))
     assert (again.picture.pixels == session.picture.pixels).all()
-    assert (again.forward().picture.pixels == session.forward().picture.pixels).all()
+    assert (again.at(2).picture.pixels == session.at(2).picture.pixels).all()
     assert (again.mask.mask == session.mask.mask).all()
     assert again.mask.undone == session.mask.undone
     assert again.request("a dog") == session.request("a dog")
@@ -496,6 +529,11 @@ class Recorder:
         self.request = make_request(
             "remove", find=find, paint=None, check=check, retries=retries if check else 0, **options
         )
+        return self
+
+    def extend(self, image, paint, left=0, top=0, right=0, bottom=0, **options):
+        sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+        self.request = make_request("extend", paint=paint, extend=sides, **options)
         return self
 
     def run(self, recipe, image):
