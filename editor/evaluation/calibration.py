@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ...grounding.attention.model import LVLM
 
 LIKE = "llava-1.5-7b"
-_NOT_ATTENTION = ("heads", "provenance", "presence", "full", "calibration")
+_NOT_ATTENTION = ("heads", "provenance", "presence", "full", "calibration", "device_map")
 """Parts of a preset's LVLM that do not change its attention."""
 
 

@@ -142,7 +142,8 @@ def _kept(file: Path) -> LocalizationHeads | None:
 
 def _key(preset: Preset, settings: DiscoverySettings, data: Path | None) -> str:
     """A hash of everything that the heads depend on, in twelve letters."""
-    spec = {k: v for k, v in preset.lvlm.items() if k not in ("heads", "provenance", "full")}
+    other = ("heads", "provenance", "full", "device_map")
+    spec = {k: v for k, v in preset.lvlm.items() if k not in other}
     facts: list[Any] = [
         spec,
         weights_stamp(preset.path("lvlm")),

@@ -67,7 +67,8 @@ class WordList:
             f"this preset's models are small and cannot {verb} {', '.join(map(repr, unknown))}; "
             f"{hint}{'They' if near else 'they'} know {len(self.nouns)} things "
             f"({', '.join(self.nouns[:8])}, ...) and {len(self.colours)} colours; "
-            "`groundbrush presets miniature` lists all"
+            "`groundbrush presets miniature` lists all. Photographs need another preset: auto "
+            "(photo-light, 4.4 GB to download, or larger), or classic to remove what a box marks"
         )
 
     def near(self, word: str) -> list[str]:
