@@ -371,14 +371,9 @@ def test_tabs_have_their_own_sessions_and_a_closed_page_stops(tabs, address: str
     second.close()
 
 
-@pytest.fixture(scope="module")
-def phone(browser):
-    """The context of pages on a phone."""
-    return browser.new_context(**PHONE)
-
-
-def test_at_phone_width_in_the_dark_by_finger_and_pen(phone, address: str) -> None:
-    phone = Page(phone, address, PHONE["viewport"], "dark")
+def test_at_phone_width_by_finger_and_pen(browser, address: str) -> None:
+    """Marks in the dark; then new sides in the light."""
+    phone = Page(browser.new_context(**PHONE), address, PHONE["viewport"], "dark")
     try:
         phone.tidy()
         phone.open("balloons")
@@ -433,14 +428,7 @@ def test_at_phone_width_in_the_dark_by_finger_and_pen(phone, address: str) -> No
         for label in (FIND, PAINT):  # both on the first screen
             place = phone.field(label).bounding_box()
             assert place["y"] + place["height"] <= 844
-    finally:
-        phone.close()
-
-
-def test_new_sides_are_shown_painted_and_kept_on_a_phone(phone, address: str) -> None:
-    phone = Page(phone, address, PHONE["viewport"])
-    try:
-        phone.open("penguin")
+        phone.page.emulate_media(color_scheme="light")
         phone.press("Extend the picture")
         phone.see("Choose at least one side")
         assert phone.button("Paint the new sides").is_disabled()
@@ -457,9 +445,11 @@ def test_new_sides_are_shown_painted_and_kept_on_a_phone(phone, address: str) ->
         phone.see("new sides: background")
         saved = Image.open(io.BytesIO(phone.save("Download PNG with its recipe")))
         assert saved.size == (320, 256)
-        opened = Image.open(ROOT / "examples" / "penguin.png").convert("RGB").crop((0, 0, 240, 256))
+        opened = (
+            Image.open(ROOT / "examples" / "balloons.png").convert("RGB").crop((0, 0, 240, 256))
+        )
         assert saved.crop((0, 0, 240, 256)).tobytes() == opened.tobytes()
-        phone.find("the penguin")  # the mask is of the larger picture
+        phone.find("the bus")  # the mask is of the larger picture
         phone.tidy()
     finally:
         phone.close()
