@@ -243,18 +243,24 @@ class EditRequest(BaseModel):
     ) = None
     image: Annotated[PictureReference, expects("path and sha256")] | None = None
 
+    @property
+    def clicked(self) -> bool:
+        """Whether a click alone says where: the first operation on an empty mask."""
+        place = (self.find, self.mask, self.boxes, self.extend) == (None,) * 4
+        return place and any(one.op == "points" for one in self.operations[:1])
+
     @model_validator(mode="after")
     def _agrees(self) -> EditRequest:
         """Refuse fields that contradict each other."""
         drawn = self.mask is not None or self.boxes is not None
-        if self.find is None and not drawn and self.action != "extend":
+        if self.find is None and not (drawn or self.clicked) and self.action != "extend":
             raise ValueError(
                 "find is None and no mask or box is given; expected some words that say what to "
                 "find, e.g. 'the red apple', or a place"
             )
         if self.mask is not None and self.boxes is not None:
             raise ValueError("a mask and a box given; expected one of them")
-        if self.candidate is not None and drawn:
+        if self.candidate is not None and (drawn or self.clicked):
             raise ValueError("a candidate and a mask or box given; expected one of them")
         if self.extend is not None and self.action != "extend":
             raise ValueError(f"extend given for the action {self.action!r}; expected none")

@@ -241,7 +241,7 @@ def edit_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         **painting,
         "mask": args.mask,
-        "box": _boxes(args),
+        "box": read_pixels(args, "--box", args.box, "40,60,200,220") or None,
         "snap": args.snap,
         "candidate": args.candidate,
         "operations": _operations(args),
@@ -288,16 +288,6 @@ def _check_recipe_alone(args: argparse.Namespace) -> None:
 
 def _says_where(args: argparse.Namespace) -> bool:
     return bool(args.find or args.mask or args.box or args.click)
-
-
-def _boxes(args: argparse.Namespace) -> list[list[float]] | None:
-    """The boxes; where only clicks say where, the pixels under them, to which objects are added."""
-    boxes = read_pixels(args, "--box", args.box, "40,60,200,220")
-    if not boxes and not args.find and not args.mask:
-        boxes = [
-            [x, y, x + 1, y + 1] for x, y in read_pixels(args, "--click", args.click, "120,80")
-        ]
-    return boxes or None
 
 
 def _operations(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -95,18 +95,21 @@ def find_region(
     elif request.boxes is not None:
         empty = np.zeros(picture.pixels.shape[:2], bool)
         drawn = Boxes(request.boxes, snap=request.snap).apply(empty, scene)
-        adds = any(getattr(one, "how", None) == "add" for one in request.operations)
-        notes = (*box_notes(request.boxes, picture.size), *(() if adds else region_notes(drawn)))
+        notes = (*box_notes(request.boxes, picture.size), *region_notes(drawn))
         history = MaskHistory.start(drawn, scene)
         region = Region(picture, history, exact=not request.snap, notes=notes)
+    elif request.find is None:  # a click says where
+        empty = np.zeros(picture.pixels.shape[:2], bool)
+        region = Region(picture, MaskHistory.start(empty, scene))
     else:
-        grounding = grounding or finder.ground(picture, request.find or "")
+        grounding = grounding or finder.ground(picture, request.find)
         found = chosen_mask(grounding, request.candidate)
         notes = ()
         if request.action == "remove" and found.any():
             found, notes = _wholes(finder, picture, grounding, request, found)
         region = Region(picture, MaskHistory.start(found, scene), grounding, notes=notes)
-    if not region.mask.any():  # absent: operations must not make something of nothing
+    # Absent: operations must not make something of nothing.
+    if not region.mask.any() and not request.clicked:
         return region
     history = region.history
     for operation in request.operations:

@@ -70,9 +70,11 @@ def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode == "F":
         eight = np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
         notes.append(f"float input (0 to {1 if high <= 1 else 255}) reduced to 8-bit")
-    elif image.mode == "I" and image.format != "PPM" and high <= 255:
+    elif high <= 255 and not (image.mode == "I" and image.format == "PPM"):
+        # 8-bit samples in wider ones: a mask of 0 and 1; by its high byte it would be black.
         eight = values.astype(np.uint8)
-        notes.append("32-bit input (0 to 255) reduced to 8-bit")
+        bits = 32 if image.mode == "I" else 16
+        notes.append(f"{bits}-bit input (0 to 255) reduced to 8-bit")
     else:
         # The high byte, as Pillow and libpng take it for 16-bit RGB: 257 * v gives v back.
         eight = (values.astype(np.uint16) >> 8).astype(np.uint8)

@@ -14,8 +14,8 @@ from groundbrush.editor.cli.main import build_parser
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-# a server that does not end; a checkpoint that is not here
-LEFT_OUT = ("app", "fetch", "edit photo.jpg")
+# a server that does not end; a checkpoint that is not here; test_blocks.py runs the same manifest
+LEFT_OUT = ("app", "fetch", "edit photo.jpg", "batch")
 
 
 def commands(text: str) -> list[str]:

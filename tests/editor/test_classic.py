@@ -135,7 +135,20 @@ def test_the_command_removes_what_is_clicked(photo: tuple, tmp_path: Path, capsy
     assert not any("too small" in note for note in result["notes"])
     after = np.asarray(Image.open(tmp_path / "disc.edited.png").convert("RGB"))
     changed = (after != picture).any(2)
-    assert changed[disc].mean() > 0.95 and changed[~disc].mean() < 0.05
+    assert changed[disc].all()  # the rim, too: what a click finds is dilated
+    assert changed[~disc].mean() < 0.05
+    again = [
+        "edit",
+        str(path),
+        "--recipe",
+        str(tmp_path / "disc.recipe.json"),
+        "--preset",
+        "classic",
+    ]
+    assert main([*again, "--quiet", "--out", str(tmp_path / "again")]) == 0
+    assert (np.asarray(Image.open(tmp_path / "again" / "disc.edited.png")) == after).all()
+    assert main([*command[:2], "--click", "900,3", *command[4:]]) == 1
+    assert "the point (900, 3) lies outside the picture of 200x160" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["remove", str(path), "--click", "100", "--preset", "classic"])
     assert "--click '100' given; expected x,y in pixels, e.g. 120,80" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.files import recipe_text
+from groundbrush.editor.masks.source import read_mask
 from groundbrush.editor.pictures import saving
 from groundbrush.editor.pictures.metadata import wrap_xmp
 from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
@@ -777,3 +778,16 @@ def test_heic_is_named(tmp_path) -> None:
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
     with pytest.raises(GroundbrushError, match="is a HEIC picture; expected PNG, JPEG"):
         open_picture(path)
+
+
+@pytest.mark.parametrize("high", [1, 255])
+def test_eight_bits_in_a_wider_file_are_not_black(tmp_path, high):
+    """A mask of 0 and 1 as ImageJ and OpenCV write it."""
+    values = np.zeros((4, 4), np.uint16)
+    values[1:3, 1:3] = high
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    picture = open_picture(tmp_path / "mask.png")
+    assert picture.pixels.max() == high
+    assert picture.notes == ("16-bit input (0 to 255) reduced to 8-bit",)
+    mask, _ = read_mask(tmp_path / "mask.png", (4, 4))
+    np.testing.assert_array_equal(mask, values > 0)

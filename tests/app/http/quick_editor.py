@@ -40,6 +40,7 @@ class QuickEditor(Editor):
         self.gate.set()
         self.painted: list[str] = []
         self.finder.ground = self._ground
+        self.finder.whole = lambda _, mask: mask
 
     def _ground(self, picture: Any, phrase: str) -> Any:
         self.gate.wait(20)
