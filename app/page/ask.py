@@ -129,7 +129,7 @@ def vocabulary(editor: Editor) -> None:
     if near:
         chips("Did you mean", near, "near", "find")
     if start.is_own(s.session.original.source) and not s.session.changes:
-        st.info(
+        st.caption(
             f"The models in use know {len(known.nouns)} drawn things and no photographs. Mark the "
             "place yourself, or choose models for photographs."
         )
