@@ -201,7 +201,7 @@ def measure(args: Namespace) -> dict[str, Any]:
     return {"rows": rows, "ways": ways, "targets": targets(rows)}
 
 
-main = common.script("painting", __doc__, measure, rounds=3)
+main = common.script("painting", __doc__, measure, rounds=2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -183,8 +183,11 @@ def targets(found: common.Rows) -> list[dict[str, Any]]:
     for one in (r for r in found if r["tokens"] == 3000):
         at = f"rows at 3,000 tokens, {one['model']}:"
         # Not the time of every head: ours is a plain forward's, the least there is.
-        for ours, what, limit in (("every", "memory", 20), ("three", "time", 3)):
-            name = f"{at} eager over ours ({ours} heads), {what}"
+        for ours, words, what, limit in (
+            ("every", "every head", "memory", 20),
+            ("three", "three heads", "time", 3),
+        ):
+            name = f"{at} eager over ours ({words}), {what}"
             goals.append(common.target(name, one[f"eager/{ours} {what}"], limit, most=False))
         name = f"{at} every head's row over plain SDPA, time"
         goals.append(common.target(name, one["every/sdpa time"], 1.05))

@@ -38,7 +38,10 @@ def list_pictures(
     for file in folder.rglob("*") if recursive else folder.iterdir():
         inner = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in inner.parts)
-        if hidden or (without and file.is_relative_to(without)) or not file.is_file():
+        if hidden or (without and file.is_relative_to(without)):
+            continue
+        # A link to nothing (a share that is not mounted) fails its row; it is not passed over.
+        if not file.is_file() and (file.exists() or not file.is_symlink()):
             continue
         if file.suffix.lower() in PICTURES:
             pictures.append(inner)

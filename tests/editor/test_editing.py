@@ -62,7 +62,7 @@ class ColourGrounder:
 
     def look(self, pixels):
         size = pixels.shape[1::-1]
-        frame = SimpleNamespace(grid_wh=size)
+        frame = SimpleNamespace(grid_wh=size, size_wh=size)
         embedding = SimpleNamespace(pixels=pixels, size_wh=size, frame=frame)
         return SimpleNamespace(
             pixels=pixels, proxy=pixels, scale=1.0, scale_xy=(1.0, 1.0), embedding=embedding
