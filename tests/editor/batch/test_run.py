@@ -919,8 +919,12 @@ def test_an_output_that_is_lost_stops_the_batch_and_its_rows_are_done_on_resume(
     assert bench.statuses() == ["done"] * 4
 
 
-def test_inputs_that_are_lost_stop_the_batch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_inputs_that_are_lost_stop_the_batch(
+    beside: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that was unplugged gives EIO for each picture, and for the folder, too."""
+    monkeypatch.setattr(engine, "core_left", lambda device: beside)
     rows = [{**EDIT, "find": f"thing {k}"} for k in range(3)]
     scan, picture = os.scandir, bench.folder / "a.png"
     content = picture.read_bytes()
@@ -935,9 +939,9 @@ def test_inputs_that_are_lost_stop_the_batch(bench: Bench, monkeypatch: pytest.M
             monkeypatch.setattr(os, "scandir", scandir)
             picture.unlink()
 
-    with pytest.raises(BatchStopped, match="row 2"):
+    with pytest.raises(BatchStopped, match="row 3" if beside else "row 2"):
         bench.run(*rows, on_progress=unplug)
-    assert bench.statuses() == ["done", "waiting", "waiting"]
+    assert bench.statuses() == ["done", "done" if beside else "waiting", "waiting"]
     monkeypatch.undo()
     picture.write_bytes(content)
     bench.run(*rows, resume=True)
