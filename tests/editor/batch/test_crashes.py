@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from fake_editor import FakeEditor, mixed_manifest, outputs
 from groundbrush import Editor
 from groundbrush.editor.batch import BatchJob, read_manifest, run_batch
@@ -34,6 +36,15 @@ def killed_and_resumed(manifest: Path, folder: Path, kills: int, *preset: str) -
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many threads as the killed processes have: the last bit depends on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @needs_fork
@@ -61,7 +72,7 @@ def test_forty_rows_killed_twenty_times_end_as_if_nothing_had_happened(memory: P
 
 @needs_fork
 def test_a_batch_killed_while_it_paints_and_saves_ends_as_if_nothing_had_happened(
-    miniature: Editor, memory: Path
+    miniature: Editor, memory: Path, one_thread: None
 ) -> None:
     """The real models; GROUNDBRUSH_KILLS=30 (as in `make soak`) for more kills than three."""
     shutil.copy(ROOT / "examples" / "fruit.png", memory / "a.png")
