@@ -46,7 +46,7 @@ help:
 	@echo "make audit      list all licences and look for known vulnerabilities (uses the network)"
 	@echo "make miniature  train the three embedded models again (hours)"
 	@echo "make scores     measure them on scenes they have not seen"
-	@echo "make bench      measure speed and memory, and write docs/performance.md (ten minutes)"
+	@echo "make bench      measure speed and memory, and write docs/performance.md (about ten minutes)"
 	@echo "make soak       batch, page and server at once, killed again and again (an hour; MINUTES=5 for less)"
 	@echo "make clean      remove what these made, the environment too"
 
