@@ -551,9 +551,10 @@ def test_a_row_is_saved_and_journalled_while_the_next_is_painted(
 
 
 def test_writing_beside_painting_needs_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: 10_000)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     assert engine.core_left("cuda") and not engine.core_left("cpu")
-    monkeypatch.setattr("torch.get_num_threads", lambda: 0)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     assert engine.core_left("cpu")
 
 
