@@ -135,7 +135,10 @@ def _subtracted(
 def locate(
     segmenter: Segmenter, view: View, reading: Reading, settings: GroundingSettings
 ) -> Located:
-    """Combine a phrase's head maps, box the combined map, and prompt SAM with the boxes."""
+    """Combine a phrase's head maps, box the combined map, and prompt SAM with the boxes.
+
+    The best mask is grown to the whole thing if it is a part of one.
+    """
     assert reading.rows is not None  # LVLM.read always returns rows
     size, tokens = view.encoded.size_wh, view.encoded.tokens
     region = grid_region(tokens.region_xyxy, size, settings.boxes)
@@ -146,20 +149,9 @@ def locate(
     ranked: tuple[Proposal, ...] = ()
     if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
         ranked = propose_masks(segmenter, view.embedding, heat, boxes, settings.proposals)
+        ranked = grow_best(segmenter, view.embedding, heat, ranked, settings.proposals)
     scores = proposal_scores(ranked, heat, reading.presence)
     return Located(reading.rows, reading.presence, combined, region, ranked, scores)
-
-
-def grow(
-    segmenter: Segmenter, view: View, located: Located, settings: GroundingSettings
-) -> Located:
-    """The same, with the best mask grown to the whole thing if it is a part of one."""
-    heat = token_map_to_image(located.combined, located.region, view.encoded.size_wh)
-    ranked = grow_best(segmenter, view.embedding, heat, located.ranked, settings.proposals)
-    if ranked == located.ranked:
-        return located
-    scores = proposal_scores(ranked, heat, located.presence)
-    return dataclasses.replace(located, ranked=ranked, scores=scores)
 
 
 def answer(
