@@ -45,7 +45,6 @@ class Proposal:
         "paper": the score).
     prompt : Which of :data:`PROMPTS` it came from.
     logits : (m, m) float32 on the decoder's grid.
-    surety : SAM's score times the stability of the mask.
     """
 
     mask: NDArray[np.bool_]
@@ -55,7 +54,6 @@ class Proposal:
     rank_value: float
     prompt: str
     logits: NDArray[np.float32]
-    surety: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ def propose_masks(
     boxes: ArrayLike,
     settings: ProposalSettings | None = None,
 ) -> tuple[Proposal, ...]:
-    """Masks of the object that a map points at, best first.
+    """Masks of the object that a map points at, best first; the best grown to the whole thing.
 
     Parameters
     ----------
@@ -114,39 +112,36 @@ def propose_masks(
         if one.grid.any()
     ]
     kept = _distinct(sorted(rated, key=lambda one: -one.value), settings)
-    return _finish(segmenter, embedding, kept, settings.proxy)
+    found = _finish(segmenter, embedding, kept, settings.proxy)
+    if paper or heat is None or not kept:
+        return found
+    best = _grown(segmenter, embedding, heat, kept[0], settings)
+    if best is kept[0]:
+        return found
+    (grown,) = _finish(segmenter, embedding, [best], settings.proxy)
+    rest = [one for one in found[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
+    return grown, *rest
 
 
-def grow_best(
+def _grown(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
-    map: ArrayLike,
-    ranked: Sequence[Proposal],
-    settings: ProposalSettings | None = None,
-) -> tuple[Proposal, ...]:
-    """The proposals, with the best one grown to the whole thing if it is a part of one.
+    heat: NDArray[np.float32],
+    part: _Rated,
+    settings: ProposalSettings,
+) -> _Rated:
+    """The whole thing if a mask is a part of one, else the mask.
 
     SAM's answer to a point is often a part: the lower half of a book, a rocket without its nose.
     Prompted again with the box and the innermost point of that part, it answers with the whole, is
-    surer of it and gives it a steadier outline. Parameters are those of :func:`propose_masks`.
+    surer of it and gives it a steadier outline.
     """
-    settings = settings or ProposalSettings()
-    if settings.mode == "paper" or not ranked:
-        return tuple(ranked)
-    (columns, rows), first = embedding.frame.grid_wh, ranked[0]
-    heat = _map_on_grid(map, (columns, rows))
-    known = first.logits, first.score, first.agreement, first.rank_value, first.prompt
-    part = best = _Rated(first.logits[:rows, :columns] > 0, *known, first.surety)
-    for _ in range(_ROUNDS if part.grid.any() else 0):
-        whole = _whole(segmenter, embedding, heat, best, settings)
+    for _ in range(_ROUNDS):
+        whole = _whole(segmenter, embedding, heat, part, settings)
         if whole is None:  # the same prompt would have the same answer
             break
-        best = whole
-    if best is part:
-        return tuple(ranked)
-    (grown,) = _finish(segmenter, embedding, [best], settings.proxy)
-    rest = [one for one in ranked[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
-    return grown, *rest
+        part = whole
+    return part
 
 
 def _whole(
@@ -259,8 +254,7 @@ def _rate(
 
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
     """The map over the picture at the decoder's grid, in [0, 1]."""
-    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
-    return normalise_map(resize_shares(heat, grid_wh))
+    return normalise_map(resize_shares(np.asarray(map, np.float32), grid_wh))
 
 
 def _distinct(ranked: list[_Rated], settings: ProposalSettings) -> list[_Rated]:
@@ -290,8 +284,6 @@ def _finish(
     steps = [np.tile(np.array(size_wh) / np.array(one.shape[::-1]), 2) for one in known]
     boxes = [(box * step).tolist() for box, step in zip(tight_boxes(known), steps, strict=True)]
     return tuple(
-        Proposal(
-            mask, tuple(box), one.score, one.agreement, one.value, one.prompt, one.logits, one.surety
-        )
-        for one, mask, box in zip(found, masks, boxes, strict=True)
+        Proposal(mask, tuple(box), r.score, r.agreement, r.value, r.prompt, r.logits)
+        for r, mask, box in zip(found, masks, boxes, strict=True)
     )
