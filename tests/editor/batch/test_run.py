@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -938,6 +939,9 @@ def test_inputs_that_are_lost_stop_the_batch(
 
     def unplug(progress: BatchProgress) -> None:
         if progress.stage == "painting" and progress.done == 1:
+            # This is the thread that writes: the next row is painted meanwhile.
+            while beside and [kind for kind, _ in bench.calls].count("paint") < 2:
+                time.sleep(0.01)
             monkeypatch.setattr(os, "scandir", scandir)
             picture.unlink()
 
