@@ -22,8 +22,9 @@ Written by `make docs`. GB to download, and GB of weights in half precision to f
 (twice that on a CPU without bfloat16; work memory adds about 0.5 GB to find and 2 to 4 GB to
 paint at 1024 pixels). A dash: not computed (an original layout, or a checkpoint on your disk).
 Heads: *paper*, as printed in Kang et al. (CVPR 2025), not measured again; *first use*, found once
-without labels and cached. †: one of the paper's ten models. *: gated, its licence must be
-accepted on its page.
+without labels and cached. †: one of the paper's ten models (it does not say which checkpoints its
+LLaVA-7B and -13B are; these presets name the authors' first releases). *: gated, its licence must
+be accepted on its page.
 
 Sizes marked `"source": "listing"` in `editor/models/repositories.json` come from the hub's
 published listings, the others from public pages or the parameter count.
@@ -118,7 +119,8 @@ def _section(
     for group in command._action_groups:
         own = [a for a in group._group_actions if _entry(command, [a]) not in common]
         if own:
-            title = f"{group.title}:\n" if group.title != "options" else ""
+            plain = group.title in ("options", "positional arguments")
+            title = "" if plain else f"{group.title}:\n"
             blocks.append(title + _entry(command, own))
     names = _shared([_name(a) for text, a in _described(command).items() if text in common])
     blocks += [f"common options: {names}" if names and name else "", command.epilog or ""]

@@ -125,7 +125,9 @@ class Finder:
         with translate(GroundingError):
             reader = self.models.grounder().lvlm if load else self.models.reader()
             several = self.several(phrase, reader.unknown_words)
-            return several.unknown if several else reader.unknown_words(phrase)
+            if several is None:
+                return reader.unknown_words(phrase)
+            return several.unknown or several.unknown_relation(reader.unknown_words)
 
     def several(self, phrase: str, unknown_words: UnknownWords | None = None) -> PhraseQuery | None:
         """Return the query of a phrase for several things of a kind; None for any other."""
