@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..attention.normalize import query_terms
-from ..attention.types import Reading
+from ..attention.reading import Reading
+from ..metrics import are_separate
 from ..result import Box, Candidate, Grounding
 from ..settings import GroundingSettings
 from ..view import View, resize_mask, tight_box
@@ -27,10 +28,9 @@ from .proposals import Proposal, propose_masks
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM
-    from ..attention.types import EncodedImage
+    from ..attention.reading import EncodedImage
     from ..sam.segmenter import Segmenter
 
-_SEPARATE = 0.3  # two objects share less than this of the smaller mask
 _SPREAD = 0.25  # of the grid's side: heads with peaks further apart point at different places
 _REMEDY = "add a colour, side or neighbour, or take a candidate"
 
@@ -273,11 +273,6 @@ def proposal_scores(
         return float(np.prod(parts) ** (1 / len(parts)))
 
     return tuple(map(score, ranked))
-
-
-def are_separate(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
-    """Whether two masks are different objects: they share little of the smaller one."""
-    return bool((a & b).sum() < _SEPARATE * max(1, min(a.sum(), b.sum())))
 
 
 def _count_rivals(ranked: Sequence[Proposal], share: float) -> int:
