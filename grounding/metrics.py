@@ -18,8 +18,6 @@ from .checks import finite_array
 from .errors import GroundingError
 
 IGNORE = 255
-SEPARATE = 0.3
-"""Two objects share less than this of the smaller mask."""
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -85,11 +83,6 @@ def mask_iou(pred: ArrayLike, true: ArrayLike) -> float:
     0.3333333333333333
     """
     return _ratio(*mask_overlap(pred, true))
-
-
-def are_separate(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
-    """Whether two masks are different objects: they share little of the smaller one."""
-    return bool((a & b).sum() < SEPARATE * max(1, min(a.sum(), b.sum())))
 
 
 def cumulative_iou(pred: Iterable[ArrayLike], true: Iterable[ArrayLike]) -> float:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from ..grounding.localize.edges import refine_edges
-from ..grounding.metrics import are_separate, mask_iou
+from ..grounding.localize.locate import are_separate
+from ..grounding.metrics import mask_iou
 
 if TYPE_CHECKING:
     from ..grounding.result import Grounding

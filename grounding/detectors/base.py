@@ -23,7 +23,8 @@ from ..checkpoints.checkpoint import Checkpoint, loading
 from ..errors import GroundingError
 from ..families.prompts import whole_text
 from ..localize.edges import refine_edges
-from ..metrics import are_separate, box_iou, box_iou_pairwise
+from ..localize.locate import are_separate
+from ..metrics import box_iou, box_iou_pairwise
 from ..result import Candidate, Grounding
 from ..settings import GroundingSettings
 from ..view import ProxyView, fitted_size, shrink_image, tight_box

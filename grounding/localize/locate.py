@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ..attention.normalize import query_terms
 from ..attention.reading import Reading
-from ..metrics import are_separate
 from ..result import Box, Candidate, Grounding
 from ..settings import GroundingSettings
 from ..view import View, resize_mask, tight_box
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from ..attention.reading import EncodedImage
     from ..sam.segmenter import Segmenter
 
+_SEPARATE = 0.3  # two objects share less than this of the smaller mask
 _SPREAD = 0.25  # of the grid's side: heads with peaks further apart point at different places
 _REMEDY = "add a colour, side or neighbour, or take a candidate"
 
@@ -273,6 +273,11 @@ def proposal_scores(
         return float(np.prod(parts) ** (1 / len(parts)))
 
     return tuple(map(score, ranked))
+
+
+def are_separate(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
+    """Whether two masks are different objects: they share little of the smaller one."""
+    return bool((a & b).sum() < _SEPARATE * max(1, min(a.sum(), b.sum())))
 
 
 def _count_rivals(ranked: Sequence[Proposal], share: float) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from ...grounding import Backend
 from ...grounding.errors import GroundingError
 from ...grounding.localize.ambiguity import cover
-from ...grounding.metrics import are_separate
+from ...grounding.localize.locate import are_separate
 from ...grounding.pipeline import Grounder
 from ...grounding.result import Candidate, Grounding
 from ...grounding.view import View, tight_box

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings
 from groundbrush.grounding.localize.ambiguity import overlap
-from groundbrush.grounding.localize.locate import OtherMatches, decide_status, proposal_scores
+from groundbrush.grounding.localize.locate import (
+    OtherMatches,
+    are_separate,
+    decide_status,
+    proposal_scores,
+)
 from groundbrush.grounding.localize.proposals import Proposal
-from groundbrush.grounding.metrics import are_separate
 
 SETTINGS = GroundingSettings()
 ROWS = np.eye(8)[None].repeat(3, 0).astype(np.float32)
