@@ -70,7 +70,8 @@ class LVLM:
         self._answers = None if presence is None else AnswerTokens.of(family, presence)
         # Whether the presence question is the grounding prompt itself: both are then one suffix.
         self._one_prompt = presence is not None and (
-            family.prompt("object").ids == family.prompt("object", presence.template).ids
+            family.prompts.build("object").ids
+            == family.prompts.build("object", presence.template).ids
         )
         attach(model)
 
@@ -105,7 +106,7 @@ class LVLM:
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
         """Words of the phrase that the tokenizer has no token for, in order."""
-        return self.family.unknown_words(phrase)
+        return self.family.prompts.unknown_words(phrase)
 
     def encode(self, image: np.ndarray, *, all_layers: bool = False) -> EncodedImage:
         """Read a picture: one forward of the prompt up to and including it.
@@ -272,7 +273,7 @@ class LVLM:
 
         Prompts are built with the family's usual picture; what follows it is the same for all.
         """
-        prompt = self.family.prompt(phrase, template)
+        prompt = self.family.prompts.build(phrase, template)
         prefix = len(encoded.prefix_ids)
         total = len(prompt.ids) - len(self.family.prefix_ids) + prefix
         if self.context_length is not None and total > self.context_length:
@@ -329,7 +330,8 @@ class LVLM:
         if not queries:
             return [], logits()
         tokens = encoded.tokens
-        keys = torch.from_numpy(tokens.positions) if tokens.span is None else tokens.span
+        span = tokens.span
+        keys = torch.from_numpy(tokens.positions) if span is None else span
         query = torch.tensor([queries])
         request = RowRequest(selection.by_layer, keys=keys, query=query, stop=not answers)
         found = None

@@ -65,7 +65,7 @@ class Idefics3Family(Family):
             for r in range(rows)
         ]
         tiles = "".join("".join(line) + "\n" for line in lines) + "\n"
-        prefix = self._prompts.tiled_prefix(tiles)
+        prefix = self.prompts.tiled_prefix(tiles)
         tokens = self._tiled_tokens(prefix, (int(rows), int(columns)), region)
         return PreparedImage(self._inputs(out), tokens, prefix_ids=prefix)
 

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any
 from unicodedata import category
 
-from ..attention.normalize import whole_text
 from ..errors import GroundingError
 from .tokens import QUERY_MODES, TokenizedPrompt
 
@@ -293,6 +292,17 @@ class PromptBuilder:
             ids[:at] + [self.image_token_id] * n + ids[at + 1 :],
             offsets[:at] + [offsets[at]] * n + offsets[at + 1 :],
         )
+
+
+def whole_text(phrase: str) -> str:
+    """A phrase with single spaces; GroundingError if it is not valid Unicode."""
+    try:
+        phrase.encode()
+    except UnicodeEncodeError as error:
+        raise GroundingError(
+            f"phrase {phrase!r} is not whole text at character {error.start + 1}; expected Unicode"
+        ) from None
+    return " ".join(phrase.split())
 
 
 def _split_stop(after: str) -> tuple[str, str]:

@@ -415,7 +415,7 @@ def test_unknown_modes_are_refused(seen, wrong) -> None:
 def asking_at_the_end(seen, monkeypatch):
     """The model read at an expression's last word, as in the paper."""
     grounder, view, _ = seen
-    monkeypatch.setattr(grounder.lvlm.family._prompts, "query", "expression")
+    monkeypatch.setattr(grounder.lvlm.family.prompts, "query", "expression")
     return grounder.lvlm, view.encoded
 
 

@@ -176,7 +176,6 @@ def drawn_masks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             module, "locate", lambda segmenter, view, reading, _: segmenter.finder.locate(reading)
         )
-        monkeypatch.setattr(module, "grow", lambda segmenter, view, located, _: located)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.proposals import grow_best, map_agreement, propose_masks
+from groundbrush.grounding.localize.proposals import map_agreement, propose_masks
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.load import load_segmenter
@@ -81,7 +81,7 @@ def test_the_map_itself_can_be_a_mask_prompt():
     fake = DiscSegmenter()
     chosen = ProposalSettings(prompts=("box+map",))
     propose_masks(fake, Embedded(), disc_map(100, 140, 12), [(97, 137, 103, 143)], chosen)
-    assert fake.asked == ["box+mask"]
+    assert fake.asked == ["box+mask", "box+point"], "and once more, to grow the best"
 
 
 def test_near_duplicates_are_left_out():
@@ -236,8 +236,7 @@ PEAK = ProposalSettings(prompts=("peak",))
 
 def grown_radius(segmenter, settings: ProposalSettings = PEAK) -> float:
     heat = disc_map(100, 140, 16)
-    ranked = propose_masks(segmenter, Embedded(), heat, [], settings)
-    best, *_ = grow_best(segmenter, Embedded(), heat, ranked, settings)
+    best, *_ = propose_masks(segmenter, Embedded(), heat, [], settings)
     return float(np.sqrt(best.mask.sum() / np.pi))
 
 
@@ -262,8 +261,7 @@ def test_a_part_does_not_grow_to_a_mask_that_is(radius, score, why):
 def test_growth_can_be_switched_off_and_the_papers_mode_has_none():
     never = ProposalSettings(prompts=("peak",), surer=1)
     assert grown_radius(PartSegmenter(18), never) == pytest.approx(12, abs=1)
-    fake, box = PartSegmenter(18), [(80, 120, 120, 160)]
+    fake, box = DiscSegmenter(), [(80, 120, 120, 160)]
     paper = ProposalSettings(mode="paper")
-    ranked = propose_masks(DiscSegmenter(), Embedded(), None, box, paper)
-    assert grow_best(fake, Embedded(), disc_map(100, 140, 16), ranked, paper) == ranked
-    assert not fake.asked
+    propose_masks(fake, Embedded(), disc_map(100, 140, 16), box, paper)
+    assert fake.asked == ["box"]
