@@ -293,6 +293,24 @@ def test_resuming_does_new_and_changed_rows_only(bench: Bench) -> None:
     assert (bench.out / "00001-a.edited.png").is_file()  # of a row that is gone: left alone
 
 
+def test_rows_that_only_moved_are_not_done_again(bench: Bench) -> None:
+    plate, dog = {"remove": "the plate"}, {"find": "the dog"}
+    bench.run(EDIT, plate)
+    for _ in range(2):
+        bench.run(plate, dog, EDIT, EDIT, resume=True)
+        assert [row["id"][-7:] for row in results(bench.out)] == [
+            "00002-a",
+            "00002-a",
+            "00001-a",
+            "00004-a",
+        ]
+        assert [row["status"] for row in results(bench.out)] == ["done"] * 4
+        assert len({row["id"] for row in results(bench.out)}) == 4
+    assert bench.calls == []
+    bench.run(plate, dog, EDIT, resume=True)
+    assert bench.calls == []
+
+
 def test_a_lost_output_is_made_again(bench: Bench) -> None:
     bench.run(EDIT, {"remove": "the plate"})
     before = outputs(bench.out)
