@@ -18,7 +18,7 @@ from .crop import Crop
 from .errors import InpaintError
 from .prefill import resize_image, resize_mask
 from .settings import InpaintSettings
-from .support import Box, Size, box_slices, fill_holes, inward_feather, mask_box, mask_window
+from .support import Box, Size, fill_holes, inward_feather, mask_window
 from .validation import check_image
 
 FINEST = 2
@@ -142,16 +142,15 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
 
 def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> bool:
     """Return whether every pixel outside `support` is equal in two images of one dtype."""
-    left, top, right, bottom = mask_box(support)
+    box = rows, columns = mask_window(support)
     strips = (
-        (slice(0, top), slice(None)),
-        (slice(bottom, None), slice(None)),
-        (slice(top, bottom), slice(0, left)),
-        (slice(top, bottom), slice(right, None)),
+        (slice(0, rows.start), slice(None)),
+        (slice(rows.stop, None), slice(None)),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, None)),
     )
     if not all(same_pixels(original[part], result[part]) for part in strips):
         return False
-    box = box_slices((left, top, right, bottom))
     if not support[box].size:
         return True
     outside = (~support[box]).view(np.uint8)

@@ -116,6 +116,8 @@ def test_an_out_named_like_a_picture_makes_no_folder(command, tmp_path, capsys):
     assert main([name, str(FRUIT), *words, "--out", str(out)]) == 1
     assert "named like a picture; expected a folder" in capsys.readouterr().err
     assert not out.exists()
+    assert main([name, str(FRUIT), *words, "--out", "-"]) == 1
+    assert "--out '-' given; expected a folder" in capsys.readouterr().err
 
 
 def test_a_tiff_without_a_resolution_gets_none(miniature: Editor, tmp_path):
