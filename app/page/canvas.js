@@ -78,7 +78,7 @@ class Surface {
     }
     this.layer('source', data.size);
     this.layer('before', data.size);
-    if (data.mode === 'compare' && before.mode !== 'compare') this.split = 0.5;
+    if (data.mode === 'compare' && before.mode !== 'compare') this.splitAt(data.split); // what is new is seen
     this.outline = pathOf(data.outlines);
     this.things = (data.layers ?? []).map(({ outlines, colour }) => [pathOf(outlines), colour]).filter(([path]) => path);
     this.canvas.setAttribute('aria-label', data.label);
@@ -223,6 +223,7 @@ class Surface {
   }
   help() { this.one('dialog').showModal(); }
   drop() { this.gesture = null; this.show(); }
+  splitAt(share) { this.split = share; this.one('[data-split]').value = 100 * share; }
   middle() { return this.keyboard ? this.view.place(this.cursor) : this.hover ?? undefined; }
   howNow(button = 0) {
     const how = RADIUS[this.tool] ? (this.tool === 'erase' ? 'subtract' : 'add') : this.way;
@@ -277,8 +278,7 @@ class Surface {
     if (before && gesture?.pinch) this.pinch(event.pointerId, place);
     else if (before && gesture?.pan) view.pan(...place.map((v, k) => v - before[k]));
     else if (before && gesture?.split) {
-      this.split = view.share(...place)[0];
-      this.one('[data-split]').value = 100 * this.split;
+      this.splitAt(view.share(...place)[0]);
     } else if (gesture?.path && gesture.pointer === event.pointerId) {
       const far = Math.hypot(place[0] - gesture.start[0], place[1] - gesture.start[1]) > 6;
       if (this.tool === 'point' && far && !view.whole) this.gesture = { pan: true }; // a drag is no click

@@ -332,10 +332,11 @@ def test_the_picture_is_copied_at_full_size(canvas: Canvas) -> None:
 
 
 def test_before_and_after_and_the_painting_under_way(canvas: Canvas) -> None:
-    canvas.give(mode="compare", before="light")
+    canvas.give(mode="compare", before="light", split=0.4)  # where what is new begins
     canvas.page.wait_for_timeout(150)
-    assert (canvas.pixel(0.45, 0.5), canvas.pixel(0.55, 0.5)) == ([230] * 3, [180] * 3)
-    canvas.drag((0.5, 0.3), (0.2, 0.3))
+    assert (canvas.pixel(0.35, 0.5), canvas.pixel(0.45, 0.5)) == ([230] * 3, [60] * 3)
+    assert canvas.page.get_by_label("Before and after").input_value() == "40"
+    canvas.drag((0.4, 0.3), (0.2, 0.3))
     assert (canvas.pixel(0.1, 0.5), canvas.pixel(0.45, 0.5)) == ([230] * 3, [60] * 3)
     canvas.page.get_by_label("Before and after").fill("100")
     assert canvas.pixel(0.9, 0.5) == [230] * 3
