@@ -166,10 +166,15 @@ class Surface {
   }
   tags() { // numbers in the boxes' corners, to choose by
     if (!this.data.numbered) return [];
-    return this.data.boxes.map((candidate) => {
-      const [x, y] = this.onScreen(candidate.box), [width, height] = this.view.frame;
-      return [candidate, [within(x, 0, width - 26), within(y, 0, height - 26), 26, 26]];
-    });
+    const [width, height] = this.view.frame, made = [];
+    for (const candidate of this.data.boxes) {
+      const [left, top] = this.onScreen(candidate.box), y = within(top, 0, height - 26);
+      let x = within(left, 0, width - 26);
+      const beside = x > width / 2 ? -28 : 28; // boxes may share a corner
+      while (made.some(([, [a, b]]) => Math.abs(a - x) < 28 && Math.abs(b - y) < 28)) x += beside;
+      made.push([candidate, [x, y, 26, 26]]);
+    }
+    return made;
   }
   show() {
     const { data, root } = this, drawing = RADIUS[this.tool], how = this.howNow();

@@ -60,9 +60,7 @@ def correct() -> None:
     }
     with st.container(horizontal=True, gap="xsmall"):
         for name, (operation, help_) in buttons.items() if some else ():
-            st.button(
-                name, key=f"op-{name}", help=help_, on_click=s.todo.append, args=(operation,)
-            )
+            st.button(name, key=f"op-{name}", help=help_, on_click=s.todo.append, args=(operation,))
         with st.popover("Mask from a file"):
             st.file_uploader(
                 "A picture of this one's size: white where to paint, black elsewhere",

@@ -36,12 +36,13 @@ def surface(editor: Editor) -> None:
             _, edit, k = results()[int(s.versus) - 1]
             left, name = edit.variants[k].image, f"result {s.versus}"
         label = f"The picture after the edit, beside {name}."
-        say = "Drag the line, or hold Tab to see the original."
+        shown = "the original" if name == BEFORE else name
+        say = f"Drag the line, or hold Tab to see {shown}."
         changed = np.flatnonzero(support(done).any(0))
         split = float(changed[0] / after.shape[1]) if changed.size else 0.0
         canvas("compare", after, label, before=left, name=name, split=split, say=say)
     elif s.plan is not None:
-        canvas("watch", pixels, "The picture.", say="Run all does in it what the rows say.")
+        canvas("watch", pixels, "The picture.", say="The rows say what becomes of it.")
     else:
         found = s.session.found
         label = (

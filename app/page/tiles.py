@@ -38,7 +38,8 @@ class Shown:
     Parameters
     ----------
     pixels
-        ``(H, W, 3)`` uint8, with a fourth channel for alpha, or a function that returns the latest one, or None.
+        ``(H, W, 3)`` uint8, or ``(H, W, 4)`` with alpha, or a function that returns the latest
+        one, or None.
     click
         Returns what a click on a point, shares of width and height, would take: ``(H, W)`` bool,
         or None where that is not known now.
@@ -87,7 +88,9 @@ def _answer(request: Request) -> Response:
     if part is None:
         return Response(status_code=404)
     keep = "private, max-age=86400, immutable" if shown.fixed else "no-store"
-    return Response(jpeg(on_checks(part), 92), media_type="image/jpeg", headers={"Cache-Control": keep})
+    return Response(
+        jpeg(on_checks(part), 92), media_type="image/jpeg", headers={"Cache-Control": keep}
+    )
 
 
 def on_checks(pixels: np.ndarray) -> np.ndarray:

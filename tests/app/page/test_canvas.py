@@ -135,7 +135,7 @@ def test_a_picture_is_served_as_long_as_it_is_kept():
     clear[:, 15:, 3] = 255
     clear = Shown(clear)
     seen = Image.open(io.BytesIO(client.get(f"/picture/{clear.token}/whole").content))
-    assert [round(v, -1) for v in (seen.getpixel((5, 5))[0], seen.getpixel((25, 5))[0])] == [200, 10]
+    assert [round(seen.getpixel((x, 5))[0], -1) for x in (5, 25)] == [200, 10]
     copied = Image.open(io.BytesIO(client.get(f"/picture/{clear.token}/png").content))
     assert (copied.getpixel((5, 5)), copied.getpixel((25, 5))) == ((9, 9, 9, 0), (9, 9, 9, 255))
     path = f"/picture/{shown.token}/whole"
