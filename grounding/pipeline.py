@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .attention.types import Reading
+from .attention.reading import Reading
 from .errors import GroundingError
 from .localize.ambiguity import find_other_matches
 from .localize.locate import answer, locate, read_phrases

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .result import Box
 
 if TYPE_CHECKING:
-    from .attention.types import EncodedImage
+    from .attention.reading import EncodedImage
     from .sam.segmenter import ImageEmbedding
 
 

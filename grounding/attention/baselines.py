@@ -15,12 +15,12 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.dialects import box_dialect
-from .batching import Suffix, fork, packed_inputs, suffix_inputs
 from .capture import RowRequest, capture
+from .reading import Suffix, fork, packed_inputs, suffix_inputs
 
 if TYPE_CHECKING:
     from .model import LVLM
-    from .types import EncodedImage
+    from .reading import EncodedImage
 
 _PHRASE = "{phrase}"
 _MOST_TOKENS = 64

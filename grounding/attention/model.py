@@ -20,11 +20,18 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.base import Family
-from ..families.tokens import TokenizedPrompt
-from .batching import Suffix, chunks, span_tokens, suffix_inputs
+from ..families.prompts import TokenizedPrompt
 from .capture import RowRequest, attach, capture
 from .presence import AnswerTokens, Presence
-from .types import EncodedImage, HeadSelection, Reading
+from .reading import (
+    EncodedImage,
+    HeadSelection,
+    Reading,
+    Suffix,
+    chunks,
+    span_tokens,
+    suffix_inputs,
+)
 
 _PACK_TOKENS = 1024
 """Most suffix tokens in one packed forward: bounds the mask, (n, prefix + n)."""

@@ -13,6 +13,8 @@ import numpy as np
 from ..checks import check_image
 from ..errors import GroundingError
 from .geometry import (
+    ImageTokens,
+    PreparedImage,
     Region,
     covered_region,
     crop_region,
@@ -23,7 +25,6 @@ from .geometry import (
     tiled_region,
 )
 from .prompts import PromptBuilder
-from .tokens import ImageTokens, PreparedImage
 
 _MAX_ASPECT = 50
 
@@ -40,7 +41,7 @@ class Family:
     tokenizer, image_processor : Its fast tokenizer and its (PIL) image processor.
     prompt : Grounding prompt template, ``<image>`` for the picture; None = the family's.
     padding : One of the family's `paddings`; None = its `default_padding`.
-    query : One of :data:`grounding.families.tokens.QUERY_MODES`.
+    query : One of :data:`grounding.families.prompts.QUERY_MODES`.
     tiles : One of the family's `tilings`; None = its default.
 
     Raises GroundingError for a config or settings it cannot work with.
@@ -56,7 +57,7 @@ class Family:
         prompt, with ``token_type_ids`` of zeros, and only the vision tower's output is shared.
     paddings : Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
     switched_off : Steps of the processor that would change the picture's shape once more.
-    tilings : Which of :data:`grounding.families.tokens.TILES` it offers, the default first.
+    tilings : Which of :data:`grounding.families.geometry.TILES` it offers, the default first.
     image_token : The repeated token, as text.
     picture : The text for a picture, with that token once; None = the token alone.
     adds_special : Whether the tokenizer adds its opening token.

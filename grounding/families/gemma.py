@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, square_grid
-from .tokens import PreparedImage
+from .geometry import PreparedImage
 
 
 class PaliGemmaFamily(Family):

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from .base import Family, square_grid
-from .geometry import Region
-from .tokens import TILES, PreparedImage
+from .geometry import TILES, PreparedImage, Region
 
 
 class Idefics3Family(Family):

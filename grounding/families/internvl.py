@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, leading_tokens, square_grid
-from .tokens import TILES, PreparedImage
+from .geometry import TILES, PreparedImage
 
 
 class InternVLFamily(Family):

@@ -15,8 +15,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, check_aspect, leading_tokens, square_grid
-from .geometry import Region
-from .tokens import TILES, ImageTokens, PreparedImage
+from .geometry import TILES, ImageTokens, PreparedImage, Region
 
 
 class LlavaNextFamily(Family):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, check_aspect
-from .tokens import ImageTokens, PreparedImage
+from .geometry import ImageTokens, PreparedImage
 
 _FEWEST_TOKENS = 256
 _MOST_TOKENS = 1024

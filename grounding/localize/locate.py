@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..attention.normalize import query_terms
-from ..attention.types import Reading
+from ..attention.reading import Reading
 from ..result import Box, Candidate, Grounding
 from ..settings import GroundingSettings
 from ..view import View, resize_mask, tight_box
@@ -27,7 +27,7 @@ from .proposals import Proposal, propose_masks
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM
-    from ..attention.types import EncodedImage
+    from ..attention.reading import EncodedImage
     from ..sam.segmenter import Segmenter
 
 _SEPARATE = 0.3  # two objects share less than this of the smaller mask

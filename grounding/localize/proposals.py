@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from ..metrics import mask_iou
 from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
@@ -171,41 +170,21 @@ def _whole(
     return max(larger, key=lambda one: one.surety, default=None)
 
 
-def map_agreement(mask: NDArray[np.bool_], map: ArrayLike, kind: str = "cosine") -> float:
-    """How well a mask fits a map of the same shape.
-
-    ``"cosine"``: of the angle between them as vectors, in [0, 1] for a map without negative
-    values; it is largest for the mask that holds all of the map's weight and nothing else.
-    ``"contrast"``: mean of the map inside the mask minus its mean outside.
-
-    Examples
-    --------
-    >>> map_agreement(np.array([[True, False]]), [[1.0, 0.0]])
-    1.0
-    >>> map_agreement(np.array([[True, True]]), [[1.0, 0.0]]).__round__(3)
-    0.707
-    """
-    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True)
-    if mask.shape != heat.shape or mask.dtype != bool:
-        raise GroundingError(
-            f"mask {mask.dtype} {mask.shape} and map {heat.shape}; expected bool of one shape"
-        )
-    check_choice("kind", kind, _AGREEMENTS)
-    return _AGREEMENTS[kind](mask, heat)
-
-
 def _cosine(mask: NDArray[np.bool_], heat: NDArray) -> float:
+    """Cosine of the angle between them: 1 where the mask holds the map's weight evenly."""
     length = float(np.sqrt(np.square(heat, dtype=np.float64).sum() * mask.sum()))
     return float(heat[mask].sum(dtype=np.float64)) / length if length > 0 else 0.0
 
 
 def _contrast(mask: NDArray[np.bool_], heat: NDArray) -> float:
+    """Mean of the map inside the mask minus its mean outside."""
     if not mask.any() or mask.all():
         return 0.0
     return float(heat[mask].mean(dtype=np.float64) - heat[~mask].mean(dtype=np.float64))
 
 
-_AGREEMENTS = {"cosine": _cosine, "contrast": _contrast}
+AGREEMENTS = {"cosine": _cosine, "contrast": _contrast}
+"""How well a mask fits a map of the same shape."""
 
 
 def _prompts(
@@ -246,7 +225,7 @@ def _rate(
     rated = []
     for one in (one for several in answers for one in several):
         score, surety = one.score, one.score * one.stability
-        fit = np.nan if heat is None else _AGREEMENTS[settings.agreement](one.grid, heat)
+        fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
         value = score if settings.mode == "paper" else fit * score**settings.score_power
         rated.append(_Rated(one.grid, one.logits, score, fit, float(value), prompt, surety))
     return rated

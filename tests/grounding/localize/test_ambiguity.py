@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from groundbrush import Editor
 from groundbrush.grounding import Grounder, GroundingSettings, pipeline
-from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.attention.reading import Reading
 from groundbrush.grounding.localize import ambiguity
 from groundbrush.grounding.localize.ambiguity import cover, names_only
 from groundbrush.grounding.localize.locate import Located

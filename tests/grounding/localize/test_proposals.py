@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.proposals import map_agreement, propose_masks
+from groundbrush.grounding.localize.proposals import AGREEMENTS, propose_masks
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.load import load_segmenter
@@ -147,12 +147,13 @@ class DiscSegmenterScaled(DiscSegmenter):
 
 
 def test_agreement_by_hand():
-    heat = [[3.0, 0.0], [4.0, 0.0]]
+    heat = np.array([[3.0, 0.0], [4.0, 0.0]])
+    cosine, contrast = AGREEMENTS["cosine"], AGREEMENTS["contrast"]
     left = np.array([[True, False], [True, False]])
-    assert map_agreement(left, heat) == pytest.approx(7 / (5 * np.sqrt(2)))
-    assert map_agreement(left, heat, "contrast") == pytest.approx(3.5)
-    assert map_agreement(~left, heat) == 0.0
-    assert map_agreement(np.ones((2, 2), bool), heat, "contrast") == 0.0
+    assert cosine(left, heat) == pytest.approx(7 / (5 * np.sqrt(2)))
+    assert contrast(left, heat) == pytest.approx(3.5)
+    assert cosine(~left, heat) == 0.0
+    assert contrast(np.ones((2, 2), bool), heat) == 0.0
 
 
 @settings(max_examples=40, deadline=None)
@@ -160,9 +161,10 @@ def test_agreement_by_hand():
 def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
     rng = np.random.default_rng(seed)
     heat, mask = rng.random((6, 7)), rng.random((6, 7)) < 0.4
-    value = map_agreement(mask, heat)
+    cosine = AGREEMENTS["cosine"]
+    value = cosine(mask, heat)
     assert 0 <= value <= 1 + 1e-9
-    assert map_agreement(mask, heat * factor) == pytest.approx(value)
+    assert cosine(mask, heat * factor) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -187,10 +189,6 @@ def test_proposals_need_something_to_go_by():
         propose_masks(DiscSegmenter(), Embedded(), None, [(1, 1, 9, 9)])
     with pytest.raises(GroundingError, match="with a box"):
         propose_masks(DiscSegmenter(), Embedded(), None, [], ProposalSettings(mode="paper"))
-    with pytest.raises(GroundingError, match="is 'dot'; expected one of cosine, contrast"):
-        map_agreement(np.zeros((2, 2), bool), np.zeros((2, 2)), "dot")
-    with pytest.raises(GroundingError, match="one shape"):
-        map_agreement(np.zeros((2, 2), bool), np.zeros((3, 2)))
 
 
 def test_bundled_segmenter_ranks_by_the_map():
