@@ -39,7 +39,7 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     image, support = check_pair(image, support)
     part = mask_window(support, 3)
     pixels, inside = image[part], support[part]
-    sides = [_steps(pixels, inside), _steps(pixels.swapaxes(0, 1), inside.T)]
+    sides = [_steps(pixels, inside, axis) for axis in (1, 0)]
     across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
     if not across.size:
         return 0.0
@@ -47,19 +47,20 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     return max(0.0, float(across.mean()) - usual)
 
 
-def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps along axis 1 across the border, and those of the pairs next to them."""
-    cross = inside[:, 1:] != inside[:, :-1]
+def _steps(image: np.ndarray, inside: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps along an axis across the border, and those of the pairs next to them."""
+    before, after = ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))[axis]
+    cross = inside[after] != inside[before]
     next_to = np.zeros_like(cross)
-    next_to[:, 1:] |= cross[:, :-1]
-    next_to[:, :-1] |= cross[:, 1:]
-    return _step(image, cross), _step(image, next_to & ~cross)
+    next_to[after] |= cross[before]
+    next_to[before] |= cross[after]
+    return _step(image, cross, axis), _step(image, next_to & ~cross, axis)
 
 
-def _step(image: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the differences of the marked pixels from those to their right."""
-    rows, columns = np.divmod(np.flatnonzero(where), where.shape[1])
-    apart = image[rows, columns + 1].astype(np.int16) - image[rows, columns]
+def _step(image: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:
+    """Return the differences of the marked pixels from the next ones along an axis."""
+    rows, columns = np.divmod(np.flatnonzero(where), max(1, where.shape[1]))
+    apart = image[rows + (axis == 0), columns + (axis == 1)].astype(np.int16) - image[rows, columns]
     return np.asarray(np.abs(apart).mean(-1))
 
 
