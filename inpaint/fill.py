@@ -280,7 +280,7 @@ class _FillTask:
         hole = resize_mask(target.support[crop.slices], crop.canvas)
         near = halved_window(target.image, crop)
         original = resize_image(near, crop.canvas)
-        mask = target.mask & part
+        mask = target.mask if part is target.support else target.mask & part
 
         def paste(canvas: np.ndarray, image: np.ndarray) -> np.ndarray:
             halved = near if image is target.image else None  # else other windows are in it

@@ -20,7 +20,7 @@ from .crop import Crop
 from .errors import InpaintError
 from .prefill import halve, resize_image, resize_mask
 from .settings import InpaintSettings
-from .support import Box, Size, box_slices, fill_holes, inward_feather
+from .support import Box, Size, box_slices, fill_holes, inward_feather, mask_box
 from .validation import check_image
 
 FINEST = 2
@@ -77,9 +77,12 @@ class Target:
         elif settings.blend == "laplacian":
             painted = laplacian(painted, beneath, alpha)
         check_cancelled()
-        if size != full:
-            painted, alpha = resize_image(painted, full), self._enlarged(alpha, crop, settings)
-        return composite(self.image, painted, alpha, crop.window)
+        if size == full:
+            return composite(self.image, painted, alpha, crop.window)
+        box = mask_box(self.support[crop.slices])
+        painted, alpha = resize_image(painted, full), self._enlarged(alpha, crop, box, settings)
+        window = tuple(np.add(box, crop.window[:2] * 2).tolist())
+        return composite(self.image, painted[box_slices(box)], alpha, window)
 
     def _alpha(self, crop: Crop, support: np.ndarray, settings: InpaintSettings) -> np.ndarray:
         """Return the ramp of the finished copy; `support` is every pixel that it touches."""
@@ -102,13 +105,15 @@ class Target:
         rows, columns = support.shape
         return alpha[around[0][0] :, around[1][0] :][:rows, :columns]
 
-    def _enlarged(self, alpha: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """Return the ramp at full size: 0 outside the support, and 1 where the mask is."""
+    def _enlarged(
+        self, alpha: np.ndarray, crop: Crop, box: Box, settings: InpaintSettings
+    ) -> np.ndarray:
+        """Return a box of the ramp at full size: 0 outside the support, and 1 where the mask is."""
         mask, support = self.mask[crop.slices], self.support[crop.slices]
         # Unblurred, the copy's pixels would show as jagged edges.
-        wide = cv2.resize(
-            cv2.GaussianBlur(alpha, (5, 5), 1), support.shape[::-1], interpolation=cv2.INTER_CUBIC
-        )
+        soft = cv2.GaussianBlur(alpha, (5, 5), 1)
+        wide = cv2.resize(soft, support.shape[::-1], interpolation=cv2.INTER_CUBIC)
+        wide, mask, support = (part[box_slices(box)] for part in (wide, mask, support))
         if settings.feather == 0:
             mask = support
         elif not (support & ~mask).any():
@@ -155,16 +160,17 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
         if least == 1:
             part[tile] = painted[tile]
         elif most > 0:
-            old, new, weight = (np.ascontiguousarray(one[tile]) for one in (part, painted, alpha))
+            old, new, weight = part[tile], painted[tile], alpha[tile]
             # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
-            part[tile] = cv2.blendLinear(old, new, 1 - weight, weight)
+            cv2.blendLinear(old, new, 1 - weight, weight, dst=old)
     return result
 
 
 def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> bool:
     """Return whether every pixel outside `support` is equal in two ``(H, W, 3)`` uint8 images."""
     return not any(
-        cv2.norm(original[band], result[band], cv2.NORM_INF, (~support[band]).view(np.uint8))
+        cv2.norm(original[band], result[band], cv2.NORM_INF)  # most bands are wholly outside
+        and cv2.norm(original[band], result[band], cv2.NORM_INF, (~support[band]).view(np.uint8))
         for band in _bands(support)
     )
 

@@ -67,12 +67,8 @@ def prefill(image: np.ndarray, hole: np.ndarray, kind: str) -> np.ndarray:
 def _cover(mask: np.ndarray, length: int) -> np.ndarray:
     """Resize the first axis; an entry is True if any that it covers is."""
     size = len(mask)
-    first = np.arange(length) * size // length
-    last = -(-(np.arange(length) + 1) * size // length) - 1
-    covered = mask[first]
-    for further in range(1, int((last - first).max()) + 1):
-        covered |= mask[np.minimum(first + further, last)]
-    return covered
+    ends = ((k * size // length, -(-(k + 1) * size // length)) for k in range(length))
+    return np.array([mask[first:end].any(0) for first, end in ends])
 
 
 def _blur(image: np.ndarray, hole: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ class Located:
     ----------
     rows, presence : As read from the model.
     combined, region : The combined map (P, Q) and the rectangle of the proxy that it covers.
+    heat : The map over the proxy.
     ranked, scores : Proposals and their scores.
     """
 
@@ -67,6 +68,7 @@ class Located:
     presence: float | None
     combined: np.ndarray
     region: Box
+    heat: NDArray[np.float32]
     ranked: tuple[Proposal, ...]
     scores: tuple[float, ...]
 
@@ -147,18 +149,17 @@ def locate(
     if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
         ranked = propose_masks(segmenter, view.embedding, heat, boxes, settings.proposals)
     scores = proposal_scores(ranked, heat, reading.presence)
-    return Located(reading.rows, reading.presence, combined, region, ranked, scores)
+    return Located(reading.rows, reading.presence, combined, region, heat, ranked, scores)
 
 
 def grow(
     segmenter: Segmenter, view: View, located: Located, settings: GroundingSettings
 ) -> Located:
     """The same, with the best mask grown to the whole thing if it is a part of one."""
-    heat = token_map_to_image(located.combined, located.region, view.encoded.size_wh)
-    ranked = grow_best(segmenter, view.embedding, heat, located.ranked, settings.proposals)
+    ranked = grow_best(segmenter, view.embedding, located.heat, located.ranked, settings.proposals)
     if ranked == located.ranked:
         return located
-    scores = proposal_scores(ranked, heat, located.presence)
+    scores = proposal_scores(ranked, located.heat, located.presence)
     return dataclasses.replace(located, ranked=ranked, scores=scores)
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -958,6 +959,8 @@ def test_inputs_that_are_lost_stop_the_batch(
 
     def unplug(progress: BatchProgress) -> None:
         if progress.stage == "painting" and progress.done == 1:
+            while beside and ("paint", "thing 1") not in bench.calls:
+                time.sleep(0.001)  # until the second row has read its picture
             monkeypatch.setattr(os, "scandir", scandir)
             picture.unlink()
 

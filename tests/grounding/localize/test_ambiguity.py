@@ -159,7 +159,8 @@ class Squares(Grounder):
             box = (x0, 20.0, x1, 35.0)
             ranked = (Proposal(mask, box, 0.9, 0.8, 0.7, "peak", logits),)
         region = (0, 0, SIDE, SIDE)
-        return Located(rows, reading.presence, rows[0], region, ranked, (0.9,) * len(ranked))
+        scores = (0.9,) * len(ranked)
+        return Located(rows, reading.presence, rows[0], region, rows[0], ranked, scores)
 
     def look_at(self, count: int) -> View:
         image = np.full((SIDE, SIDE, 3), 120, np.uint8)
