@@ -40,7 +40,7 @@ help:
 	@echo "make wheel-test build the wheel and use it in an empty environment (uses PyPI)"
 	@echo "make app        open the editor in a browser"
 	@echo "make lint       check style, format, types and spelling"
-	@echo "make docs       write docs/cli.md and the list of presets from the program"
+	@echo "make docs       write the reference pages from the program"
 	@echo "make site       build the documentation into build/site"
 	@echo "make release AT=URL  check version and changelog, and build the wheel for PyPI"
 	@echo "make audit      list all licences and look for known vulnerabilities (uses the network)"
@@ -75,7 +75,7 @@ lint: $(DEV) $(VENV)/src/groundbrush
 	@MYPYPATH=$(VENV)/src $(PY) -m mypy
 	@$(PY) -m codespell_lib
 
-docs: $(READY)
+docs: $(DEV)
 	@$(PY) docs/build.py
 
 site: $(DEV) $(VENV)/src/groundbrush

@@ -26,7 +26,6 @@ from ..editor.editing.pipeline import Callbacks
 from ..editor.errors import GroundbrushError, one_line
 
 END_STATES = ("done", "failed", "cancelled")
-STATES = ("waiting", "running", *END_STATES)
 MAX_WAITING = 32
 MAX_PER_OWNER = 4
 OWNER_TIMEOUT = 10.0
@@ -281,14 +280,6 @@ class JobQueue:
         """Whether jobs of another owner are waiting."""
         with self._changed:
             return any(name != owner for name in self._waiting)
-
-    def cancel_all(self, owner: str) -> None:
-        """Stop all jobs of an owner."""
-        with self._changed:
-            for job in self._unfinished():
-                if job.owner == owner:
-                    job.cancel()
-            self._drop_stopped()
 
     def close(self) -> None:
         """Stop all jobs and end the thread."""

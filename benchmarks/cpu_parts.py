@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from groundbrush.editor.models.memory import precision
+from groundbrush.editor.models.presets import precision
 
 from benchmarks import common, stand_ins
 

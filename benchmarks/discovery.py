@@ -125,7 +125,7 @@ def loop_way(model: Any, family: Any, pairs: Sequence[Any]) -> list[Any]:
     found = []
     for pair in pairs:
         image = np.asarray(Image.open(pair.item.image).convert("RGB"))
-        prepared, prompt = family.prepare(image), family.prompt(pair.item.phrase)
+        prepared, prompt = family.prepare(image), family.prompts.build(pair.item.phrase)
         pixels = torch.from_numpy(prepared.inputs["pixel_values"])
         with torch.inference_mode():
             out = model(

@@ -45,7 +45,7 @@ def whole(model: Any, family: Any, image: Any, phrases: Sequence[str], way: str)
     import torch
 
     for phrase in phrases:
-        prepared, prompt = family.prepare(image), family.prompt(phrase)
+        prepared, prompt = family.prepare(image), family.prompts.build(phrase)
         ids = torch.tensor([prompt.ids], device=model.device)
         with torch.inference_mode():
             out = model(
@@ -154,7 +154,9 @@ def rows_of(
 def floor_of(lvlm: Any, shape: stand_ins.Shape, count: int, rates: Floor) -> dict[str, Any]:
     """Least seconds for so many phrases on this machine, and what bounds them."""
     prefix = len(lvlm.family.prefix_ids)
-    phrase_tokens = sum(len(lvlm.family.prompt(p).ids) - prefix for p in stand_ins.phrases(count))
+    phrase_tokens = sum(
+        len(lvlm.family.prompts.build(p).ids) - prefix for p in stand_ins.phrases(count)
+    )
     return rates.least(*needed(shape, prefix, phrase_tokens, rates.width))
 
 
@@ -168,7 +170,7 @@ def measure_pictures(
     lvlm = stand_ins.reader(shape, device, model)
     attend(model, TOGETHER)
     prepared = lvlm.family.prepare(stand_ins.picture())
-    prompt = lvlm.family.prompt(stand_ins.phrases(1)[0])
+    prompt = lvlm.family.prompts.build(stand_ins.phrases(1)[0])
     heads: dict[int, list[int]] = {}
     for layer, head in lvlm.heads:
         heads.setdefault(layer, []).append(head)

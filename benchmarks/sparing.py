@@ -42,7 +42,6 @@ from benchmarks.common import one_thread
 SEEDS = 30_000  # the thresholds were chosen on scenes from 20,000 on
 LEAST = 15  # pixels of a thing in the support: fewer are its soft edge
 CHANGED = 8  # grey levels that are seen
-SAMPLES = 8
 
 
 @dataclass(frozen=True, eq=False)

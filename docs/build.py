@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help, and docs/measured/presets.md from the presets."""
+"""Write the reference pages: the command line, the HTTP interface and the presets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cli.md"
+HTTP = ROOT / "docs" / "reference" / "http.md"
 PRESETS = ROOT / "docs" / "measured" / "presets.md"
 REPOSITORIES = ROOT / "editor" / "models" / "repositories.json"
 BUILTIN = ("miniature", "classic")
@@ -22,8 +23,9 @@ Written by `make docs`. GB to download, and GB of weights in half precision to f
 (twice that on a CPU without bfloat16; work memory adds about 0.5 GB to find and 2 to 4 GB to
 paint at 1024 pixels). A dash: not computed (an original layout, or a checkpoint on your disk).
 Heads: *paper*, as printed in Kang et al. (CVPR 2025), not measured again; *first use*, found once
-without labels and cached. †: one of the paper's ten models. *: gated, its licence must be
-accepted on its page.
+without labels and cached. †: one of the paper's ten models (it does not say which checkpoints its
+LLaVA-7B and -13B are; these presets name the authors' first releases). *: gated, its licence must
+be accepted on its page.
 
 Sizes marked `"source": "listing"` in `editor/models/repositories.json` come from the hub's
 published listings, the others from public pages or the parameter count.
@@ -31,6 +33,19 @@ published listings, the others from public pages or the parameter count.
 | preset | language model | heads | download | find | paint |
 |---|---|---|---|---|---|
 """
+HTTP_HEAD = """# HTTP reference
+
+Written by `make docs` from the server's OpenAPI document, `/openapi.json`. [The guide](../serve.md)
+has examples, errors and limits. A POST takes JSON, or a form with the part `request` beside the
+pictures `image` and `mask`.
+
+| route | request | query and headers | answers |
+|---|---|---|---|
+"""
+HTTP_SETTINGS = (
+    "Of a painting; a preset's own values go before these defaults. "
+    "[What they mean](../editing.md#settings-worth-knowing)."
+)
 HEAD = """# The command line
 
 Written by `make docs` from the commands' own help; edit the help instead. `groundbrush
@@ -118,7 +133,8 @@ def _section(
     for group in command._action_groups:
         own = [a for a in group._group_actions if _entry(command, [a]) not in common]
         if own:
-            title = f"{group.title}:\n" if group.title != "options" else ""
+            plain = group.title in ("options", "positional arguments")
+            title = "" if plain else f"{group.title}:\n"
             blocks.append(title + _entry(command, own))
     names = _shared([_name(a) for text, a in _described(command).items() if text in common])
     blocks += [f"common options: {names}" if names and name else "", command.epilog or ""]
@@ -168,15 +184,81 @@ def _memory(facts: dict[str, Any], paths: list[str], spec: Any) -> str:
     return f"{total:.1f}"
 
 
+def http_page(document: Mapping[str, Any]) -> str:
+    """The page with every route and object of an OpenAPI document."""
+    schemas, routes = document["components"]["schemas"], []
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            body = route.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+            request = _type(body["schema"]["properties"]["request"]) if body else ""
+            given = [p["name"] for p in route.get("parameters", ()) if p["in"] != "path"]
+            answers = ", ".join(sorted(route["responses"]))
+            routes.append(
+                f"| {method.upper()} `{path}` | {request} | {', '.join(given)} | {answers} |"
+            )
+    common = schemas["EditBody"]["properties"]
+    schemas = {**schemas, "Settings": {**common["settings"], "description": HTTP_SETTINGS}}
+    objects = (_object(name, schema, common) for name, schema in sorted(schemas.items()))
+    return HTTP_HEAD + "\n".join(routes) + "\n" + "".join(objects)
+
+
+def _object(name: str, schema: Mapping[str, Any], common: Mapping[str, Any]) -> str:
+    """One object and its fields; of a recipe those that are not as an edit's."""
+    fields, about = schema.get("properties", {}), schema.get("description", "").split("\n\n")[0]
+    text = f"\n## {name}\n\n{' '.join(about.split())}\n"
+    if name != "EditBody" and len(fields.keys() & common) > len(common) / 2:
+        text += "\nOther fields: as [EditBody](#editbody).\n"
+        fields = {field: one for field, one in fields.items() if one != common.get(field)}
+    rows = [
+        f"| `{field}` | {_type(one)} | {_default(one, field in schema.get('required', ()))} | "
+        f"{one.get('description', one.get('x-expected', ''))} |"
+        for field, one in fields.items()
+    ]
+    head = "\n| field | type | default | |\n|---|---|---|---|\n"
+    return text + (head + "\n".join(rows) + "\n" if rows else "")
+
+
+def _default(field: Mapping[str, Any], required: bool) -> str:
+    """A field's default, or that it has none."""
+    value = field.get("default")
+    return "required" if required else "" if value in (None, {}) else f"`{json.dumps(value)}`"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """A JSON type in a few words, with its limits and links to objects."""
+    if "properties" in schema:
+        return "[Settings](#settings)"
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if many := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+        return " or ".join(dict.fromkeys(filter(None, map(_type, many))))
+    if choices := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return ", ".join(f"`{json.dumps(one)}`" for one in choices)
+    if fixed := schema.get("prefixItems"):
+        return f"[{', '.join(map(_type, fixed))}]"
+    if "items" in schema:
+        return f"list of {_type(schema['items'])}"
+    least, most = schema.get("minimum"), schema.get("maximum", 2**63)
+    limits = f"{least} to {most}" if most < 2**32 else f"from {least}"
+    return schema.get("type", "") + (f", {limits}" if least is not None else "")
+
+
 def main() -> None:
     """Write the pages and say where."""
     sys.path.insert(0, str(ROOT))
+    from groundbrush import Editor
     from groundbrush.app.commands import add_commands
+    from groundbrush.app.http import ServeSettings, create_app
     from groundbrush.editor.cli.main import build_parser
 
     PAGE.write_text(page(build_parser([add_commands])), encoding="utf-8")
     PRESETS.write_text(presets_page(), encoding="utf-8")
-    print(PAGE.relative_to(ROOT), PRESETS.relative_to(ROOT))
+    app = create_app(Editor.load("classic"), ServeSettings())
+    HTTP.parent.mkdir(exist_ok=True)
+    HTTP.write_text(http_page(app.openapi()), encoding="utf-8")
+    app.state.store.close()
+    print(*(path.relative_to(ROOT) for path in (PAGE, PRESETS, HTTP)))
 
 
 if __name__ == "__main__":

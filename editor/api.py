@@ -352,6 +352,11 @@ class Editor:
         if values.get("mask") is not None:
             image = open_picture(image)
         image, values = _read_place(image, values)
+        find = values.get("find")
+        if action == "edit" and find and (values.get("mask") or values.get("boxes")):
+            note = f"painted in the place that was given; {find!r} was not searched for"
+            image = open_picture(image)
+            image = replace(image, notes=(*image.notes, note))
         return self.paint(image, make_request(action, **values), callbacks)
 
 

@@ -33,28 +33,18 @@ def literal(words: str) -> str:
     return _MARKUP.sub(r"\\\1", words)
 
 
-def as_python(request: EditRequest, image: str, preset: str) -> str:
-    """The same edit as Python.
+def python_of(requests: Sequence[EditRequest], image: str, preset: str) -> str:
+    """The same edits as a Python program, each of the last one's file.
 
     Parameters
     ----------
-    request
-        A recipe.
+    requests
+        Recipes of edits that follow one another.
     image
-        The picture's file.
+        The picture's file. Where a mask was drawn, the program reads the recipe's file beside it.
     preset
         The models' name.
-
-    Returns
-    -------
-    str
-        A whole program. Where the mask was drawn it reads the recipe's file, beside the picture.
     """
-    return python_of([request], image, preset)
-
-
-def python_of(requests: Sequence[EditRequest], image: str, preset: str) -> str:
-    """As `as_python`, for edits that follow one another: each starts from the last one's file."""
     lines = ["from groundbrush import Editor\n", f"editor = Editor.load({preset!r})"]
     for request in requests:
         lines += [_call(request, image), f"edit.save({_result(image)!r})"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from . import __version__
 from .errors import GroundbrushError
 from .models.downloads import OnDownload, free_disk
-from .models.memory import cpu_has_bfloat16, this_machine
+from .models.memory import this_machine
 from .models.models import Models
-from .models.presets import auto_name, load_preset
+from .models.presets import auto_name, cpu_has_bfloat16, load_preset
 
 PACKAGES = (
     "torch",

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..grounding.heads.criteria import attention_sums, spatial_entropy
-from ..grounding.localize.boxes import cells_to_mask, map_boxes, map_mask, settled_map
+from ..grounding.localize.boxes import box_map, cells_to_mask, map_mask
 from ..grounding.localize.maps import combine_maps, normalise_map, token_map_to_image
 from ..grounding.settings import BoxSettings
 from ..grounding.view import shrink_image
@@ -137,7 +137,7 @@ def attention_arrays(editor: Editor, picture: Picture, phrase: str) -> dict[str,
         proxy, _ = shrink_image(picture.pixels, int(preset.grounding.get("proxy", 1536)))
         encoded = lvlm.encode(proxy, all_layers=True)
         (rows,) = lvlm.head_rows(encoded, [phrase])
-        prompt = lvlm.family.prompt(phrase)
+        prompt = lvlm.family.prompts.build(phrase)
         sums, entropies = attention_sums(rows), spatial_entropy(rows)
     prefix, usual = encoded.prefix_ids, len(lvlm.family.prefix_ids)
     ids = [*prefix, *prompt.ids[usual:]]
@@ -149,7 +149,7 @@ def attention_arrays(editor: Editor, picture: Picture, phrase: str) -> dict[str,
         "region": np.array(encoded.tokens.region_xyxy) * scale,
         "size": np.array(picture.size),
         "ids": np.array(ids),
-        "tokens": np.array(lvlm.family.token_texts(ids)),
+        "tokens": np.array(lvlm.family.prompts.tokenizer.convert_ids_to_tokens(list(ids))),
         "query": np.array(prompt.query - usual + len(prefix)),
         "query_mode": np.array(lvlm.family.query),
         "image_tokens": encoded.tokens.positions,
@@ -178,9 +178,7 @@ def pseudo_mask_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[s
     x0, y0, x1, y1 = (float(v) for v in arrays["region"])
     region, size, settings = (x0, y0, x1, y1), (width, height), BoxSettings(component="hull")
     combined = combine_maps(np.stack([arrays["rows"][head] for head in heads]), 1.0, 7)
-    combined = settled_map(combined, region, size, settings)
-    heat = token_map_to_image(combined, region, size)
-    boxes = map_boxes(combined, heat, region, size, settings)
+    combined, region, heat, boxes = box_map(combined, region, size, settings)
     mask = cells_to_mask(map_mask(combined, heat, region, size, settings), region, size)
     left, top, right, bottom = boxes[0] if boxes else (0, 0, 1, 1)
     return mask, {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from functools import partial
+from functools import lru_cache, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ _FURTHER, _COVER, _COVERED = 2, 0.1, 0.7
 under the cover by this share was found before."""
 
 
+@lru_cache(maxsize=1024)
 def read_several(phrase: str) -> NounPhrase | None:
     """Return the several things of a kind that a phrase names, None where it names one thing.
 
@@ -94,7 +95,7 @@ class Finder:
     def look_once(self, pixels: np.ndarray) -> View:
         """Return ``(H, W, 3)`` uint8 pixels as the models read them; the kept picture stays."""
         grounder = self.models.grounder()
-        return self.models.with_room(lambda: grounder.look(pixels))
+        return self.models.with_room(partial(grounder.look, pixels))
 
     def check_phrase(self, phrase: str, *, load: bool = True) -> str:
         """Return a phrase with its white space tidied.
@@ -124,7 +125,9 @@ class Finder:
         with translate(GroundingError):
             reader = self.models.grounder().lvlm if load else self.models.reader()
             several = self.several(phrase, reader.unknown_words)
-            return several.unknown if several else reader.unknown_words(phrase)
+            if several is None:
+                return reader.unknown_words(phrase)
+            return several.unknown or several.unknown_relation(reader.unknown_words)
 
     def several(self, phrase: str, unknown_words: UnknownWords | None = None) -> PhraseQuery | None:
         """Return the query of a phrase for several things of a kind; None for any other."""
@@ -166,8 +169,8 @@ class Finder:
 
         grounder, several = self.models.grounder(), self.several(phrase)
         if several is None or several.unknown:
-            return self.models.with_room(lambda: grounder.ground(view, phrase))
-        found = self.models.with_room(lambda: ground_several(grounder, view, several))
+            return self.models.with_room(partial(grounder.ground, view, phrase))
+        found = self.models.with_room(partial(ground_several, grounder, view, several))
         return dataclasses.replace(found, phrase=phrase)
 
     def ground_all(
@@ -182,7 +185,7 @@ class Finder:
         grounder, view = self.models.grounder(), self.look(picture)
         with translate(MultiObjectError):
             return self.models.with_room(
-                lambda: ground_all(grounder, view, sentence, mode=mode, refusal=refusal)
+                partial(ground_all, grounder, view, sentence, mode=mode, refusal=refusal)
             )
 
     def find_masks(
@@ -207,7 +210,7 @@ class Finder:
             self.models.preset.check_words("find", phrase)
         grounder = self.models.grounder()
         with translate(MultiObjectError):
-            found = self.models.with_room(lambda: find_instances(grounder, view, wanted))
+            found = self.models.with_room(partial(find_instances, grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]
 
     def is_sure(self, picture: Picture, phrase: str) -> bool:

@@ -360,9 +360,9 @@ def _resolve_paths(recipe: Mapping[str, Any], folder: str) -> None:
         if not isinstance(image, dict) or not isinstance(path := image.get("path"), str):
             continue
         near = os.path.normpath(os.path.join(folder, path))
-        if "\0" in path or not os.path.isfile(near):
+        if "\0" in path or (os.path.isfile(path) and not os.path.isfile(near)):
             continue
-        if os.path.isfile(path) and not os.path.samefile(path, near):
+        if os.path.isfile(path) and not os.path.samefile(path, near):  # both are there
             with suppress(GroundbrushError):
                 if open_picture(path).digest == image.get("sha256"):
                     continue

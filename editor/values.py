@@ -25,7 +25,8 @@ _EXCLUDING = re.compile(
 )
 _NAMES_NOTHING = frozenset(
     "the a an this that these those it its all both every each some any no one ones of to in on at "
-    "by and or nothing anything something everything them things objects items".split()
+    "by and or nothing anything something everything them things objects items other others ones "
+    "rest two three four five six seven eight nine ten".split()
 )
 # "The orange", "the left glass" and "the light" are things.
 _DESCRIBES = frozenset(

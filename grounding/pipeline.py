@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .attention.types import Reading
+from .attention.reading import Reading
 from .errors import GroundingError
 from .localize.ambiguity import find_other_matches
-from .localize.locate import answer, grow, locate, read_phrases
+from .localize.locate import answer, locate, read_phrases
 from .result import Grounding
 from .settings import GroundingSettings
 from .view import View, shrink_image
@@ -87,7 +87,6 @@ class Grounder:
         """Maps to masks, the search for other matches, and the answer, each with its time."""
         times = [time.perf_counter()]
         located = locate(self.segmenter, view, reading, self.settings)
-        located = grow(self.segmenter, view, located, self.settings)
         times.append(time.perf_counter())
         others = find_other_matches(self.lvlm, self.segmenter, view, phrase, located, self.settings)
         times.append(time.perf_counter())
@@ -107,6 +106,5 @@ class Grounder:
         :meth:`ground_many` reads both from the LVLM; measurements pass maps of their own.
         """
         located = locate(self.segmenter, view, Reading(rows, presence), self.settings)
-        located = grow(self.segmenter, view, located, self.settings)
         result = answer(self.segmenter, view, phrase, located, self.settings)
         return dataclasses.replace(result, heads=self.lvlm.heads or ())

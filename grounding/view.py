@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .result import Box
 
 if TYPE_CHECKING:
-    from .attention.types import EncodedImage
+    from .attention.reading import EncodedImage
     from .sam.segmenter import ImageEmbedding
 
 
@@ -91,6 +91,11 @@ def tight_box(mask: NDArray[np.bool_]) -> Box:
     return float(x), float(y), float(x + width), float(y + height)
 
 
+def tight_boxes(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """The :func:`tight_box` of each mask, (n, 4)."""
+    return np.array([tight_box(mask) for mask in masks])
+
+
 def boxes_and_centres(
     masks: Sequence[NDArray[np.bool_]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -99,4 +104,4 @@ def boxes_and_centres(
     for mask in masks:
         depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
         spots.append(np.unravel_index(int(np.argmax(depth)), depth.shape)[::-1])
-    return np.array([tight_box(mask) for mask in masks]), np.array(spots) + 0.5
+    return tight_boxes(masks), np.array(spots) + 0.5

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from .settings import InpaintSettings
-from .support import Box, Size, box_slices
+from .support import Box, Size
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Crop:
     @cached_property
     def slices(self) -> tuple[slice, slice]:
         """Index of the window in an ``(H, W, ...)`` array."""
-        return box_slices(self.window)
+        left, top, right, bottom = self.window
+        return slice(top, bottom), slice(left, right)
 
     def only(self, mask: np.ndarray) -> np.ndarray:
         """Return an ``(H, W)`` bool mask without what lies outside the window."""

@@ -1,7 +1,7 @@
 """Captions of a scene: one true sentence that names several things, and what each phrase means.
 
 A caption is a pure function of the scene and the generator; ``words_rng(split, seed)`` makes it a
-function of the seed. Orders to change a scene are in ``miniature.edit_sentences``.
+function of the seed.
 """
 
 from __future__ import annotations

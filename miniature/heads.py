@@ -5,7 +5,6 @@
 Discovery runs on validation scenes of the wide composer; the heads' agreement with the true masks
 (known here, unused by the choice) is printed beside it. ``--criterion sum`` is the paper's first
 criterion; ``contrast`` admits heads by how differently they look for two phrases about one picture.
-``miniature.tune`` writes the preset.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``python -m groundbrush.miniature.sheet`` draws it.
 
 Each tile shows a validation scene, its instances, expressions true of one of them (the dot has the
-colour of its outline), a caption and an edit sentence.
+colour of its outline) and a caption.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .calibration import ReferredScene, balanced_expressions
 from .captions import caption, words_rng
-from .edit_sentences import edit_sentence
 from .phrases import Expression, expressions
 from .scenes import Scene
 
@@ -88,10 +87,8 @@ def lines_of(drawn: ReferredScene, split: str, font: ImageFont.FreeTypeFont) -> 
         Line(e.kind, e.text, OUTLINES[(e.target or 0) % len(OUTLINES)])
         for e in varied(scene, drawn.expression)
     ]
-    said = {"caption": caption(scene, rng).text, "edit": edit_sentence(scene, rng, 2).text}
-    for label, text in said.items():
-        for number, part in enumerate(wrapped(text, WIDTH - TEXT, font)):
-            out.append(Line("" if number else label, part))
+    for number, part in enumerate(wrapped(caption(scene, rng).text, WIDTH - TEXT, font)):
+        out.append(Line("" if number else "caption", part))
     return out
 
 

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from ..grounding.localize.edges import refine_edges
+from ..grounding.localize.locate import are_separate
 from ..grounding.metrics import mask_iou
 
 if TYPE_CHECKING:
-    from ..grounding.result import Box, Grounding
+    from ..grounding.result import Grounding
 
 LEVEL, COUNTED_LEVEL = 0.5, 0.1
 """Least mean of the map in a mask, over its mean in the best mask; lower if the phrase counts."""
@@ -22,8 +23,6 @@ WEAK, COUNTED_WEAK = 0.5, 0.3
 """Least score of a candidate, over the best one's; lower if the phrase counts."""
 ALIKE = 0.85
 """The same for a mask found by a variant ("the left car") if the phrase does not count."""
-APART = 0.3
-"""Two instances share less than this of the smaller one."""
 SAME = 0.7
 """Masks with at least this IoU are one instance."""
 MOST_COUNTED = 4
@@ -75,7 +74,7 @@ def split_instances(
             break
         mask = full_size_mask(candidate.mask, grounding.size_wh)
         strong = candidate.score >= least_score and _mean(heat, mask) >= least_heat
-        if strong and all(apart(mask, other.mask) for other in instances):
+        if strong and all(are_separate(mask, other.mask) for other in instances):
             refined = refine_edges(image, mask) if refine else mask
             instances.append(ScoredMask(refined if refined.any() else mask, candidate.score))
     return instances
@@ -99,7 +98,7 @@ def _one_by_one(
         return _best_combination(distinct, at_most)
     instances: list[ScoredMask] = []
     for one in distinct:
-        if len(instances) != at_most and all(apart(one.mask, i.mask) for i in instances):
+        if len(instances) != at_most and all(are_separate(one.mask, i.mask) for i in instances):
             instances.append(one)
     return instances
 
@@ -113,17 +112,11 @@ def _best_combination(distinct: Sequence[ScoredMask], number: int) -> list[Score
         sets = [
             chosen
             for chosen in combinations(distinct, count)
-            if all(apart(a.mask, b.mask) for a, b in combinations(chosen, 2))
+            if all(are_separate(a.mask, b.mask) for a, b in combinations(chosen, 2))
         ]
         if sets:
             return list(max(sets, key=lambda chosen: sum(one.score for one in chosen)))
     return list(distinct[:1])
-
-
-def tight_box(mask: np.ndarray) -> Box:
-    """Return the xyxy box, half-open pixels, of a mask that is not empty."""
-    xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
 
 
 def full_size_mask(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
@@ -136,8 +129,3 @@ def full_size_mask(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 def _mean(heat: np.ndarray, mask: np.ndarray) -> float:
     return float(heat[mask].mean()) if mask.any() else 0.0
-
-
-def apart(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two masks are of two instances."""
-    return bool((a & b).sum() < APART * max(1, min(a.sum(), b.sum())))

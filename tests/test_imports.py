@@ -30,7 +30,7 @@ LAYERS = [
     {"errors", "files", "journal", "values", "machine", "version"},
     {"pictures"},
     {"models", "masks", "workers"},
-    {"request", "finder"},
+    {"request", "finder", "grounding_json"},
     {"editing"},
     {"plan"},
     {"api", "explain", "facts", "outputs", "doctor"},

@@ -9,25 +9,23 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ...editor.errors import GroundbrushError, explain, one_line
 from ...editor.files import safe_name
+from ...editor.grounding_json import GroundingEntry, Pixel, Text, grounding_values
 from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import AnyOperation, MaskScene
-from ...editor.masks.source import check_encoded, decode_mask, encode_mask
+from ...editor.masks.source import check_encoded
 from ...editor.pictures.picture import Picture
 from ...editor.pictures.saving import save_picture
 from ...editor.request import AnyRequest
-from ...editor.values import Flag, Number, Whole, as_validator, expects
+from ...editor.values import Flag, Whole, as_validator, expects
 from ..uploads import MAX_UPLOAD_PIXELS, read_upload
 from .session import MAX_CHANGES, Change, Session
-
-if TYPE_CHECKING:
-    from ...editor.finder import Grounding
 
 VERSION = 2
 MAX_SESSION_BYTES = 400_000_000
@@ -43,12 +41,7 @@ def _check_version(given: int) -> int:
     return given
 
 
-Coordinate = Annotated[float, Number(-1e6, 1e6)]
-Share = Annotated[float, Number(0, 1)]
-BoxEntry = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 MaskEntry = Annotated[dict[str, Any], as_validator(check_encoded)]
-Text = Annotated[str, Field(max_length=10_000)]
-Pixel = Annotated[int, Whole(0, 10**6)]
 Operations = Annotated[
     tuple[AnyOperation, ...],
     Field(max_length=_MAX_OPERATIONS),
@@ -58,39 +51,6 @@ Operations = Annotated[
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlaceEntry(_Entry):
-    """A `Candidate`."""
-
-    box: BoxEntry
-    score: Share
-    mask: MaskEntry
-
-
-Places = Annotated[tuple[PlaceEntry, ...], Field(max_length=100)]
-
-
-class GroundingEntry(_Entry):
-    """A `Grounding` with its masks; timings are not kept."""
-
-    phrase: Text
-    status: Literal["found", "absent", "ambiguous", "uncertain"]
-    reason: Text
-    score: Share
-    box: BoxEntry | None
-    mask: MaskEntry
-    candidates: Places
-    instances: Places
-    heads: Annotated[tuple[tuple[Pixel, Pixel], ...], Field(max_length=1000)]
-    token_map: Annotated[
-        tuple[Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)], ...],
-        Field(min_length=1, max_length=1000),
-    ]
-    region: BoxEntry
-    presence: Share | None
-    detection: BoxEntry | None
-    query: Text
 
 
 class HistoryEntry(_Entry):
@@ -155,7 +115,7 @@ def session_bytes(session: Session) -> bytes:
         "kept": len(session.changes),
         "branches": [[every.index(change) for change in chain] for chain in chains],
         "paint": session.paint,
-        "found": None if session.found is None else _grounding_entry(session.found),
+        "found": None if session.found is None else grounding_values(session.found),
     }
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -209,7 +169,9 @@ def read_session(
         for change in chain:
             size = change.size_after(size)
     mask = None if entry.mask is None else _history(entry.mask, session.picture, scene)
-    found = None if entry.found is None else _grounding(entry.found, session.size)
+    found = None if entry.found is None else entry.found.grounding()
+    if found is not None and found.size_wh != session.size:
+        raise _damaged("what was found is not of the picture's size")
     names = ("find", "candidate", "drawn", "paint")
     values: dict[str, Any] = {name: getattr(entry, name) for name in names}
     return dataclasses.replace(session, mask=mask, found=found, **values)
@@ -297,34 +259,6 @@ def _history(
         raise _damaged("its mask is not of the picture's size")
     with_models = MaskScene(picture.pixels) if scene is None else scene(picture)
     return MaskHistory.from_dict(dict(entry), with_models)
-
-
-def _grounding_entry(found: Grounding) -> dict[str, Any]:
-    """The fields of a `GroundingEntry`."""
-    values = {name: getattr(found, name) for name in GroundingEntry.model_fields}
-    for name in ("candidates", "instances"):
-        values[name] = [
-            {"box": one.box, "score": one.score, "mask": encode_mask(one.mask)}
-            for one in values[name]
-        ]
-    return {**values, "mask": encode_mask(found.mask), "token_map": found.token_map.tolist()}
-
-
-def _grounding(entry: GroundingEntry, size: tuple[int, int]) -> Grounding:
-    from ...editor.finder import Candidate, Grounding
-
-    if len({len(row) for row in entry.token_map}) != 1:
-        raise _damaged("the rows of its map are not of one length")
-    values = dict(entry)
-    for name in ("candidates", "instances"):
-        values[name] = tuple(
-            Candidate(one.box, one.score, decode_mask(one.mask)) for one in values[name]
-        )
-    values["mask"] = decode_mask(entry.mask)
-    if values["mask"].shape != size[::-1]:
-        raise _damaged("what was found is not of the picture's size")
-    values["token_map"] = np.array(entry.token_map, np.float32)
-    return Grounding(**values)
 
 
 def _damaged(why: str) -> GroundbrushError:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from ...inpaint.settings import InpaintSettings
 from ..errors import GroundbrushError
 from .errors import refusals
 
@@ -59,6 +60,8 @@ def unknown_columns(names: Iterable[str]) -> list[str]:
             folded = str(name).strip().lower().replace("-", "_").replace(" ", "_")
             near = difflib.get_close_matches(folded, COLUMNS, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
+            if folded in InpaintSettings.__dataclass_fields__:
+                hint = f'settings takes it, as {{"{folded}": …}}; '
             wrong.append(f"unknown column {name!r}; {hint}expected some of {', '.join(COLUMNS)}")
     return wrong
 

@@ -1,25 +1,34 @@
-"""Groundings on disk, between finding and painting. Nothing is pickled."""
+"""Groundings on disk, between finding and painting."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
+import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import GroundbrushError, one_line
 from ..files import OutputError, atomic_write
+from ..grounding_json import DecodedMask, GroundingEntry, grounding_values
+from ..masks.source import encode_mask
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
 
 Spares = Mapping[str, np.ndarray | None]
-_OTHERS = ("candidates", "instances")
-"""Fields of a grounding that hold further masks, each of its own size."""
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    grounding: GroundingEntry
+    timings: dict[str, float]
+    spares: dict[str, DecodedMask | None]
 
 
 def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -> None:
@@ -27,23 +36,11 @@ def save_grounding(path: Path, found: Grounding, spares: Spares | None = None) -
 
     A power cut may damage it: a later run then finds it anew.
     """
-    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
-    masks = {"mask": fields.pop("mask")}
-    masks |= {f"{name}{k}": c.mask for name in _OTHERS for k, c in enumerate(fields[name])}
-    masks |= {f"spare{k}": mask for k, mask in enumerate((spares or {}).values())}
-    arrays: dict[str, Any] = {
-        name: np.packbits(mask) for name, mask in masks.items() if mask is not None
-    }
-    arrays["token_map"] = fields.pop("token_map")
-    for name in _OTHERS:
-        fields[name] = [{"box": c.box, "score": c.score} for c in fields[name]]
-    shapes = {name: mask.shape for name, mask in masks.items() if mask is not None}
-    facts = {**fields, "spares": list(spares or {}), "shapes": shapes}
-    text = json.dumps(facts, default=lambda number: number.item())  # of numpy
-    arrays["facts"] = np.frombuffer(text.encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    atomic_write(path, buffer.getvalue(), durable=False)
+    masks = {k: None if mask is None else encode_mask(mask) for k, mask in (spares or {}).items()}
+    kept = {"grounding": grounding_values(found), "timings": dict(found.timings), "spares": masks}
+    text = json.dumps(kept, default=lambda number: number.item())  # of numpy
+    # The checksum finds a damaged digit.
+    atomic_write(path, gzip.compress(text.encode(), 1, mtime=0), durable=False)
 
 
 def load_grounding(path: Path) -> Grounding:
@@ -54,48 +51,23 @@ def load_grounding(path: Path) -> Grounding:
     GroundbrushError
         If the file is missing or damaged.
     """
-    from ...grounding.result import Candidate, Grounding
-
-    masks, token_map, facts = _load(path)
-    try:
-        fields = {name: _tuples(value) for name, value in facts.items() if name != "spares"}
-        fields["timings"] = facts["timings"]
-        for name in _OTHERS:
-            fields[name] = tuple(
-                Candidate(tuple(c["box"]), c["score"], masks[f"{name}{k}"])
-                for k, c in enumerate(facts[name])
-            )
-        return Grounding(**fields, mask=masks["mask"], token_map=token_map)
-    except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
-        raise _unreadable(path, error) from error
+    kept = _load(path)
+    return dataclasses.replace(kept.grounding.grounding(), timings=kept.timings)
 
 
 def load_spares(path: Path) -> dict[str, np.ndarray | None]:
     """Read the masks beside a grounding; raises as `load_grounding`."""
-    masks, _, facts = _load(path)
-    try:
-        return {key: masks.get(f"spare{k}") for k, key in enumerate(facts["spares"])}
-    except (KeyError, TypeError) as error:
-        raise _unreadable(path, error) from error
+    return _load(path).spares
 
 
-def _load(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]]:
-    """The masks, the token map and the rest."""
+def _load(path: Path) -> _Kept:
     try:
-        content = io.BytesIO(path.read_bytes())  # given a path, numpy leaves damaged files open
+        content = path.read_bytes()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, OutputError) from error
     try:
-        with np.load(content, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        facts = json.loads(arrays.pop("facts").tobytes())
-        token_map = arrays.pop("token_map")
-        masks = {
-            name: np.unpackbits(arrays[name], count=height * width).reshape(height, width) != 0
-            for name, (height, width) in facts.pop("shapes").items()
-        }
-        return masks, token_map, facts
-    except Exception as error:  # noqa: BLE001 - damaged archives raise nearly everything
+        return _Kept.model_validate_json(gzip.decompress(content))
+    except (OSError, EOFError, zlib.error, ValidationError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -106,7 +78,3 @@ def _unreadable(
         f"the kept grounding {str(path)!r} cannot be read ({one_line(error)}); run the batch again "
         "with --retry-failed, which finds it anew"
     )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -89,9 +89,10 @@ def read_manifest(
     path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in _JSONL | _CSV:
+        wrong = "is no manifest by its name" if path.exists() else "does not exist"
         raise GroundbrushError(
-            f"{str(path)!r} is no manifest by its name; expected .jsonl (one object a line), .csv, "
-            "or a folder of pictures"
+            f"{str(path)!r} {wrong}; expected .jsonl (one object a line), .csv, or a folder of "
+            "pictures"
         )
     with open_regular(path, "manifest") as file:
         raw = file.read(MAX_BYTES + 1)

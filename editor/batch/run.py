@@ -7,6 +7,7 @@ was killed is continued from the journal's last record.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import time
@@ -167,6 +168,8 @@ def run_batch(
         state = State(workspace, preset_digest(editor.preset), job.retry_failed)
         state.take(journal.records)
         journal.records.clear()
+        manifest = state.named_as_before(manifest)
+        job = dataclasses.replace(job, manifest=manifest)
         left = [row for row in manifest.rows if not state.finished(manifest, row)]
         if earlier:
             refuse(manifest, check_rows(editor, manifest, left, workspace))
@@ -217,6 +220,7 @@ def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = 
         records = list(read_journal(workspace.work / "journal"))
     if job.continues:
         state.take(records)
+    manifest = state.named_as_before(manifest)
     left = [row for row in manifest.rows if not state.finished(manifest, row)]
     free = partial(_check_free, job, bool(records), workspace.files_by_row())
     unusable = refusals([partial(check_out, job.out), free])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, model_validator
@@ -14,7 +15,7 @@ from ..models.presets import Preset
 from .grounding_store import load_grounding
 from .manifest import Manifest
 from .results import FoundFacts, PictureFacts, RowResult
-from .rows import BatchRow, digest
+from .rows import BatchRow, digest, row_name
 from .workspace import Workspace, file_digest, row_of, same_picture
 
 VERSION: Literal[2] = 2
@@ -111,6 +112,30 @@ class State:
         else:  # JSON takes less memory
             text = record.result.model_dump_json().encode()
             self._rows[record.name] = record.model_copy(update={"result": None}), text
+
+    def named_as_before(self, manifest: Manifest) -> Manifest:
+        """The manifest; rows without an id keep the names under which they were finished.
+
+        Such a name holds the row's number, which changes where a row is added or deleted above.
+        """
+        known: dict[str, list[str]] = {}
+        for record, _ in self._rows.values():
+            known.setdefault(record.fingerprint, []).append(record.name)
+        free = [row for row in manifest.rows if row.name.startswith(f"{row.number:05}-")]
+        taken = {row.name for row in manifest.rows} - {row.name for row in free}
+        prints = {row.number: self._fingerprint(row) for row in free}
+        names: dict[int, str] = {}
+        for moved in (False, True):  # first those that stand where they stood
+            for row in free:
+                before = [n for n in known.get(prints[row.number], ()) if n not in taken]
+                if row.number not in names and (before if moved else row.name in before):
+                    names[row.number] = before[0] if moved else row.name
+                    taken.add(names[row.number])
+        for row in free:
+            if row.number not in names and row.name in taken:
+                names[row.number] = row_name(f"{prints[row.number][:8]}-{row.name}")
+        rows = (replace(row, name=names.get(row.number, row.name)) for row in manifest.rows)
+        return replace(manifest, rows=tuple(rows))
 
     def key(self, row: BatchRow) -> str:
         """What a row's grounding depends on."""

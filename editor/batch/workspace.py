@@ -50,7 +50,7 @@ class Workspace:
 
     def grounding(self, key: str) -> Path:
         """File of a grounding."""
-        return self.work / "found" / f"{key}.npz"
+        return self.work / "found" / f"{key}.json.gz"
 
     def files_by_row(self) -> dict[str, set[str]]:
         """The names of all files that may be a batch's, by row name, relative to `out`."""

@@ -137,7 +137,7 @@ def _print_report(args: argparse.Namespace, report: BatchReport) -> None:
     lines = [
         *report.notes,
         f"{sum(counts.values())} rows: {', '.join(f'{n} {status}' for status, n in counts.items())}"
-        f" ({report.worked} done now in {report.seconds:.0f} s)",
+        f" ({report.worked} of them in this run, {report.seconds:.0f} s)",
         *_failure_lines(report),
     ]
     print_result(args, facts, lines, {"results": report.results, "review": report.review})

@@ -56,6 +56,7 @@ def _add_edit(commands: Any) -> None:
         "--check-for", dest="check", metavar="PHRASE", help="the same, finding this phrase"
     )
     _add_region_options(edit)
+    add_options(edit, "retries")
     _add_painting_options(edit)
 
 
@@ -72,7 +73,8 @@ def _add_remove(commands: Any) -> None:
         help="do not check that it is gone, and do not retry",
     )
     _add_region_options(remove)
-    _add_painting_options(remove, retries={"default": 3})
+    add_options(remove, "retries", retries={"default": 3})
+    _add_painting_options(remove)
     remove.set_defaults(paint=None, recipe=None)
 
 
@@ -87,7 +89,7 @@ def _add_extend(commands: Any) -> None:
         "--paint", metavar="PROMPT", help="what to paint there (default: more background)"
     )
     _add_painting_options(extend)
-    extend.set_defaults(recipe=None, check=False)
+    extend.set_defaults(recipe=None, check=False, retries=0)
 
 
 def _add_apply(commands: Any) -> None:
@@ -146,8 +148,8 @@ def _add_region_options(parser: argparse.ArgumentParser) -> None:
     region.add_argument("--invert", action="store_true", help="paint everything else")
 
 
-def _add_painting_options(parser: argparse.ArgumentParser, **changes: Any) -> None:
-    add_options(parser, "seed variants retries draft steps guidance", **changes)
+def _add_painting_options(parser: argparse.ArgumentParser) -> None:
+    add_options(parser, "seed variants draft steps guidance")
     parser.add_argument("--negative", metavar="PROMPT", help="what not to paint")
     parser.add_argument(
         "--set",
@@ -193,7 +195,9 @@ def _run(args: argparse.Namespace) -> int:
 def _lines(edit: Edit, notes: list[str]) -> list[str]:
     lines = []
     if edit.grounding is not None:
-        lines.append(f"{edit.grounding.status}: {edit.grounding.reason}")
+        chosen = edit.request.candidate
+        words = f"{edit.grounding.status}: {edit.grounding.reason}"
+        lines.append(words if chosen is None else f"candidate {chosen} was taken, as requested")
     lines.append(
         f"painted {int(edit.support.sum())} pixels in {round(edit.timings['paint'], 2)} s; every "
         "other pixel equals the input's"
@@ -266,6 +270,8 @@ def _check_usage(args: argparse.Namespace) -> None:
         wrong_usage(
             args, "--paint PROMPT is missing; to take something away use `groundbrush remove`"
         )
+    elif not args.check and args.retries != args.parser.get_default("retries"):
+        wrong_usage(args, "--retries repeats while a check fails, and there is none; give both")
     elif args.snap and not args.box:
         wrong_usage(args, "--snap takes the object in a --box; give one, or leave it out")
 
@@ -310,15 +316,13 @@ def _sides(args: argparse.Namespace, picture: Picture) -> dict[str, int]:
     sides = {}
     for side in SIDES:
         given = getattr(args, side)
+        share = picture.size[side in ("top", "bottom")] / 100 if given.endswith("%") else 1
         try:
-            number = float(given.removesuffix("%"))
-        except ValueError:
+            sides[side] = round(float(given.removesuffix("%")) * share)
+        except (ValueError, OverflowError):  # of "nan" and "inf", too
             wrong_usage(
                 args, f"--{side} {given!r} given; expected pixels such as 128 or a share like 25%"
             )
-        if given.endswith("%"):
-            number *= picture.size[side in ("top", "bottom")] / 100
-        sides[side] = round(number)
     return sides
 
 

@@ -112,7 +112,9 @@ class Parser(argparse.ArgumentParser):
         if rest:
             unknown = next((one for one in rest if one.startswith("--")), "").partition("=")[0]
             options = [name for action in self._actions for name in action.option_strings]
-            hint = _suggestion(unknown, options) if unknown else ""
+            after = "; give words after --find, in quotation marks"
+            words = after if "--find" in options else "; quote words that belong together"
+            hint = _suggestion(unknown, options, 0.75) if unknown else words
             self.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
         return found, rest
 
@@ -125,8 +127,8 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+def _suggestion(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -213,6 +215,8 @@ def check_engine(args: argparse.Namespace) -> None:
 
 def check_directory(out: str) -> None:
     """Refuse a directory that cannot hold results before any model is loaded."""
+    if out == "-":
+        raise GroundbrushError("--out '-' given; expected a folder: --json prints the files' names")
     if os.path.exists(out) and not os.path.isdir(out):
         raise GroundbrushError(f"--out {out!r} is a file; expected a folder, which may be new")
     from ..pictures.saving import WRITABLE

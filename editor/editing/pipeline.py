@@ -16,7 +16,7 @@ from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
 from ...inpaint.paste import assert_preserved
 from ..errors import translate
-from ..models.memory import half_precisions
+from ..models.presets import half_precisions
 from ..pictures.picture import open_picture
 from .protect import find_protected, protection_key, touching_piece
 from .region import Region, find_region
@@ -25,7 +25,7 @@ from .verify import Verdict, Verifier, surroundings
 
 if TYPE_CHECKING:
     from ...grounding.result import Grounding
-    from ...inpaint import Fill, InpaintSettings
+    from ...inpaint import Fill, Inpainter, InpaintSettings
     from ..finder import Finder
     from ..models.models import Models
     from ..pictures.picture import Picture, Source
@@ -71,6 +71,7 @@ class _Task:
     region: Region
     settings: InpaintSettings
     verifier: Verifier
+    inpainter: Inpainter
     spare: np.ndarray | None = None
     around: tuple[str, ...] = ()
 
@@ -127,11 +128,11 @@ def run_request(
     spare = known[key] if key in known else _protection(finder, region, settings)
     verifier = Verifier.of(finder, region, request, chosen=chosen)
     found = time.perf_counter()
-    models.inpainter()
+    inpainter = models.inpainter()
     around: tuple[str, ...] = ()
     if request.action == "remove" and verifier.phrase is not None:
         around = surroundings(finder, region.picture, region.mask)
-    task = _Task(finder, request, region, settings, verifier, spare, around)
+    task = _Task(finder, request, region, settings, verifier, inpainter, spare, around)
     attempts = list(_attempts(task, callbacks))
     painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
     checking = max(0.0, time.perf_counter() - found - painting)
@@ -183,7 +184,7 @@ def _attempts(task: _Task, callbacks: Callbacks) -> Iterator[_Attempt]:
     """Paint and verify every variant; then further seeds, as retries, while one might pass."""
     from ...inpaint.fill import fill_many
 
-    request, history, inpainter = task.request, task.region.history, task.models.inpainter()
+    request, history, inpainter = task.request, task.region.history, task.inpainter
     seeds = range(request.seed, request.seed + request.variants)
     retries = range(seeds.stop, seeds.stop + request.retries)
     # What was taken out of the mask would otherwise be grown over, or closed as a hole in it.

@@ -53,7 +53,7 @@ class Region:
     @property
     def mask(self) -> np.ndarray:
         """``(H, W)`` bool, after all operations."""
-        return self.history.mask
+        return self.history.states[-1]
 
     @property
     def settings(self) -> dict[str, Any]:

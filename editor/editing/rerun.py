@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,9 @@ def first_picture(request: EditRequest, image: Source | None) -> Picture:
     if source is None:
         raise GroundbrushError("the recipe names no picture file; give the picture as well")
     if image is None and not Path(named or "").is_file():
+        seen = "" if os.path.isabs(named or "") else f", seen from {str(Path.cwd())!r}"
         raise GroundbrushError(
-            f"the recipe's picture {named!r} is not there, seen from {str(Path.cwd())!r}; "
+            f"the recipe's picture {named!r} is not there{seen}; "
             "give the picture as well: `groundbrush edit PICTURE --recipe FILE`, or run(recipe, "
             "picture)"
         )

@@ -6,10 +6,9 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from ...grounding.heads.measured_pairs import (
     MeasuredPairs,
     MeasurementStore,
     load_measured,
+    measure_missing,
 )
 from ...grounding.heads.report import ranking_facts, report_page
 from ...grounding.heads.trials import HeadDiscovery
@@ -263,27 +263,16 @@ def measure(
 
     Raises GroundbrushError when no pair could be measured.
     """
-    done = set(store.rows()["number"].tolist())
-    count = sum(pair.number in done for pair in pairs)
-    units = []
-    for image, group in groupby(pairs, key=lambda pair: pair.item.image):
-        left = [pair for pair in group if pair.number not in done]
-        units += [Unit(f"the picture {image}", left)] if left else []
-    reasons: list[str] = []
-    for answer in (pool or LocalPool()).map(
-        partial(_work, load, settings), [[one] for one in units]
-    ):
-        left = answer.unit.value
-        for pair, values in zip(left, answer.value or [answer.gave_up] * len(left), strict=True):
-            failed = values is None or isinstance(values, str)
-            reasons += [str(values)] if failed else []
-            store.add(pair.number, None if failed else values)
-            count += 1
-            if on_pair:
-                on_pair(count, len(pairs))
-    found = store.measured(len(pairs), tuple(dict.fromkeys(reasons)))
+
+    def answers(groups: list[list[DrawnPair]]) -> Iterator[tuple[list[DrawnPair], list]]:
+        units = [[Unit(f"the picture {same[0].item.image}", same)] for same in groups]
+        for answer in (pool or LocalPool()).map(partial(_work, load, settings), units):
+            same = answer.unit.value
+            yield same, answer.value or [str(answer.gave_up)] * len(same)
+
+    found = measure_missing(store, pairs, answers, on_pair)
     if not len(found):
-        why = f": {reasons[0]}" if reasons else ""
+        why = f": {found.skipped[1]}" if found.skipped[1:] else ""
         raise GroundbrushError(f"none of the {len(pairs)} pairs could be measured{why}")
     return found
 

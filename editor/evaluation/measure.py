@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...grounding import Backend, box_iou, mask_overlap, token_map_to_image
-from ...grounding.attention.normalize import definite, read_negation
+from ...grounding.attention.normalize import query_terms
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import cells_to_mask, map_boxes, map_mask
 from ...multiobject.export.rle import encode_rle
@@ -187,7 +187,7 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     phrases = [item.phrase for item in items]
     readings = grounder.read(view, phrases, heads)
     rows = plain = [r.rows for r in readings if r.rows is not None]
-    if any(read_negation(text) or definite(text) != text for text in phrases):
+    if any(query_terms(text) != (text, None) for text in phrases):
         plain = lvlm.head_rows(view.encoded, phrases, heads)
     neutral = None
     if any(arm.neutral for arm in arms):

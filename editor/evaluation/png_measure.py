@@ -15,9 +15,9 @@ import numpy as np
 from ...grounding.errors import GroundingError
 from ...grounding.localize.edges import refine_edges
 from ...grounding.metrics import mask_iou
+from ...grounding.view import tight_boxes
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.export.rle import encode_rle
-from ...multiobject.instances import tight_box
 from ...multiobject.narrative_benchmark import Narrative, ground_narrative, read_png, truth
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
@@ -221,7 +221,7 @@ def oracle_masks(grounder: Grounder, view: View, narrative: Narrative) -> list[n
     true = {i: mask for i in wanted if (mask := ids == i).any()}
     made: dict[int, np.ndarray] = {}
     if true:
-        boxes = np.array([tight_box(mask) for mask in true.values()])
+        boxes = tight_boxes(list(true.values()))
         boxes = boxes / np.tile(view.scale_xy, 2)
         logits, _ = grounder.segmenter.prompt_logits(view.embedding, boxes=boxes)
         for offered, (number, mask) in zip(logits, true.items(), strict=True):

@@ -74,19 +74,20 @@ def _shadow_of(view: np.ndarray, thing: np.ndarray, radius: float) -> np.ndarray
     near = dilate(thing, radius)
     if near.all():
         return np.zeros_like(thing)
-    share = _light(view, thing, near, radius)
+    around = dilate(thing, 2)
+    share = _light(view, around, near, radius)
     mean = share.mean(2)
     even = np.abs(share - mean[..., None]).max(2) < TINT
     dark = near & ~thing & even & (mean > DARKEST) & (mean < LIGHTEST)
     dark = ndimage.binary_opening(dark, np.ones((2, 2), bool))
     found = _attached(dark, thing, _LARGEST * np.count_nonzero(thing))
     # The ring between thing and shadow belongs to the shadow: anti-aliased, it fails the tests.
-    return np.asarray(found | (dilate(found, 2) & dilate(thing, 2)))
+    return np.asarray(found | (dilate(found, 2) & around))
 
 
 def _light(view: np.ndarray, thing: np.ndarray, near: np.ndarray, radius: float) -> np.ndarray:
-    """What share of the ground's light each pixel has, by channel."""
-    without = cv2.GaussianBlur(prefill(view, dilate(thing, 2), "blur"), (0, 0), 1.2)
+    """What share of the ground's light each pixel has, by channel; `thing` with a rim."""
+    without = cv2.GaussianBlur(prefill(view, thing, "blur"), (0, 0), 1.2)
     without = without.astype(np.float32)
     size = max(5, int(1.5 * radius) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...grounding.errors import GroundingError
-from ...grounding.heads.discovery import DiscoverySettings, draw_pairs, measure_pairs
+from ...grounding.heads.discovery import DiscoverySettings, DrawnPair, draw_pairs, measure_pairs
 from ...grounding.heads.fixed import LocalizationHeads
-from ...grounding.heads.measured_pairs import MeasurementStore
+from ...grounding.heads.measured_pairs import MeasurementStore, measure_missing
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write, safe_name
@@ -95,23 +94,22 @@ def _discover(
     `on_load` gets a line with the time left every few seconds.
     """
     store = MeasurementStore(folder, {"preset": name}, lvlm.n_layers, lvlm.n_heads)
-    done = set(store.rows()["number"].tolist())
     pairs = draw_pairs(_read_examples(source), settings)
-    left = [pair for pair in pairs if pair.number not in done]
     begun = said = time.monotonic()
-    measured = 0
-    for image, group in groupby(left, key=lambda pair: pair.item.image):
-        same = list(group)
-        for pair, one in zip(
-            same, measure_pairs(lvlm, open_picture(image).pixels, same, settings), strict=True
-        ):
-            store.add(pair.number, None if isinstance(one, GroundingError) else one)
-        measured += len(same)
-        now = time.monotonic()
-        if now - said >= SAY_EVERY_S and measured < len(left):
-            said, rest = now, (now - begun) / measured * (len(left) - measured)
-            on_load(f"finding heads: {measured} of {len(left)} pairs, about {rest:.0f} s left")
-    return HeadDiscovery(store.measured(len(pairs)), settings)
+
+    def measure(groups: list[list[DrawnPair]]) -> Iterator[tuple[list[DrawnPair], list]]:
+        nonlocal said
+        measured, left = 0, sum(map(len, groups))
+        for same in groups:
+            found = measure_pairs(lvlm, open_picture(same[0].item.image).pixels, same, settings)
+            yield same, [str(one) if isinstance(one, GroundingError) else one for one in found]
+            measured += len(same)
+            now = time.monotonic()
+            if now - said >= SAY_EVERY_S and measured < left:
+                said, rest = now, (now - begun) / measured * (left - measured)
+                on_load(f"finding heads: {measured} of {left} pairs, about {rest:.0f} s left")
+
+    return HeadDiscovery(measure_missing(store, pairs, measure), settings)
 
 
 def _read_examples(folder: Path) -> list[_Example]:

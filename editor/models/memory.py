@@ -16,7 +16,7 @@ from typing import Any
 from ...inpaint.device.memory import choose_mode, decode_bytes, denoise_bytes, free_bytes
 from ..errors import GroundbrushError
 from .downloads import GB, Download, Listing
-from .presets import Preset
+from .presets import Preset, precision
 
 _LAYER = re.compile(r"(?<![a-z_])(?:language_model|text_model|model)\.(?:model\.)?layers\.(\d+)\.")
 _HEAD = re.compile(r"(?:^|\.)lm_head\.")
@@ -73,43 +73,6 @@ def this_machine(device: str) -> Machine:
     elif at.type == "mps":
         name, total = "Apple GPU", torch.mps.recommended_max_memory()
     return Machine(device, name, total, free_bytes(at), host.total, host.available)
-
-
-def precision(spec: Mapping[str, Any], device: str) -> str:
-    """The precision that a part of a preset is loaded in on a device.
-
-    ``auto`` is half precision, in the type that suits the device. Half precision on a CPU is
-    bfloat16 where the processor computes in it, else float32.
-    """
-    wanted = str(spec.get("dtype", "float32"))
-    if device == "cpu" and wanted != "float32":
-        return "bfloat16" if cpu_has_bfloat16() else "float32"
-    if wanted != "auto":
-        return wanted
-    import torch
-
-    newer = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if newer else "float16"
-
-
-def half_precisions(preset: Preset, device: str) -> dict[str, str]:
-    """The precision of each of a preset's models that does not compute in float32."""
-    finder = {"find": preset.find} if preset.find else {"lvlm": preset.lvlm}
-    parts = {**finder, "segmenter": preset.segmenter, "inpainter": preset.inpainter}
-    known = {name: precision(spec, device) for name, spec in parts.items() if spec}
-    return {name: dtype for name, dtype in known.items() if dtype != "float32"}
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16 (AVX512-BF16, AMX); Linux says so.
-
-    oneDNN also calls it supported where it is emulated, which takes longer than float32.
-    """
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return False
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 def weight_needs(preset: Preset, plan: Download, device: str) -> WeightBytes:

@@ -16,15 +16,15 @@ from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
 from ..errors import GroundbrushError, translate
 from .downloads import Download, OnDownload, download, plan_download
-from .memory import check_room, describe, precision, weight_needs
-from .presets import INPAINTER_OPTIONS, Preset, check_inpainter, resolve
+from .memory import check_room, describe, weight_needs
+from .presets import INPAINTER_OPTIONS, Preset, check_inpainter, precision, resolve
 from .vocabulary import WordList, load_words
 
 if TYPE_CHECKING:
     from ...grounding import Presence
     from ...grounding.attention.model import LVLM
     from ...grounding.detectors.base import NoLVLM
-    from ...grounding.families import Family
+    from ...grounding.families.prompts import PromptBuilder
     from ...grounding.pipeline import Grounder
     from ...grounding.sam.segmenter import Segmenter
     from ...inpaint import Inpainter, InpaintSettings
@@ -288,7 +288,7 @@ class Models:
             self.fetch(lvlm_only=True)
             return self._load_lvlm(None)
 
-    def reader(self) -> Family | LVLM | NoLVLM:
+    def reader(self) -> PromptBuilder | LVLM | NoLVLM:
         """What knows which words the LVLM knows: itself where it is loaded, else without weights.
 
         Raises
@@ -300,13 +300,13 @@ class Models:
             return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader
 
     @cached_property
-    def _reader(self) -> Family | NoLVLM:
+    def _reader(self) -> PromptBuilder | NoLVLM:
         from ...grounding.checkpoints.loading import load_family
         from ...grounding.detectors.base import NoLVLM
 
         if self.preset.find:
             return NoLVLM(self.preset.name)
-        return load_family(self.preset.path("lvlm"), **_reading(self.preset.lvlm))
+        return load_family(self.preset.path("lvlm"), **_reading(self.preset.lvlm)).prompts
 
     def _lvlm_with_heads(self) -> LVLM:
         """The LVLM; where its preset names no heads, with those found on first use and kept."""

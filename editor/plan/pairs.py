@@ -23,6 +23,7 @@ _SIZES = frozenset(
     for w, family in nouns.CONTRAST.items()
     if family in {nouns.CONTRAST[s] for s in ("small", "tall", "thin")}
 )
+_LIGHTS = frozenset("traffic street lamp night brake ceiling warning signal stop tail".split())
 _BE = frozenset("is was are were be stands stood sits sat lies lay been used to".split())
 
 
@@ -230,6 +231,8 @@ def _looking(what: Tokens, new: Tokens) -> Pair:
     new = trim(new)
     if not new:
         raise Unclear("says not what becomes of it")
+    if all(t.lower_ in words.NOT_LOOKS for t in new):
+        raise Unclear("says where, not how it should look; a thing is repainted where it is")
     if any(t.tag_ in ("JJR", "RBR") or t.lower_ in ("more", "less") for t in new):
         raise Unclear("compares; say how it should look, such as 'red', not how it differs")
     if _look_start(new) > 0:
@@ -262,9 +265,8 @@ def _is_look(token: Token) -> bool:
     low = token.lower_
     if low in words.NOT_LOOKS:
         return False
-    named = any(t.dep_ == "compound" and t.i == token.i - 1 for t in token.lefts)
-    if low in nouns.SHADES and token.pos_ == "NOUN" and named:
-        return False  # "the traffic light"
+    if low == "light" and token.i and token.nbor(-1).lower_ in _LIGHTS:
+        return False  # "the traffic light", unlike "the car light blue"
     known = low in nouns.CONTRAST or low in nouns.SHADES
     return known or token.tag_ in ("JJ", "JJR", "JJS", "RBR")
 

@@ -5,6 +5,7 @@ What has several meanings is listed with all of them and never chosen for the us
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.phrases.caption import NormalizedCaption, read_caption
-from ...multiobject.phrases.lexicon import EXCEPTED, NUMBERS
-from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases
+from ...multiobject.phrases.lexicon import CONTRAST, EXCEPTED, NUMBERS
+from ...multiobject.phrases.noun_phrases import NounPhrase, noun_phrases, top_level
 from ...multiobject.phrases.several import named_things
 from ...multiobject.phrases.spacy_model import parse
 from ..errors import GroundbrushError, translate
@@ -64,6 +65,7 @@ def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -
         reader = _Reader(plain, pipeline)
         for clause in find_clauses([t for t in doc if not t.is_space]):
             reader.read(clause)
+        reader.finish()
     return Plan(sentence, tuple(reader.steps), tuple(reader.unread), tuple(reader.notes))
 
 
@@ -96,6 +98,7 @@ class _Reader:
     steps: list[Step] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    kept: list[Clause] = field(default_factory=list)  # what is to stay
     # what "it" and "them" mean: things, each with the step that made it
     last: list[Thing] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)  # steps of the clause before that removed
@@ -107,7 +110,7 @@ class _Reader:
         span = self._span(clause.tokens)
         said = self._text(clause.tokens)
         if clause.denied or clause.verb in words.KEEP:
-            self.notes.append(f"“{said}”: nothing to do; what no step names stays as it is")
+            self.kept.append(clause)
             return
         try:
             if not clause.verb:
@@ -123,11 +126,32 @@ class _Reader:
         self.unread.append(unread)
         self.last, self.gone = [], []
 
+    def finish(self) -> None:
+        """Refuse what spares some of the things that a step means: all cups but this one."""
+        for clause in self.kept:
+            span, said = self._span(clause.tokens), self._text(clause.tokens)
+            for step in self.steps:
+                if self._is_among(clause.body, step):
+                    why = f"would spare some of “{step.find}”, which no step can; name those meant"
+                    self.unread.append(Unread(span, said, why))
+                    break
+            else:
+                self.notes.append(f"“{said}”: nothing to do; what no step names stays as it is")
+
+    def _is_among(self, kept: Sequence[Token], step: Step) -> bool:
+        """Whether words may name one of the things that a step means."""
+        low = {form for t in kept for form in (t.lower_, t.lemma_.lower())}
+        pointed = not low.isdisjoint(("one", "ones"))
+        same = pointed or any(p.lemma in low for p in top_level(self._phrases(step.find)))
+        own = {CONTRAST.get(word): word for word in step.find.lower().split()}
+        another = any(own.get(CONTRAST.get(word, -1), word) != word for word in low)
+        return same and not another and (pointed or step.count != 1)
+
     def _command(self, clause: Clause, span: tuple[int, int]) -> None:
         if not clause.body:
             raise Unclear(f"says not what to {clause.verb}")
         if clause.verb in words.REMOVE:
-            things = self._things(_without_picture(clause.body))
+            things = self._things(clause.body)
             first = len(self.steps)
             self.steps += [self._step(thing, None, span) for thing in things]
             self.gone, self.last = list(range(first, len(self.steps))), []
@@ -137,9 +161,12 @@ class _Reader:
             self.notes.append(f"“{self._text(clause.tokens)}”: nothing to do by itself")
             return
         # first all of a command, then its steps: half a command is never done
+        pairs = read_pairs(clause.verb, clause.body)
+        if self.gone and pairs[0].kind == "thing" and _is_pronoun(pairs[0].what):
+            pairs[0] = replace(pairs[0], kind="there")  # "remove the dog and replace it with a cat"
         changes = [
             (pair, thing)
-            for pair in read_pairs(clause.verb, clause.body)
+            for pair in pairs
             for thing in (self._things(pair.what) if pair.kind != "there" else [None])
         ]
         several = len(changes) > 1
@@ -171,27 +198,35 @@ class _Reader:
             raise Unclear("does not say what it replaces; name that thing")
         k = self.gone[0]
         old = self.steps[k]
+        painted = self._painted(pair.becomes)
         start = (old.span or span)[0]
         self.steps[k] = replace(
             old,
             action="edit",
-            paint=self._painted(pair.becomes),
+            paint=painted if old.count == 1 else self._one_of(painted, old.count),
             span=(start, span[1]),
             note="taking away and putting in its place are read as one replacement",
         )
 
     def _things(self, tokens: Sequence[Token]) -> list[Thing]:
-        tokens = trim(tokens)
+        tokens = _without_picture(trim(tokens))
         if not tokens:
             raise Unclear("names no thing; name it")
-        single = tokens[0].lower_ if len(tokens) == 1 else ""
-        if single in words.PRONOUNS_ONE | words.PRONOUNS_MANY:
-            return self._meant(single)
+        if _is_pronoun(tokens):
+            return self._meant(tokens[0].lower_)
+        while len(tokens) > 1 and tokens[0].lower_ in words.LIMITERS:  # "only the red apple"
+            tokens = tokens[1:]
+        if any(t.lower_ in words.JOINTS | {"or"} for t in tokens) and len(tokens) > 2:
+            # "both the car and the apple"
+            pairs = tokens[0].lower_ in ("both", "either") and tokens[1].tag_ == "DT"
+            tokens = tokens[pairs:]
         text = self._text(tokens)
         found = EXCEPTED.search(text)
-        if excluding := exclusion(text) or (found and found[0]):
+        last = tokens[-1].lower_ if tokens[-1].lower_ in words.DENIALS else ""  # "the car | not"
+        if excluding := exclusion(text) or (found and found[0]) or last:
             raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
-        return read_things(text, tokens, self._phrases)
+        with translate(MultiObjectError):
+            return read_things(text, tokens, self._phrases)
 
     def _meant(self, pronoun: str) -> list[Thing]:
         if self.gone:
@@ -217,7 +252,7 @@ class _Reader:
             return self._step(thing, None, span)
         painted = self._painted(pair.becomes)
         if thing.count != 1 or several:
-            painted = self._one_of(painted, thing.count)
+            painted = self._one_of(re.sub(r"\s+each$", "", painted), thing.count)
         return self._step(thing, painted, span)
 
     def _painted(self, tokens: Sequence[Token]) -> str:
@@ -234,6 +269,8 @@ class _Reader:
     def _one_of(self, painted: str, count: int | None) -> str:
         """ "dogs", for each of several cats -> "a dog"."""
         phrases = self._phrases(painted)
+        if len(named_things(painted)) > 1 or painted.endswith("respectively"):
+            raise Unclear(f"{painted!r} says not which becomes which; name one for each")
         if len(phrases) != 1 or not phrases[0].plural:
             return painted
         one = phrases[0]
@@ -275,6 +312,11 @@ class _Reader:
         return self.plain.span(tokens[0].idx, last.idx + len(last))
 
 
+def _is_pronoun(tokens: Sequence[Token]) -> bool:
+    """Whether words are only "it" or "them"."""
+    return len(tokens) == 1 and tokens[0].lower_ in words.PRONOUNS_ONE | words.PRONOUNS_MANY
+
+
 def _without_picture(tokens: Sequence[Token]) -> tuple[Token, ...]:
     """Less "from the picture" at its end."""
     low = [t.lower_ for t in tokens]
@@ -283,7 +325,7 @@ def _without_picture(tokens: Sequence[Token]) -> tuple[Token, ...]:
         if (
             len(low) > size
             and tail[-1] in words.PICTURE | {"here"}
-            and tail[0] in ("from", "in", "out")
+            and (tail[0] in ("from", "in", "out") or tokens[-size].i > tokens[-size - 1].i + 1)
         ):
             return tuple(tokens[:-size])
     return tuple(tokens)

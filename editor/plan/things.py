@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...multiobject.phrases import lexicon as nouns
 from ...multiobject.phrases.noun_phrases import top_level
+from ...multiobject.phrases.several import DOZEN, named_things
 from . import words
 
 if TYPE_CHECKING:
@@ -124,24 +126,51 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
     for token in tokens[1:]:
         if token.lower_ in words.PRONOUNS_ONE | words.PRONOUNS_MANY | words.WHOLE:
             raise Unclear(f"says not what {token.lower_!r} is; name the thing")
+    text = DOZEN.sub("12", text)
     phrases = parse(text) if any(c.isalpha() for c in text) else ()
     tops = top_level(phrases)
     if not tops:
         return [_unlisted(text, tokens)]
     left = _left_over(text, tops)
     compounds = {t.lower_ for t in tokens if t.pos_ in ("NOUN", "PROPN")} - set(nouns.CONTRAST)
-    if any(t.lower_ == "or" for t in tokens) and len(tops) > 1:
-        options = [[_thing(p, p.refer, compounds)] for p in tops]
+    make = partial(_thing, compounds=compounds)
+    found = [make(p, p.refer) for p in tops]
+    if len(tops) == 1:
+        found = _of_one_noun(text, make(tops[0], unquoted(text) if left else tops[0].refer), left)
+        found = found or [make(p, p.refer) for n in named_things(text) for p in parse(n.text)[:1]]
+    if any(t.lower_ == "or" for t in tokens) and len(found) > 1:
+        options = [[one] for one in found]
         raise Unclear(f"{text!r} says not which of the two; name one", options)
     if left and len(tops) > 1:
-        raise Unclear(f"{text!r}: it is unclear what {left!r} belongs to; make it two sentences")
-    if len(tops) == 1:
-        return [_thing(tops[0], unquoted(text) if left else tops[0].refer, compounds)]
-    found = [_thing(p, p.refer, compounds) for p in tops]
+        raise _unclear_part(text, left)
+    if len({p.span[1] for p in tops}) == 1 < len(tops):  # "the left and right cups"
+        found = [replace(t, count=1) if _is_one(p) else t for t, p in zip(found, tops, strict=True)]
     if len(tops) < len(phrases) and _relation_then_more(phrases, tops):
         note = f"read as {len(tops)} things, each on its own"
         found = [Thing(**{**vars(one), "note": one.note or note}) for one in found]
     return found
+
+
+def _of_one_noun(text: str, thing: Thing, left: str) -> list[Thing]:
+    """The thing, if the words name only one; empty for "the first and last cup"."""
+    named = named_things(text)
+    if len(named) > 1:
+        return []
+    if named[0].unclear:
+        raise Unclear(f"{text!r}: {named[0].unclear}")
+    if left and thing.find != _paired(unquoted(text)):  # a number was put in other words
+        raise _unclear_part(text, left)
+    return [thing]
+
+
+def _unclear_part(text: str, part: str) -> Unclear:
+    return Unclear(f"{text!r}: it is unclear what {part!r} belongs to; make it two sentences")
+
+
+def _is_one(phrase: NounPhrase) -> bool:
+    """Whether a side or a place in a row singles one out: "the second" of "second and third"."""
+    low = {m.lower() for m in phrase.modifiers}
+    return bool(low & words.NOT_LOOKS) and not low & nouns.NUMBERS.keys()
 
 
 def _relation_then_more(phrases: tuple[NounPhrase, ...], tops: list[NounPhrase]) -> bool:
@@ -220,7 +249,7 @@ def _count(phrase: NounPhrase) -> tuple[int | None, bool]:
     if several and counts:
         return nouns.NUMBERS.get(first), True
     if first in nouns.VAGUE or (phrase.plural and set(low.split()) & nouns.VAGUE):
-        raise Unclear(f"{phrase.text!r} says not how many; give a number or say 'all'")
+        raise Unclear(f"{phrase.text!r} does not say how many; give a number or say 'all'")
     if first in ("every", "each") or (first == "all" and nouns.is_thing(phrase.lemma)):
         return None, True
     if not phrase.plural or (" of " in low and first not in ("all", "both")):

@@ -38,6 +38,7 @@ OPENERS = frozenset(
 JOINTS = frozenset("and then but also plus".split())
 STOPS = frozenset(", ; . ! ? : - -- & \" ' ( )".split())
 DENIALS = frozenset("not n't never without".split())
+LIMITERS = frozenset("only just exactly".split())
 # What may follow one, without changing it.
 CLOSERS = frozenset("please too also now instead then afterwards , . ; ! ? : - \" '".split())
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-ENGINES = ("local", "ray")
-
 
 class Unit(NamedTuple):
     """A piece of work: a unique name for messages, and the value that the work is called with."""

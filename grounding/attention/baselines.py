@@ -15,12 +15,12 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.dialects import box_dialect
-from .batching import Suffix, fork, packed_inputs, suffix_inputs
 from .capture import RowRequest, capture
+from .reading import Suffix, fork, packed_inputs, suffix_inputs
 
 if TYPE_CHECKING:
     from .model import LVLM
-    from .types import EncodedImage
+    from .reading import EncodedImage
 
 _PHRASE = "{phrase}"
 _MOST_TOKENS = 64
@@ -36,7 +36,7 @@ def write_box(
     Raises GroundingError for an empty or overlong phrase, or a model without a language head.
     """
     dialect = box_dialect(lvlm.family.name)
-    template = lvlm.family.prompt_template.replace(_PHRASE, dialect.question)
+    template = lvlm.family.prompts.template.replace(_PHRASE, dialect.question)
     text = write(lvlm, encoded, phrase, template)
     cell = _cell(lvlm.family.config.vision_config)
     rows, columns = encoded.tokens.grid_hw
@@ -71,7 +71,7 @@ def write(
                 place = start + len(written)
                 inputs["position_ids"] = torch.tensor([[place]], device=lvlm.device)
             written.append(following)
-    return lvlm.family.text_of(written)
+    return lvlm.family.prompts.tokenizer.decode(list(written))
 
 
 def rollout(lvlm: LVLM, image: np.ndarray, phrase: str) -> np.ndarray:
@@ -95,7 +95,7 @@ def rollout(lvlm: LVLM, image: np.ndarray, phrase: str) -> np.ndarray:
     inputs["input_ids"] = torch.tensor([prefix], device=lvlm.device)
     cache = DynamicCache()
     seen = _attention(lvlm, {**inputs, "past_key_values": cache, "use_cache": True}, len(prefix))
-    prompt = lvlm.family.prompt(phrase)
+    prompt = lvlm.family.prompts.build(phrase)
     ids = prompt.ids[len(lvlm.family.prefix_ids) :]
     position = prepared.next_position or len(prefix)
     after = packed_inputs(fork(cache), position, [Suffix(ids)], lvlm.device)
@@ -134,4 +134,4 @@ def _ends(network: Any, family: Any) -> set[int]:
     """Tokens that end an answer."""
     given = getattr(getattr(network, "generation_config", None), "eos_token_id", None)
     ends = given if isinstance(given, list) else [given]
-    return {int(one) for one in (*ends, family.end_id) if one is not None}
+    return {int(one) for one in (*ends, family.prompts.tokenizer.eos_token_id) if one is not None}

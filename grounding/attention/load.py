@@ -59,7 +59,7 @@ def load_lvlm(
         query token; None = the family's default.
     presence : The question whether a phrase is in the picture.
     tiles : Whether the picture is also cut into tiles, and whether these are read (``"fine"``) or
-        the overview; see :data:`grounding.families.tokens.TILES` and the family.
+        the overview; see :data:`grounding.families.geometry.TILES` and the family.
     vision : Folder or repository of the vision tower (of both, for Mini-Gemini), for original
         checkpoints that lack it and name none that can be reached.
     tokenizer : Folder or repository of a fast tokenizer, for checkpoints without a

@@ -20,11 +20,18 @@ from transformers import DynamicCache
 
 from ..errors import GroundingError
 from ..families.base import Family
-from ..families.tokens import TokenizedPrompt
-from .batching import Suffix, chunks, span_tokens, suffix_inputs
+from ..families.prompts import TokenizedPrompt
 from .capture import RowRequest, attach, capture
 from .presence import AnswerTokens, Presence
-from .types import EncodedImage, HeadSelection, Reading
+from .reading import (
+    EncodedImage,
+    HeadSelection,
+    Reading,
+    Suffix,
+    chunks,
+    span_tokens,
+    suffix_inputs,
+)
 
 _PACK_TOKENS = 1024
 """Most suffix tokens in one packed forward: bounds the mask, (n, prefix + n)."""
@@ -70,7 +77,8 @@ class LVLM:
         self._answers = None if presence is None else AnswerTokens.of(family, presence)
         # Whether the presence question is the grounding prompt itself: both are then one suffix.
         self._one_prompt = presence is not None and (
-            family.prompt("object").ids == family.prompt("object", presence.template).ids
+            family.prompts.build("object").ids
+            == family.prompts.build("object", presence.template).ids
         )
         attach(model)
 
@@ -105,7 +113,7 @@ class LVLM:
 
     def unknown_words(self, phrase: str) -> tuple[str, ...]:
         """Words of the phrase that the tokenizer has no token for, in order."""
-        return self.family.unknown_words(phrase)
+        return self.family.prompts.unknown_words(phrase)
 
     def encode(self, image: np.ndarray, *, all_layers: bool = False) -> EncodedImage:
         """Read a picture: one forward of the prompt up to and including it.
@@ -272,7 +280,7 @@ class LVLM:
 
         Prompts are built with the family's usual picture; what follows it is the same for all.
         """
-        prompt = self.family.prompt(phrase, template)
+        prompt = self.family.prompts.build(phrase, template)
         prefix = len(encoded.prefix_ids)
         total = len(prompt.ids) - len(self.family.prefix_ids) + prefix
         if self.context_length is not None and total > self.context_length:
@@ -329,7 +337,8 @@ class LVLM:
         if not queries:
             return [], logits()
         tokens = encoded.tokens
-        keys = torch.from_numpy(tokens.positions) if tokens.span is None else tokens.span
+        span = tokens.span
+        keys = torch.from_numpy(tokens.positions) if span is None else span
         query = torch.tensor([queries])
         request = RowRequest(selection.by_layer, keys=keys, query=query, stop=not answers)
         found = None

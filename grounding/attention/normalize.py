@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import GroundingError
-
 _LONGEST = 1000
 """Longest phrase that is parsed, in characters; the time grows with their square."""
 _CLAUSE = re.compile(
@@ -46,15 +44,19 @@ class Negation:
     excluded: str
 
 
-def whole_text(phrase: str) -> str:
-    """A phrase with single spaces; GroundingError if it is not valid Unicode."""
-    try:
-        phrase.encode()
-    except UnicodeEncodeError as error:
-        raise GroundingError(
-            f"phrase {phrase!r} is not whole text at character {error.start + 1}; expected Unicode"
-        ) from None
-    return " ".join(phrase.split())
+def query_terms(phrase: str) -> tuple[str, str | None]:
+    """The words that a model is queried with for a phrase, and the term that they exclude, if any.
+
+    Examples
+    --------
+    >>> query_terms("an apple that isn't green")
+    ('the apple that is not green', 'the green apple')
+    >>> query_terms("a dog")
+    ('the dog', None)
+    """
+    words = definite(phrase)
+    negation = read_negation(words)
+    return (negation.phrase, negation.excluded) if negation else (words, None)
 
 
 def read_negation(phrase: str) -> Negation | None:

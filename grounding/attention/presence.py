@@ -73,7 +73,7 @@ class AnswerTokens:
 
         def ids(words: str | tuple[str, ...] | None) -> tuple[int, ...]:
             spelled = (words,) if isinstance(words, str) else words or ()
-            return tuple(sorted({family.answer_id(w, presence.template) for w in spelled}))
+            return tuple(sorted({family.prompts.answer_id(w, presence.template) for w in spelled}))
 
         yes, no = ids(presence.yes), ids(presence.no)
         if set(yes) & set(no):

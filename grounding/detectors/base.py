@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..attention.normalize import whole_text
 from ..checkpoints.checkpoint import Checkpoint, loading
 from ..errors import GroundingError
+from ..families.prompts import whole_text
 from ..localize.edges import refine_edges
 from ..localize.locate import are_separate
 from ..metrics import box_iou, box_iou_pairwise

@@ -7,13 +7,14 @@ from ..errors import GroundingError
 from .base import Family
 from .deepseek_vl import DeepseekVLFamily, DeepseekVLHybridFamily
 from .gemma import Gemma3Family, PaliGemmaFamily
+from .geometry import ImageTokens, PreparedImage
 from .idefics import Idefics3Family, SmolVLMFamily
 from .internvl import InternVLFamily
 from .llava import LlavaFamily
 from .llava_next import LlavaNextFamily, LlavaOnevisionFamily
 from .mini_gemini import MiniGeminiFamily
+from .prompts import TokenizedPrompt
 from .qwen_vl import Qwen2VLFamily, Qwen3VLFamily, Qwen25VLFamily
-from .tokens import ImageTokens, PreparedImage, TokenizedPrompt
 
 __all__ = ["FAMILIES", "Family", "ImageTokens", "PreparedImage", "TokenizedPrompt", "family_class"]
 

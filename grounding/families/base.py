@@ -6,7 +6,6 @@ which part of the picture each image token covers. It runs no network and holds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,11 @@ import numpy as np
 from ..checks import check_image
 from ..errors import GroundingError
 from .geometry import (
+    ImageTokens,
+    PreparedImage,
     Region,
     covered_region,
+    crop_region,
     pad_region,
     pad_to_square,
     squash_region,
@@ -23,7 +25,6 @@ from .geometry import (
     tiled_region,
 )
 from .prompts import PromptBuilder
-from .tokens import ImageTokens, PreparedImage, TokenizedPrompt
 
 _MAX_ASPECT = 50
 
@@ -40,7 +41,7 @@ class Family:
     tokenizer, image_processor : Its fast tokenizer and its (PIL) image processor.
     prompt : Grounding prompt template, ``<image>`` for the picture; None = the family's.
     padding : One of the family's `paddings`; None = its `default_padding`.
-    query : One of :data:`grounding.families.tokens.QUERY_MODES`.
+    query : One of :data:`grounding.families.prompts.QUERY_MODES`.
     tiles : One of the family's `tilings`; None = its default.
 
     Raises GroundingError for a config or settings it cannot work with.
@@ -55,12 +56,14 @@ class Family:
         language models: their picture tokens attend to the text, so each phrase runs the whole
         prompt, with ``token_type_ids`` of zeros, and only the vision tower's output is shared.
     paddings : Treatments of the picture's shape it offers, see :mod:`grounding.families.geometry`.
-    tilings : Which of :data:`grounding.families.tokens.TILES` it offers, the default first.
+    switched_off : Steps of the processor that would change the picture's shape once more.
+    tilings : Which of :data:`grounding.families.geometry.TILES` it offers, the default first.
     image_token : The repeated token, as text.
     picture : The text for a picture, with that token once; None = the token alone.
     adds_special : Whether the tokenizer adds its opening token.
     grid_hw : Rows and columns of image tokens (the usual ones, if they vary with the picture).
     query : Which token attention is read from, one of the query modes.
+    prompts : The :class:`PromptBuilder`, which tokenises a phrase.
     prefix_ids : The tokens up to and including the picture, the same for every phrase.
     """
 
@@ -71,6 +74,7 @@ class Family:
     default_prompt = ""
     default_padding = "squash"
     paddings: tuple[str, ...] = ("pad", "squash")
+    switched_off: tuple[str, ...] = ()
     tilings: tuple[str, ...] = ("off",)
     image_token = "<image>"
     picture: str | None = None
@@ -95,7 +99,7 @@ class Family:
         self.image_size, self.grid_hw, leading = self._layout(config)
         self._covered = covered_share(config.vision_config)
         rows, columns = self.grid_hw
-        self._prompts = PromptBuilder(
+        self.prompts = PromptBuilder(
             tokenizer,
             template=self.default_prompt if prompt is None else prompt,
             image_token_id=image_token_id(config),
@@ -106,8 +110,8 @@ class Family:
             special=self.adds_special,
         )
         self.query = query
-        self.prefix_ids = self._prompts.prefix_ids
-        self._first_patch = self._prompts.image_start + leading
+        self.prefix_ids = self.prompts.prefix_ids
+        self._first_patch = self.prompts.image_start + leading
 
     def _layout(self, config: Any) -> tuple[int, tuple[int, int], int]:
         """Side of a view in pixels, its token grid, and how many image tokens precede it."""
@@ -130,44 +134,23 @@ class Family:
             )
         return given
 
-    def prompt(self, phrase: str, template: str | None = None) -> TokenizedPrompt:
-        """Tokenise the prompt (or another template with the same opening) for a phrase."""
-        return self._prompts.build(phrase, template)
-
-    def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """The tokenizer's own spelling of each token."""
-        return self._prompts.tokenizer.convert_ids_to_tokens(list(ids))
-
-    @property
-    def prompt_template(self) -> str:
-        """The grounding prompt with ``{phrase}``, in the family's own words."""
-        return self._prompts.template
-
-    @property
-    def end_id(self) -> int | None:
-        """The token that ends an answer."""
-        return self._prompts.tokenizer.eos_token_id
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """Tokens as text, special ones too."""
-        return self._prompts.tokenizer.decode(list(ids), skip_special_tokens=False)
-
-    def answer_id(self, word: str, template: str) -> int:
-        """First token of an answer that follows the template."""
-        return self._prompts.answer_id(word, template)
-
-    def unknown_words(self, phrase: str) -> tuple[str, ...]:
-        """Words of the phrase that the tokenizer has no token for."""
-        return self._prompts.unknown_words(phrase)
-
     def prepare(self, image: np.ndarray) -> PreparedImage:
         """Prepare an (H, W, 3) uint8 RGB image as one square view.
 
         Inputs: ``pixel_values`` (1, 3, S, S) float32, S the vision tower's side.
         """
-        shaped, region = self._shaped(image)
         side = self.image_size
-        out = self._process(shaped, size={"height": side, "width": side})
+        size = {"height": side, "width": side}
+        how: dict[str, Any] = {"size": size}
+        if self.padding == "crop":
+            check_image(image)
+            check_aspect(image, "crop")
+            shaped, region = image, crop_region(image.shape[1], image.shape[0], side)
+            how = {"size": {"shortest_edge": side}, "do_center_crop": True, "crop_size": size}
+        else:
+            shaped, region = self._shaped(image)
+        switched_off = [name for name in self.switched_off if hasattr(self.image_processor, name)]
+        out = self._process(shaped, **{**dict.fromkeys(switched_off, False), **how})
         return self._one_view(out, region)
 
     def _one_view(self, out: Any, region: Region) -> PreparedImage:
@@ -185,7 +168,7 @@ class Family:
         self, prefix: tuple[int, ...], tiles_hw: tuple[int, int], region: Region
     ) -> ImageTokens:
         """The tokens to read: those of the tiles, or of the overview that follows them."""
-        at = np.flatnonzero(np.asarray(prefix) == self._prompts.image_token_id)
+        at = np.flatnonzero(np.asarray(prefix) == self.prompts.image_token_id)
         rows, columns = self.grid_hw
         down, across = tiles_hw
         if len(at) != (down * across + 1) * rows * columns:
@@ -206,7 +189,8 @@ class Family:
         check_image(image)
         height, width = image.shape[:2]
         if self.padding == "pad":
-            return pad_to_square(image, self._mean_colour()), pad_region(width, height)
+            r, g, b = (int(255 * m) for m in self.image_processor.image_mean)  # as original LLaVA
+            return pad_to_square(image, (r, g, b)), pad_region(width, height)
         return image, squash_region(width, height)
 
     def _process(self, image: np.ndarray, **settings: Any) -> Any:
@@ -216,11 +200,6 @@ class Family:
         # A PIL image, because a 3-pixel-high array could be read as channels first.
         picture = Image.fromarray(np.ascontiguousarray(image))
         return self.image_processor(images=picture, return_tensors="np", do_resize=True, **settings)
-
-    def _mean_colour(self) -> tuple[int, int, int]:
-        """The processor's mean as 8-bit RGB, rounded down as the original LLaVA does."""
-        r, g, b = (int(255 * m) for m in self.image_processor.image_mean)
-        return (r, g, b)
 
 
 def image_token_id(config: Any) -> int:

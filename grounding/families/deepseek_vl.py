@@ -8,8 +8,7 @@ import numpy as np
 
 from ..checks import check_image
 from .base import Family, square_grid
-from .geometry import Region, resized_pad_region, squash_region
-from .tokens import PreparedImage
+from .geometry import PreparedImage, Region, resized_pad_region, squash_region
 
 _SYSTEM = (
     "You are a helpful language and vision assistant. You are able to understand the visual "

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, square_grid
-from .tokens import PreparedImage
+from .geometry import PreparedImage
 
 
 class PaliGemmaFamily(Family):
@@ -63,5 +63,5 @@ class Gemma3Family(Family):
         out = self._process(shaped, size=size, do_pan_and_scan=False)
         view = self._one_view(out, region)
         # Tokens of one picture see each other in both directions.
-        kinds = np.asarray([self.prefix_ids]) == self._prompts.image_token_id
+        kinds = np.asarray([self.prefix_ids]) == self.prompts.image_token_id
         return PreparedImage({**view.inputs, "token_type_ids": kinds.astype(np.int64)}, view.tokens)

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from .base import Family, square_grid
-from .geometry import Region
-from .tokens import TILES, PreparedImage
+from .geometry import TILES, PreparedImage, Region
 
 
 class Idefics3Family(Family):
@@ -65,7 +64,7 @@ class Idefics3Family(Family):
             for r in range(rows)
         ]
         tiles = "".join("".join(line) + "\n" for line in lines) + "\n"
-        prefix = self._prompts.tiled_prefix(tiles)
+        prefix = self.prompts.tiled_prefix(tiles)
         tokens = self._tiled_tokens(prefix, (int(rows), int(columns)), region)
         return PreparedImage(self._inputs(out), tokens, prefix_ids=prefix)
 

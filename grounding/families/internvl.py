@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, leading_tokens, square_grid
-from .tokens import TILES, PreparedImage
+from .geometry import TILES, PreparedImage
 
 
 class InternVLFamily(Family):
@@ -49,7 +49,7 @@ class InternVLFamily(Family):
         if len(pixels) == 1:  # also a small square picture, which is not tiled
             return self._one_view(out, region)
         rows, columns = self.grid_hw
-        prefix = self._prompts.prefix(len(pixels) * rows * columns)
+        prefix = self.prompts.prefix(len(pixels) * rows * columns)
         tokens = self._tiled_tokens(prefix, self._arrangement(shaped), region)
         return PreparedImage({"pixel_values": pixels}, tokens, prefix_ids=prefix)
 

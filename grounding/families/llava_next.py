@@ -15,8 +15,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, check_aspect, leading_tokens, square_grid
-from .geometry import Region
-from .tokens import TILES, ImageTokens, PreparedImage
+from .geometry import TILES, ImageTokens, PreparedImage, Region
 
 
 class LlavaNextFamily(Family):
@@ -58,7 +57,7 @@ class LlavaNextFamily(Family):
         canvas = self._canvas(width, height)
         rows, columns = tile_grid((width, height), canvas, self._most_tiles())
         overview = self._tokens(region)
-        prefix = self._prompts.prefix(overview.count + rows * (columns + 1))
+        prefix = self.prompts.prefix(overview.count + rows * (columns + 1))
         if self.tiles == "overview":
             return PreparedImage(inputs, overview, prefix_ids=prefix)
         first = overview.start + overview.count
@@ -118,7 +117,7 @@ class LlavaOnevisionFamily(LlavaNextFamily):
         }
         tokens = self._tokens(region)
         # The view's tokens are followed by one line break.
-        return PreparedImage(inputs, tokens, prefix_ids=self._prompts.prefix(tokens.count + 1))
+        return PreparedImage(inputs, tokens, prefix_ids=self.prompts.prefix(tokens.count + 1))
 
     def _most_tiles(self) -> int | None:
         given = str(self.config.vision_aspect_ratio).removeprefix("anyres_max_")

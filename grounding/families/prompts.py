@@ -8,18 +8,43 @@ phrase's first letters, but never anything with the image placeholder.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from unicodedata import category
 
-from ..attention.normalize import whole_text
 from ..errors import GroundingError
-from .tokens import QUERY_MODES, TokenizedPrompt
 
 _STOPS = " .…。．｡।۔"  # of several scripts, and the space before one
 _IMAGE = "<image>"
 _PHRASE = "{phrase}"
 _Encoding = tuple[list[int], list[tuple[int, int]]]
+
+
+QUERY_MODES = ("stop", "expression", "prompt")
+"""The query token: the full stop that ends the expression (Kang et al., CVPR 2025, Sec. 3: "in the
+sentence 'the pizza mouth.' ... the last token [.]"), the expression's last word piece, or the last
+token of the whole prompt (the public code)."""
+
+
+@dataclass(frozen=True)
+class TokenizedPrompt:
+    """A tokenised prompt for one phrase.
+
+    Parameters
+    ----------
+    ids : Token ids, image tokens expanded.
+    expression : First and one-past-last position of the expression's tokens.
+    offsets : For each expression token, its characters in `phrase`, half-open.
+    query : Position of the query token, which attention is read from.
+    phrase : The phrase as tokenised (white space tidied).
+    """
+
+    ids: tuple[int, ...]
+    expression: tuple[int, int]
+    offsets: tuple[tuple[int, int], ...]
+    query: int
+    phrase: str
 
 
 class PromptBuilder:
@@ -293,6 +318,17 @@ class PromptBuilder:
             ids[:at] + [self.image_token_id] * n + ids[at + 1 :],
             offsets[:at] + [offsets[at]] * n + offsets[at + 1 :],
         )
+
+
+def whole_text(phrase: str) -> str:
+    """A phrase with single spaces; GroundingError if it is not valid Unicode."""
+    try:
+        phrase.encode()
+    except UnicodeEncodeError as error:
+        raise GroundingError(
+            f"phrase {phrase!r} is not whole text at character {error.start + 1}; expected Unicode"
+        ) from None
+    return " ".join(phrase.split())
 
 
 def _split_stop(after: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import GroundingError
 from .base import Family, check_aspect
-from .tokens import ImageTokens, PreparedImage
+from .geometry import ImageTokens, PreparedImage
 
 _FEWEST_TOKENS = 256
 _MOST_TOKENS = 1024
@@ -63,14 +63,14 @@ class Qwen2VLFamily(Family):
         out = self._process(shaped, size=size)
         grid = np.asarray(out["image_grid_thw"], dtype=np.int64).reshape(1, 3)
         rows, columns = int(grid[0, 1]) // merge, int(grid[0, 2]) // merge
-        positions, following = _positions(self._prompts.image_start, rows, columns)
+        positions, following = _positions(self.prompts.image_start, rows, columns)
         inputs: dict[str, np.ndarray] = {
             "pixel_values": np.asarray(out["pixel_values"], dtype=np.float32),
             "image_grid_thw": grid,
             "position_ids": positions[:, None],
         }
         tokens = ImageTokens(self._first_patch, (rows, columns), region)
-        prefix = self._prompts.prefix(tokens.count)
+        prefix = self.prompts.prefix(tokens.count)
         return PreparedImage(inputs, tokens, prefix_ids=prefix, next_position=following)
 
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice, check_names
 from ..errors import GroundingError
-from ..families.tokens import QUERY_MODES
+from ..families.prompts import QUERY_MODES
 from ..localize.boxes import cells_on_picture
 from .criteria import BINARISE, Binarise, attention_sums, phrase_contrast, spatial_entropy
 from .ranking import Threshold
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM
-    from ..attention.types import EncodedImage
+    from ..attention.reading import EncodedImage
 
 CRITERIA = ("sum", "contrast")
 _PAIRS_AT_ONCE = 8

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GroundingError
 from .ranking import HeadMeasurements
+
+if TYPE_CHECKING:
+    from .discovery import DrawnPair
 
 RECORDS, HEADER = "measurements.bin", "measurements.json"
 
@@ -145,6 +149,40 @@ def _check_header(file: Path, header: Mapping[str, Any]) -> None:
             f"{str(file.parent)!r} holds measurements with another {', '.join(names)}; give "
             "another --out, or --fresh to measure again"
         )
+
+
+Answers = Iterable[tuple[Sequence["DrawnPair"], Sequence[Mapping[str, ArrayLike] | str]]]
+"""Pairs of one picture, and for each its numbers, or why there are none."""
+
+
+def measure_missing(
+    store: MeasurementStore,
+    pairs: Sequence[DrawnPair],
+    measure: Callable[[list[list[DrawnPair]]], Answers],
+    on_pair: Callable[[int, int], None] | None = None,
+) -> MeasuredPairs:
+    """Measure the pairs that a store does not hold yet.
+
+    Parameters
+    ----------
+    pairs : From `draw_pairs`, one picture's side by side.
+    measure : Takes the missing pairs, a list for each picture; may answer in another order.
+    on_pair : Called with (measured, in all).
+    """
+    done = set(store.rows()["number"].tolist())
+    count = sum(pair.number in done for pair in pairs)
+    groups = (list(group) for _, group in groupby(pairs, key=lambda pair: pair.item.image))
+    missing = [[pair for pair in group if pair.number not in done] for group in groups]
+    reasons: dict[str, None] = {}
+    for same, answers in measure([group for group in missing if group]):
+        for pair, answer in zip(same, answers, strict=True):
+            if isinstance(answer, str):
+                reasons[answer] = None
+            store.add(pair.number, None if isinstance(answer, str) else answer)
+            count += 1
+            if on_pair:
+                on_pair(count, len(pairs))
+    return store.measured(len(pairs), tuple(reasons))
 
 
 def load_measured(folder: Path) -> MeasuredPairs:

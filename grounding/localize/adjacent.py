@@ -8,7 +8,6 @@ and only what passes becomes a mask of the picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GroundingError
-from ..sam.segmenter import ImageEmbedding, Segmenter, stability
+from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
 from ..view import boxes_and_centres, resize_shares
 
 Mask = NDArray[np.bool_]
@@ -36,7 +35,7 @@ _REGIONS = 6  # regions that are prompted again at most
 _OVERLAP, _TAKEN = 0.3, 0.25  # most share of it in the found mask, and of the found mask in it
 _OUTSIDE = 0.4  # least share of it outside the support: a leaf, a wheel, a handle has less
 _SURROUND = 0.35  # most share of the ring between mask and support: the ground covers more
-_SCORE, _STABILITY = 0.6, 0.6  # least of the segmenter's score, and of `stability`
+_SCORE, _STABILITY = 0.6, 0.6  # least of the segmenter's score, and of its stability
 
 
 def find_adjacent(
@@ -64,32 +63,16 @@ def find_adjacent(
         return none
     ring = _Ring(embedding, mask, support)
     spots = _spread_points(mask, support)
-    answers = _read_answers(ring, *segmenter.prompt_logits(embedding, points=spots))
+    answers = ring.beside(read_answers(segmenter, embedding, points=spots))
     regions = ring.regions([one for several in answers for one in several])
     for _ in range(_ROUNDS):
         if not regions:
             return none
         boxes, inner = ring.prompts(regions)
-        answers = _read_answers(
-            ring, *segmenter.prompt_logits(embedding, boxes=boxes, points=inner)
-        )
-        regions = [max(several, key=lambda one: one.rank) for several in answers if several]
+        answers = ring.beside(read_answers(segmenter, embedding, boxes=boxes, points=inner))
+        regions = [max(several, key=_surety) for several in answers if several]
     passed = ring.adjacent([one for several in answers for one in several])
     return segmenter.full_masks(embedding, [one.logits for one in passed]) if passed else none
-
-
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """One mask of the segmenter: on the grid, cut to the picture, and as its logits."""
-
-    grid: Mask
-    logits: Floats
-    score: float
-    stability: float
-
-    @property
-    def rank(self) -> float:
-        return self.score * self.stability
 
 
 class _Ring:
@@ -110,12 +93,18 @@ class _Ring:
         """The part of an answer outside the found object."""
         return grid & (self.found < 0.5)
 
-    def prompts(self, found: list[_Answer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def beside(self, answers: list[list[GridMask]]) -> list[list[GridMask]]:
+        """Each prompt's answers that hold more than a speck beside the found object."""
+        return [
+            [one for one in several if self.free(one.grid).sum() >= _LEAST] for several in answers
+        ]
+
+    def prompts(self, found: list[GridMask]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Boxes and innermost points, in the picture's pixels, of the parts outside the object."""
         boxes, inner = boxes_and_centres([self.free(one.grid) for one in found])
         return boxes * np.tile(self.cell_xy, 2), inner * self.cell_xy
 
-    def regions(self, answers: list[_Answer]) -> list[_Answer]:
+    def regions(self, answers: list[GridMask]) -> list[GridMask]:
         """Where there may be another object, best first."""
         score, overlap, outside = _MILD
         likely = [
@@ -127,11 +116,11 @@ class _Ring:
         ]
         return _distinct(likely)[:_REGIONS]
 
-    def adjacent(self, answers: list[_Answer]) -> list[_Answer]:
+    def adjacent(self, answers: list[GridMask]) -> list[GridMask]:
         """The answers that are objects of their own, one for each."""
         return _distinct([one for one in answers if self._is_adjacent(one)])
 
-    def _is_adjacent(self, one: _Answer) -> bool:
+    def _is_adjacent(self, one: GridMask) -> bool:
         grid = one.grid
         if one.score < _SCORE or one.stability < _STABILITY or _spans(grid):
             return False
@@ -148,24 +137,14 @@ class _Ring:
         return float(area[grid].mean())
 
 
-def _read_answers(ring: _Ring, logits: Floats, scores: Floats) -> list[list[_Answer]]:
-    """Each prompt's answers that hold more than a speck beside the found object."""
-    rows, columns = ring.found.shape
-    read: list[list[_Answer]] = []
-    steady = stability(logits[..., :rows, :columns])
-    for several, values, shares in zip(logits, scores, steady, strict=True):
-        read.append([])
-        for one, score, share in zip(several, values, shares, strict=True):
-            grid = one[:rows, :columns] > 0
-            if ring.free(grid).sum() >= _LEAST:
-                read[-1].append(_Answer(grid, one, float(score), float(share)))
-    return read
+def _surety(one: GridMask) -> float:
+    return one.score * one.stability
 
 
-def _distinct(answers: list[_Answer]) -> list[_Answer]:
+def _distinct(answers: list[GridMask]) -> list[GridMask]:
     """Best first, without those that largely share a better one's cells."""
-    kept: list[_Answer] = []
-    for one in sorted(answers, key=lambda answer: -answer.rank):
+    kept: list[GridMask] = []
+    for one in sorted(answers, key=_surety, reverse=True):
         if all(_common(one.grid, other.grid) <= _SAME for other in kept):
             kept.append(one)
     return kept

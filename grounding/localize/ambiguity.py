@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..settings import GroundingSettings
 from ..view import View, fitted_size, tight_box
-from .locate import Located, OtherMatches, grow, locate, read_phrases
+from .locate import Located, OtherMatches, locate, read_phrases
 from .proposals import Proposal
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def find_other_matches(
             complete = True
             break
         # SAM has read the picture itself, so masks are of it; only the map is the covered one's.
-        seen = grow(segmenter, again, locate(segmenter, again, reading, settings), settings)
+        seen = locate(segmenter, again, reading, settings)
         where = overlap(seen.ranked[0], known) if seen.ranked else "covered"
         if where == "covered":
             break

@@ -8,23 +8,56 @@ The defaults are this project's reading; the others exist to measure what each i
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..settings import BoxSettings
-from .maps import Box, CellBox, cells_to_pixels, component_boxes, largest_component_box, pseudo_mask
+from .maps import (
+    Box,
+    CellBox,
+    cells_to_pixels,
+    component_boxes,
+    largest_component_box,
+    pseudo_mask,
+    token_map_to_image,
+)
 
 _MOST = 4  # further components are specks
 
 
-def grid_region(region: Box, size_wh: tuple[int, int], settings: BoxSettings) -> Box:
-    """The rectangle of the picture that the grid is taken to cover."""
-    return region if settings.undo_padding else (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
+class BoxedMap(NamedTuple):
+    """A combined map on its grid and over the picture, and the boxes that prompt SAM.
+
+    Attributes
+    ----------
+    combined, region : The map (P, Q), padding settled, and the rectangle of the picture it covers.
+    heat : (H, W) the same map over the picture.
+    boxes : From :func:`map_boxes`.
+    """
+
+    combined: NDArray[np.float32]
+    region: Box
+    heat: NDArray[np.float32]
+    boxes: list[Box]
 
 
-def settled_map(
+def box_map(
+    combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
+) -> BoxedMap:
+    """Lay a combined map over the picture and box it; `region` and `size_wh` as in `maps`."""
+    if not settings.undo_padding:
+        region = (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
+    settled = _settled(combined, region, size_wh, settings)
+    heat = token_map_to_image(settled, region, size_wh)
+    boxes = map_boxes(settled, heat, region, size_wh, settings)
+    return BoxedMap(settled, region, heat, boxes)
+
+
+def _settled(
     combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
 ) -> NDArray[np.float32]:
     """The map with padding cells set to their nearest cell on the picture, unless all take part.
@@ -51,7 +84,7 @@ def map_boxes(
 
     Parameters
     ----------
-    combined : (P, Q) map, from :func:`settled_map`.
+    combined : (P, Q) map, as :func:`box_map` settles it.
     heat : (H, W) the same map over the picture, from `token_map_to_image`.
     region, size_wh : As in `token_map_to_image`.
 

@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..attention.normalize import definite, read_negation
-from ..attention.types import Reading
+from ..attention.normalize import query_terms
+from ..attention.reading import Reading
 from ..result import Box, Candidate, Grounding
 from ..settings import GroundingSettings
 from ..view import View, resize_mask, tight_box
-from .boxes import cells_on_picture, grid_region, map_boxes, settled_map
+from .boxes import box_map, cells_on_picture
 from .edges import refine_edges
-from .maps import combine_maps, peaks, pseudo_mask, token_map_to_image
-from .proposals import Proposal, grow_best, propose_masks
+from .maps import combine_maps, peaks, pseudo_mask
+from .proposals import Proposal, propose_masks
 
 if TYPE_CHECKING:
     from ..attention.model import LVLM
-    from ..attention.types import EncodedImage
+    from ..attention.reading import EncodedImage
     from ..sam.segmenter import Segmenter
 
 _SEPARATE = 0.3  # two objects share less than this of the smaller mask
@@ -60,7 +60,6 @@ class Located:
     ----------
     rows, presence : As read from the model.
     combined, region : The combined map (P, Q) and the rectangle of the proxy that it covers.
-    heat : The map over the proxy.
     ranked, scores : Proposals and their scores.
     """
 
@@ -68,7 +67,6 @@ class Located:
     presence: float | None
     combined: np.ndarray
     region: Box
-    heat: NDArray[np.float32]
     ranked: tuple[Proposal, ...]
     scores: tuple[float, ...]
 
@@ -87,18 +85,17 @@ def read_phrases(
     """
     if not settings.reword:
         return lvlm.read(encoded, phrases, heads)
-    words = [definite(phrase) for phrase in phrases]
-    negations = [read_negation(phrase) for phrase in words]
-    queries = [one.phrase if one else text for one, text in zip(negations, words, strict=True)]
-    readings = lvlm.read(encoded, [*queries, *(one.excluded for one in negations if one)], heads)
+    terms = [query_terms(phrase) for phrase in phrases]
+    queries = [words for words, _ in terms]
+    readings = lvlm.read(encoded, [*queries, *(other for _, other in terms if other)], heads)
     excluded = iter(readings[len(queries) :])
     within = None
-    if settings.boxes.cells == "picture" and any(negations):
+    if settings.boxes.cells == "picture" and len(readings) > len(queries):
         tokens = encoded.tokens
         within = cells_on_picture(tokens.grid_hw, tokens.region_xyxy, encoded.size_wh)
     return [
-        _subtracted(own, next(excluded), settings.absent_below, within) if one else own
-        for own, one in zip(readings[: len(queries)], negations, strict=True)
+        _subtracted(own, next(excluded), settings.absent_below, within) if other else own
+        for own, (_, other) in zip(readings[: len(queries)], terms, strict=True)
     ]
 
 
@@ -137,30 +134,19 @@ def _subtracted(
 def locate(
     segmenter: Segmenter, view: View, reading: Reading, settings: GroundingSettings
 ) -> Located:
-    """Combine a phrase's head maps, box the combined map, and prompt SAM with the boxes."""
+    """Combine a phrase's head maps, box the combined map, and prompt SAM with the boxes.
+
+    The best mask is grown to the whole thing if it is a part of one.
+    """
     assert reading.rows is not None  # LVLM.read always returns rows
     size, tokens = view.encoded.size_wh, view.encoded.tokens
-    region = grid_region(tokens.region_xyxy, size, settings.boxes)
     combined = combine_maps(reading.rows, settings.sigma, settings.kernel)
-    combined = settled_map(combined, region, size, settings.boxes)
-    heat = token_map_to_image(combined, region, size)
-    boxes = map_boxes(combined, heat, region, size, settings.boxes)
+    combined, region, heat, boxes = box_map(combined, tokens.region_xyxy, size, settings.boxes)
     ranked: tuple[Proposal, ...] = ()
     if boxes or settings.proposals.mode != "paper":  # a flat map has no box to prompt with
         ranked = propose_masks(segmenter, view.embedding, heat, boxes, settings.proposals)
     scores = proposal_scores(ranked, heat, reading.presence)
-    return Located(reading.rows, reading.presence, combined, region, heat, ranked, scores)
-
-
-def grow(
-    segmenter: Segmenter, view: View, located: Located, settings: GroundingSettings
-) -> Located:
-    """The same, with the best mask grown to the whole thing if it is a part of one."""
-    ranked = grow_best(segmenter, view.embedding, located.heat, located.ranked, settings.proposals)
-    if ranked == located.ranked:
-        return located
-    scores = proposal_scores(ranked, located.heat, located.presence)
-    return dataclasses.replace(located, ranked=ranked, scores=scores)
+    return Located(reading.rows, reading.presence, combined, region, ranked, scores)
 
 
 def answer(

@@ -284,11 +284,12 @@ def _mask(value: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _box(value: ArrayLike, what: str) -> Box:
-    box = finite_array(value, f"the {what}", axes="(x0, y0, x1, y1)", ndim=1, exact=True)
-    if box.shape != (4,) or box[2] <= box[0] or box[3] <= box[1]:
+    box = np.asarray(value)
+    numbers = box.shape == (4,) and box.dtype.kind in "fiu" and np.isfinite(box).all()
+    if not numbers or (box[2:] <= box[:2]).any():
         raise GroundingError(
             f"the {what} is {np.asarray(value).tolist()}; "
-            "expected (x0, y0, x1, y1) with x1 > x0 and y1 > y0."
+            "expected (x0, y0, x1, y1), finite, with x1 > x0 and y1 > y0."
         )
     return tuple(float(v) for v in box)  # type: ignore[return-value]
 

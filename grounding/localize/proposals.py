@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_choice, finite_array
 from ..errors import GroundingError
 from ..metrics import mask_iou
-from ..sam.segmenter import ImageEmbedding, Segmenter, stability
+from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
 from ..settings import ProposalSettings
-from ..view import boxes_and_centres, fitted_size, resize_shares, tight_box
+from ..view import boxes_and_centres, fitted_size, resize_shares, tight_boxes
 from .maps import Box, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
@@ -28,8 +27,6 @@ _ROUNDS, _MARGIN = 2, 0.25
 _LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.9
 """Areas of a whole over that of its part; share of the part that it holds; least agreement with the
 map over that of the part."""
-Answer = tuple[str, NDArray[np.float32], float]
-"""(prompt, logits, score) of one mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +56,8 @@ class Proposal:
 
 
 @dataclass(frozen=True, eq=False)
-class _GridMask:
-    """A mask on the decoder's grid, cut to the picture."""
+class _Rated:
+    """An answer of SAM, and how well it fits the map."""
 
     grid: NDArray[np.bool_]
     logits: NDArray[np.float32]
@@ -68,7 +65,7 @@ class _GridMask:
     agreement: float
     value: float
     prompt: str
-    surety: float  # SAM's score times the stability of the mask
+    surety: float
 
 
 def propose_masks(
@@ -78,7 +75,7 @@ def propose_masks(
     boxes: ArrayLike,
     settings: ProposalSettings | None = None,
 ) -> tuple[Proposal, ...]:
-    """Masks of the object that a map points at, best first.
+    """Masks of the object that a map points at, best first; the best grown to the whole thing.
 
     Parameters
     ----------
@@ -104,63 +101,63 @@ def propose_masks(
     if not paper and map is None:
         raise GroundingError("mode 'map' ranks by the map, and none was given; mode='paper'?")
     heat = None if map is None else _map_on_grid(map, embedding.frame.grid_wh)
-    if paper or heat is None:
-        found = _query(segmenter, embedding, "box", boxes=given[:1], multimask=False)
-    else:
-        found = _query_all(segmenter, embedding, heat, given, settings)
-    read = _on_grid(found, embedding.frame.grid_wh, heat, settings)
-    candidates = [one for one in read if one.grid.any()]
-    kept = _distinct(sorted(candidates, key=lambda one: -one.value), settings)
-    return _finish(segmenter, embedding, kept, settings.proxy)
+    prompts: list[tuple[str, dict]] = [("box", {"boxes": given[:1], "multimask": False})]
+    if not paper and heat is not None:
+        prompts = _prompts(embedding, heat, given, settings)
+    rated = [
+        one
+        for name, prompt in prompts
+        for one in _rate(read_answers(segmenter, embedding, **prompt), name, heat, settings)
+        if one.grid.any()
+    ]
+    kept = _distinct(sorted(rated, key=lambda one: -one.value), settings)
+    found = _finish(segmenter, embedding, kept, settings.proxy)
+    if paper or heat is None or not kept:
+        return found
+    best = _grown(segmenter, embedding, heat, kept[0], settings)
+    if best is kept[0]:
+        return found
+    (grown,) = _finish(segmenter, embedding, [best], settings.proxy)
+    rest = [one for one in found[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
+    return grown, *rest
 
 
-def grow_best(
+def _grown(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
-    map: ArrayLike,
-    ranked: Sequence[Proposal],
-    settings: ProposalSettings | None = None,
-) -> tuple[Proposal, ...]:
-    """The proposals, with the best one grown to the whole thing if it is a part of one.
+    heat: NDArray[np.float32],
+    part: _Rated,
+    settings: ProposalSettings,
+) -> _Rated:
+    """The whole thing if a mask is a part of one, else the mask.
 
     SAM's answer to a point is often a part: the lower half of a book, a rocket without its nose.
     Prompted again with the box and the innermost point of that part, it answers with the whole, is
-    surer of it and gives it a steadier outline. Parameters are those of :func:`propose_masks`.
+    surer of it and gives it a steadier outline.
     """
-    settings = settings or ProposalSettings()
-    if settings.mode == "paper" or not ranked:
-        return tuple(ranked)
-    grid_wh, first = embedding.frame.grid_wh, ranked[0]
-    heat = _map_on_grid(map, grid_wh)
-    answer = first.prompt, first.logits, first.score
-    part = best = _on_grid([answer], grid_wh, heat, settings)[0]
-    for _ in range(_ROUNDS if part.grid.any() else 0):
-        whole = _whole(segmenter, embedding, heat, best, settings)
+    for _ in range(_ROUNDS):
+        whole = _whole(segmenter, embedding, heat, part, settings)
         if whole is None:  # the same prompt would have the same answer
             break
-        best = whole
-    if best is part:
-        return tuple(ranked)
-    (grown,) = _finish(segmenter, embedding, [best], settings.proxy)
-    rest = [one for one in ranked[1:] if mask_iou(one.mask, grown.mask) <= settings.duplicate_iou]
-    return grown, *rest
+        part = whole
+    return part
 
 
 def _whole(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
     heat: NDArray[np.float32],
-    part: _GridMask,
+    part: _Rated,
     settings: ProposalSettings,
-) -> _GridMask | None:
+) -> _Rated | None:
     """The larger mask around a part that SAM is surest of; None if that is not much surer."""
     cell = np.array(embedding.frame.size_wh) / np.array(embedding.frame.grid_wh)
     (box,), (centre,) = boxes_and_centres([part.grid])
     margin = _MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
     boxes = np.stack([box, box + margin]) * np.tile(cell, 2)
     points = np.tile(centre * cell, (2, 1))
-    found = _query(segmenter, embedding, part.prompt, boxes=boxes, points=points)
-    answers = _on_grid(found, embedding.frame.grid_wh, heat, settings)
+    found = read_answers(segmenter, embedding, boxes=boxes, points=points)
+    answers = _rate(found, part.prompt, heat, settings)
     area, needed = part.grid.sum(), part.surety + settings.surer
     larger = [
         one
@@ -173,51 +170,30 @@ def _whole(
     return max(larger, key=lambda one: one.surety, default=None)
 
 
-def map_agreement(mask: NDArray[np.bool_], map: ArrayLike, kind: str = "cosine") -> float:
-    """How well a mask fits a map of the same shape.
-
-    ``"cosine"``: of the angle between them as vectors, in [0, 1] for a map without negative
-    values; it is largest for the mask that holds all of the map's weight and nothing else.
-    ``"contrast"``: mean of the map inside the mask minus its mean outside.
-
-    Examples
-    --------
-    >>> map_agreement(np.array([[True, False]]), [[1.0, 0.0]])
-    1.0
-    >>> map_agreement(np.array([[True, True]]), [[1.0, 0.0]]).__round__(3)
-    0.707
-    """
-    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True)
-    if mask.shape != heat.shape or mask.dtype != bool:
-        raise GroundingError(
-            f"mask {mask.dtype} {mask.shape} and map {heat.shape}; expected bool of one shape"
-        )
-    check_choice("kind", kind, _AGREEMENTS)
-    return _AGREEMENTS[kind](mask, heat)
-
-
 def _cosine(mask: NDArray[np.bool_], heat: NDArray) -> float:
+    """Cosine of the angle between them: 1 where the mask holds the map's weight evenly."""
     length = float(np.sqrt(np.square(heat, dtype=np.float64).sum() * mask.sum()))
     return float(heat[mask].sum(dtype=np.float64)) / length if length > 0 else 0.0
 
 
 def _contrast(mask: NDArray[np.bool_], heat: NDArray) -> float:
+    """Mean of the map inside the mask minus its mean outside."""
     if not mask.any() or mask.all():
         return 0.0
     return float(heat[mask].mean(dtype=np.float64) - heat[~mask].mean(dtype=np.float64))
 
 
-_AGREEMENTS = {"cosine": _cosine, "contrast": _contrast}
+AGREEMENTS = {"cosine": _cosine, "contrast": _contrast}
+"""How well a mask fits a map of the same shape."""
 
 
-def _query_all(
-    segmenter: Segmenter,
+def _prompts(
     embedding: ImageEmbedding,
     heat: NDArray[np.float32],
     boxes: NDArray[np.float64],
     settings: ProposalSettings,
-) -> list[Answer]:
-    """Every mask of every prompt; peaks are placed on SAM's grid, which is fine enough.
+) -> list[tuple[str, dict]]:
+    """The prompts of each kind; peaks are placed on SAM's grid, which is fine enough.
 
     Each kind is a pass of its own: kinds differ in their number of tokens, and a mask prompt is
     shared by all of a pass.
@@ -236,47 +212,33 @@ def _query_all(
         prompts.append(("component", {"boxes": boxes[1:]}))
     if len(spots):
         prompts.append(("peak", {"points": spots}))
-    chosen = [(name, prompt) for name, prompt in prompts if name in settings.prompts]
-    return [one for name, p in chosen for one in _query(segmenter, embedding, name, **p)]
+    return [(name, prompt) for name, prompt in prompts if name in settings.prompts]
 
 
-def _query(
-    segmenter: Segmenter, embedding: ImageEmbedding, name: str, **prompt: object
-) -> list[Answer]:
-    logits, scores = segmenter.prompt_logits(embedding, **prompt)  # type: ignore[arg-type]
-    flat = logits.reshape(-1, *logits.shape[2:])
-    return [(name, one, float(score)) for one, score in zip(flat, scores.ravel(), strict=True)]
-
-
-def _on_grid(
-    answers: Sequence[Answer],
-    grid_wh: tuple[int, int],
+def _rate(
+    answers: Sequence[Sequence[GridMask]],
+    prompt: str,
     heat: NDArray[np.float32] | None,
     settings: ProposalSettings,
-) -> list[_GridMask]:
-    """Answers cut to the picture, with their agreement, rank value and surety."""
-    if not answers:
-        return []
-    cols, rows = grid_wh
-    steady = stability(np.stack([logits[:rows, :cols] for _, logits, _ in answers]))
-    read = []
-    for (prompt, logits, score), share in zip(answers, steady.tolist(), strict=True):
-        grid = logits[:rows, :cols] > 0
-        fit = np.nan if heat is None else _AGREEMENTS[settings.agreement](grid, heat)
+) -> list[_Rated]:
+    """All answers to the prompts of one kind, with their agreement and rank value."""
+    rated = []
+    for one in (one for several in answers for one in several):
+        score, surety = one.score, one.score * one.stability
+        fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
         value = score if settings.mode == "paper" else fit * score**settings.score_power
-        read.append(_GridMask(grid, logits, score, fit, float(value), prompt, score * share))
-    return read
+        rated.append(_Rated(one.grid, one.logits, score, fit, float(value), prompt, surety))
+    return rated
 
 
 def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
     """The map over the picture at the decoder's grid, in [0, 1]."""
-    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
-    return normalise_map(resize_shares(heat, grid_wh))
+    return normalise_map(resize_shares(np.asarray(map, np.float32), grid_wh))
 
 
-def _distinct(ranked: list[_GridMask], settings: ProposalSettings) -> list[_GridMask]:
+def _distinct(ranked: list[_Rated], settings: ProposalSettings) -> list[_Rated]:
     """The best ones, without those that nearly repeat a better one."""
-    kept: list[_GridMask] = []
+    kept: list[_Rated] = []
     for one in ranked:
         if all(_iou(one.grid, other.grid) <= settings.duplicate_iou for other in kept):
             kept.append(one)
@@ -290,18 +252,17 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def _finish(
-    segmenter: Segmenter, embedding: ImageEmbedding, found: Sequence[_GridMask], proxy: int
+    segmenter: Segmenter, embedding: ImageEmbedding, found: Sequence[_Rated], proxy: int
 ) -> tuple[Proposal, ...]:
     """Masks at the proxy size, and their boxes in the picture's own pixels."""
-    size_wh, done = embedding.frame.size_wh, []
+    size_wh = embedding.frame.size_wh
     logits = [one.logits for one in found]
     masks = segmenter.full_masks(embedding, logits, fitted_size(size_wh, proxy))
-    for one, mask in zip(found, masks, strict=True):
-        known = mask if mask.any() else one.grid  # a mask lost between pixels is still on the grid
-        step = np.array(size_wh) / np.array(known.shape[::-1])
-        x0, y0, x1, y1 = (np.array(tight_box(known)) * np.tile(step, 2)).tolist()
-        box = x0, y0, x1, y1
-        done.append(
-            Proposal(mask, box, one.score, one.agreement, one.value, one.prompt, one.logits)
-        )
-    return tuple(done)
+    # A mask lost between pixels is still on the grid.
+    known = [m if m.any() else one.grid for m, one in zip(masks, found, strict=True)]
+    steps = [np.tile(np.array(size_wh) / np.array(one.shape[::-1]), 2) for one in known]
+    boxes = [(box * step).tolist() for box, step in zip(tight_boxes(known), steps, strict=True)]
+    return tuple(
+        Proposal(mask, tuple(box), r.score, r.agreement, r.value, r.prompt, r.logits)
+        for r, mask, box in zip(found, masks, boxes, strict=True)
+    )

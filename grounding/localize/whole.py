@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GroundingError
-from ..sam.segmenter import ImageEmbedding, Segmenter, stability
+from ..sam.segmenter import ImageEmbedding, Segmenter, read_answers
 from ..view import boxes_and_centres, resize_shares
 
 _STEPS = 3
@@ -41,7 +41,7 @@ def steady_whole(
     if mask.shape != embedding.size_wh[::-1] or mask.dtype != np.bool_:
         expected = f"bool {embedding.size_wh[::-1]}, the size of the picture that was read"
         raise GroundingError(f"the mask is {mask.dtype} {mask.shape}; expected {expected}")
-    columns, rows = grid_wh = embedding.frame.grid_wh
+    grid_wh = embedding.frame.grid_wh
     part = resize_shares(mask.astype(np.float32), grid_wh) >= 0.5
     if not part.any():
         return None
@@ -50,18 +50,17 @@ def steady_whole(
     reached, least = part, _SURE
     for _ in range(_STEPS):
         prompt = {"boxes": box * np.tile(cell_xy, 2), "points": point * cell_xy}
-        several, scores = segmenter.prompt_logits(embedding, **prompt)
-        grids = several[0][:, :rows, :columns] > 0
-        largest = int(grids.sum((1, 2)).argmax())
-        grid, score = grids[largest], float(scores[0][largest])
+        (several,) = read_answers(segmenter, embedding, **prompt)
+        largest = max(several, key=lambda one: int(one.grid.sum()))
+        grid, score = largest.grid, largest.score
         holds = (grid & part).sum() >= _HOLDS * part.sum()
         if not holds or not _BEYOND[0] <= _beyond(grid, part) <= _BEYOND[1]:
             return None
-        if score < least or stability(several[0][largest][:rows, :columns]) < _SURE:
+        if score < least or largest.stability < _SURE:
             return None
         whole = grid | part
         if (whole & reached).sum() >= _STEADY * (whole | reached).sum():
-            return mask | segmenter.full_masks(embedding, several[0][largest][None])[0]
+            return mask | segmenter.full_masks(embedding, [largest.logits])[0]
         reached, least = whole, max(least, score - _FALLS)
         box, _ = boxes_and_centres([whole])
     return None

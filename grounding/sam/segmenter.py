@@ -101,6 +101,24 @@ class Prompts:
         return 1 if given is None else len(given)
 
 
+@dataclass(frozen=True, eq=False)
+class GridMask:
+    """One of SAM's answers on the decoder's grid, cut to the picture.
+
+    Parameters
+    ----------
+    grid : (rows, columns) bool.
+    logits : (m, m) float32 over the whole square; :meth:`Segmenter.full_masks` enlarges them.
+    score : SAM's predicted IoU, in [0, 1].
+    stability : Share of the mask that is left when the logits' threshold rises by two.
+    """
+
+    grid: NDArray[np.bool_]
+    logits: NDArray[np.float32]
+    score: float
+    stability: float
+
+
 class Segmenter:
     """A loaded ``SamModel`` with its image processor; keeps no state between calls.
 
@@ -284,7 +302,16 @@ class Segmenter:
         return tensor[None].to(self.device, self.dtype)
 
 
-def stability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Share of each mask, given as logits (..., m, m), left when their threshold rises by two."""
-    high, low = ((logits > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
-    return np.asarray(high / np.maximum(1, low), np.float64)
+def read_answers(
+    segmenter: Segmenter, embedding: ImageEmbedding, **prompt: Any
+) -> list[list[GridMask]]:
+    """The answers to each of n prompts, which are those of :meth:`Segmenter.prompt_logits`."""
+    logits, scores = segmenter.prompt_logits(embedding, **prompt)
+    columns, rows = embedding.frame.grid_wh
+    cut = logits[..., :rows, :columns]
+    high, low = ((cut > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
+    steady = high / np.maximum(1, low)
+    return [
+        [GridMask(*one) for one in zip(cut[k] > 0, logits[k], *values, strict=True)]
+        for k, values in enumerate(zip(scores.tolist(), steady.tolist(), strict=True))
+    ]

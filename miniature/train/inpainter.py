@@ -32,17 +32,7 @@ from .inpainter_models import (
     encode,
     train_tokenizer,
 )
-from .loop import (
-    Average,
-    Clock,
-    TrainSettings,
-    chosen_device,
-    learning_rate,
-    load_checkpoint,
-    save_checkpoint,
-    say,
-    stage_state,
-)
+from .loop import Average, Clock, Run, TrainSettings, chosen_device, learning_rate, say
 
 MINIATURE = Path(__file__).parents[1]
 
@@ -58,9 +48,9 @@ class Parts:
     sizes: InpainterSizes
 
     @property
-    def trained(self) -> list[torch.nn.Module]:
+    def trained(self) -> torch.nn.ModuleList:
         """The modules that are trained in stage 2."""
-        return [self.unet, *self.text]
+        return torch.nn.ModuleList([self.unet, *self.text])
 
     def pipeline(self) -> StableDiffusionXLInpaintPipeline:
         """The parts as the pipeline users load."""
@@ -181,20 +171,13 @@ def diffusion_loss(
 def train_unet(parts: Parts, settings: TrainSettings, runs: Path) -> None:
     """Stage 2. Leaves the averaged weights in ``parts``."""
     torch.manual_seed(settings.seed + 1)
-    device, path = torch.device(settings.device), runs / "unet.pt"
-    average = Average(parts.trained, 0.999)
-    trained = [p for module in parts.trained for p in module.parameters()]
-    optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01)
-    clock = Clock(settings.minutes, settings.steps)
-    saved = load_checkpoint(path, device)
-    if saved:
-        for number, module in enumerate(parts.trained):
-            module.load_state_dict(saved[f"model{number}"])
-        average.shadow = saved["average"]
-        optimizer.load_state_dict(saved["optimizer"])
-        clock = Clock(settings.minutes, settings.steps, saved["step"], saved["elapsed"])
+    run, trained = Run(runs, torch.device(settings.device), "unet.pt"), parts.trained
+    average = Average([trained], 0.999)
+    optimizer = torch.optim.AdamW(trained.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
+    limits = settings.minutes, settings.steps
+    clock = run.resume("unet", trained, [optimizer], *limits, average)
     clock.stop_on_sigterm()
-    _run_unet(parts, average, optimizer, clock, settings, runs)
+    _run_unet(parts, average, optimizer, clock, settings, run)
     average.swap()
 
 
@@ -204,7 +187,7 @@ def _run_unet(
     optimizer: torch.optim.Optimizer,
     clock: Clock,
     settings: TrainSettings,
-    runs: Path,
+    run: Run,
 ) -> None:
     """Steps of stage 2, with a report each minute and checkpoints."""
     begun = settings.first_sample + settings.bank_start + clock.step * settings.fresh
@@ -215,7 +198,7 @@ def _run_unet(
             ring.add(min(32, count), settings.outside_weight)
     alphas = build_scheduler().alphas_cumprod.to(bank.device)
     generator = torch.Generator().manual_seed(settings.seed + clock.step)
-    told = saved = time.monotonic()
+    told = time.monotonic()
     recent: list[float] = []
     while clock.running:
         loss = _unet_step(parts, bank, alphas, optimizer, clock, settings, generator)
@@ -226,10 +209,8 @@ def _run_unet(
             told = now
             _report_unet(parts, average, check, alphas, clock, recent, settings)
             recent.clear()
-        if now - saved > settings.checkpoint_every or last:
-            saved = now
-            models = {f"model{i}": m.state_dict() for i, m in enumerate(parts.trained)}
-            save_checkpoint(runs / "unet.pt", stage_state(clock, optimizer, average, **models))
+        every = 0 if last else settings.checkpoint_every
+        run.keep("unet", parts.trained, [optimizer], clock, every, average)
 
 
 def _unet_step(

@@ -18,16 +18,9 @@ from .inpainter_models import (
     match_output_colours,
     whiten_latents,
 )
-from .loop import (
-    Average,
-    Clock,
-    TrainSettings,
-    learning_rate,
-    load_checkpoint,
-    save_checkpoint,
-    say,
-    stage_state,
-)
+from .loop import Average, Clock, Run, TrainSettings, learning_rate, say
+
+STAGE, DONE = "autoencoder", "autoencoder done"
 
 
 def images_tensor(batch: list[InpaintSample], device: torch.device) -> torch.Tensor:
@@ -95,34 +88,34 @@ def train_autoencoder(
     axes of the latents, which the UNet that belongs to it knows.
     """
     torch.manual_seed(settings.seed)
-    device, path = torch.device(settings.device), runs / "autoencoder.pt"
+    device = torch.device(settings.device)
+    run = Run(runs, device, "autoencoder.pt")
     vae = (start or build_autoencoder(sizes)).to(device).train().requires_grad_(True)
-    saved = load_checkpoint(path, device)
-    budget = 60 * settings.minutes_vae
-    if saved and saved["done"] and saved["elapsed"] >= budget:
+    saved, budget = run.state(), 60 * settings.minutes_vae
+    done = saved.get("stage") == DONE
+    if done:
         vae.load_state_dict(saved["model"])
+    if done and saved["elapsed"] >= budget:
         return vae.eval().requires_grad_(False)
     train = samples("train", settings.first_sample, sizes.side)
     batches = [images_tensor([next(train) for _ in range(8)], device) for _ in range(16)]
-    if not start:
+    if not start and not done:
         match_output_colours(vae, torch.cat(batches[:4]))
-    clock = Clock(settings.minutes_vae, settings.steps_vae)
-    if saved:  # unfinished, or finished with a smaller budget
-        vae.load_state_dict(saved["model"])
-        clock = Clock(settings.minutes_vae, settings.steps_vae, saved["step"], saved["elapsed"])
     average = Average([vae], 0.995)
     optimizer = torch.optim.AdamW(vae.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
-    if saved and not saved["done"]:
-        average.shadow = saved["average"]
-        optimizer.load_state_dict(saved["optimizer"])
-    _run_autoencoder(vae, average, optimizer, clock, settings, sizes, path)
+    limits = settings.minutes_vae, settings.steps_vae
+    if done:  # with a smaller budget
+        clock = Clock(*limits, saved["step"], saved["elapsed"])
+    else:
+        clock = run.resume(STAGE, vae, [optimizer], *limits, average)
+    _run_autoencoder(vae, average, optimizer, clock, settings, sizes, run)
     if clock.stopped:
         raise SystemExit("stopped during the autoencoder; start again to continue")
     average.swap()
     if not start:
         whiten_latents(vae, batches)
-    spent = {"step": clock.step, "elapsed": max(clock.elapsed, budget)}
-    save_checkpoint(path, {"done": True, "model": vae.state_dict(), **spent})
+    spent = Clock(*limits, clock.step, max(clock.elapsed, budget))
+    run.keep(DONE, vae, [], spent, every=0)
     say(stage="autoencoder", done=True, heldout_psnr=autoencoder_psnr(vae, sizes))
     return vae.eval().requires_grad_(False)
 
@@ -134,7 +127,7 @@ def _run_autoencoder(
     clock: Clock,
     settings: TrainSettings,
     sizes: InpainterSizes,
-    path: Path,
+    run: Run,
 ) -> None:
     """Steps of stage 1: half-size crops first (more of them), whole crops at the end."""
     clock.stop_on_sigterm()
@@ -142,7 +135,7 @@ def _run_autoencoder(
     rng = np.random.default_rng([settings.seed, clock.step])
     begun = settings.first_sample + clock.step * settings.batch_vae
     source = samples("train", begun, sizes.side)
-    told = saved = time.monotonic()
+    told = time.monotonic()
     while clock.running:
         whole = clock.progress > 0.75
         count = max(1, settings.batch_vae // 2) if whole else settings.batch_vae
@@ -163,9 +156,8 @@ def _run_autoencoder(
         if now - told > 60:
             told = now
             _report_autoencoder(vae, average, clock, float(loss.detach()), sizes)
-        if now - saved > settings.checkpoint_every or not clock.running:
-            saved = now
-            save_checkpoint(path, stage_state(clock, optimizer, average, model=vae.state_dict()))
+        every = settings.checkpoint_every if clock.running else 0
+        run.keep(STAGE, vae, [optimizer], clock, every, average)
 
 
 def _report_autoencoder(

@@ -144,26 +144,42 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
 class Run:
     """Where a training run keeps its checkpoint and its record, and how it reports its progress."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, file: str = "state.pt") -> None:
         self.folder, self.device, self.saved = folder, device, time.monotonic()
-        self.path = folder / "state.pt"
+        self.path = folder / file
 
     def state(self) -> dict:
         """The last checkpoint, or an empty dict."""
         return load_checkpoint(self.path, self.device) or {}
 
-    def resume(self, stage: str, model: nn.Module, optims: list, minutes: float) -> Clock:
+    def resume(
+        self,
+        stage: str,
+        model: nn.Module,
+        optims: list,
+        minutes: float,
+        steps: int | None = None,
+        average: Average | None = None,
+    ) -> Clock:
         """The stage's clock, with model and optimisers as its last checkpoint left them."""
         state = self.state()
         if state.get("stage") != stage:
-            return Clock(minutes, None)
+            return Clock(minutes, steps)
         model.load_state_dict(state["model"])
+        if average is not None:
+            average.shadow = state["average"]
         for optimizer, saved in zip(optims, state["optims"], strict=True):
             optimizer.load_state_dict(saved)
-        return Clock(minutes, None, state["step"], state["elapsed"])
+        return Clock(minutes, steps, state["step"], state["elapsed"])
 
     def keep(
-        self, stage: str, model: nn.Module, optims: list, clock: Clock, every: float = 180
+        self,
+        stage: str,
+        model: nn.Module,
+        optims: list,
+        clock: Clock,
+        every: float = 180,
+        average: Average | None = None,
     ) -> bool:
         """Write a checkpoint if the last one is older than `every` seconds; whether it did."""
         if time.monotonic() - self.saved < every:
@@ -177,6 +193,7 @@ class Run:
                 "elapsed": clock.elapsed,
                 "model": model.state_dict(),
                 "optims": [o.state_dict() for o in optims],
+                "average": None if average is None else average.shadow,
             },
         )
         return True
@@ -189,20 +206,6 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "record.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"minutes": minutes, **values}) + "\n")
-
-
-def stage_state(
-    clock: Clock, optimizer: torch.optim.Optimizer, average: Average, **models: dict[str, Any]
-) -> dict[str, Any]:
-    """What a stage needs to continue: budget spent, optimiser, average and weights."""
-    return {
-        "done": False,
-        "step": clock.step,
-        "elapsed": clock.elapsed,
-        "optimizer": optimizer.state_dict(),
-        "average": average.shadow,
-        **models,
-    }
 
 
 def say(**figures: object) -> None:

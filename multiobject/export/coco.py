@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...grounding.view import tight_box
 from ..errors import MultiObjectError
-from ..instances import tight_box
 from ..panoptic import PanopticGrounding
 from .rle import encode_rle
 

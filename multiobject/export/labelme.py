@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...grounding.view import tight_box
 from ..errors import MultiObjectError
-from ..instances import tight_box
 from ..panoptic import PanopticGrounding
 
 SHAPES = ("polygon", "mask")

@@ -18,12 +18,13 @@ import numpy as np
 from ...grounding import Backend
 from ...grounding.errors import GroundingError
 from ...grounding.localize.ambiguity import cover
+from ...grounding.localize.locate import are_separate
 from ...grounding.pipeline import Grounder
 from ...grounding.result import Candidate, Grounding
-from ...grounding.view import View
+from ...grounding.view import View, tight_box
 from ..errors import MultiObjectError
 from ..id_map import resolve_overlaps
-from ..instances import ScoredMask, apart, full_size_mask, split_instances, tight_box
+from ..instances import ScoredMask, full_size_mask, split_instances
 from ..panoptic import Instance, PanopticGrounding, Segment
 from ..phrases.noun_phrases import NounPhrase, phrases_to_find
 from .phrase_query import PhraseQuery, phrase_query, position_variants
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ...grounding.attention.model import LVLM
-    from ...grounding.attention.types import EncodedImage
+    from ...grounding.attention.reading import EncodedImage
 
 MODES = ("phrases", "caption")
 TOKENS = ("phrase", "noun")
@@ -139,7 +140,7 @@ def with_instances(
     union = np.any([one.mask for one in instances], axis=0)
     # of "all cups" there are no others
     others = found.candidates if query.number else ()
-    apart_ones = [o for o in others if apart(full_size_mask(o.mask, found.size_wh), union)]
+    apart_ones = [o for o in others if are_separate(full_size_mask(o.mask, found.size_wh), union)]
     return dataclasses.replace(
         found,
         status=status,

@@ -59,6 +59,11 @@ class PhraseQuery:
         relation = self.phrase.refer[len(self.phrase.text) :]
         return _singular(self.phrase) + (relation if self.words.endswith(relation) else "")
 
+    def unknown_relation(self, unknown_words: UnknownWords) -> Sequence[str]:
+        """The unknown words of a relation that `words` leaves out ("on the shelf")."""
+        relation = self.phrase.refer[len(self.phrase.text) :]
+        return () if self.words.endswith(relation) else unknown_words(relation)
+
     @property
     def number(self) -> int | None:
         """How many the phrase names; None if it does not say."""

@@ -130,7 +130,11 @@ LETTERING = frozenset(
     "say read spell write state label word letter text caption title logo sign call name".split()
 )
 ABSENT = frozenset(["without", "except", "excluding", "minus"])
-EXCEPTED = re.compile(r"\b(?:but not|except|excluding|apart from|other than)\b", re.IGNORECASE)
+EXCEPTED = re.compile(
+    r"\b(?:(?:but|save) (?:not|for|the|an?|one)|except|excluding|apart from|other than|besides)\b"
+    r"|[,;] *(?:just |only )?not\b",
+    re.IGNORECASE,
+)
 TOGETHER = frozenset(["between", "among", "amongst", "amid"])
 
 # COCO's stuff and the plain words people say for it (https://github.com/nightrome/cocostuff).

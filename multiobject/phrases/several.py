@@ -58,7 +58,7 @@ _MANY = re.compile(
 )
 """Words without which no phrase means several things of a kind; only a hint."""
 _ONLY = re.compile(r"^(?:only|just|exactly)\s+", re.IGNORECASE)
-_DOZEN = re.compile(r"\b(?:an? )?dozen\b(?! of)", re.IGNORECASE)
+DOZEN = re.compile(r"\b(?:an? )?dozen\b(?! of)", re.IGNORECASE)
 _BOTH = re.compile(r"^(?:both|either)\s+(?=(?:the|an?)\b)", re.IGNORECASE)
 # "the bunch of bananas" is one place; "a pair of cups" and "both of the cups" are two
 _ONE_GROUP = re.compile(
@@ -169,7 +169,7 @@ def _ends_thing(token: Token) -> bool:
 
 def _read_part(text: str) -> list[NamedThing]:
     """Return whether a part means several of its kind; "red and green cups" are two kinds."""
-    bare = _DOZEN.sub("12", _ONLY.sub("", text))
+    bare = DOZEN.sub("12", _ONLY.sub("", text))
     if not _MANY.search(bare):
         return [NamedThing(text)]
     try:
@@ -206,10 +206,12 @@ def _means_several(phrase: NounPhrase) -> bool:
 
 def _unclear(text: str, phrase: NounPhrase) -> str:
     words = phrase.text.lower().split()
-    if lexicon.VAGUE & set(words):
+    if (lexicon.VAGUE | {"or", "least"}) & set(words):  # "three or four cups"
         return "it does not say how many; give a number or say 'all'"
-    if lexicon.EXCEPTED.search(text) or re.search(r"\bbut\b", text):
+    if lexicon.EXCEPTED.search(text) or "other" in words:
         return "it leaves things out; name those that are meant"
+    if more := re.match(r"\W*(?:and|or)\b.*", text[phrase.end :], re.IGNORECASE):
+        return f"it is unclear what {more[0].strip()!r} belongs to; name each thing by itself"
     if _ORDINALS & set(words):
         return "it counts in a row; name them one by one, as in 'the first cup from the left'"
     if {"0", "zero"} & set(words):

@@ -139,15 +139,6 @@ def test_waiting_work_is_dropped_at_once_and_others_move_up(jobs):
     assert log == ["bob"]
 
 
-def test_all_of_one_owner_is_cancelled(jobs):
-    gate, log = Gate(jobs, "ann"), []
-    more, other = jobs.submit("ann", note(log, "ann")), jobs.submit("bob", note(log, "bob"))
-    jobs.cancel_all("ann")
-    gate.open.set()
-    assert other.wait(10)
-    assert (gate.job.state, more.state, log) == ("cancelled", "cancelled", ["bob"])
-
-
 def test_a_failure_is_told_in_one_line_and_the_next_is_served(jobs):
     def ours(callbacks):
         raise GroundbrushError("the mask is empty; draw one")

@@ -25,6 +25,11 @@ def test_a_phrase_of_two_things_is_refused_with_its_parts(miniature: Editor, met
         getattr(miniature, method)(FRUIT, words)
 
 
+def test_a_relation_of_several_is_not_left_out(miniature: Editor):
+    with pytest.raises(GroundbrushError, match="cannot find 'shelf'"):
+        miniature.check_find("all the apples on the shelf")
+
+
 def test_the_command_line_says_so_before_a_model_is_loaded(capsys, tmp_path):
     command = ["remove", str(FRUIT), "--find", "the red apple and the car", "--out", str(tmp_path)]
     assert main(command) == 1
@@ -42,7 +47,9 @@ def test_words_that_exclude_are_refused(words):
         check_words("find", words)
 
 
-@pytest.mark.parametrize("words", ["the", "all of it", "that one", "all the things"])
+@pytest.mark.parametrize(
+    "words", ["the", "all of it", "that one", "all the things", "the two on the left", "the rest"]
+)
 def test_words_that_name_nothing_are_refused(words):
     with pytest.raises(GroundbrushError, match="names no thing"):
         check_words("find", words)
@@ -109,6 +116,8 @@ def test_an_out_named_like_a_picture_makes_no_folder(command, tmp_path, capsys):
     assert main([name, str(FRUIT), *words, "--out", str(out)]) == 1
     assert "named like a picture; expected a folder" in capsys.readouterr().err
     assert not out.exists()
+    assert main([name, str(FRUIT), *words, "--out", "-"]) == 1
+    assert "--out '-' given; expected a folder" in capsys.readouterr().err
 
 
 def test_a_tiff_without_a_resolution_gets_none(miniature: Editor, tmp_path):

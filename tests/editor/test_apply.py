@@ -14,9 +14,10 @@ from groundbrush.editor.pictures.picture import Picture, open_picture, read_reci
 from groundbrush.editor.plan import apply as module
 from groundbrush.editor.plan.apply import apply_plan, save_applied
 from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.grounding.view import tight_box
 from groundbrush.inpaint import InpaintSettings
 from groundbrush.miniature.scenes import compose
-from groundbrush.multiobject.instances import split_instances, tight_box
+from groundbrush.multiobject.instances import split_instances
 from PIL import Image
 from scipy import ndimage
 

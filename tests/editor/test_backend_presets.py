@@ -70,8 +70,8 @@ def test_a_preset_finds_edits_and_explains(
     assert draw_grounding(picture, found).shape == draw_map(picture, found).shape == picture.shape
     why = explain(editor, open_picture(picture), found)
     assert why.heads == () and why.combined.shape[2] == 3 and found.reason in why.reason
-    save_grounding(tmp_path / "kept.npz", found)
-    kept = load_grounding(tmp_path / "kept.npz")
+    save_grounding(tmp_path / "kept.json.gz", found)
+    kept = load_grounding(tmp_path / "kept.json.gz")
     np.testing.assert_array_equal(kept.mask, found.mask)
     assert (kept.status, kept.score, kept.heads) == (found.status, found.score, ())
     edit = editor.edit(picture, "the red cup", "a blue cup", settings={"steps": 2})

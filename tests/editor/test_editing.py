@@ -149,7 +149,9 @@ def test_by_mask_no_model_looks_and_the_mask_is_the_support(picture, box_mask):
 
 
 def test_by_box_the_rectangles_are_the_support(picture):
-    edit = editor_with().edit(picture, paint="a green thing", box=[(2, 3, 9, 9), (50, 30, 99, 99)])
+    boxes = [(2, 3, 9, 9), (50, 30, 99, 99)]
+    edit = editor_with().edit(picture, "the dog", "a green thing", box=boxes)
+    assert "'the dog' was not searched for" in edit.notes[0]
     expected = np.zeros((48, 64), bool)
     expected[3:9, 2:9] = expected[30:, 50:] = True
     np.testing.assert_array_equal(edit.support, expected)
@@ -816,6 +818,8 @@ def test_the_command_line_edits_by_mask_and_box(picture, box_mask, tmp_path, mon
         ),
         (["edit", "--paint", "x", "--box", "90,90,99,99"], 1, "lies outside the picture"),
         (["extend", "--right", "wide"], 2, "expected pixels such as 128 or a share"),
+        (["extend", "--right", "inf"], 2, "expected pixels such as 128 or a share"),
+        (["extend", "--right", "nan%"], 2, "expected pixels such as 128 or a share"),
         (["extend"], 2, "say where: --left, --top, --right, --bottom"),
     ],
 )

@@ -145,15 +145,15 @@ def test_what_was_found_before_is_not_looked_for_again(miniature, scene, tmp_pat
     picture = open_picture(scene.image)
     found = miniature.ground(scene.image, "the bus")
     spares = find_protection(miniature.finder, picture, request, found)
-    save_grounding(tmp_path / "kept.npz", found, {**spares, "none": None})
-    kept = load_spares(tmp_path / "kept.npz")
+    save_grounding(tmp_path / "kept.json.gz", found, {**spares, "none": None})
+    kept = load_spares(tmp_path / "kept.json.gz")
     assert kept.pop("none") is None and kept.keys() == spares.keys()
     (key,) = kept
     np.testing.assert_array_equal(kept[key], spares[key])
     painter = Editor(miniature.models)
     painter.finder.look = lambda picture: pytest.fail("it looks")
-    again = load_grounding(tmp_path / "kept.npz")
+    again = load_grounding(tmp_path / "kept.json.gz")
     edit = painter.paint(picture, request, None, again, kept)
     assert share(edit.support, scene) < 0.04
-    save_grounding(tmp_path / "plain.npz", found)
-    assert load_spares(tmp_path / "plain.npz") == {}
+    save_grounding(tmp_path / "plain.json.gz", found)
+    assert load_spares(tmp_path / "plain.json.gz") == {}

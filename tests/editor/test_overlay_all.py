@@ -12,8 +12,8 @@ from groundbrush.editor.pictures.panoptic_overlay import (
     panoptic_sheet,
     steps_strip,
 )
+from groundbrush.grounding.view import tight_box
 from groundbrush.multiobject import Instance, PanopticGrounding, Segment
-from groundbrush.multiobject.instances import tight_box
 
 
 @pytest.fixture

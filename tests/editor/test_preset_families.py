@@ -58,11 +58,16 @@ def test_prompts_padding_and_question_fit_the_family(name):
         return
     ask = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["presence"].items()}
     presence = Presence(**ask)
-    prompt, question = family.prompt("red cup"), family.prompt("red cup", presence.template)
+    prompt, question = (
+        family.prompts.build("red cup"),
+        family.prompts.build("red cup", presence.template),
+    )
     n = len(family.prefix_ids)
     assert prompt.ids[:n] == question.ids[:n] == family.prefix_ids
     assert len(question.ids) > len(prompt.ids[:n])
-    assert family.answer_id("yes", presence.template) != family.answer_id("no", presence.template)
+    assert family.prompts.answer_id("yes", presence.template) != family.prompts.answer_id(
+        "no", presence.template
+    )
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -88,7 +88,7 @@ def block_comes_back(model, family, size):
 
 def whole_prompt(lvlm: LVLM, prepared, phrase: str) -> tuple[tuple[int, ...], int]:
     """Ids with as many image tokens as the picture takes, and the query's position."""
-    prompt, usual = lvlm.family.prompt(phrase), len(lvlm.family.prefix_ids)
+    prompt, usual = lvlm.family.prompts.build(phrase), len(lvlm.family.prefix_ids)
     prefix = prepared.prefix_ids or lvlm.family.prefix_ids
     return prefix + prompt.ids[usual:], prompt.query - usual + len(prefix)
 
@@ -99,7 +99,7 @@ def eager_rows(lvlm: LVLM, image: np.ndarray, phrase: str) -> np.ndarray:
     ids, query = whole_prompt(lvlm, prepared, phrase)
     inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
     inputs["input_ids"] = torch.tensor([ids])
-    kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
+    kinds = (inputs["input_ids"] == lvlm.family.prompts.image_token_id).long()
     if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = kinds
     if "gemma" in lvlm.family.name:

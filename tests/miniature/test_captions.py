@@ -1,8 +1,7 @@
-"""Captions and edit sentences say only what is true, and say exactly what they mean."""
+"""Captions say only what is true, and say exactly what they mean."""
 
 from __future__ import annotations
 
-import dataclasses
 import doctest
 import os
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from groundbrush.miniature import captions, edit_sentences
+from groundbrush.miniature import captions
 from groundbrush.miniature.captions import (
     NUMBERS,
     Caption,
@@ -21,7 +20,6 @@ from groundbrush.miniature.captions import (
     plural_of,
     words_rng,
 )
-from groundbrush.miniature.edit_sentences import PAINTABLE, EditStep, edit_sentence
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import CROWDED, Scene, SceneObject, SceneSettings, compose
 from groundbrush.miniature.vocabulary import load_vocabulary
@@ -161,10 +159,6 @@ def test_an_empty_scene_or_a_negative_count_is_refused() -> None:
         caption(empty, rng)
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         caption(SCENES[0], rng, absent=-1)
-    with pytest.raises(ValueError, match="can be singled out"):
-        edit_sentence(empty, rng)
-    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
-        edit_sentence(SCENES[0], rng, steps=0)
     with pytest.raises(ValueError, match="unknown split 'test'"):
         words_rng("test", 0)
 
@@ -172,92 +166,15 @@ def test_an_empty_scene_or_a_negative_count_is_refused() -> None:
 def test_a_span_that_holds_other_words_is_refused() -> None:
     with pytest.raises(ValueError, match="holds 'a dog'; expected the phrase's words, 'dog'"):
         Caption("a dog", (CaptionPhrase("dog", (0, 5), (0,), False),))
-    with pytest.raises(ValueError, match="an edit step 'remove' that paints 'a dog'"):
-        EditStep("remove", "the cat", (0, 7), "name", 0, "a dog")
-    with pytest.raises(ValueError, match="'paint' .*expected one of replace, recolour, remove"):
-        EditStep("paint", "the cat", (0, 7), "name", 0, "a dog")
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_every_step_is_true_of_its_target_now_and_when_its_turn_comes(scene: Scene) -> None:
-    for seed in range(8):
-        said = edit_sentence(scene, np.random.default_rng(seed))
-        assert 1 <= len(said.steps) <= 3
-        objects: list[SceneObject | None] = list(scene.objects)
-        for step in said.steps:
-            assert said.text[slice(*step.span)] == step.text
-            assert true_of(scene, list(scene.objects), step.text) == {step.target}
-            assert true_of(scene, objects, step.text) == {step.target}
-            objects[step.target] = changed(scene.objects[step.target], step)
-
-
-def true_of(scene: Scene, objects: list[SceneObject | None], text: str) -> set[int]:
-    """Which of the objects still there an expression is true of."""
-    left = [i for i, item in enumerate(objects) if item is not None]
-    now = dataclasses.replace(scene, objects=tuple(o for o in objects if o is not None))
-    return {left[i] for i in range(len(left)) if text in {e.text for e in expressions(now, i)}}
-
-
-def changed(item: SceneObject, step: EditStep) -> SceneObject | None:
-    """The facts of an object once a step is done, read from what the step says to paint."""
-    if step.paint is None:
-        return None
-    words = step.paint.split()[1:]
-    kind = next(kind for kind in WORDS.objects if kind.noun == words[-1])
-    colour = words[0] if len(words) > 1 else None
-    return dataclasses.replace(item, noun=kind.noun, category=kind.category, colour=colour)
-
-
-def test_steps_say_what_they_do() -> None:
-    seen = set()
-    for scene in SCENES:
-        for seed in range(24):
-            said = edit_sentence(scene, np.random.default_rng(seed), steps=1)
-            (step,) = said.steps
-            item = scene.objects[step.target]
-            text = said.text.lower().rstrip(".").removeprefix("please ")
-            seen.add((step.action, text.split()[0]))
-            x = re.escape(step.text)
-            if step.action == "remove":
-                assert re.fullmatch(f"(remove|erase|delete) {x}", text)
-            elif step.action == "recolour":
-                assert item.noun in PAINTABLE
-                assert step.paint is not None
-                new = step.paint.split()[1]
-                assert step.paint.split()[2:] == [item.noun]
-                assert new not in {o.colour for o in scene.objects if o.noun == item.noun}
-                assert re.fullmatch(
-                    f"make {x} {new}|change the colour of {x} to {new}|turn {x} into {step.paint}",
-                    text,
-                )
-            else:
-                y = step.paint
-                assert y is not None
-                assert y.split()[-1] not in {o.noun for o in scene.objects}
-                assert re.fullmatch(
-                    f"replace {x} with {y}|turn {x} into {y}|put {y} where {x} is", text
-                )
-    assert seen == {
-        *(("replace", verb) for verb in ("replace", "turn", "put")),
-        *(("recolour", verb) for verb in ("make", "change", "turn")),
-        *(("remove", verb) for verb in ("remove", "erase", "delete")),
-    }
-
-
-def test_as_many_steps_as_asked_where_the_scene_has_them() -> None:
-    scene = drawn(("dog", None, (10, 100, 70, 160)), ("bus", None, (180, 100, 240, 160)))
-    counts = [len(edit_sentence(scene, np.random.default_rng(0), steps=n).steps) for n in (1, 2, 3)]
-    assert counts == [1, 2, 2]
-
-
-def test_sentences_do_not_depend_on_the_order_of_sets() -> None:
+def test_captions_do_not_depend_on_the_order_of_sets() -> None:
     code = (
         "from groundbrush.miniature.captions import *\n"
-        "from groundbrush.miniature.edit_sentences import *\n"
         "from groundbrush.miniature.scenes import compose\n"
         "for s in range(8):\n"
         "    scene, rng = compose('heldout', s), words_rng('heldout', s)\n"
-        "    print(caption(scene, rng), edit_sentence(scene, rng))\n"
+        "    print(caption(scene, rng))\n"
     )
     runs = {
         subprocess.run(
@@ -278,9 +195,8 @@ def test_splits_do_not_share_their_words() -> None:
     assert len(set(draws)) == 3
 
 
-@pytest.mark.parametrize("module", [captions, edit_sentences])
-def test_the_examples_in_the_docstrings_run(module: object) -> None:
-    failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
+def test_the_examples_in_the_docstrings_run() -> None:
+    failed, tried = doctest.testmod(captions)
     assert tried
     assert not failed
 

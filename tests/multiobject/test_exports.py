@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from groundbrush.grounding.view import tight_box
 from groundbrush.multiobject import Instance, MultiObjectError, PanopticGrounding, Segment
 from groundbrush.multiobject.export.coco import coco_instances, coco_panoptic, id_to_rgb, rgb_to_id
 from groundbrush.multiobject.export.labelme import to_labelme
 from groundbrush.multiobject.export.rle import decode_rle, encode_rle
 from groundbrush.multiobject.export.supervision import to_detections
-from groundbrush.multiobject.instances import tight_box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -9,6 +9,7 @@ import pytest
 from groundbrush import Editor
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.result import Candidate, Grounding
+from groundbrush.grounding.view import tight_box
 from groundbrush.miniature.captions import plural_of
 from groundbrush.miniature.scenes import Scene, SceneSettings, compose
 from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
@@ -16,7 +17,7 @@ from groundbrush.multiobject.find.ground_all import caption_rows, find_instances
 from groundbrush.multiobject.find.phrase_query import phrase_query, position_variants
 from groundbrush.multiobject.find.search import SearchTerm, search
 from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
-from groundbrush.multiobject.instances import split_instances, tight_box
+from groundbrush.multiobject.instances import split_instances
 from groundbrush.multiobject.phrases.lexicon import is_thing
 
 KNOWN = set("the a red green apple dog car next to of on left".split())
@@ -415,7 +416,7 @@ def test_unknown_modes_are_refused(seen, wrong) -> None:
 def asking_at_the_end(seen, monkeypatch):
     """The model read at an expression's last word, as in the paper."""
     grounder, view, _ = seen
-    monkeypatch.setattr(grounder.lvlm.family._prompts, "query", "expression")
+    monkeypatch.setattr(grounder.lvlm.family.prompts, "query", "expression")
     return grounder.lvlm, view.encoded
 
 

@@ -140,6 +140,10 @@ def test_one_thing_is_not_counted(phrase):
         ("all the apples except the green one", "leaves things out"),
         ("every apple but the green one", "leaves things out"),
         ("the first two cupcakes", "counts in a row"),
+        ("all the apples besides the green one", "leaves things out"),
+        ("every other apple", "leaves things out"),
+        ("three or four apples", "how many"),
+        ("the cups on the left and right", "unclear what 'and right' belongs to"),
         ("zero apples", "names none"),
     ],
 )

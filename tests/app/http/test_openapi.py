@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from groundbrush.app.http import ServeSettings, create_app, job_store
@@ -36,6 +37,7 @@ for kind in ("image/png", "image/jpeg", "image/webp"):
     schemathesis.openapi.media_type(kind, st.just(_png((16, 12))))
 
 
+ROOT = Path(__file__).resolve().parents[3]
 APP = create_app(QuickEditor(), ServeSettings(hosts=("*",), queue=1000, queue_each=1000))
 LONG = bool(os.environ.get("GROUNDBRUSH_SCHEMATHESIS"))
 CONFIG = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": LONG}}})
@@ -49,6 +51,15 @@ def undone() -> Iterator[None]:
         patch.setattr(job_store, "run_job", lambda *_: JobResult(files=[]))
         yield
     APP.state.store.close()
+
+
+def test_the_reference_page_follows_the_document(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import build
+
+    page = build.http_page(APP.openapi())
+    assert build.HTTP.read_text("utf-8") == page, "run `make docs`"
+    assert "| `retries` | integer, 0 to 16 | `3` |  |" in page.partition("## RemoveBody")[2]
 
 
 @served.parametrize()

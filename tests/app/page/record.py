@@ -1,4 +1,4 @@
-"""Write what the page's actions cost into docs/app.md, and film the page for docs/demo.webp.
+"""Write what the page costs into docs/measured/page.md, and film it for docs/demo.webp.
 
     python -m groundbrush.tests.app.page.record [costs] [film]
 
@@ -29,8 +29,13 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
-PAGE, FILM = ROOT / "docs" / "app.md", ROOT / "docs" / "demo.webp"
-BEGIN, END = "<!-- costs -->", "<!-- end of costs -->"
+PAGE, FILM = ROOT / "docs" / "measured" / "page.md", ROOT / "docs" / "demo.webp"
+HEAD = """# The page: cost of each action
+
+Written by `python -m groundbrush.tests.app.page.record costs`: seconds until the result is on the
+screen, and CPU seconds until the page is at rest.
+
+"""
 ROUNDS, STEPS = 5, 4
 ACTIONS = ("find", "click", "stroke", "undo", "paint", "switch variant", "download")
 WIDTH = 960
@@ -132,7 +137,7 @@ class Costs:
 
 
 def write_costs(rows: dict[str, list[tuple[float, float, float]]]) -> None:
-    """Put the table into the page's documentation."""
+    """Write the table's page."""
     lines = [
         "| action | seconds | CPU seconds, server | CPU seconds, browser |",
         "|---|---|---|---|",
@@ -145,10 +150,8 @@ def write_costs(rows: dict[str, list[tuple[float, float, float]]]) -> None:
         f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, {os.cpu_count()} cores, load "
         f"{os.getloadavg()[0]:.0f}, {platform.system()}: at a load above 1, trust the CPU seconds."
     )
-    before, rest = PAGE.read_text("utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    table = "\n".join(["", *textwrap.wrap(about, 118), "", *lines, ""])
-    PAGE.write_text(f"{before}{BEGIN}{table}\n{END}{after}", "utf-8")
+    table = "\n".join([*textwrap.wrap(about, 118), "", *lines, ""])
+    PAGE.write_text(HEAD + table, "utf-8")
     print(table)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from groundbrush.tests.app.page.record import ACTIONS, BEGIN, END, FILM, PAGE, WIDTH
+from groundbrush.tests.app.page.record import ACTIONS, FILM, HEAD, PAGE, WIDTH
 from PIL import Image
 
 
 def test_every_action_has_its_cost_on_the_page():
-    table = PAGE.read_text("utf-8").split(BEGIN)[1].split(END)[0]
+    text = PAGE.read_text("utf-8")
+    assert text.startswith(HEAD)
+    table = text.removeprefix(HEAD)
     rows = re.findall(r"^\| ([a-z ]+) \| [\d.]+ \| [\d.]+ \| [\d.]+ \|$", table, re.M)
     assert tuple(rows) == ACTIONS
     assert re.search(r"20\d\d-\d\d-\d\d, .+ cores, load \d+", " ".join(table.split()))

@@ -18,14 +18,7 @@ from groundbrush import GroundbrushError
 from groundbrush.app.session.session import GREY, Change, Session, paint_session, scene_of
 from groundbrush.app.session.session_file import picture_bytes, read_session, session_bytes
 from groundbrush.app.uploads import read_upload
-from groundbrush.editor.as_code import (
-    as_command,
-    as_python,
-    command_of,
-    python_of,
-    recipe_files,
-    recipe_name,
-)
+from groundbrush.editor.as_code import as_command, command_of, python_of, recipe_files, recipe_name
 from groundbrush.editor.cli.edit import edit_options
 from groundbrush.editor.cli.main import build_parser
 from groundbrush.editor.editing.result import Edit, Variant
@@ -284,7 +277,7 @@ def test_new_sides_are_said_as_python_and_as_a_command():
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert (args.command, args.right, args.top, args.left) == ("extend", "8", "2", "0")
     assert (args.paint, args.seed) == ("a lawn", 3)
-    assert run_python(as_python(request, "my photo.png", "miniature")) == request
+    assert run_python(python_of([request], "my photo.png", "miniature")) == request
 
 
 # ---------------------------------------------------------------- the file
@@ -548,7 +541,7 @@ class Recorder:
 @given(st.data())
 def test_the_python_means_the_same_edit(data):
     request = requests(data.draw)
-    assert run_python(as_python(request, "my photo.png", "miniature")) == request
+    assert run_python(python_of([request], "my photo.png", "miniature")) == request
 
 
 def run_python(text: str, recorder: Recorder | None = None) -> Any:
@@ -610,7 +603,7 @@ def test_a_variant_has_a_recipe_of_its_own():
 def test_a_drawn_mask_is_said_by_its_recipe_file():
     session = Session(picture()).mark(Boxes(((1, 1, 4, 4),)))
     request = session.request("a cat")
-    told = run_python(as_python(request, "my photo.png", "miniature"))
+    told = run_python(python_of([request], "my photo.png", "miniature"))
     assert told == {"file": recipe_name("my photo.png")}
     words = shlex.split(as_command(request, "my photo.png", "miniature"))
     assert words[words.index("--recipe") + 1] == "my photo.recipe.json"

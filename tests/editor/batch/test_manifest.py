@@ -147,6 +147,7 @@ BAD_ROWS = {
     '{"image": "a.png", "Find": "the cup"}': "unknown column 'Find'; did you mean find",
     '{"image": "a.png", "ground-all": "a"}': "did you mean ground_all",
     '{"picture": "a.png", "find": "x"}': "unknown column 'picture'",
+    '{"image": "a.png", "find": "x", "steps": 2}': "'steps'; settings takes it, as {\"steps\": …}",
     '{"find": "the cup"}': "image is None; expected a picture's path",
     '{"image": "", "find": "x"}': "image is None",
     '{"image": 7, "find": "x"}': "image is 7",
@@ -291,6 +292,8 @@ def test_a_bad_csv_is_refused_by_its_row(folder: Path, text: str) -> None:
 def test_a_file_that_is_no_manifest_is_refused(
     folder: Path, name: str, content: bytes, words: str
 ) -> None:
+    with pytest.raises(GroundbrushError, match="does not exist"):
+        read_manifest(folder / name)
     with pytest.raises(GroundbrushError, match=words):
         read_manifest(write(folder, content, name))
 

@@ -121,6 +121,10 @@ def test_where_nothing_is_found_other_places_are_named_and_can_be_painted(
         (["edit", "x.png", "--fnd", "a dog"], "did you mean --find?"),
         (["ground", "x.png", "a dog", "--devise=cpu"], "did you mean --device?"),
         (["edit", "x.png", "--level", "hole"], "did you mean whole?"),
+        (["edit", "x.png", "--remove", "a dog"], "--remove a dog"),
+        (["remove", "x.png", "a dog"], "give words after --find, in quotation marks"),
+        (["apply", "x.png", "remove", "the", "dog"], "quote words that belong together"),
+        (["edit", "x.png", "--find", "a", "--paint", "b", "--retries", "2"], "none; give both"),
         (["edit", "x.png", "--box", "-20,0,40,40"], "write --box=VALUE"),
     ],
 )
@@ -238,7 +242,8 @@ def test_a_recipe_whose_picture_is_elsewhere_says_what_to_give(
     (tmp_path / "moved.json").write_text(json.dumps(recipe))
     again = ["--recipe", str(tmp_path / "moved.json"), "--out", str(tmp_path / "again"), "--quiet"]
     assert main(["edit", *again]) == 1
-    assert "groundbrush edit PICTURE --recipe FILE" in capsys.readouterr().err
+    missing = f"{str(tmp_path / 'gone/scene.png')!r} is not there; give the picture as well: "
+    assert missing + "`groundbrush edit PICTURE --recipe FILE" in capsys.readouterr().err
     assert main(["edit", str(scene_file[0]), *again]) == 0
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.attention.reading import Reading
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder

@@ -16,7 +16,7 @@ from groundbrush.editor.evaluation.png import PngJob, average_recall, recall_tab
 from groundbrush.editor.evaluation.png_measure import ARMS, measure_narratives, read_narratives
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
-from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.attention.reading import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.pipeline import Grounder
 from groundbrush.grounding.sam.coordinates import SquareFrame

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from groundbrush import Editor, open_picture
-from groundbrush.editor.models import memory
+from groundbrush.editor.models import presets
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.metrics import mask_iou
 
@@ -22,7 +22,7 @@ SMALL = {"size": 64, "steps": 1, "strength": 1.0}
 @pytest.fixture
 def half(monkeypatch: pytest.MonkeyPatch) -> Editor:
     """The embedded models in bfloat16, which every processor can at least emulate."""
-    monkeypatch.setattr(memory, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(presets, "cpu_has_bfloat16", lambda: True)
     given = load_preset("miniature")
     parts: dict[str, Any] = {part: {**getattr(given, part), "dtype": "auto"} for part in PARTS}
     return Editor.load(dataclasses.replace(given, **parts), device="cpu", offline=True)
@@ -65,5 +65,5 @@ def test_bfloat16_finds_the_same_places_and_is_named_in_recipes(
 def test_the_precision_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch, dtype: str, native: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(memory, "cpu_has_bfloat16", lambda: native)
-    assert memory.precision({"dtype": dtype}, "cpu") == expected
+    monkeypatch.setattr(presets, "cpu_has_bfloat16", lambda: native)
+    assert presets.precision({"dtype": dtype}, "cpu") == expected

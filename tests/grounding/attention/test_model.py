@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding import LVLM, Presence, load_lvlm
-from groundbrush.grounding.attention.batching import Suffix, chunks, span_tokens
 from groundbrush.grounding.attention.capture import ATTENTION_NAME
+from groundbrush.grounding.attention.reading import Suffix, chunks, span_tokens
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import LlavaFamily
 
@@ -36,7 +36,7 @@ def build(make_llava, make_tokenizer, make_processor):
 
 def eager_forward(lvlm: LVLM, image: np.ndarray, phrase: str, template: str | None = None):
     """One plain uncached forward of the whole prompt under eager attention."""
-    prompt = lvlm.family.prompt(phrase, template)
+    prompt = lvlm.family.prompts.build(phrase, template)
     pixels = torch.from_numpy(lvlm.family.prepare(image).inputs["pixel_values"])
     model = lvlm._model
     model.set_attn_implementation({"text_config": "eager"})
@@ -171,8 +171,8 @@ def test_read_gives_rows_and_presence_in_one_forward(build, picture, presence):
         np.testing.assert_allclose(reading.rows, r, atol=1e-5, rtol=0)
         assert reading.presence == pytest.approx(p, abs=1e-5)
     start = len(encoded.prefix_ids)
-    once = sum(len(lvlm.family.prompt(p).ids) - start for p in PHRASES)
-    asked = sum(len(lvlm.family.prompt(p, presence.template).ids) - start for p in PHRASES)
+    once = sum(len(lvlm.family.prompts.build(p).ids) - start for p in PHRASES)
+    asked = sum(len(lvlm.family.prompts.build(p, presence.template).ids) - start for p in PHRASES)
     assert lengths == [once if presence is NAME else once + asked]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from groundbrush.grounding import GroundingSettings
 from groundbrush.grounding.attention.normalize import definite, read_negation
-from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.attention.reading import Reading
 from groundbrush.grounding.families import ImageTokens
 from groundbrush.grounding.localize.locate import read_phrases, subtract_maps
 from groundbrush.grounding.metrics import mask_iou

@@ -95,7 +95,7 @@ def test_llava_15_layout(write, reference, picture, tower_beside, pickled):
     # The same forward as the reference's, with <unk> for the picture in place of <image>.
     prepared = lvlm.family.prepare(picture)
     pixels = torch.from_numpy(prepared.inputs["pixel_values"])
-    prompt = lvlm.family.prompt(PHRASE)
+    prompt = lvlm.family.prompts.build(PHRASE)
     ids = torch.tensor([prompt.ids])
     assert (ids == 1).sum() == 16  # [UNK]
     with torch.inference_mode():

@@ -131,7 +131,7 @@ def test_mini_gemini_converts_without_a_weight_left_over(saved, load, tmp_path, 
     for name, value in own.items():
         torch.testing.assert_close(converted[name], value, atol=0, rtol=0)
     pixels = torch.from_numpy(lvlm.family.prepare(picture).inputs["pixel_values"])
-    ids = torch.tensor([lvlm.family.prompt("red cup").ids])
+    ids = torch.tensor([lvlm.family.prompts.build("red cup").ids])
     with torch.inference_mode():
         ours = lvlm._model(input_ids=ids, pixel_values=pixels).logits
         theirs = source(input_ids=torch.where(ids == 1, 4, ids), pixel_values=pixels).logits

@@ -157,7 +157,7 @@ def test_a_strip_is_too_thin_to_crop_but_not_to_pad(family):
 
 def test_prompt_expands_the_image_and_finds_the_query(family):
     adapter = family()
-    prompt = adapter.prompt("  Red \n cup ")
+    prompt = adapter.prompts.build("  Red \n cup ")
     # <s> a picture : <image>x16 red cup .
     assert prompt.ids == (2, 5, 6, 7, *[4] * 16, 9, 11, 8)
     assert prompt.phrase == "Red cup"
@@ -167,13 +167,13 @@ def test_prompt_expands_the_image_and_finds_the_query(family):
     assert adapter.prefix_ids == prompt.ids[:20]
     tokens = adapter.prepare(np.zeros((8, 8, 3), np.uint8)).tokens
     assert (tokens.start, tokens.grid_hw) == (4, (4, 4))
-    assert family(query="expression").prompt("red cup").query == 21
-    assert family(query="prompt").prompt("red cup").query == 22
+    assert family(query="expression").prompts.build("red cup").query == 21
+    assert family(query="prompt").prompts.build("red cup").query == 22
 
 
 def test_class_token_of_the_full_strategy_is_not_part_of_the_grid(family):
     adapter = family(strategy="full")
-    assert adapter.prompt("dog").ids.count(4) == 17
+    assert adapter.prompts.build("dog").ids.count(4) == 17
     tokens = adapter.prepare(np.zeros((8, 8, 3), np.uint8)).tokens
     assert (tokens.start, tokens.count) == (5, 16)
 
@@ -181,26 +181,26 @@ def test_class_token_of_the_full_strategy_is_not_part_of_the_grid(family):
 def test_tokenizer_without_placeholder_gives_the_same_prompt(family):
     one, other = family(), family(with_image=False)
     for phrase in ("dog", "the red cup left of the dog"):
-        assert other.prompt(phrase) == one.prompt(phrase)
+        assert other.prompts.build(phrase) == one.prompts.build(phrase)
     assert other.prefix_ids == one.prefix_ids
 
 
 def test_another_template_continues_the_opening(family):
     adapter = family()
     expected = (*adapter.prefix_ids, 16, 17, 12, 18)
-    assert adapter.prompt("dog", "is there {phrase} ?").ids == expected
-    assert adapter.prompt("dog", "a picture : <image> is there {phrase} ?").ids == expected
+    assert adapter.prompts.build("dog", "is there {phrase} ?").ids == expected
+    assert adapter.prompts.build("dog", "a picture : <image> is there {phrase} ?").ids == expected
     with pytest.raises(GroundingError, match="must open with 'a picture : <image>'"):
-        adapter.prompt("dog", "the picture : <image> {phrase}")
+        adapter.prompts.build("dog", "the picture : <image> {phrase}")
 
 
 def test_llava_15_template_keeps_the_line_break(family):
     adapter = family(prompt=None)
-    assert adapter._prompts.full_template("is it {phrase}?") == "USER: <image>\nis it {phrase}?"
+    assert adapter.prompts.full_template("is it {phrase}?") == "USER: <image>\nis it {phrase}?"
 
 
 def test_braces_in_a_phrase_are_only_text(family):
-    assert family().prompt("red {phrase} {0}").phrase == "red {phrase} {0}"
+    assert family().prompts.build("red {phrase} {0}").phrase == "red {phrase} {0}"
 
 
 def test_byte_level_merges_across_the_phrase_border(make_llava, make_processor):
@@ -218,7 +218,7 @@ def test_byte_level_merges_across_the_phrase_border(make_llava, make_processor):
     adapter = LlavaFamily(
         config, tokenizer, make_processor(), prompt="c<image>{phrase}.", query="expression"
     )
-    prompt = adapter.prompt("ab")
+    prompt = adapter.prompts.build("ab")
     assert prompt.ids == (3, *[4] * 16, 1, 6)  # c <image> a "b."
     assert prompt.query == 18
     assert prompt.offsets == ((0, 1), (1, 2))
@@ -226,27 +226,27 @@ def test_byte_level_merges_across_the_phrase_border(make_llava, make_processor):
 
 
 def test_unknown_words(family):
-    assert family().unknown_words("the zebra left of a Dog x") == ("zebra", "x")
-    assert family().unknown_words("the red cup") == ()
+    assert family().prompts.unknown_words("the zebra left of a Dog x") == ("zebra", "x")
+    assert family().prompts.unknown_words("the red cup") == ()
 
 
 def test_answer_ids(family):
     adapter = family()
-    assert adapter.answer_id("yes", "is there {phrase} ?") == 19
+    assert adapter.prompts.answer_id("yes", "is there {phrase} ?") == 19
     with pytest.raises(GroundingError, match="does not know the answer 'perhaps'"):
-        adapter.answer_id("perhaps", "is there {phrase} ?")
+        adapter.prompts.answer_id("perhaps", "is there {phrase} ?")
 
 
 @pytest.mark.parametrize("phrase", ["", "  \n ", None, 3])
 def test_empty_phrases_are_refused(family, phrase):
     with pytest.raises(GroundingError, match="expected some words"):
-        family().prompt(phrase)
+        family().prompts.build(phrase)
 
 
 @pytest.mark.parametrize("token", ["<image>", "</s>", "[PAD]"])
 def test_control_tokens_in_a_phrase_are_refused(family, token):
     with pytest.raises(GroundingError, match="control token"):
-        family().prompt(f"red {token} cup")
+        family().prompts.build(f"red {token} cup")
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ def test_words_are_read_without_weights_as_with_them(folder, load, name, tmp_pat
     family = load_family(light, "paligemma" if name == "paligemma2" else name)
     loaded = load(name).family
     for phrase in [*PHRASES, "the zorb on a blorp"]:
-        assert family.prompt(phrase) == loaded.prompt(phrase)
-        assert family.unknown_words(phrase) == loaded.unknown_words(phrase)
+        assert family.prompts.build(phrase) == loaded.prompts.build(phrase)
+        assert family.prompts.unknown_words(phrase) == loaded.prompts.unknown_words(phrase)
     with pytest.raises(GroundingError, match="could not load a model"):
         load_lvlm(light, family=family.name)
 
@@ -140,9 +140,9 @@ def test_presence_is_the_answer_of_the_plain_model(load, name, picture):
         lvlm.presence(encoded, ["dog", "red cup"]), abs=1e-5
     )
     assert all(0 < r.presence < 1 for r in got)
-    vocabulary = lvlm.family._prompts.tokenizer.get_vocab()
-    prompt = lvlm.family.prompt("dog", ask.template)
-    words = [lvlm.family._prompts.tokenizer.convert_ids_to_tokens(i) for i in prompt.ids[-5:]]
+    vocabulary = lvlm.family.prompts.tokenizer.get_vocab()
+    prompt = lvlm.family.prompts.build("dog", ask.template)
+    words = [lvlm.family.prompts.tokenizer.convert_ids_to_tokens(i) for i in prompt.ids[-5:]]
     assert words == ["is", "there", "dog", "?"][-5:] or words[1:] == ["is", "there", "dog", "?"]
     logits = answer_logits(lvlm, picture, prompt)
     p = torch.softmax(logits, -1)
@@ -153,18 +153,20 @@ def test_presence_is_the_answer_of_the_plain_model(load, name, picture):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_model_writes_is_what_the_plain_model_continues(load, name, picture):
     lvlm = load(name)
-    template = lvlm.family.prompt_template.replace("{phrase}", "there {phrase}")
+    template = lvlm.family.prompts.template.replace("{phrase}", "there {phrase}")
     text = write(lvlm, lvlm.encode(picture), "dog", template, tokens=3)
-    prompt, ids = lvlm.family.prompt("dog", template), []
+    prompt, ids = lvlm.family.prompts.build("dog", template), []
     for _ in range(3):
         ids.append(int(answer_logits(lvlm, picture, prompt, ids).argmax()))
-    assert text == lvlm.family.text_of(ids), "a tiny model that ends early needs another seed"
+    assert text == lvlm.family.prompts.tokenizer.decode(list(ids)), (
+        "a tiny model that ends early needs another seed"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "paligemma" not in name])
 def test_rollout_equals_the_product_of_eager_attention(load, name, picture):
     lvlm = load(name)
-    ids, inputs = whole_inputs(lvlm, picture, prompt := lvlm.family.prompt("red cup"))
+    ids, inputs = whole_inputs(lvlm, picture, prompt := lvlm.family.prompts.build("red cup"))
     lvlm._model.set_attn_implementation({"text_config": "eager"})
     with torch.inference_mode():
         layers = lvlm._base(**inputs, use_cache=False, output_attentions=True).attentions
@@ -189,7 +191,7 @@ def whole_inputs(lvlm: LVLM, image: np.ndarray, prompt, more: Sequence[int] = ()
     ids = (prepared.prefix_ids or lvlm.family.prefix_ids) + prompt.ids[usual:] + tuple(more)
     inputs = {k: torch.from_numpy(v) for k, v in prepared.inputs.items() if k != "position_ids"}
     inputs["input_ids"] = torch.tensor([ids])
-    kinds = (inputs["input_ids"] == lvlm.family._prompts.image_token_id).long()
+    kinds = (inputs["input_ids"] == lvlm.family.prompts.image_token_id).long()
     if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = kinds
     if "gemma" in lvlm.family.name:

@@ -92,7 +92,7 @@ def test_tokens_are_those_of_the_real_processor(published, name):
     """The query token alone is ours: a full stop, see ``test_query_token``."""
     family, processor = published(name)
     facts, picture = facts_of(name), np.zeros((512, 512, 3), np.uint8)
-    prepared, prompt = family.prepare(picture), family.prompt("red cup")
+    prepared, prompt = family.prepare(picture), family.prompts.build("red cup")
     text = facts["prompt"].replace("WORDS", "red cup")
     text = text.removeprefix("<image>").strip() if name == "paligemma" else text
     (expected,) = processor(images=[Image.fromarray(picture)], text=[text])["input_ids"]
@@ -100,7 +100,7 @@ def test_tokens_are_those_of_the_real_processor(published, name):
     assert ours == list(expected)
     assert list(prepared.tokens.grid_hw) == facts["grid"]
     places = prepared.tokens.positions
-    assert set(np.asarray(ours)[places]) == {family._prompts.image_token_id}
+    assert set(np.asarray(ours)[places]) == {family.prompts.image_token_id}
 
 
 @pytest.mark.parametrize("name", ["llava-1.5-7b", "llava-1.5-13b", "photo", "llava-next-7b"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from groundbrush import Editor
 from groundbrush.grounding import Grounder, GroundingSettings, pipeline
-from groundbrush.grounding.attention.types import Reading
+from groundbrush.grounding.attention.reading import Reading
 from groundbrush.grounding.localize import ambiguity
 from groundbrush.grounding.localize.ambiguity import cover, names_only
 from groundbrush.grounding.localize.locate import Located
@@ -159,8 +159,7 @@ class Squares(Grounder):
             box = (x0, 20.0, x1, 35.0)
             ranked = (Proposal(mask, box, 0.9, 0.8, 0.7, "peak", logits),)
         region = (0, 0, SIDE, SIDE)
-        scores = (0.9,) * len(ranked)
-        return Located(rows, reading.presence, rows[0], region, rows[0], ranked, scores)
+        return Located(rows, reading.presence, rows[0], region, ranked, (0.9,) * len(ranked))
 
     def look_at(self, count: int) -> View:
         image = np.full((SIDE, SIDE, 3), 120, np.uint8)
@@ -177,7 +176,6 @@ def drawn_masks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             module, "locate", lambda segmenter, view, reading, _: segmenter.finder.locate(reading)
         )
-        monkeypatch.setattr(module, "grow", lambda segmenter, view, located, _: located)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

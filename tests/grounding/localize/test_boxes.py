@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.boxes import (
-    cells_on_picture,
-    grid_region,
-    map_boxes,
-    settled_map,
-)
-from groundbrush.grounding.localize.maps import token_map_to_image
+from groundbrush.grounding.localize.boxes import box_map, cells_on_picture
 from groundbrush.grounding.settings import BoxSettings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +20,7 @@ TWO[5:8, 5:8] = 1
 
 def boxes(combined: np.ndarray, region=SQUARE, size=(40, 40), **choices) -> list:
     settings = BoxSettings(**choices)
-    region = grid_region(region, size, settings)
-    settled = settled_map(combined.astype(np.float32), region, size, settings)
-    heat = token_map_to_image(settled, region, size)
-    return map_boxes(settled, heat, region, size, settings)
+    return box_map(combined.astype(np.float32), region, size, settings).boxes
 
 
 def test_padding_is_not_searched() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.localize.proposals import grow_best, map_agreement, propose_masks
+from groundbrush.grounding.localize.proposals import AGREEMENTS, propose_masks
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.load import load_segmenter
@@ -81,7 +81,7 @@ def test_the_map_itself_can_be_a_mask_prompt():
     fake = DiscSegmenter()
     chosen = ProposalSettings(prompts=("box+map",))
     propose_masks(fake, Embedded(), disc_map(100, 140, 12), [(97, 137, 103, 143)], chosen)
-    assert fake.asked == ["box+mask"]
+    assert fake.asked == ["box+mask", "box+point"], "and once more, to grow the best"
 
 
 def test_near_duplicates_are_left_out():
@@ -147,12 +147,13 @@ class DiscSegmenterScaled(DiscSegmenter):
 
 
 def test_agreement_by_hand():
-    heat = [[3.0, 0.0], [4.0, 0.0]]
+    heat = np.array([[3.0, 0.0], [4.0, 0.0]])
+    cosine, contrast = AGREEMENTS["cosine"], AGREEMENTS["contrast"]
     left = np.array([[True, False], [True, False]])
-    assert map_agreement(left, heat) == pytest.approx(7 / (5 * np.sqrt(2)))
-    assert map_agreement(left, heat, "contrast") == pytest.approx(3.5)
-    assert map_agreement(~left, heat) == 0.0
-    assert map_agreement(np.ones((2, 2), bool), heat, "contrast") == 0.0
+    assert cosine(left, heat) == pytest.approx(7 / (5 * np.sqrt(2)))
+    assert contrast(left, heat) == pytest.approx(3.5)
+    assert cosine(~left, heat) == 0.0
+    assert contrast(np.ones((2, 2), bool), heat) == 0.0
 
 
 @settings(max_examples=40, deadline=None)
@@ -160,9 +161,10 @@ def test_agreement_by_hand():
 def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
     rng = np.random.default_rng(seed)
     heat, mask = rng.random((6, 7)), rng.random((6, 7)) < 0.4
-    value = map_agreement(mask, heat)
+    cosine = AGREEMENTS["cosine"]
+    value = cosine(mask, heat)
     assert 0 <= value <= 1 + 1e-9
-    assert map_agreement(mask, heat * factor) == pytest.approx(value)
+    assert cosine(mask, heat * factor) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -187,10 +189,6 @@ def test_proposals_need_something_to_go_by():
         propose_masks(DiscSegmenter(), Embedded(), None, [(1, 1, 9, 9)])
     with pytest.raises(GroundingError, match="with a box"):
         propose_masks(DiscSegmenter(), Embedded(), None, [], ProposalSettings(mode="paper"))
-    with pytest.raises(GroundingError, match="is 'dot'; expected one of cosine, contrast"):
-        map_agreement(np.zeros((2, 2), bool), np.zeros((2, 2)), "dot")
-    with pytest.raises(GroundingError, match="one shape"):
-        map_agreement(np.zeros((2, 2), bool), np.zeros((3, 2)))
 
 
 def test_bundled_segmenter_ranks_by_the_map():
@@ -236,8 +234,7 @@ PEAK = ProposalSettings(prompts=("peak",))
 
 def grown_radius(segmenter, settings: ProposalSettings = PEAK) -> float:
     heat = disc_map(100, 140, 16)
-    ranked = propose_masks(segmenter, Embedded(), heat, [], settings)
-    best, *_ = grow_best(segmenter, Embedded(), heat, ranked, settings)
+    best, *_ = propose_masks(segmenter, Embedded(), heat, [], settings)
     return float(np.sqrt(best.mask.sum() / np.pi))
 
 
@@ -262,8 +259,7 @@ def test_a_part_does_not_grow_to_a_mask_that_is(radius, score, why):
 def test_growth_can_be_switched_off_and_the_papers_mode_has_none():
     never = ProposalSettings(prompts=("peak",), surer=1)
     assert grown_radius(PartSegmenter(18), never) == pytest.approx(12, abs=1)
-    fake, box = PartSegmenter(18), [(80, 120, 120, 160)]
+    fake, box = DiscSegmenter(), [(80, 120, 120, 160)]
     paper = ProposalSettings(mode="paper")
-    ranked = propose_masks(DiscSegmenter(), Embedded(), None, box, paper)
-    assert grow_best(fake, Embedded(), disc_map(100, 140, 16), ranked, paper) == ranked
-    assert not fake.asked
+    propose_masks(fake, Embedded(), disc_map(100, 140, 16), box, paper)
+    assert fake.asked == ["box"]
