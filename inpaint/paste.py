@@ -109,11 +109,12 @@ class Target:
         self, alpha: np.ndarray, crop: Crop, box: Box, settings: InpaintSettings
     ) -> np.ndarray:
         """Return a box of the ramp at full size: 0 outside the support, and 1 where the mask is."""
-        mask, support = self.mask[crop.slices], self.support[crop.slices]
+        inner = box_slices(box)
+        mask, support = self.mask[crop.slices][inner], self.support[crop.slices][inner]
+        full = self.support[crop.slices].shape[::-1]
         # Unblurred, the copy's pixels would show as jagged edges.
         soft = cv2.GaussianBlur(alpha, (5, 5), 1)
-        wide = cv2.resize(soft, support.shape[::-1], interpolation=cv2.INTER_CUBIC)
-        wide, mask, support = (part[box_slices(box)] for part in (wide, mask, support))
+        wide = np.asarray(cv2.resize(soft, full, interpolation=cv2.INTER_CUBIC))[inner]
         if settings.feather == 0:
             mask = support
         elif not (support & ~mask).any():

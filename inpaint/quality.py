@@ -49,23 +49,19 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
 
 def _steps(image: np.ndarray, inside: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps along an axis across the border, and those of the pairs next to them."""
-    before, after = ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))[axis]
-    cross = inside[after] != inside[before]
+    cross = inside[1:] != inside[:-1] if axis == 0 else inside[:, 1:] != inside[:, :-1]
     across = np.flatnonzero(cross)
     places = np.unravel_index(across, cross.shape)[axis]
     step = (cross.shape[1], 1)[axis]
     last = cross.shape[axis] - 1
     beside = np.concatenate([across[places > 0] - step, across[places < last] + step])
-    rows_and_columns = (
-        np.unravel_index(one, cross.shape) for one in (across, np.setdiff1d(beside, across))
-    )
-    return tuple(_step(image, *one, axis) for one in rows_and_columns)
 
+    def difference(pairs: np.ndarray) -> np.ndarray:
+        rows, columns = np.unravel_index(pairs, cross.shape)
+        after = image[rows + (axis == 0), columns + (axis == 1)]
+        return np.asarray(np.abs(after.astype(np.int16) - image[rows, columns]).mean(-1))
 
-def _step(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, axis: int) -> np.ndarray:
-    """Return the differences of pixels from the next ones along an axis."""
-    apart = image[rows + (axis == 0), columns + (axis == 1)].astype(np.int16) - image[rows, columns]
-    return np.asarray(np.abs(apart).mean(-1))
+    return difference(across), difference(np.setdiff1d(beside, across))
 
 
 def ring_colour_error(
