@@ -176,6 +176,8 @@ def support_without(
     >>> support_without(mask, settings, spare).astype(int)
     array([[1, 1, 1, 1, 1, 1, 0, 0, 0]])
     """
+    _check_protected("spare", spare, mask)
+    _check_protected("keep", keep, mask)
     result = support(mask, settings)
     if spare is not None and settings.spare:
         _leave_out(result, mask, settings, spare)
@@ -184,15 +186,14 @@ def support_without(
     return result
 
 
-def check_protected(name: str, protected: Any, image: np.ndarray) -> np.ndarray | None:
-    """Return `protected` if it is None or ``(H, W)`` bool of the image's size."""
+def _check_protected(name: str, protected: Any, mask: np.ndarray) -> None:
+    """Raise unless `protected` is None or ``(H, W)`` bool of the image's size."""
     good = isinstance(protected, np.ndarray) and protected.dtype == np.bool_
-    if protected is not None and (not good or protected.shape != image.shape[:2]):
+    if protected is not None and (not good or protected.shape != mask.shape):
         raise InpaintError(
             f"{name}: got {describe(protected)}; expected bool of the image's (height, width) "
-            f"{image.shape[:2]}, True where nothing may be painted, or None."
+            f"{mask.shape}, True where nothing may be painted, or None."
         )
-    return protected
 
 
 def _leave_out(

@@ -168,11 +168,10 @@ def run_batch(
         state = State(workspace, preset_digest(editor.preset), job.retry_failed)
         state.take(journal.records)
         journal.records.clear()
-        manifest = state.named_as_before(manifest)
-        job = dataclasses.replace(job, manifest=manifest)
-        left = [row for row in manifest.rows if not state.finished(manifest, row)]
+        job = dataclasses.replace(job, manifest=state.named_as_before(manifest))
+        left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
         if earlier:
-            refuse(manifest, check_rows(editor, manifest, left, workspace))
+            refuse(job.manifest, check_rows(editor, job.manifest, left, workspace))
         lock.begin()
         if workspace.sweep():  # nothing is changed before all that can refuse the run
             notes.append("files that were not written whole were removed")
