@@ -177,7 +177,7 @@ def run_batch(
             notes.append("files that were not written whole were removed")
         working = engine(load, workspace)
         run = _Run(job, state, journal, working, on_progress, existing)
-        begun = RunRecord(preset=editor.preset.name, rows=len(manifest.rows), left=len(left))
+        begun = RunRecord(preset=editor.preset.name, rows=len(job.manifest.rows), left=len(left))
         run.write(begun.model_dump())
         try:
             with contextlib.closing(working):
@@ -187,15 +187,9 @@ def run_batch(
                 _publish(job, state)
             raise
         counts, reasons = _publish(job, state)
-        return BatchReport(
-            counts,
-            len(left),
-            job.out / RESULTS,
-            job.out / REVIEW_SHEET,
-            (*notes, *working.notes),
-            time.perf_counter() - started,
-            reasons,
-        )
+        files, notes = (job.out / RESULTS, job.out / REVIEW_SHEET), [*notes, *working.notes]
+        seconds = time.perf_counter() - started
+        return BatchReport(counts, len(left), *files, tuple(notes), seconds, reasons)
 
 
 def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = None) -> DryRun:
