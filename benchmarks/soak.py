@@ -317,7 +317,8 @@ def table(soak: Soak, minutes: float, disk: Path | None) -> str:
             c["page: not whole"] + c["page: died by itself"],
         ),
     ]
-    head = f"{minutes:g} minutes, all at once, on {os.cpu_count()} cores.\n\n"
+    day = time.strftime("%Y-%m-%d")
+    head = f"{minutes:g} minutes on {day}, all at once, on {os.cpu_count()} cores.\n\n"
     lines = ["| promise | done to it | failures |", "|---|---|---|"]
     lines += [f"| {promise} | {done} | {failures} |" for promise, done, failures in rows]
     return head + "\n".join(lines) + "\n"

@@ -29,26 +29,33 @@ COMMANDS = (
         "A photograph, without words or models",
         "remove examples/launch.jpg --box 300,122,342,410 --preset classic",
     ),
+    ("A new side", "extend examples/launch.jpg --top 96 --preset classic"),
     ("Replace", 'edit examples/fruit.png --find "the red apple" --paint "a green pear" --seed 7'),
     ("Remove", 'remove examples/fruit.png --find "the car"'),
     (
         "One of several, by its place",
-        'edit examples/cupcakes.png --find "the second cupcake from the left" --paint "a lemon"',
+        'edit examples/cupcakes.png --find "the second cupcake from the left" '
+        '--paint "a red apple" --seed 8',
     ),
-    ("All of a kind", 'remove examples/balloons.png --find "the balloons"'),
+    (
+        "All of a kind",
+        'apply examples/cupcakes.png "replace all the cupcakes with a sunflower" --seed 3',
+    ),
     (
         "Several changes in one sentence",
-        'apply examples/fruit.png "make the car red and replace the banana with a lemon" --seed 3',
+        'apply examples/fruit.png "make the car red and replace the banana with a penguin" '
+        "--seed 3",
     ),
-    ("A place without words", 'edit examples/fruit.png --box 150,20,246,116 --paint "a fish"'),
-    ("A new side", "extend examples/penguin.png --right 96"),
-    ("Find only", 'ground examples/cupcakes.png "the house"'),
-    ("Everything a sentence names", 'ground-all examples/rockets.png "the rockets"'),
+    ("A place without words", 'edit examples/fruit.png --box 150,160,246,246 --paint "a frog"'),
+    (
+        "Everything a sentence names",
+        'ground-all examples/cupcakes.png "three cupcakes, a house and the dog"',
+    ),
     ("Not in the picture", 'ground examples/fruit.png "the penguin"'),
 )
 HEAD = """# Gallery
 
-Written by `python docs/gallery.py`. Left before, right after. The photograph needs no model; the
+Written by `python docs/gallery.py`. Left before, right after. The photographs need no model; the
 other commands ran on the embedded models, which know [28 drawn things](models.md#the-miniature).
 """
 

@@ -1,4 +1,4 @@
-"""Write docs/licences.md: every package that Groundbrush runs on, with its licence.
+"""Write docs/licences.md, and docs/reference/packages.md: every package that Groundbrush runs on.
 
 It reads what is installed, without network, and fails on a licence that is unknown or not allowed
 here, so that a copyleft package cannot come in unseen. ``--check`` writes nothing.
@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
+PACKAGES = ROOT / "docs" / "reference" / "packages.md"
 EXTRAS = ("serve", "ray")
 """Extras of the product; the others are for those who work on it."""
 PERMISSIVE = {
@@ -192,18 +193,15 @@ def _key(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def page(packages: Iterable[Package]) -> str:
-    """The page."""
-    sys.path.insert(0, str(ROOT))
-    from groundbrush.editor.models.presets import load_preset, preset_names
-
+def packages_page(packages: Iterable[Package]) -> str:
+    """The list of packages."""
     rows = list(packages)
     out = [
-        "# Licences",
+        "# Packages and their licences",
         "",
         "Written by `make audit` from what is installed; it fails on a licence that is unknown "
         "or not",
-        "permissive. Groundbrush itself is MIT. Packages in bold are direct dependencies (in",
+        "permissive. Packages in bold are direct dependencies (in",
         "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
         "others come with them.",
         "",
@@ -218,6 +216,21 @@ def page(packages: Iterable[Package]) -> str:
         "On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have "
         "NVIDIA's own",
         "terms.",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def page() -> str:
+    """The page: Groundbrush, its packages in a word, and the presets' models."""
+    sys.path.insert(0, str(ROOT))
+    from groundbrush.editor.models.presets import load_preset, preset_names
+
+    out = [
+        "# Licences",
+        "",
+        "Groundbrush is MIT. The [packages](reference/packages.md) that it runs on have permissive "
+        "licences;",
+        "`make audit` fails on another one.",
         "",
         "## Models that the presets name",
         "",
@@ -244,8 +257,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     packages, wrong = installed()
     if not args.check:
-        PAGE.write_text(page(packages), "utf-8")
-        print(f"{PAGE.relative_to(ROOT)}: {len(packages)} packages")
+        PAGE.write_text(page(), "utf-8")
+        PACKAGES.write_text(packages_page(packages), "utf-8")
+        print(f"{PACKAGES.relative_to(ROOT)}: {len(packages)} packages")
     for words in wrong:
         print(words, file=sys.stderr)
     return 1 if wrong else 0

@@ -359,7 +359,8 @@ def test_every_licence_is_one_that_is_allowed(capsys) -> None:
     module = licences()
     assert module.main(["--check"]) == 0, capsys.readouterr().err
     packages, _ = module.installed()
-    listed = (ROOT / "docs" / "licences.md").read_text("utf-8").splitlines()
+    listed = module.PACKAGES.read_text("utf-8").splitlines()
+    assert module.page() == module.PAGE.read_text("utf-8"), "run `make audit`"
     for package in packages:
         if package.direct:
             (line,) = [n for n in listed if f"**{package.name}** {package.version}" in n]

@@ -39,7 +39,7 @@ AS_GIVEN = "the place is the one found in the picture as given; after other step
 REST = "found when the others were gone: another one, or a part that was left"
 DOUBTFUL = "{!r} may still stand elsewhere: the model finds one, but is not sure of it"
 MOST_FURTHER = 2
-"""How often "all" is searched again for what is left, and that is removed, too."""
+"""How often "all" is searched again for what is left, and that is edited, too."""
 GONE_NOW = "after the later steps it is no longer found there"
 RIM = 0.03
 """Width of the rim of a new thing that a later step spares, over the thing's size."""
@@ -150,14 +150,14 @@ class _Run:
             targets = [edit.support for edit in self.by_step[step.at] if edit.done]
         # where none are in the picture as given, an earlier step may have made one
         wanted: list[np.ndarray | None] = [*targets[: step.count]] if targets else [None]
-        every = step.count is None and step.paint is None
+        every = step.count is None
         first, further = len(wanted), MOST_FURTHER if every else 0
         for n, target in enumerate(wanted):
             edit = self._edit(step, target, rest=n >= first)
             left: list[np.ndarray] = []
             doubtful = False
             if edit.done and n + 1 == len(wanted) and every:
-                left, doubtful = self._left(step, edit)
+                left, doubtful = self._left(step, edit, targets or ())
             if further and left:
                 further -= 1
                 wanted += left  # further turns of this loop
@@ -169,16 +169,22 @@ class _Run:
                 edit = dataclasses.replace(edit, checks=checks, notes=(*edit.notes, note))
             self._keep(k, edit)
 
-    def _left(self, step: Step, edit: Edit) -> tuple[list[np.ndarray], bool]:
-        """What is found of all that a step means after an edit, and whether there may be more.
+    def _left(
+        self, step: Step, edit: Edit, targets: Sequence[np.ndarray]
+    ) -> tuple[list[np.ndarray], bool]:
+        """What is left of all that a step means after an edit, and whether there may be more.
 
-        What lies apart from its paintings counts only if the model is sure that there is another.
+        After a replacement what is unpainted of the places as given: one may have held two things.
+        After a removal what is found; apart from its paintings only if the model is sure of it.
         """
+        painted = np.any([one.support for one in (*self.by_step[-1], edit)], axis=0)
+        if step.paint is not None:
+            rests = [(mask & ~painted, TOUCHED * mask.sum()) for mask in targets]
+            return [rest for rest, least in rests if rest.sum() > least], False
         picture = self._after(edit)
         (left,) = self.finder.find_masks(picture, [(step.find, None)])
         if not left or self.finder.is_sure(picture, step.find):
             return left, False
-        painted = np.any([one.support for one in (*self.by_step[-1], edit)], axis=0)
         near = [mask for mask in left if touches(mask, painted)]
         return near, len(near) < len(left)
 
@@ -195,7 +201,8 @@ class _Run:
             checks["named"] = step.count
             note = f"{found} found where the words say {step.count}" * (found < step.count)
         elif left:
-            checks["gone"], note = False, f"{len(left)} more of {step.find!r} still found"
+            failed = "gone" if step.paint is None else "grounded"
+            checks[failed], note = False, f"{len(left)} more of {step.find!r} still found"
         notes = (*edit.notes, note) if note else edit.notes
         return dataclasses.replace(edit, checks=checks, notes=notes)
 
