@@ -16,7 +16,7 @@ from .errors import InpaintError, OutOfMemoryError
 from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
 from .settings import InpaintSettings
-from .support import check_protected, mask_box, support_without
+from .support import mask_box, support_without
 from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 from .windows import Windows, split_support
 
@@ -184,7 +184,6 @@ def fill_many(
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    spare, keep = check_protected("spare", spare, image), check_protected("keep", keep, image)
     support = support_without(mask, settings, spare, keep)
     task = _FillTask(
         inpainter,

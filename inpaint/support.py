@@ -161,6 +161,8 @@ def support_without(
     >>> support_without(mask, settings, spare).astype(int)
     array([[1, 1, 1, 1, 1, 1, 0, 0, 0]])
     """
+    _check_protected("spare", spare, mask)
+    _check_protected("keep", keep, mask)
     radius = dilation_radius(mask, settings.dilate)
     window = mask_window(mask, radius + 1)  # a large picture is read here only
     part = mask[window]
@@ -190,15 +192,14 @@ def _grown(mask: np.ndarray, radius: int, settings: InpaintSettings) -> np.ndarr
     return mask | (grown >= 128)
 
 
-def check_protected(name: str, protected: Any, image: np.ndarray) -> np.ndarray | None:
-    """Return `protected` if it is None or ``(H, W)`` bool of the image's size."""
+def _check_protected(name: str, protected: Any, mask: np.ndarray) -> None:
+    """Raise unless `protected` is None or ``(H, W)`` bool of the image's size."""
     good = isinstance(protected, np.ndarray) and protected.dtype == np.bool_
-    if protected is not None and (not good or protected.shape != image.shape[:2]):
+    if protected is not None and (not good or protected.shape != mask.shape):
         raise InpaintError(
             f"{name}: got {describe(protected)}; expected bool of the image's (height, width) "
-            f"{image.shape[:2]}, True where nothing may be painted, or None."
+            f"{mask.shape}, True where nothing may be painted, or None."
         )
-    return protected
 
 
 def _left(
