@@ -89,12 +89,14 @@ class GridMask:
     logits : (m, m) float32 over the whole square; :meth:`Segmenter.full_masks` enlarges them.
     score : SAM's predicted IoU, in [0, 1].
     stability : Share of the mask that is left when the logits' threshold rises by two.
+    surety : Their product.
     """
 
     grid: NDArray[np.bool_]
     logits: NDArray[np.float32]
     score: float
     stability: float
+    surety: float
 
 
 class Segmenter:
@@ -278,7 +280,8 @@ def read_answers(
     cut = logits[..., :rows, :columns]
     high, low = ((cut > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
     steady = high / np.maximum(1, low)
+    each = zip(cut > 0, logits, scores.tolist(), steady.tolist(), strict=True)
     return [
-        [GridMask(*one) for one in zip(cut[k] > 0, logits[k], *values, strict=True)]
-        for k, values in enumerate(zip(scores.tolist(), steady.tolist(), strict=True))
+        [GridMask(grid, one, score, share, score * share) for grid, one, score, share in answers]
+        for answers in (zip(*own, strict=True) for own in each)
     ]
