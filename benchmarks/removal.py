@@ -14,7 +14,6 @@ be stopped. A run of all scenes also writes docs/measured/removal.md.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from groundbrush.editor.evaluation.report import markdown
+from groundbrush.editor.journal import Journal
 
 from benchmarks import common
 
@@ -88,39 +88,23 @@ def state() -> str:
     return digest.hexdigest()[:16]
 
 
-def kept(code: str) -> dict[tuple[str, int], dict]:
-    """Records of an earlier run of this code; the last line may be cut off."""
-    found = {}
-    for line in RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.exists() else ():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        if one["code"] == code:
-            found[one["kind"], one["seed"]] = one
-    return found
-
-
 def measure(args: Namespace) -> dict[str, Any]:
     """One row a kind of scene."""
     from groundbrush import Editor
 
     count = 2 if args.tiny else args.scenes
     editor, code = Editor.load("miniature", device="cpu", offline=True), state()
-    there = kept(code)
-    RECORDS.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal(RECORDS)
+    kept = {(one["kind"], one["seed"]): one for one in journal.records if one["code"] == code}
     records: dict[str, list[dict]] = {ONE: [], ALL: []}
-    with RECORDS.open("a", encoding="utf-8") as file:
-        file.write("\n" if file.tell() else "")  # ends a line that an earlier run left cut off
-        for kind, number in ((ONE, count), (ALL, max(1, count // 2))):
-            for seed, scene, words, masks in scenes(kind, number):
-                one = there.get((kind, seed))
-                if one is None:
-                    facts = record_of(editor, kind, scene, words, masks)
-                    one = {"code": code, "kind": kind, "seed": seed, **facts}
-                    file.write(json.dumps(one) + "\n")
-                    file.flush()
-                records[kind].append(one)
+    for kind, number in ((ONE, count), (ALL, max(1, count // 2))):
+        for seed, scene, words, masks in scenes(kind, number):
+            one = kept.get((kind, seed))
+            if one is None:
+                facts = record_of(editor, kind, scene, words, masks)
+                one = {"code": code, "kind": kind, "seed": seed, **facts}
+                journal.append(one)
+            records[kind].append(one)
     rows = [row_of(kind, found) for kind, found in records.items()]
     print(table(rows))
     if count >= SCENES:

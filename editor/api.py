@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .editing.pipeline import Callbacks, Protected, find_protection, run_request
-from .editing.region import find_region
+from .editing.region import find_region, unsearched
 from .editing.rerun import rerun
 from .editing.result import Edit
 from .finder import Finder
@@ -352,12 +352,11 @@ class Editor:
         if values.get("mask") is not None:
             image = open_picture(image)
         image, values = _read_place(image, values)
-        find = values.get("find")
-        if action == "edit" and find and (values.get("mask") or values.get("boxes")):
-            note = f"painted in the place that was given; {find!r} was not searched for"
+        request = make_request(action, **values)
+        if note := unsearched(request):
             image = open_picture(image)
             image = replace(image, notes=(*image.notes, note))
-        return self.paint(image, make_request(action, **values), callbacks)
+        return self.paint(image, request, callbacks)
 
 
 def _read_place(image: Any, values: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

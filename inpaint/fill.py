@@ -13,10 +13,10 @@ import numpy as np
 from .callbacks import CancelledBy, OnPreview, OnStep
 from .crop import Crop, plan_crop
 from .errors import InpaintError, OutOfMemoryError
-from .paste import Target, assert_preserved
+from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
 from .settings import InpaintSettings
-from .support import check_protected, mask_box, support_without
+from .support import mask_box, support_without
 from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 from .windows import Windows, split_support
 
@@ -184,7 +184,6 @@ def fill_many(
     image, mask = check_pair(image, mask)
     prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
     settings = InpaintSettings() if settings is None else settings
-    spare, keep = check_protected("spare", spare, image), check_protected("keep", keep, image)
     support = support_without(mask, settings, spare, keep)
     task = _FillTask(
         inpainter,
@@ -278,10 +277,13 @@ class _FillTask:
         target = self.target
         # What other windows replace is a hole here too: the old things must not be painted again.
         hole = resize_mask(target.support[crop.slices], crop.canvas)
-        original = resize_image(target.image[crop.slices], crop.canvas)
+        near = halved_window(target.image, crop)
+        original = resize_image(near, crop.canvas)
+        mask = target.mask if part is target.support else target.mask & part
 
         def paste(canvas: np.ndarray, image: np.ndarray) -> np.ndarray:
-            return Target(image, target.mask & part, part).paste(canvas, crop, self.settings)
+            halved = near if image is target.image else None  # else other windows are in it
+            return Target(image, mask, part).paste(canvas, crop, self.settings, halved)
 
         options = self._options(turn, lambda canvas: paste(canvas, images[0]))
         if getattr(self.inpainter, "control_conditioner", None):

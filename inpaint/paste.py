@@ -7,7 +7,9 @@ times the canvas; only the ramp between old and new pixels is computed at full s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -16,15 +18,17 @@ from .blend import laplacian, poisson
 from .callbacks import check_cancelled
 from .crop import Crop
 from .errors import InpaintError
-from .prefill import resize_image, resize_mask
+from .prefill import halve, resize_image, resize_mask
 from .settings import InpaintSettings
-from .support import Box, Size, fill_holes, inward_feather, mask_window
+from .support import Box, Size, box_slices, fill_holes, inward_feather, mask_box
 from .validation import check_image
 
 FINEST = 2
 """Most pixels of the finished copy for each pixel of the canvas, along a side."""
 _BAND = 64
-"""Rows blended or compared at a time, so that they stay in the processor's cache."""
+"""Rows enlarged or compared at a time, so that they stay in the processor's cache."""
+_TILE = 128
+"""Side of the squares that are blended: most lie wholly inside or outside the support."""
 BLOCK = 4
 MIN_BLOCKS = 16
 MAX_BLOCKS = 65_536
@@ -41,17 +45,26 @@ class Target:
     mask: np.ndarray
     support: np.ndarray
 
-    def paste(self, painted: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """Return the picture with the painted canvas in the crop's window."""
+    def paste(
+        self,
+        painted: np.ndarray,
+        crop: Crop,
+        settings: InpaintSettings,
+        halved: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the picture with the painted canvas in the crop's window.
+
+        `halved` is the picture's `halved_window`, where it is known.
+        """
         if check_image(painted).shape[1::-1] != crop.canvas:
             raise InpaintError(
                 f"painted canvas: got {painted.shape[1::-1]} (width, height); expected "
                 f"{crop.canvas}. A painter must return the size it was given."
             )
-        window = self.image[crop.slices]
-        full = window.shape[1::-1]
+        full = self.support[crop.slices].shape[::-1]
         size = finished_size(full, crop.canvas)
-        beneath, support = resize_image(window, size), resize_mask(self.support[crop.slices], size)
+        beneath = resize_image(halved_window(self.image, crop) if halved is None else halved, size)
+        support = resize_mask(self.support[crop.slices], size)
         painted = resize_image(painted, size)
         check_cancelled()  # each part may take a second at 40 megapixels
         if settings.colour_match:
@@ -64,9 +77,12 @@ class Target:
         elif settings.blend == "laplacian":
             painted = laplacian(painted, beneath, alpha)
         check_cancelled()
-        if size != full:
-            painted, alpha = resize_image(painted, full), self._enlarged(alpha, crop, settings)
-        return composite(self.image, painted, alpha, crop.window)
+        if size == full:
+            return composite(self.image, painted, alpha, crop.window)
+        box = mask_box(self.support[crop.slices])
+        painted, alpha = resize_image(painted, full), self._enlarged(alpha, crop, box, settings)
+        window = tuple(np.add(box, crop.window[:2] * 2).tolist())
+        return composite(self.image, painted[box_slices(box)], alpha, window)
 
     def _alpha(self, crop: Crop, support: np.ndarray, settings: InpaintSettings) -> np.ndarray:
         """Return the ramp of the finished copy; `support` is every pixel that it touches."""
@@ -89,21 +105,32 @@ class Target:
         rows, columns = support.shape
         return alpha[around[0][0] :, around[1][0] :][:rows, :columns]
 
-    def _enlarged(self, alpha: np.ndarray, crop: Crop, settings: InpaintSettings) -> np.ndarray:
-        """Return the ramp at full size: 0 outside the support, and 1 where the mask is."""
-        mask, support = self.mask[crop.slices], self.support[crop.slices]
+    def _enlarged(
+        self, alpha: np.ndarray, crop: Crop, box: Box, settings: InpaintSettings
+    ) -> np.ndarray:
+        """Return a box of the ramp at full size: 0 outside the support, and 1 where the mask is."""
+        inner = box_slices(box)
+        mask, support = self.mask[crop.slices][inner], self.support[crop.slices][inner]
+        full = self.support[crop.slices].shape[::-1]
         # Unblurred, the copy's pixels would show as jagged edges.
-        wide = cv2.resize(
-            cv2.GaussianBlur(alpha, (5, 5), 1), support.shape[::-1], interpolation=cv2.INTER_CUBIC
-        )
-        # In place: ten million new pixels take longer to get from the system than to fill.
-        wide = np.clip(wide, 0, 1, out=wide)
-        wide = np.multiply(wide, support, out=wide)
+        soft = cv2.GaussianBlur(alpha, (5, 5), 1)
+        wide = np.asarray(cv2.resize(soft, full, interpolation=cv2.INTER_CUBIC))[inner]
         if settings.feather == 0:
-            return np.maximum(wide, support, out=wide)
-        if (support & ~mask).any():
-            return np.maximum(wide, mask, out=wide)
+            mask = support
+        elif not (support & ~mask).any():
+            mask = np.zeros_like(mask)
+        for band in _bands(wide):
+            # In place: ten million new pixels take longer to get from the system than to fill.
+            part = np.clip(wide[band], 0, 1, out=wide[band])
+            np.maximum(np.multiply(part, support[band], out=part), mask[band], out=part)
         return wide
+
+
+def halved_window(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Return the crop's window, halved as far as its canvas and its finished copy both allow."""
+    window = image[crop.slices]
+    finished = finished_size(window.shape[1::-1], crop.canvas)
+    return halve(window, (max(finished[0], crop.canvas[0]), max(finished[1], crop.canvas[1])))
 
 
 def finished_size(window: Size, canvas: Size) -> Size:
@@ -127,43 +154,38 @@ def composite(image: np.ndarray, painted: np.ndarray, alpha: np.ndarray, window:
     stays.
     """
     result = image.copy()
-    inner = mask_window(alpha > 0)
-    if not painted[inner].size:
-        return result
-    left, top = window[:2]
-    part, painted, alpha = result[top:, left:][inner], painted[inner], alpha[inner]
-    for row in range(0, len(part), _BAND):
-        band = slice(row, row + _BAND)
-        old, new, weight = (np.ascontiguousarray(one[band]) for one in (part, painted, alpha))
-        # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
-        part[band] = cv2.blendLinear(old, new, 1 - weight, weight)
+    part = result[box_slices(window)]
+    for row, column in product(*(range(0, side, _TILE) for side in alpha.shape)):
+        tile = np.s_[row : row + _TILE, column : column + _TILE]
+        least, most, *_ = cv2.minMaxLoc(alpha[tile])
+        if least == 1:
+            part[tile] = painted[tile]
+        elif most > 0:
+            old, new, weight = part[tile], painted[tile], alpha[tile]
+            # OpenCV divides by the sum of both weights plus 1e-5, which changes no grey level.
+            cv2.blendLinear(old, new, 1 - weight, weight, dst=old)
     return result
 
 
 def is_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> bool:
-    """Return whether every pixel outside `support` is equal in two images of one dtype."""
-    box = rows, columns = mask_window(support)
-    strips = (
-        (slice(0, rows.start), slice(None)),
-        (slice(rows.stop, None), slice(None)),
-        (rows, slice(0, columns.start)),
-        (rows, slice(columns.stop, None)),
+    """Return whether every pixel outside `support` is equal in two ``(H, W, 3)`` uint8 images."""
+    return not any(
+        cv2.norm(original[band], result[band], cv2.NORM_INF)  # most bands are wholly outside
+        and cv2.norm(original[band], result[band], cv2.NORM_INF, (~support[band]).view(np.uint8))
+        for band in _bands(support)
     )
-    if not all(same_pixels(original[part], result[part]) for part in strips):
-        return False
-    if not support[box].size:
-        return True
-    outside = (~support[box]).view(np.uint8)
-    changed = (original[box] != result[box]).view(np.uint8)
-    return not cv2.bitwise_and(changed, changed, mask=outside).any()
 
 
 def same_pixels(first: np.ndarray, second: np.ndarray) -> bool:
     """Return whether two arrays are equal, comparing a band of rows at a time."""
-    return first.shape == second.shape and all(
-        np.array_equal(first[row : row + _BAND], second[row : row + _BAND])
-        for row in range(0, len(first), _BAND)
+    return first is second or (
+        first.shape == second.shape
+        and all(np.array_equal(first[band], second[band]) for band in _bands(first))
     )
+
+
+def _bands(array: np.ndarray) -> Iterator[slice]:
+    return (slice(row, row + _BAND) for row in range(0, len(array), _BAND))
 
 
 def assert_preserved(original: np.ndarray, result: np.ndarray, support: np.ndarray) -> None:

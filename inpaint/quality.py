@@ -39,7 +39,7 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     image, support = check_pair(image, support)
     part = mask_window(support, 3)
     pixels, inside = image[part], support[part]
-    sides = [_steps(pixels, inside), _steps(pixels.swapaxes(0, 1), inside.T)]
+    sides = [_steps(pixels, inside, axis) for axis in (1, 0)]
     across, beside = (np.concatenate(kind) for kind in zip(*sides, strict=True))
     if not across.size:
         return 0.0
@@ -47,20 +47,21 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     return max(0.0, float(across.mean()) - usual)
 
 
-def _steps(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps along axis 1 across the border, and those of the pairs next to them."""
-    cross = inside[:, 1:] != inside[:, :-1]
-    next_to = np.zeros_like(cross)
-    next_to[:, 1:] |= cross[:, :-1]
-    next_to[:, :-1] |= cross[:, 1:]
-    return _step(image, cross), _step(image, next_to & ~cross)
+def _steps(image: np.ndarray, inside: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps along an axis across the border, and those of the pairs next to them."""
+    cross = inside[1:] != inside[:-1] if axis == 0 else inside[:, 1:] != inside[:, :-1]
+    across = np.flatnonzero(cross)
+    places = np.unravel_index(across, cross.shape)[axis]
+    step = (cross.shape[1], 1)[axis]
+    last = cross.shape[axis] - 1
+    beside = np.concatenate([across[places > 0] - step, across[places < last] + step])
 
+    def difference(pairs: np.ndarray) -> np.ndarray:
+        rows, columns = np.unravel_index(pairs, cross.shape)
+        after = image[rows + (axis == 0), columns + (axis == 1)]
+        return np.asarray(np.abs(after.astype(np.int16) - image[rows, columns]).mean(-1))
 
-def _step(image: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the differences of the marked pixels from those to their right."""
-    rows, columns = np.divmod(np.flatnonzero(where), where.shape[1])
-    apart = image[rows, columns + 1].astype(np.int16) - image[rows, columns]
-    return np.asarray(np.abs(apart).mean(-1))
+    return difference(across), difference(np.setdiff1d(beside, across))
 
 
 def ring_colour_error(

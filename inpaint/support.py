@@ -92,18 +92,20 @@ def fill_holes(mask: np.ndarray, fraction: float = 1.0) -> np.ndarray:
     A hole is background that does not reach the image's edge (4-connected).
     """
     result = mask.copy()
-    box = mask_box(mask)
-    if not any(box) or fraction <= 0:
+    part = result[mask_window(mask)]
+    # Flooding takes a tenth of the time of components, which only the holes' window needs.
+    flooded = np.pad(part.view(np.uint8), 1)
+    cv2.floodFill(flooded, None, (0, 0), 1, flags=4)
+    holes = flooded[1:-1, 1:-1] == 0
+    window = mask_window(holes)
+    if not holes[window].size:
         return result
-    part = result[box_slices(box)]
-    # ten times as fast as scipy's: an operation that takes seconds could not be cancelled
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~part).view(np.uint8), connectivity=4)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        holes[window].view(np.uint8), connectivity=4
+    )
     small = stats[:, cv2.CC_STAT_AREA] <= fraction * np.count_nonzero(part)
     small[0] = False
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        small[edge] = False
-    if small.any():
-        part |= small[labels]
+    part[window] |= small[labels]
     return result
 
 
@@ -135,25 +137,8 @@ def widen(mask: np.ndarray, shape: str) -> np.ndarray:
 
 
 def support(mask: np.ndarray, settings: InpaintSettings) -> np.ndarray:
-    """Return the support: holes closed, widened, dilated. It always contains `mask`.
-
-    A large mask grows on a smaller copy if it grows by a pixel or more there: distances of ten
-    million pixels would take as long as painting.
-    """
-    radius = dilation_radius(mask, settings.dilate)
-    window = mask_window(mask, radius + 1)
-    part = mask[window]
-    scale = _WORK_SIDE / max(part.shape)
-    if scale >= 1 or radius * scale < 1:
-        whole = widen(fill_holes(mask, settings.fill_holes), settings.shape)
-        return dilate(whole, radius)
-    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    small = widen(fill_holes(resize_mask(part, size), settings.fill_holes), settings.shape)
-    small = dilate(small, radius * scale)
-    grown = cv2.resize(small.view(np.uint8) * 255, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    result = mask.copy()
-    result[window] |= grown >= 128
-    return result
+    """Return the support: holes closed, widened, dilated. It always contains `mask`."""
+    return support_without(mask, settings, None)
 
 
 def support_without(
@@ -176,39 +161,60 @@ def support_without(
     >>> support_without(mask, settings, spare).astype(int)
     array([[1, 1, 1, 1, 1, 1, 0, 0, 0]])
     """
-    result = support(mask, settings)
+    _check_protected("spare", spare, mask)
+    _check_protected("keep", keep, mask)
+    radius = dilation_radius(mask, settings.dilate)
+    window = mask_window(mask, radius + 1)  # a large picture is read here only
+    part = mask[window]
+    grown = _grown(part, radius, settings)
     if spare is not None and settings.spare:
-        _leave_out(result, mask, settings, spare)
+        grown = _left(grown, part, settings, spare[window])
     if keep is not None:
-        result &= ~keep | mask
+        grown &= ~keep[window] | part
+    result = np.zeros_like(mask)
+    result[window] = grown
     return result
 
 
-def check_protected(name: str, protected: Any, image: np.ndarray) -> np.ndarray | None:
-    """Return `protected` if it is None or ``(H, W)`` bool of the image's size."""
+def _grown(mask: np.ndarray, radius: int, settings: InpaintSettings) -> np.ndarray:
+    """Return the mask with holes closed, widened and dilated.
+
+    A large one grows on a smaller copy if it grows by a pixel or more there: distances of ten
+    million pixels would take as long as painting.
+    """
+    scale = _WORK_SIDE / max(mask.shape)
+    if scale >= 1 or radius * scale < 1:
+        return dilate(widen(fill_holes(mask, settings.fill_holes), settings.shape), radius)
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    small = widen(fill_holes(resize_mask(mask, size), settings.fill_holes), settings.shape)
+    small = dilate(small, radius * scale)
+    grown = cv2.resize(small.view(np.uint8) * 255, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return mask | (grown >= 128)
+
+
+def _check_protected(name: str, protected: Any, mask: np.ndarray) -> None:
+    """Raise unless `protected` is None or ``(H, W)`` bool of the image's size."""
     good = isinstance(protected, np.ndarray) and protected.dtype == np.bool_
-    if protected is not None and (not good or protected.shape != image.shape[:2]):
+    if protected is not None and (not good or protected.shape != mask.shape):
         raise InpaintError(
             f"{name}: got {describe(protected)}; expected bool of the image's (height, width) "
-            f"{image.shape[:2]}, True where nothing may be painted, or None."
+            f"{mask.shape}, True where nothing may be painted, or None."
         )
-    return protected
 
 
-def _leave_out(
-    whole: np.ndarray, mask: np.ndarray, settings: InpaintSettings, spare: np.ndarray
-) -> None:
-    """Remove spared pixels from the support, in place."""
-    window = mask_window(whole)
-    area, spared = whole[window], spare[window] & whole[window]
+def _left(
+    area: np.ndarray, mask: np.ndarray, settings: InpaintSettings, spare: np.ndarray
+) -> np.ndarray:
+    """Return what is left of the support `area` without spared pixels."""
+    spared = spare & area
     if not spared.any():
-        return
-    core = fill_holes(mask[window], settings.fill_holes)
+        return area
+    core = fill_holes(mask, settings.fill_holes)
     radius = dilation_radius(mask, RIM)
     # A large picture's rim is only computed where it matters.
     beside = mask_window(spared, radius)
     area[beside] &= dilate(core[beside], radius) | ~spared[beside]
-    area[:] = _parts_with(area, core)
+    return _parts_with(area, core)
 
 
 def _parts_with(area: np.ndarray, core: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -28,6 +29,13 @@ _CALM: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, **_CALM)
 settings.register_profile("explore", **_CALM)
 settings.load_profile("explore" if os.environ.get("GROUNDBRUSH_FUZZ") else "repeatable")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_not_searched_for_garbage() -> None:
+    """A collection over torch and transformers takes most of a second, and a batch asks for one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

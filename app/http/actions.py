@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...editor.editing.pipeline import check_request
+from ...editor.editing.region import unsearched
 from ...editor.errors import GroundbrushError
 from ...editor.facts import edit_facts, grounding_facts, segment_facts
 from ...editor.files import atomic_write
@@ -100,7 +101,9 @@ def run_job(
     progress = {"on_step": callbacks.on_step, "cancelled": callbacks.cancelled}
     if isinstance(body, ApplyBody):
         return _apply(editor, body, picture, out, progress)
-    noted = dataclasses.replace(picture, notes=(*picture.notes, *spec.notes))
+    taken = unsearched(body) if spec.action == "edit" else ""
+    notes = (*picture.notes, *spec.notes, *filter(None, [taken]))
+    noted = dataclasses.replace(picture, notes=notes)
     edit = editor.run(body, noted, **progress)
     finished = _save_edit(edit, out, "result")
     _write_mask(edit.support, out)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from .row_work import RowDone, RowTask, find_one, paint_steps
+from .row_work import RowDone, RowTask, decoded, find_one, paint_steps
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ class LocalEngine:
                 before.result()
 
     def close(self) -> None:
-        """Release the models."""
+        """Release the models and the last picture."""
         self._editor = None
+        decoded.cache_clear()
         gc.collect()
 
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Generator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,7 +98,8 @@ def paint_steps(editor: Editor, workspace: Workspace, task: RowTask) -> Generato
         if facts is not None and about.sha256 != facts.picture.sha256:
             raise _changed("picture", row.image)
         # The recipe names the picture as the manifest does, wherever the folder is.
-        picture = dataclasses.replace(open_picture(path), source=PurePosixPath(row.image))
+        opened = decoded(path, about.sha256)
+        picture = dataclasses.replace(opened, source=PurePosixPath(row.image))
         started = time.perf_counter()
         if row.action == GROUND_ALL:
             result = yield from _ground_all(editor, files, picture)
@@ -127,7 +129,7 @@ def finish_found(
     workspace: Workspace, row: BatchRow, key: str, facts: FoundFacts, status: Status
 ) -> RowResult:
     """The result of a row that is not painted, with its files."""
-    picture = open_picture(row_picture(workspace.root, row))
+    picture = decoded(row_picture(workspace.root, row), facts.picture.sha256)
     files = RowFiles(workspace, row)
     try:
         _show_found(files, picture, load_grounding(workspace.grounding(key)))
@@ -152,6 +154,12 @@ def try_picture_facts(workspace: Workspace, row: BatchRow) -> PictureFacts | Non
         return None
 
 
+@lru_cache(maxsize=1)
+def decoded(path: Path, sha256: str) -> Picture:
+    """A row's picture, decoded once for the rows of the same picture that follow each other."""
+    return open_picture(path)
+
+
 def _failed(workspace: Workspace, task: RowTask, stage: str, error: Exception) -> RowDone:
     """A row's failure; an error that every row would meet stops the batch."""
     if stops_everything(error, workspace.root):
@@ -172,14 +180,15 @@ def _find(editor: Editor, workspace: Workspace, row: BatchRow, key: str) -> Foun
     started = time.perf_counter()
     # Phrase by phrase, not all of a picture's at once: a row's result must not depend on which
     # other rows are still to be done. The editor keeps the picture's encoding, which is the cost.
-    found = editor.ground(path, row.words)
+    picture = decoded(path, about.sha256)
+    found = editor.ground(picture, row.words)
     seconds = round(time.perf_counter() - started, 3)
     spares = None
     if row.paints and found.found:
         # Now, since the process that paints may have no grounder. Other rows have the same phrase:
         # an error in this row's request is reported when the row is painted.
         with contextlib.suppress(GroundbrushError):
-            spares = editor.find_protection(open_picture(path), row.request(), found)
+            spares = editor.find_protection(picture, row.request(), found)
     save_grounding(workspace.grounding(key), found, spares)
     return FoundFacts(**result_facts(found), picture=about, seconds=seconds)
 

@@ -168,17 +168,16 @@ def run_batch(
         state = State(workspace, preset_digest(editor.preset), job.retry_failed)
         state.take(journal.records)
         journal.records.clear()
-        manifest = state.named_as_before(manifest)
-        job = dataclasses.replace(job, manifest=manifest)
-        left = [row for row in manifest.rows if not state.finished(manifest, row)]
+        job = dataclasses.replace(job, manifest=state.named_as_before(manifest))
+        left = [row for row in job.manifest.rows if not state.finished(job.manifest, row)]
         if earlier:
-            refuse(manifest, check_rows(editor, manifest, left, workspace))
+            refuse(job.manifest, check_rows(editor, job.manifest, left, workspace))
         lock.begin()
         if workspace.sweep():  # nothing is changed before all that can refuse the run
             notes.append("files that were not written whole were removed")
         working = engine(load, workspace)
         run = _Run(job, state, journal, working, on_progress, existing)
-        begun = RunRecord(preset=editor.preset.name, rows=len(manifest.rows), left=len(left))
+        begun = RunRecord(preset=editor.preset.name, rows=len(job.manifest.rows), left=len(left))
         run.write(begun.model_dump())
         try:
             with contextlib.closing(working):
@@ -188,15 +187,9 @@ def run_batch(
                 _publish(job, state)
             raise
         counts, reasons = _publish(job, state)
-        return BatchReport(
-            counts,
-            len(left),
-            job.out / RESULTS,
-            job.out / REVIEW_SHEET,
-            (*notes, *working.notes),
-            time.perf_counter() - started,
-            reasons,
-        )
+        files, notes = (job.out / RESULTS, job.out / REVIEW_SHEET), [*notes, *working.notes]
+        seconds = time.perf_counter() - started
+        return BatchReport(counts, len(left), *files, tuple(notes), seconds, reasons)
 
 
 def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = None) -> DryRun:

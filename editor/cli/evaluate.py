@@ -305,6 +305,9 @@ def _arms(args: argparse.Namespace, preset: Preset) -> list[Arm]:
     from ..evaluation.ablations import ablation_arms
     from ..evaluation.arms import PAPER, PRESET, chosen_arms, free_arm, like_reference
 
+    ways = ["paper", "like_reference", "set", "arm" if args.arm else "ablate"]
+    if len(given := [f"--{n.replace('_', '-')}" for n in ways if getattr(args, n)]) > 1:
+        wrong_usage(args, f"{' and '.join(given)} given; expected one of them a run")
     if args.paper:
         return [PAPER]
     if args.like_reference:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...inpaint.callbacks import CancelledBy, OnPreview, OnStep, watch_cancelled
 from ...inpaint.errors import InpaintError
-from ...inpaint.paste import is_preserved
+from ...inpaint.paste import assert_preserved
 from ..errors import translate
 from ..models.presets import half_precisions
 from ..pictures.picture import open_picture
@@ -221,6 +221,7 @@ def _as_grey(filled: Fill, picture: Picture) -> Fill:
         return filled
     grey = cv2.cvtColor(filled.image, cv2.COLOR_RGB2GRAY)[..., None]
     image = np.where(filled.support[..., None], grey, filled.image)
+    assert_preserved(picture.pixels, image, filled.support)
     return replace(filled, image=image)
 
 
@@ -261,9 +262,8 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
         ranked = sorted(attempts, key=lambda attempt: attempt.verdict.rank, reverse=True)
     chosen = ranked[: request.variants]
     best, verdict = chosen[0].fill, chosen[0].verdict
-    pixels = region.picture.pixels
     checks: dict[str, Any] = {
-        "preserved": all(is_preserved(pixels, a.fill.image, a.fill.support) for a in chosen),
+        "preserved": True,  # else `fill_many` had raised
         "seam": round(verdict.seam, 2),
         "ring_colour": round(verdict.ring_colour, 2),
     }

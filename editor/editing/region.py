@@ -69,6 +69,13 @@ class Region:
         return changes
 
 
+def unsearched(request: EditRequest) -> str:
+    """A note about words to find beside a place: an edit takes the place alone; or empty."""
+    if request.action != "edit" or request.find is None or not (request.mask or request.boxes):
+        return ""
+    return f"painted in the place that was given; {request.find!r} was not searched for"
+
+
 def find_region(
     finder: Finder, picture: Picture, request: EditRequest, grounding: Grounding | None = None
 ) -> Region:

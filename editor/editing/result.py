@@ -176,7 +176,11 @@ class Edit:
         recipe = painted.recipe(as_path(path).parent if relative else None)
         if "batches" in recipe:  # last, as in all files so far
             recipe["batches"] = recipe.pop("batches")
-        return save_picture(path, chosen.image, like=self.picture, recipe=recipe)
+        notes = save_picture(path, chosen.image, like=self.picture, recipe=recipe)
+        source = (self.given or self.picture).source
+        if isinstance(source, Path) and source.exists() and os.path.samefile(source, path):
+            return (*notes, "the picture itself was overwritten: its recipe cannot be repeated")
+        return notes
 
     def show(self) -> Image.Image:
         """The picture for a notebook or a viewer."""

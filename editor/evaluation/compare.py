@@ -91,9 +91,13 @@ class Comparison:
     def notes(self) -> list[str]:
         """What limits the comparison."""
         others = [g for g in self.groups if len(set(self._counts(g))) > 1]
+        keys = [r.records.keys() for r in self.results.values() if r.records]
+        shared = set(keys[0]).intersection(*keys[1:]) if keys else set()
         alone = [name for name, r in self.results.items() if not r.records]
         notes = []
-        if others:
+        if any(len(one) > len(shared) for one in keys):
+            notes.append(f"only {len(shared)} items were measured in all: compare with care")
+        elif others:
             notes.append(
                 f"not the same items were measured in {', '.join(others)}: compare with care"
             )
@@ -176,6 +180,11 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
                 f"{first.evaluation!r}; expected one benchmark and split for all"
             )
         name = result.preset if result.preset not in named else f"{result.preset} ({file})"
+        if result.records and first.records and not result.records.keys() & first.records.keys():
+            raise GroundbrushError(
+                f"{os.fspath(file)!r} and the first file have no item in common; expected answers "
+                "about the same pictures: evaluate with the same --data, --limit and --seed"
+            )
         named[name] = result
     return Comparison(first.evaluation, named)
 

@@ -28,7 +28,7 @@ from .measure import Load, evaluate
 from .measurements import Measurements
 from .readers import benchmark, read_items
 from .report import arms_table, beside_paper, page, scores_table
-from .scores import Scores, groups, scores
+from .scores import Scores, groups, scores, terms
 from .sheet import failure_sheet, failures
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise GroundbrushError(f"limit {self.limit} given; expected at least 1 item, or none")
+            raise GroundbrushError(f"limit {self.limit} given; expected at least 1, or no limit")
 
     @property
     def stem(self) -> str:
@@ -139,11 +139,13 @@ class Evaluation:
     records: Sequence[Record]
     files: Mapping[str, Path]
     notes: Sequence[str] = ()
+    ablations: str = ""
+    """The table of several arms."""
 
     @property
     def table(self) -> str:
-        """The first arm's scores by group, as Markdown."""
-        return scores_table(self.by_group)
+        """The first arm's scores by group, as Markdown; then the arms, if there are several."""
+        return "\n\n".join(filter(None, [scores_table(self.by_group), self.ablations]))
 
 
 def run_evaluation(
@@ -190,6 +192,7 @@ def run_evaluation(
         for arm in job.arms
     }
     facts = _facts(job, preset, device, len(items), first)
+    ablations = arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""
     files, notes = write_report(
         job,
         journal,
@@ -201,7 +204,7 @@ def run_evaluation(
         tables=[
             (f"Scores ({job.arms[0].name})", scores_table(by_group)),
             ("Beside the paper", beside_paper(job.benchmark, preset.name, by_group)),
-            ("Ablations", arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""),
+            ("Ablations", ablations),
         ],
         numbers={
             "evaluation": job.stem,
@@ -212,7 +215,8 @@ def run_evaluation(
             "arms": {k: v.as_dict() for k, v in by_arm.items()},
         },
     )
-    return Evaluation(by_group, by_arm, records, files, notes)
+    notes += [facts["truth"]] * bool(facts["truth"])
+    return Evaluation(by_group, by_arm, records, files, notes, ablations)
 
 
 def with_trained_heads(
@@ -381,8 +385,12 @@ def _facts(
             origin = "found on first use on composed scenes, not on the training split"
         query = job.arms[0].lvlm.get("query") or preset.lvlm.get("query", "stop")
         model = {"LVLM": preset.lvlm["path"], "heads": f"{heads} ({origin})", "query token": query}
+    good = [terms(r, None) for r in records if "error" not in r]
+    known = sum(bool(one) for one in good)
+    rest = f"{known} of {len(good)} items have a true box or mask; the others are in no accuracy"
     return {
         **model,
+        "truth": rest if known < len(good) else "",
         "segmenter": preset.segmenter["path"],
         "items": f"{count}{job.drawn}",
         "measured": measured_on(device),

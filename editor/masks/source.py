@@ -78,7 +78,8 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> tuple[np.ndarray, tu
         )
     if not mask.any():
         raise GroundbrushError(
-            "the mask marks no pixel; expected white where to paint and black elsewhere"
+            "the mask marks no pixel; expected white where to paint and black elsewhere: of a map "
+            "of labels, make one white"
         )
     return mask, (note,) if note else ()
 

@@ -230,7 +230,8 @@ class _Run:
             mask = self.finder.whole(self.picture, mask)
         request, spared = self._sparing(step, request, mask, made=target is None)
         edit = run_request(self.finder, self.picture, request, self.callbacks, known, chosen=chosen)
-        return dataclasses.replace(edit, notes=(*edit.notes, *filter(None, [note, spared])))
+        # first, for an edit's last note says what of it failed
+        return dataclasses.replace(edit, notes=(*filter(None, [note, spared]), *edit.notes))
 
     def _request(self, step: Step, **place: Any) -> EditRequest:
         removing = step.paint is None

@@ -123,6 +123,8 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
     single = tokens[0].lower_ if len(tokens) == 1 else ""
     if single in words.POINTERS:
         raise Unclear(f"{text!r} says not which thing; name it")
+    if "(" in text:
+        raise Unclear(f"{text!r} has parentheses; write what is meant without them")
     for token in tokens[1:]:
         if token.lower_ in words.PRONOUNS_ONE | words.PRONOUNS_MANY | words.WHOLE:
             raise Unclear(f"says not what {token.lower_!r} is; name the thing")
@@ -137,7 +139,11 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
     found = [make(p, p.refer) for p in tops]
     if len(tops) == 1:
         found = _of_one_noun(text, make(tops[0], unquoted(text) if left else tops[0].refer), left)
-        found = found or [make(p, p.refer) for n in named_things(text) for p in parse(n.text)[:1]]
+        if not found:
+            parts = [parse(one.text)[:1] for one in named_things(text)]
+            if not all(parts):
+                raise Unclear(f"{text!r} names one without its noun; name each thing by itself")
+            found = [make(p, p.refer) for (p,) in parts]
     if any(t.lower_ == "or" for t in tokens) and len(found) > 1:
         options = [[one] for one in found]
         raise Unclear(f"{text!r} says not which of the two; name one", options)

@@ -258,7 +258,9 @@ class Backend(ABC):
             status = "absent"
             reason = (
                 f"the best place that {self.title} names has score {best:.2f}, needed "
-                f"{settings.absent_below:.2f}; check the words, or take a candidate"
+                f"{settings.absent_below:.2f}; check the words"
+                + ", or take a candidate"
+                * bool(candidates)
             )
         return Grounding(
             phrase=phrase,

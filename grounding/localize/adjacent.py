@@ -9,6 +9,7 @@ and only what passes becomes a mask of the picture.
 from __future__ import annotations
 
 from functools import cached_property
+from operator import attrgetter
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from ..view import boxes_and_centres, resize_shares
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
+_SURETY = attrgetter("surety")
 _ROUNDS = 2  # of box prompts: the second starts from what no longer is the found object's
 _SAME = 0.5  # of two answers that share so much of the smaller one the lower ranked is dropped
 _LEAST = 4  # cells of the decoder's grid: less is a speck
@@ -70,7 +72,7 @@ def find_adjacent(
             return none
         boxes, inner = ring.prompts(regions)
         answers = ring.beside(read_answers(segmenter, embedding, boxes=boxes, points=inner))
-        regions = [max(several, key=_surety) for several in answers if several]
+        regions = [max(several, key=_SURETY) for several in answers if several]
     passed = ring.adjacent([one for several in answers for one in several])
     return segmenter.full_masks(embedding, [one.logits for one in passed]) if passed else none
 
@@ -137,14 +139,10 @@ class _Ring:
         return float(area[grid].mean())
 
 
-def _surety(one: GridMask) -> float:
-    return one.score * one.stability
-
-
 def _distinct(answers: list[GridMask]) -> list[GridMask]:
     """Best first, without those that largely share a better one's cells."""
     kept: list[GridMask] = []
-    for one in sorted(answers, key=_surety, reverse=True):
+    for one in sorted(answers, key=_SURETY, reverse=True):
         if all(_common(one.grid, other.grid) <= _SAME for other in kept):
             kept.append(one)
     return kept

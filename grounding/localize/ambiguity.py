@@ -135,9 +135,9 @@ def cover(image: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArr
     height, width = image.shape[:2]
     hole = np.any([_with_rim(mask, (width, height)) for mask in masks], axis=0)
     small = fitted_size((width, height), _MIX_SIDE)
-    kept = (~hole).astype(np.float32)
-    weight = cv2.resize(kept, small, interpolation=cv2.INTER_AREA)
-    around = np.where(hole[..., None], np.uint8(0), image)
+    kept = ~hole
+    weight = cv2.resize(kept.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    around = cv2.copyTo(image, kept.view(np.uint8))  # black in the hole
     shown = cv2.resize(around, small, interpolation=cv2.INTER_AREA).astype(np.float32)
     mixed = cv2.GaussianBlur(shown, (0, 0), _MIX_SIGMA)
     total = cv2.GaussianBlur(weight, (0, 0), _MIX_SIGMA)[..., None]
@@ -146,13 +146,15 @@ def cover(image: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDArr
     filled = cv2.resize(
         colours.clip(0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR
     )
-    return np.where(hole[..., None], filled, image)
+    return np.asarray(cv2.copyTo(image, kept.view(np.uint8), filled))
 
 
 def _with_rim(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """The mask at the picture's size, grown by its rim."""
     full = cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
-    x0, y0, x1, y1 = tight_box(full.view(np.bool_))
+    x0, y0, x1, y1 = (int(v) for v in tight_box(full.view(np.bool_)))
     radius = max(2, round(_RIM * max(x1 - x0, y1 - y0)))
+    near = np.s_[max(0, y0 - radius) : y1 + radius, max(0, x0 - radius) : x1 + radius]
     # By distance: a disc of this size would take a second on a large picture.
-    return cv2.distanceTransform(1 - full, cv2.DIST_L2, cv2.DIST_MASK_3) <= radius
+    full[near] = cv2.distanceTransform(1 - full[near], cv2.DIST_L2, cv2.DIST_MASK_3) <= radius
+    return full.view(np.bool_)

@@ -224,7 +224,7 @@ def decide_status(
     if presence is not None and presence < settings.absent_below:
         return "absent", (
             f"the model answers that it is not there (presence {presence:.2f}, needed "
-            f"{settings.absent_below:.2f}); check the words, or take a candidate"
+            f"{settings.absent_below:.2f}); check the words{', or take a candidate' * bool(ranked)}"
         )
     if not ranked:
         return "absent", "no mask agrees with where the model looks; name the thing in other words"

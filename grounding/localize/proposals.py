@@ -57,15 +57,12 @@ class Proposal:
 
 @dataclass(frozen=True, eq=False)
 class _Rated:
-    """An answer of SAM, and how well it fits the map."""
+    """An answer of SAM to a prompt, and how well it fits the map."""
 
-    grid: NDArray[np.bool_]
-    logits: NDArray[np.float32]
-    score: float
+    answer: GridMask
+    prompt: str
     agreement: float
     value: float
-    prompt: str
-    surety: float
 
 
 def propose_masks(
@@ -108,7 +105,7 @@ def propose_masks(
         one
         for name, prompt in prompts
         for one in _rate(read_answers(segmenter, embedding, **prompt), name, heat, settings)
-        if one.grid.any()
+        if one.answer.grid.any()
     ]
     kept = _distinct(sorted(rated, key=lambda one: -one.value), settings)
     found = _finish(segmenter, embedding, kept, settings.proxy)
@@ -152,22 +149,22 @@ def _whole(
 ) -> _Rated | None:
     """The larger mask around a part that SAM is surest of; None if that is not much surer."""
     cell = np.array(embedding.frame.size_wh) / np.array(embedding.frame.grid_wh)
-    (box,), (centre,) = boxes_and_centres([part.grid])
+    (box,), (centre,) = boxes_and_centres([part.answer.grid])
     margin = _MARGIN * np.tile(box[2:] - box[:2], 2) * (-1, -1, 1, 1)
     boxes = np.stack([box, box + margin]) * np.tile(cell, 2)
     points = np.tile(centre * cell, (2, 1))
     found = read_answers(segmenter, embedding, boxes=boxes, points=points)
     answers = _rate(found, part.prompt, heat, settings)
-    area, needed = part.grid.sum(), part.surety + settings.surer
+    area, needed = part.answer.grid.sum(), part.answer.surety + settings.surer
     larger = [
         one
         for one in answers
-        if one.surety >= needed
-        and _LARGER[0] * area <= one.grid.sum() <= _LARGER[1] * area
-        and (one.grid & part.grid).sum() >= _HOLDS * area
+        if one.answer.surety >= needed
+        and _LARGER[0] * area <= one.answer.grid.sum() <= _LARGER[1] * area
+        and (one.answer.grid & part.answer.grid).sum() >= _HOLDS * area
         and one.agreement >= _AGREES * part.agreement
     ]
-    return max(larger, key=lambda one: one.surety, default=None)
+    return max(larger, key=lambda one: one.answer.surety, default=None)
 
 
 def _cosine(mask: NDArray[np.bool_], heat: NDArray) -> float:
@@ -224,10 +221,9 @@ def _rate(
     """All answers to the prompts of one kind, with their agreement and rank value."""
     rated = []
     for one in (one for several in answers for one in several):
-        score, surety = one.score, one.score * one.stability
         fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
-        value = score if settings.mode == "paper" else fit * score**settings.score_power
-        rated.append(_Rated(one.grid, one.logits, score, fit, float(value), prompt, surety))
+        value = one.score if settings.mode == "paper" else fit * one.score**settings.score_power
+        rated.append(_Rated(one, prompt, fit, float(value)))
     return rated
 
 
@@ -240,7 +236,9 @@ def _distinct(ranked: list[_Rated], settings: ProposalSettings) -> list[_Rated]:
     """The best ones, without those that nearly repeat a better one."""
     kept: list[_Rated] = []
     for one in ranked:
-        if all(_iou(one.grid, other.grid) <= settings.duplicate_iou for other in kept):
+        if all(
+            _iou(one.answer.grid, other.answer.grid) <= settings.duplicate_iou for other in kept
+        ):
             kept.append(one)
             if len(kept) == settings.keep:
                 break
@@ -256,13 +254,14 @@ def _finish(
 ) -> tuple[Proposal, ...]:
     """Masks at the proxy size, and their boxes in the picture's own pixels."""
     size_wh = embedding.frame.size_wh
-    logits = [one.logits for one in found]
+    answers = [one.answer for one in found]
+    logits = [one.logits for one in answers]
     masks = segmenter.full_masks(embedding, logits, fitted_size(size_wh, proxy))
     # A mask lost between pixels is still on the grid.
-    known = [m if m.any() else one.grid for m, one in zip(masks, found, strict=True)]
+    known = [m if m.any() else one.grid for m, one in zip(masks, answers, strict=True)]
     steps = [np.tile(np.array(size_wh) / np.array(one.shape[::-1]), 2) for one in known]
     boxes = [(box * step).tolist() for box, step in zip(tight_boxes(known), steps, strict=True)]
     return tuple(
-        Proposal(mask, tuple(box), r.score, r.agreement, r.value, r.prompt, r.logits)
-        for r, mask, box in zip(found, masks, boxes, strict=True)
+        Proposal(mask, tuple(box), a.score, r.agreement, r.value, r.prompt, a.logits)
+        for r, a, mask, box in zip(found, answers, masks, boxes, strict=True)
     )

@@ -22,6 +22,17 @@ _BAND = 4_000_000
 """Pixels of a mask that are held as floats at one time."""
 
 
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """`count` prompts in the model's square; the mask (m, m) is shared by all of them."""
+
+    count: int
+    boxes: NDArray | None  # (n, 4)
+    points: NDArray | None  # (n, k, 2)
+    labels: NDArray | None  # (n, k)
+    mask: NDArray | None
+
+
 @dataclass(frozen=True)
 class SquareFrame:
     """How one picture lies in the model's square.
@@ -63,6 +74,35 @@ class SquareFrame:
     def scale_xy(self) -> NDArray[np.float64]:
         """Model pixels per picture pixel, (x, y)."""
         return np.array(self.input_wh) / np.array(self.size_wh)
+
+    def prompts(
+        self,
+        boxes: ArrayLike | None = None,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        *,
+        together: bool = False,
+    ) -> Prompts:
+        """Prompts of the picture in the square.
+
+        Parameters
+        ----------
+        boxes, mask : See :meth:`boxes` and :meth:`mask_prompt`.
+        points, labels : See :meth:`points`. One point for each prompt, or all of one if `together`.
+        """
+        own = None if boxes is None else self.boxes(boxes)
+        spots, kinds = (None, None) if points is None else self.points(points, labels)
+        if spots is not None and kinds is not None:
+            axis = 0 if together else 1
+            spots, kinds = np.expand_dims(spots, axis), np.expand_dims(kinds, axis)
+        if own is not None and spots is not None and len(own) != len(spots):
+            raise GroundingError(
+                f"{len(own)} boxes and {len(spots)} points; expected one point for each box"
+            )
+        count = next((len(given) for given in (own, spots) if given is not None), 1)
+        rough = None if mask is None else self.mask_prompt(mask)
+        return Prompts(count, own, spots, kinds, rough)
 
     def boxes(self, boxes: ArrayLike) -> NDArray[np.float64]:
         """Boxes (n, 4) xyxy of the picture in the square, clipped to the picture first.

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ..checkpoints.files import load_pickled
 from ..checks import check_image
 from ..errors import GroundingError
-from .coordinates import SquareFrame
+from .coordinates import Prompts, SquareFrame
 from .original import sam_config
-from .segmenter import ImageEmbedding, Prompts, Segmenter
+from .segmenter import ImageEmbedding, Segmenter
 
 BACKEND = "segment-anything"
 """Its name in a preset's ``segmenter``."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..checks import check_image
 from ..errors import GroundingError
-from .coordinates import SquareFrame
+from .coordinates import Prompts, SquareFrame
 
 _PROMPTS_AT_ONCE = 32
 """Most prompts in one decoder pass: a prompt costs SAM's decoder some 20 MB of activations."""
@@ -79,28 +79,6 @@ class Masks:
         return int(np.argmax(self.scores))
 
 
-@dataclass(eq=False)
-class Prompts:
-    """n prompts in the model's square; the mask (m, m) is shared by all of them."""
-
-    boxes: NDArray | None = None  # (n, 4)
-    points: NDArray | None = None  # (n, k, 2)
-    labels: NDArray | None = None  # (n, k)
-    mask: NDArray | None = None
-
-    @classmethod
-    def of(cls, frame: SquareFrame, boxes: ArrayLike | None, mask: ArrayLike | None) -> Prompts:
-        """Boxes (n, 4) and a mask of the picture, converted; points are set afterwards."""
-        return cls(
-            boxes=None if boxes is None else frame.boxes(boxes),
-            mask=None if mask is None else frame.mask_prompt(mask),
-        )
-
-    def __len__(self) -> int:
-        given = self.boxes if self.boxes is not None else self.points
-        return 1 if given is None else len(given)
-
-
 @dataclass(frozen=True, eq=False)
 class GridMask:
     """One of SAM's answers on the decoder's grid, cut to the picture.
@@ -111,12 +89,14 @@ class GridMask:
     logits : (m, m) float32 over the whole square; :meth:`Segmenter.full_masks` enlarges them.
     score : SAM's predicted IoU, in [0, 1].
     stability : Share of the mask that is left when the logits' threshold rises by two.
+    surety : Their product.
     """
 
     grid: NDArray[np.bool_]
     logits: NDArray[np.float32]
     score: float
     stability: float
+    surety: float
 
 
 class Segmenter:
@@ -214,10 +194,7 @@ class Segmenter:
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
         boxes = None if box is None else np.asarray(box)[None]
-        prompt = Prompts.of(embedding.frame, boxes, mask)
-        if points is not None:
-            spots, kinds = embedding.frame.points(points, labels)
-            prompt.points, prompt.labels = spots[None], kinds[None]
+        prompt = embedding.frame.prompts(boxes, points, labels, mask, together=True)
         logits, scores = self._decode(embedding, prompt, multimask)
         return Masks(self.full_masks(embedding, logits[0], size_wh), scores[0], logits[0])
 
@@ -245,15 +222,7 @@ class Segmenter:
         """
         if boxes is None and points is None:
             raise GroundingError("no prompt was given; expected boxes or points")
-        prompt = Prompts.of(embedding.frame, boxes, mask)
-        if points is not None:
-            spots, kinds = embedding.frame.points(points, None)
-            prompt.points, prompt.labels = spots[:, None], kinds[:, None]
-            if prompt.boxes is not None and len(prompt.boxes) != len(spots):
-                raise GroundingError(
-                    f"{len(prompt.boxes)} boxes and {len(spots)} points; expected one point for "
-                    "each box"
-                )
+        prompt = embedding.frame.prompts(boxes, points, mask=mask)
         return self._decode(embedding, prompt, multimask)
 
     def full_masks(
@@ -271,7 +240,7 @@ class Segmenter:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (n, c, m, m) and scores (n, c) of n prompts."""
         pieces = []
-        for start in range(0, len(prompt), _PROMPTS_AT_ONCE):
+        for start in range(0, prompt.count, _PROMPTS_AT_ONCE):
             self.before_batch()
             cut = slice(start, start + _PROMPTS_AT_ONCE)
             pieces.append(self._pass(embedding, prompt, cut, multimask))
@@ -311,7 +280,8 @@ def read_answers(
     cut = logits[..., :rows, :columns]
     high, low = ((cut > limit).sum((-2, -1)) for limit in (_OFFSET, -_OFFSET))
     steady = high / np.maximum(1, low)
+    each = zip(cut > 0, logits, scores.tolist(), steady.tolist(), strict=True)
     return [
-        [GridMask(*one) for one in zip(cut[k] > 0, logits[k], *values, strict=True)]
-        for k, values in enumerate(zip(scores.tolist(), steady.tolist(), strict=True))
+        [GridMask(grid, one, score, share, score * share) for grid, one, score, share in answers]
+        for answers in (zip(*own, strict=True) for own in each)
     ]

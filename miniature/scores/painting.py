@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +34,10 @@ def edit_of(seed: int, split: str = "heldout") -> tuple[Scene, int, str, str | N
     return scene, target, kind.noun, colours[rng.integers(len(colours))] if kind.paintable else None
 
 
-def paint(
-    editor: Editor, scene: Scene, target: int, said: str | None, seed: int, **changes: Any
-) -> Fill:
-    """Paint `said` (None: the background) over an object's true mask with the preset's settings,
-    or with changed ones."""
+def paint(editor: Editor, scene: Scene, target: int, said: str | None, seed: int) -> Fill:
+    """Paint `said` (None: the background) over an object's true mask, as the preset is set."""
     models, removing = editor.models, said is None
-    settings = models.inpaint_settings(removing=removing, changes=changes)
+    settings = models.inpaint_settings(removing=removing, changes={})
     return fill(
         models.inpainter(),
         scene.image,
@@ -53,24 +48,17 @@ def paint(
     )
 
 
-def painting(
-    editor: Editor, seed: int, split: str = "heldout", changes: Mapping[str, Any] | None = None
-) -> list[Record]:
-    """One edit and one removal: is the new phrase found in the hole, the old one gone?
-
-    ``ground_error`` is how far the removal's hole is from the empty background, 0 to 255; the
-    scene's tint and noise are a part of it.
-    """
-    chosen, changes = edit_of(seed, split), dict(changes or {})
+def painting(editor: Editor, seed: int) -> list[Record]:
+    """One edit and one removal: is the new phrase found in the hole, the old one gone?"""
+    chosen = edit_of(seed)
     if chosen is None:
         return []
     scene, target, noun, colour = chosen
     old, said = scene.objects[target].noun, f"{colour} {noun}" if colour else noun
     start = time.perf_counter()
-    painted = paint(editor, scene, target, said, seed, **changes)
+    painted = paint(editor, scene, target, said, seed)
     seconds = time.perf_counter() - start
-    wider = {k: v for k, v in changes.items() if k != "dilate"}  # removal has its own
-    gone, grounder = paint(editor, scene, target, None, seed, **wider), editor.models.grounder()
+    gone, grounder = paint(editor, scene, target, None, seed), editor.models.grounder()
     view = grounder.look(painted.image)
     new, before = grounder.ground_many(view, [f"the {noun}", f"the {old}"])
     inside = (new.mask & painted.support).sum() > 0.5 * max(1, new.mask.sum())
@@ -84,9 +72,6 @@ def painting(
         "new_in_hole": bool(new.found and inside),
         "old_gone": not before.found,
         "removed": not after.found,
-        "ground_error": float(
-            np.abs(gone.image[gone.support].astype(float) - scene.background[gone.support]).mean()
-        ),
         "preserved": bool((painted.image == scene.image)[~painted.support].all()),
     }
     if colour:

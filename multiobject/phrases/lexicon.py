@@ -123,7 +123,9 @@ _CONTRASTS = (
 CONTRAST = {word: i for i, words in reversed([*enumerate(_CONTRASTS)]) for word in words.split()}
 COLOURS = frozenset(_CONTRASTS[0].split())
 PATTERNS = frozenset("striped spotted checkered checked dotted patterned".split())
-SHADES = frozenset("dark light bright pale deep pastel neon dull".split())
+SHADES = frozenset(
+    "dark light bright pale deep pastel neon dull matte matt glossy metallic".split()
+)
 
 # Words that put letters, not things, between the quotation marks after them.
 LETTERING = frozenset(

@@ -64,6 +64,14 @@ _BOTH = re.compile(r"^(?:both|either)\s+(?=(?:the|an?)\b)", re.IGNORECASE)
 _ONE_GROUP = re.compile(
     rf"\b(?:{'|'.join(lexicon.COLLECTIVE - lexicon.NUMBERS.keys())})\s+of\b", re.IGNORECASE
 )
+_NO_ONE = (
+    (re.compile(r"^(?:every|any)(?:thing|one|body)\b", re.I), "it names no thing; name each"),
+    (
+        re.compile(r"\band the (?:first|second|third|fourth|fifth|last) (?:from|of|on|in)\b", re.I),
+        "it names a second one without its noun; name each thing by itself",
+    ),
+)
+"""Words that do not name one thing, and why."""
 _ARTICLES = ("the ", "a ", "an ")
 _ORDINALS = frozenset("first second third fourth fifth last next".split())
 
@@ -169,6 +177,8 @@ def _ends_thing(token: Token) -> bool:
 
 def _read_part(text: str) -> list[NamedThing]:
     """Return whether a part means several of its kind; "red and green cups" are two kinds."""
+    if why := next((why for words, why in _NO_ONE if words.search(text)), ""):
+        return [NamedThing(text, None, why)]
     bare = DOZEN.sub("12", _ONLY.sub("", text))
     if not _MANY.search(bare):
         return [NamedThing(text)]
@@ -206,7 +216,7 @@ def _means_several(phrase: NounPhrase) -> bool:
 
 def _unclear(text: str, phrase: NounPhrase) -> str:
     words = phrase.text.lower().split()
-    if (lexicon.VAGUE | {"or", "least"}) & set(words):  # "three or four cups"
+    if (lexicon.VAGUE | {"or", "least", "than"}) & set(words):  # "three or four cups"
         return "it does not say how many; give a number or say 'all'"
     if lexicon.EXCEPTED.search(text) or "other" in words:
         return "it leaves things out; name those that are meant"

@@ -236,6 +236,18 @@ def test_what_a_later_step_painted_over_is_not_called_done(painter, monkeypatch)
     assert "grounded" not in second.checks
 
 
+def test_what_failed_is_the_reason_and_not_what_was_left_out(painter, monkeypatch) -> None:
+    def failing(finder, picture, request, callbacks, found, **_) -> Edit:
+        edit = SquareFinder.run(painter, finder, picture, request, callbacks, found)
+        return dataclasses.replace(edit, checks={"gone": False}, notes=("it still stands",))
+
+    monkeypatch.setattr("groundbrush.editor.plan.apply.run_request", failing)
+    plan = Plan("", (SWAP, Step("remove", "the blue square")))
+    second = apply_plan(painter, open_picture(touching("red", "blue")), plan)[1]
+    assert second.notes[0].startswith("left out what earlier steps painted")
+    assert second.unmet == "it still stands"
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_a_twin_beside_the_hole_that_a_later_step_removes_is_no_remnant(
     painter, monkeypatch, left

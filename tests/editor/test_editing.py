@@ -336,6 +336,9 @@ def test_edits_in_a_row_are_done_again_from_one_recipe(picture, tmp_path):
     assert again.notes == third.notes
     assert again.recipe() == read_recipe(tmp_path / "all.png")
     np.testing.assert_array_equal(again.picture.pixels, second.image)
+    last = editor.edit(tmp_path / "all.png", paint="a red thing", box=(2, 2, 9, 9))
+    assert last.save(tmp_path / "other.png") == ()
+    assert "picture itself was overwritten" in last.save(tmp_path / "all.png")[-1]
 
 
 def test_a_chain_tells_where_it_drifted(picture):

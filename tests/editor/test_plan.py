@@ -198,6 +198,13 @@ def test_what_is_no_text_is_refused(sentence) -> None:
         ("remove the cups on the left and right", "unclear what 'and right' belongs to"),
         ("remove the first or last cup", "says not which of the two"),
         ("replace the cup and the car with a pear and a bus", "says not which becomes which"),
+        (
+            "remove the first cup from the left and the second from the right",
+            "without its noun; name",
+        ),
+        ("delete everything on the table", "it names no thing; name each"),
+        ("erase the dog (the left one)", "has parentheses"),
+        ("remove more than two dogs", "does not say how many"),
         ("make the dog look left", "says where, not how it should look"),
     ],
 )
@@ -221,6 +228,7 @@ def test_what_is_unclear_is_named_and_never_guessed(sentence, reason) -> None:
         ("remove the car and replace it with a bus", ["replace “the car” with “a bus”"]),
         ("take the car out of the picture", ["remove “the car”"]),
         ("paint the car light blue", ["replace “the car” with “a light blue car”"]),
+        ("make the car matte black", ["replace “the car” with “a matte black car”"]),
         ("replace both cups with a pear each", ["replace 2 times “the cup” with “a pear”"]),
         ("turn all the cars in the photo red", ["replace every “the car” with “a red car”"]),
     ],

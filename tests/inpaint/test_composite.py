@@ -34,12 +34,15 @@ def test_only_positive_alpha_changes(seed, share):
     assert ((result[2:10, 3:12] >= low) & (result[2:10, 3:12] <= high)).all()
 
 
-def test_a_tall_window_is_blended_the_same_in_every_row():
+def test_all_parts_of_a_window_are_blended_alike():
     draw = np.random.default_rng(1)
-    image = draw.integers(0, 256, (150, 5, 3), dtype=np.uint8)
-    painted = draw.integers(0, 256, (150, 5, 3), dtype=np.uint8)
-    alpha = draw.random((150, 5)).astype(np.float32)
-    whole = composite(image, painted, alpha, (0, 0, 5, 150))
+    image = draw.integers(0, 256, (300, 140, 3), dtype=np.uint8)
+    painted = draw.integers(0, 256, (300, 140, 3), dtype=np.uint8)
+    alpha = draw.random((300, 140)).astype(np.float32)
+    alpha[:130], alpha[130:260, :135] = 1, 0  # wholly painted, not at all, and both
+    whole = composite(image, painted, alpha, (0, 0, 140, 300))
+    np.testing.assert_array_equal(whole[:130], painted[:130])
+    np.testing.assert_array_equal(whole[130:260, :135], image[130:260, :135])
     expected = image + alpha[..., None] * (painted.astype(float) - image)
     np.testing.assert_allclose(whole, expected, atol=0.51)
 

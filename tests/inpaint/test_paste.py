@@ -10,7 +10,8 @@ import pytest
 from groundbrush.inpaint import InpaintSettings, paste
 from groundbrush.inpaint import support as masks
 from groundbrush.inpaint.crop import Crop
-from groundbrush.inpaint.paste import Target, finished_size
+from groundbrush.inpaint.paste import Target, finished_size, halved_window
+from groundbrush.inpaint.prefill import resize_image
 from groundbrush.inpaint.quality import ring_colour_error, seam_error
 from groundbrush.inpaint.support import support
 
@@ -49,6 +50,17 @@ def test_a_window_is_finished_at_its_own_size_or_smaller(window, canvas):
     size = finished_size(window, canvas)
     assert min(size) >= 1
     assert size == window or max(size) == paste.FINEST * max(canvas) < max(window)
+
+
+@pytest.mark.parametrize("window", [(0, 0, 600, 600), (30, 7, 570, 71), (0, 0, 90, 90)])
+def test_a_halved_window_gives_both_sizes_the_same_pixels(window):
+    image, crop = (
+        np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8),
+        Crop(window, CANVAS),
+    )
+    halved, whole = halved_window(image, crop), image[crop.slices]
+    for size in (CANVAS, finished_size(whole.shape[1::-1], CANVAS)):
+        np.testing.assert_array_equal(resize_image(halved, size), resize_image(whole, size))
 
 
 @pytest.mark.parametrize("blend", ["feather", "laplacian", "poisson"])

@@ -30,6 +30,13 @@ def test_a_step_counts_by_its_height():
         assert ring_colour_error(image, original, disc()) == pytest.approx(height, abs=0.01)
 
 
+def test_steps_beside_the_border_reach_to_the_edge_of_the_picture():
+    line = np.repeat(np.array([[0, 10, 50, 54]], np.uint8)[..., None], 3, 2)
+    inside = np.array([[False, False, True, True]])
+    assert seam_error(line, inside) == 40 - (10 + 4) / 2
+    assert seam_error(line.swapaxes(0, 1), inside.T) == 40 - (10 + 4) / 2
+
+
 def test_texture_alone_is_no_seam():
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     assert seam_error(noise, disc(96, 30)) < 6

@@ -63,6 +63,14 @@ def test_a_bay_at_the_edge_is_no_hole():
     np.testing.assert_array_equal(fill_holes(mask), mask)
 
 
+def test_a_gap_between_two_rings_is_no_hole():
+    rings = np.ones((3, 7), bool)
+    rings[:, 3] = rings[1, 1::4] = False
+    expected = np.ones((3, 7), bool)
+    expected[:, 3] = False
+    np.testing.assert_array_equal(fill_holes(rings), expected)
+
+
 @given(MASKS)
 def test_fill_holes_equals_scipys(mask):
     expected = ndimage.binary_fill_holes(mask)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings, fill, fill_many
 from groundbrush.inpaint.errors import OutOfMemoryError
+from groundbrush.inpaint.paste import Target
+from groundbrush.inpaint.prefill import prefill, resize_image, resize_mask
 from groundbrush.inpaint.support import mask_box
 from groundbrush.inpaint.windows import MOST_WINDOWS, split_support
 
@@ -100,6 +102,19 @@ def test_each_place_is_painted_as_alone(picture):
         alone = fill(Counting(), picture, places(box), "a frog", seed=3, settings=SETTINGS)
         assert alone.crops[0] in together.crops
         assert (together.image[alone.support] == alone.image[alone.support]).all()
+
+
+def test_a_window_is_matched_to_what_another_one_painted_in_it(picture):
+    mask = places((100, 100, 500, 500), (540, 40, 590, 90))  # painted from top to bottom
+    painter = Counting()
+    done = fill(painter, picture, mask, "a frog", seed=3, settings=SETTINGS)
+    expected = picture
+    for part, crop in zip(split_support(mask, SETTINGS).supports, done.crops, strict=True):
+        hole = resize_mask(mask[crop.slices], crop.canvas)
+        canvas = prefill(resize_image(picture[crop.slices], crop.canvas), hole, SETTINGS.prefill)
+        canvas = painter.paint(canvas, hole, "a frog", seed=3, settings=SETTINGS)
+        expected = Target(expected, mask & part, part).paste(canvas, crop, SETTINGS)
+    np.testing.assert_array_equal(done.image, expected)
 
 
 def test_variants_of_several_places(picture):

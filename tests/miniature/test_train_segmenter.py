@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from groundbrush.miniature.train import __main__ as entry
+from groundbrush.miniature.train import loop
 from groundbrush.miniature.train.loop import Run
 from groundbrush.miniature.train.segmenter import train
 
 CPU = torch.device("cpu")
 
 
-def test_a_longer_run_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
-    train(1e-4, 1, Run(tmp_path, CPU))
+def test_a_longer_run_goes_on_from_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = count()  # one passes between a look at the clock and the next
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), strftime=time.strftime)
+    monkeypatch.setattr(loop, "time", clock)
+    train(1.5 / 60, 1, Run(tmp_path, CPU))
     first = torch.load(tmp_path / "state.pt", weights_only=True)
     assert first["step"] == 1
-    longer = (first["elapsed"] + 1e-3) / 60
+    longer = (first["elapsed"] + 1.5) / 60
     model = train(longer, 1, Run(tmp_path, CPU))
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert second["step"] == 2 and second["elapsed"] > first["elapsed"]

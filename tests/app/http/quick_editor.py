@@ -111,7 +111,7 @@ class QuickEditor(Editor):
             request.seed,
             tuple(variants),
             {"preserved": True},
-            (),
+            picture.notes,
             {"paint": 0.0},
             request,
         )

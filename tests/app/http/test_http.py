@@ -128,11 +128,13 @@ def test_an_edit_comes_back_as_a_png_with_its_recipe(client: Client) -> None:
 
 def test_the_recipe_does_it_again(client: Client) -> None:
     ask = {
+        "find": "the cup",
         "boxes": [[2, 3, 9, 8]],
         "paint": "a vase",
         "operations": [{"op": "dilate", "pixels": 1}],
     }
     first = client.done(client.post("edit", ask))
+    assert "'the cup' was not searched for" in first["result"]["edits"][0]["notes"][0]
     again = client.done(client.post("run", first["result"]["edits"][0]["recipe"]))
     assert client.file(again, "result.png") == client.file(first, "result.png")
 

@@ -26,6 +26,7 @@ from groundbrush.editor.batch import (
     ManifestError,
     engine,
     read_manifest,
+    row_work,
     run_batch,
 )
 from groundbrush.editor.batch import run as run_module
@@ -76,6 +77,26 @@ class Bench:
 @pytest.fixture
 def bench(memory: Path) -> Bench:
     return Bench(memory)
+
+
+def test_a_picture_is_decoded_once_to_be_found_in_and_once_to_be_painted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    original = row_work.open_picture
+
+    def open_picture(source: Path) -> Any:
+        opened.append(source.name)
+        return original(source)
+
+    monkeypatch.setattr(row_work, "open_picture", open_picture)
+    shutil.copy(bench.folder / "a.png", bench.folder / "b.png")
+    rows = [
+        {**EDIT, "find": find, "seed": seed} for find in ("the cup", "the jug") for seed in (0, 1)
+    ]
+    bench.run(*rows, {**EDIT, "image": "b.png"})
+    assert bench.statuses() == ["done"] * 5
+    assert opened == ["a.png", "b.png"] * 2
 
 
 def test_every_kind_of_row_ends_as_it_should(memory: Path) -> None:

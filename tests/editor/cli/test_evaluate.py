@@ -131,7 +131,14 @@ def test_what_cannot_be_met_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", [["evaluate"], ["evaluate", "coco"], ["evaluate", "refcoco"], ["calibrate"]]
+    "command",
+    [
+        ["evaluate"],
+        ["evaluate", "coco"],
+        ["evaluate", "refcoco"],
+        ["evaluate", "scenes", "--set", "sigma=1", "--arm", "k=1", "--limit", "1"],
+        ["calibrate"],
+    ],
 )
 def test_wrong_usage(command: list[str], capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:

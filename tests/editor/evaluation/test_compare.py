@@ -127,7 +127,11 @@ def test_differences_by_hand(tmp_path: Path) -> None:
     told = json.loads(json.dumps(found.as_dict()))
     assert told["minus"] == "llava"
     assert told["differences"]["val: ordinal"]["dino"]["giou"]["value"] == 0.5
-    assert not found.notes
+    assert found.notes == ["only 3 items were measured in all: compare with care"]
+    other = measured(tmp_path, "dino").with_suffix(".jsonl")
+    other.write_text(other.read_text().replace('"item": "', '"item": "x'))
+    with pytest.raises(GroundbrushError, match="have no item in common"):
+        compare([measured(tmp_path, "llava"), other.with_suffix(".json")])
 
 
 def test_pairs_are_surer_than_each_alone() -> None:

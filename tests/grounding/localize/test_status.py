@@ -53,7 +53,8 @@ def test_one_place_is_found() -> None:
 def test_the_model_goes_before_the_map() -> None:
     status, reason = said([proposal(0, 5)], presence=0.1)
     assert status == "absent"
-    assert "presence 0.10, needed 0.50" in reason
+    assert "presence 0.10, needed 0.50" in reason and reason.endswith("or take a candidate")
+    assert said([], presence=0.1)[1].endswith("check the words")
     assert said([])[0] == "absent"
 
 
