@@ -74,7 +74,7 @@ class Surface {
     if (data.opened !== before.opened || String(data.size) !== String(before.size)) {
       Object.assign(this, { layers: {}, coming: {} });
       this.view.fit();
-      this.root.scrollIntoView({ block: 'nearest' }); // another picture: its top is shown
+      document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0); // another picture: the fields and its top
     }
     this.layer('source', data.size);
     this.layer('before', data.size);

@@ -64,11 +64,11 @@ class WordList:
         near = [m for w in unknown for m in self.near(w)]
         hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         return (
-            f"this preset's models are small and cannot {verb} {', '.join(map(repr, unknown))}; "
+            f"the small models in use cannot {verb} {', '.join(map(repr, unknown))}; "
             f"{hint}{'They' if near else 'they'} know {len(self.nouns)} things "
             f"({', '.join(self.nouns[:8])}, ...) and {len(self.colours)} colours; "
-            "`groundbrush presets miniature` lists all. Photographs need another preset: auto "
-            "(photo-light, 4.4 GB to download, or larger), or classic to remove what a box marks"
+            "`groundbrush presets miniature` lists all. For photographs take the preset "
+            "photo-light (4.4 GB to download) or photo, or classic, which removes what you mark"
         )
 
     def near(self, word: str) -> list[str]:

@@ -377,14 +377,14 @@ def test_at_phone_width_by_finger_and_pen(browser, address: str) -> None:
     try:
         phone.tidy()
         phone.open("balloons")
+        box = phone.canvas.bounding_box()
+        assert box["y"] + box["height"] <= 844  # all is shown, however far down the example was
+        assert phone.field(FIND).bounding_box()["y"] >= 0
         phone.clear()
         ground = phone.page.evaluate(
             "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
         )
         assert all(int(value) < 60 for value in re.findall(r"\d+", ground)[:3])  # dark
-        box = phone.canvas.bounding_box()
-        assert box["y"] >= 0  # its top is shown, however far down the example was
-        assert box["y"] + box["height"] <= 844
         phone.see("Tap a part to add it.")
         phone.page.touchscreen.tap(*phone.point(*ORANGE))
         tapped = phone.covered(lambda share: share > 0.5)
