@@ -78,7 +78,7 @@ class Surface {
     }
     this.layer('source', data.size);
     this.layer('before', data.size);
-    if (data.mode === 'compare' && before.mode !== 'compare') this.split = 0.5;
+    if (data.mode === 'compare' && before.mode !== 'compare') this.splitAt(data.split); // what is new is seen
     this.outline = pathOf(data.outlines);
     this.things = (data.layers ?? []).map(({ outlines, colour }) => [pathOf(outlines), colour]).filter(([path]) => path);
     this.canvas.setAttribute('aria-label', data.label);
@@ -166,10 +166,15 @@ class Surface {
   }
   tags() { // numbers in the boxes' corners, to choose by
     if (!this.data.numbered) return [];
-    return this.data.boxes.map((candidate) => {
-      const [x, y] = this.onScreen(candidate.box), [width, height] = this.view.frame;
-      return [candidate, [within(x, 0, width - 26), within(y, 0, height - 26), 26, 26]];
-    });
+    const [width, height] = this.view.frame, made = [];
+    for (const candidate of this.data.boxes) {
+      const [left, top] = this.onScreen(candidate.box), y = within(top, 0, height - 26);
+      let x = within(left, 0, width - 26);
+      const beside = x > width / 2 ? -28 : 28; // boxes may share a corner
+      while (made.some(([, [a, b]]) => Math.abs(a - x) < 28 && Math.abs(b - y) < 28)) x += beside;
+      made.push([candidate, [x, y, 26, 26]]);
+    }
+    return made;
   }
   show() {
     const { data, root } = this, drawing = RADIUS[this.tool], how = this.howNow();
@@ -223,6 +228,7 @@ class Surface {
   }
   help() { this.one('dialog').showModal(); }
   drop() { this.gesture = null; this.show(); }
+  splitAt(share) { this.split = share; this.one('[data-split]').value = 100 * share; }
   middle() { return this.keyboard ? this.view.place(this.cursor) : this.hover ?? undefined; }
   howNow(button = 0) {
     const how = RADIUS[this.tool] ? (this.tool === 'erase' ? 'subtract' : 'add') : this.way;
@@ -277,8 +283,7 @@ class Surface {
     if (before && gesture?.pinch) this.pinch(event.pointerId, place);
     else if (before && gesture?.pan) view.pan(...place.map((v, k) => v - before[k]));
     else if (before && gesture?.split) {
-      this.split = view.share(...place)[0];
-      this.one('[data-split]').value = 100 * this.split;
+      this.splitAt(view.share(...place)[0]);
     } else if (gesture?.path && gesture.pointer === event.pointerId) {
       const far = Math.hypot(place[0] - gesture.start[0], place[1] - gesture.start[1]) > 6;
       if (this.tool === 'point' && far && !view.whole) this.gesture = { pan: true }; // a drag is no click

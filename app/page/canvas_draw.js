@@ -116,7 +116,7 @@ class Painter {
     const path = new Path2D();
     path.moveTo(x, 0); path.lineTo(x, height);
     this.line('#fff', 2, path);
-    this.words(name, 10, height - 16, 'left');
-    this.words('after', width - 10, height - 16, 'right');
+    if (x > 60) this.words(name, 10, height - 16, 'left');
+    if (x < width - 60) this.words('after', width - 10, height - 16, 'right');
   }
 }

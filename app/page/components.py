@@ -39,6 +39,7 @@ def canvas(
     before: np.ndarray | None = None,
     preview: Any = None,
     name: str = "before",
+    split: float = 0.5,
     editor: Editor | None = None,
     layers: Sequence[Mapping[str, Any]] = (),
     say: str = "",
@@ -59,6 +60,8 @@ def canvas(
         The job that is watched.
     name
         What `before` is, in a word.
+    split
+        Where the comparison begins, as a share of the width: `before` is left of it.
     editor
         Says what a click would take; None to say nothing.
     layers
@@ -78,6 +81,7 @@ def canvas(
             "before": None if before is None else _token("before", before),
             "opened": _token("opened", s.session.original.pixels),
             "name": name,
+            "split": split,
             "layers": list(layers),
             "preview": None if preview is None else _preview(preview),
             "size": list(pixels.shape[1::-1]),
@@ -114,12 +118,19 @@ def _clickable(editor: Editor) -> Shown:
             return None
         return job.value()
 
-    return Shown(picture.pixels, click)
+    return Shown(_with_alpha(picture.pixels), click)
+
+
+def _with_alpha(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of the present picture, its transparency as a fourth channel."""
+    alpha = state.present().alpha
+    fits = alpha is not None and alpha.shape == pixels.shape[:2]
+    return np.dstack((pixels, alpha)) if fits else pixels
 
 
 def _token(name: str, pixels: np.ndarray) -> str:
     """The address of a picture, the same for as long as the picture is."""
-    return str(state.kept(f"shown-{name}", (pixels,), lambda: Shown(pixels)).token)
+    return str(state.kept(f"shown-{name}", (pixels,), lambda: Shown(_with_alpha(pixels))).token)
 
 
 def _preview(job: Any) -> str:

@@ -39,6 +39,8 @@ def words(editor: Editor, options: dict[str, Any]) -> None:
 def correct() -> None:
     """Operations on the mask as buttons, and a mask from a file."""
     s = st.session_state
+    if s.wrong:
+        st.error(state.said(s.wrong))
     mask = s.session.mask
     some = mask is not None and bool(mask.mask.any())
     if some:
@@ -57,15 +59,8 @@ def correct() -> None:
         "Soft edge": (Feather(2 * step), f"blend over {2 * step} pixels inside the edge"),
     }
     with st.container(horizontal=True, gap="xsmall"):
-        for name, (operation, help_) in buttons.items() if mask is not None else ():
-            st.button(
-                name,
-                key=f"op-{name}",
-                help=help_,
-                disabled=not some,
-                on_click=s.todo.append,
-                args=(operation,),
-            )
+        for name, (operation, help_) in buttons.items() if some else ():
+            st.button(name, key=f"op-{name}", help=help_, on_click=s.todo.append, args=(operation,))
         with st.popover("Mask from a file"):
             st.file_uploader(
                 "A picture of this one's size: white where to paint, black elsewhere",
@@ -96,19 +91,18 @@ def prompt(editor: Editor, options: dict[str, Any]) -> None:
     s = st.session_state
     wordless = editor.preset.wordless
     ready = s.session.mask is not None and bool(s.session.mask.mask.any())
-    words = st.text_input(
-        "What to paint instead",
-        key=state.key("paint"),
-        placeholder="a green pear",
-        disabled=wordless,
-    )
-    with st.container(horizontal=True):
-        painting = st.button(
-            "Paint", key="go-paint", type="primary", disabled=wordless or not ready
+    words, painting = "", False
+    if not wordless:
+        words = st.text_input(
+            "What to paint instead", key=state.key("paint"), placeholder="a green pear"
         )
+    with st.container(horizontal=True):
+        if not wordless:
+            painting = st.button("Paint", key="go-paint", type="primary", disabled=not ready)
         removing = st.button(
             "Remove it",
             key="go-remove",
+            type="primary" if wordless else "secondary",
             disabled=not ready,
             help="paint what is behind it, and look whether it is gone",
         )

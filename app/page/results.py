@@ -36,8 +36,13 @@ def surface(editor: Editor) -> None:
             _, edit, k = results()[int(s.versus) - 1]
             left, name = edit.variants[k].image, f"result {s.versus}"
         label = f"The picture after the edit, beside {name}."
-        say = "Drag the line, or hold Tab to see the original."
-        canvas("compare", after, label, before=left, name=name, say=say)
+        shown = "the original" if name == BEFORE else name
+        say = f"Drag the line, or hold Tab to see {shown}."
+        changed = np.flatnonzero(support(done).any(0))
+        split = float(changed[0] / after.shape[1]) if changed.size else 0.0
+        canvas("compare", after, label, before=left, name=name, split=split, say=say)
+    elif s.plan is not None:
+        canvas("watch", pixels, "The picture.", say="The rows say what becomes of it.")
     else:
         found = s.session.found
         label = (
@@ -49,14 +54,20 @@ def surface(editor: Editor) -> None:
             state.kept("original", parts, lambda: session.opened) if session.changes else None
         )
         canvas("mark", pixels, label, before=original, editor=editor)
-    if s.wrong:
-        st.error(state.said(s.wrong))
 
 
 def results() -> list[tuple[list[Edit], Edit, int]]:
     """Every painting of this place: the edits of its try, the last one, the number of a variant."""
     last = [(edits, [e for e in edits if e.done][-1]) for edits in st.session_state.tries]
     return [(edits, edit, k) for edits, edit in last for k in range(len(edit.variants))]
+
+
+def support(done: list[Edit]) -> np.ndarray:
+    """Where the edits could change the picture, ``(H, W)`` bool."""
+    made: np.ndarray = state.kept(
+        "support", tuple(done), lambda: np.logical_or.reduce([e.support for e in done])
+    )
+    return made
 
 
 def result(options: dict[str, Any]) -> None:
@@ -88,9 +99,8 @@ def result(options: dict[str, Any]) -> None:
                 key="final",
                 help="this was a draft of few steps; the same again with all steps",
             )
-    support = np.logical_or.reduce([e.support for e in done])
     st.caption(
-        f"{100 * support.mean():.1f}% of the pixels were open to change; every other one is "
+        f"{100 * support(done).mean():.1f}% of the pixels were open to change; every other one is "
         "untouched."
     )
     if s.news:

@@ -150,9 +150,6 @@ def rows(editor: Editor, options: dict[str, Any]) -> None:
     for note in s.plan.notes:
         st.caption(literal(note))
     s.rows = [row_fields(number, values) for number, values in enumerate(s.rows)]
-    with st.container(horizontal=True, gap="xsmall"):
-        st.button("Add a row", key="add-row", on_click=change_rows, args=([*s.rows, row(None)],))
-        st.button("Find these words instead", key="as-thing", on_click=ask.as_thing, args=(editor,))
     if s.news:
         st.info(state.said(s.news))
     missing = ""
@@ -162,7 +159,11 @@ def rows(editor: Editor, options: dict[str, Any]) -> None:
         missing = "First add a row, and what to find in it."
     if missing:
         st.caption(missing)
-    if st.button("Run all", type="primary", key="run-all", disabled=bool(missing)):
+    with st.container(horizontal=True, gap="xsmall"):
+        running = st.button("Run all", type="primary", key="run-all", disabled=bool(missing))
+        st.button("Add a row", key="add-row", on_click=change_rows, args=([*s.rows, row(None)],))
+        st.button("Find these words instead", key="as-thing", on_click=ask.as_thing, args=(editor,))
+    if running:
         with state.told("The plan"):
             run(editor, steps(s.rows), options)
             st.rerun()

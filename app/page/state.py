@@ -92,6 +92,8 @@ def begin() -> None:
             s[name] = empty(name)
     s.setdefault("preset", DEFAULT)
     s.setdefault("shown_first", dict(SETTINGS))
+    s.setdefault("stored", ())  # `work_of` what the store held when this page last read or wrote it
+    s.setdefault("left", None)  # the address that it left to another page
     for name in TYPED:
         if key(name) in s:
             s[key(name)] = s[key(name)]
@@ -102,7 +104,9 @@ def follow_address() -> None:
     """Follow Back, Forward, a reload or a link to an open session."""
     s = st.session_state
     asked = st.query_params.get("s", "")
-    if asked != s.address:
+    if asked == s.address:
+        s.left = None
+    elif asked != s.left:  # that one is on its way out of the browser's address
         kept = store().get(asked) if asked else None
         s.address = asked
         if asked and asked != s.id and kept is None:
@@ -112,7 +116,8 @@ def follow_address() -> None:
             settings = kept.pop("settings")
             if not s.id:  # a new page; one that is open has settings of its own
                 s.preset, s.shown_first = kept["preset"], settings
-            s.update(kept)
+            s.update({name: own(value) for name, value in kept.items()})
+            s.stored = work_of(kept)
         s.choosing = not asked
     if s.id:
         context = get_script_run_ctx()
@@ -135,10 +140,24 @@ def choose_picture(choosing: bool = True) -> None:
     show_address()
 
 
+def work_of(values: Mapping[str, Any] | Any) -> tuple[Any, ...]:
+    """What would be lost with a session: picture, mask and history, and what was painted."""
+    tries = [edit for edits in values["tries"] for edit in edits]
+    return values["session"], values["job"], *values["edits"], *tries
+
+
 def keep() -> None:
-    """Put the open session into the store."""
+    """Put the open session into the store; beside what another page has made of it meanwhile."""
     s = st.session_state
     if s.session is not None:
+        there, now = store().get(s.id), work_of(s)
+        theirs = s.stored if there is None else work_of(there)
+        if not (same(theirs, s.stored) or same(theirs, now)):
+            if same(now, s.stored):
+                return
+            s.left, s.id = s.id, new_id()
+            show_address()
+        s.stored = now
         names = [*EMPTY, "preset", *(key(name) for name in TYPED)]
         kept = {name: s[name] for name in names if name in s and name not in ("memory", "address")}
         kept["settings"] = {name: s.get(name, s.shown_first[name]) for name in SETTINGS}
@@ -148,7 +167,11 @@ def keep() -> None:
 
 def empty(name: str) -> Any:
     """A field's first value, of this session's own."""
-    value = EMPTY[name]
+    return own(EMPTY[name])
+
+
+def own(value: Any) -> Any:
+    """A copy of a list or dictionary, which two pages must not share."""
     return value.copy() if isinstance(value, list | dict) else value
 
 
@@ -162,15 +185,18 @@ def kept(name: str, parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     """What `make` gives, made again only when a part is another one than at the last time."""
     store = st.session_state.memory
     known = store.get(name)
-    same = known is not None and len(known[0]) == len(parts)
-    if same and all(
-        a is b or (isinstance(a, str | int) and a == b)
-        for a, b in zip(known[0], parts, strict=True)
-    ):
+    if known is not None and same(known[0], parts):
         return known[1]
     value = make()
     store[name] = (parts, value)
     return value
+
+
+def same(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
+    """Whether two tuples hold the same objects, or equal words and numbers."""
+    return len(these) == len(those) and all(
+        a is b or (isinstance(a, str | int) and a == b) for a, b in zip(these, those, strict=True)
+    )
 
 
 @contextmanager

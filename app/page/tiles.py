@@ -38,7 +38,8 @@ class Shown:
     Parameters
     ----------
     pixels
-        ``(H, W, 3)`` uint8, or a function that returns the latest one, or None.
+        ``(H, W, 3)`` uint8, or ``(H, W, 4)`` with alpha, or a function that returns the latest
+        one, or None.
     click
         Returns what a click on a point, shares of width and height, would take: ``(H, W)`` bool,
         or None where that is not known now.
@@ -87,7 +88,19 @@ def _answer(request: Request) -> Response:
     if part is None:
         return Response(status_code=404)
     keep = "private, max-age=86400, immutable" if shown.fixed else "no-store"
-    return Response(jpeg(part, 92), media_type="image/jpeg", headers={"Cache-Control": keep})
+    return Response(
+        jpeg(on_checks(part), 92), media_type="image/jpeg", headers={"Cache-Control": keep}
+    )
+
+
+def on_checks(pixels: np.ndarray) -> np.ndarray:
+    """A picture with what is transparent over grey and white squares."""
+    if pixels.shape[2] == 3:
+        return pixels
+    rows, columns = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    squares = np.where((rows // 16 + columns // 16) % 2, 255, 204)[..., None]
+    mixed = squares + (pixels[..., :3] - squares) * (pixels[..., 3:] / 255)
+    return np.rint(mixed).astype(np.uint8)
 
 
 def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:
@@ -113,12 +126,13 @@ def _click(request: Request) -> Response:
 
 
 def _png(request: Request) -> Response:
-    """The whole picture, every pixel, for the clipboard."""
+    """The whole picture, every pixel and its alpha, for the clipboard."""
     shown = _SHOWN.get(request.path_params["token"])
     pixels = shown.latest() if shown is not None else None
     if pixels is None:
         return Response(status_code=404)
-    file = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+    order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    file = cv2.imencode(".png", cv2.cvtColor(pixels, order))[1].tobytes()
     return Response(file, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 

@@ -234,7 +234,7 @@ def _looking(what: Tokens, new: Tokens) -> Pair:
     if all(t.lower_ in words.NOT_LOOKS for t in new):
         raise Unclear("says where, not how it should look; a thing is repainted where it is")
     if any(t.tag_ in ("JJR", "RBR") or t.lower_ in ("more", "less") for t in new):
-        raise Unclear("compares; say how it should look, such as 'red', not how it differs")
+        raise Unclear("compares with how it looks now; say how it should look, such as 'red'")
     if _look_start(new) > 0:
         return Pair(what, new)
     pair = Pair(what, new, "look")

@@ -131,6 +131,13 @@ def test_a_picture_is_served_as_long_as_it_is_kept():
     clicked = Shown(np.zeros((900, 900, 3), np.uint8), lambda x, y: np.ones((900, 900), bool))
     (outline,) = client.get(f"/picture/{clicked.token}/click?x=0&y=1").json()
     assert len(outline) == 8
+    clear = np.full((20, 30, 4), (9, 9, 9, 0), np.uint8)
+    clear[:, 15:, 3] = 255
+    clear = Shown(clear)
+    seen = Image.open(io.BytesIO(client.get(f"/picture/{clear.token}/whole").content))
+    assert [round(seen.getpixel((x, 5))[0], -1) for x in (5, 25)] == [200, 10]
+    copied = Image.open(io.BytesIO(client.get(f"/picture/{clear.token}/png").content))
+    assert (copied.getpixel((5, 5)), copied.getpixel((25, 5))) == ((9, 9, 9, 0), (9, 9, 9, 255))
     path = f"/picture/{shown.token}/whole"
     del shown
     assert client.get(path).status_code == 404

@@ -95,8 +95,9 @@ def test_a_preset_without_words_asks_for_a_mark(page: AppTest) -> None:
     widget(page.button, "example-fruit").click().run()
     assert any("draw a box" in info.value for info in page.info)
     assert not [w for w in page.text_input if (w.key or "").startswith("find-")]
-    assert widget(page.text_input, "paint-").disabled
-    assert page.button(key="go-paint").disabled
+    assert not [w for w in page.text_input if (w.key or "").startswith("paint-")]
+    assert "go-paint" not in keys(page)
+    assert page.button(key="go-remove").disabled
 
 
 def test_another_picture_keeps_the_open_one_until_it_is_chosen(page: AppTest) -> None:
@@ -476,6 +477,18 @@ def test_a_reloaded_page_is_as_it_was(page: AppTest) -> None:
     assert again.session_state["session"].found is page.session_state["session"].found
     assert widget(again.button_group, "candidate-").options == chips.options
     assert state.UNKNOWN_ADDRESS not in [w.value for w in again.warning]
+    address = page.query_params["s"]
+    chips.set_value(chips.options[0]).run()
+    again.run()  # only looks: the first page's work stays
+    mask = page.session_state["session"].mask
+    assert again_at(page, address).session_state["session"].mask is mask
+    chips = widget(again.button_group, "candidate-")
+    chips.set_value(chips.options[-1]).run()
+    assert again.query_params["s"] != address  # works on beside it
+    assert again_at(page, address).session_state["session"].mask is mask
+    beside = again_at(page, again.query_params["s"]).session_state["session"].mask
+    assert beside is again.session_state["session"].mask
+    assert (beside.mask != mask.mask).any()
 
 
 def test_a_painting_is_there_after_a_reload(page: AppTest) -> None:
