@@ -154,7 +154,8 @@ def _with_rim(mask: NDArray[np.bool_], size_wh: tuple[int, int]) -> NDArray[np.b
     full = cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
     x0, y0, x1, y1 = (int(v) for v in tight_box(full.view(np.bool_)))
     radius = max(2, round(_RIM * max(x1 - x0, y1 - y0)))
-    near = np.s_[max(0, y0 - radius) : y1 + radius, max(0, x0 - radius) : x1 + radius]
     # By distance: a disc of this size would take a second on a large picture.
+    reach = int(radius / 0.955)  # a step to the next pixel counts 0.955
+    near = np.s_[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach]
     full[near] = cv2.distanceTransform(1 - full[near], cv2.DIST_L2, cv2.DIST_MASK_3) <= radius
     return full.view(np.bool_)

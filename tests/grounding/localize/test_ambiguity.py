@@ -109,6 +109,14 @@ def test_a_thing_that_fills_the_picture_leaves_grey() -> None:
     assert (cover(image, [np.ones((50, 50), bool)]) == 127).all()
 
 
+def test_the_rim_of_a_large_thing_is_covered_to_its_last_pixel() -> None:
+    image, mask = np.zeros((600, 600, 3), np.uint8), np.zeros((600, 600), bool)
+    mask[50:550, 50:550] = True
+    rim = 26  # counted as 0.955 * 26, less than 0.05 * 500
+    image[50 - rim : 550 + rim, 50:550] = image[50:550, 50 - rim : 550 + rim] = 255
+    assert cover(image, [mask]).max() < 255
+
+
 def test_several_are_covered_together() -> None:
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, :8], image[:, -8:] = 255, 255
