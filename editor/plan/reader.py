@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from spacy.tokens import Token
 
 Kind = Literal["thing", "things", "instruction"]
+_PARTS = frozenset("its his her their".split())  # "but keep its wheels"
+_OTHERS = frozenset("it else other rest anything everything nothing".split())  # of no step
+_PEOPLE = frozenset("people person man woman child boy girl baby kid lady".split())
+_ANY = frozenset("thing object item animal".split())
 
 
 def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
@@ -141,8 +145,14 @@ class _Reader:
     def _is_among(self, kept: Sequence[Token], step: Step) -> bool:
         """Whether words may name one of the things that a step means."""
         low = {form for t in kept for form in (t.lower_, t.lemma_.lower())}
-        pointed = not low.isdisjoint(("one", "ones"))
-        same = pointed or any(p.lemma in low for p in top_level(self._phrases(step.find)))
+        if not low.isdisjoint(_PARTS):
+            return True
+        kinds = {t.pos_ for t in kept if t.lower_ not in CONTRAST}
+        unnamed = not kinds & {"NOUN", "PROPN"} and bool(kinds & {"DET", "NUM", "PRON"})
+        pointed = not low.isdisjoint(("one", "ones")) or (unnamed and low.isdisjoint(_OTHERS))
+        nouns = {p.lemma for p in top_level(self._phrases(step.find))}
+        nouns |= _PEOPLE if nouns & {"people", "person"} else low if nouns & _ANY else set()
+        same = pointed or not nouns.isdisjoint(low)
         own = {CONTRAST.get(word): word for word in step.find.lower().split()}
         another = any(own.get(CONTRAST.get(word, -1), word) != word for word in low)
         return same and not another and (pointed or step.count != 1)
@@ -224,7 +234,7 @@ class _Reader:
         found = EXCEPTED.search(text)
         last = tokens[-1].lower_ if tokens[-1].lower_ in words.DENIALS else ""  # "the car | not"
         if excluding := exclusion(text) or (found and found[0]) or last:
-            raise Unclear(f"{excluding!r} leaves things out, which no step can; name those meant")
+            raise _left_out(excluding)
         with translate(MultiObjectError):
             return read_things(text, tokens, self._phrases)
 
@@ -269,6 +279,8 @@ class _Reader:
     def _one_of(self, painted: str, count: int | None) -> str:
         """ "dogs", for each of several cats -> "a dog"."""
         phrases = self._phrases(painted)
+        if found := EXCEPTED.search(painted):
+            raise _left_out(found[0])
         if len(named_things(painted)) > 1 or painted.endswith("respectively"):
             raise Unclear(f"{painted!r} says not which becomes which; name one for each")
         if len(phrases) != 1 or not phrases[0].plural:
@@ -310,6 +322,10 @@ class _Reader:
     def _span(self, tokens: Sequence[Token]) -> tuple[int, int]:
         last = tokens[-1]
         return self.plain.span(tokens[0].idx, last.idx + len(last))
+
+
+def _left_out(by: str) -> Unclear:
+    return Unclear(f"{by!r} leaves things out, which no step can; name those meant")
 
 
 def _is_pronoun(tokens: Sequence[Token]) -> bool:

@@ -133,8 +133,10 @@ LETTERING = frozenset(
 )
 ABSENT = frozenset(["without", "except", "excluding", "minus"])
 EXCEPTED = re.compile(
-    r"\b(?:(?:but|save) (?:not|for|the|an?|one)|except|excluding|apart from|other than|besides)\b"
-    r"|[,;] *(?:just |only )?not\b",
+    r"\b(?:(?:but|save|less) (?:not|for|the|an?|one)|except|excepted|exception of|excluding"
+    r"|excluded|(?:apart|aside|different) from|other than|besides|barring|minus|unlike"
+    rf"|(?:almost|nearly|hardly|up to) (?:all|any|every|\d+|{'|'.join(NUMBERS)}))\b"
+    r"|[,;] *(?:(?:(?:just|only) )?not|just|only)\b",
     re.IGNORECASE,
 )
 TOGETHER = frozenset(["between", "among", "amongst", "amid"])
