@@ -13,6 +13,7 @@ import numpy as np
 import streamlit as st
 
 from ...editor.api import Editor
+from ...editor.pictures.picture import Picture
 from ..session.session import scene_of
 from . import state, work
 from .canvas import new_marks, outlines, read_mark
@@ -121,9 +122,15 @@ def _clickable(editor: Editor) -> Shown:
     return Shown(_with_alpha(picture.pixels), click)
 
 
+def carrier() -> Picture:
+    """What lends the shown pixels their alpha and metadata; where sides are new, with these."""
+    done = state.finished()
+    return done[-1].picture if done else state.present()
+
+
 def _with_alpha(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of the present picture, its transparency as a fourth channel."""
-    alpha = state.present().alpha
+    """Pixels with the picture's transparency as a fourth channel."""
+    alpha = carrier().alpha
     fits = alpha is not None and alpha.shape == pixels.shape[:2]
     return np.dstack((pixels, alpha)) if fits else pixels
 

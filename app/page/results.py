@@ -15,7 +15,7 @@ from ...editor.pictures.overlay import shrink
 from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
 from . import ask, more, sides, state
-from .components import canvas
+from .components import canvas, carrier
 from .image import show_image
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
@@ -215,10 +215,8 @@ def download() -> None:
     kind = kind or "png"
     edits = state.finished()
     pixels = edits[-1].variants[s.variant].image if edits else state.present().pixels
-    like, (recipe, told) = (
-        state.present(),
-        recipe_for_file([request.as_dict() for request in more.chain()]),
-    )
+    like = carrier()
+    recipe, told = recipe_for_file([request.as_dict() for request in more.chain()])
     # written once, at the first request
     write = state.kept(
         f"file-{kind}",

@@ -89,7 +89,7 @@ def begin() -> None:
     s = st.session_state
     for name in EMPTY:
         if name not in s:
-            s[name] = empty(name)
+            s[name] = own(EMPTY[name])
     s.setdefault("preset", DEFAULT)
     s.setdefault("shown_first", dict(SETTINGS))
     s.setdefault("stored", ())  # `work_of` what the store held when this page last read or wrote it
@@ -165,11 +165,6 @@ def keep() -> None:
         store().put(s.id, kept, sum(a.nbytes for a in (*s.session.arrays, *paintings)))
 
 
-def empty(name: str) -> Any:
-    """A field's first value, of this session's own."""
-    return own(EMPTY[name])
-
-
 def own(value: Any) -> Any:
     """A copy of a list or dictionary, which two pages must not share."""
     return value.copy() if isinstance(value, list | dict) else value
@@ -229,7 +224,7 @@ def open_session(session: Session, session_id: str | None = None) -> None:
     if s.job is not None:
         s.job.cancel()
     for name in EMPTY:
-        s[name] = empty(name)
+        s[name] = own(EMPTY[name])
     for name in ("upload", "saved"):
         s.pop(name, None)
     s.session, s.turn, s.id = session, turn, session_id
@@ -281,7 +276,7 @@ def forget() -> None:
         "rows",
         "choices",
     ):
-        s[name] = empty(name)
+        s[name] = own(EMPTY[name])
 
 
 def candidate_key(found: Grounding) -> str:

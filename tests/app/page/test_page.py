@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import io
 import shutil
 import time
 from pathlib import Path
@@ -19,8 +20,9 @@ import pytest
 pytest.importorskip("streamlit.testing.v1")
 from groundbrush.app.page import access, state
 from groundbrush.app.session.session_file import picture_bytes, session_bytes
-from groundbrush.editor.pictures.picture import open_picture
+from groundbrush.editor.pictures.picture import Picture, open_picture
 from groundbrush.editor.plan.steps import Plan, Step, Unread
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[3]
@@ -349,6 +351,17 @@ def test_a_photograph_is_offered_models_for_photographs(page: AppTest) -> None:
     uploaded(page, "upload", "holiday.png", data)
     assert any("no photographs" in c.value for c in page.caption)
     assert any("photo-light" in m.value and "4.4 GB" in m.value for m in page.markdown)
+    page.button(key="another").click().run()
+    clear = Picture(pixels, alpha=np.full(pixels.shape[:2], 99, np.uint8))
+    uploaded(page, "upload", "clear.png", picture_bytes(pixels, "png", clear, None)[0])
+    page.button(key="extend").click().run()
+    widget(page.button_group, "sides-which").set_value(["right"]).run()
+    painted(page, "go-extend")
+    file, _ = page.session_state["memory"]["file-png"][1]()
+    alpha = Image.open(io.BytesIO(file)).getchannel("A")
+    assert (alpha.size, alpha.getextrema()) == ((320, 256), (99, 255))  # new sides are opaque
+    page.button(key="drop").click().run()
+    page.button(key="sides-back").click().run()
     page.button(key="use-photo-light").click().run()
     assert not page.exception
     assert page.session_state["preset"] == "photo-light"
