@@ -40,6 +40,7 @@ def test_all_parts_of_a_window_are_blended_alike():
     painted = draw.integers(0, 256, (300, 140, 3), dtype=np.uint8)
     alpha = draw.random((300, 140)).astype(np.float32)
     alpha[:130], alpha[130:260, :135] = 1, 0  # wholly painted, not at all, and both
+    alpha[260:] *= 0.4  # and faintly
     whole = composite(image, painted, alpha, (0, 0, 140, 300))
     np.testing.assert_array_equal(whole[:130], painted[:130])
     np.testing.assert_array_equal(whole[130:260, :135], image[130:260, :135])

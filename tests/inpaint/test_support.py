@@ -10,6 +10,7 @@ from groundbrush.inpaint.support import (
     inward_feather,
     mask_box,
     support,
+    support_without,
     widen,
 )
 from hypothesis import given, settings
@@ -87,6 +88,8 @@ def test_support_contains_the_mask(mask):
     declared = support(mask, InpaintSettings(dilate=0.2))
     assert (declared >= mask).all()
     assert declared.any() == mask.any()
+    everything = np.ones_like(mask)
+    np.testing.assert_array_equal(support_without(mask, InpaintSettings(), None, everything), mask)
 
 
 @pytest.mark.parametrize("shape", [(2, 6000), (9000, 3), (12, 30_000)])
