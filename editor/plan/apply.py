@@ -179,6 +179,8 @@ class _Run:
         """
         painted = np.any([one.support for one in (*self.by_step[-1], edit)], axis=0)
         if step.paint is not None:
+            if step.at is None:  # of what earlier steps painted nothing is left
+                painted = painted | self._painted()
             rests = [(mask & ~painted, TOUCHED * mask.sum()) for mask in targets]
             return [rest for rest, least in rests if rest.sum() > least], False
         picture = self._after(edit)

@@ -307,6 +307,24 @@ def test_one_of_all_that_may_still_stand_leaves_it_open(painter, monkeypatch) ->
     assert "may still stand elsewhere" in edit.notes[-1]
 
 
+@pytest.mark.parametrize(("first", "turns"), [("blue", 2), ("green", 3)])
+def test_what_is_left_of_a_place_is_replaced_unless_an_earlier_step_painted_it(
+    painter, monkeypatch, first, turns
+) -> None:
+    """One place was found for the red square and the blue one."""
+    place = (squares("red", "blue", "black") > 0).any(2)
+    find = painter.find_masks
+    monkeypatch.setattr(
+        painter, "find_masks", lambda p, w: [find(p, w[:1])[0], *([place] for _ in w[1:])]
+    )
+    steps = (
+        Step("edit", f"the {first} square", "a red square"),
+        Step("edit", "the red square", "a green square", count=None),
+    )
+    edits = run(painter, Plan("", steps), "red", "blue", "green")
+    assert len(edits) == turns
+
+
 def test_every_one_is_done_one_by_one(painter) -> None:
     edits = run(painter, "remove all the red squares", "red", "green", "red", "red")
     assert row(edits[-1].image) == ["black", "green", "black", "black"]
