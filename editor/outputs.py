@@ -98,10 +98,9 @@ def save_edit(edit: Edit, out: Path, suffix: str) -> tuple[dict[str, Path], list
 def save_plan_edits(
     picture: Picture, plan: Plan, edits: Sequence[Edit], out: Path, suffix: str
 ) -> tuple[dict[str, Path], list[str]]:
-    """Write what a plan came to (`editor.plan.apply.save_applied`); returns files and notes."""
+    """Write what a plan came to (`save_applied`); returns files and notes."""
     from .pictures.picture import read_recipe
     from .plan import Plan
-    from .plan.apply import save_applied
     from .request import recipe_for_file
 
     done = [edit.recipe(out) for edit in edits if edit.done]
@@ -118,6 +117,61 @@ def save_plan_edits(
 
     stem = free_stem(out, _name(picture), (".plan.json", ".applied.*", ".steps.png"), is_same)
     return save_applied(picture, plan, edits, out, stem, suffix)
+
+
+def save_applied(
+    picture: Picture, plan: Plan, edits: Sequence[Edit], out: Path, stem: str, suffix: str = "png"
+) -> tuple[dict[str, Path], list[str]]:
+    """Write the result, a strip of what each edit did, and the plan.
+
+    Parameters
+    ----------
+    picture, plan, edits
+        What `editor.plan.apply.apply_plan` was given, and gave.
+    out, stem
+        The folder, and how the files' names begin.
+    suffix
+        ``png``, ``webp`` or ``jpg``, of the result.
+
+    Returns
+    -------
+    files : dict of str to Path
+        ``plan``; ``result`` and ``strip`` where anything was painted.
+    notes : list of str
+        What the user should know.
+
+    Raises
+    ------
+    GroundbrushError
+        When a pixel outside the edits' supports differs from the input's, or a file cannot be
+        written.
+    """
+    import numpy as np
+
+    from .pictures.panoptic_overlay import steps_strip
+    from .pictures.saving import encode_png, save_picture
+    from .request import recipe_for_file
+
+    files = {"plan": out / f"{stem}.plan.json"}
+    plan.save(files["plan"])
+    done = [edit for edit in edits if edit.done]
+    if not done:
+        return files, []
+    support = np.any([edit.support for edit in done], axis=0)
+    changed = int(((done[-1].image != picture.pixels).any(2) & ~support).sum())
+    if changed:
+        raise GroundbrushError(
+            f"{changed} pixels outside the edits' supports differ from the input's; the picture "
+            "was not saved: please report this"
+        )
+    files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
+    notes = [note for edit in done for note in edit.notes]
+    recipe, more = recipe_for_file([edit.recipe(out) for edit in done])
+    notes += more
+    notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
+    strip = steps_strip([picture.pixels, *(edit.image for edit in done)])
+    atomic_write(files["strip"], encode_png(strip))
+    return files, list(dict.fromkeys(notes))
 
 
 def _write(

@@ -244,7 +244,7 @@ def _edited(files: RowFiles, edit: Edit, facts: dict[str, Any]) -> RowResult:
 
 
 def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
-    from ..plan.apply import save_applied
+    from ..outputs import save_applied
     from ..plan.reader import read_plan
 
     row, suffix = files.row, files.workspace.suffix

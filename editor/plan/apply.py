@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..editing.verify import find_thing, spoken, touches
 from ..errors import GroundbrushError
 from ..masks.operations import Spare
 from ..masks.source import encode_mask
-from ..request import REMOVAL, make_request, recipe_for_file
+from ..request import REMOVAL, make_request
 from . import Plan, Step
 
 if TYPE_CHECKING:
@@ -347,57 +346,3 @@ class _Run:
         for edit in self.edits:
             painted |= edit.support
         return painted
-
-
-def save_applied(
-    picture: Picture, plan: Plan, edits: Sequence[Edit], out: Path, stem: str, suffix: str = "png"
-) -> tuple[dict[str, Path], list[str]]:
-    """Write the result, a strip of what each edit did, and the plan.
-
-    Parameters
-    ----------
-    picture, plan, edits
-        What `apply_plan` was given, and gave.
-    out, stem
-        The folder, and how the files' names begin.
-    suffix
-        ``png``, ``webp`` or ``jpg``, of the result.
-
-    Returns
-    -------
-    files : dict of str to Path
-        ``plan``; ``result`` and ``strip`` where anything was painted.
-    notes : list of str
-        What the user should know.
-
-    Raises
-    ------
-    GroundbrushError
-        When a pixel outside the edits' supports differs from the input's, or a file cannot be
-        written.
-    """
-
-    from ..files import atomic_write
-    from ..pictures.panoptic_overlay import steps_strip
-    from ..pictures.saving import encode_png, save_picture
-
-    files = {"plan": out / f"{stem}.plan.json"}
-    plan.save(files["plan"])
-    done = [edit for edit in edits if edit.done]
-    if not done:
-        return files, []
-    support = np.any([edit.support for edit in done], axis=0)
-    changed = int(((done[-1].image != picture.pixels).any(2) & ~support).sum())
-    if changed:
-        raise GroundbrushError(
-            f"{changed} pixels outside the edits' supports differ from the input's; the picture "
-            "was not saved: please report this"
-        )
-    files |= {"result": out / f"{stem}.applied.{suffix}", "strip": out / f"{stem}.steps.png"}
-    notes = [note for edit in done for note in edit.notes]
-    recipe, more = recipe_for_file([edit.recipe(out) for edit in done])
-    notes += more
-    notes += save_picture(files["result"], done[-1].image, like=picture, recipe=recipe)
-    strip = steps_strip([picture.pixels, *(edit.image for edit in done)])
-    atomic_write(files["strip"], encode_png(strip))
-    return files, list(dict.fromkeys(notes))

@@ -10,9 +10,10 @@ import pytest
 from groundbrush import Editor, GroundbrushError, Plan, Step, read_plan
 from groundbrush.editor.editing.result import Edit, Variant
 from groundbrush.editor.masks.source import decode_mask
+from groundbrush.editor.outputs import save_applied
 from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
 from groundbrush.editor.plan import apply as module
-from groundbrush.editor.plan.apply import apply_plan, save_applied
+from groundbrush.editor.plan.apply import apply_plan
 from groundbrush.grounding.result import Candidate, Grounding
 from groundbrush.grounding.view import tight_box
 from groundbrush.inpaint import InpaintSettings

@@ -99,6 +99,13 @@ def test_a_picture_is_decoded_once_to_be_found_in_and_once_to_be_painted(
     assert opened == ["a.png", "b.png"] * 2
 
 
+def test_a_picture_that_was_changed_is_decoded_again(bench: Bench) -> None:
+    path = bench.folder / "a.png"
+    before = row_work.decoded(path, "before").pixels
+    Image.fromarray(255 - before).save(path)
+    assert np.array_equal(row_work.decoded(path, "after").pixels, 255 - before)
+
+
 def test_every_kind_of_row_ends_as_it_should(memory: Path) -> None:
     out = memory / "out"
     report = run_batch(BatchJob(read_manifest(mixed_manifest(memory, 10)), out), FakeEditor)
