@@ -11,12 +11,12 @@ from functools import lru_cache, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
 from ..grounding.result import Grounding as Grounding
-from ..inpaint.paste import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError
@@ -88,9 +88,13 @@ class Finder:
         """Return the picture as the models read it; kept until another picture comes."""
         pixels = picture.visible
         with self._lock:
-            if self._kept is None or not same_pixels(self._kept[0], pixels):
-                self._kept = (pixels, self.look_once(pixels))
-            return self._kept[1]
+            kept = self._kept
+            if kept is None or not (
+                kept[0] is pixels
+                or (kept[0].shape == pixels.shape and not cv2.norm(kept[0], pixels, cv2.NORM_INF))
+            ):
+                self._kept = kept = (pixels, self.look_once(pixels))
+            return kept[1]
 
     def look_once(self, pixels: np.ndarray) -> View:
         """Return ``(H, W, 3)`` uint8 pixels as the models read them; the kept picture stays."""

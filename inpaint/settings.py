@@ -1,14 +1,17 @@
-"""Settings of one repainting: a frozen, checked dataclass. It does not know models or pictures."""
+"""Settings of one repainting, and the checks of settings. It does not know models or pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import InpaintError
-from .validation import check_choice, check_fields, check_text, check_whole, close_match
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -134,7 +137,12 @@ class InpaintSettings:
     control_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        check_fields(self, WHOLE, NUMBERS, CHOICES)
+        for name, (low, high) in WHOLE.items():
+            check_whole(name, getattr(self, name), low, high)
+        for name, limits in NUMBERS.items():
+            _check_number(name, getattr(self, name), *limits)
+        for name, known in CHOICES.items():
+            check_choice(name, getattr(self, name), known)
         for name in ("colour_match", "spare"):
             if not isinstance(value := getattr(self, name), bool):
                 raise InpaintError(f"{name}: got {value!r}; expected true or false.")
@@ -172,3 +180,52 @@ class InpaintSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that survive JSON; `from_dict` reads them back."""
         return dataclasses.asdict(self)
+
+
+def describe(value: Any) -> str:
+    """Return a short description of a value for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{type(value).__name__} {value!r}"[:120]
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise unless `value` is a string that can be written as UTF-8: no half a character."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InpaintError(
+            f"{name}: got {describe(value)}; expected a string of whole Unicode characters."
+        ) from None
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of `choices`; suggest a close one."""
+    if not isinstance(value, str) or value not in choices:
+        raise InpaintError(
+            f"{name}: got {value!r}{close_match(value, choices)}; "
+            f"expected one of {', '.join(choices)}."
+        )
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise unless `value` is a finite number from `low` to `high`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise InpaintError(f"{name}: got {value!r}; expected a number from {low} to {high}.")
+
+
+def check_whole(name: str, value: Any, low: int, high: int, multiple: int = 1) -> None:
+    """Raise unless `value` is an int from `low` to `high` and a multiple of `multiple`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not low <= value <= high or value % multiple:
+        step = f", a multiple of {multiple}" if multiple > 1 else ""
+        raise InpaintError(
+            f"{name}: got {value!r}; expected a whole number from {low} to {high}{step}."
+        )
+
+
+def close_match(value: Any, names: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for a close name, or ""."""
+    near = difflib.get_close_matches(str(value), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

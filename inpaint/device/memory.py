@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..errors import InpaintError, OutOfMemoryError
-from ..validation import check_choice
+from ..settings import check_choice
 from .sharing import DeviceSharing, release_cached_memory, weight_bytes
 
 T = TypeVar("T")

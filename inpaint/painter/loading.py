@@ -10,12 +10,10 @@ from typing import Any, cast
 from ..device.memory import enable_tiling, place
 from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
-from ..settings import SCHEDULERS
-from ..validation import check_choice
+from ..settings import SCHEDULERS, check_choice
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
-from .inpainter import Inpainter
-from .libraries import explain_loading, quiet_libraries, scheduler_from
+from .inpainter import Inpainter, explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
 from .patchmatch import PATCHMATCH, PatchMatch
 from .speed import apply_speed

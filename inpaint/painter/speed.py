@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InpaintError
-from ..validation import check_choice
+from ..settings import check_choice
 
 SPEEDS = ("auto", "plain", "fused", "compiled")
 # diffusers' inductor settings for "maximum speed"; passed to each compilation, since global ones
