@@ -70,17 +70,14 @@ class Target:
         beneath = resize_image(halved_window(self.image, crop) if halved is None else halved, size)
         support = resize_mask(self.support[crop.slices], size)
         painted = resize_image(painted, size)
-        check_cancelled()  # each part may take a second at 40 megapixels
         if settings.colour_match:
             painted = fit_colour(painted, beneath, ~support).apply(painted)
-        check_cancelled()
         alpha = self._alpha(crop, support, settings)
-        check_cancelled()
+        check_cancelled()  # each of the parts around it may take a second
         if settings.blend == "poisson":
             painted = poisson(painted, beneath, support)
         elif settings.blend == "laplacian":
             painted = laplacian(painted, beneath, alpha)
-        check_cancelled()
         if size == full:
             return composite(self.image, painted, alpha, crop.window)
         box = mask_box(self.support[crop.slices])

@@ -147,7 +147,8 @@ class Verifier:
         self._region, self._chosen = region, chosen
         self.phrase, self.note = phrase, ""
         if phrase is not None and finder.models.words:
-            unknown = finder.unknown_words(phrase)
+            with translate(GroundingError):
+                unknown = finder.unknown_words(phrase)
             if unknown:
                 named = ", ".join(map(repr, unknown))
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"

@@ -14,7 +14,7 @@ from ...grounding.errors import GroundingError
 from ...inpaint.callbacks import check_cancelled
 from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
-from ..errors import GroundbrushError, translate
+from ..errors import GroundbrushError, one_line, translate
 from .downloads import Download, OnDownload, download, plan_download
 from .memory import check_room, describe, weight_needs
 from .presets import INPAINTER_OPTIONS, Preset, check_inpainter, precision, resolve
@@ -204,8 +204,9 @@ class Models:
         """
         for room in (self._make_room, lambda: False):
             try:
-                with translate(GroundingError):
-                    return work()
+                return work()
+            except GroundingError as error:
+                raise GroundbrushError(one_line(error)) from error
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
@@ -112,7 +113,33 @@ class _Bounded(ElementTree.TreeBuilder):
         raise ValueError("a document type in XMP")
 
 
-def read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, int]:
+def read_unloaded(image: Image.Image) -> tuple[bool, Chunks]:
+    """Return what loading an opened file would lose: whether it lies on its side, and its colours.
+
+    Pillow sets a TIFF upright as it loads it. Colours are a PNG's chunks that say what its samples
+    mean, unless that is sRGB.
+    """
+    turned = False
+    if image.format == "TIFF":  # for a PNG this would load the pixels
+        with suppress(Exception):  # `_read_exif` reports damaged EXIF
+            turned = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    return turned, _read_colour(image)
+
+
+def read_metadata(image: Image.Image, turned: bool, notes: list[str]) -> tuple[int, dict[str, Any]]:
+    """Return the orientation (1 to 8) to apply to a loaded file, and the fields of its `Picture`.
+
+    `turned`: whether Pillow has turned it by a quarter. What is dropped is noted.
+    """
+    exif, orientation = _read_exif(image, notes)
+    dpi = as_resolution(image.info.get("dpi"))
+    if dpi and (turned or orientation >= 5):
+        dpi = dpi[::-1]
+    carried = {"exif": exif, "xmp": _read_xmp(image, notes), "texts": _read_texts(image, notes)}
+    return orientation, {**carried, "dpi": dpi}
+
+
+def _read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, int]:
     """Return the EXIF block to keep and the orientation (1 to 8) to apply."""
     raw = image.info.get("exif")
     try:
@@ -246,7 +273,7 @@ def unwrap_xmp(packet: bytes | str) -> str | None:
     return unescape(body) if opened and closed else None
 
 
-def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
+def _read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
     """Return what an opened file's XMP says of its picture, as `about_xmp`."""
     packet = image.info.get("xmp")
     if not isinstance(packet, (bytes, str)):
@@ -256,15 +283,6 @@ def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
     except ValueError:
         notes.append("unreadable XMP dropped")
         return None
-
-
-def read_dpi(image: Image.Image, turned: bool) -> Resolution | None:
-    """Return an opened file's pixels per inch, by axis of the upright picture, or None.
-
-    `turned`: whether upright means a quarter turn.
-    """
-    dpi = as_resolution(image.info.get("dpi"))
-    return dpi[::-1] if dpi and turned else dpi
 
 
 def as_resolution(dpi: object) -> Resolution | None:
@@ -279,8 +297,8 @@ def as_resolution(dpi: object) -> Resolution | None:
     return (across, down) if 1 < across <= 65_535 and 1 < down <= 65_535 else None
 
 
-def read_colour(image: Image.Image) -> Chunks:
-    """Return a PNG's chunks that say what its samples mean, unless that is sRGB; call it unloaded.
+def _read_colour(image: Image.Image) -> Chunks:
+    """Return a PNG's chunks that say what its samples mean, unless that is sRGB.
 
     Pillow keeps neither all of them nor their bytes. Where there is an ICC profile, only cICP says
     more (PNG, third edition, 4.3).
@@ -305,17 +323,7 @@ def read_colour(image: Image.Image) -> Chunks:
     return tuple(chunk for chunk in found.items() if chunk not in _SRGB)
 
 
-def is_turned(image: Image.Image) -> bool:
-    """Whether a TIFF, which Pillow sets upright as it loads it, lies on its side until then."""
-    if image.format != "TIFF":  # for a PNG this would load the pixels
-        return False
-    try:
-        return image.getexif().get(_ORIENTATION, 1) in range(5, 9)
-    except Exception:  # noqa: BLE001 - `read_exif` reports damaged EXIF
-        return False
-
-
-def read_texts(image: Image.Image, notes: list[str]) -> Texts:
+def _read_texts(image: Image.Image, notes: list[str]) -> Texts:
     """Return the named texts of a loaded file: PNG's, and the comment of a JPEG or GIF."""
     named: dict[str, Any] = dict(getattr(image, "text", {}))
     comment = image.info.get("comment")

@@ -31,12 +31,8 @@ from .metadata import (
     as_resolution,
     is_own_text,
     is_packet,
-    is_turned,
-    read_colour,
-    read_dpi,
-    read_exif,
-    read_texts,
-    read_xmp,
+    read_metadata,
+    read_unloaded,
     unwrap_xmp,
 )
 
@@ -281,15 +277,13 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
     _check_size(image.size, max_pixels, name)
     notes: list[str] = []
     try:
-        turned = is_turned(image)
+        turned, described = read_unloaded(image)
         frames = getattr(image, "n_frames", 1)
         wide = has_wide_samples(image)
-        described = read_colour(image)
         image.load()
         _check_size(image.size, max_pixels, name)
         colour, icc = to_rgb(image, wide, notes)
-        exif, orientation = read_exif(image, notes)
-        xmp, texts = read_xmp(image, notes), read_texts(image, notes)
+        orientation, carried = read_metadata(image, turned, notes)
     except GroundbrushError:
         raise
     except Exception as error:  # decoders of hostile files raise nearly everything
@@ -302,10 +296,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         pixels=pixels,
         alpha=np.array(values[..., 3], order="C") if values.shape[2] == 4 else None,
         icc=icc,
-        exif=exif,
-        xmp=xmp,
-        dpi=read_dpi(image, turned=turned or orientation >= 5),
-        texts=texts,
+        **carried,
         colour=described,
         grey=image.mode in _GREY_MODES and is_grey(pixels),
         source=source,

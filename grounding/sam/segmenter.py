@@ -120,7 +120,7 @@ class Segmenter:
     title = "SamModel"
     """What runs it, for people."""
     before_batch: Callable[[], object] = staticmethod(lambda: None)
-    """Called before each batch of prompts and before full masks; it may raise to stop."""
+    """Called before each batch of prompts; it may raise to stop."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -232,7 +232,6 @@ class Segmenter:
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
         """Masks (n, H, W) from their logits (m, m), at the picture's own size or `size_wh`."""
-        self.before_batch()
         return embedding.frame.masks(logits, size_wh)
 
     def _decode(
