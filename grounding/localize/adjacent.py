@@ -29,8 +29,8 @@ _LEAST = 4  # cells of the decoder's grid: less is a speck
 _TRIED = 4096  # pixels among which the points are chosen
 _MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of a region prompted again
 
-# What counts as an object of its own; chosen on composed validation scenes (`benchmarks.sparing`),
-# where the values are not critical.
+# What counts as an object of its own; chosen on composed validation scenes, where the values are
+# not critical.
 _POINTS = 16  # point prompts at first
 _REACH = 0.25  # how far beyond the support these lie, over the square root of the mask's area
 _REGIONS = 6  # regions that are prompted again at most
