@@ -50,20 +50,14 @@ class Fill:
 
     Attributes
     ----------
-    support : (H, W) bool
-        Outside it every pixel of the image equals the input's.
-    crops : tuple of Crop
-        What the model saw: each window, xyxy in pixels of the image, and the canvas on which it was
-        painted. Parts of the support that lie far apart have one each.
-    settings
-        Those of the call, with a smaller `size` if memory ran out; with the same input, prompt,
-        seed and model they give the same bytes.
-    notes : tuple of str
-        What the user should know, such as words that the model did not read.
-    timings : mapping of str to float
-        Seconds: "prepare", "paint", "finish"; of a batch, this picture's share.
-    together : tuple of int
-        The seeds that were painted in one batch, this one's included.
+    support : (H, W) bool. Outside it every pixel of the image equals the input's.
+    crops : What the model saw: each window, xyxy in pixels of the image, and the canvas on which it
+        was painted. Parts of the support that lie far apart have one each.
+    settings : Those of the call, with a smaller `size` if memory ran out; with the same input,
+        prompt, seed and model they give the same bytes.
+    notes : What the user should know, such as words that the model did not read.
+    timings : Seconds: "prepare", "paint", "finish"; of a batch, this picture's share.
+    together : The seeds that were painted in one batch, this one's included.
     """
 
     image: np.ndarray
@@ -96,40 +90,24 @@ def fill(
 
     Parameters
     ----------
-    inpainter : Inpainter
-        From `load_inpainter`, or anything with its `paint` and `cut_off`.
+    inpainter : From `load_inpainter`, or anything with its `paint` and `cut_off`.
     image : (H, W, 3) uint8 RGB
-    mask : (H, W) bool
-        What to replace. It grows by `settings.dilate` into the support.
-    prompt : str
-        What to paint; exactly "" paints without words (removal).
-    seed : int
-        0 to 2**63 - 1.
-    settings : InpaintSettings, optional
-        SDXL's by default.
-    spare : (H, W) bool, optional
-        Pixels that the growing mask avoids, such as things beside it; a thin rim around the mask
-        is painted all the same. See `inpaint.support`.
-    keep : (H, W) bool, optional
-        Pixels outside the mask that are never painted.
-    one_thing : bool
-        Paint all parts of the mask in one window. By default parts that lie far apart are painted
-        one after the other, each in a window of its own (`inpaint.windows`).
-    on_step : callable, optional
-        Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
-    cancelled : callable or threading.Event, optional
-        Checked before, between and after the steps.
-    on_preview : callable, optional
-        Called as ``on_preview(step, total, image)`` a few times, with the whole picture as it is
-        at that step (noisy at first).
+    mask : (H, W) bool. What to replace. It grows by `settings.dilate` into the support.
+    prompt : What to paint; exactly "" paints without words (removal).
+    seed : 0 to 2**63 - 1.
+    settings : SDXL's by default.
+    spare : (H, W) bool, optional. Pixels that the growing mask avoids, such as things beside it; a
+        thin rim around the mask is painted all the same. See `inpaint.support`.
+    keep : (H, W) bool, optional. Pixels outside the mask that are never painted.
+    one_thing : Paint all parts of the mask in one window. By default parts that lie far apart are
+        painted one after the other, each in a window of its own (`inpaint.windows`).
+    on_step : Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
+    cancelled : Checked before, between and after the steps.
+    on_preview : Called as ``on_preview(step, total, image)`` a few times, with the whole picture as
+        it is at that step (noisy at first).
 
-    Raises
-    ------
-    InpaintError
-        For an empty mask, shapes that differ, a wrong dtype, a prompt of blanks, a bad seed, and
-        for a model that failed.
-    Cancelled
-        As soon as `cancelled` says so.
+    Raises InpaintError for an empty mask, shapes that differ, a wrong dtype, a prompt of blanks, a
+    bad seed, and for a model that failed. Raises Cancelled as soon as `cancelled` says so.
 
     Examples
     --------

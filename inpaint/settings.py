@@ -51,61 +51,42 @@ class InpaintSettings:
 
     Parameters
     ----------
-    steps : int
-        Denoising steps of the schedule, 1 to 1000; about ``steps * strength`` are executed.
-    guidance : float
-        Classifier-free guidance scale, 0 to 50; 1 or less turns it off.
-    strength : float
-        Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
+    steps : Denoising steps of the schedule, 1 to 1000; about ``steps * strength`` are executed.
+    guidance : Classifier-free guidance scale, 0 to 50; 1 or less turns it off.
+    strength : Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
         (diffusers#8450); a model trained with a zero-terminal-SNR schedule needs exactly 1.0.
-    negative_prompt : str
-        What not to paint.
-    scheduler : str or None
-        One of `SCHEDULERS`, or None for the model's own.
-    size : int
-        The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
-    buckets : {"sdxl", "square", "native"}
-        Canvas shapes: 64-multiples of about ``size**2`` pixels, ``size x size`` only, or the
-        window's own size, at most `size` on a side (for a painter without a size of its own).
-    context : float
-        The crop's sides over the support's, 1 to 8.
-    min_context : int
-        Least pixels shown on each side of the support (tiny masks), 0 to 4096.
-    dilate : float
-        How far the mask grows into the support: below 1 a fraction of the square root of the
+    negative_prompt : What not to paint.
+    scheduler : One of `SCHEDULERS`, or None for the model's own.
+    size : The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
+    buckets : {"sdxl", "square", "native"}. Canvas shapes: 64-multiples of about ``size**2`` pixels,
+        ``size x size`` only, or the window's own size, at most `size` on a side (for a painter
+        without a size of its own).
+    context : The crop's sides over the support's, 1 to 8.
+    min_context : Least pixels shown on each side of the support (tiny masks), 0 to 4096.
+    dilate : How far the mask grows into the support: below 1 a fraction of the square root of the
         mask's area, from 1 on whole pixels, up to 512.
-    shape : {"outline", "hull", "box"}
-        The support's shape: the mask's outline, the convex hull of each part, or its box. A model
-        tends to fill its hole: a new thing in the old outline still resembles the old one, while a
-        wider hole covers more of what is beside it.
-    spare : bool
-        Whether the support avoids `fill`'s `spare`, things beside the mask.
-    feather : int
-        Width in pixels of the inward ramp, 0 to 512.
-    fill_holes : float
-        Holes up to this fraction of the mask's area are closed, 0 to 1.
-    prefill : {"blur", "telea", "grey", "none"}
-        What the hole shows before noise is put on it; "none" leaves the old object.
-    colour_match : bool
-        Correct the colour cast, fitted on the crop's unmasked pixels.
-    blend : {"feather", "poisson", "laplacian"}
-        How the painting meets the picture. Laplacian blends low frequencies more widely than the
-        ramp (on eight miniature edits the seam error fell from 2.2 to 0.4 grey levels and the ring
-        colour error from 14 to 8); Poisson bends the colours until they meet at the border, which
-        bleeds into the thing (0.6 and 10); both end in the ramp.
-    differential : int
-        Differential diffusion (Levin and Fried, 2023): width in canvas pixels, 0 to 1024, over
-        which the hole opens step by step from its middle to its edge; 0 paints all of it from the
-        first step. Only for 4-channel UNets without a ControlNet.
-    control : {"picture", "surroundings"}
-        What a ControlNet follows: the whole original crop, or only the part outside the hole.
-    control_scale : float
-        The ControlNet's conditioning scale, 0 to 2.
+    shape : {"outline", "hull", "box"}. The support's shape: the mask's outline, the convex hull of
+        each part, or its box. A model tends to fill its hole: a new thing in the old outline still
+        resembles the old one, while a wider hole covers more of what is beside it.
+    spare : Whether the support avoids `fill`'s `spare`, things beside the mask.
+    feather : Width in pixels of the inward ramp, 0 to 512.
+    fill_holes : Holes up to this fraction of the mask's area are closed, 0 to 1.
+    prefill : {"blur", "telea", "grey", "none"}. What the hole shows before noise is put on it;
+        "none" leaves the old object.
+    colour_match : Correct the colour cast, fitted on the crop's unmasked pixels.
+    blend : {"feather", "poisson", "laplacian"}. How the painting meets the picture. Laplacian
+        blends low frequencies more widely than the ramp (on eight miniature edits the seam error
+        fell from 2.2 to 0.4 grey levels and the ring colour error from 14 to 8); Poisson bends the
+        colours until they meet at the border, which bleeds into the thing (0.6 and 10); both end in
+        the ramp.
+    differential : Differential diffusion (Levin and Fried, 2023): width in canvas pixels, 0 to
+        1024, over which the hole opens step by step from its middle to its edge; 0 paints all of it
+        from the first step. Only for 4-channel UNets without a ControlNet.
+    control : {"picture", "surroundings"}. What a ControlNet follows: the whole original crop, or
+        only the part outside the hole.
+    control_scale : The ControlNet's conditioning scale, 0 to 2.
 
-    Raises
-    ------
-    InpaintError
-        Naming the field, the value and what was expected.
+    Raises InpaintError, naming the field, the value and what was expected.
 
     Examples
     --------

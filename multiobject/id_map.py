@@ -31,15 +31,11 @@ def resolve_overlaps(
 
     Parameters
     ----------
-    masks
-        (H, W) bool, all of one shape.
-    maps
-        Functions that return a map (H, W) in [0, 1], called only for masks that touch others; None
-        compares scores alone.
+    masks : (H, W) bool, all of one shape.
+    maps : Functions that return a map (H, W) in [0, 1], called only for masks that touch others;
+        None compares scores alone.
 
-    Returns
-    -------
-    (H, W) int32: 0 = none, k + 1 = masks[k].
+    Returns (H, W) int32: 0 = none, k + 1 = masks[k].
 
     Examples
     --------

@@ -36,28 +36,17 @@ class Segment:
 
     Attributes
     ----------
-    phrase
-        The words it was searched with.
-    span
-        Half-open character offsets of its noun phrase in the caption.
-    name
-        Its noun's lemma.
-    is_thing
-        Things can be counted; stuff ("sky", "grass") cannot.
-    plural
-        Whether more than one is meant.
-    mask
-        (H, W) bool: all of it, also where another segment covers it; all False when not found.
-    score
-        In [0, 1], as `Grounding.score`; of several instances the best one's.
-    status, reason
-        As `Grounding.status`; ``unknown``: the model does not know its words.
-    instances
-        Of a plural thing each one, best first; of a single thing itself; of stuff none.
-    ids
-        Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
-    presence
-        Probability that it is present, by the language model; None if it was not queried.
+    phrase : The words it was searched with.
+    span : Half-open character offsets of its noun phrase in the caption.
+    name : Its noun's lemma.
+    is_thing : Things can be counted; stuff ("sky", "grass") cannot.
+    plural : Whether more than one is meant.
+    mask : (H, W) bool: all of it, also where another segment covers it; all False when not found.
+    score : In [0, 1], as `Grounding.score`; of several instances the best one's.
+    status, reason : As `Grounding.status`; ``unknown``: the model does not know its words.
+    instances : Of a plural thing each one, best first; of a single thing itself; of stuff none.
+    ids : Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
+    presence : Probability that it is present, by the language model; None if it was not queried.
     """
 
     phrase: str

@@ -33,16 +33,11 @@ class Region:
 
     Attributes
     ----------
-    picture
-        The picture to paint on: the one given, or that with new sides.
-    history
-        Its mask and how it was made.
-    grounding
-        Where the phrase is; None where a mask, boxes or sides were given.
-    exact
-        The mask was drawn, not found: it is the support as it is.
-    notes
-        What may not be meant as it was drawn.
+    picture : The picture to paint on: the one given, or that with new sides.
+    history : Its mask and how it was made.
+    grounding : Where the phrase is; None where a mask, boxes or sides were given.
+    exact : The mask was drawn, not found: it is the support as it is.
+    notes : What may not be meant as it was drawn.
     """
 
     picture: Picture
@@ -84,13 +79,10 @@ def find_region(
 
     Parameters
     ----------
-    grounding
-        Of the request's phrase in this picture, where it is known already.
+    grounding : Of the request's phrase in this picture, where it is known already.
 
-    Raises
-    ------
-    GroundbrushError
-        For a mask of another size, a box outside the picture, an operation that cannot be done.
+    Raises GroundbrushError for a mask of another size, a box outside the picture, an operation that
+    cannot be done.
     """
     if request.extend is not None:
         return _extended(picture, request.extend)

@@ -42,20 +42,14 @@ class Models:
 
     Parameters
     ----------
-    preset
-        What to load.
-    device
-        One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
-    offline
-        Never use the network.
-    on_load
-        Called with one line of words before each part is loaded.
-    memory
-        One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
+    preset : What to load.
+    device : One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
+    offline : Never use the network.
+    on_load : Called with one line of words before each part is loaded.
+    memory : One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
         `inpaint.device.memory.MODES`); None: the preset's, ``auto`` where it does not say.
-    on_download
-        Called once with what has to be downloaded, before it is; False refuses. None: it is
-        described through `on_load`, or logged as a warning, and downloaded.
+    on_download : Called once with what has to be downloaded, before it is; False refuses. None: it
+        is described through `on_load`, or logged as a warning, and downloaded.
     """
 
     def __init__(
@@ -197,10 +191,7 @@ class Models:
     def with_room(self, work: Callable[[], T]) -> T:
         """Run work of the finding models; if memory runs out, move the inpainter away and retry.
 
-        Raises
-        ------
-        GroundbrushError
-            Where that does not suffice, and for what the models refuse.
+        Raises GroundbrushError where that does not suffice, and for what the models refuse.
         """
         for room in (self._make_room, lambda: False):
             try:
@@ -292,10 +283,8 @@ class Models:
     def reader(self) -> PromptBuilder | LVLM | NoLVLM:
         """What knows which words the LVLM knows: itself where it is loaded, else without weights.
 
-        Raises
-        ------
-        GroundbrushError
-            When its tokenizer is not on this machine: the network is never used.
+        Raises GroundbrushError when its tokenizer is not on this machine: the network is never
+        used.
         """
         with self._lock, translate(GroundingError):
             return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader

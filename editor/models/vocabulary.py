@@ -27,10 +27,7 @@ class WordList:
     def check_prompt(self, prompt: str) -> None:
         """Refuse a painting prompt that holds words outside the list.
 
-        Raises
-        ------
-        GroundbrushError
-            Naming them, with near ones.
+        Raises GroundbrushError, naming them, with near ones.
         """
         words = re.findall(r"[\w'-]+", prompt.lower())
         known = {*self.nouns, *self.colours, *_GLUE}

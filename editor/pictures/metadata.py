@@ -175,18 +175,9 @@ def upright_exif(raw: bytes) -> bytes:
 
     Parameters
     ----------
-    raw : bytes
-        TIFF-structured EXIF, with or without the leading ``Exif\\0\\0``.
+    raw : TIFF-structured EXIF; the result has the leading ``Exif\\0\\0``, `raw` may have it.
 
-    Returns
-    -------
-    bytes
-        With the leading ``Exif\\0\\0``.
-
-    Raises
-    ------
-    ValueError
-        If the block is not well formed.
+    Raises ValueError if the block is not well formed.
     """
     data = bytearray(raw.removeprefix(_EXIF_PREFIX))
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(data[:4]))
@@ -213,10 +204,7 @@ def about_xmp(packet: bytes | str) -> bytes | None:
     Photoshop's captions, EXIF, IPTC, PLUS, Creative Commons, Lightroom's keywords), and of those
     none that an edited picture would make untrue.
 
-    Raises
-    ------
-    ValueError
-        For a packet that is too long, no XML, or defines entities.
+    Raises ValueError for a packet that is too long, no XML, or defines entities.
     """
     data = packet.encode() if isinstance(packet, str) else packet
     if len(data) > TEXT_LIMIT:

@@ -62,28 +62,21 @@ class Picture:
 
     Attributes
     ----------
-    pixels : numpy.ndarray
-        ``(H, W, 3)`` uint8 RGB, upright (EXIF orientation applied), in the file's colour space.
-    alpha : numpy.ndarray or None
-        ``(H, W)`` uint8 opacity; None where the file had no transparency.
-    icc : bytes or None
-        The RGB profile the pixels are in; None stands for sRGB.
-    exif : bytes or None
-        EXIF block with its leading ``Exif\\0\\0``, orientation 1 and no thumbnail.
-    xmp : bytes or None
-        XMP packet of what describes the picture, as `editor.pictures.metadata.about_xmp` leaves it.
-    dpi : tuple of float or None
-        Pixels per inch, across and down.
-    texts : tuple of (str, str)
-        Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or GIF's "Comment".
-    colour : tuple of (bytes, bytes)
-        A PNG's chunks that say how its samples are other than sRGB: cICP, gAMA, cHRM and the like.
-    grey : bool
-        The file had no colour channels: all channels of `pixels` are equal.
-    source : pathlib.PurePath or None
-        The file it was read from.
-    notes : tuple of str
-        What was changed on the way in, in words.
+    pixels : ``(H, W, 3)`` uint8 RGB, upright (EXIF orientation applied), in the file's colour
+        space.
+    alpha : ``(H, W)`` uint8 opacity; None where the file had no transparency.
+    icc : The RGB profile the pixels are in; None stands for sRGB.
+    exif : EXIF block with its leading ``Exif\\0\\0``, orientation 1 and no thumbnail.
+    xmp : XMP packet of what describes the picture, as `editor.pictures.metadata.about_xmp` leaves
+        it.
+    dpi : Pixels per inch, across and down.
+    texts : tuple of (str, str). Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or
+        GIF's "Comment".
+    colour : tuple of (bytes, bytes). A PNG's chunks that say how its samples are other than sRGB:
+        cICP, gAMA, cHRM and the like.
+    grey : The file had no colour channels: all channels of `pixels` are equal.
+    source : The file it was read from.
+    notes : What was changed on the way in, in words.
     """
 
     pixels: np.ndarray
@@ -215,10 +208,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Only the form is checked here: a JSON object of bounded size.
 
-    Raises
-    ------
-    GroundbrushError
-        If there is none, or it is too large, not JSON or not an object.
+    Raises GroundbrushError if there is none, or it is too large, not JSON or not an object.
     """
     path = as_path(path)
     if path.suffix.lower() == ".json":

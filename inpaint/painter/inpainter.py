@@ -73,8 +73,7 @@ class Inpainter:
     Parameters
     ----------
     pipe : DiffusionPipeline
-    placement : inpaint.device.memory.Placement, optional
-        By default its components stay where they are.
+    placement : By default its components stay where they are.
     """
 
     pipe: Any
@@ -147,22 +146,17 @@ class Inpainter:
 
         Parameters
         ----------
-        image : (h, w, 3) uint8 RGB
-            h and w multiples of 8, of about the model's own size.
-        mask : (h, w) bool
-            The hole. diffusers blanks it in the masked image of a 9-channel UNet itself.
-        prompt : str
-            Exactly "" is unconditional: zero embeddings where the pipeline was trained so
+        image : (h, w, 3) uint8 RGB. h and w multiples of 8, of about the model's own size.
+        mask : (h, w) bool. The hole. diffusers blanks it in the masked image of a 9-channel UNet
+            itself.
+        prompt : Exactly "" is unconditional: zero embeddings where the pipeline was trained so
             (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
-        on_preview : callable, optional
-            Gets the first seed's canvas.
-        original : (h, w, 3) uint8, optional
-            The canvas before its hole was prefilled, for a ControlNet; `image` by default.
+        on_preview : Gets the first seed's canvas.
+        original : (h, w, 3) uint8, optional. The canvas before its hole was prefilled, for a
+            ControlNet; `image` by default.
 
-        Returns
-        -------
-        list of (h, w, 3) uint8
-            Whole canvases as decoded. They drift outside the hole: composite them.
+        Returns list of (h, w, 3) uint8: Whole canvases as decoded. They drift outside the hole:
+        composite them.
         """
         seeds, settings = tuple(seeds), settings or InpaintSettings()
         size, step = f"{image.shape[1]}x{image.shape[0]}", self._multiple()

@@ -21,19 +21,14 @@ class UNetInpainter(Inpainter):
 
     Parameters
     ----------
-    pipe : StableDiffusionXLInpaintPipeline
-        Or `StableDiffusionInpaintPipeline`, or either with a ControlNet. Its UNet has 9 channels
+    pipe : Or `StableDiffusionInpaintPipeline`, or either with a ControlNet. Its UNet has 9 channels
         (latents, mask, masked image) or 4 (the surroundings are put back into the latents after
         each step).
-    conditioner : str
-        How the input of its ControlNet is made; one of `inpaint.painter.control.CONDITIONERS`.
-    preview : AutoencoderTiny, optional
-        Decodes previews instead of the pipeline's autoencoder.
+    conditioner : How the input of its ControlNet is made; one of
+        `inpaint.painter.control.CONDITIONERS`.
+    preview : Decodes previews instead of the pipeline's autoencoder.
 
-    Raises
-    ------
-    InpaintError
-        For a pipeline without a UNet of 4 or 9 input channels.
+    Raises InpaintError for a pipeline without a UNet of 4 or 9 input channels.
     """
 
     conditioner: str = "canny"

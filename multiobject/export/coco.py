@@ -50,25 +50,19 @@ def coco_panoptic(
 
     Parameters
     ----------
-    file_name, png_name
-        The picture's file and the PNG's; by default `panoptic_png_name` of the former.
-    image_id
-        By default a number that follows from `file_name`, so that the documents of pictures with
-        different names can be joined.
-    categories
-        COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from. Every other noun has a
-        number and a colour that follow from the noun, so that it has the same in every document.
+    file_name, png_name : The picture's file and the PNG's; by default `panoptic_png_name` of the
+        former.
+    image_id : By default a number that follows from `file_name`, so that the documents of pictures
+        with different names can be joined.
+    categories : COCO's, with ``id``, ``name`` and ``isthing``, to take numbers from. Every other
+        noun has a number and a colour that follow from the noun, so that it has the same in every
+        document.
 
-    Returns
-    -------
-    CocoPanoptic
-        Each segment also carries ``phrase``, ``span``, ``score`` and ``status``; absent phrases
-        are listed as ``not_found`` of the annotation.
+    Returns CocoPanoptic: Each segment also carries ``phrase``, ``span``, ``score`` and ``status``;
+    absent phrases are listed as ``not_found`` of the annotation.
 
-    Raises
-    ------
-    MultiObjectError
-        For a `png_name` that panopticapi's converters would cut at its first dot.
+    Raises MultiObjectError for a `png_name` that panopticapi's converters would cut at its first
+    dot.
     """
     png_name = png_name or panoptic_png_name(file_name)
     if png_name.count(".") != 1 or not png_name.endswith(".png"):

@@ -39,10 +39,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     """The mask (H, W) bool of an encoding; ``counts`` is text, bytes or a list of runs.
 
-    Raises
-    ------
-    MultiObjectError
-        If the runs cannot be read, are negative, or do not fill the mask.
+    Raises MultiObjectError if the runs cannot be read, are negative, or do not fill the mask.
 
     Examples
     --------
