@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     same = sum(set(trio) == set(ranking.top(3)) for trio in trials)
     print(
         f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-        f"{ranking.agreement(ious):.2f}; same three in {same} of 5 random halves"
+        f"{ranking.correlation(ious)[0]:.2f}; same three in {same} of 5 random halves"
     )
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]

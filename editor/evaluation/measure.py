@@ -181,7 +181,7 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     deep = greedy or any(arm.source != "heads" for arm in arms)
     view = grounder.look(pixels)
     needed = lvlm.n_layers if deep or not heads else 1 + max(layer for layer, _ in heads)
-    if view.encoded.features is None and len(view.encoded.cache.layers) < needed:
+    if view.encoded.layers is not None and view.encoded.layers < needed:
         encoded = lvlm.encode(view.proxy, all_layers=True)
         view = dataclasses.replace(view, encoded=encoded)
     phrases = [item.phrase for item in items]

@@ -132,7 +132,7 @@ def read_metadata(image: Image.Image, turned: bool, notes: list[str]) -> tuple[i
     `turned`: whether Pillow has turned it by a quarter. What is dropped is noted.
     """
     exif, orientation = _read_exif(image, notes)
-    dpi = as_resolution(image.info.get("dpi"))
+    dpi = _as_resolution(image.info.get("dpi"))
     if dpi and (turned or orientation >= 5):
         dpi = dpi[::-1]
     carried = {"exif": exif, "xmp": _read_xmp(image, notes), "texts": _read_texts(image, notes)}
@@ -237,11 +237,6 @@ def _describes(name: str) -> bool:
     return name[1:].partition("}")[0] in _NAMESPACES.values() and name not in _UNTRUE
 
 
-def is_packet(xmp: bytes) -> bool:
-    """Whether bytes are a packet that `wrap_xmp` can add a recipe to."""
-    return _END in xmp
-
-
 def wrap_xmp(recipe: str | None, about: bytes | None = None) -> bytes | None:
     """Return an XMP packet of recipe JSON and of what `about_xmp` gave; None for neither."""
     if recipe is None:
@@ -273,7 +268,7 @@ def _read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
         return None
 
 
-def as_resolution(dpi: object) -> Resolution | None:
+def _as_resolution(dpi: object) -> Resolution | None:
     """Return pixels per inch, across and down, or None for what is none."""
     if not isinstance(dpi, (tuple, list)) or len(dpi) != 2:
         return None
@@ -317,7 +312,7 @@ def _read_texts(image: Image.Image, notes: list[str]) -> Texts:
     comment = image.info.get("comment")
     if isinstance(comment, bytes) and COMMENT not in named:
         named[COMMENT] = _decoded(comment).rstrip("\0")
-    texts = {name: text for name, text in named.items() if is_own_text(name, text)}
+    texts = {name: text for name, text in named.items() if _is_own_text(name, text)}
     while sum(map(len, texts.values())) > TEXT_LIMIT:
         longest = max(texts, key=lambda name: len(texts[name]))
         notes.append(f"the text {longest!r} of {len(texts.pop(longest)):,} characters dropped")
@@ -331,7 +326,7 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def is_own_text(name: object, text: object) -> bool:
+def _is_own_text(name: object, text: object) -> bool:
     """Whether a named text is the user's own: others are XMP, EXIF, our recipe, a thumbnail's."""
     if not (isinstance(name, str) and isinstance(text, str) and text):
         return False

@@ -24,17 +24,7 @@ from ...inpaint.prefill import prefill, resize_image, resize_mask
 from ..errors import GroundbrushError, one_line
 from ..files import RECIPE_LIMIT, as_path, open_regular, parse_recipe
 from .decoding import has_wide_samples, to_rgb, upright
-from .metadata import (
-    Chunks,
-    Resolution,
-    Texts,
-    as_resolution,
-    is_own_text,
-    is_packet,
-    read_metadata,
-    read_unloaded,
-    unwrap_xmp,
-)
+from .metadata import Chunks, Resolution, Texts, read_metadata, read_unloaded, unwrap_xmp
 
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
@@ -92,32 +82,9 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Check pixels and alpha."""
         check_pixels(self.pixels)
         check_alpha(self.alpha, self.pixels)
-        for name in ("icc", "exif", "xmp"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, bytes):
-                raise GroundbrushError(
-                    f"{name} of type {type(value).__name__} given; expected bytes or None"
-                )
-        if self.xmp is not None and not is_packet(self.xmp):
-            raise GroundbrushError(
-                f"xmp {self.xmp[:40]!r} given; expected a packet as editor.metadata.about_xmp "
-                "leaves it, or None"
-            )
-        if self.dpi is not None and as_resolution(self.dpi) is None:
-            raise GroundbrushError(
-                f"dpi {self.dpi!r} given; expected two numbers from 1 to 65535, or None"
-            )
-        if not isinstance(self.texts, tuple) or not all(
-            isinstance(t, tuple) and len(t) == 2 and is_own_text(*t) for t in self.texts
-        ):
-            raise GroundbrushError(
-                f"texts {self.texts!r} given; expected a tuple of (name, text), names as PNG's"
-            )
-        if not isinstance(self.notes, tuple) or not all(isinstance(n, str) for n in self.notes):
-            raise GroundbrushError(f"notes {self.notes!r} given; expected a tuple of str")
 
     @property
     def size(self) -> tuple[int, int]:

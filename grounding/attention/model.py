@@ -363,10 +363,10 @@ class LVLM:
 
     def check_depth(self, encoded: EncodedImage, needed: int) -> None:
         """Refuse layers that have not read the picture."""
-        if encoded.features is None and needed > len(encoded.cache.layers):
+        layers = encoded.layers
+        if layers is not None and needed > layers:
             raise GroundingError(
-                f"{needed} layers are needed, but the picture was read by "
-                f"{len(encoded.cache.layers)}; "
+                f"{needed} layers are needed, but the picture was read by {layers}; "
                 "call encode(image, all_layers=True)"
             )
 

@@ -47,6 +47,11 @@ class EncodedImage:
     next_position: int
     features: Mapping[str, Any] | None = None
 
+    @property
+    def layers(self) -> int | None:
+        """How many layers have read the picture; None where each phrase reads it anew."""
+        return None if self.features is not None else len(self.cache.layers)
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:

@@ -60,16 +60,6 @@ class Masks:
     scores: NDArray[np.float32]
     logits: NDArray[np.float32]
 
-    def __post_init__(self) -> None:
-        n = len(self.scores)
-        if self.masks.ndim != 3 or self.masks.dtype != bool or len(self.masks) != n:
-            raise GroundingError(
-                f"masks are {self.masks.dtype} {self.masks.shape} with {n} scores; expected bool "
-                "(n, H, W) and (n,)"
-            )
-        if self.logits.ndim != 3 or len(self.logits) != n:
-            raise GroundingError(f"logits have shape {self.logits.shape}; expected ({n}, m, m)")
-
     def __len__(self) -> int:
         return len(self.scores)
 

@@ -54,14 +54,6 @@ class NounPhrase:
         """Offset in the caption where `refer` ends."""
         return self.span[1] + len(self.refer) - len(self.text)
 
-    def __post_init__(self) -> None:
-        start, stop = self.span
-        if not (self.text and self.head and self.refer) or not 0 <= start < stop:
-            raise MultiObjectError(
-                f"a noun phrase with text {self.text!r}, head {self.head!r}, refer {self.refer!r} "
-                f"and span {self.span}; expected words in each and a span that is not empty"
-            )
-
 
 def noun_phrases(
     caption: str, *, pipeline: str | Path | Language | None = None

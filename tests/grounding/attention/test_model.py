@@ -114,7 +114,7 @@ def test_reading_leaves_the_encoded_picture_as_it_was(build, picture):
 def test_known_heads_let_fewer_layers_read_the_picture(build, picture):
     lvlm = build(heads=HEADS)
     encoded = lvlm.encode(picture)
-    assert len(encoded.cache.layers) == 3
+    assert encoded.layers == 3
     assert encoded.size_wh == (60, 40)
     assert encoded.tokens.region_xyxy == (0, -10, 60, 50)
     deep = build()

@@ -13,7 +13,7 @@ from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.metrics import mask_iou
 from groundbrush.grounding.sam.coordinates import SquareFrame
 from groundbrush.grounding.sam.load import load_segmenter
-from groundbrush.grounding.sam.segmenter import Masks, Segmenter
+from groundbrush.grounding.sam.segmenter import Segmenter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -235,14 +235,6 @@ def test_bad_prompts_are_named(segmenter, prompt, says):
 def test_bad_images_are_named(segmenter, image):
     with pytest.raises(GroundingError, match=r"expected an \(H, W, 3\) uint8"):
         segmenter.embed(image)
-
-
-def test_masks_must_belong_together():
-    logits = np.zeros((2, 4, 4), np.float32)
-    with pytest.raises(GroundingError, match="with 2 scores"):
-        Masks(np.zeros((3, 5, 5), bool), np.zeros(2, np.float32), logits)
-    with pytest.raises(GroundingError, match="logits"):
-        Masks(np.zeros((2, 5, 5), bool), np.zeros(2, np.float32), logits[:1])
 
 
 def test_loading_says_what_is_wrong(folder, tmp_path):
