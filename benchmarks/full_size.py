@@ -32,7 +32,7 @@ from groundbrush.inpaint.device.memory import (
     place,
 )
 from groundbrush.inpaint.device.sharing import DeviceSharing
-from groundbrush.inpaint.painter.libraries import quiet_libraries
+from groundbrush.inpaint.painter.inpainter import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
     print(ranking.table(12))
     print(
         f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-        f"{ranking.agreement(ious):.2f}; same three in "
+        f"{ranking.correlation(ious)[0]:.2f}; same three in "
         f"{found.same(args.criterion, *settings)} of {TRIALS} random halves"
     )
     for name, values in (("IoU", ious), ("peak on the object", hits)):

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..callbacks import CancelledBy, OnStep, Progress
 from ..errors import InpaintError
-from ..validation import check_pair, check_seed
 
 PATCHMATCH = "builtin:patchmatch"
 """Its name in place of a folder or repository."""
@@ -47,7 +46,6 @@ class PatchMatch:
         """
         import patchmatch
 
-        image, mask = check_pair(image, mask)
         progress = Progress(on_step, cancelled)
         progress.check_cancelled()
         if mask.all():
@@ -57,7 +55,7 @@ class PatchMatch:
             )
         with _LOCK:
             try:
-                patchmatch.set_random_seed(check_seed(seed) % _SEEDS)
+                patchmatch.set_random_seed(seed % _SEEDS)
                 filled: np.ndarray = patchmatch.inpaint(image, mask, patch_size=_RADIUS)
             except RuntimeError as error:
                 raise InpaintError(

@@ -33,7 +33,7 @@ def discovery(editor: Editor, scenes: int) -> list[Record]:
                 "heads": [list(h) for h in top],
                 "scenes": len(found.ious),
                 "threshold": ranking.threshold,
-                "rho": ranking.agreement(ious),
+                "rho": ranking.correlation(ious)[0],
                 "iou": [float(ious[h]) for h in top],
                 "hits": [float(hits[h]) for h in top],
                 "same": found.same(criterion),

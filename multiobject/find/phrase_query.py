@@ -27,12 +27,9 @@ class PhraseQuery:
 
     Attributes
     ----------
-    words
-        The phrase's relation, number or plural may be left out.
-    note
-        What was left out, or empty.
-    unknown
-        Words that the model does not know; it is then not queried.
+    words : The phrase's relation, number or plural may be left out.
+    note : What was left out, or empty.
+    unknown : Words that the model does not know; it is then not queried.
     """
 
     phrase: NounPhrase
@@ -112,10 +109,8 @@ def position_variants(
 
     Parameters
     ----------
-    words
-        For one of them: "the red car next to the house".
-    number
-        How many there are; None = unknown.
+    words : For one of them: "the red car next to the house".
+    number : How many there are; None = unknown.
 
     Examples
     --------
