@@ -24,7 +24,7 @@ from .maps import Box, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
 """How often a part is prompted again, and how far beyond its box, as a share of the box."""
-_LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.9
+_LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.96
 """Areas of a whole over that of its part; share of the part that it holds; least agreement with the
 map over that of the part."""
 
