@@ -151,7 +151,8 @@ def main(argv: list[str] | None = None) -> None:
     found = discover(lvlm, args.scenes)
     ranking = found.rank(args.criterion, args.lowest, args.skip_layers)
     ious, hits = found.ious.mean(0), found.hits.mean(0)
-    print(ranking.table(12))
+    for row in ranking.order()[:12]:
+        print(f"L{row.layer}H{row.head} {row.frequency:.3f}, mean sum {row.mean_sum:.3f}")
     trials = found.trials(args.criterion, args.lowest, args.skip_layers, 5)
     same = sum(set(trio) == set(ranking.top(3)) for trio in trials)
     print(
