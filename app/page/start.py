@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from ...editor.as_code import literal
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
 from ..session.session import Session
-from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS
-from . import drop, folder, state
-from .image import show_image
+from ..session.session_file import read_session
+from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS, read_upload
+from . import folder, state, work
 
 MOST_NAMED = 24
 """Buttons for pictures of the folder; Next leads through all of them."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
+_TAKES_ALT = "alt" in signature(st.image).parameters
 
 
 @st.cache_data(show_spinner=False)
@@ -70,7 +72,7 @@ def screen(editor: Editor) -> None:
             "words (4.4 GB)."
         )
     if given is not None:
-        drop.open_file(editor, given)
+        open_file(editor, given)
     with state.told("The folder"):
         of_folder()
     st.write("or begin with an example:")
@@ -90,7 +92,7 @@ def screen(editor: Editor) -> None:
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
         if saved is not None:
-            drop.open_file(editor, saved)
+            open_file(editor, saved)
 
 
 def of_folder() -> None:
@@ -103,3 +105,36 @@ def of_folder() -> None:
                 st.button(
                     path.name, key=f"open-{path.name}", on_click=folder.open_in_folder, args=(path,)
                 )
+
+
+SAVED = "groundbrush"
+_DROP = st.components.v2.component(
+    "groundbrush_drop", js=Path(__file__).with_name("drop.js").read_text("utf-8")
+)
+
+
+def drop_anywhere(editor: Editor) -> None:
+    """Take what is dropped or pasted: the script puts it into an uploader that is not shown."""
+    with st.container(key="dropzone"):
+        given = st.file_uploader("Dropped", [*UPLOADS, SAVED], key=state.key("dropped"))
+        _DROP(key="drop-script")
+    if given is not None:
+        open_file(editor, given)
+
+
+def open_file(editor: Editor, given: Any) -> None:
+    """Begin with an uploaded picture, or continue a saved session."""
+    data = given.getvalue()
+    with state.told("The file"):
+        if given.name.lower().endswith(f".{SAVED}"):
+            session = work.call(lambda: read_session(data, editor.finder.scene), "opening")
+        else:
+            with st.spinner("reading the picture"):
+                session = Session(read_upload(data, given.name))
+        state.open_session(session)
+        st.rerun()
+
+
+def show_image(picture: Any, alt: str, **options: Any) -> None:
+    """Show a picture as `st.image` does."""
+    st.image(picture, **options, **({"alt": alt} if _TAKES_ALT else {}))
