@@ -8,18 +8,15 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ...grounding.result import Grounding
 from ..errors import GroundbrushError, one_line
 from ..files import OutputError, atomic_write
 from ..grounding_json import DecodedMask, GroundingEntry, grounding_values
 from ..masks.source import encode_mask
-
-if TYPE_CHECKING:
-    from ...grounding.result import Grounding
 
 Spares = Mapping[str, np.ndarray | None]
 

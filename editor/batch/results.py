@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
+from ...grounding.result import Grounding
 from ..errors import GroundbrushError, one_line
 from ..facts import grounding_facts
 from .rows import BatchRow
-
-if TYPE_CHECKING:
-    from ...grounding.result import Grounding
 
 Status = Literal["done", "absent", "held", "skipped", "failed", "waiting"]
 """``absent``: not in the picture; ``held``: not clearly found, for a person to decide;

@@ -10,26 +10,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...grounding.result import Grounding
 from ...inpaint.support import dilate, dilation_radius, support
 from ..editing.pipeline import Callbacks, run_request, settings_for
 from ..editing.region import choose_candidate, chosen_mask
+from ..editing.result import Edit
 from ..editing.verify import find_thing, spoken, touches
 from ..errors import GroundbrushError
+from ..finder import Finder
 from ..masks.operations import Spare
 from ..masks.source import encode_mask
-from ..request import REMOVAL, make_request
+from ..pictures.picture import Picture
+from ..request import REMOVAL, EditRequest, make_request
 from . import Plan, Step
-
-if TYPE_CHECKING:
-    from ...grounding.result import Grounding
-    from ..editing.result import Edit
-    from ..finder import Finder
-    from ..pictures.picture import Picture
-    from ..request import EditRequest
 
 OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
