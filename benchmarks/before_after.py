@@ -104,7 +104,7 @@ def once(environment: Mapping[str, str], cases: list[dict[str, Any]]) -> dict[st
         edit = ["edit", PICTURE, "--find", FIND, "--paint", PAINT, "--seed", "7", "--out", out]
         found = {"cold": cpu_seconds([sys.executable, "-m", "groundbrush", *edit], environment)}
     for one in cases:
-        found |= common.whole(common.fresh("benchmarks.before_after", one, environment=environment))
+        found |= common.fresh("benchmarks.before_after", one, environment=environment)
     return found
 
 
@@ -126,7 +126,6 @@ def measure(args: Namespace) -> dict[str, Any]:
         before, after = map(statistics.median, every.values())
         row = {"what": words, "before": before, "after": after, "ratio": round(after / before, 3)}
         found.append({**row, "all": every})
-    common.show(found, "before .2f, after .2f, ratio .2f, what s")
     goals = [common.target("a cold edit over one of the earlier commit", found[0]["ratio"], 0.72)]
     return {"base": args.base, "rounds": args.rounds, "rows": found, "targets": goals}
 

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: machine facts, timing, memory of a new process, JSON results.
+"""Shared by the benchmarks: machine facts, timing, memory, tables, JSON results.
 
 Every ratio is taken in one run on one machine. Alternatives are timed in turn, so that other load
 affects all of them. On the CPU, one thread is used and its CPU time is measured, which other load
@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,10 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 GPU_ROUNDS = 10
-EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "1000000"}
-"""glibc then returns every large block at once, so that a process's peak is of what it held;
-without it the same forward took 84 MB once and 139 another time."""
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of mallopt(3)
 _PACKAGES = ("torch", "transformers", "diffusers", "numpy", "scipy", "opencv-python", "pillow")
 Rows = list[dict[str, Any]]
 
@@ -45,7 +42,7 @@ def script(
     case: Callable[[dict[str, Any]], Any] | None = None,
     add_options: Callable[[argparse.ArgumentParser], Any] = lambda parser: None,
 ) -> Callable[[Sequence[str] | None], int]:
-    """The `main` of a benchmark: parse, measure, write ``NAME.json``.
+    """The `main` of a benchmark: parse, measure, print and write ``NAME.json``.
 
     Parameters
     ----------
@@ -69,6 +66,7 @@ def script(
         if rounds is not None:
             begin(args, rounds)
         found = measure(args)
+        print("\n\n".join(tables(found)))
         write(topic(found.pop("name", name), args.device), found, args.out)
         return 0
 
@@ -106,13 +104,6 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def clock_seconds(work: Callable[[], Any]) -> float:
-    """Wall-clock seconds of one call, for work that waits for the disk or for other threads."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def seconds(work: Callable[[], Any], device: str = "cpu") -> float:
@@ -224,10 +215,18 @@ def _highest() -> int:
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    import resource
+    return 0
 
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+
+def return_large() -> None:
+    """Return every large block at once, with GNU's C library, so that a peak is of what was held.
+
+    Without it the same forward took 84 MB once and 139 another time.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 1_000_000)
+        mallopt(_M_TRIM_THRESHOLD, 1_000_000)
 
 
 def keep_freed() -> None:
@@ -248,15 +247,31 @@ def _return_freed() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def let_go(device: str) -> None:
-    """Release unused memory: the next model's process may need it."""
-    gc.collect()
-    if device == "cpu":
-        _return_freed()
-    else:
-        import torch
+def let_go() -> None:
+    """Release memory of the GPU that nothing uses."""
+    import torch
 
+    gc.collect()
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def floor_seconds(work: Callable[[], Any], dtype: Any, device: str = "cpu") -> float:
+    """Seconds of the operations of some work at the rate of a large matrix product here."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return round(counter.get_total_flops() / rate(dtype, device), 6)
+
+
+def rate(dtype: Any, device: str = "cpu") -> float:
+    """Operations a second of a product of large matrices; the best of three."""
+    import torch
+
+    side = 2048 if device == "cpu" else 8192
+    one = torch.randn(side, side, device=device).to(dtype)
+    return 2 * side**3 / min(seconds(lambda: one @ one, device) for _ in range(3))
 
 
 def fresh(
@@ -267,7 +282,10 @@ def fresh(
 ) -> Any:
     """The last line that ``python -m module --case JSON`` prints, from a new process.
 
-    If that fails or takes longer than `limit` seconds: ``{"failed": reason}``; see `whole`.
+    Raises
+    ------
+    SystemExit
+        With the reason, if that fails or takes longer than `limit` seconds.
     """
     try:
         done = subprocess.run(
@@ -280,19 +298,12 @@ def fresh(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {limit} s"}
+        raise SystemExit(f"not done after {limit} s") from None
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         tail = " / ".join(done.stderr.strip().splitlines()[-3:])
-        return {"failed": f"exit {done.returncode}: {tail}"[:400]}
+        raise SystemExit(f"exit {done.returncode}: {tail}"[:400])
     return json.loads(lines[-1])
-
-
-def whole(found: Any) -> Any:
-    """The result of `fresh`; if it failed, the benchmark ends with the reason."""
-    if isinstance(found, dict) and "failed" in found:
-        raise SystemExit(found["failed"])
-    return found
 
 
 def quiet_environment(device: str = "cpu") -> dict[str, str]:
@@ -319,13 +330,7 @@ def over(by: Mapping[Any, float], top: Any, bottom: Any) -> float | None:
     return by[top] / by[bottom] if top in by and bottom in by else None
 
 
-def write(
-    topic: str,
-    found: Mapping[str, Any],
-    folder: Path = RESULTS,
-    *,
-    say: Callable[[str], None] = print,
-) -> Path:
+def write(topic: str, found: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     """Write a topic's JSON with the machine it was measured on, and print the targets."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{topic}.json"
@@ -333,27 +338,37 @@ def write(
     record = {"topic": topic, "machine": machine(device), **found}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for one in found.get("targets", ()):
-        say(target_line(one))
-    say(str(path))
+        state = {True: "met", False: "MISSED", None: "not measured"}[one["met"]]
+        sign = "at most" if one["most"] else "at least"
+        print(f"  {state}: {one['what']}: {cell(one['value'])} ({sign} {one['limit']:g})")
+    print(path)
     return path
 
 
-def target_line(one: Mapping[str, Any]) -> str:
-    """A target in words."""
-    if one["value"] is None:
-        return f"  not measured: {one['what']}"
-    sign = "at most" if one["most"] else "at least"
-    state = "met" if one["met"] else "MISSED"
-    return f"  {state}: {one['what']}: {one['value']:g} ({sign} {one['limit']:g})"
+def tables(found: Mapping[str, Any]) -> list[str]:
+    """Markdown tables of a result: one for each of its lists of rows, without the targets."""
+    return [
+        table(rows)
+        for name, rows in found.items()
+        if name != "targets" and isinstance(rows, list) and rows and isinstance(rows[0], dict)
+    ]
 
 
-def show(rows: Iterable[Mapping[str, Any]], columns: str) -> None:
-    """Print rows as a table; columns are "name format" pairs, such as "boxes d, seconds .4f"."""
-    formats = [column.rpartition(" ")[::2] for column in columns.split(", ")]
-    print("  ".join(f"{name:>14}" for name, _ in formats))
-    for row in rows:
-        cells = ["-" if row.get(n) is None else format(row[n], form) for n, form in formats]
-        print("  ".join(f"{cell:>14}" for cell in cells))
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; columns that hold lists or further rows are left out."""
+    from groundbrush.editor.evaluation.report import markdown
+
+    columns = dict.fromkeys(
+        key for row in rows for key, value in row.items() if not isinstance(value, dict | list)
+    )
+    return markdown(list(columns), [[cell(row.get(key)) for key in columns] for row in rows])
+
+
+def cell(value: Any) -> str:
+    """A value of a table as text."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return "–" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -148,13 +147,6 @@ class Part(NamedTuple):
     dtype: str = "float16"  # as the presets name it; on a CPU bfloat16 or float32 is taken
 
 
-HUGE = {
-    "hidden_size": 1280,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 16,
-    "mlp_dim": 5120,
-    "global_attn_indexes": [7, 15, 23, 31],
-}
 PARTS = {
     "SAM ViT-B": Part("a picture and a box", 3, _sam),
     "LLaVA-OneVision-0.5B": Part("a phrase", 3, lambda: _lvlm(SIGLIP, QWEN_HALF, 729)),
@@ -162,7 +154,7 @@ PARTS = {
     "SD 1.5 UNet": Part("a guided step, 512 px", 4, lambda: _unet(UNET_15, 512, 768)),
     "SD 1.5 VAE": Part("in and out, 512 px", 3, lambda: _vae(512)),
     "Grounding DINO tiny": Part("a picture and a phrase", 3, _grounding_dino, "float32"),
-    "SAM ViT-H": Part("a picture and a box", 5, lambda: _sam(**HUGE)),
+    "SAM ViT-H": Part("a picture and a box", 5, lambda: _sam(**stand_ins.SAM_HUGE)),
     "SDXL UNet": Part("a guided step, 1024 px", 9, lambda: _unet(stand_ins.UNET, 1024, 2048)),
     "SDXL VAE": Part("in and out, 1024 px", 5, lambda: _vae(1024)),
     "SAM 3": Part("a picture and a phrase", 7, _sam3, "float32"),
@@ -213,17 +205,12 @@ def _fill(networks: list[Any]) -> None:
             parameter.data.add_(1)  # the scales of norms
 
 
-def _rate(dtype: torch.dtype) -> float:
-    """Operations in a CPU second of a product of large matrices; the best of three."""
-    one = torch.randn(2048, 2048).to(dtype)
-    return 2 * 2048**3 / min(common.seconds(lambda: one @ one) for _ in range(3))
-
-
 def case(given: dict[str, Any]) -> dict[str, Any]:
     """One part, in this process."""
     from torch.utils.flop_counter import FlopCounterMode
 
     common.one_thread()
+    common.return_large()
     dtype = getattr(torch, given["dtype"])
     with common.Peak() as peak, torch.inference_mode():
         with _drawing_nothing(dtype):
@@ -231,19 +218,15 @@ def case(given: dict[str, Any]) -> dict[str, Any]:
         _fill(networks)
         for network in networks:
             network.eval()
-        counter, started = FlopCounterMode(display=False), time.perf_counter()
-        with counter:
+        with FlopCounterMode(display=False) as counter:
             taken = common.seconds(run)
         if taken < _ONCE:
-            started = time.perf_counter()
             taken = common.seconds(run)
-        wall = time.perf_counter() - started
     operations = counter.get_total_flops()
     return {
         "parameters": sum(stand_ins.count(network) for network in networks),
         "seconds": round(taken, 2),
-        "wall_s": round(wall, 2),
-        "floor_s": round(operations / _rate(dtype), 2),
+        "floor_s": round(operations / common.rate(dtype), 2),
         "tflop": round(operations / 1e12, 3),
         "peak_gb": round(peak.bytes / 1e9, 2),
     }
@@ -262,13 +245,14 @@ def measure_parts(args: Namespace) -> dict[str, Any]:
         if common.free_memory() < part.gb * 1e9:
             row = {"failed": f"{common.free_memory() / 1e9:.0f} GB free, {part.gb:g} needed"}
         else:
-            row = common.fresh(
-                "benchmarks.cpu_parts", {"part": name, "dtype": dtype}, LIMIT, common.EXACT_MEMORY
-            )
+            given = {"part": name, "dtype": dtype}
+            try:
+                row = common.fresh("benchmarks.cpu_parts", given, LIMIT)
+            except SystemExit as error:
+                row = {"failed": str(error)}
         done[name] = {"part": name, "does": part.does, "dtype": dtype, **row}
         found = {"parts": [done[n] for n in PARTS if n in done], "edits": edits(done)}
         common.write("full_size_parts", found, args.out)
-        common.show([done[name]], "part s, seconds .1f, floor_s .1f, peak_gb .1f, failed s")
     return found
 
 
@@ -282,10 +266,10 @@ def edits(done: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             find = sum(t for t, part in zip(times, counts, strict=True) if part[:2] != "SD")
             rows.append(
                 {
-                    "models": name,
-                    "find_s": round(find, 1),
-                    "paint_s": round(sum(times) - find, 1),
-                    "resident_gb": round(sum(part["peak_gb"] for part in parts), 1),
+                    "edit with": name,
+                    "find, s": round(find, 1),
+                    "paint, s": round(sum(times) - find, 1),
+                    "memory, GB": round(sum(part["peak_gb"] for part in parts), 1),
                 }
             )
     return rows

@@ -32,7 +32,7 @@ from groundbrush.inpaint.device.memory import (
     place,
 )
 from groundbrush.inpaint.device.sharing import DeviceSharing
-from groundbrush.inpaint.painter.libraries import quiet_libraries
+from groundbrush.inpaint.painter.inpainter import quiet_libraries
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -84,10 +84,11 @@ def sdxl_parts(device: str = "meta", dtype: torch.dtype = torch.float16) -> dict
 
 def finders() -> dict[str, Any]:
     """The models that find, on the meta device: LLaVA-1.5-7B and SAM ViT-H."""
-    return {
-        "llava-1.5-7b": stand_ins.llava(stand_ins.LLAVA_7B, "meta"),
-        "sam-vit-huge": stand_ins.sam_huge("meta"),
-    }
+    from transformers import SamConfig, SamModel
+
+    with torch.device("meta"):
+        segmenter = SamModel(SamConfig(vision_config=stand_ins.SAM_HUGE))
+    return {"llava-1.5-7b": stand_ins.llava(stand_ins.LLAVA_7B, "meta"), "sam-vit-huge": segmenter}
 
 
 class Held(TorchDispatchMode):
@@ -255,7 +256,7 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
     from groundbrush.inpaint.painter.unet import UNetInpainter
 
     pipe = random_pipe("cuda")[0].to("cpu")
-    common.let_go("cuda")
+    common.let_go()
     started = time.perf_counter()
     device = torch.device("cuda", 0)
     sharing = finders_beside(device) if mode == "swap" else None
@@ -304,33 +305,20 @@ def measure(args: Namespace) -> dict[str, Any]:
             "finders": halves,
             "LVLM in 4 bits": halves - round((2 - 0.52) * language),
         }
-        on_cuda = args.device == "cuda"
+        parameters = [
+            {"part": name, "parameters": n, "GB in half precision": n * 2e-9}
+            for name, n in counts.items()
+        ]
         found = {
-            "parameters": counts,
+            "parameters": parameters,
             "activations": activations(parts, [(1024, 1024)]),
             "cards": cards(sizes, beside),
-            "modes": [on_gpu(mode, args.steps) for mode in MODES[1:]] if on_cuda else None,
         }
-    report(found)
+        if args.device == "cuda":
+            found["modes"] = [on_gpu(mode, args.steps) for mode in MODES[1:]]
     if args.device == "cpu" and not args.tiny:
         cpu_parts.measure_parts(args)
     return found
-
-
-def report(found: dict[str, Any]) -> None:
-    """Print the record as tables."""
-    for name, parameters in found["parameters"].items():
-        print(f"{name:>16}  {parameters / 1e6:9,.1f} M parameters  {parameters * 2e-9:6.2f} GB")
-    print("\nGB held at once in half precision, without weights; values per pixel of canvas")
-    columns = "canvas s, step_gb .2f, decode_gb .2f, step_per_pixel .0f, decode_per_pixel .0f"
-    common.show(found["activations"], f"{columns}, step_guess_gb .2f, decode_guess_gb .2f")
-    print("\nmemory mode of auto, by what is loaded beside the painter; -: that does not fit")
-    common.show(found["cards"], ", ".join(f"{name} " for name in found["cards"][0]))
-    if found["modes"] is None:
-        print("\nnot measured: painting in every memory mode (no CUDA device here)")
-    else:
-        columns = "mode s, peak_gb .1f, place_s .1f, step_s .2f, turn_s .1f, preserved "
-        common.show(found["modes"], columns)
 
 
 def _add_options(parser: ArgumentParser) -> None:

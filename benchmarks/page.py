@@ -1,8 +1,6 @@
-"""Write docs/performance.md and its plots from the JSON of the benchmarks.
+"""Write docs/performance.md, its plot and all tables from ``benchmarks/results``.
 
-    python -m benchmarks.page
-
-Every number on the page comes from ``benchmarks/results``.
+python -m benchmarks.page
 """
 
 from __future__ import annotations
@@ -10,203 +8,49 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common, plots
-from benchmarks.sections import SECTIONS, ratio, seconds, table
+from benchmarks import common
 
 DOCS = common.ROOT / "docs"
-PLOT = "![cost against tokens, phrases and megapixels](performance.png)"
-WHY = {
-    "an edit of 48 megapixels over one of 1": (
-        "the miniature paints in about a second, so that what grows with the picture shows: it is "
-        "shrunk for the models, the mask enlarged, the new pixels put in, and every other one "
-        "compared. On SDXL's canvas the same is a smaller part of the whole"
-    ),
-    "a cold edit over": (
-        "three fifths of what is left is importing torch, transformers and diffusers"
-    ),
+Results = Mapping[str, Mapping[str, Any]]
+SECTIONS = {
+    "full_size_parts": "Parts of an edit at full size",
+    "before_after": "Before and after",
+    "rows": "Attention rows",
+    "phrases": "Finding phrases",
+    "painting": "Painting",
+    "sdxl_steps": "A step beside diffusers' settings",
+    "full_size": "SDXL at its real size",
+    "startup": "Start-up",
+    "batch_scaling": "Batches with workers",
+    "scaling": "A long batch",
 }
+"""Topics and headings of the tables, in their order; a GPU's follow those of the same topic."""
+SCRIPTS = {"full_size_parts": "cpu_parts", "scaling": "batch_scaling"}
+"""Scripts of topics with another name."""
 ON_GPU = {
     "rows_cuda": "attention rows of 7B and 13B models",
     "phrases_cuda": "phrase to map on LLaVA-1.5-7B against its floor",
-    "masks_cuda": "SAM ViT-H",
     "sdxl_steps_cuda": "SDXL's step beside diffusers' best settings",
     "full_size_cuda": "SDXL in every memory mode",
 }
+GROWTH = (
+    ("rows", "tokens", "ours, every head", (600, 3000), "floor of a forward"),
+    ("rows", "tokens", "ours, three heads", (600, 3000), ""),
+    ("phrases", "phrases", "ours", (1, 16), "floor"),
+    ("painting", "megapixels", "by words", (1, 48), ""),
+    ("painting", "megapixels", "in a box", (1, 48), ""),
+    ("painting", "megapixels", "by words, on SDXL's canvas", (1, 48), ""),
+)
+"""Topic, what the cost grows with, the way, from and to, and the way that is the floor."""
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
     """Every result there is, by topic."""
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(values, dict):
-            found[path.stem] = values
-    return found
-
-
-def standing(found: Mapping[str, Mapping[str, Any]]) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Every target; and for each missed one by how much and why."""
-    rows, notes = [], []
-    for topic in (topic for topic in (*SECTIONS, "scaling") if topic in found):
-        for one in found[topic].get("targets", ()):
-            limit = f"{'≤' if one['most'] else '≥'} {one['limit']:g}"
-            state = {True: "met", False: "**missed**", None: "not measured"}[one["met"]]
-            value = "–" if one["value"] is None else f"{one['value']:g}"
-            where = "GPU" if topic.endswith("_cuda") else "CPU"
-            rows.append((one["what"], where, value, limit, state))
-            if one["met"] is False:
-                why = next((w for k, w in WHY.items() if one["what"].startswith(k)), None)
-                by = one["value"] / one["limit"] if one["most"] else one["limit"] / one["value"]
-                notes.append(
-                    f"- {one['what']}: missed by a factor of {by:.2f}"
-                    + (f": {why}." if why else f" ({topic}).")
-                )
-    return rows, notes
-
-
-def unmeasured(found: Mapping[str, Any]) -> list[str]:
-    """What needs a GPU and was not measured on one."""
-    missing = [words for topic, words in ON_GPU.items() if topic not in found]
-    missing += [f"rows of {model}" for model in found.get("rows_cuda", {}).get("not yet", ())]
-    if not missing:
-        return []
-    return [
-        f"Not measured, for want of a GPU: {'; '.join(missing)}. "
-        "`python -m benchmarks --device cuda` measures them at full size with random weights "
-        "and adds them here.",
-        "",
-    ]
-
-
-def costs(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What one edit costs: presets beside the alternatives, and the miniature's start."""
-    lines = ["## What one edit costs", ""]
-    if parts := found.get("full_size_parts"):
-        edits = [
-            (r["models"], f"{r['find_s']:.0f}", f"{r['paint_s']:.0f}", f"{r['resident_gb']:.1f}")
-            for r in parts["edits"]
-        ]
-        lines += [
-            "Models of real size with random weights, in each preset's precision, CPU seconds of "
-            f"one thread ({place(parts['machine'])}). An edit is the sum of its parts; memory is "
-            "that of all of them held at once. Quality is not measured. "
-            "`python -m benchmarks.full_size --device cpu` measures the parts.",
-            "",
-            *table(edits, ("edit with", "find, s", "paint, s", "memory, GB")),
-        ]
-    if changed := found.get("before_after"):
-        rows = [
-            (r["what"], f"{r['before']:.2f}", f"{r['after']:.2f}", f"{r['ratio']:.2f}")
-            for r in changed["rows"]
-        ]
-        lines += [
-            f"The miniature, this version beside commit {changed['base']}, taking turns; medians "
-            f"of {changed['rounds']} ({place(changed['machine'])}):",
-            "",
-            *table(rows, ("", "before", "now", "ratio")),
-        ]
-    return lines
-
-
-def ratios(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Finding beside detectors; how many targets are met, and why one is missed."""
-    finds = {r["models"]: r["find_s"] for r in found.get("full_size_parts", {}).get("edits", ())}
-    ours = finds.get("photo-light")
-    beside = [
-        f"{value / ours:.1f} times as long with {name.partition(',')[0]}"
-        for name, value in finds.items()
-        if ours and name not in ("photo-light", "photo")
-    ]
-    said = f"Finding takes {', '.join(beside)} as with photo-light. " if beside else ""
-    rows, notes = standing(found)
-    met = sum(row[-1] == "met" for row in rows)
-    if rows:
-        said += f"Of {len(rows)} [targets](measured/performance.md#targets) {met} are met"
-        said += ":" if notes else "."
-    return ["## Ratios", "", said, "", *notes, *([""] if notes else []), *unmeasured(found)]
-
-
-def growth(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What an edit's cost grows with."""
-    rows: list[tuple[Any, ...]] = []
-
-    def add(
-        topic: str, key: str, what: str, way: str, ends: tuple[int, int], floor_of: str = ""
-    ) -> None:
-        by = {(r["way"], r[key]): r for r in found.get(topic, {}).get("rows", ())}
-        first, last = (by.get((way, end), {}) for end in ends)
-        if not {"seconds"} <= set(first) & set(last):
-            return
-        floor = by.get((floor_of, ends[1]), {}).get("seconds")
-        memory = (
-            last["bytes"] / first["bytes"] if last.get("bytes") and first.get("bytes") else None
-        )
-        rows.append(
-            (
-                what,
-                f"{ends[0]:,} to {ends[1]:,}",
-                f"{seconds(first['seconds'])} to {seconds(last['seconds'])}",
-                ratio(last["seconds"] / first["seconds"]),
-                ratio(memory),
-                ratio(floor and last["seconds"] / floor),
-            )
-        )
-
-    add(
-        "rows",
-        "tokens",
-        "tokens, every head's row",
-        plots.ROW_WAYS[2],
-        (600, 3000),
-        plots.ROW_FLOOR,
-    )
-    add("rows", "tokens", "tokens, three heads' rows", plots.ROW_WAYS[3], (600, 3000))
-    add("phrases", "phrases", "phrases of a picture", "ours, together", (1, 16), "floor")
-    add("masks", "boxes", "boxes of a picture", "together", (1, 16))
-    for way in ("by words", "in a box", "by words, on SDXL's canvas"):
-        add("painting", "megapixels", f"megapixels, {way}", way, (1, 48))
-    heads = ("cost with", "from, to", "seconds", "time", "memory", "over its floor")
-    return ["## How cost grows", "", *table(rows, heads), *batches(found)]
-
-
-def batches(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A phrase's own pass, rows and workers."""
-    lines = []
-    took = {
-        (r["way"], r["phrases"]): r["seconds"] for r in found.get("phrases", {}).get("rows", ())
-    }
-    if own := took.get(("ours, picture read before", 1)):
-        lines.append(
-            f"- One phrase takes two passes, the picture's and its own. The second is "
-            f"{own / took['ours, together', 1]:.0%} of the time, so one pass for both would save "
-            "less than that; the picture's alone also serves further phrases, the presence "
-            "question and the search for other matches."
-        )
-    if one := found.get("scaling"):
-        lines.append(
-            f"- Rows: {one['rows']:,} of the miniature's smallest edits in {one['seconds']:.0f} s "
-            f"({60 * one['rows'] / one['seconds']:.0f} a minute), memory of the last quarter over "
-            f"the second {one['targets'][0]['value']:.3f}."
-        )
-    if one := found.get("batch_scaling"):
-        by = {w["way"]: w for w in one["ways"]}
-        here, alone, two = (
-            by[name]["row"]
-            for name in (
-                "this process, 1 thread",
-                "one worker, 1 thread",
-                "two workers, 1 thread each",
-            )
-        )
-        lines.append(
-            f"- Workers of Ray: a row costs {alone / here:.2f} times that of this process with one "
-            f"worker, and {two / here:.2f} times with two; they start in "
-            f"{by['one worker, 1 thread']['start']:.0f} s ({place(one['machine'])})."
-        )
-    return [*lines, *([""] if lines else [])]
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
 
 
 def place(machine: Mapping[str, Any]) -> str:
@@ -215,34 +59,151 @@ def place(machine: Mapping[str, Any]) -> str:
     return f"{machine['date'][:10]}, {where}, {machine['cores']} cores"
 
 
-def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page, in three screens."""
-    run = f"Measured on {place(found['rows']['machine'])}. " if "rows" in found else ""
-    drawn = any(topic in found for topic, *_ in plots.PANELS)
-    lines = [
+def targets(found: Results) -> common.Rows:
+    """Every target, and whether it is met."""
+    return [
+        {
+            "target": one["what"],
+            "on": "GPU" if topic.endswith("_cuda") else "CPU",
+            "measured": one["value"],
+            "wanted": f"{'≤' if one['most'] else '≥'} {one['limit']:g}",
+            "state": {True: "met", False: "**missed**", None: "not measured"}[one["met"]],
+        }
+        for topic in _topics(found)
+        for one in found[topic].get("targets", ())
+    ]
+
+
+def _topics(found: Results) -> list[str]:
+    every = [name for topic in SECTIONS for name in (topic, f"{topic}_cuda")]
+    return [topic for topic in every if topic in found]
+
+
+def costs(found: Results) -> list[str]:
+    """What one edit costs: presets beside the alternatives, and the miniature."""
+    lines = []
+    if parts := found.get("full_size_parts"):
+        lines += [
+            "Models of real size with random weights, in each preset's precision, CPU seconds of "
+            f"one thread ({place(parts['machine'])}). An edit is the sum of its parts; memory is "
+            "that of all of them held at once. Quality is not measured. "
+            "`python -m benchmarks.full_size --device cpu` measures the parts.",
+            common.table(parts["edits"]),
+        ]
+    if changed := found.get("before_after"):
+        lines += [
+            f"The miniature, this version beside commit {changed['base']}, taking turns; medians "
+            f"of {changed['rounds']} ({place(changed['machine'])}):",
+            common.table(changed["rows"]),
+        ]
+    return lines
+
+
+def growth(found: Results) -> list[str]:
+    """What an edit's cost grows with."""
+    rows = []
+    for topic, key, way, ends, floor in GROWTH:
+        by = {(r["way"], r[key]): r for r in found.get(topic, {}).get("rows", ())}
+        first, last = (by.get((way, end), {}) for end in ends)
+        if "seconds" in first and "seconds" in last:
+            row = {"cost with": key, "way": way, "from": ends[0], "to": ends[1]}
+            row |= {"seconds": first["seconds"], "then": last["seconds"]}
+            row["times as long"] = last["seconds"] / first["seconds"]
+            row["times the memory"] = common.over(_bytes(first, last), 1, 0)
+            least = by.get((floor, ends[1]))
+            row["over its floor"] = last["seconds"] / least["seconds"] if least else None
+            rows.append(row)
+    return [common.table(rows)] if rows else []
+
+
+def _bytes(*rows: Mapping[str, Any]) -> dict[int, float]:
+    return {k: row["bytes"] for k, row in enumerate(rows) if row.get("bytes")}
+
+
+def notes(found: Results) -> list[str]:
+    """Long batches, targets, and what needs a GPU."""
+    lines = []
+    if one := found.get("scaling"):
+        lines.append(
+            f"- {one['rows']:,} of the miniature's smallest edits take {one['seconds']:.0f} s in a "
+            f"batch ({60 * one['rows'] / one['seconds']:.0f} a minute)."
+        )
+    every = targets(found)
+    if every:
+        met = sum(one["state"] == "met" for one in every)
+        lines.append(f"- Of {len(every)} [targets](measured/performance.md#targets) {met} are met.")
+    if missing := [words for topic, words in ON_GPU.items() if topic not in found]:
+        lines.append(
+            f"- Not measured, for want of a GPU: {'; '.join(missing)}. `python -m benchmarks "
+            "--device cuda` measures them at full size with random weights."
+        )
+    return ["\n".join(lines)]
+
+
+def page(found: Results) -> str:
+    """The page."""
+    blocks = [
         "# Performance",
-        "",
         "Written by `make bench` from `benchmarks/results`; every number comes from one run of a "
         "script there. Alternatives take turns in that run. On a CPU these are CPU seconds of one "
         "thread: read the ratios, and no difference below 5%. "
-        f"{run}[All tables](measured/performance.md).",
-        "",
+        "[All tables](measured/performance.md).",
+        "## What one edit costs",
         *costs(found),
-        *ratios(found),
+        "## How cost grows",
         *growth(found),
-        *(["Dashed is the floor; dotted is computed from fewer.", "", PLOT] * drawn),
+        *notes(found),
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    if any(topic in found for topic, *_ in GROWTH):
+        blocks.append("![cost against tokens, phrases and megapixels](performance.png)")
+    return "\n\n".join(blocks) + "\n"
 
 
-def appendix(found: Mapping[str, Mapping[str, Any]]) -> str:
+def appendix(found: Results) -> str:
     """All tables, the targets first."""
-    lines = ["# Performance: all tables", "", "Written by `make bench`.", "", "## Targets", ""]
-    lines += table(standing(found)[0], ("target", "on", "measured", "wanted", ""))
-    for name, section in SECTIONS.items():
-        if name in found:
-            lines += section.show(name, found[name])
-    return "\n".join(lines).rstrip() + "\n"
+    blocks = ["# Performance: all tables", "Written by `make bench`.", "## Targets"]
+    blocks.append(common.table(targets(found)))
+    for topic in _topics(found):
+        name = topic.removesuffix("_cuda")
+        machine = found[topic]["machine"]
+        versions = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
+        blocks += [
+            f"## {SECTIONS[name]}{' on a GPU' if name != topic else ''}",
+            f"{place(machine)}, {machine['memory_gb']:.0f} GB, {machine['threads']} thread, "
+            f"{machine['system']}, Python {machine['python']}, {versions}",
+        ]
+        if name == topic:
+            script = import_module(f"benchmarks.{SCRIPTS.get(name, name)}")
+            parts = (script.__doc__ or "").strip().split("\n\n")[1:]
+            blocks += [" ".join(p.split()) for p in parts if "python -m benchmarks" not in p]
+        blocks += common.tables(found[topic])
+    return "\n\n".join(blocks) + "\n"
+
+
+def draw(found: Results, path: Path) -> None:
+    """Draw time against tokens, phrases and megapixels, those that were measured; floors dashed."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    there = [topic for topic in dict.fromkeys(topic for topic, *_ in GROWTH) if topic in found]
+    if not there:
+        return
+    figure = Figure(figsize=(4.6 * len(there), 3.7), layout="constrained")
+    for axis, topic in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
+        key = next(key for name, key, *_ in GROWTH if name == topic)
+        rows = [row for row in found[topic]["rows"] if row.get("seconds")]
+        for way in dict.fromkeys(row["way"] for row in rows):
+            points = sorted((row[key], row["seconds"]) for row in rows if row["way"] == way)
+            axis.plot(*zip(*points, strict=True), "k--" if "floor" in way else "o-", label=way)
+        ticks = sorted({row[key] for row in rows})
+        axis.set(xscale="log", yscale="log", xlabel=key, ylabel="seconds")
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_ylim(top=30 * axis.get_ylim()[1])  # room for the legend
+        axis.grid(alpha=0.25, which="both")
+        axis.legend(frameon=False, fontsize=6.5, loc="upper left")
+    # Without the version that matplotlib writes, the same numbers give the same file.
+    figure.savefig(path, dpi=80, metadata={"Software": None})
 
 
 def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
@@ -251,7 +212,7 @@ def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
     if not found:
         raise SystemExit(f"{results} holds no results; run python -m benchmarks first")
     (docs / "measured").mkdir(parents=True, exist_ok=True)
-    plots.growth(found, docs / "performance.png")
+    draw(found, docs / "performance.png")
     (docs / "measured" / "performance.md").write_text(appendix(found), encoding="utf-8")
     path = docs / "performance.md"
     path.write_text(page(found), encoding="utf-8")
@@ -260,10 +221,8 @@ def write_page(results: Path = common.RESULTS, docs: Path = DOCS) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page."""
-    parser = common.parser(__doc__)
-    parser.add_argument("--docs", type=Path, default=DOCS, help="directory of the page")
-    args = parser.parse_args(argv)
-    print(write_page(args.out, args.docs))
+    args = common.parser(__doc__).parse_args(argv)
+    print(write_page(args.out))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Painting: our crop beside the whole picture, from 1 to 48 megapixels; variants and few steps.
+"""Painting: from 1 to 48 megapixels; variants and few steps.
 
     python -m benchmarks.painting
 
@@ -7,8 +7,7 @@ written, and freed memory stays with the process. "by words" finds a thing of th
 picture at every size and paints it; "in a box" paints 240 by 240 pixels. "on SDXL's canvas" is "by
 words" painted at 1024 by 1024 in four steps, still by the miniature's networks of ten million
 weights. What grows with the picture stays on the CPU where a GPU paints: it is the difference
-between the sizes. "the whole picture" is diffusers' plain call at the picture's own size, a step of
-it measured and scaled to all. Memory is the most beyond the picture and the models.
+between the sizes. Bytes are the most beyond the picture and the models.
 """
 
 from __future__ import annotations
@@ -23,10 +22,8 @@ import numpy as np
 from benchmarks import common
 
 MEGAPIXELS = (1, 4, 12, 24, 48)
-WORDS, BOX, HEAVY, WHOLE = "by words", "in a box", "by words, on SDXL's canvas", "the whole picture"
+WORDS, BOX, HEAVY = "by words", "in a box", "by words, on SDXL's canvas"
 HEAVIER = {"size": 1024, "steps": 4, "strength": 1.0}
-_WHOLE_UP_TO = 1.0  # megapixels; four take minutes and need tens of gigabytes for attention
-_WHOLE_STEPS = 1
 _BOX_SIDE = 240
 _PAINT = "a frog"
 QUICK = {"steps": 1, "strength": 1.0}
@@ -87,7 +84,6 @@ def sizes_of(
     from groundbrush import Editor
 
     editor = Editor.load("miniature", device="cpu", offline=True)
-    at_own_size = [whole(editor, size) for size in (sizes[0] / 4, sizes[0]) if size <= _WHOLE_UP_TO]
     light, heavier = edits(editor, sizes, heavy, usual or {})
     # Another picture, so that the first one is read where its memory is measured; no larger one,
     # which would leave memory that is then not counted.
@@ -101,52 +97,11 @@ def sizes_of(
     common.keep_freed()
     timed = common.in_turn(light, rounds, warm=False)  # each way was, where memory was measured
     timed |= common.in_turn(heavier, max(1, rounds // 3), warm=False)
-    sized = [
+    return [
         {"way": way, "megapixels": size, "seconds": t["least"], "times": t}
         | memory.get((way, size), {})
         for (way, size), t in timed.items()
     ]
-    return [*sized, *at_own_size]
-
-
-def whole(editor: Any, megapixels: float) -> dict[str, Any]:
-    """diffusers' plain call at the picture's own size: setting up, and all steps from two."""
-    import torch
-    from PIL import Image
-
-    settings = editor.models.inpaint_settings(removing=False, changes={})
-    pipe = editor.models.inpainter().pipe
-    image = picture(scene()[0], megapixels)
-    side = image.shape[0] // 8 * 8
-    mask = np.zeros((side, side), np.uint8)
-    mask[side // 3 : side // 2, side // 3 : side // 2] = 255
-
-    def paint(steps: int) -> None:
-        pipe(
-            prompt=_PAINT,
-            image=Image.fromarray(image[:side, :side]),
-            height=side,
-            width=side,
-            mask_image=Image.fromarray(mask),
-            num_inference_steps=steps,
-            strength=1.0,
-            guidance_scale=settings.guidance,
-            generator=torch.Generator("cpu").manual_seed(1),
-        )
-
-    with common.Peak() as peak:
-        one = common.seconds(lambda: paint(1))
-        more = common.seconds(lambda: paint(1 + _WHOLE_STEPS))
-    step = max(0.0, more - one) / _WHOLE_STEPS
-    total = one + (int(settings.steps * settings.strength) - 1) * step
-    return {
-        "way": WHOLE,
-        "megapixels": megapixels,
-        "seconds": round(total, 3),
-        "computed": True,
-        "step": round(step, 4),
-        "bytes": peak.bytes,
-    }
 
 
 def ways_of(rounds: int, usual: Mapping[str, Any] | None = None) -> common.Rows:
@@ -196,8 +151,6 @@ def measure(args: Namespace) -> dict[str, Any]:
         rows, ways = sizes_of((0.02, 0.05), 1, QUICK, QUICK), ways_of(1, QUICK)
     else:
         rows, ways = sizes_of(MEGAPIXELS, args.rounds), ways_of(max(1, args.rounds // 3))
-    common.show(rows, "megapixels g, seconds .3f, way s")
-    common.show(ways, "pictures a minute .1f, way s")
     return {"rows": rows, "ways": ways, "targets": targets(rows)}
 
 

@@ -106,7 +106,6 @@ def measure(args: Namespace) -> dict[str, Any]:
                 journal.append(one)
             records[kind].append(one)
     rows = [row_of(kind, found) for kind, found in records.items()]
-    print(table(rows))
     if count >= SCENES:
         write_page(rows, code)
     return {"rows": rows, "code": code, "targets": targets(rows)}

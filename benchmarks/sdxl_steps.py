@@ -166,8 +166,7 @@ def measure(args: Namespace) -> dict[str, Any]:
     for compiling in (False,) if args.tiny else (False, True):
         ways = ways_of(pipe, side, compiling=compiling)
         rows = steps_of(ways, args.rounds if compiling else 1, args.device, counts)
-        common.show(rows, "step .4f, painting .3f, way s")
-        common.let_go(args.device)
+        common.let_go()
         # Both compile with the same settings: wanted is no slower than two runs of one thing are.
         ratio = common.over({r["way"]: r["step"] for r in rows}, OURS, BEST)
         goal = common.target(f"a step of {model}: ours over diffusers' best", ratio, 1.02)

@@ -69,12 +69,9 @@ class Shape:
 CLIP_LARGE = (24, 1024, 16, 336, 14)
 SCALED = Shape("scaled LLaVA", 20, 512, 1376, 8)
 SCALED_ROWS = Shape("scaled language model", 6, 512, 1376, 8)
-MANY_HEADS = Shape("LLaVA-1.5-7B's heads, an eighth as wide", 32, 512, 1376, 32)
 TINY = Shape("tiny LLaVA", 4, 32, 64, 4, 200, (2, 16, 2, 56, 14))
 LLAVA_7B = Shape("LLaVA-1.5-7B", 32, 4096, 11008, 32, 32064, CLIP_LARGE)
 LLAVA_13B = Shape("LLaVA-1.5-13B", 40, 5120, 13824, 40, 32064, CLIP_LARGE)
-QWEN_7B = "Qwen2.5-VL-7B"
-SHAPES = {s.name: s for s in (SCALED, SCALED_ROWS, MANY_HEADS, TINY, LLAVA_7B, LLAVA_13B)}
 
 
 def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:
@@ -117,60 +114,23 @@ def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:
         image_seq_length=(side // patch) ** 2,
         vision_feature_layer=-1,
     )
-    return _made(LlavaForConditionalGeneration, config, device, torch)
-
-
-def qwen(device: str) -> Any:
-    """A Qwen2.5-VL-7B with random weights."""
-    import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    text = dict(
-        hidden_size=3584,
-        intermediate_size=18944,
-        num_hidden_layers=28,
-        num_attention_heads=28,
-        num_key_value_heads=4,
-        vocab_size=152064,
-        max_position_embeddings=32768,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-    )
-    vision = dict(
-        depth=32, hidden_size=1280, intermediate_size=3420, num_heads=16, out_hidden_size=3584
-    )
-    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
-    return _made(Qwen2_5_VLForConditionalGeneration, config, device, torch)
-
-
-def sam_huge(device: str) -> Any:
-    """A SAM ViT-H with random weights."""
-    import torch
-    from transformers import SamConfig, SamModel, SamVisionConfig
-
-    vision = SamVisionConfig(
-        hidden_size=1280,
-        num_hidden_layers=32,
-        num_attention_heads=16,
-        mlp_dim=5120,
-        global_attn_indexes=[7, 15, 23, 31],
-    )
-    return _made(SamModel, SamConfig(vision_config=vision.to_dict()), device, torch)
-
-
-def _made(kind: Any, config: Any, device: str, torch: Any) -> Any:
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32 if device == "cpu" else torch.float16)
     try:
         with torch.device(device):
-            return kind(config).eval().requires_grad_(False)
+            return LlavaForConditionalGeneration(config).eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
 
 
-def model_of(name: str, device: str, *, vision: bool = True) -> Any:
-    """A stand-in by its name."""
-    return qwen(device) if name == QWEN_7B else llava(SHAPES[name], device, vision=vision)
+SAM_HUGE = {
+    "hidden_size": 1280,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 16,
+    "mlp_dim": 5120,
+    "global_attn_indexes": [7, 15, 23, 31],
+}
 
 
 def reader(shape: Shape, device: str = "cpu", model: Any = None) -> Any:

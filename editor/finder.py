@@ -11,17 +11,16 @@ from functools import lru_cache, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ..grounding.errors import GroundingError
 from ..grounding.result import Candidate as Candidate  # offered to front ends, as the next
 from ..grounding.result import Grounding as Grounding
-from ..inpaint.paste import same_pixels
 from ..inpaint.prefill import prefill
 from ..inpaint.support import dilate, dilation_radius
 from ..multiobject.errors import MultiObjectError
 from .errors import GroundbrushError, translate
-from .models.vocabulary import plain_phrase
 from .values import check_words
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 _FURTHER, _COVER, _COVERED = 2, 0.1, 0.7
 """Further searches for "all"; how far covers reach beyond a mask, as a share of its side; what lies
 under the cover by this share was found before."""
+_MARKS = " .,;:!?…"
+_QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
 
 
 @lru_cache(maxsize=1024)
@@ -51,11 +52,12 @@ def read_several(phrase: str) -> NounPhrase | None:
     GroundbrushError
         If it names things of several kinds (a search finds only one), or does not say which of a
         kind are meant.
+    MultiObjectError
+        If it cannot be read.
     """
     from ..multiobject.phrases.several import named_things
 
-    with translate(MultiObjectError):
-        things = named_things(phrase)
+    things = named_things(phrase)
     if len(things) > 1:
         named = ", ".join(repr(thing.text) for thing in things[:6]) + ", …" * (len(things) > 6)
         raise GroundbrushError(
@@ -66,6 +68,22 @@ def read_several(phrase: str) -> NounPhrase | None:
     if things[0].unclear:
         raise GroundbrushError(f"find is {phrase!r}: {things[0].unclear}")
     return things[0].several
+
+
+def plain_phrase(phrase: str) -> str:
+    """A phrase without the marks around it, which say nothing of what to find.
+
+    Examples
+    --------
+    >>> plain_phrase("“THE RED APPLE!!!”"), plain_phrase('the word "STOP".')
+    ('THE RED APPLE', 'the word "STOP"')
+    """
+    bare = phrase.rstrip(_MARKS).lstrip(_MARKS.replace(".", ""))
+    for opening, closing in _QUOTES:
+        inner = bare[1:-1]
+        if bare[:1] == opening and bare[-1:] == closing and not {opening, closing} & {*inner}:
+            bare = inner.strip(_MARKS)
+    return bare or phrase
 
 
 class Finder:
@@ -88,9 +106,13 @@ class Finder:
         """Return the picture as the models read it; kept until another picture comes."""
         pixels = picture.visible
         with self._lock:
-            if self._kept is None or not same_pixels(self._kept[0], pixels):
-                self._kept = (pixels, self.look_once(pixels))
-            return self._kept[1]
+            kept = self._kept
+            if kept is None or not (
+                kept[0] is pixels
+                or (kept[0].shape == pixels.shape and not cv2.norm(kept[0], pixels, cv2.NORM_INF))
+            ):
+                self._kept = kept = (pixels, self.look_once(pixels))
+            return kept[1]
 
     def look_once(self, pixels: np.ndarray) -> View:
         """Return ``(H, W, 3)`` uint8 pixels as the models read them; the kept picture stays."""
@@ -107,8 +129,9 @@ class Finder:
         """
         phrase = plain_phrase(check_words("find", phrase))
         self.models.preset.check_words("find", phrase)
-        read_several(phrase)
-        unknown = self.unknown_words(phrase, load=load)
+        with translate(GroundingError, MultiObjectError):
+            read_several(phrase)
+            unknown = self.unknown_words(phrase, load=load)
         if unknown and self.models.words:
             raise GroundbrushError(self.models.words.refusal(unknown, "find"))
         return phrase
@@ -122,12 +145,11 @@ class Finder:
 
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
-        with translate(GroundingError):
-            reader = self.models.grounder().lvlm if load else self.models.reader()
-            several = self.several(phrase, reader.unknown_words)
-            if several is None:
-                return reader.unknown_words(phrase)
-            return several.unknown or several.unknown_relation(reader.unknown_words)
+        reader = self.models.grounder().lvlm if load else self.models.reader()
+        several = self.several(phrase, reader.unknown_words)
+        if several is None:
+            return reader.unknown_words(phrase)
+        return several.unknown or several.unknown_relation(reader.unknown_words)
 
     def several(self, phrase: str, unknown_words: UnknownWords | None = None) -> PhraseQuery | None:
         """Return the query of a phrase for several things of a kind; None for any other."""
@@ -135,7 +157,7 @@ class Finder:
 
         try:
             named = read_several(phrase)
-        except GroundbrushError:  # a painting prompt may name anything
+        except (GroundbrushError, MultiObjectError):  # a painting prompt may name anything
             return None
         if named is None:
             return None

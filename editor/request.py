@@ -181,33 +181,23 @@ class EditRequest(BaseModel):
 
     Attributes
     ----------
-    find, paint
-        What to replace and what to paint; None where a mask, boxes or sides say where, and where
-        the background is painted.
-    seed, variants
-        Variant k has seed + k.
-    candidate
-        0-based: this candidate of the grounding instead of its first choice.
-    settings
-        Fields of ``inpaint.InpaintSettings`` that differ from the preset's.
-    mask
-        As `editor.masks.source.encode_mask` writes it.
-    boxes, snap
-        xyxy in pixels; `snap` takes the object in each box instead of the rectangle.
-    operations
-        Applied to the mask in order.
-    check, retries
-        Whether, and for which words, the result is verified, and further seeds to try if it fails.
-    draft
-        Few steps.
-    extend
-        Pixels to add by side.
-    batches
-        First seed and number of the variants that were painted together; None: as memory allows.
-    preset, dtype, image
-        What it was made with (`dtype`: parts that did not compute in float32), and from.
-    before
-        Earlier edits, in order; the first starts from its own image.
+    find, paint : What to replace and what to paint; None where a mask, boxes or sides say where,
+        and where the background is painted.
+    seed, variants : Variant k has seed + k.
+    candidate : 0-based: this candidate of the grounding instead of its first choice.
+    settings : Fields of ``inpaint.InpaintSettings`` that differ from the preset's.
+    mask : As `editor.masks.source.encode_mask` writes it.
+    boxes, snap : xyxy in pixels; `snap` takes the object in each box instead of the rectangle.
+    operations : Applied to the mask in order.
+    check, retries : Whether, and for which words, the result is verified, and further seeds to try
+        if it fails.
+    draft : Few steps.
+    extend : Pixels to add by side.
+    batches : First seed and number of the variants that were painted together; None: as memory
+        allows.
+    preset, dtype, image : What it was made with (`dtype`: parts that did not compute in float32),
+        and from.
+    before : Earlier edits, in order; the first starts from its own image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -309,10 +299,7 @@ _REQUEST: TypeAdapter[EditRequest] = TypeAdapter(AnyRequest)
 def make_request(action: Any, **values: Any) -> EditRequest:
     """Make a checked request from its fields.
 
-    Raises
-    ------
-    GroundbrushError
-        For a value of the wrong kind, naming it.
+    Raises GroundbrushError for a value of the wrong kind, naming it.
 
     Examples
     --------
@@ -326,10 +313,7 @@ def make_request(action: Any, **values: Any) -> EditRequest:
 def read_request(recipe: Mapping[str, Any] | EditRequest | str | os.PathLike[str]) -> EditRequest:
     """Read a recipe from a mapping, a recipe file or an edited picture.
 
-    Raises
-    ------
-    GroundbrushError
-        If it is not a recipe of this version.
+    Raises GroundbrushError if it is not a recipe of this version.
     """
     if isinstance(recipe, EditRequest):
         return recipe

@@ -2,7 +2,7 @@
 
 from .attention.load import load_lvlm
 from .attention.model import LVLM
-from .attention.presence import Presence
+from .attention.reading import Presence
 from .detectors import BACKENDS, Backend, backend_class
 from .errors import GroundingError
 from .families import FAMILIES

@@ -51,10 +51,8 @@ class Progress:
 
     Attributes
     ----------
-    decode : callable, optional
-        Latents to ``(h, w, 3)`` uint8 canvas; previews need it.
-    error : Exception, optional
-        Raised by a callback, not by the model.
+    decode : Latents to ``(h, w, 3)`` uint8 canvas; previews need it.
+    error : Raised by a callback, not by the model.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from .crop import Crop, plan_crop
 from .errors import InpaintError, OutOfMemoryError
 from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
-from .settings import InpaintSettings
+from .settings import InpaintSettings, check_text, describe
 from .support import mask_box, support_without
-from .validation import check_image, check_mask, check_pair, check_prompt, check_seed
 from .windows import Windows, split_support
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
+_MAX_SEED = 2**63 - 1
 
 
 class Painter(Protocol):
@@ -49,20 +50,14 @@ class Fill:
 
     Attributes
     ----------
-    support : (H, W) bool
-        Outside it every pixel of the image equals the input's.
-    crops : tuple of Crop
-        What the model saw: each window, xyxy in pixels of the image, and the canvas on which it was
-        painted. Parts of the support that lie far apart have one each.
-    settings
-        Those of the call, with a smaller `size` if memory ran out; with the same input, prompt,
-        seed and model they give the same bytes.
-    notes : tuple of str
-        What the user should know, such as words that the model did not read.
-    timings : mapping of str to float
-        Seconds: "prepare", "paint", "finish"; of a batch, this picture's share.
-    together : tuple of int
-        The seeds that were painted in one batch, this one's included.
+    support : (H, W) bool. Outside it every pixel of the image equals the input's.
+    crops : What the model saw: each window, xyxy in pixels of the image, and the canvas on which it
+        was painted. Parts of the support that lie far apart have one each.
+    settings : Those of the call, with a smaller `size` if memory ran out; with the same input,
+        prompt, seed and model they give the same bytes.
+    notes : What the user should know, such as words that the model did not read.
+    timings : Seconds: "prepare", "paint", "finish"; of a batch, this picture's share.
+    together : The seeds that were painted in one batch, this one's included.
     """
 
     image: np.ndarray
@@ -74,14 +69,6 @@ class Fill:
     notes: tuple[str, ...]
     timings: Mapping[str, float]
     together: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_image(self.image)
-        if check_mask(self.support).shape != self.image.shape[:2]:
-            raise InpaintError(
-                f"Fill: got a support of shape {self.support.shape} for an image of shape "
-                f"{self.image.shape}; expected the same height and width."
-            )
 
 
 def fill(
@@ -103,40 +90,24 @@ def fill(
 
     Parameters
     ----------
-    inpainter : Inpainter
-        From `load_inpainter`, or anything with its `paint` and `cut_off`.
+    inpainter : From `load_inpainter`, or anything with its `paint` and `cut_off`.
     image : (H, W, 3) uint8 RGB
-    mask : (H, W) bool
-        What to replace. It grows by `settings.dilate` into the support.
-    prompt : str
-        What to paint; exactly "" paints without words (removal).
-    seed : int
-        0 to 2**63 - 1.
-    settings : InpaintSettings, optional
-        SDXL's by default.
-    spare : (H, W) bool, optional
-        Pixels that the growing mask avoids, such as things beside it; a thin rim around the mask
-        is painted all the same. See `inpaint.support`.
-    keep : (H, W) bool, optional
-        Pixels outside the mask that are never painted.
-    one_thing : bool
-        Paint all parts of the mask in one window. By default parts that lie far apart are painted
-        one after the other, each in a window of its own (`inpaint.windows`).
-    on_step : callable, optional
-        Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
-    cancelled : callable or threading.Event, optional
-        Checked before, between and after the steps.
-    on_preview : callable, optional
-        Called as ``on_preview(step, total, image)`` a few times, with the whole picture as it is
-        at that step (noisy at first).
+    mask : (H, W) bool. What to replace. It grows by `settings.dilate` into the support.
+    prompt : What to paint; exactly "" paints without words (removal).
+    seed : 0 to 2**63 - 1.
+    settings : SDXL's by default.
+    spare : (H, W) bool, optional. Pixels that the growing mask avoids, such as things beside it; a
+        thin rim around the mask is painted all the same. See `inpaint.support`.
+    keep : (H, W) bool, optional. Pixels outside the mask that are never painted.
+    one_thing : Paint all parts of the mask in one window. By default parts that lie far apart are
+        painted one after the other, each in a window of its own (`inpaint.windows`).
+    on_step : Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
+    cancelled : Checked before, between and after the steps.
+    on_preview : Called as ``on_preview(step, total, image)`` a few times, with the whole picture as
+        it is at that step (noisy at first).
 
-    Raises
-    ------
-    InpaintError
-        For an empty mask, shapes that differ, a wrong dtype, a prompt of blanks, a bad seed, and
-        for a model that failed.
-    Cancelled
-        As soon as `cancelled` says so.
+    Raises InpaintError for an empty mask, shapes that differ, a wrong dtype, a prompt of blanks, a
+    bad seed, and for a model that failed. Raises Cancelled as soon as `cancelled` says so.
 
     Examples
     --------
@@ -181,8 +152,9 @@ def fill_many(
     `Fill.together` lists the seeds of the batch: the same ones give the same bytes again. Steps are
     the whole batch's; previews show the first variant. Other arguments, and errors, as for `fill`.
     """
-    image, mask = check_pair(image, mask)
-    prompt, seeds = check_prompt(prompt), tuple(check_seed(seed) for seed in seeds)
+    _check_picture(image, mask)
+    _check_prompt(prompt)
+    seeds = tuple(map(_checked_seed, seeds))
     settings = InpaintSettings() if settings is None else settings
     support = support_without(mask, settings, spare, keep)
     task = _FillTask(
@@ -335,3 +307,51 @@ class _FillTask:
         if not unread:
             return ()
         return (f"The prompt is longer than the model reads; it did not see: {unread!r}.",)
+
+
+def _check_picture(image: Any, mask: Any) -> None:
+    """Raise unless `image` is a picture, and `mask` belongs to it and marks at least one pixel."""
+    good = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+    if not good or image.dtype != np.uint8 or image.size == 0:
+        raise InpaintError(
+            f"image: got {describe(image)}; expected (H, W, 3) uint8 RGB. "
+            "Convert a picture with np.asarray(picture.convert('RGB'))."
+        )
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+        raise InpaintError(
+            f"mask: got {describe(mask)}; expected (H, W) bool. "
+            "Convert a grey mask with `mask > 127`, a 0/1 mask with `mask > 0`."
+        )
+    if image.shape[:2] != mask.shape:
+        raise InpaintError(
+            f"mask: got (height, width) {mask.shape} for an image of {image.shape[:2]}; "
+            "expected the same. Resize the mask to the image (nearest neighbour)."
+        )
+    if not mask.any():
+        raise InpaintError(
+            "mask: no pixel is marked; expected at least one. "
+            "Ground another phrase, or draw the mask by hand."
+        )
+
+
+def _check_prompt(prompt: Any) -> None:
+    """Raise unless `prompt` says something, or is exactly "" (paint without words)."""
+    if not isinstance(prompt, str) or (prompt and not prompt.strip()):
+        raise InpaintError(
+            f"prompt: got {describe(prompt)}; expected words, such as 'a green pear', "
+            'or exactly "" to paint without words (removal).'
+        )
+    check_text("prompt", prompt)
+
+
+def _checked_seed(seed: Any) -> int:
+    """Return `seed` as an int in 0 ... 2**63 - 1 (numpy integers welcome, bools not)."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if isinstance(seed, (bool, np.bool_)) or not 0 <= number <= _MAX_SEED:
+        raise InpaintError(
+            f"seed: got {describe(seed)}; expected a whole number from 0 to 2**63 - 1, such as 7."
+        )
+    return number

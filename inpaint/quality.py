@@ -9,10 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .errors import InpaintError
 from .prefill import resize_image, resize_mask
 from .support import mask_window
-from .validation import check_pair
 
 _FINEST_RING = 8
 """Rings at least twice as wide are measured on a smaller copy, where they are about so wide."""
@@ -36,7 +34,6 @@ def seam_error(image: np.ndarray, support: np.ndarray) -> float:
     >>> seam_error(image, support)
     40.0
     """
-    image, support = check_pair(image, support)
     part = mask_window(support, 3)
     pixels, inside = image[part], support[part]
     sides = [_steps(pixels, inside, axis) for axis in (1, 0)]
@@ -83,12 +80,6 @@ def ring_colour_error(
     >>> round(ring_colour_error(image + 10, image, support), 3)
     10.0
     """
-    image, support = check_pair(image, support)
-    if original.shape != image.shape:
-        raise InpaintError(
-            f"original: got shape {original.shape} for an image of {image.shape}; expected the "
-            "same. Compare before resizing."
-        )
     ring = width or max(3, round(0.04 * float(np.count_nonzero(support)) ** 0.5))
     part = mask_window(support, 3 * ring)
     image, original, inside, outside = image[part], original[part], support[part], ~support[part]

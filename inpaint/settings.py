@@ -1,14 +1,17 @@
-"""Settings of one repainting: a frozen, checked dataclass. It does not know models or pictures."""
+"""Settings of one repainting, and the checks of settings. It does not know models or pictures."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import InpaintError
-from .validation import check_choice, check_fields, check_text, check_whole, close_match
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -48,61 +51,42 @@ class InpaintSettings:
 
     Parameters
     ----------
-    steps : int
-        Denoising steps of the schedule, 1 to 1000; about ``steps * strength`` are executed.
-    guidance : float
-        Classifier-free guidance scale, 0 to 50; 1 or less turns it off.
-    strength : float
-        Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
+    steps : Denoising steps of the schedule, 1 to 1000; about ``steps * strength`` are executed.
+    guidance : Classifier-free guidance scale, 0 to 50; 1 or less turns it off.
+    strength : Noise put on the picture, in (0, 1]. SDXL inpainting 0.1 degrades at exactly 1.0
         (diffusers#8450); a model trained with a zero-terminal-SNR schedule needs exactly 1.0.
-    negative_prompt : str
-        What not to paint.
-    scheduler : str or None
-        One of `SCHEDULERS`, or None for the model's own.
-    size : int
-        The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
-    buckets : {"sdxl", "square", "native"}
-        Canvas shapes: 64-multiples of about ``size**2`` pixels, ``size x size`` only, or the
-        window's own size, at most `size` on a side (for a painter without a size of its own).
-    context : float
-        The crop's sides over the support's, 1 to 8.
-    min_context : int
-        Least pixels shown on each side of the support (tiny masks), 0 to 4096.
-    dilate : float
-        How far the mask grows into the support: below 1 a fraction of the square root of the
+    negative_prompt : What not to paint.
+    scheduler : One of `SCHEDULERS`, or None for the model's own.
+    size : The model's own side in pixels, a multiple of 8 (64 with the "sdxl" buckets), 64 to 2048.
+    buckets : {"sdxl", "square", "native"}. Canvas shapes: 64-multiples of about ``size**2`` pixels,
+        ``size x size`` only, or the window's own size, at most `size` on a side (for a painter
+        without a size of its own).
+    context : The crop's sides over the support's, 1 to 8.
+    min_context : Least pixels shown on each side of the support (tiny masks), 0 to 4096.
+    dilate : How far the mask grows into the support: below 1 a fraction of the square root of the
         mask's area, from 1 on whole pixels, up to 512.
-    shape : {"outline", "hull", "box"}
-        The support's shape: the mask's outline, the convex hull of each part, or its box. A model
-        tends to fill its hole: a new thing in the old outline still resembles the old one, while a
-        wider hole covers more of what is beside it.
-    spare : bool
-        Whether the support avoids `fill`'s `spare`, things beside the mask.
-    feather : int
-        Width in pixels of the inward ramp, 0 to 512.
-    fill_holes : float
-        Holes up to this fraction of the mask's area are closed, 0 to 1.
-    prefill : {"blur", "telea", "grey", "none"}
-        What the hole shows before noise is put on it; "none" leaves the old object.
-    colour_match : bool
-        Correct the colour cast, fitted on the crop's unmasked pixels.
-    blend : {"feather", "poisson", "laplacian"}
-        How the painting meets the picture. Laplacian blends low frequencies more widely than the
-        ramp (on eight miniature edits the seam error fell from 2.2 to 0.4 grey levels and the ring
-        colour error from 14 to 8); Poisson bends the colours until they meet at the border, which
-        bleeds into the thing (0.6 and 10); both end in the ramp.
-    differential : int
-        Differential diffusion (Levin and Fried, 2023): width in canvas pixels, 0 to 1024, over
-        which the hole opens step by step from its middle to its edge; 0 paints all of it from the
-        first step. Only for 4-channel UNets without a ControlNet.
-    control : {"picture", "surroundings"}
-        What a ControlNet follows: the whole original crop, or only the part outside the hole.
-    control_scale : float
-        The ControlNet's conditioning scale, 0 to 2.
+    shape : {"outline", "hull", "box"}. The support's shape: the mask's outline, the convex hull of
+        each part, or its box. A model tends to fill its hole: a new thing in the old outline still
+        resembles the old one, while a wider hole covers more of what is beside it.
+    spare : Whether the support avoids `fill`'s `spare`, things beside the mask.
+    feather : Width in pixels of the inward ramp, 0 to 512.
+    fill_holes : Holes up to this fraction of the mask's area are closed, 0 to 1.
+    prefill : {"blur", "telea", "grey", "none"}. What the hole shows before noise is put on it;
+        "none" leaves the old object.
+    colour_match : Correct the colour cast, fitted on the crop's unmasked pixels.
+    blend : {"feather", "poisson", "laplacian"}. How the painting meets the picture. Laplacian
+        blends low frequencies more widely than the ramp (on eight miniature edits the seam error
+        fell from 2.2 to 0.4 grey levels and the ring colour error from 14 to 8); Poisson bends the
+        colours until they meet at the border, which bleeds into the thing (0.6 and 10); both end in
+        the ramp.
+    differential : Differential diffusion (Levin and Fried, 2023): width in canvas pixels, 0 to
+        1024, over which the hole opens step by step from its middle to its edge; 0 paints all of it
+        from the first step. Only for 4-channel UNets without a ControlNet.
+    control : {"picture", "surroundings"}. What a ControlNet follows: the whole original crop, or
+        only the part outside the hole.
+    control_scale : The ControlNet's conditioning scale, 0 to 2.
 
-    Raises
-    ------
-    InpaintError
-        Naming the field, the value and what was expected.
+    Raises InpaintError, naming the field, the value and what was expected.
 
     Examples
     --------
@@ -134,7 +118,12 @@ class InpaintSettings:
     control_scale: float = 0.5
 
     def __post_init__(self) -> None:
-        check_fields(self, WHOLE, NUMBERS, CHOICES)
+        for name, (low, high) in WHOLE.items():
+            check_whole(name, getattr(self, name), low, high)
+        for name, limits in NUMBERS.items():
+            _check_number(name, getattr(self, name), *limits)
+        for name, known in CHOICES.items():
+            check_choice(name, getattr(self, name), known)
         for name in ("colour_match", "spare"):
             if not isinstance(value := getattr(self, name), bool):
                 raise InpaintError(f"{name}: got {value!r}; expected true or false.")
@@ -172,3 +161,52 @@ class InpaintSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that survive JSON; `from_dict` reads them back."""
         return dataclasses.asdict(self)
+
+
+def describe(value: Any) -> str:
+    """Return a short description of a value for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{type(value).__name__} {value!r}"[:120]
+
+
+def check_text(name: str, value: Any) -> None:
+    """Raise unless `value` is a string that can be written as UTF-8: no half a character."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InpaintError(
+            f"{name}: got {describe(value)}; expected a string of whole Unicode characters."
+        ) from None
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of `choices`; suggest a close one."""
+    if not isinstance(value, str) or value not in choices:
+        raise InpaintError(
+            f"{name}: got {value!r}{close_match(value, choices)}; "
+            f"expected one of {', '.join(choices)}."
+        )
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise unless `value` is a finite number from `low` to `high`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise InpaintError(f"{name}: got {value!r}; expected a number from {low} to {high}.")
+
+
+def check_whole(name: str, value: Any, low: int, high: int, multiple: int = 1) -> None:
+    """Raise unless `value` is an int from `low` to `high` and a multiple of `multiple`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not low <= value <= high or value % multiple:
+        step = f", a multiple of {multiple}" if multiple > 1 else ""
+        raise InpaintError(
+            f"{name}: got {value!r}; expected a whole number from {low} to {high}{step}."
+        )
+
+
+def close_match(value: Any, names: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for a close name, or ""."""
+    near = difflib.get_close_matches(str(value), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

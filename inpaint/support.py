@@ -10,8 +10,7 @@ import numpy as np
 
 from .errors import InpaintError
 from .prefill import resize_mask
-from .settings import InpaintSettings
-from .validation import describe
+from .settings import InpaintSettings, describe
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open."""

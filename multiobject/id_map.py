@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .errors import MultiObjectError
-
 INSIDE = 0.6
 """A mask with at least this share inside a larger one lies on it and keeps its pixels."""
 SMALLER = 0.8
@@ -31,15 +29,11 @@ def resolve_overlaps(
 
     Parameters
     ----------
-    masks
-        (H, W) bool, all of one shape.
-    maps
-        Functions that return a map (H, W) in [0, 1], called only for masks that touch others; None
-        compares scores alone.
+    masks : (H, W) bool, all of one shape.
+    maps : Functions that return a map (H, W) in [0, 1], called only for masks that touch others;
+        None compares scores alone.
 
-    Returns
-    -------
-    (H, W) int32: 0 = none, k + 1 = masks[k].
+    Returns (H, W) int32: 0 = none, k + 1 = masks[k].
 
     Examples
     --------
@@ -47,7 +41,6 @@ def resolve_overlaps(
     >>> resolve_overlaps([sofa, dog], [0.9, 0.5]).tolist()
     [[1, 2, 2, 1]]
     """
-    _check(masks, scores, maps)
     ids = np.zeros(masks[0].shape, np.int32)
     areas = [int(mask.sum()) for mask in masks]
 
@@ -74,19 +67,3 @@ def resolve_overlaps(
         if 0 < left[k + 1] < SLIVER * area:
             ids[ids == k + 1] = 0
     return ids
-
-
-def _check(masks: Sequence[np.ndarray], scores: Sequence[float], maps: Sequence | None) -> None:
-    if not masks:
-        raise MultiObjectError("no masks were given; expected at least one")
-    for mask in masks:
-        if mask.dtype != bool or mask.ndim != 2 or mask.shape != masks[0].shape:
-            raise MultiObjectError(
-                f"a mask is {mask.dtype} {mask.shape}; expected (H, W) bool, all of one shape, "
-                f"here {masks[0].shape}"
-            )
-    if len(scores) != len(masks) or (maps is not None and len(maps) != len(masks)):
-        raise MultiObjectError(
-            f"{len(masks)} masks, {len(scores)} scores and "
-            f"{'no' if maps is None else len(maps)} maps; expected one for each mask"
-        )

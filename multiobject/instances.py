@@ -49,17 +49,12 @@ def split_instances(
 
     Parameters
     ----------
-    image
-        (H, W, 3) uint8 RGB, for the masks' edges.
-    grounding
-        With more candidates than a single thing needs.
-    variants
-        Groundings of the things one by one ("the left car"); if the phrase counts, they come
+    image : (H, W, 3) uint8 RGB, for the masks' edges.
+    grounding : With more candidates than a single thing needs.
+    variants : Groundings of the things one by one ("the left car"); if the phrase counts, they come
         before the candidates.
-    at_most
-        How many the phrase names ("two dogs"); None if it does not say.
-    refine
-        Refine the candidates' borders with GrabCut.
+    at_most : How many the phrase names ("two dogs"); None if it does not say.
+    refine : Refine the candidates' borders with GrabCut.
     """
     if not grounding.found:
         return []

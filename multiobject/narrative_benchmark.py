@@ -81,16 +81,12 @@ def read_png(root: str | Path, split: str = "val2017") -> Iterator[Narrative]:
 
     Parameters
     ----------
-    root
-        Folder with ``images/val2017`` and ``annotations``, which holds ``png_coco_val2017.json``,
-        ``panoptic_val2017.json`` and the PNGs in ``panoptic_segmentation/val2017``. As COCO
-        unpacks them, the PNGs may also be in ``panoptic_val2017`` and the pictures in ``val2017``;
-        all may be in the folder itself.
+    root : Folder with ``images/val2017`` and ``annotations``, which holds
+        ``png_coco_val2017.json``, ``panoptic_val2017.json`` and the PNGs in
+        ``panoptic_segmentation/val2017``. As COCO unpacks them, the PNGs may also be in
+        ``panoptic_val2017`` and the pictures in ``val2017``; all may be in the folder itself.
 
-    Raises
-    ------
-    MultiObjectError
-        If a file is missing or has another form.
+    Raises MultiObjectError if a file is missing or has another form.
     """
     root = Path(root)
     narratives = _json(_find(root, CAPTIONS.format(split)))
@@ -217,10 +213,7 @@ def ground_narrative(
 def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float]:
     """Return the IoU of each phrase of a narrative, 0 if it was not found.
 
-    Raises
-    ------
-    MultiObjectError
-        If the panoptic PNG has another size than the picture, or is damaged.
+    Raises MultiObjectError if the panoptic PNG has another size than the picture, or is damaged.
     """
     ids = narrative.ids()
     if ids.shape != found.id_map.shape:

@@ -10,11 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..grounding.result import STATUSES as GROUNDING_STATUSES
 from ..grounding.result import Box
-from .errors import MultiObjectError
-
-STATUSES = (*GROUNDING_STATUSES, "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,28 +32,17 @@ class Segment:
 
     Attributes
     ----------
-    phrase
-        The words it was searched with.
-    span
-        Half-open character offsets of its noun phrase in the caption.
-    name
-        Its noun's lemma.
-    is_thing
-        Things can be counted; stuff ("sky", "grass") cannot.
-    plural
-        Whether more than one is meant.
-    mask
-        (H, W) bool: all of it, also where another segment covers it; all False when not found.
-    score
-        In [0, 1], as `Grounding.score`; of several instances the best one's.
-    status, reason
-        As `Grounding.status`; ``unknown``: the model does not know its words.
-    instances
-        Of a plural thing each one, best first; of a single thing itself; of stuff none.
-    ids
-        Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
-    presence
-        Probability that it is present, by the language model; None if it was not queried.
+    phrase : The words it was searched with.
+    span : Half-open character offsets of its noun phrase in the caption.
+    name : Its noun's lemma.
+    is_thing : Things can be counted; stuff ("sky", "grass") cannot.
+    plural : Whether more than one is meant.
+    mask : (H, W) bool: all of it, also where another segment covers it; all False when not found.
+    score : In [0, 1], as `Grounding.score`; of several instances the best one's.
+    status, reason : As `Grounding.status`; ``unknown``: the model does not know its words.
+    instances : Of a plural thing each one, best first; of a single thing itself; of stuff none.
+    ids : Its numbers in the id map: one for each instance, one for stuff; empty when not painted.
+    presence : Probability that it is present, by the language model; None if it was not queried.
     """
 
     phrase: str
@@ -72,18 +57,6 @@ class Segment:
     instances: tuple[Instance, ...] = ()
     ids: tuple[int, ...] = ()
     presence: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise MultiObjectError(
-                f"status {self.status!r} given; expected one of {', '.join(STATUSES)}"
-            )
-        if self.mask.ndim != 2 or self.mask.dtype != bool:
-            raise MultiObjectError(
-                f"mask of {self.mask.dtype} {self.mask.shape} given; expected (H, W) bool"
-            )
-        if not 0 <= self.score <= 1:
-            raise MultiObjectError(f"score {self.score} given; expected a number in [0, 1]")
 
     @property
     def found(self) -> bool:
@@ -109,25 +82,6 @@ class PanopticGrounding:
     segments: tuple[Segment, ...]
     id_map: np.ndarray
     timings: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.id_map.ndim != 2 or self.id_map.dtype != np.int32:
-            raise MultiObjectError(
-                f"id map of {self.id_map.dtype} {self.id_map.shape} given; expected (H, W) int32"
-            )
-        owned = [i for segment in self.segments for i in segment.ids]
-        present = set(np.unique(self.id_map).tolist()) - {0}
-        if len(owned) != len(set(owned)) or set(owned) != present:
-            raise MultiObjectError(
-                f"the id map holds {sorted(present)} and the segments {sorted(owned)}; expected "
-                "the same ids, each once"
-            )
-        for segment in self.segments:
-            if segment.mask.shape != self.id_map.shape:
-                raise MultiObjectError(
-                    f"the mask of {segment.phrase!r} is {segment.mask.shape} and the id map "
-                    f"{self.id_map.shape}; expected one shape"
-                )
 
     @property
     def found(self) -> tuple[Segment, ...]:

@@ -100,17 +100,11 @@ def run_request(
 
     Parameters
     ----------
-    grounding
-        Of the request's phrase in this picture, where it is known already.
-    protected
-        From `find_protection` for this picture and phrase.
-    chosen
-        It is known which of several matches is meant.
+    grounding : Of the request's phrase in this picture, where it is known already.
+    protected : From `find_protection` for this picture and phrase.
+    chosen : It is known which of several matches is meant.
 
-    Raises
-    ------
-    GroundbrushError
-        For a region that cannot be, or a model that failed.
+    Raises GroundbrushError for a region that cannot be, or a model that failed.
     """
     start = time.perf_counter()
     models = finder.models

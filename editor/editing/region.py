@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -32,16 +33,11 @@ class Region:
 
     Attributes
     ----------
-    picture
-        The picture to paint on: the one given, or that with new sides.
-    history
-        Its mask and how it was made.
-    grounding
-        Where the phrase is; None where a mask, boxes or sides were given.
-    exact
-        The mask was drawn, not found: it is the support as it is.
-    notes
-        What may not be meant as it was drawn.
+    picture : The picture to paint on: the one given, or that with new sides.
+    history : Its mask and how it was made.
+    grounding : Where the phrase is; None where a mask, boxes or sides were given.
+    exact : The mask was drawn, not found: it is the support as it is.
+    notes : What may not be meant as it was drawn.
     """
 
     picture: Picture
@@ -50,7 +46,7 @@ class Region:
     exact: bool = False
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def mask(self) -> np.ndarray:
         """``(H, W)`` bool, after all operations."""
         return self.history.states[-1]
@@ -64,7 +60,7 @@ class Region:
         if self.exact or self.history.operations:
             # A drawn or corrected outline is meant; the hull of an inverted mask is everything.
             changes["shape"] = "outline"
-        if self.history.feather is not None:
+        if self.history.operations and self.history.feather is not None:
             changes["feather"] = self.history.feather
         return changes
 
@@ -83,45 +79,34 @@ def find_region(
 
     Parameters
     ----------
-    grounding
-        Of the request's phrase in this picture, where it is known already.
+    grounding : Of the request's phrase in this picture, where it is known already.
 
-    Raises
-    ------
-    GroundbrushError
-        For a mask of another size, a box outside the picture, an operation that cannot be done.
+    Raises GroundbrushError for a mask of another size, a box outside the picture, an operation that
+    cannot be done.
     """
     if request.extend is not None:
         return _extended(picture, request.extend)
     scene = finder.scene(picture)
+    mask = np.zeros(picture.pixels.shape[:2], bool)  # a click says where
+    known, exact, notes = None, False, tuple[str, ...]()
     if request.mask is not None:
-        drawn, _ = read_mask(request.mask, picture.size)
+        mask, _ = read_mask(request.mask, picture.size)
         # A mask that grows was found, in a step of a plan.
-        notes = () if "dilate" in request.settings else region_notes(drawn)
-        region = Region(picture, MaskHistory.start(drawn, scene), exact=True, notes=notes)
+        exact, notes = True, () if "dilate" in request.settings else region_notes(mask)
     elif request.boxes is not None:
-        empty = np.zeros(picture.pixels.shape[:2], bool)
-        drawn = Boxes(request.boxes, snap=request.snap).apply(empty, scene)
-        notes = (*box_notes(request.boxes, picture.size), *region_notes(drawn))
-        history = MaskHistory.start(drawn, scene)
-        region = Region(picture, history, exact=not request.snap, notes=notes)
-    elif request.find is None:  # a click says where
-        empty = np.zeros(picture.pixels.shape[:2], bool)
-        region = Region(picture, MaskHistory.start(empty, scene))
-    else:
-        grounding = grounding or finder.ground(picture, request.find)
-        found = chosen_mask(grounding, request.candidate)
-        notes = ()
-        if request.action == "remove" and found.any():
-            found, notes = _wholes(finder, picture, grounding, request, found)
-        region = Region(picture, MaskHistory.start(found, scene), grounding, notes=notes)
-    # Absent: operations must not make something of nothing.
-    if not region.mask.any() and not request.clicked:
-        return region
-    history = region.history
-    for operation in request.operations:
-        history = history.do(operation)
-    return replace(region, history=history)
+        mask = Boxes(request.boxes, snap=request.snap).apply(mask, scene)
+        exact = not request.snap
+        notes = (*box_notes(request.boxes, picture.size), *region_notes(mask))
+    elif request.find is not None:
+        known = grounding or finder.ground(picture, request.find)
+        mask = chosen_mask(known, request.candidate)
+        if request.action == "remove" and mask.any():
+            mask, notes = _wholes(finder, picture, known, request, mask)
+    history = MaskHistory((mask.copy(),), scene=scene)
+    if mask.any() or request.clicked:  # absent: operations must not make something of nothing
+        for operation in request.operations:
+            history = history.do(operation)
+    return Region(picture, history, known, exact, notes)
 
 
 def _wholes(

@@ -31,10 +31,8 @@ def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks:
 
     `image` None is the picture that the first edit's recipe names.
 
-    Raises
-    ------
-    GroundbrushError
-        If the recipe is of another preset, or its picture is missing or has changed.
+    Raises GroundbrushError if the recipe is of another preset, or its picture is missing or has
+    changed.
     """
     steps = [*request.before, request]
     name = finder.models.preset.name

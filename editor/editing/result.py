@@ -28,12 +28,9 @@ class Variant:
 
     Attributes
     ----------
-    image
-        ``(H, W, 3)`` uint8.
-    seed
-        That it was painted with.
-    checks
-        ``passed`` (None where nothing was checked), ``score``, ``seam``, ``ring_colour``,
+    image : ``(H, W, 3)`` uint8.
+    seed : That it was painted with.
+    checks : ``passed`` (None where nothing was checked), ``score``, ``seam``, ``ring_colour``,
         ``words``: see `editor.editing.verify.Verdict`.
     """
 

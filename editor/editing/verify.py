@@ -70,18 +70,13 @@ class Verdict:
 
     Attributes
     ----------
-    passed
-        The new phrase is in the hole, or the removed one no longer is; None if not checked.
-    score
-        In [0, 1]: how surely the new thing is there, or is gone; 0.5 if not checked.
-    seam, ring_colour
-        See `inpaint.quality`; grey levels.
-    words
-        One sentence for the user.
-    replaced
-        The old thing is no longer found in the hole; None if not checked.
-    outside
-        It did not pass for what stands outside the support: painting it again changes nothing.
+    passed : The new phrase is in the hole, or the removed one no longer is; None if not checked.
+    score : In [0, 1]: how surely the new thing is there, or is gone; 0.5 if not checked.
+    seam, ring_colour : See `inpaint.quality`; grey levels.
+    words : One sentence for the user.
+    replaced : The old thing is no longer found in the hole; None if not checked.
+    outside : It did not pass for what stands outside the support: painting it again changes
+        nothing.
     """
 
     passed: bool | None
@@ -114,23 +109,17 @@ class Verifier:
 
     Parameters
     ----------
-    picture
-        Before painting.
-    phrase
-        The new thing (`gone` False) or the removed one (`gone` True); None to measure only how
+    picture : Before painting.
+    phrase : The new thing (`gone` False) or the removed one (`gone` True); None to measure only how
         visible the painting is.
-    old
-        What was there before a new thing: of paintings that pass, one in which it is still found
+    old : What was there before a new thing: of paintings that pass, one in which it is still found
         ranks lower. It only ranks, because "the apple" may well be found in "a rotten apple".
-    region
-        What is painted over.
-    chosen
-        It is known which of several matches is meant.
+    region : What is painted over.
+    chosen : It is known which of several matches is meant.
 
     Attributes
     ----------
-    note
-        Why nothing is verified, or "".
+    note : Why nothing is verified, or "".
     """
 
     def __init__(
@@ -147,7 +136,8 @@ class Verifier:
         self._region, self._chosen = region, chosen
         self.phrase, self.note = phrase, ""
         if phrase is not None and finder.models.words:
-            unknown = finder.unknown_words(phrase)
+            with translate(GroundingError):
+                unknown = finder.unknown_words(phrase)
             if unknown:
                 named = ", ".join(map(repr, unknown))
                 self.phrase, self.note = None, f"not checked: the model does not know {named}"
@@ -325,10 +315,8 @@ def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[st
     The model reads a crop in which the thing itself is covered with its surroundings' colours, and
     is queried for each of the preset's ``removal.surroundings`` (default `GROUNDS`).
 
-    Returns
-    -------
-    tuple of str
-        At most `MOST_GROUNDS`; none where the model knows few words or has no presence answers.
+    Returns tuple of str: At most `MOST_GROUNDS`; none where the model knows few words or has no
+    presence answers.
     """
     models = finder.models
     grounds = tuple(models.preset.inpainter.get("removal", {}).get("surroundings", GROUNDS))

@@ -29,12 +29,9 @@ class MaskHistory:
 
     Attributes
     ----------
-    states
-        The mask before the first operation, then after each; each ``(H, W)`` bool.
-    operations
-        What was done, one fewer than `states`.
-    undone
-        What `redo` would do, the next first.
+    states : The mask before the first operation, then after each; each ``(H, W)`` bool.
+    operations : What was done, one fewer than `states`.
+    undone : What `redo` would do, the next first.
     """
 
     states: tuple[np.ndarray, ...]

@@ -51,10 +51,8 @@ class MaskScene:
 
     Parameters
     ----------
-    pixels
-        ``(H, W, 3)`` uint8.
-    segment
-        The segmenter on this picture; None where there is none.
+    pixels : ``(H, W, 3)`` uint8.
+    segment : The segmenter on this picture; None where there is none.
     """
 
     pixels: np.ndarray | None = None
@@ -308,10 +306,7 @@ _OPERATION: TypeAdapter[Operation] = TypeAdapter(AnyOperation)
 def read_operation(given: Operation | Mapping[str, Any]) -> Operation:
     """Read an operation from what `Operation.as_dict` wrote; an operation is returned as it is.
 
-    Raises
-    ------
-    GroundbrushError
-        For an unknown operation or value, naming it.
+    Raises GroundbrushError for an unknown operation or value, naming it.
 
     Examples
     --------

@@ -37,12 +37,9 @@ def find_shadow(pixels: np.ndarray, mask: np.ndarray, reach: float = 0.6) -> np.
     ----------
     pixels : (H, W, 3) uint8
     mask : (H, W) bool
-    reach : float
-        How far a shadow may lie from the thing, over the square root of its area.
+    reach : How far a shadow may lie from the thing, over the square root of its area.
 
-    Returns
-    -------
-    (H, W) bool; empty where nothing looks like one.
+    Returns (H, W) bool; empty where nothing looks like one.
     """
     shadow = np.zeros_like(mask)
     area = int(np.count_nonzero(mask))

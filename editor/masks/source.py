@@ -38,12 +38,10 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> tuple[np.ndarray, tu
 
     Parameters
     ----------
-    source
-        An ``(H, W)`` bool array, a grey one, a Pillow image, a picture file, or what `encode_mask`
-        gave. Marked is what is brighter than 127 in any channel, or the brighter one of only two
-        values or colours; transparent pixels are not.
-    size
-        Width and height it must have.
+    source : An ``(H, W)`` bool array, a grey one, a Pillow image, a picture file, or what
+        `encode_mask` gave. Marked is what is brighter than 127 in any channel, or the brighter one
+        of only two values or colours; transparent pixels are not.
+    size : Width and height it must have.
 
     Returns
     -------
@@ -52,10 +50,7 @@ def read_mask(source: MaskSource, size: tuple[int, int]) -> tuple[np.ndarray, tu
     notes : tuple of str
         Which of two values was taken, where that is not plain.
 
-    Raises
-    ------
-    GroundbrushError
-        For anything else, another size, or a mask without a marked pixel.
+    Raises GroundbrushError for anything else, another size, or a mask without a marked pixel.
 
     Examples
     --------
@@ -220,10 +215,8 @@ def check_encoded(given: Any) -> dict[str, Any]:
 def read_boxes(given: Any) -> tuple[Box, ...]:
     """One box or several, xyxy, as floats; sizes are checked against the picture by `fit_box`.
 
-    Raises
-    ------
-    GroundbrushError
-        For anything but four finite numbers with x0 < x1 and y0 < y1, or several of these.
+    Raises GroundbrushError for anything but four finite numbers with x0 < x1 and y0 < y1, or
+    several of these.
 
     Examples
     --------
@@ -271,10 +264,7 @@ def box_notes(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[str, ...]:
 def fit_box(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box in whole pixels inside a picture of `size` (width, height).
 
-    Raises
-    ------
-    GroundbrushError
-        When it lies outside the picture, or is given in fractions of it.
+    Raises GroundbrushError when it lies outside the picture, or is given in fractions of it.
     """
     width, height = size
     if max(box) <= 1 and max(size) > 1:

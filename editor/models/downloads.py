@@ -68,16 +68,11 @@ class Download:
 
     Attributes
     ----------
-    preset
-        Its name.
-    listings
-        One for each repository that the preset names.
-    folder
-        The hub's cache, where the files go.
-    free
-        Free bytes of that disk.
-    machine
-        A line about this machine's memory and what fits; see `editor.models.memory`.
+    preset : Its name.
+    listings : One for each repository that the preset names.
+    folder : The hub's cache, where the files go.
+    free : Free bytes of that disk.
+    machine : A line about this machine's memory and what fits; see `editor.models.memory`.
     """
 
     preset: str
@@ -182,20 +177,13 @@ def plan_download(
 
     Parameters
     ----------
-    preset
-        The preset with the models.
-    offline
-        Send no request.
-    refresh
-        Query the hub about all of them: a branch may have moved since.
-    lvlm_only
-        Leave out segmenter and inpainter, which calibration does not need.
+    preset : The preset with the models.
+    offline : Send no request.
+    refresh : Query the hub about all of them: a branch may have moved since.
+    lvlm_only : Leave out segmenter and inpainter, which calibration does not need.
 
-    Raises
-    ------
-    GroundbrushError
-        One line with the remedy: unknown or gated repository, hub out of reach, or incomplete and
-        `offline`.
+    Raises GroundbrushError for an unknown or gated repository, a hub out of reach, or a model that
+    is incomplete here and `offline`.
     """
     from huggingface_hub import constants
 
@@ -250,10 +238,8 @@ def _begun(one: Repository) -> bool:
 def download(plan: Download) -> None:
     """Download what is missing, all before any model is loaded; resumes what was interrupted.
 
-    Raises
-    ------
-    GroundbrushError
-        When the disk is too small, the hub refuses, or the connection breaks off for good.
+    Raises GroundbrushError when the disk is too small, the hub refuses, or the connection breaks
+    off for good.
     """
     from huggingface_hub import snapshot_download
 

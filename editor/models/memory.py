@@ -147,17 +147,11 @@ def check_room(preset: Preset, what: str, needed: int, device: str, spare: int =
 
     Parameters
     ----------
-    preset, what
-        For the message: `what` names the models.
-    needed, spare
-        Bytes of their weights, and of what other models on the device can give up.
-    device
-        Where they go.
+    preset, what : For the message: `what` names the models.
+    needed, spare : Bytes of their weights, and of what other models on the device can give up.
+    device : Where they go.
 
-    Raises
-    ------
-    GroundbrushError
-        Saying what is needed, what is free and what helps.
+    Raises GroundbrushError, saying what is needed, what is free and what helps.
     """
     import torch
 

@@ -14,7 +14,7 @@ from ...grounding.errors import GroundingError
 from ...inpaint.callbacks import check_cancelled
 from ...inpaint.device.memory import MODES, is_out_of_memory
 from ...inpaint.errors import InpaintError
-from ..errors import GroundbrushError, translate
+from ..errors import GroundbrushError, one_line, translate
 from .downloads import Download, OnDownload, download, plan_download
 from .memory import check_room, describe, weight_needs
 from .presets import INPAINTER_OPTIONS, Preset, check_inpainter, precision, resolve
@@ -42,20 +42,14 @@ class Models:
 
     Parameters
     ----------
-    preset
-        What to load.
-    device
-        One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
-    offline
-        Never use the network.
-    on_load
-        Called with one line of words before each part is loaded.
-    memory
-        One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
+    preset : What to load.
+    device : One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
+    offline : Never use the network.
+    on_load : Called with one line of words before each part is loaded.
+    memory : One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
         `inpaint.device.memory.MODES`); None: the preset's, ``auto`` where it does not say.
-    on_download
-        Called once with what has to be downloaded, before it is; False refuses. None: it is
-        described through `on_load`, or logged as a warning, and downloaded.
+    on_download : Called once with what has to be downloaded, before it is; False refuses. None: it
+        is described through `on_load`, or logged as a warning, and downloaded.
     """
 
     def __init__(
@@ -197,15 +191,13 @@ class Models:
     def with_room(self, work: Callable[[], T]) -> T:
         """Run work of the finding models; if memory runs out, move the inpainter away and retry.
 
-        Raises
-        ------
-        GroundbrushError
-            Where that does not suffice, and for what the models refuse.
+        Raises GroundbrushError where that does not suffice, and for what the models refuse.
         """
         for room in (self._make_room, lambda: False):
             try:
-                with translate(GroundingError):
-                    return work()
+                return work()
+            except GroundingError as error:
+                raise GroundbrushError(one_line(error)) from error
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -291,10 +283,8 @@ class Models:
     def reader(self) -> PromptBuilder | LVLM | NoLVLM:
         """What knows which words the LVLM knows: itself where it is loaded, else without weights.
 
-        Raises
-        ------
-        GroundbrushError
-            When its tokenizer is not on this machine: the network is never used.
+        Raises GroundbrushError when its tokenizer is not on this machine: the network is never
+        used.
         """
         with self._lock, translate(GroundingError):
             return self._grounder.lvlm if "_grounder" in self.__dict__ else self._reader

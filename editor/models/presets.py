@@ -90,22 +90,15 @@ class Preset:
 
     Attributes
     ----------
-    name, about, licence
-        For people.
-    lvlm, segmenter, inpainter
-        Each a mapping with at least ``path`` (a folder, a hub repository, or ``bundled:`` and a
-        folder of this installation), and the part's own options.
-    find
-        In place of an `lvlm`, which is then empty: a mapping with ``backend``, a name in
+    name, about, licence : For people.
+    lvlm, segmenter, inpainter : Each a mapping with at least ``path`` (a folder, a hub repository,
+        or ``bundled:`` and a folder of this installation), and the part's own options.
+    find : In place of an `lvlm`, which is then empty: a mapping with ``backend``, a name in
         ``grounding.BACKENDS``, and ``path``.
-    grounding
-        Fields of ``grounding.GroundingSettings``.
-    vocabulary
-        File of the words the models know, for models that know few; None = any words.
-    size_gb
-        About how much is downloaded.
-    source
-        The file it was read from.
+    grounding : Fields of ``grounding.GroundingSettings``.
+    vocabulary : File of the words the models know, for models that know few; None = any words.
+    size_gb : About how much is downloaded.
+    source : The file it was read from.
     """
 
     name: Annotated[str, Field(pattern=r"\S"), expects("a short text")]
@@ -162,10 +155,8 @@ class Preset:
     def path(self, part: str) -> str:
         """Folder or repository of a part, ``bundled:`` resolved.
 
-        Raises
-        ------
-        GroundbrushError
-            When a bundled or clearly local folder is not there, or the preset has no such part.
+        Raises GroundbrushError when a bundled or clearly local folder is not there, or the preset
+        has no such part.
         """
         if part == "lvlm" and self.find:
             raise GroundbrushError(

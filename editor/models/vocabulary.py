@@ -17,26 +17,6 @@ _LARGEST = 10_000_000  # bytes of a file
 _GLUE = frozenset(["a", "an", "the", "and", "with", "of", "background"])
 
 
-_MARKS = " .,;:!?…"
-_QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
-
-
-def plain_phrase(phrase: str) -> str:
-    """A phrase without the marks around it, which say nothing of what to find.
-
-    Examples
-    --------
-    >>> plain_phrase("“THE RED APPLE!!!”"), plain_phrase('the word "STOP".')
-    ('THE RED APPLE', 'the word "STOP"')
-    """
-    bare = phrase.rstrip(_MARKS).lstrip(_MARKS.replace(".", ""))
-    for opening, closing in _QUOTES:
-        inner = bare[1:-1]
-        if bare[:1] == opening and bare[-1:] == closing and not {opening, closing} & {*inner}:
-            bare = inner.strip(_MARKS)
-    return bare or phrase
-
-
 @dataclass(frozen=True)
 class WordList:
     """The words that a model of few words knows."""
@@ -47,10 +27,7 @@ class WordList:
     def check_prompt(self, prompt: str) -> None:
         """Refuse a painting prompt that holds words outside the list.
 
-        Raises
-        ------
-        GroundbrushError
-            Naming them, with near ones.
+        Raises GroundbrushError, naming them, with near ones.
         """
         words = re.findall(r"[\w'-]+", prompt.lower())
         known = {*self.nouns, *self.colours, *_GLUE}

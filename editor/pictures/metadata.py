@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
@@ -112,7 +113,33 @@ class _Bounded(ElementTree.TreeBuilder):
         raise ValueError("a document type in XMP")
 
 
-def read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, int]:
+def read_unloaded(image: Image.Image) -> tuple[bool, Chunks]:
+    """Return what loading an opened file would lose: whether it lies on its side, and its colours.
+
+    Pillow sets a TIFF upright as it loads it. Colours are a PNG's chunks that say what its samples
+    mean, unless that is sRGB.
+    """
+    turned = False
+    if image.format == "TIFF":  # for a PNG this would load the pixels
+        with suppress(Exception):  # `_read_exif` reports damaged EXIF
+            turned = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+    return turned, _read_colour(image)
+
+
+def read_metadata(image: Image.Image, turned: bool, notes: list[str]) -> tuple[int, dict[str, Any]]:
+    """Return the orientation (1 to 8) to apply to a loaded file, and the fields of its `Picture`.
+
+    `turned`: whether Pillow has turned it by a quarter. What is dropped is noted.
+    """
+    exif, orientation = _read_exif(image, notes)
+    dpi = _as_resolution(image.info.get("dpi"))
+    if dpi and (turned or orientation >= 5):
+        dpi = dpi[::-1]
+    carried = {"exif": exif, "xmp": _read_xmp(image, notes), "texts": _read_texts(image, notes)}
+    return orientation, {**carried, "dpi": dpi}
+
+
+def _read_exif(image: Image.Image, notes: list[str]) -> tuple[bytes | None, int]:
     """Return the EXIF block to keep and the orientation (1 to 8) to apply."""
     raw = image.info.get("exif")
     try:
@@ -148,18 +175,9 @@ def upright_exif(raw: bytes) -> bytes:
 
     Parameters
     ----------
-    raw : bytes
-        TIFF-structured EXIF, with or without the leading ``Exif\\0\\0``.
+    raw : TIFF-structured EXIF; the result has the leading ``Exif\\0\\0``, `raw` may have it.
 
-    Returns
-    -------
-    bytes
-        With the leading ``Exif\\0\\0``.
-
-    Raises
-    ------
-    ValueError
-        If the block is not well formed.
+    Raises ValueError if the block is not well formed.
     """
     data = bytearray(raw.removeprefix(_EXIF_PREFIX))
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(data[:4]))
@@ -186,10 +204,7 @@ def about_xmp(packet: bytes | str) -> bytes | None:
     Photoshop's captions, EXIF, IPTC, PLUS, Creative Commons, Lightroom's keywords), and of those
     none that an edited picture would make untrue.
 
-    Raises
-    ------
-    ValueError
-        For a packet that is too long, no XML, or defines entities.
+    Raises ValueError for a packet that is too long, no XML, or defines entities.
     """
     data = packet.encode() if isinstance(packet, str) else packet
     if len(data) > TEXT_LIMIT:
@@ -222,11 +237,6 @@ def _describes(name: str) -> bool:
     return name[1:].partition("}")[0] in _NAMESPACES.values() and name not in _UNTRUE
 
 
-def is_packet(xmp: bytes) -> bool:
-    """Whether bytes are a packet that `wrap_xmp` can add a recipe to."""
-    return _END in xmp
-
-
 def wrap_xmp(recipe: str | None, about: bytes | None = None) -> bytes | None:
     """Return an XMP packet of recipe JSON and of what `about_xmp` gave; None for neither."""
     if recipe is None:
@@ -246,7 +256,7 @@ def unwrap_xmp(packet: bytes | str) -> str | None:
     return unescape(body) if opened and closed else None
 
 
-def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
+def _read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
     """Return what an opened file's XMP says of its picture, as `about_xmp`."""
     packet = image.info.get("xmp")
     if not isinstance(packet, (bytes, str)):
@@ -258,16 +268,7 @@ def read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
         return None
 
 
-def read_dpi(image: Image.Image, turned: bool) -> Resolution | None:
-    """Return an opened file's pixels per inch, by axis of the upright picture, or None.
-
-    `turned`: whether upright means a quarter turn.
-    """
-    dpi = as_resolution(image.info.get("dpi"))
-    return dpi[::-1] if dpi and turned else dpi
-
-
-def as_resolution(dpi: object) -> Resolution | None:
+def _as_resolution(dpi: object) -> Resolution | None:
     """Return pixels per inch, across and down, or None for what is none."""
     if not isinstance(dpi, (tuple, list)) or len(dpi) != 2:
         return None
@@ -279,8 +280,8 @@ def as_resolution(dpi: object) -> Resolution | None:
     return (across, down) if 1 < across <= 65_535 and 1 < down <= 65_535 else None
 
 
-def read_colour(image: Image.Image) -> Chunks:
-    """Return a PNG's chunks that say what its samples mean, unless that is sRGB; call it unloaded.
+def _read_colour(image: Image.Image) -> Chunks:
+    """Return a PNG's chunks that say what its samples mean, unless that is sRGB.
 
     Pillow keeps neither all of them nor their bytes. Where there is an ICC profile, only cICP says
     more (PNG, third edition, 4.3).
@@ -305,23 +306,13 @@ def read_colour(image: Image.Image) -> Chunks:
     return tuple(chunk for chunk in found.items() if chunk not in _SRGB)
 
 
-def is_turned(image: Image.Image) -> bool:
-    """Whether a TIFF, which Pillow sets upright as it loads it, lies on its side until then."""
-    if image.format != "TIFF":  # for a PNG this would load the pixels
-        return False
-    try:
-        return image.getexif().get(_ORIENTATION, 1) in range(5, 9)
-    except Exception:  # noqa: BLE001 - `read_exif` reports damaged EXIF
-        return False
-
-
-def read_texts(image: Image.Image, notes: list[str]) -> Texts:
+def _read_texts(image: Image.Image, notes: list[str]) -> Texts:
     """Return the named texts of a loaded file: PNG's, and the comment of a JPEG or GIF."""
     named: dict[str, Any] = dict(getattr(image, "text", {}))
     comment = image.info.get("comment")
     if isinstance(comment, bytes) and COMMENT not in named:
         named[COMMENT] = _decoded(comment).rstrip("\0")
-    texts = {name: text for name, text in named.items() if is_own_text(name, text)}
+    texts = {name: text for name, text in named.items() if _is_own_text(name, text)}
     while sum(map(len, texts.values())) > TEXT_LIMIT:
         longest = max(texts, key=lambda name: len(texts[name]))
         notes.append(f"the text {longest!r} of {len(texts.pop(longest)):,} characters dropped")
@@ -335,7 +326,7 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def is_own_text(name: object, text: object) -> bool:
+def _is_own_text(name: object, text: object) -> bool:
     """Whether a named text is the user's own: others are XMP, EXIF, our recipe, a thumbnail's."""
     if not (isinstance(name, str) and isinstance(text, str) and text):
         return False

@@ -23,10 +23,8 @@ def draw_grounding(image: np.ndarray, found: Grounding) -> np.ndarray:
 
     Parameters
     ----------
-    image
-        ``(H, W, 3)`` uint8 RGB.
-    found
-        A grounding of the same picture.
+    image : ``(H, W, 3)`` uint8 RGB.
+    found : A grounding of the same picture.
     """
     out = draw_mask(image, found.mask)
     line = _line(image)

@@ -32,10 +32,8 @@ def draw_segments(image: np.ndarray, found: PanopticGrounding) -> np.ndarray:
 
     Parameters
     ----------
-    image
-        ``(H, W, 3)`` uint8 RGB.
-    found
-        A grounded caption of the same picture.
+    image : ``(H, W, 3)`` uint8 RGB.
+    found : A grounded caption of the same picture.
     """
     out = image.astype(np.float32)
     out[found.id_map == 0] *= 0.55

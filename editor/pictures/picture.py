@@ -24,21 +24,7 @@ from ...inpaint.prefill import prefill, resize_image, resize_mask
 from ..errors import GroundbrushError, one_line
 from ..files import RECIPE_LIMIT, as_path, open_regular, parse_recipe
 from .decoding import has_wide_samples, to_rgb, upright
-from .metadata import (
-    Chunks,
-    Resolution,
-    Texts,
-    as_resolution,
-    is_own_text,
-    is_packet,
-    is_turned,
-    read_colour,
-    read_dpi,
-    read_exif,
-    read_texts,
-    read_xmp,
-    unwrap_xmp,
-)
+from .metadata import Chunks, Resolution, Texts, read_metadata, read_unloaded, unwrap_xmp
 
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
@@ -66,28 +52,21 @@ class Picture:
 
     Attributes
     ----------
-    pixels : numpy.ndarray
-        ``(H, W, 3)`` uint8 RGB, upright (EXIF orientation applied), in the file's colour space.
-    alpha : numpy.ndarray or None
-        ``(H, W)`` uint8 opacity; None where the file had no transparency.
-    icc : bytes or None
-        The RGB profile the pixels are in; None stands for sRGB.
-    exif : bytes or None
-        EXIF block with its leading ``Exif\\0\\0``, orientation 1 and no thumbnail.
-    xmp : bytes or None
-        XMP packet of what describes the picture, as `editor.pictures.metadata.about_xmp` leaves it.
-    dpi : tuple of float or None
-        Pixels per inch, across and down.
-    texts : tuple of (str, str)
-        Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or GIF's "Comment".
-    colour : tuple of (bytes, bytes)
-        A PNG's chunks that say how its samples are other than sRGB: cICP, gAMA, cHRM and the like.
-    grey : bool
-        The file had no colour channels: all channels of `pixels` are equal.
-    source : pathlib.PurePath or None
-        The file it was read from.
-    notes : tuple of str
-        What was changed on the way in, in words.
+    pixels : ``(H, W, 3)`` uint8 RGB, upright (EXIF orientation applied), in the file's colour
+        space.
+    alpha : ``(H, W)`` uint8 opacity; None where the file had no transparency.
+    icc : The RGB profile the pixels are in; None stands for sRGB.
+    exif : EXIF block with its leading ``Exif\\0\\0``, orientation 1 and no thumbnail.
+    xmp : XMP packet of what describes the picture, as `editor.pictures.metadata.about_xmp` leaves
+        it.
+    dpi : Pixels per inch, across and down.
+    texts : tuple of (str, str). Named texts: PNG's, such as ("Copyright", "..."), and a JPEG's or
+        GIF's "Comment".
+    colour : tuple of (bytes, bytes). A PNG's chunks that say how its samples are other than sRGB:
+        cICP, gAMA, cHRM and the like.
+    grey : The file had no colour channels: all channels of `pixels` are equal.
+    source : The file it was read from.
+    notes : What was changed on the way in, in words.
     """
 
     pixels: np.ndarray
@@ -103,32 +82,9 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Check pixels and alpha."""
         check_pixels(self.pixels)
         check_alpha(self.alpha, self.pixels)
-        for name in ("icc", "exif", "xmp"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, bytes):
-                raise GroundbrushError(
-                    f"{name} of type {type(value).__name__} given; expected bytes or None"
-                )
-        if self.xmp is not None and not is_packet(self.xmp):
-            raise GroundbrushError(
-                f"xmp {self.xmp[:40]!r} given; expected a packet as editor.metadata.about_xmp "
-                "leaves it, or None"
-            )
-        if self.dpi is not None and as_resolution(self.dpi) is None:
-            raise GroundbrushError(
-                f"dpi {self.dpi!r} given; expected two numbers from 1 to 65535, or None"
-            )
-        if not isinstance(self.texts, tuple) or not all(
-            isinstance(t, tuple) and len(t) == 2 and is_own_text(*t) for t in self.texts
-        ):
-            raise GroundbrushError(
-                f"texts {self.texts!r} given; expected a tuple of (name, text), names as PNG's"
-            )
-        if not isinstance(self.notes, tuple) or not all(isinstance(n, str) for n in self.notes):
-            raise GroundbrushError(f"notes {self.notes!r} given; expected a tuple of str")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -219,10 +175,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Only the form is checked here: a JSON object of bounded size.
 
-    Raises
-    ------
-    GroundbrushError
-        If there is none, or it is too large, not JSON or not an object.
+    Raises GroundbrushError if there is none, or it is too large, not JSON or not an object.
     """
     path = as_path(path)
     if path.suffix.lower() == ".json":
@@ -281,15 +234,13 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
     _check_size(image.size, max_pixels, name)
     notes: list[str] = []
     try:
-        turned = is_turned(image)
+        turned, described = read_unloaded(image)
         frames = getattr(image, "n_frames", 1)
         wide = has_wide_samples(image)
-        described = read_colour(image)
         image.load()
         _check_size(image.size, max_pixels, name)
         colour, icc = to_rgb(image, wide, notes)
-        exif, orientation = read_exif(image, notes)
-        xmp, texts = read_xmp(image, notes), read_texts(image, notes)
+        orientation, carried = read_metadata(image, turned, notes)
     except GroundbrushError:
         raise
     except Exception as error:  # decoders of hostile files raise nearly everything
@@ -302,10 +253,7 @@ def _decode(image: Image.Image, name: str, source: Path | None, max_pixels: int)
         pixels=pixels,
         alpha=np.array(values[..., 3], order="C") if values.shape[2] == 4 else None,
         icc=icc,
-        exif=exif,
-        xmp=xmp,
-        dpi=read_dpi(image, turned=turned or orientation >= 5),
-        texts=texts,
+        **carried,
         colour=described,
         grey=image.mode in _GREY_MODES and is_grey(pixels),
         source=source,

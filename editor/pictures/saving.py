@@ -59,32 +59,20 @@ def save_picture(
 
     Parameters
     ----------
-    path : str or os.PathLike
-        Ends in .png, .webp, .jpg or .jpeg; its folder is created.
-    pixels : numpy.ndarray
-        ``(H, W, 3)`` uint8 RGB.
-    like : Picture, optional
-        Lends its alpha (which must then fit `pixels`), ICC profile, EXIF, XMP, resolution,
-        texts and colour chunks, as far as the format has a place for them: WebP has none for the
-        last three, a JPEG only for one comment. Like a grey one, grey pixels are saved as grey.
-    recipe : Mapping, optional
-        JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
+    path : Ends in .png, .webp, .jpg or .jpeg; its folder is created.
+    pixels : ``(H, W, 3)`` uint8 RGB.
+    like : Lends its alpha (which must then fit `pixels`), ICC profile, EXIF, XMP, resolution, texts
+        and colour chunks, as far as the format has a place for them: WebP has none for the last
+        three, a JPEG only for one comment. Like a grey one, grey pixels are saved as grey.
+    recipe : JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
         JPEG and WebP: XMP) and read back by `read_recipe`.
-    quality : int
-        1 to 100, for JPEG and for WebP where `lossless` is False.
-    lossless : bool
-        For WebP only.
+    quality : 1 to 100, for JPEG and for WebP where `lossless` is False.
+    lossless : For WebP only.
 
-    Returns
-    -------
-    tuple of str
-        What a user should know about the file; empty for a lossless one.
+    Returns tuple of str: What a user should know about the file; empty for a lossless one.
 
-    Raises
-    ------
-    GroundbrushError
-        For another suffix, a bad array, more than the format can hold, or an unwritable place.
-        An earlier file of that name is then untouched.
+    Raises GroundbrushError for another suffix, a bad array, more than the format can hold, or an
+    unwritable place. An earlier file of that name is then untouched.
     """
     path = as_path(path)
     kind = _writable_kind(path)
@@ -114,17 +102,12 @@ def check_holds(
 
     Parameters
     ----------
-    path
-        Ends as `save_picture` wants it; nothing is looked up there.
-    size
-        Width and height in pixels.
-    like
-        The picture with the alpha and EXIF to keep.
+    path : Ends as `save_picture` wants it; nothing is looked up there.
+    size : Width and height in pixels.
+    like : The picture with the alpha and EXIF to keep.
 
-    Raises
-    ------
-    GroundbrushError
-        For sides too long for it, and for a JPEG transparency or more EXIF than one holds.
+    Raises GroundbrushError for sides too long for it, and for a JPEG transparency or more EXIF than
+    one holds.
     """
     path = as_path(path)
     kind = _writable_kind(path)

@@ -45,19 +45,12 @@ class RowRequest:
         that layer, the layers above, the norm and the language head are never computed. The layer's
         keys and values are in the cache by then.
 
-    Raises GroundingError when no layer is named.
     """
 
     heads: Mapping[int, Sequence[int] | None]
     keys: Tensor | slice
     query: int | Tensor = -1
     stop: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.heads:
-            raise GroundingError(
-                "RowRequest.heads names no layer; give at least one, e.g. {14: [24, 13]}"
-            )
 
     @property
     def deepest(self) -> int:
@@ -98,8 +91,8 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
         (B, heads, R, n) when `request.query` has two dimensions. Softmax over *all* keys comes
         first, so a row over the image tokens sums to the paper's attention sum, not to one.
 
-    Raises GroundingError when the block ended and a layer's rows are missing: the model is not
-    attached, has fewer layers, or nothing was run.
+    Raises GroundingError when the request names no layer, or the block ended and a layer's rows are
+    missing: the model is not attached, has fewer layers, or nothing was run.
 
     Examples
     --------
@@ -108,6 +101,10 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
     >>> rows[14].shape                                                         # doctest: +SKIP
     torch.Size([1, 2, 576])
     """
+    if not request.heads:
+        raise GroundingError(
+            "RowRequest.heads names no layer; give at least one, e.g. {14: [24, 13]}"
+        )
     rows: dict[int, Tensor] = {}
     token = _active.set((request, rows))
     try:

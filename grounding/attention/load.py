@@ -11,7 +11,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.loading import load_parts
 from ..errors import GroundingError
 from .model import LVLM
-from .presence import Presence
+from .reading import Presence
 
 
 def load_lvlm(

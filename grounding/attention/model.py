@@ -22,10 +22,11 @@ from ..errors import GroundingError
 from ..families.base import Family
 from ..families.prompts import TokenizedPrompt
 from .capture import RowRequest, attach, capture
-from .presence import AnswerTokens, Presence
 from .reading import (
+    AnswerTokens,
     EncodedImage,
     HeadSelection,
+    Presence,
     Reading,
     Suffix,
     chunks,
@@ -66,7 +67,8 @@ class LVLM:
         self.n_layers: int = text.num_hidden_layers
         self.n_heads: int = text.num_attention_heads
         self.context_length: int | None = getattr(text, "max_position_embeddings", None)
-        self.heads = self._select(heads).pairs
+        self._selection = HeadSelection.of(heads, self.n_layers, self.n_heads)
+        self.heads = self._selection.pairs
         self._model = model.eval().requires_grad_(False)
         whole = getattr(model, "lm_head", None) is not None
         self._base: nn.Module = model.model if whole else model  # type: ignore[assignment]
@@ -355,6 +357,8 @@ class LVLM:
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def _select(self, heads: Iterable[tuple[int, int]] | None) -> HeadSelection:
+        if heads is self.heads:
+            return self._selection
         return HeadSelection.of(heads, self.n_layers, self.n_heads)
 
     def check_depth(self, encoded: EncodedImage, needed: int) -> None:

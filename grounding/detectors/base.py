@@ -60,13 +60,6 @@ class Detections:
     scores: NDArray[np.float64]
     masks: Any = None
 
-    def __post_init__(self) -> None:
-        if self.boxes.ndim != 2 or self.boxes.shape[1] != 4 or len(self.boxes) != len(self.scores):
-            raise GroundingError(
-                f"boxes are {self.boxes.shape} with scores {self.scores.shape}; expected (n, 4) "
-                "and (n,)"
-            )
-
     def __len__(self) -> int:
         return len(self.scores)
 

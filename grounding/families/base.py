@@ -16,9 +16,7 @@ from .geometry import (
     ImageTokens,
     PreparedImage,
     Region,
-    covered_region,
     crop_region,
-    pad_region,
     pad_to_square,
     squash_region,
     tile_places,
@@ -161,8 +159,7 @@ class Family:
 
     def _tokens(self, region: Region) -> ImageTokens:
         """The tokens of one view of a region, without the rest that no patch covers."""
-        seen = covered_region(region, self._covered)
-        return ImageTokens(self._first_patch, self.grid_hw, seen)
+        return ImageTokens.covering(self._first_patch, self.grid_hw, region, self._covered)
 
     def _tiled_tokens(
         self, prefix: tuple[int, ...], tiles_hw: tuple[int, int], region: Region
@@ -178,8 +175,8 @@ class Family:
                 "model"
             )
         if self.tiles == "overview":
-            seen = covered_region(region, self._covered)
-            return ImageTokens(int(at[-rows * columns]), self.grid_hw, seen)
+            start = int(at[-rows * columns])
+            return ImageTokens.covering(start, self.grid_hw, region, self._covered)
         places = tile_places(at[: -rows * columns], tiles_hw, self.grid_hw)
         seen = tiled_region(region, tiles_hw, self._covered)
         return ImageTokens(places[0], (down * rows, across * columns), seen, places)
@@ -187,11 +184,10 @@ class Family:
     def _shaped(self, image: np.ndarray) -> tuple[np.ndarray, Region]:
         """The image, padded to a square if `padding` says so, and its region."""
         check_image(image)
-        height, width = image.shape[:2]
         if self.padding == "pad":
             r, g, b = (int(255 * m) for m in self.image_processor.image_mean)  # as original LLaVA
-            return pad_to_square(image, (r, g, b)), pad_region(width, height)
-        return image, squash_region(width, height)
+            return pad_to_square(image, (r, g, b))
+        return image, squash_region(image.shape[1], image.shape[0])
 
     def _process(self, image: np.ndarray, **settings: Any) -> Any:
         """The image through the checkpoint's processor, as numpy arrays."""

@@ -73,6 +73,20 @@ class ImageTokens:
                 f"first at {self.start}"
             )
 
+    @classmethod
+    def covering(
+        cls, start: int, grid_hw: tuple[int, int], region: Region, share: float
+    ) -> ImageTokens:
+        """Tokens of a view of which the patches cover a `share` of each side, from the corner.
+
+        Examples
+        --------
+        >>> ImageTokens.covering(1, (2, 2), (-10.0, 0.0, 90.0, 100.0), 0.9).region_xyxy
+        (-10.0, 0.0, 80.0, 90.0)
+        """
+        x0, y0, x1, y1 = region
+        return cls(start, grid_hw, (x0, y0, x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
+
     @property
     def count(self) -> int:
         """Number of image tokens."""
@@ -111,19 +125,6 @@ class PreparedImage:
     tokens: ImageTokens
     prefix_ids: tuple[int, ...] | None = None
     next_position: int | None = None
-
-
-def pad_region(width: int, height: int) -> Region:
-    """Region of an image centred in the square of its longer side.
-
-    Examples
-    --------
-    >>> pad_region(200, 100)
-    (0.0, -50.0, 200.0, 150.0)
-    """
-    side = max(width, height)
-    x, y = (side - width) // 2, (side - height) // 2
-    return (float(-x), float(-y), float(side - x), float(side - y))
 
 
 def crop_region(width: int, height: int, size: int) -> Region:
@@ -177,18 +178,6 @@ def squash_region(width: int, height: int) -> Region:
     return (0.0, 0.0, float(width), float(height))
 
 
-def covered_region(region: Region, share: float) -> Region:
-    """The part of a view's region that its patches cover: `share` of each side, from the corner.
-
-    Examples
-    --------
-    >>> covered_region((-10.0, 0.0, 90.0, 100.0), 0.9)
-    (-10.0, 0.0, 80.0, 90.0)
-    """
-    x0, y0, x1, y1 = region
-    return (x0, y0, x0 + share * (x1 - x0), y0 + share * (y1 - y0))
-
-
 def tiled_region(region: Region, tiles_hw: tuple[int, int], share: float = 1.0) -> Region:
     """Region of the cells of (rows, columns) tiles laid side by side over a region.
 
@@ -230,19 +219,21 @@ def tile_places(
     return tuple(cells.ravel().tolist())
 
 
-def pad_to_square(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Centre an (H, W, 3) uint8 image in a square of its longer side, filled with `colour`.
+def pad_to_square(image: np.ndarray, colour: tuple[int, int, int]) -> tuple[np.ndarray, Region]:
+    """Centre an (H, W, 3) uint8 image in a square of its longer side; the square and its region.
 
-    Raises GroundingError when the image is not (H, W, 3).
+    Examples
+    --------
+    >>> pad_to_square(np.zeros((100, 200, 3), np.uint8), (0, 0, 0))[1]
+    (0.0, -50.0, 200.0, 150.0)
     """
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise GroundingError(f"pad_to_square got an image of shape {image.shape}, not (H, W, 3)")
     height, width = image.shape[:2]
-    if height == width:
-        return image
     side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    region = (float(-left), float(-top), float(side - left), float(side - top))
+    if height == width:
+        return image, region
     square = np.empty((side, side, 3), dtype=image.dtype)
     square[:] = colour
-    top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = image
-    return square
+    return square, region

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GroundingError
 from .ranking import Head
@@ -24,9 +23,8 @@ class LocalizationHeads:
 
     Examples
     --------
-    >>> heads = LocalizationHeads(((14, 24), (14, 13)), "paper, Sec. 5; not re-measured here")
-    >>> heads.deepest, heads.by_layer()
-    (14, {14: (24, 13)})
+    >>> list(LocalizationHeads(((14, 24), (14, 13)), "paper, Sec. 5; not re-measured here"))
+    [(14, 24), (14, 13)]
     """
 
     heads: tuple[Head, ...]
@@ -53,34 +51,6 @@ class LocalizationHeads:
 
     def __iter__(self) -> Iterator[Head]:
         return iter(self.heads)
-
-    @property
-    def deepest(self) -> int:
-        """The last layer that has to run."""
-        return max(layer for layer, _ in self.heads)
-
-    def by_layer(self) -> dict[int, tuple[int, ...]]:
-        """Heads of each layer, layers ascending."""
-        layers = sorted({layer for layer, _ in self.heads})
-        return {n: tuple(head for layer, head in self.heads if layer == n) for n in layers}
-
-    def check(self, layers: int, heads: int) -> None:
-        """Raise where a head lies outside a model of `layers` layers with `heads` heads each."""
-        for layer, head in self.heads:
-            if layer >= layers or head >= heads:
-                raise GroundingError(
-                    f"head L{layer}H{head} is outside the model's {layers} layers of {heads} "
-                    "heads (both counted from 0); use heads found on this model."
-                )
-
-    def select(self, rows: ArrayLike) -> NDArray:
-        """The maps of these heads, (..., k, P, Q), out of rows (..., L, H, P, Q)."""
-        array = np.asarray(rows)
-        if array.ndim < 4:
-            raise GroundingError(f"rows have shape {array.shape}; expected (..., L, H, P, Q).")
-        self.check(*array.shape[-4:-2])
-        layers, heads = np.array(self.heads).T
-        return array[..., layers, heads, :, :]
 
 
 def _pair(item: Any) -> Head:

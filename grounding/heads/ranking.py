@@ -104,12 +104,8 @@ class HeadRanking:
             )
         return "\n".join(lines)
 
-    def agreement(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> float:
-        """Spearman rho between frequency and per-head pseudo-mask IoU, (L, H) (Fig. 6b)."""
-        return self.correlation(head_ious, min_frequency)[0]
-
     def correlation(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> tuple[float, float]:
-        """Spearman rho as in `agreement` and its two-sided p-value.
+        """Spearman rho of frequency and pseudo-mask IoU, (L, H), and its p-value (Fig. 6b).
 
         Only heads with frequency >= `min_frequency` count. NaN where fewer than three do, or where
         either is the same for all of them.

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GroundingError
 from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
 from ..view import boxes_and_centres, resize_shares
 
@@ -29,8 +28,8 @@ _LEAST = 4  # cells of the decoder's grid: less is a speck
 _TRIED = 4096  # pixels among which the points are chosen
 _MILD = (0.4, 0.4, 0.3)  # least score, most overlap, least outside of a region prompted again
 
-# What counts as an object of its own; chosen on composed validation scenes (`benchmarks.sparing`),
-# where the values are not critical.
+# What counts as an object of its own; chosen on composed validation scenes, where the values are
+# not critical.
 _POINTS = 16  # point prompts at first
 _REACH = 0.25  # how far beyond the support these lie, over the square root of the mask's area
 _REGIONS = 6  # regions that are prompted again at most
@@ -53,13 +52,8 @@ def find_adjacent(
 
     Returns (n, H, W) bool: Best first, including what of them lies outside the support or in the
     found mask. Empty where `support` is no larger than `mask`.
-
-    Raises GroundingError when a mask does not have the picture's size.
     """
     size = embedding.frame.size_wh[::-1]
-    for name, given in (("mask", mask), ("support", support)):
-        if given.shape != size or given.dtype != np.bool_:
-            raise GroundingError(f"{name} is {given.dtype} {given.shape}; expected bool {size}")
     none = np.zeros((0, *size), np.bool_)
     if not mask.any() or not (support & ~mask).any():
         return none

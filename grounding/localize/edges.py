@@ -10,40 +10,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GroundingError
 from ..view import fitted_size, resize_mask
-
-__all__ = ["refine_edges"]
 
 _WORK_SIDE = 512
 """Longest side of the crop that GrabCut works on; its time grows with the area."""
+_BAND, _ITERATIONS = 3, 3
+"""Pixels of that crop on either side of the border that are decided again."""
 
 
 def refine_edges(
-    image: NDArray[np.uint8],
-    mask: NDArray[np.bool_],
-    *,
-    iterations: int = 3,
-    band: int = 3,
-    largest_only: bool = True,
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], *, largest_only: bool = True
 ) -> NDArray[np.bool_]:
-    """Move a mask's border to where the colours change, at most `band` pixels away.
+    """Move a mask's border to where the colours change, at most three pixels away.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB.
     mask : (H, W) bool.
-    band : Pixels on either side of the border that are decided again; 3 is a 7x7 trimap. On a crop
-        larger than 512 pixels they are pixels of the shrunken crop.
     largest_only : Drop all but the largest component first: specks are nearly always mistakes.
         False keeps every component (plurals).
 
-    Returns
-    -------
-    (H, W) bool. The mask (or its largest component) unchanged where GrabCut has no samples:
+    Returns (H, W) bool: the mask (or its largest component) unchanged where GrabCut has no samples:
     an object thinner than the band, or one that fills the picture.
-
-    Raises GroundingError for shapes or dtypes that do not fit, or settings below 1.
 
     Examples
     --------
@@ -54,7 +42,6 @@ def refine_edges(
     >>> bool((refine_edges(picture, rough) == (picture[..., 0] > 0)).all())
     True
     """
-    _check(image, mask, iterations, band)
     if not mask.any():
         return mask.copy()
     kept = _largest(mask) if largest_only else mask
@@ -64,20 +51,20 @@ def refine_edges(
     small_wh = fitted_size(full_wh, _WORK_SIDE)
     refined = kept.copy()
     if small_wh == full_wh:
-        refined[window] = _grabcut(crop, part, iterations, band)[0]
+        refined[window] = _grabcut(crop, part)[0]
         return refined
     picture = cv2.resize(crop, small_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    decided, unsure = _grabcut(picture, resize_mask(part, small_wh), iterations, band)
+    decided, unsure = _grabcut(picture, resize_mask(part, small_wh))
     inside, near = resize_mask(decided, full_wh), resize_mask(unsure, full_wh)
     refined[window] = np.where(near, inside, part)
     return refined
 
 
 def _grabcut(
-    image: NDArray[np.uint8], mask: NDArray[np.bool_], iterations: int, band: int
+    image: NDArray[np.uint8], mask: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The mask decided again inside its band, and the band."""
-    kernel = np.ones((2 * band + 1, 2 * band + 1), np.uint8)
+    kernel = np.ones((2 * _BAND + 1, 2 * _BAND + 1), np.uint8)
     sure = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1).astype(bool)
     reach = cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
     unsure = reach & ~sure
@@ -90,7 +77,7 @@ def _grabcut(
     inside, outside = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # the colour clusters start at random: same picture, same mask
     picture, whole = np.ascontiguousarray(image), (0, 0, 0, 0)
-    cv2.grabCut(picture, labels, whole, outside, inside, iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(picture, labels, whole, outside, inside, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), unsure
 
 
@@ -113,17 +100,3 @@ def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
         margin = max(16, length // 4)
         window.append(slice(max(0, start - margin), min(limit, start + length + margin)))
     return window[0], window[1]
-
-
-def _check(image: NDArray, mask: NDArray, iterations: int, band: int) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise GroundingError(
-            f"the image is {image.dtype} {image.shape}; expected (H, W, 3) uint8 RGB"
-        )
-    if mask.dtype != bool or mask.shape != image.shape[:2]:
-        raise GroundingError(
-            f"the mask is {mask.dtype} {mask.shape}; expected bool {image.shape[:2]}, the image's"
-        )
-    for name, value in (("iterations", iterations), ("band", band)):
-        if value < 1:
-            raise GroundingError(f"{name} is {value}; expected at least 1")

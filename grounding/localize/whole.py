@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GroundingError
 from ..sam.segmenter import ImageEmbedding, Segmenter, read_answers
 from ..view import boxes_and_centres, resize_shares
 
@@ -35,12 +34,7 @@ def steady_whole(
     mask : (H, W) bool of the picture that was read.
 
     Returns a mask of the same shape that contains the given one.
-
-    Raises GroundingError when the mask does not have the picture's size.
     """
-    if mask.shape != embedding.size_wh[::-1] or mask.dtype != np.bool_:
-        expected = f"bool {embedding.size_wh[::-1]}, the size of the picture that was read"
-        raise GroundingError(f"the mask is {mask.dtype} {mask.shape}; expected {expected}")
     grid_wh = embedding.frame.grid_wh
     part = resize_shares(mask.astype(np.float32), grid_wh) >= 0.5
     if not part.any():

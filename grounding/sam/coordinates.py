@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import finite_array, whole_size
 from ..errors import GroundingError
 
 _BAND = 4_000_000
@@ -53,9 +52,6 @@ class SquareFrame:
     size_wh: tuple[int, int]
     side: int
     mask_side: int
-
-    def __post_init__(self) -> None:
-        whole_size(self.size_wh)
 
     @cached_property
     def input_wh(self) -> tuple[int, int]:
@@ -109,11 +105,11 @@ class SquareFrame:
 
         Raises GroundingError for wrong shape, or a box that holds no pixel of the picture.
         """
-        array = finite_array(boxes, "boxes", axes="(n, 4)", ndim=2, exact=True).astype(np.float64)
-        if array.shape[1] != 4:
+        array = np.asarray(boxes, np.float64)
+        if array.ndim != 2 or array.shape[1] != 4:
             raise GroundingError(f"boxes have shape {array.shape}; expected (n, 4) xyxy")
         inside = np.clip(array, 0, np.tile(self.size_wh, 2))
-        bad = np.flatnonzero((inside[:, 2:] <= inside[:, :2]).any(1))
+        bad = np.flatnonzero(~(inside[:, 2:] > inside[:, :2]).all(1))  # also where one is nan
         if bad.size:
             raise GroundingError(
                 f"box {array[bad[0]].tolist()} holds no pixel of the picture of "
@@ -130,10 +126,10 @@ class SquareFrame:
         Raises GroundingError for a wrong shape, a point outside the picture, or labels that are not
         one 0 or 1 for each.
         """
-        array = finite_array(points, "points", axes="(k, 2)", ndim=2, exact=True)
-        if array.shape[1] != 2:
+        array = np.asarray(points, np.float64)
+        if array.ndim != 2 or array.shape[1] != 2:
             raise GroundingError(f"points have shape {array.shape}; expected (k, 2) xy")
-        outside = np.flatnonzero(((array < 0) | (array > self.size_wh)).any(1))
+        outside = np.flatnonzero(~((array >= 0) & (array <= self.size_wh)).all(1))
         if outside.size:
             raise GroundingError(
                 f"point {array[outside[0]].tolist()} lies outside the picture of "
@@ -151,7 +147,7 @@ class SquareFrame:
         """A rough mask as logits (m, m): bool (H, W) of the picture, or logits as they are."""
         array, grid = np.asarray(mask), (self.mask_side, self.mask_side)
         if array.dtype.kind == "f" and array.shape == grid:
-            return finite_array(array, "mask logits", axes="(m, m)", ndim=2).astype(np.float32)
+            return array.astype(np.float32)
         if array.dtype != bool or array.shape != self.size_wh[::-1]:
             raise GroundingError(
                 f"the mask prompt is {array.dtype} {array.shape}; expected bool "
@@ -179,7 +175,7 @@ class SquareFrame:
         The steps are SAM's own (to the square, cut to the picture, to the picture's size); the
         last one runs in bands of rows, so that 48 megapixels never become floats at once.
         """
-        width, height = self.size_wh if size_wh is None else whole_size(size_wh)
+        width, height = size_wh or self.size_wh
         seen_w, seen_h = self.input_wh
         masks = np.empty((len(logits), height, width), dtype=bool)
         band = max(1, _BAND // width)

@@ -60,16 +60,6 @@ class Masks:
     scores: NDArray[np.float32]
     logits: NDArray[np.float32]
 
-    def __post_init__(self) -> None:
-        n = len(self.scores)
-        if self.masks.ndim != 3 or self.masks.dtype != bool or len(self.masks) != n:
-            raise GroundingError(
-                f"masks are {self.masks.dtype} {self.masks.shape} with {n} scores; expected bool "
-                "(n, H, W) and (n,)"
-            )
-        if self.logits.ndim != 3 or len(self.logits) != n:
-            raise GroundingError(f"logits have shape {self.logits.shape}; expected ({n}, m, m)")
-
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -120,7 +110,7 @@ class Segmenter:
     title = "SamModel"
     """What runs it, for people."""
     before_batch: Callable[[], object] = staticmethod(lambda: None)
-    """Called before each batch of prompts and before full masks; it may raise to stop."""
+    """Called before each batch of prompts; it may raise to stop."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -232,7 +222,6 @@ class Segmenter:
         size_wh: tuple[int, int] | None = None,
     ) -> NDArray[np.bool_]:
         """Masks (n, H, W) from their logits (m, m), at the picture's own size or `size_wh`."""
-        self.before_batch()
         return embedding.frame.masks(logits, size_wh)
 
     def _decode(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..errors import InpaintError, OutOfMemoryError
-from ..validation import check_choice
+from ..settings import check_choice
 from .sharing import DeviceSharing, release_cached_memory, weight_bytes
 
 T = TypeVar("T")
@@ -69,12 +69,8 @@ def choose_mode(
 def place(pipe: Any, device: Any, mode: str, sharing: DeviceSharing | None = None) -> Placement:
     """Move a pipeline from the CPU to a torch.device, in one of `MODES`.
 
-    Raises
-    ------
-    InpaintError
-        For an unknown mode, or one that needs an accelerator on the CPU.
-    OutOfMemoryError
-        Where not even the most frugal mode fits.
+    Raises InpaintError for an unknown mode, or one that needs an accelerator on the CPU. Raises
+    OutOfMemoryError where not even the most frugal mode fits.
     """
     check_choice("memory", mode, MODES)
     placement = Placement(pipe, device, "resident", sharing)

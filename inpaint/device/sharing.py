@@ -26,8 +26,7 @@ class DeviceSharing:
 
     Parameters
     ----------
-    device : torch.device or str
-        The accelerator.
+    device : The accelerator.
     """
 
     def __init__(self, device: Any) -> None:

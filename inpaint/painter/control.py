@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 
 from ..errors import InpaintError
-from ..settings import InpaintSettings
-from ..validation import check_choice
-from .libraries import check_entry, explain_loading
+from ..settings import InpaintSettings, check_choice
+from .inpainter import check_entry, explain_loading
 
 CONDITIONERS = ("canny",)
 _CANNY_THRESHOLDS = 100, 200

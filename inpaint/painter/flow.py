@@ -23,10 +23,7 @@ class FlowInpainter(Inpainter):
     Qwen-Image; strength 1.0 for FLUX Fill; no scheduler by name; only Qwen-Image reads the negative
     prompt. Variants are painted one by one: the editing pipelines return one picture for several.
 
-    Raises
-    ------
-    InpaintError
-        For a pipeline without a transformer or a mask.
+    Raises InpaintError for a pipeline without a transformer or a mask.
     """
 
     @property

@@ -6,21 +6,22 @@ import contextlib
 import copy
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..callbacks import CancelledBy, OnPreview, OnStep, Progress
-from ..device.memory import GROUP, Placement
-from ..errors import Cancelled, InpaintError
-from ..settings import InpaintSettings
-from ..validation import check_pair, check_prompt, check_seed
-from .libraries import quiet_libraries, scheduler_from
+from ..device.memory import GROUP, Placement, is_out_of_memory
+from ..errors import Cancelled, InpaintError, OutOfMemoryError
+from ..settings import SCHEDULERS, InpaintSettings, check_choice, describe
 
 _PROMPTS_KEPT = 8
+_QUIET_LOCK = threading.Lock()
+_quiet = SimpleNamespace(scopes=0, restore=contextlib.ExitStack())
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +73,7 @@ class Inpainter:
     Parameters
     ----------
     pipe : DiffusionPipeline
-    placement : inpaint.device.memory.Placement, optional
-        By default its components stay where they are.
+    placement : By default its components stay where they are.
     """
 
     pipe: Any
@@ -91,6 +91,11 @@ class Inpainter:
     def channels(self) -> int:
         """Input channels of the denoising network."""
         raise NotImplementedError
+
+    @property
+    def opens(self) -> bool:
+        """Whether the hole can open step by step, for `InpaintSettings.differential`."""
+        return False
 
     @property
     def memory_notes(self) -> tuple[str, ...]:
@@ -141,36 +146,34 @@ class Inpainter:
 
         Parameters
         ----------
-        image : (h, w, 3) uint8 RGB
-            h and w multiples of 8, of about the model's own size.
-        mask : (h, w) bool
-            The hole. diffusers blanks it in the masked image of a 9-channel UNet itself.
-        prompt : str
-            Exactly "" is unconditional: zero embeddings where the pipeline was trained so
+        image : (h, w, 3) uint8 RGB. h and w multiples of 8, of about the model's own size.
+        mask : (h, w) bool. The hole. diffusers blanks it in the masked image of a 9-channel UNet
+            itself.
+        prompt : Exactly "" is unconditional: zero embeddings where the pipeline was trained so
             (`force_zeros_for_empty_prompt`), and no guidance unless there is a negative prompt.
-        on_preview : callable, optional
-            Gets the first seed's canvas.
-        original : (h, w, 3) uint8, optional
-            The canvas before its hole was prefilled, for a ControlNet; `image` by default.
+        on_preview : Gets the first seed's canvas.
+        original : (h, w, 3) uint8, optional. The canvas before its hole was prefilled, for a
+            ControlNet; `image` by default.
 
-        Returns
-        -------
-        list of (h, w, 3) uint8
-            Whole canvases as decoded. They drift outside the hole: composite them.
+        Returns list of (h, w, 3) uint8: Whole canvases as decoded. They drift outside the hole:
+        composite them.
         """
-        image, mask = check_pair(image, mask)
-        seeds = tuple(check_seed(seed) for seed in seeds)
-        settings = InpaintSettings() if settings is None else settings
+        seeds, settings = tuple(seeds), settings or InpaintSettings()
         size, step = f"{image.shape[1]}x{image.shape[0]}", self._multiple()
         if image.shape[0] % step or image.shape[1] % step:
             raise InpaintError(
                 f"canvas: got {size} pixels; expected sides that are multiples of {step}. Use "
                 "inpaint.fill, which chooses the size."
             )
-        self._check_settings(settings)
+        if settings.differential and not self.opens:
+            raise InpaintError(
+                f"differential: got {settings.differential} for {type(self.pipe).__name__}; "
+                "expected 0: it needs a 4-channel UNet without a ControlNet, with the surroundings "
+                "put back at every step. Leave it out."
+            )
         progress = Progress(on_step, cancelled, on_preview)
-        original = image if original is None else check_pair(original, mask)[0]
-        batch = CanvasBatch(image, mask, check_prompt(prompt), seeds, settings, progress, original)
+        original = image if original is None else original
+        batch = CanvasBatch(image, mask, prompt, seeds, settings, progress, original)
         several = len(seeds) > 1
         times = f"{len(seeds)} times " if several else ""
         what = f"painting {times}{size} pixels"
@@ -197,15 +200,6 @@ class Inpainter:
     def _check_pipe(self) -> None:
         """Refuse a pipeline of another kind."""
         raise NotImplementedError
-
-    def _check_settings(self, settings: InpaintSettings) -> None:
-        """Refuse settings that this kind would ignore."""
-        if settings.differential:
-            raise InpaintError(
-                f"differential: got {settings.differential} for {type(self.pipe).__name__}; "
-                "expected 0: it needs a 4-channel UNet without a ControlNet, with the surroundings "
-                "put back at every step. Leave it out."
-            )
 
     def _multiple(self) -> int:
         """Return what the canvas's sides must be multiples of."""
@@ -289,3 +283,73 @@ def mask_image(mask: np.ndarray) -> Any:
     from PIL import Image
 
     return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence diffusers and transformers, and restore their settings afterwards.
+
+    The settings belong to the process, so scopes are counted: the first one saves them and the
+    last one restores them, in whichever thread.
+    """
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    with _QUIET_LOCK:
+        if not _quiet.scopes:
+            for library in (diffusers.utils.logging, transformers.utils.logging):
+                _quiet.restore.callback(library.set_verbosity, library.get_verbosity())
+                if library.is_progress_bar_enabled():
+                    _quiet.restore.callback(library.enable_progress_bar)
+                library.set_verbosity_error()
+                library.disable_progress_bar()
+        _quiet.scopes += 1
+    try:
+        yield
+    finally:
+        with _QUIET_LOCK:
+            _quiet.scopes -= 1
+            if not _quiet.scopes:
+                _quiet.restore.close()
+
+
+def scheduler_from(current: Any, name: str) -> Any:
+    """Return the scheduler called `name` with the noise schedule of `current`."""
+    import diffusers
+
+    check_choice("scheduler", name, tuple(SCHEDULERS))
+    if type(current).__name__.startswith("FlowMatch"):
+        raise InpaintError(
+            f"scheduler: got {name!r} for a flow-matching model; expected its own. Leave the "
+            "scheduler out of the settings and the preset."
+        )
+    with quiet_libraries():
+        return getattr(diffusers, SCHEDULERS[name]).from_config(current.config)
+
+
+@contextlib.contextmanager
+def explain_loading(what: str, remedy: str) -> Iterator[None]:
+    """Turn a library's failure to load `what` into an InpaintError with a remedy."""
+    try:
+        yield
+    except InpaintError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"out of memory while {what} was loaded; expected its weights to fit. Close other "
+                "programs, or use a smaller model."
+            ) from error
+        first = [type(error).__name__, *str(error).strip().splitlines()[:1]]
+        reason = ": ".join(part[:200] for part in first)
+        raise InpaintError(f"{what} could not be loaded ({reason}){remedy}") from error
+
+
+def check_entry(name: str, entry: Any, optional: tuple[str, ...]) -> None:
+    """Raise unless a preset's entry is a mapping with a path, and perhaps optional names."""
+    good = isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and entry["path"]
+    if not good or set(entry) - {"path", *optional}:
+        raise InpaintError(
+            f"{name}: got {describe(entry)}; expected a mapping with path, and optionally "
+            f"{', '.join(optional)}."
+        )

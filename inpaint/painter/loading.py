@@ -10,12 +10,10 @@ from typing import Any, cast
 from ..device.memory import enable_tiling, place
 from ..device.sharing import DeviceSharing
 from ..errors import InpaintError
-from ..settings import SCHEDULERS
-from ..validation import check_choice
+from ..settings import SCHEDULERS, check_choice
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
-from .inpainter import Inpainter
-from .libraries import explain_loading, quiet_libraries, scheduler_from
+from .inpainter import Inpainter, explain_loading, quiet_libraries, scheduler_from
 from .lora import add_loras
 from .patchmatch import PATCHMATCH, PatchMatch
 from .speed import apply_speed
@@ -71,35 +69,23 @@ def load_inpainter(
 
     Parameters
     ----------
-    path_or_repo : str or path
-        A folder written by `save_pretrained`, ``owner/name``, or `PATCHMATCH` for one that loads
-        nothing and ignores the other arguments.
-    device : str
-        "cpu", "cuda", "cuda:1", "mps" or "auto".
-    dtype : torch.dtype or str, optional
-        float32 on the CPU and float16 elsewhere by default.
-    offline : bool
-        Read only what is on disk.
-    variant : str, optional
-        Such as "fp16", for files named ``*.fp16.safetensors``.
-    scheduler, memory, speed : str
-        See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
+    path_or_repo : A folder written by `save_pretrained`, ``owner/name``, or `PATCHMATCH` for one
+        that loads nothing and ignores the other arguments.
+    device : "cpu", "cuda", "cuda:1", "mps" or "auto".
+    dtype : float32 on the CPU and float16 elsewhere by default.
+    offline : Read only what is on disk.
+    variant : Such as "fp16", for files named ``*.fp16.safetensors``.
+    scheduler, memory, speed : See `inpaint.settings.SCHEDULERS`, `inpaint.device.memory.MODES` and
         `inpaint.painter.speed.apply_speed`.
-    vae, vae_revision : str, optional
-        Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix", or a tiny one.
-    preview_vae : str, optional
-        A tiny autoencoder of the same latents, such as "madebyollin/taesdxl", for previews.
-    tiling : bool
-        Encode and decode in slices and tiles: less memory, faint seams possible.
-    loras, controlnet
-        See `inpaint.painter.lora.add_loras` and `inpaint.painter.control.check_controlnet`.
-    sharing : DeviceSharing, optional
-        Shared with other models on the same accelerator.
+    vae, vae_revision : Another autoencoder, such as "madebyollin/sdxl-vae-fp16-fix", or a tiny one.
+    preview_vae : A tiny autoencoder of the same latents, such as "madebyollin/taesdxl", for
+        previews.
+    tiling : Encode and decode in slices and tiles: less memory, faint seams possible.
+    loras, controlnet : See `inpaint.painter.lora.add_loras` and
+        `inpaint.painter.control.check_controlnet`.
+    sharing : Shared with other models on the same accelerator.
 
-    Returns
-    -------
-    Inpainter
-        A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
+    Returns Inpainter: A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InpaintError
-from .libraries import check_entry, explain_loading
+from .inpainter import check_entry, explain_loading
 
 
 def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InpaintError
-from ..validation import check_choice
+from ..settings import check_choice
 
 SPEEDS = ("auto", "plain", "fused", "compiled")
 # diffusers' inductor settings for "maximum speed"; passed to each compilation, since global ones
@@ -31,16 +31,10 @@ def apply_speed(network: Any, speed: str, device: str = "cpu") -> Callable[[bool
     and batch; kernels are chosen by measuring, so bits may differ between processes. See
     https://huggingface.co/docs/diffusers/optimization/fp16.
 
-    Returns
-    -------
-    callable or None
-        For "compiled", ``compile_for(moves)``, to call before each painting with whether weights
-        are moved between calls.
+    Returns callable or None: For "compiled", ``compile_for(moves)``, to call before each painting
+    with whether weights are moved between calls.
 
-    Raises
-    ------
-    InpaintError
-        For another speed, or a network with projections that cannot be fused.
+    Raises InpaintError for another speed, or a network with projections that cannot be fused.
     """
     import torch
 

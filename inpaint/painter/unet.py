@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import InpaintError
-from ..settings import InpaintSettings
 from ..support import change_map, free_cells
 from .control import control_image
 from .inpainter import CanvasBatch, Inpainter, mask_image
@@ -22,19 +21,14 @@ class UNetInpainter(Inpainter):
 
     Parameters
     ----------
-    pipe : StableDiffusionXLInpaintPipeline
-        Or `StableDiffusionInpaintPipeline`, or either with a ControlNet. Its UNet has 9 channels
+    pipe : Or `StableDiffusionInpaintPipeline`, or either with a ControlNet. Its UNet has 9 channels
         (latents, mask, masked image) or 4 (the surroundings are put back into the latents after
         each step).
-    conditioner : str
-        How the input of its ControlNet is made; one of `inpaint.painter.control.CONDITIONERS`.
-    preview : AutoencoderTiny, optional
-        Decodes previews instead of the pipeline's autoencoder.
+    conditioner : How the input of its ControlNet is made; one of
+        `inpaint.painter.control.CONDITIONERS`.
+    preview : Decodes previews instead of the pipeline's autoencoder.
 
-    Raises
-    ------
-    InpaintError
-        For a pipeline without a UNet of 4 or 9 input channels.
+    Raises InpaintError for a pipeline without a UNet of 4 or 9 input channels.
     """
 
     conditioner: str = "canny"
@@ -60,9 +54,10 @@ class UNetInpainter(Inpainter):
                 "diffusers/stable-diffusion-xl-1.0-inpainting-0.1."
             )
 
-    def _check_settings(self, settings: InpaintSettings) -> None:
-        if self.channels == 9 or self.control_conditioner:  # the callback cannot change their mask
-            super()._check_settings(settings)
+    @property
+    def opens(self) -> bool:
+        """Whether a callback can change its mask."""
+        return self.channels == 4 and not self.control_conditioner
 
     def _multiple(self) -> int:
         return max(8, self.pipe.vae_scale_factor)

@@ -46,7 +46,7 @@ def training_scene(split: str, seed: int) -> Scene:
 def square_view(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Picture ``(SIDE, SIDE, 3)`` and instance map ``(SIDE, SIDE)`` as the tower sees them: padded
     to a square and resized; -1 marks the padding of the map."""
-    image = pad_to_square(scene.image, GREY)
+    image, _ = pad_to_square(scene.image, GREY)
     side, (height, width) = len(image), scene.instances.shape
     owner = np.full((side, side), -1, np.int32)
     top, left = (side - height) // 2, (side - width) // 2

@@ -23,16 +23,11 @@ def to_labelme(
 
     Parameters
     ----------
-    image_path
-        The picture's file, relative to the document.
-    shapes
-        ``polygon``: one for each piece of a thing, without its holes; pieces of one thing share
-        their ``group_id``. ``mask``: the exact pixels, which LabelMe reads from version 5.2.
+    image_path : The picture's file, relative to the document.
+    shapes : ``polygon``: one for each piece of a thing, without its holes; pieces of one thing
+        share their ``group_id``. ``mask``: the exact pixels, which LabelMe reads from version 5.2.
 
-    Raises
-    ------
-    MultiObjectError
-        For other shapes.
+    Raises MultiObjectError for other shapes.
     """
     if shapes not in SHAPES:
         raise MultiObjectError(f"shapes={shapes!r}; expected {' or '.join(map(repr, SHAPES))}")

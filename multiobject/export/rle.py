@@ -30,8 +30,6 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """
     from pycocotools import mask as coco
 
-    if mask.ndim != 2 or mask.dtype != bool:
-        raise MultiObjectError(f"mask of {mask.dtype} {mask.shape} given; expected (H, W) bool")
     encoded = coco.encode(np.asfortranarray(mask.view(np.uint8)))
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
@@ -39,10 +37,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     """The mask (H, W) bool of an encoding; ``counts`` is text, bytes or a list of runs.
 
-    Raises
-    ------
-    MultiObjectError
-        If the runs cannot be read, are negative, or do not fill the mask.
+    Raises MultiObjectError if the runs cannot be read, are negative, or do not fill the mask.
 
     Examples
     --------

@@ -14,16 +14,10 @@ from ..panoptic import PanopticGrounding
 def to_detections(found: PanopticGrounding) -> Any:
     """Convert to ``supervision.Detections``, things one by one.
 
-    Returns
-    -------
-    supervision.Detections
-        ``xyxy``, ``mask`` (whole masks, which may overlap), ``confidence``, ``class_id`` (from 0,
-        by noun) and the data ``class_name`` and ``phrase``.
+    Returns supervision.Detections: ``xyxy``, ``mask`` (whole masks, which may overlap),
+    ``confidence``, ``class_id`` (from 0, by noun) and the data ``class_name`` and ``phrase``.
 
-    Raises
-    ------
-    MultiObjectError
-        If supervision is not installed.
+    Raises MultiObjectError if supervision is not installed.
     """
     try:
         import supervision

@@ -57,32 +57,19 @@ def ground_all(
 
     Parameters
     ----------
-    view
-        The picture as both models have encoded it.
-    caption
-        English text.
-    mode
-        ``phrases``: each phrase is queried on its own, all in one packed sequence. ``caption``: one
-        forward pass of the whole caption, each phrase the mean of its tokens' rows (Kang et al.,
-        CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.
-    tokens
-        In mode ``caption``: all of a phrase's tokens, or its ``noun``'s alone.
-    pipeline
-        As for `noun_phrases`.
-    phrases
-        Used instead of the parser's.
+    view : The picture as both models have encoded it.
+    caption : English text.
+    mode : ``phrases``: each phrase is queried on its own, all in one packed sequence. ``caption``:
+        one forward pass of the whole caption, each phrase the mean of its tokens' rows (Kang et
+        al., CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.
+    tokens : In mode ``caption``: all of a phrase's tokens, or its ``noun``'s alone.
+    pipeline : As for `noun_phrases`.
+    phrases : Used instead of the parser's.
 
-    Returns
-    -------
-    PanopticGrounding
-        A segment for every phrase; absent ones are reported and not painted.
+    Returns PanopticGrounding: A segment for every phrase; absent ones are reported and not painted.
 
-    Raises
-    ------
-    MultiObjectError
-        For a caption that cannot be read, an unknown mode, or no English pipeline.
-    GroundingError
-        For a phrase that is too long.
+    Raises MultiObjectError for a caption that cannot be read, an unknown mode, or no English
+    pipeline. Raises GroundingError for a phrase that is too long.
     """
     if mode not in MODES or tokens not in TOKENS:
         raise MultiObjectError(

@@ -28,13 +28,10 @@ class SearchTerm:
 
     Attributes
     ----------
-    single
-        Whether exactly one instance is meant.
-    variants
-        Words for the instances one by one ("the left car"). Heads attend to one of several alike,
-        so the others are missing from the map of "the cars".
-    presence
-        Words of the presence query, instead of `words`: "the car" for "all the cars", which
+    single : Whether exactly one instance is meant.
+    variants : Words for the instances one by one ("the left car"). Heads attend to one of several
+        alike, so the others are missing from the map of "the cars".
+    presence : Words of the presence query, instead of `words`: "the car" for "all the cars", which
         presupposes that there are some.
     """
 
@@ -62,16 +59,11 @@ def search(
 
     Parameters
     ----------
-    grounder
-        A detector backend searches phrase by phrase and finds several instances by itself.
-    readings
-        Given for each term, they are used instead of reading the picture; variants are then not
-        searched for.
+    grounder : A detector backend searches phrase by phrase and finds several instances by itself.
+    readings : Given for each term, they are used instead of reading the picture; variants are then
+        not searched for.
 
-    Raises
-    ------
-    GroundingError
-        For a phrase that is too long.
+    Raises GroundingError for a phrase that is too long.
     """
     if not terms:
         return []

@@ -28,8 +28,7 @@ class BatchingSegmenter:
 
     Attributes
     ----------
-    calls
-        How often SAM's decoder was called.
+    calls : How often SAM's decoder was called.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:

@@ -36,12 +36,9 @@ class NormalizedCaption:
 
     Attributes
     ----------
-    text
-        Without emoji and control characters, blanks single, quotes straight; case as typed.
-    parsed
-        The parser's input, of the same length: headlines in lower case.
-    offsets
-        Start and stop of every character of `text` in the caption as typed.
+    text : Without emoji and control characters, blanks single, quotes straight; case as typed.
+    parsed : The parser's input, of the same length: headlines in lower case.
+    offsets : Start and stop of every character of `text` in the caption as typed.
     """
 
     text: str
@@ -56,10 +53,7 @@ class NormalizedCaption:
 def read_caption(caption: str) -> NormalizedCaption:
     """Check and normalise a caption.
 
-    Raises
-    ------
-    MultiObjectError
-        If it is not text with words, too long, or not English.
+    Raises MultiObjectError if it is not text with words, too long, or not English.
     """
     if not isinstance(caption, str):
         raise MultiObjectError(

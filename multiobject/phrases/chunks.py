@@ -23,13 +23,10 @@ class Chunk:
 
     Attributes
     ----------
-    tokens
-        In the sentence's order, the head last. Not always neighbours: "red and green apples"
+    tokens : In the sentence's order, the head last. Not always neighbours: "red and green apples"
         holds "red apples".
-    units
-        Nouns that count or group it ("slice", "group"); they own relations too.
-    quantifier
-        "one" of "one of the dogs", else empty.
+    units : Nouns that count or group it ("slice", "group"); they own relations too.
+    quantifier : "one" of "one of the dogs", else empty.
     """
 
     tokens: tuple[Token, ...]

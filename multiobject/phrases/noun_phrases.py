@@ -30,21 +30,14 @@ class NounPhrase:
 
     Attributes
     ----------
-    text
-        The words that name it: "the dog"; a conjunction's part stands alone: "red apples".
-    span
-        Half-open character offsets, in the caption as typed, of the shortest stretch that holds
+    text : The words that name it: "the dog"; a conjunction's part stands alone: "red apples".
+    span : Half-open character offsets, in the caption as typed, of the shortest stretch that holds
         all of these words.
-    head
-        The noun as written.
-    lemma
-        The noun's lemma in lower case; of "a green one", the noun it stands for.
-    plural
-        Whether more than one is meant.
-    modifiers
-        Words before the noun that describe or count it, in order, without articles.
-    refer
-        `text` with the relative clause or prepositional phrase that singles the thing out: the
+    head : The noun as written.
+    lemma : The noun's lemma in lower case; of "a green one", the noun it stands for.
+    plural : Whether more than one is meant.
+    modifiers : Words before the noun that describe or count it, in order, without articles.
+    refer : `text` with the relative clause or prepositional phrase that singles the thing out: the
         referring expression to ground.
     """
 
@@ -61,14 +54,6 @@ class NounPhrase:
         """Offset in the caption where `refer` ends."""
         return self.span[1] + len(self.refer) - len(self.text)
 
-    def __post_init__(self) -> None:
-        start, stop = self.span
-        if not (self.text and self.head and self.refer) or not 0 <= start < stop:
-            raise MultiObjectError(
-                f"a noun phrase with text {self.text!r}, head {self.head!r}, refer {self.refer!r} "
-                f"and span {self.span}; expected words in each and a span that is not empty"
-            )
-
 
 def noun_phrases(
     caption: str, *, pipeline: str | Path | Language | None = None
@@ -81,17 +66,12 @@ def noun_phrases(
 
     Parameters
     ----------
-    caption : str
-        English text; emoji are ignored.
-    pipeline : str, pathlib.Path or spacy.language.Language, optional
-        An installed spaCy pipeline's name, a saved one's folder, or a loaded one. Default: the
-        first English one installed. Pipelines are loaded once.
+    caption : English text; emoji are ignored.
+    pipeline : An installed spaCy pipeline's name, a saved one's folder, or a loaded one. Default:
+        the first English one installed. Pipelines are loaded once.
 
-    Raises
-    ------
-    MultiObjectError
-        For a caption that is empty, longer than 6,000 characters or not English, and where no
-        English pipeline with a tagger and a parser can be loaded.
+    Raises MultiObjectError for a caption that is empty, longer than 6,000 characters or not
+    English, and where no English pipeline with a tagger and a parser can be loaded.
 
     Examples
     --------

@@ -82,12 +82,9 @@ class NamedThing:
 
     Attributes
     ----------
-    text
-        As typed.
-    several
-        The noun phrase, where it means more than one thing of its kind ("both cups").
-    unclear
-        Why it cannot be known which of the kind are meant, or empty.
+    text : As typed.
+    several : The noun phrase, where it means more than one thing of its kind ("both cups").
+    unclear : Why it cannot be known which of the kind are meant, or empty.
     """
 
     text: str

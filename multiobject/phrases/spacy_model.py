@@ -48,14 +48,11 @@ def parse(text: str, pipeline: str | Path | Language | None = None) -> Doc:
 
     Parameters
     ----------
-    pipeline : str, pathlib.Path or spacy.language.Language, optional
-        An installed pipeline's name, a saved pipeline's folder, or a loaded one. Default: the
-        first English one installed, `PREFERRED` in order, then any other.
+    pipeline : An installed pipeline's name, a saved pipeline's folder, or a loaded one. Default:
+        the first English one installed, `PREFERRED` in order, then any other.
 
-    Raises
-    ------
-    MultiObjectError
-        If there is no such pipeline, it is not English, or it does not tag and parse.
+    Raises MultiObjectError if there is no such pipeline, it is not English, or it does not tag and
+    parse.
     """
     named = pipeline is None or isinstance(pipeline, str | Path)
     nlp = load_pipeline(pipeline) if named else pipeline

@@ -19,8 +19,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def fresh(_module: str, case: dict, *_: object) -> dict:
         names.append(case["part"])
-        row = {"seconds": 1.0, "floor_s": 0.5, "peak_gb": 1.0, "parameters": 10**6}
-        return row if case["part"] != "SAM 3" else {"failed": "exit 1"}
+        if case["part"] == "SAM 3":
+            raise SystemExit("exit 1")
+        return {"seconds": 1.0, "floor_s": 0.5, "peak_gb": 1.0, "parameters": 10**6}
 
     monkeypatch.setattr(common, "fresh", fresh)
     monkeypatch.setattr(common, "free_memory", lambda: 10e9)
@@ -39,16 +40,17 @@ def test_an_interrupted_run_continues_and_memory_is_checked(ran: list[str], tmp_
     assert rows[large]["failed"] == "10 GB free, 12 needed"
     assert list(rows) == list(cpu_parts.PARTS)
     cpu_parts.measure_parts(every)
+    assert rows["SAM 3"]["failed"] == "exit 1"
     assert ran.count("SAM 3") == 2  # what failed is tried again
     assert ran.count("SDXL UNet") == 1
     kept = json.loads((tmp_path / "full_size_parts.json").read_text("utf-8"))
-    assert {row["models"] for row in kept["edits"]} == {
+    assert {row["edit with"] for row in kept["edits"]} == {
         "photo-light",
         "Grounding DINO and SAM ViT-B, with SD 1.5",
     }
     text = page.page({"full_size_parts": kept})
-    assert text.index("## What one edit costs") < text.index("## Ratios")
-    assert "| photo-light | 2 | 20 | 4.0 |" in text
+    assert text.index("## What one edit costs") < text.index("## How cost grows")
+    assert "| photo-light | 2 | 20 | 4 |" in text
     assert "10 GB free, 12 needed" in page.appendix({"full_size_parts": kept})
 
 

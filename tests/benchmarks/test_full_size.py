@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from groundbrush.inpaint.device.memory import decode_bytes, denoise_bytes
-from groundbrush.inpaint.painter.libraries import quiet_libraries
+from groundbrush.inpaint.painter.inpainter import quiet_libraries
 
 from benchmarks import full_size
 

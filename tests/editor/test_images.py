@@ -270,9 +270,6 @@ def test_a_link_is_followed_and_content_counts_not_the_name(tmp_path):
     [
         ({"alpha": np.zeros((5, 7), bool)}, "alpha of bool"),
         ({"alpha": np.zeros((7, 5), np.uint8)}, r"alpha of shape \(7, 5\)"),
-        ({"icc": "sRGB"}, "icc of type str"),
-        ({"exif": 3}, "exif of type int"),
-        ({"notes": ["a"]}, "tuple of str"),
         ({"pixels": [[1]]}, "pixels of type list"),
     ],
 )

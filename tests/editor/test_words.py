@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from groundbrush.editor.errors import GroundbrushError
-from groundbrush.editor.models.vocabulary import WordList, plain_phrase
+from groundbrush.editor.finder import plain_phrase
+from groundbrush.editor.models.vocabulary import WordList
 
 KNOWN = WordList(("apple", "pear", "bus"), ("red", "green"))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings, fill
-from groundbrush.inpaint.blend import _membrane, laplacian, poisson
+from groundbrush.inpaint.paste import _membrane, laplacian, poisson
 from groundbrush.inpaint.quality import ring_colour_error
 from groundbrush.inpaint.support import inward_feather
 from hypothesis import given, settings

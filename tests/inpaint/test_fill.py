@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from groundbrush import inpaint
 from groundbrush.inpaint import Fill, InpaintError, InpaintSettings, fill
-from groundbrush.inpaint.crop import Crop
 from groundbrush.inpaint.support import support
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -179,20 +178,6 @@ def test_a_painter_of_another_size_is_refused(quick):
 
     with pytest.raises(InpaintError, match=r"got \(64, 63\) .*expected \(64, 64\)"):
         fill(Small(), GOOD["image"], GOOD["mask"], "a pear", settings=quick)
-
-
-def test_a_fill_checks_itself(quick):
-    with pytest.raises(InpaintError, match="Fill: got a support"):
-        Fill(
-            image=GOOD["image"],
-            support=np.ones((8, 8), bool),
-            crops=(Crop((0, 0, 8, 8), (64, 64)),),
-            prompt="",
-            seed=0,
-            settings=quick,
-            notes=(),
-            timings={},
-        )
 
 
 def test_public_names():

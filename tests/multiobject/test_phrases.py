@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import spacy
 from groundbrush import multiobject
-from groundbrush.multiobject import MultiObjectError, NounPhrase, noun_phrases
+from groundbrush.multiobject import MultiObjectError, noun_phrases
 from groundbrush.multiobject.phrases import spacy_model as pipelines
 from groundbrush.multiobject.phrases.noun_phrases import phrases_to_find
 from hypothesis import given, settings
@@ -45,16 +45,6 @@ def test_importing_the_package_loads_no_spacy():
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize("broken", [{"text": ""}, {"span": (4, 4)}, {"span": (-1, 4)}])
-def test_a_noun_phrase_needs_words_and_a_place(broken):
-    fields = dict(
-        text="a cat", span=(0, 5), head="cat", lemma="cat", plural=False, modifiers=(), refer="cat"
-    )
-    assert NounPhrase(**fields).text == "a cat"
-    with pytest.raises(MultiObjectError, match="expected words in each and a span"):
-        NounPhrase(**{**fields, **broken})
 
 
 # --- odd captions -----------------------------------------------------------------------------

@@ -10,12 +10,7 @@ import pytest
 from groundbrush.grounding import Presence
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import FAMILIES, Family, ImageTokens, family_class
-from groundbrush.grounding.families.geometry import (
-    crop_region,
-    pad_region,
-    pad_to_square,
-    squash_region,
-)
+from groundbrush.grounding.families.geometry import crop_region, pad_to_square, squash_region
 from groundbrush.grounding.families.llava import LlavaFamily
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,8 +35,8 @@ def family(make_llava, make_tokenizer, make_processor):
 
 
 def test_regions_by_hand():
-    assert pad_region(275, 183) == (0.0, -46.0, 275.0, 229.0)
-    assert pad_region(3, 8) == (-2.0, 0.0, 6.0, 8.0)
+    for size, expected in {(275, 183): (0, -46, 275, 229), (3, 8): (-2, 0, 6, 8)}.items():
+        assert pad_to_square(np.zeros((*size[::-1], 3), np.uint8), (0, 0, 0))[1] == expected
     assert squash_region(30, 20) == (0.0, 0.0, 30.0, 20.0)
     # 16:9 at 336: 597 wide, 130 cut off on the left, so 44% of the width is lost.
     x0, y0, x1, y1 = crop_region(1920, 1080, 336)
@@ -53,19 +48,13 @@ def test_regions_by_hand():
     assert crop_region(100, 175, 50) == pytest.approx((0, 18 * 175 / 87, 100, 68 * 175 / 87))
 
 
-@given(st.integers(1, 900), st.integers(1, 900))
-def test_pad_region_is_the_square_around_the_image(width, height):
-    x0, y0, x1, y1 = pad_region(width, height)
-    assert x1 - x0 == y1 - y0 == max(width, height)
-    assert x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
-    assert abs((x0 + x1) - width) <= 1 and abs((y0 + y1) - height) <= 1
-
-
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_padded_square_holds_the_image_at_its_region(width, height):
     image = np.full((height, width, 3), 200, np.uint8)
-    square = pad_to_square(image, (1, 2, 3))
-    x0, y0, _, _ = (int(v) for v in pad_region(width, height))
+    square, region = pad_to_square(image, (1, 2, 3))
+    x0, y0, x1, y1 = (int(v) for v in region)
+    assert x1 - x0 == y1 - y0 == len(square) == max(width, height)
+    assert abs((x0 + x1) - width) <= 1 and abs((y0 + y1) - height) <= 1
     inside = np.zeros(square.shape[:2], bool)
     inside[-y0 : -y0 + height, -x0 : -x0 + width] = True
     assert (square[inside] == 200).all()

@@ -397,14 +397,14 @@ def test_table_and_order():
 
 def test_agreement_is_spearman_over_selected_heads():
     ranking = ranking_of([[0.9, 0.5], [0.2, 0.0]], [[0.3, 0.4], [0.4, 0.1]])
-    assert ranking.agreement([[0.8, 0.6], [0.1, 0.99]]) == pytest.approx(1)
-    assert ranking.agreement([[0.1, 0.6], [0.8, 0.99]]) == pytest.approx(-1)
-    assert np.isnan(ranking.agreement(np.zeros((2, 2)), min_frequency=0.5))
+    assert ranking.correlation([[0.8, 0.6], [0.1, 0.99]])[0] == pytest.approx(1)
+    assert ranking.correlation([[0.1, 0.6], [0.8, 0.99]])[0] == pytest.approx(-1)
+    assert np.isnan(ranking.correlation(np.zeros((2, 2)), min_frequency=0.5)[0])
     five = ranking_of([[0.9, 0.7, 0.5, 0.3, 0.2]], [[0.1, 0.2, 0.3, 0.4, 0.5]])
     rho, p = five.correlation([[0.9, 0.8, 0.6, 0.7, 0.1]])
     assert rho == pytest.approx(0.9) and p == pytest.approx(0.0374, abs=1e-4)  # t = 3.576, 3 df
     with pytest.raises(GroundingError, match=r"head IoUs have shape \(1, 2\)"):
-        ranking.agreement([[0.1, 0.2]])
+        ranking.correlation([[0.1, 0.2]])[0]
 
 
 def test_ranking_dataclass_refuses():
@@ -480,18 +480,8 @@ def test_the_share_of_ties():
 def test_localization_heads_from_json():
     heads = LocalizationHeads([[14, 24], [3, 1], [14, 13]], "drawn")
     assert heads.heads == ((14, 24), (3, 1), (14, 13)) == tuple(heads)
-    assert heads.deepest == 14
-    assert heads.by_layer() == {3: (1,), 14: (24, 13)}
     assert len(heads) == 3
     assert heads == LocalizationHeads(((14, 24), (3, 1), (14, 13)), "drawn")
-
-
-def test_localization_heads_select_their_maps_in_order():
-    rows = np.arange(2 * 3 * 4 * 2 * 2).reshape(2, 3, 4, 2, 2)
-    chosen = LocalizationHeads(((2, 1), (0, 3)), "drawn").select(rows)
-    assert chosen.shape == (2, 2, 2, 2)
-    assert np.array_equal(chosen[1, 0], rows[1, 2, 1])
-    assert np.array_equal(chosen[1, 1], rows[1, 0, 3])
 
 
 @pytest.mark.parametrize(
@@ -510,17 +500,6 @@ def test_localization_heads_select_their_maps_in_order():
 def test_localization_heads_refuse(heads, provenance, message):
     with pytest.raises(GroundingError, match=message):
         LocalizationHeads(heads, provenance)
-
-
-def test_localization_heads_must_fit_the_model():
-    heads = LocalizationHeads(((14, 24),), "paper")
-    heads.check(32, 32)
-    with pytest.raises(GroundingError, match="L14H24 is outside the model's 14 layers of 32"):
-        heads.check(14, 32)
-    with pytest.raises(GroundingError, match="outside the model's 2 layers"):
-        heads.select(np.zeros((2, 3, 4, 4)))
-    with pytest.raises(GroundingError, match=r"rows have shape \(4, 4\)"):
-        heads.select(np.zeros((4, 4)))
 
 
 def test_phrase_contrast_is_the_weight_that_moves() -> None:
