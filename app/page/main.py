@@ -8,7 +8,7 @@ import streamlit as st
 
 from ...editor.api import Editor
 from ..session.session_store import new_id
-from . import ask, folder, more, results, sides, start, state, work
+from . import ask, more, results, sides, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
@@ -57,7 +57,7 @@ def whole() -> None:
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
             with state.told("The folder"):
-                folder.steps()
+                start.folder_steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
