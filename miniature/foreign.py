@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from .scenes import Scene, SceneObject, background_files, load_sprite, sprite_table
+from .scenes import Scene, background_files, load_sprite, object_facts, sprite_table
 from .vocabulary import ObjectKind, load_vocabulary
 
 RATIOS = ((1, 1), (1, 1), (1, 1), (4, 3), (3, 2), (16, 9), (2.35, 1), (3, 4), (9, 16))
@@ -62,7 +62,10 @@ def compose_foreign(seed: int) -> Scene:
         solid = _alpha_on(cut, (width, height)) > 127
         owner[solid] = number
         objects.append(cut)
-    facts = tuple(_told(owner, k, cut) for k, cut in enumerate(objects, 1))
+    facts = tuple(
+        object_facts(owner, k, cut.kind, cut.name, cut.colour, cut.area, cut.style)
+        for k, cut in enumerate(objects, 1)
+    )
     image = _camera(rng, light.fall(np.asarray(picture, np.float32)))
     return Scene(image, owner, facts, np.asarray(ground))
 
@@ -323,19 +326,3 @@ def _camera(rng: np.random.Generator, pixels: Pixels) -> Pixels:
         moved = ImageChops.offset(image, int(rng.integers(1, 3)), int(rng.integers(0, 2)))
         image = Image.blend(image, moved, 0.5)
     return np.array(image)
-
-
-def _told(owner: Pixels, number: int, cut: _Cut) -> SceneObject:
-    rows, columns = np.nonzero(owner == number)
-    box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    longer = max(box[2] - box[0], box[3] - box[1]) / max(owner.shape)
-    return SceneObject(
-        cut.kind.noun,
-        cut.kind.category,
-        cut.colour,
-        cut.name,
-        box,
-        longer,
-        len(rows) / max(1, cut.area),
-        cut.style,
-    )

@@ -10,10 +10,8 @@ criterion; ``contrast`` admits heads by how differently they look for two phrase
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +30,7 @@ CRITERIA = ("sum", "contrast")
 # The paper counts the 10 heads of lowest entropy among 1,024, one in a hundred. Of 96 heads ten
 # would be one in ten, and the order would say little; three are one in 32.
 LOWEST, SKIP_LAYERS = 3, 2
-Trio = tuple[tuple[int, int], ...]
+TRIALS = 5
 
 
 def two_phrases(scene: Scene, seed: int) -> list[Expression]:
@@ -61,32 +59,6 @@ def load_miniature(query: str | None = None, folder: Path | None = None) -> LVLM
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows ``(L, H, P, Q)`` of all heads for a phrase and for another one about the same picture,
-    and the phrase's true cells ``(P, Q)``; `seen` indexes the cells that lie on the picture."""
-
-    rows: np.ndarray
-    others: np.ndarray
-    truth: np.ndarray
-    seen: Any
-
-
-def read_samples(lvlm: LVLM, split: str, count: int) -> Iterator[Sample]:
-    """One sample of each of `count` scenes in which two objects can be distinguished."""
-    for seed in range(count):
-        scene = compose_wide(split, seed)
-        asked = two_phrases(scene, seed)
-        if len(asked) < 2:
-            continue
-        encoded = lvlm.encode(scene.image)
-        rows, others = lvlm.head_rows(encoded, [e.text for e in asked])
-        region, grid = encoded.tokens.region_xyxy, rows.shape[-2:]
-        truth = true_cells(scene.mask(asked[0].target or 0), region, grid)
-        seen = picture_cells(grid, region, encoded.size_wh)
-        yield Sample(rows, others, truth, seen)
-
-
 def cover(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     """Share of each cell that a mask ``(H, W)`` covers once padded to a square, float."""
     side, (height, width) = max(mask.shape), mask.shape
@@ -98,43 +70,54 @@ def cover(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Discovery:
-    """What was measured on the samples: both criteria, and, by labels, IoU and peak hits."""
+    """What was measured on the scenes: by criterion, and, by labels, IoU and peak hits."""
 
-    sums: HeadMeasurements
-    contrasts: HeadMeasurements
+    measured: dict[str, HeadMeasurements]
     ious: np.ndarray
     hits: np.ndarray
 
-    def rank(self, criterion: str, lowest: int, skip_layers: int) -> HeadRanking:
+    def rank(
+        self, criterion: str, lowest: int = LOWEST, skip_layers: int = SKIP_LAYERS
+    ) -> HeadRanking:
         """The label-free ranking."""
-        chosen = self.contrasts if criterion == "contrast" else self.sums
-        return chosen.rank(lowest=lowest, skip_layers=skip_layers)
+        return self.measured[criterion].rank(lowest=lowest, skip_layers=skip_layers)
 
-    def trials(self, criterion: str, lowest: int, skip_layers: int, count: int) -> list[Trio]:
-        """The first three heads of each of `count` random halves of the samples."""
-        rng, out = np.random.default_rng(0), []
-        measured = self.contrasts if criterion == "contrast" else self.sums
-        for _ in range(count):
-            half = rng.choice(len(measured), len(measured) // 2, replace=False)
-            out.append(measured.subset(half).rank(lowest, skip_layers).top(3))
-        return out
+    def same(self, criterion: str, *settings: int) -> int:
+        """In how many of `TRIALS` random halves of the scenes the first three heads are those of
+        all."""
+        rng, every = np.random.default_rng(0), self.measured[criterion]
+        top = set(self.rank(criterion, *settings).top(3))
+        found = 0
+        for _ in range(TRIALS):
+            half = every.subset(rng.choice(len(every), len(every) // 2, replace=False))
+            found += set(half.rank(*(settings or (LOWEST, SKIP_LAYERS))).top(3)) == top
+        return found
 
 
 def discover(lvlm: LVLM, scenes: int) -> Discovery:
-    """Measure every head on validation scenes."""
+    """Measure every head on the validation scenes in which two objects can be distinguished."""
     sums, contrasts, entropies, ious, hits = [], [], [], [], []
-    for sample in read_samples(lvlm, "validation", scenes):
-        rows, truth = sample.rows[sample.seen], sample.truth[sample.seen]
-        sums.append(attention_sums(sample.rows))
-        contrasts.append(phrase_contrast(sample.rows, sample.others))
+    for seed in range(scenes):
+        scene = compose_wide("validation", seed)
+        asked = two_phrases(scene, seed)
+        if len(asked) < 2:
+            continue
+        encoded = lvlm.encode(scene.image)
+        all_rows, others = lvlm.head_rows(encoded, [e.text for e in asked])
+        region, grid = encoded.tokens.region_xyxy, all_rows.shape[-2:]
+        seen = picture_cells(grid, region, encoded.size_wh)  # the others are padding
+        truth = true_cells(scene.mask(asked[0].target or 0), region, grid)[seen]
+        rows = all_rows[seen]
+        sums.append(attention_sums(all_rows))
+        contrasts.append(phrase_contrast(all_rows, others))
         entropies.append(spatial_entropy(rows))
         ious.append(head_ious(rows, truth))
         hits.append(truth.ravel()[rows.reshape(*rows.shape[:2], -1).argmax(-1)])
-    by_sum, by_contrast = (
-        HeadMeasurements(np.array(one, np.float32), np.array(entropies, np.float32))
-        for one in (sums, contrasts)
-    )
-    return Discovery(by_sum, by_contrast, np.array(ious), np.array(hits))
+    measured = {
+        criterion: HeadMeasurements(np.array(one, np.float32), np.array(entropies, np.float32))
+        for criterion, one in zip(CRITERIA, (sums, contrasts), strict=True)
+    }
+    return Discovery(measured, np.array(ious), np.array(hits))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -149,15 +132,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     lvlm = load_miniature(args.query, args.lvlm)
     found = discover(lvlm, args.scenes)
-    ranking = found.rank(args.criterion, args.lowest, args.skip_layers)
+    settings = args.lowest, args.skip_layers
+    ranking = found.rank(args.criterion, *settings)
     ious, hits = found.ious.mean(0), found.hits.mean(0)
     for row in ranking.order()[:12]:
         print(f"L{row.layer}H{row.head} {row.frequency:.3f}, mean sum {row.mean_sum:.3f}")
-    trials = found.trials(args.criterion, args.lowest, args.skip_layers, 5)
-    same = sum(set(trio) == set(ranking.top(3)) for trio in trials)
     print(
         f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
-        f"{ranking.correlation(ious)[0]:.2f}; same three in {same} of 5 random halves"
+        f"{ranking.correlation(ious)[0]:.2f}; same three in "
+        f"{found.same(args.criterion, *settings)} of {TRIALS} random halves"
     )
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]

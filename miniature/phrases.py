@@ -1,4 +1,4 @@
-"""Words about a scene: expressions true of exactly one object, questions, answers, captions."""
+"""Words about a scene: expressions true of exactly one object, and what is answered to them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,6 @@ ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 CELLS = 16  # the centre of an object is spoken as column and row of a 16 x 16 grid
 ORDINALS = ("first", "second", "third")
 MARGIN = 0.1  # of the side: what "left of" and "leftmost" must exceed to be said
-
-
-# How often each type is said: redundant ones are many and teach little, names carry the rest.
-WEIGHTS = {
-    "name": 2.0,
-    "colour": 1.5,
-    "size": 1.5,
-    "ordinal": 2.0,
-    "relation": 1.5,
-    "redundant": 0.15,
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,8 @@ def describe(item: SceneObject) -> str:
     return f"{item.colour} {item.noun}" if item.colour else item.noun
 
 
-def _article(words: str) -> str:
+def with_article(words: str) -> str:
+    """``a pear``, ``an apple``."""
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
@@ -213,45 +203,6 @@ def refer(scene: Scene, expression: Expression) -> Exchange:
     # What the thing looks like comes first: to say it the full stop must look at the thing itself.
     # With its place first, heads learned to look at the row and column beside it instead.
     return Exchange(prompt, f"{size} {describe(item)} {row} {column} {x} {y}")
-
-
-def exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchange]:
-    """``count`` things to say about a scene: mostly references, some questions, one caption."""
-    pool = [expressions(scene, i) for i in range(len(scene.objects))]
-    flat = [e for group in pool for e in group]
-    weights = np.array([WEIGHTS.get(e.kind, 1.0) for e in flat])
-    out = [
-        Exchange(
-            "list :",
-            " , ".join(describe(o) for o in sorted(scene.objects, key=lambda o: o.centre[0])),
-        )
-    ]
-    references = round(0.6 * count)
-    if flat:
-        picks = rng.choice(len(flat), size=references, p=weights / weights.sum())
-        out += [refer(scene, flat[i]) for i in picks]
-    absent = absent_expressions(scene, rng, max(2, count // 6))
-    out += [refer(scene, e) for e in absent[: len(absent) // 2]]
-    out += [
-        Exchange(f"is there {_article(e.text[4:])} ?", "no") for e in absent[len(absent) // 2 :]
-    ]
-    while len(out) < count and scene.objects:
-        number = int(rng.integers(len(scene.objects)))
-        item = scene.objects[number]
-        _, _, x, y = place_words(scene, number)
-        choice = rng.integers(4)
-        if choice == 0:
-            out.append(Exchange(f"is there {_article(describe(item))} ?", "yes"))
-        elif choice == 1:
-            out.append(Exchange(f"what is at {x} {y} ?", describe(item)))
-        elif choice == 2:
-            same = sum(o.noun == item.noun for o in scene.objects)
-            out.append(Exchange(f"how many {item.noun} ?", str(same)))
-        elif flat:
-            chosen = flat[rng.integers(len(flat))]
-            words = place_words(scene, chosen.target or 0)
-            out.append(Exchange(f"where is {chosen.text} ?", f"{words[0]} {words[1]}"))
-    return out[:count]
 
 
 def spoken_words() -> tuple[str, ...]:

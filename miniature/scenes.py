@@ -304,15 +304,25 @@ def compose(split: str, seed: int, settings: SceneSettings | None = None) -> Sce
             _shadow(canvas, alpha, x, y, float(rng.uniform(0.15, 0.5)))
         canvas[area] += alpha[..., None] * (pixels - canvas[area])
         drawn.append((kind, name, colour, float((alpha > 0.5).sum()), len(drawn) + 1))
-    objects = tuple(_facts(instances, row, side) for row in drawn)
+    objects = tuple(
+        object_facts(instances, number, kind, name, colour)
+        for kind, name, colour, _, number in drawn
+    )
     return Scene(_finish(rng, canvas), instances, objects, background)
 
 
-def _facts(
-    instances: np.ndarray, row: tuple[ObjectKind, str, str | None, float, int], side: int
+def object_facts(
+    instances: np.ndarray,
+    number: int,
+    kind: ObjectKind,
+    sprite: str,
+    colour: str | None,
+    area: int | None = None,
+    style: str = "fluent",
 ) -> SceneObject:
-    kind, name, colour, _, number = row
+    """What is true of the thing of this number; `area` is how many pixels it has uncovered."""
     ys, xs = np.nonzero(instances == number)
     box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-    longer = max(box[2] - box[0], box[3] - box[1]) / side
-    return SceneObject(kind.noun, kind.category, colour, name, box, longer)
+    longer = max(box[2] - box[0], box[3] - box[1]) / max(instances.shape)
+    visible = len(xs) / max(1, area) if area is not None else 1.0
+    return SceneObject(kind.noun, kind.category, colour, sprite, box, longer, visible, style)

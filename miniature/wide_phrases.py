@@ -18,6 +18,7 @@ from .phrases import (
     place_words,
     plural_of,
     refer,
+    with_article,
 )
 from .scenes import Scene
 from .vocabulary import load_vocabulary
@@ -105,12 +106,8 @@ def _negations(scene: Scene, index: int) -> list[str]:
     fellows = {o.noun for o in scene.objects if o.category == item.category and o is not item}
     if item.category != "thing" and len(fellows) == 1 and item.noun not in fellows:
         noun = next(iter(fellows))
-        out.append(f"the {item.category} that is not {_article(noun)}")
+        out.append(f"the {item.category} that is not {with_article(noun)}")
     return out
-
-
-def _article(words: str) -> str:
-    return ("an " if words[0] in "aeiou" else "a ") + words
 
 
 def wide_absent(scene: Scene, rng: np.random.Generator, count: int) -> list[Expression]:
@@ -175,7 +172,7 @@ def vary(rng: np.random.Generator, text: str) -> str:
     choice = rng.random()
     if not text.startswith("the ") or choice > 0.3:
         return text
-    return text[4:] if choice < 0.2 else _article(text[4:])
+    return text[4:] if choice < 0.2 else with_article(text[4:])
 
 
 def wide_exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[Exchange]:
@@ -197,7 +194,7 @@ def wide_exchanges(scene: Scene, rng: np.random.Generator, count: int) -> list[E
         # Without its full stop in some, so that the last word, too, learns to look.
         bare = rng.random() < 0.15
         out.append(Exchange(said.prompt.removesuffix(" .") if bare else said.prompt, said.answer))
-    out.append(Exchange(f"is there {_article(absent[0].text[4:])} ?", "no"))
+    out.append(Exchange(f"is there {with_article(absent[0].text[4:])} ?", "no"))
     together = groups(scene, rng)
     out += [together[i] for i in rng.permutation(len(together))[: max(1, count // 6)]]
     out += _questions(scene, rng, every, count - len(out))
@@ -219,7 +216,7 @@ def _questions(
         item = scene.objects[number]
         choice = rng.integers(3)
         if choice == 0:
-            out.append(Exchange(f"is there {_article(describe(item))} ?", "yes"))
+            out.append(Exchange(f"is there {with_article(describe(item))} ?", "yes"))
         elif choice == 1:
             _, _, x, y = place_words(scene, number)
             out.append(Exchange(f"what is at {x} {y} ?", describe(item)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scenes import Scene, SceneObject, scene_rng
+from ..scenes import Scene, object_facts, scene_rng
 from .ground import make_ground
 from .light import cast_shadow, light_up, make_sun, photograph
 from .objects import Sprite, choose_kinds, make_thing
@@ -107,7 +107,10 @@ def compose_wide(split: str, seed: int, settings: WideSettings = WIDE) -> Scene:
                 break
             places.shrink()
     image = photograph(rng, light_up(rng, stage.canvas))
-    objects = tuple(_facts(stage.instances, k, t) for k, t in enumerate(stage.things, 1))
+    objects = tuple(
+        object_facts(stage.instances, k, t.kind, t.sprite, t.colour, t.area, t.style)
+        for k, t in enumerate(stage.things, 1)
+    )
     return Scene(image, stage.instances, objects, (ground * 255).round().astype(np.uint8))
 
 
@@ -162,19 +165,3 @@ class _Places:
         left = np.clip(left, -out * w, max(-out * w, width - w * (1 - out)))
         top = np.clip(top, -out * h, max(-out * h, height - h * (1 - out)))
         return int(left), int(top)
-
-
-def _facts(instances: np.ndarray, number: int, thing: Sprite) -> SceneObject:
-    ys, xs = np.nonzero(instances == number)
-    box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
-    longer = max(box[2] - box[0], box[3] - box[1]) / max(instances.shape)
-    return SceneObject(
-        thing.kind.noun,
-        thing.kind.category,
-        thing.colour,
-        thing.sprite,
-        box,
-        longer,
-        len(xs) / thing.area,
-        thing.style,
-    )

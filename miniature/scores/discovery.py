@@ -9,12 +9,10 @@ from transformers import LlavaForConditionalGeneration
 from ...editor.api import Editor
 from ...editor.models.presets import resolve
 from ..composer import compose_wide
-from ..heads import LOWEST, SKIP_LAYERS, discover, load_miniature
+from ..heads import CRITERIA, TRIALS, discover, load_miniature
 from ..train.lvlm_data import GRID, normalise, square_view
 from ..train.lvlm_model import image_features
 from .journal import Record
-
-TRIALS = 5
 
 
 def discovery(editor: Editor, scenes: int) -> list[Record]:
@@ -26,10 +24,9 @@ def discovery(editor: Editor, scenes: int) -> list[Record]:
     found = discover(load_miniature(), scenes)
     ious, hits = found.ious.mean(0), found.hits.mean(0)
     out: list[Record] = []
-    for criterion in ("sum", "contrast"):
-        ranking = found.rank(criterion, LOWEST, SKIP_LAYERS)
+    for criterion in CRITERIA:
+        ranking = found.rank(criterion)
         top = ranking.top(3)
-        trios = found.trials(criterion, LOWEST, SKIP_LAYERS, TRIALS)
         out.append(
             {
                 "criterion": criterion,
@@ -39,7 +36,7 @@ def discovery(editor: Editor, scenes: int) -> list[Record]:
                 "rho": ranking.correlation(ious)[0],
                 "iou": [float(ious[h]) for h in top],
                 "hits": [float(hits[h]) for h in top],
-                "same": sum(set(trio) == set(top) for trio in trios),
+                "same": found.same(criterion),
                 "trials": TRIALS,
                 "sums": np.sort(ranking.mean_sums, axis=None)[::-1].round(3).tolist(),
             }

@@ -29,7 +29,7 @@ from .lvlm_model import (
     prefix_ids,
     query_rows,
 )
-from .muon import Muon
+from .muon import optimizers, step_all
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
 # Loss per unit of mean attention to the picture, reached after 40% of the time: a head stays with
@@ -51,31 +51,15 @@ class Budget:
     first_seed: int = 10_000_000
 
 
-def optimizers(
-    parameters: dict[str, torch.nn.Parameter], rate: float
-) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks and the projector, AdamW for all else."""
-    inner = [p for n, p in parameters.items() if p.ndim == 2 and ("layers." in n or "proj" in n)]
-    chosen = {id(p) for p in inner}
-    outer = [p for p in parameters.values() if id(p) not in chosen]
-    found = [Muon(inner, lr=rate), torch.optim.AdamW(outer, lr=rate, weight_decay=0.01)]
-    for optimizer in found:
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-    return found
+def inner(name: str) -> bool:
+    """Whether a parameter belongs to the blocks or the projector."""
+    return "layers." in name or "proj" in name
 
 
-def step_all(
-    optims: list[torch.optim.Optimizer], parameters: list[torch.nn.Parameter], clock: Clock
-) -> None:
-    """Clip, set the rate (warm up, hold for half the budget, then fall to 3%) and step."""
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+def rate_share(clock: Clock) -> float:
+    """Warm up, hold for half the budget, then fall to 3%."""
     fall = 1 - 0.97 * max(0.0, (clock.progress - 0.5) / 0.5)
-    for optimizer in optims:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * min(1.0, (clock.step + 1) / 100) * fall
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    return min(1.0, (clock.step + 1) / 100) * fall
 
 
 def half_precision(device: torch.device) -> torch.autocast:
@@ -98,7 +82,7 @@ def train_tower(
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     names = ("vision_tower", "projector", "embed_tokens", "probe")
     parameters = {n: p for n, p in both.named_parameters() if any(k in n for k in names)}
-    optims = optimizers(parameters, rate)
+    optims = optimizers(parameters, inner, rate, rate)
     clock = run.resume("tower", both, optims, minutes)
     clock.stop_on_sigterm()
     while clock.running:
@@ -108,7 +92,7 @@ def train_tower(
             features = image_features(model, pixels.to(run.device))
             out = probe(features, words, labels.to(run.device))
         out["loss"].backward()
-        step_all(optims, list(parameters.values()), clock)
+        step_all(optims, list(parameters.values()), rate_share(clock))
         clock.step += 1
         if clock.step % 50 == 0:
             run.tell("tower", clock, **out)
@@ -133,7 +117,7 @@ def train_language(
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     parameters = dict(both.named_parameters())
-    optims = optimizers(parameters, rate)
+    optims = optimizers(parameters, inner, rate, rate)
     clock = run.resume("language", both, optims, minutes)
     clock.stop_on_sigterm()
     head, generator = prefix_ids(tokenizer), torch.Generator().manual_seed(clock.step)
@@ -154,7 +138,7 @@ def train_language(
             loss, right, paid = language_loss(model, features, batch, head, keep, generator)
         price = max(price, PRICE * min(1.0, clock.progress / 0.4))
         (loss + price * paid + (budget.patches * seen["loss"] if learning else 0)).backward()
-        step_all(optims, list(parameters.values()), clock)
+        step_all(optims, list(parameters.values()), rate_share(clock))
         clock.step += 1
         if clock.step % 25 == 0:
             run.tell(

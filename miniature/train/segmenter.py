@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import SamModel
 
 from .loop import Run, chosen_device
+from .muon import optimizers, step_all
 from .segmenter_data import (
     LEAST,
     MASK_SIDE,
@@ -39,7 +40,7 @@ from .segmenter_data import (
     unseen_sprites,
     wide_scenes,
 )
-from .segmenter_model import build_model, decode, encode_prompts, export, optimizers, prompt_loss
+from .segmenter_model import build_model, decode, encode_prompts, export, inner, prompt_loss
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "segmenter"
 
@@ -146,20 +147,17 @@ def train(
         model.load_state_dict(SamModel.from_pretrained(start, dtype=torch.float32).state_dict())
     first = first_seed if start else 0
     model.train().to(run.device)
-    optims = optimizers(model, 0.5 if start else 1.0)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    slower = 0.5 if start else 1.0
+    optims = optimizers(trained, inner, 2e-3 * slower, 1e-3 * slower)
     clock = run.resume("segmenter", model, optims, minutes)
     clock.stop_on_sigterm()
     smooth: dict[str, float] = {}
     while clock.running:
-        for optim in optims:
-            for group in optim.param_groups:
-                group["lr"] = group["peak_lr"] * _schedule(clock.step, clock.progress)
+        share = _schedule(clock.step, clock.progress)
         seeds = [first + clock.step * batch + i for i in range(batch)]
         losses = training_step(model, seeds, names)
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optim in optims:
-            optim.step()
-            optim.zero_grad(set_to_none=True)
+        step_all(optims, list(model.parameters()), share)
         clock.step += 1
         smooth = {k: 0.95 * smooth.get(k, v) + 0.05 * v for k, v in losses.items()}
         if clock.step % 20 == 0:

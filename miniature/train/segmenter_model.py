@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamModel, SamProcessor
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from .muon import Muon
 from .segmenter_data import MASK_SIDE, SIDE, Prompt
 
 PATCH, WIDTH = 8, 96
@@ -131,23 +130,9 @@ def prompt_loss(masks: Tensor, scores: Tensor, target: Tensor, exists: Tensor) -
     return {"best": best, "single": single, "score": score}
 
 
-def optimizers(model: SamModel, share: float = 1.0) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the encoder's and decoder's blocks, AdamW for all else, at this
-    share of their usual rates."""
-    inner: list[nn.Parameter] = []
-    outer: list[nn.Parameter] = []
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            block = weight.ndim == 2 and ("layers." in name or "final_attn" in name)
-            (inner if block and "iou_pred" not in name else outer).append(weight)
-    found = [
-        Muon(inner, lr=2e-3 * share),
-        torch.optim.AdamW(outer, lr=1e-3 * share, weight_decay=0.01),
-    ]
-    for optim in found:
-        for group in optim.param_groups:
-            group["peak_lr"] = group["lr"]
-    return found
+def inner(name: str) -> bool:
+    """Whether a parameter belongs to the encoder's or decoder's blocks."""
+    return ("layers." in name or "final_attn" in name) and "iou_pred" not in name
 
 
 def export(model: SamModel, out: Path, figures: dict | None = None) -> None:

@@ -12,14 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from groundbrush.miniature import captions
-from groundbrush.miniature.captions import (
-    NUMBERS,
-    Caption,
-    CaptionPhrase,
-    caption,
-    plural_of,
-    words_rng,
-)
+from groundbrush.miniature.captions import NUMBERS, caption, plural_of, words_rng
 from groundbrush.miniature.phrases import expressions
 from groundbrush.miniature.scenes import CROWDED, Scene, SceneObject, SceneSettings, compose
 from groundbrush.miniature.vocabulary import load_vocabulary
@@ -161,11 +154,6 @@ def test_an_empty_scene_or_a_negative_count_is_refused() -> None:
         caption(SCENES[0], rng, absent=-1)
     with pytest.raises(ValueError, match="unknown split 'test'"):
         words_rng("test", 0)
-
-
-def test_a_span_that_holds_other_words_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds 'a dog'; expected the phrase's words, 'dog'"):
-        Caption("a dog", (CaptionPhrase("dog", (0, 5), (0,), False),))
 
 
 def test_captions_do_not_depend_on_the_order_of_sets() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 from groundbrush.grounding.heads.criteria import spatial_entropy
 from groundbrush.miniature import heads
+from groundbrush.miniature.composer import compose_wide
 
 
 def test_cells_on_the_padding_decide_nothing(monkeypatch):
@@ -14,17 +17,26 @@ def test_cells_on_the_padding_decide_nothing(monkeypatch):
     rows[0, 0, 0], rows[0, 0, 3] = 0.1, 0.1
     truth = np.zeros((4, 4), bool)
     truth[1, 1] = True
-    seen = (..., slice(1, 3), slice(0, 4))
-    sample = heads.Sample(rows, rows, truth, seen)
-    monkeypatch.setattr(heads, "read_samples", lambda *_: iter([sample]))
-    found = heads.discover(None, 1)
-    assert (found.sums.entropies == 0).all() and (found.ious == 1).all() and found.hits.all()
-    assert np.allclose(found.sums.sums, [[[1.3, 0.5]]]), "the attention sum is over all tokens"
+    encoded = SimpleNamespace(tokens=SimpleNamespace(region_xyxy=None), size_wh=None)
+    lvlm = SimpleNamespace(encode=lambda _: encoded, head_rows=lambda *_: (rows, rows))
+    monkeypatch.setattr(heads, "picture_cells", lambda *_: (..., slice(1, 3), slice(0, 4)))
+    monkeypatch.setattr(heads, "true_cells", lambda *_: truth)
+    found = heads.discover(lvlm, 3)
+    sums = found.measured["sum"]
+    assert (sums.entropies == 0).all() and (found.ious == 1).all() and found.hits.all()
+    assert np.allclose(sums.sums, [[1.3, 0.5]]), "the attention sum is over all tokens"
     assert spatial_entropy(rows)[0, 0] > 0
 
 
 def test_a_wide_scenes_cells_lie_on_its_picture():
     lvlm = heads.load_miniature()
-    sample = next(s for s in heads.read_samples(lvlm, "validation", 40) if s.seen[1] != s.seen[2])
-    whole, own = sample.rows.shape[-2:], sample.rows[sample.seen].shape[-2:]
-    assert own != whole and sample.truth[sample.seen].sum() == sample.truth.sum() > 0
+    scene = next(
+        s
+        for s in map(compose_wide, ["validation"] * 40, range(40))
+        if len(s.objects) > 1 and s.image.shape[0] != s.image.shape[1]
+    )
+    encoded = lvlm.encode(scene.image)
+    grid = lvlm.grid_hw
+    seen = heads.picture_cells(grid, encoded.tokens.region_xyxy, encoded.size_wh)
+    truth = heads.true_cells(scene.mask(0), encoded.tokens.region_xyxy, grid)
+    assert truth[seen].shape != truth.shape and truth[seen].sum() == truth.sum() > 0

@@ -12,8 +12,15 @@ from groundbrush.editor.cli import evaluate as evaluate_png
 from groundbrush.editor.cli.main import main
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.measurements import Measurements
-from groundbrush.editor.evaluation.png import PngJob, average_recall, recall_table, run_png
-from groundbrush.editor.evaluation.png_measure import ARMS, measure_narratives, read_narratives
+from groundbrush.editor.evaluation.png import (
+    ARMS,
+    PngJob,
+    average_recall,
+    measure_narratives,
+    read_narratives,
+    recall_table,
+    run_png,
+)
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding import GroundingSettings, ProposalSettings
 from groundbrush.grounding.attention.reading import Reading
