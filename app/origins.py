@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 def host_name(host: str) -> str:
     """The name in a Host header, lower case and without its port.
 
-    Examples
-    --------
     >>> host_name("LocalHost:8600"), host_name("[::1]:8600"), host_name("example.org")
     ('localhost', '::1', 'example.org')
     """
@@ -22,8 +20,6 @@ def host_name(host: str) -> str:
 def origin_host(origin: str) -> str:
     """Name and port of an Origin header; "" for one that cannot be read.
 
-    Examples
-    --------
     >>> origin_host("https://Example.org:8443"), origin_host("http://["), origin_host("null")
     ('example.org:8443', '', '')
     """

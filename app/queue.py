@@ -44,14 +44,10 @@ class Job:
 
     Attributes
     ----------
-    state
-        One of `STATES`.
-    step, total
-        Denoising steps done and to do; 0, 0 before the first.
-    painting
-        Number of the present painting, from 1: each variant, retry and plan step is one.
-    preview
-        ``(H, W, 3)`` uint8, the picture so far, or None.
+    state : One of `STATES`.
+    step, total : Denoising steps done and to do; 0, 0 before the first.
+    painting : Number of the present painting, from 1: each variant, retry and plan step is one.
+    preview : ``(H, W, 3)`` uint8, the picture so far, or None.
     """
 
     def __init__(
@@ -109,11 +105,8 @@ class Job:
     def value(self) -> Any:
         """What the work returned.
 
-        Raises
-        ------
-        GroundbrushError
-            The error of the work, in one line; `JobCancelled` if it was stopped; also while it is
-            not over.
+        Raises GroundbrushError: the error of the work, in one line; `JobCancelled` if it was
+        stopped; also while it is not over.
         """
         if not self.over:
             raise GroundbrushError(f"the work is {self.state}; wait() for it first")
@@ -203,12 +196,9 @@ class JobQueue:
 
     Parameters
     ----------
-    max_waiting
-        Most jobs that wait; further ones are refused.
-    max_per_owner
-        The same for each owner.
-    clock
-        Monotonic seconds.
+    max_waiting : Most jobs that wait; further ones are refused.
+    max_per_owner : The same for each owner.
+    clock : Monotonic seconds.
     """
 
     def __init__(
@@ -229,21 +219,14 @@ class JobQueue:
     ) -> Job:
         """Add a job.
 
+        Raises GroundbrushError if too many jobs wait, or the queue is closed.
+
         Parameters
         ----------
-        owner
-            The client that takes a turn.
-        work
-            Called in the worker thread with `editor.editing.pipeline.Callbacks` to pass on.
-        is_alive
-            Called now and then, from any thread: whether the owner still waits for the job.
-        seconds
-            The longest that it may run; it then fails within a step.
-
-        Raises
-        ------
-        GroundbrushError
-            If too many jobs wait, or the queue is closed.
+        owner : The client that takes a turn.
+        work : Called in the worker thread with `editor.editing.pipeline.Callbacks` to pass on.
+        is_alive : Called now and then, from any thread: whether the owner still waits for the job.
+        seconds : The longest that it may run; it then fails within a step.
         """
         with self._changed:
             self._drop_stopped()
@@ -285,7 +268,7 @@ class JobQueue:
         """Stop all jobs and end the thread."""
         with self._changed:
             self._closed = True
-            for job in self._unfinished():
+            for job in (*self._in_order(), *filter(None, [self._running])):
                 job.cancel()
             self._drop_stopped()
             self._changed.notify_all()
@@ -294,9 +277,6 @@ class JobQueue:
         """The waiting jobs as they will be served: each owner's first, then each one's second."""
         rounds = zip_longest(*self._waiting.values())
         return [job for turn in rounds for job in turn if job is not None]
-
-    def _unfinished(self) -> list[Job]:
-        return [*self._in_order(), *([self._running] if self._running else [])]
 
     def _drop_stopped(self) -> None:
         for owner, jobs in list(self._waiting.items()):
@@ -323,15 +303,8 @@ class JobQueue:
                 self._changed.wait()
 
     def _serve(self) -> None:
-        while self._serve_one():
-            pass
-
-    def _serve_one(self) -> bool:
-        """Run the next job; False if closed. Its frame ends, so that it keeps no result."""
-        job = self._next()
-        if job is None:
-            return False
-        job.run()
-        with self._changed:
-            self._running = None
-        return True
+        while (job := self._next()) is not None:
+            job.run()
+            del job  # while it waits for the next one it would keep this one's result
+            with self._changed:
+                self._running = None

@@ -28,10 +28,8 @@ def read_upload(
 ) -> Picture:
     """A picture from its file's bytes; of the name only a harmless last part stays.
 
-    Raises
-    ------
-    GroundbrushError
-        For too many bytes or pixels and for anything that is no picture, naming the upload.
+    Raises GroundbrushError for too many bytes or pixels and for anything that is no picture, naming
+    the upload.
     """
     if len(data) > max_bytes:
         raise GroundbrushError(

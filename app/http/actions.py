@@ -7,30 +7,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ...editor.editing.pipeline import check_request
+from ...editor.api import Editor
+from ...editor.editing.pipeline import Callbacks, check_request
 from ...editor.editing.region import unsearched
+from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
 from ...editor.facts import edit_facts, grounding_facts, segment_facts
 from ...editor.files import atomic_write
 from ...editor.masks.source import fit_box
 from ...editor.outputs import panoptic_files
+from ...editor.pictures.picture import Picture
 from ...editor.pictures.saving import save_picture
 from ...editor.plan.apply import check_ready
 from ...editor.plan.reader import read_plan
+from ...editor.request import EditRequest
 from .bodies import ApplyBody, GroundAllBody, GroundBody
 from .schema import FinishedEdit, FoundPhrase, FoundSegment, JobResult, PaintedVariant
-
-if TYPE_CHECKING:
-    from ...editor.api import Editor
-    from ...editor.editing.pipeline import Callbacks
-    from ...editor.editing.result import Edit
-    from ...editor.pictures.picture import Picture
-    from ...editor.request import EditRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +42,8 @@ class JobSpec:
 def check_job(editor: Editor, body: Any, size: tuple[int, int], max_pixels: int) -> None:
     """Check what needs more than the schema: the sentence, the models' words, the picture's size.
 
-    Raises
-    ------
-    GroundbrushError
-        Also for recipes of another preset, and for new sides that make the picture too large.
+    Raises GroundbrushError: also for recipes of another preset, and for new sides that make the
+    picture too large.
     """
     if isinstance(body, ApplyBody):
         check_ready(read_plan(body.sentence))

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -15,6 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from ...editor import __version__
+from ...editor.api import Editor
 from ...editor.errors import GroundbrushError
 from ...editor.masks.source import encode_mask, read_mask
 from .actions import JobSpec, check_job
@@ -37,9 +38,6 @@ from .settings import ServeSettings
 from .stored_images import store_image
 from .webhook import check_webhook, notify
 
-if TYPE_CHECKING:
-    from ...editor.api import Editor
-
 MAX_WAIT = 30.0
 _POLL_SECONDS = 0.05
 _EVENT_SECONDS = 0.2
@@ -50,23 +48,12 @@ router = APIRouter()
 
 
 def create_app(
-    editor: "Editor", settings: ServeSettings, clock: Callable[[], float] = time.time
+    editor: Editor, settings: ServeSettings, clock: Callable[[], float] = time.time
 ) -> FastAPI:
-    """The ASGI application over one editor.
+    """The ASGI application over one editor; models load when first needed, or before.
 
-    Parameters
-    ----------
-    editor
-        Its models load when first needed, or before.
-    settings
-        Limits and permissions.
-    clock
-        Seconds since 1970.
-
-    Returns
-    -------
-    fastapi.FastAPI
-        ``app.state.store`` is its `app.http.job_store.JobStore`, which the caller must close.
+    `clock` gives seconds since 1970. ``app.state.store`` is its `app.http.job_store.JobStore`,
+    which the caller must close.
     """
     store = JobStore(editor, settings, clock)
     app = DocumentedAPI(
@@ -115,11 +102,26 @@ async def _sweep_regularly(app: FastAPI) -> AsyncIterator[None]:
         sweeper.cancel()
 
 
-class JobOptions:
-    """Options of a job beside the edit: headers and query parameters."""
+async def _store(request: Request) -> JobStore:
+    store: JobStore = request.app.state.store
+    return store
 
-    def __init__(
-        self,
+
+Store = Annotated[JobStore, Depends(_store)]
+
+
+async def _record(store: Store, job_id: str) -> JobRecord:
+    return store.get(job_id)
+
+
+Record = Annotated[JobRecord, Depends(_record)]
+
+
+def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
+    async def submit(
+        request: Request,
+        response: Response,
+        store: Store,
         idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
         timeout: Annotated[
             float | None, Query(gt=0, le=1e6, description="seconds that the job may run")
@@ -128,21 +130,13 @@ class JobOptions:
             str | None,
             Query(max_length=2000, description="address that gets the job's JSON at its end"),
         ] = None,
-    ) -> None:
-        self.key, self.seconds, self.webhook = idempotency_key, timeout, webhook
-
-
-def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
-    async def submit(
-        request: Request, response: Response, options: Annotated[JobOptions, Depends()]
     ) -> JobStatus:
-        store: JobStore = request.app.state.store
         owner = _owner(request)
         try:
-            if options.webhook is not None:
-                check_webhook(options.webhook, store.settings)
+            if webhook is not None:
+                check_webhook(webhook, store.settings)
             # the same request again, since its answer was lost, is answered while the queue is full
-            if store.known(owner, action, options.key) is None:
+            if store.known(owner, action, idempotency_key) is None:
                 store.check_capacity()
         except ApiError:
             await discard(request, store.settings)
@@ -153,11 +147,12 @@ def _submit_route(action: str) -> Callable[..., Awaitable[JobStatus]]:
             # memory while it is decoded
             request.app.state.decoding,
         ):
-            record = await run_in_threadpool(_submit, store, owner, job_request, options)
-        if options.webhook is not None and options.webhook not in record.webhooks:
-            record.webhooks.add(options.webhook)  # once, however often the request is sent
+            work = partial(_submit, store, owner, job_request, idempotency_key, timeout)
+            record = await run_in_threadpool(work)
+        if webhook is not None and webhook not in record.webhooks:
+            record.webhooks.add(webhook)  # once, however often the request is sent
             notifying = request.app.state.notifying
-            task = asyncio.create_task(notify(options.webhook, store, record))
+            task = asyncio.create_task(notify(webhook, store, record))
             notifying.add(task)
             task.add_done_callback(notifying.discard)
         response.headers["Location"] = f"/v1/jobs/{record.id}"
@@ -170,7 +165,9 @@ def _owner(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _submit(store: JobStore, owner: str, request: JobRequest, options: JobOptions) -> JobRecord:
+def _submit(
+    store: JobStore, owner: str, request: JobRequest, key: str | None, seconds: float | None
+) -> JobRecord:
     """Store and check the images, then queue the job. Runs in a thread."""
     folder = store.new_folder()
     settings = store.settings
@@ -189,16 +186,15 @@ def _submit(store: JobStore, owner: str, request: JobRequest, options: JobOption
         except GroundbrushError as error:
             raise ApiError(422, "unprocessable", str(error)) from error
         spec = JobSpec(request.action, body, notes)
-        return store.submit(owner, spec, folder, image, options.key, options.seconds)
+        return store.submit(owner, spec, folder, image, key, seconds)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", tags=["jobs"], responses=error_responses())
-def _list_jobs(request: Request) -> JobList:
+def _list_jobs(request: Request, store: Store) -> JobList:
     """The jobs of the client's address that are kept, the newest first."""
-    store: JobStore = request.app.state.store
     store.sweep()
     return JobList(jobs=[store.status(record) for record in store.jobs(_owner(request))])
 
@@ -207,12 +203,11 @@ def _list_jobs(request: Request) -> JobList:
     "/v1/jobs/{job_id}", operation_id="get_job", tags=["jobs"], responses=error_responses(404, 422)
 )
 async def _get_job(
-    request: Request,
+    store: Store,
     job_id: str,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="seconds to wait for its end")] = 0,
 ) -> JobStatus:
     """A job's progress, and its result when it is done."""
-    store: JobStore = request.app.state.store
     record = store.get(job_id)
     deadline = time.monotonic() + wait
     while not record.over and time.monotonic() < deadline:
@@ -227,12 +222,10 @@ async def _get_job(
     response_class=StreamingResponse,
     responses={200: EVENTS_RESPONSE, **error_responses(404)},
 )
-async def _get_events(request: Request, job_id: str) -> StreamingResponse:
+async def _get_events(store: Store, record: Record) -> StreamingResponse:
     """A job's progress as server-sent events, until it ends."""
-    store: JobStore = request.app.state.store
-    # nginx would hold events back
-    headers = {"X-Accel-Buffering": "no"}
-    events = _events(store, store.get(job_id))
+    headers = {"X-Accel-Buffering": "no"}  # nginx would hold events back
+    events = _events(store, record)
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
@@ -257,10 +250,8 @@ async def _events(store: JobStore, record: JobRecord) -> AsyncIterator[str]:
 @router.delete(
     "/v1/jobs/{job_id}", operation_id="delete_job", tags=["jobs"], responses=error_responses(404)
 )
-async def _delete_job(request: Request, job_id: str) -> JobStatus:
+async def _delete_job(store: Store, record: Record) -> JobStatus:
     """Stop a job, at once or within a step; remove the result of one that has ended."""
-    store: JobStore = request.app.state.store
-    record = store.get(job_id)
     before = store.status(record)
     store.cancel(record)
     return before if before.finished else store.status(record)
@@ -273,10 +264,9 @@ async def _delete_job(request: Request, job_id: str) -> JobStatus:
     response_class=Response,
     responses={200: FILE_RESPONSE, **error_responses(404, 409)},
 )
-async def _get_file(request: Request, job_id: str, name: str) -> StreamingResponse:
+async def _get_file(store: Store, record: Record, name: str) -> StreamingResponse:
     """A file of a result."""
-    store: JobStore = request.app.state.store
-    path, info = store.file(store.get(job_id), name)
+    path, info = store.file(record, name)
     try:  # opened before the answer begins, since it may be removed meanwhile
         file = await run_in_threadpool(path.open, "rb")
     except OSError:
@@ -290,9 +280,8 @@ async def _get_file(request: Request, job_id: str, name: str) -> StreamingRespon
 
 
 @router.get("/v1/models", operation_id="list_models", tags=["server"], responses=error_responses())
-async def _models(request: Request) -> ServedModels:
+async def _models(store: Store) -> ServedModels:
     """The models of the server's preset, and its settings of a painting."""
-    store: JobStore = request.app.state.store
     models, preset = store.editor.models, store.editor.preset
     parts = {"finder": getattr(preset, preset.finder)} | {
         name: getattr(preset, name) for name in ("segmenter", "inpainter")
@@ -325,9 +314,8 @@ def served_model(role: str, part: Mapping[str, Any]) -> ServedModel:
     tags=["server"],
     responses={503: {"model": Health, "description": "The server is closing."}},
 )
-async def _health(request: Request, response: Response) -> Health:
+async def _health(store: Store, response: Response) -> Health:
     """Whether the server takes jobs; needs no token."""
-    store: JobStore = request.app.state.store
     counts = store.counts()
     response.status_code = 503 if store.closing else 200
     return Health(
@@ -340,17 +328,16 @@ async def _health(request: Request, response: Response) -> Health:
 
 
 @router.get("/ready", tags=["server"], responses=error_responses(429, 503))
-async def _ready(request: Request) -> Health:
+async def _ready(store: Store, response: Response) -> Health:
     """Whether a job would be taken now: 503 while closing, 429 while the queue is full."""
-    request.app.state.store.check_capacity()
-    return await _health(request, Response())
+    store.check_capacity()
+    return await _health(store, response)
 
 
 @router.get(
     "/metrics", response_class=PlainTextResponse, responses=error_responses(), tags=["server"]
 )
-def _metrics(request: Request) -> Any:
+def _metrics(store: Store) -> Any:
     """Metrics for Prometheus."""
-    store: JobStore = request.app.state.store
     store.sweep()
     return Response(store.metrics.text(), media_type=CONTENT_TYPE)

@@ -22,6 +22,15 @@ _LIMITS: tuple[tuple[str, type, float, str, str], ...] = (
     ("--keep-minutes", float, 60, "N", "for how long"),
     ("--grace", float, 30, "SECONDS", "time for running jobs after a signal to stop"),
 )
+_REPEATED = (
+    ("--allow-host", "NAME", "a name that requests may use for this server"),
+    ("--proxy", "ADDRESS", "a reverse proxy with a trusted X-Forwarded-For"),
+    (
+        "--allow-webhook",
+        "ORIGIN",
+        "where a job's end may be posted to, such as https://hooks.example",
+    ),
+)
 _NEEDED = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
 
@@ -60,37 +69,22 @@ def _add_access(group: Any) -> None:
         "--token-file", type=Path, metavar="FILE", help="holds the token that requests must bring"
     )
     group.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name that requests may use for this server; may be repeated",
-    )
-    group.add_argument(
-        "--proxy",
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="a reverse proxy with a trusted X-Forwarded-For; may be repeated",
-    )
-    group.add_argument(
         "--root",
         type=Path,
         metavar="DIR",
         help="pictures may be named by paths in this folder (default: only uploads)",
     )
-    group.add_argument(
-        "--allow-webhook",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="where a job's end may be posted to, such as https://hooks.example; may be repeated",
-    )
+    for option, metavar, words in _REPEATED:
+        words = f"{words}; may be repeated"
+        group.add_argument(option, action="append", default=[], metavar=metavar, help=words)
 
 
 def run_command(args: argparse.Namespace) -> int:
     """Serve until a signal to stop."""
-    check_installed()
+    if missing := [n.replace("_", "-") for n in _NEEDED if find_spec(n) is None]:
+        from . import INSTALL
+
+        raise GroundbrushError(f"serve needs {', '.join(missing)}: {INSTALL}")
     from .server import serve
     from .settings import LOCAL, ServeSettings, check_exposure, read_token
 
@@ -116,18 +110,3 @@ def run_command(args: argparse.Namespace) -> int:
     report = None if args.quiet else lambda words: print(words, file=sys.stderr, flush=True)
     serve(editor, settings, host=args.host, port=args.port, proxies=args.proxy, report=report)
     return DONE
-
-
-def check_installed() -> None:
-    """Refuse where the extra is not installed.
-
-    Raises
-    ------
-    GroundbrushError
-        With the command that installs it.
-    """
-    missing = [name.replace("_", "-") for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        from . import INSTALL
-
-        raise GroundbrushError(f"serve needs {', '.join(missing)}: {INSTALL}")

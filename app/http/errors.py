@@ -21,18 +21,8 @@ MAX_DETAILS = 20
 class ApiError(Exception):
     """An error answer; raised anywhere below a route or a middleware.
 
-    Parameters
-    ----------
-    status
-        HTTP status.
-    code
-        A word for programs, stable between versions.
-    message
-        For people: given, expected, remedy.
-    headers
-        Added to the answer.
-    details
-        ``where`` and ``message`` of each wrong value.
+    `code` is a word for programs, stable between versions; `details` are ``where`` and ``message``
+    of each wrong value.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ...editor.api import Editor
 from ...editor.editing.pipeline import Callbacks
 from ...editor.errors import GroundbrushError
 from ..queue import END_STATES, Job, JobCancelled, JobQueue
@@ -27,9 +27,6 @@ from .metrics import Metrics
 from .schema import ErrorInfo, JobResult, JobStatus, ResultFile
 from .settings import ServeSettings
 from .stored_images import StoredImage
-
-if TYPE_CHECKING:
-    from ...editor.api import Editor
 
 LOG = logging.getLogger("groundbrush.serve")
 MEDIA_TYPES = {".png": "image/png", ".json": "application/json"}
@@ -46,7 +43,7 @@ class JobRecord:
     action: str
     folder: Path
     created: float
-    job: Job | None = None
+    job: Job = field(init=False)
     started: float | None = None
     finished: float | None = None
     settled: bool = False
@@ -59,12 +56,12 @@ class JobRecord:
     @property
     def state(self) -> str:
         """One of `app.queue.STATES`."""
-        return "waiting" if self.job is None else self.job.state
+        return self.job.state
 
     @property
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
-        return self.state in END_STATES
+        return self.job.over
 
 
 class JobStore:
@@ -72,12 +69,9 @@ class JobStore:
 
     Parameters
     ----------
-    editor
-        Used by the worker thread only.
-    settings
-        How much is taken and kept.
-    clock
-        Seconds since 1970.
+    editor : Used by the worker thread only.
+    settings : How much is taken and kept.
+    clock : Seconds since 1970.
     """
 
     def __init__(
@@ -98,9 +92,8 @@ class JobStore:
             ("results_kept", "Results that can be fetched.", "done"),
         ):
             self.metrics.gauge(name, help, lambda state=state: self.counts()[state])
-        self.metrics.gauge("results_bytes", "Disk that results take.", self._stored_bytes)
-
-    # ------------------------------------------------------------------ submitting
+        size = lambda: sum(record.size for record in list(self._records.values()))  # noqa: E731
+        self.metrics.gauge("results_bytes", "Disk that results take.", size)
 
     def new_folder(self) -> Path:
         """A new directory for a job; its name becomes the job's id."""
@@ -138,7 +131,7 @@ class JobStore:
     def jobs(self, owner: str) -> list[JobRecord]:
         """All jobs of an owner, the newest first."""
         with self._lock:
-            records = [r for r in self._records.values() if r.job and r.job.owner == owner]
+            records = [r for r in self._records.values() if r.job.owner == owner]
         return sorted(records, key=lambda record: record.created, reverse=True)
 
     def submit(
@@ -188,7 +181,6 @@ class JobStore:
         """Decode, edit, and leave only the result's files. Runs in the worker thread."""
         with self._lock:  # `submit` holds it until the record has its job
             job = record.job
-        assert job is not None
         record.started = self._clock()
         out = record.folder / "out"
         out.mkdir()
@@ -212,26 +204,19 @@ class JobStore:
             record.finished = self._clock()
             image.file.unlink(missing_ok=True)
 
-    # ------------------------------------------------------------------ reading
-
     def get(self, id: str) -> JobRecord:
         """A job by its id; `ApiError` 404 if there is none."""
         self.sweep()
         with self._lock:
             record = self._records.get(id)
         if record is None:
-            raise ApiError(
-                404,
-                "no_job",
-                "there is no such job; its result may have been removed since: they are kept for a "
-                "while only",
-            )
+            message = "there is no such job; its result may have been removed since: they are kept "
+            raise ApiError(404, "no_job", f"{message}for a while only")
         return record
 
     def status(self, record: JobRecord) -> JobStatus:
         """The job as clients see it."""
         job = record.job
-        assert job is not None
         state = job.state  # read once, since it may change
         result = error = None
         if state in END_STATES:
@@ -258,7 +243,7 @@ class JobStore:
 
     def file(self, record: JobRecord, name: str) -> tuple[Path, ResultFile]:
         """A result's file; `ApiError` 409 before the job is over, 404 if there is none."""
-        if record.job is None or not record.over:
+        if not record.over:
             raise ApiError(
                 409, "not_done", f"the job is {record.state}; repeat the request when it is done"
             )
@@ -271,7 +256,6 @@ class JobStore:
 
     def cancel(self, record: JobRecord) -> None:
         """Stop a job: at once while it waits, within a step while it runs; remove a result."""
-        assert record.job is not None
         if record.over:
             with self._lock:
                 self._records.pop(record.id, None)
@@ -284,12 +268,6 @@ class JobStore:
         """Number of jobs by state."""
         with self._lock:
             return Counter(record.state for record in self._records.values())
-
-    def _stored_bytes(self) -> float:
-        with self._lock:
-            return sum(record.size for record in self._records.values())
-
-    # ------------------------------------------------------------------ keeping
 
     def sweep(self) -> None:
         """Note jobs that ended; remove results that are too many, too old or too large."""
@@ -311,7 +289,7 @@ class JobStore:
     def _settle(self, record: JobRecord) -> bool:
         """Record the end of a job, once; returns whether it has ended."""
         job = record.job
-        if job is None or not job.over:
+        if not job.over:
             return False
         with self._lock:
             if record.settled:
@@ -325,13 +303,11 @@ class JobStore:
         self.metrics.job_ended(record.action, job.state, seconds)
         return True
 
-    # ------------------------------------------------------------------ closing
-
     def drain(self) -> None:
         """Take no more jobs; those already taken continue."""
         with self._lock:
             self.closing = True
-            self._awaited = [r for r in self._records.values() if r.job and not r.over]
+            self._awaited = [r for r in self._records.values() if not r.over]
 
     def drained(self) -> bool:
         """Whether every job that `drain` found has ended and its end was fetched."""
@@ -341,7 +317,7 @@ class JobStore:
         """Stop all jobs, wait for the worker, and remove all results."""
         self.closing = True
         with self._lock:
-            jobs = [r.job for r in self._records.values() if r.job is not None]
+            jobs = [record.job for record in self._records.values()]
         self._queue.close()
         deadline = time.monotonic() + seconds
         for job in jobs:

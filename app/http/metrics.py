@@ -15,8 +15,6 @@ NAMESPACE = "groundbrush"
 class Metrics:
     """Counters and gauges in a registry of their own, safe from any thread.
 
-    Examples
-    --------
     >>> metrics = Metrics()
     >>> metrics.job_ended("edit", "done", seconds=2.0)
     >>> metrics.mean_seconds()

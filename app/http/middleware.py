@@ -75,25 +75,19 @@ class AccessMiddleware:
             raise ApiError(
                 403,
                 "cross_origin",
-                f"the request is from a page of {origin!a}, not of this server; "
-                "expected a program, or "
-                "a page of the same name and port",
+                f"the request is from a page of {origin!a}, not of this server; expected a program "
+                "or a page of the same name and port",
             )
-        if self._settings.token is not None and path not in OPEN_PATHS:
-            self._check_token(headers.get("authorization", ""), self._settings.token)
-
-    def _check_token(self, authorization: str, token: str) -> None:
-        scheme, _, given = authorization.partition(" ")
+        token = self._settings.token
+        if token is None or path in OPEN_PATHS:
+            return
+        scheme, _, given = headers.get("authorization", "").partition(" ")
         # digests, since a comparison of unequal lengths would reveal the length
-        same = hmac.compare_digest(_digest(given.strip()), _digest(token))
-        if scheme.lower() != "bearer" or not same:
+        digests = (hashlib.sha256(text.encode()).digest() for text in (given.strip(), token))
+        if scheme.lower() != "bearer" or not hmac.compare_digest(*digests):
             raise ApiError(
                 401,
                 "unauthorized",
                 "no token or a wrong one; expected the header 'Authorization: Bearer TOKEN'",
                 {"WWW-Authenticate": "Bearer"},
             )
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

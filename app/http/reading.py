@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from ...editor.errors import GroundbrushError
-from .bodies import BODIES, MASKED, Body
+from .bodies import BODIES, MASKED
 from .errors import ApiError, invalid
 from .settings import MAX_JSON_BYTES, ServeSettings
 
@@ -48,11 +48,8 @@ async def read_request(
 ) -> AsyncIterator[JobRequest]:
     """Read and validate a request; its uploads are closed afterwards.
 
-    Raises
-    ------
-    ApiError
-        408 if it takes too long, 413 for too many bytes, 415 for another kind of body, 422 for
-        wrong values.
+    Raises ApiError: 408 if it takes too long, 413 for too many bytes, 415 for another kind of body,
+    422 for wrong values.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     most = {JSON: MAX_JSON_BYTES, MULTIPART: settings.max_bytes}.get(kind)
@@ -136,7 +133,13 @@ def _read_body(
         _check_masks(values, settings.max_pixels)
         if "mask" in uploads:
             values = {"mask": uploads["mask"].filename, **values}
-        body = _model(action, values).model_validate(_with_defaults(action, values))
+        models = BODIES[action]
+        name = next(iter(models)) if len(models) == 1 else values.get("action")
+        if name not in tuple(models):
+            raise GroundbrushError(f"action: it is no action; expected one of {', '.join(models)}")
+        if action == "remove" and values.get("check") is False:
+            values = {"retries": 0, **values}
+        body = models[name].model_validate(values)
     except GroundbrushError as error:
         raise ApiError(422, "unprocessable", str(error)) from None
     except ValidationError as error:
@@ -154,21 +157,6 @@ def _read_body(
     named = uploads.get("mask") or (mask if isinstance(mask, str) else None)
     changes = {"image": None} if isinstance(reference, str) else {}
     return JobRequest(action, body.model_copy(update=changes), image, named)
-
-
-def _model(action: str, values: Mapping[str, Any]) -> type[Body]:
-    models = BODIES[action]
-    if len(models) == 1:
-        return next(iter(models.values()))
-    given = values.get("action")
-    if given not in tuple(models):
-        raise GroundbrushError(f"action: it is no action; expected one of {', '.join(models)}")
-    return models[given]
-
-
-def _with_defaults(action: str, values: dict[str, Any]) -> dict[str, Any]:
-    unverified = action == "remove" and values.get("check") is False
-    return {"retries": 0, **values} if unverified else values
 
 
 def _check_masks(value: Any, max_pixels: int) -> None:

@@ -8,19 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from prometheus_client import disable_created_metrics
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ...editor.api import Editor
 from ...editor.errors import GroundbrushError
 from .application import create_app
 from .job_store import JobStore
 from .settings import LOCAL, ServeSettings, check_exposure
-
-if TYPE_CHECKING:
-    from ...editor.api import Editor
 
 _EVERY = 0.1
 
@@ -37,24 +35,16 @@ def serve(
     """Serve until SIGTERM or Ctrl-C.
 
     At the first signal no more jobs are taken; the server ends once those that were taken have
-    ended and been polled, at the latest after ``settings.grace`` seconds. A second signal ends
-    it at once, the running job within a step.
+    ended and been polled, at the latest after ``settings.grace`` seconds. A second signal ends it
+    at once, the running job within a step. Raises GroundbrushError when it cannot listen there, or
+    would let other machines in without a token.
 
     Parameters
     ----------
-    editor, settings
-        What with, and within which limits.
-    host, port
-        Where to listen; port 0 takes a free one.
-    proxies
-        Addresses of reverse proxies with a trusted X-Forwarded-For.
-    report
-        Called with the address once it listens, and with what closing waits for.
-
-    Raises
-    ------
-    GroundbrushError
-        When it cannot listen there, or would let other machines in without a token.
+    editor, settings : What with, and within which limits.
+    host, port : Where to listen; port 0 takes a free one.
+    proxies : Addresses of reverse proxies with a trusted X-Forwarded-For.
+    report : Called with the address once it listens, and with what closing waits for.
     """
     check_exposure(host, settings)
     listener = _listen(host, port)

@@ -27,35 +27,26 @@ class ServeSettings:
 
     Attributes
     ----------
-    root
-        Pictures may be named by paths inside this folder; None: only uploads.
-    token
-        Required as ``Authorization: Bearer TOKEN``; None: anyone who reaches the port has access.
-    hosts
-        Names that the Host header may have, without port; ``*`` for any. It is what keeps a web
+    root : Pictures may be named by paths inside this folder; None: only uploads.
+    token : Required as ``Authorization: Bearer TOKEN``; None: anyone who reaches the port has
+        access.
+    hosts : Names that the Host header may have, without port; ``*`` for any. It is what keeps a web
         page that was opened on this machine from sending requests under a name of its own.
-    max_bytes
-        Of one request with its pictures.
-    max_pixels
-        Of one picture, read from its header before anything is decoded.
-    queue, queue_each
-        Most jobs that wait, in all and of one address.
-    webhooks
-        Origins, such as ``https://hooks.example``, that a job's end may be posted to.
-    job_seconds
-        The longest that a job may run.
-    keep, keep_seconds, keep_bytes
-        Most results kept, for how long, and how much of the disk they take.
-    uploads
-        Pictures decoded and checked at the same time, each once its request is whole.
-    upload_seconds, stall_seconds
-        The longest that a request's body may take, and that it may pause.
-    header_seconds
-        The longest that a connection may be open before the headers of its next request are whole.
-    connections, connections_each
-        Most connections, in all and of one address; those without a request make room first.
-    grace
-        Seconds that jobs have to end after a signal to stop.
+    max_bytes : Of one request with its pictures.
+    max_pixels : Of one picture, read from its header before anything is decoded.
+    queue, queue_each : Most jobs that wait, in all and of one address.
+    webhooks : Origins, such as ``https://hooks.example``, that a job's end may be posted to.
+    job_seconds : The longest that a job may run.
+    keep, keep_seconds, keep_bytes : Most results kept, for how long, and how much of the disk they
+        take.
+    uploads : Pictures decoded and checked at the same time, each once its request is whole.
+    upload_seconds, stall_seconds : The longest that a request's body may take, and that it may
+        pause.
+    header_seconds : The longest that a connection may be open before the headers of its next
+        request are whole.
+    connections, connections_each : Most connections, in all and of one address; those without a
+        request make room first.
+    grace : Seconds that jobs have to end after a signal to stop.
     """
 
     root: Path | None = None

@@ -33,11 +33,8 @@ class StoredImage:
 def store_image(given: UploadFile | str, file: Path, settings: ServeSettings) -> StoredImage:
     """Copy an upload, or the file at a path inside the server's root.
 
-    Raises
-    ------
-    ApiError
-        403 for a path that is absolute, has ``..`` or leads outside by a link, or if the server has
-        no root; 404 for a missing file; 413 for one too large.
+    Raises ApiError: 403 for a path that is absolute, has ``..`` or leads outside by a link, or if
+    the server has no root; 404 for a missing file; 413 for one too large.
     """
     if isinstance(given, str):
         return _store_path(given, file, settings)

@@ -9,14 +9,11 @@ import http.client
 import logging
 import socket
 import threading
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ApiError
+from .job_store import JobRecord, JobStore
 from .settings import ServeSettings
-
-if TYPE_CHECKING:
-    from .job_store import JobRecord, JobStore
 
 LOG = logging.getLogger("groundbrush.serve")
 _SECONDS = 5.0
@@ -27,10 +24,7 @@ _POLL_SECONDS = 0.2
 def check_webhook(url: str, settings: ServeSettings) -> SplitResult:
     """Return an address in its parts.
 
-    Raises
-    ------
-    ApiError
-        403 for one of an origin that the server does not allow, and for anything else.
+    Raises ApiError: 403 for one of an origin that the server does not allow, and for anything else.
     """
     try:
         parts = urlsplit(url)

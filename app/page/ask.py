@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.errors import GroundbrushError
+from ...editor.finder import Grounding
 from ...editor.models.downloads import is_installed
 from ...editor.models.presets import PHOTO_PRESETS, load_preset
+from ...editor.models.vocabulary import WordList
 from ...editor.plan.reader import Kind, kind_of, read_plan
 from . import start, state, work
-
-if TYPE_CHECKING:
-    from ...editor.finder import Grounding
-    from ...editor.models.vocabulary import WordList
 
 ANSWERS = {
     "found": ("success", "Found. If a part of it is missing, click that part."),

@@ -26,22 +26,11 @@ _MOST_MARKS = 100
 
 
 def outlines(mask: np.ndarray, most: int = 20_000) -> list[list[float]]:
-    """The outlines of a mask and of its holes, for a screen to draw at any size.
+    """The outlines of a mask, ``(H, W)`` bool, and of its holes, to be drawn at any size.
 
-    Parameters
-    ----------
-    mask
-        ``(H, W)`` bool.
-    most
-        How many points there may be in all: a ragged mask loses detail.
+    Each is x0, y0, x1, y1, … in pixels; filled by the even-odd rule they give the mask. Beyond
+    `most` points in all a ragged mask loses detail.
 
-    Returns
-    -------
-    list of list of float
-        Each outline as x0, y0, x1, y1, … in pixels; filled by the even-odd rule they give the mask.
-
-    Examples
-    --------
     >>> outlines(np.ones((800, 900), bool))
     [[0.5, 0.5, 0.5, 799.5, 899.5, 799.5, 899.5, 0.5]]
     """
@@ -73,8 +62,6 @@ def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
     A surface sends every mark until the page confirms it, so that none is lost while it is busy.
     What is no mark is left out: `read_mark` checks the rest.
 
-    Examples
-    --------
     >>> new_marks({"marks": [{"id": 1, "kind": "undo"}, {"id": 2, "kind": "redo"}]}, 1)
     [(2, {'id': 2, 'kind': 'redo'})]
     """
@@ -87,24 +74,13 @@ def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
-    """The operation on the mask that a mark stands for.
+    """The operation that a mark on a picture of some width and height stands for.
 
-    Parameters
-    ----------
-    mark
-        ``kind`` (one of `KINDS`), ``how`` (``add`` or ``subtract``), ``points``: pairs of shares
-        in [0, 1]: the click, two corners of the box, or the path of a lasso or stroke; for a stroke
-        ``radius``, a share of the longer side; for a box ``snap``: take the object in it.
-    size
-        Width and height of the picture.
+    A mark has ``kind`` (one of `KINDS`), ``how`` (``add`` or ``subtract``), ``points``: pairs of
+    shares in [0, 1]: the click, two corners of the box, or the path of a lasso or stroke; for a
+    stroke ``radius``, a share of the longer side; for a box ``snap``: take the object in it. Raises
+    GroundbrushError for anything else.
 
-    Raises
-    ------
-    GroundbrushError
-        For anything else.
-
-    Examples
-    --------
     >>> read_mark({"kind": "point", "how": "add", "points": [[0.5, 0.25]]}, (200, 100))
     Points(points=((100.0, 25.0),), how='add', without=())
     """

@@ -14,7 +14,6 @@ import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.pictures.picture import Picture
-from ..session.session import scene_of
 from . import state, work
 from .canvas import new_marks, outlines, read_mark
 from .tiles import Shown
@@ -45,30 +44,12 @@ def canvas(
     layers: Sequence[Mapping[str, Any]] = (),
     say: str = "",
 ) -> None:
-    """Show a picture in its frame; marks come into the session's ``todo``.
+    """Show a picture, ``(H, W, 3)`` uint8, in its frame; marks come into the session's ``todo``.
 
-    Parameters
-    ----------
-    mode
-        To mark it, to watch it being painted, or to compare it with `before`.
-    pixels
-        ``(H, W, 3)`` uint8.
-    label
-        What is seen, for screen readers.
-    before
-        The picture that "Original" shows, of the same size.
-    preview
-        The job that is watched.
-    name
-        What `before` is, in a word.
-    split
-        Where the comparison begins, as a share of the width: `before` is left of it.
-    editor
-        Says what a click would take; None to say nothing.
-    layers
-        Of what is watched: ``outlines`` and ``colour`` of each thing in it.
-    say
-        The line below it, where it is not marked.
+    `label` is for screen readers. `before` is the picture of the same size, called `name`, that
+    "Original" shows and that is left of `split`, a share of the width; `preview` the job that is
+    watched, `layers` are ``outlines`` and ``colour`` of each thing in it. With `editor` a click's
+    outlines are shown before it is made. `say` is the line below what is not marked.
     """
     s = st.session_state
     mask, found = s.session.mask, s.session.found
@@ -106,7 +87,7 @@ def canvas(
 def _clickable(editor: Editor) -> Shown:
     """The present picture, and what a click on it would take while the finder is free."""
     picture, queue = state.present(), work.jobs("finding")
-    scene = scene_of(editor, picture)
+    scene = editor.finder.scene(picture)
 
     def click(x: float, y: float) -> np.ndarray | None:
         if not queue.idle:

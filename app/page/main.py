@@ -6,11 +6,33 @@ from pathlib import Path
 
 import streamlit as st
 
-from . import browser, drop, folder, more, results, sides, start, state, work
+from ...editor.api import Editor
+from ..session.session_store import new_id
+from . import ask, more, results, sides, start, state, work
 from . import one_thing as one
 from . import several_things as several
 
 STYLE = Path(__file__).with_name("page.css")
+_BROWSER = st.components.v2.component(
+    "groundbrush_browser", js=Path(__file__).with_name("browser.js").read_text("utf-8")
+)
+
+
+def mount_browser(editor: Editor, choosing: bool) -> None:
+    """Give the browser's part of the page its present values.
+
+    It does what only a browser can: confirm leaving, paint at Enter, move focus, complete words.
+    """
+    s = st.session_state
+    changes = s.session.changes if s.session else ()
+    state_now = changes, s.edits, s.job
+    unsaved = bool(changes or state.finished() or s.job)
+    stamp = state.kept("unsaved", state_now, new_id) if unsaved else ""
+    stage = "painting" if s.job else "result" if s.edits else "marking"
+    stage = "choosing" if choosing else stage
+    known = editor.models.words
+    words = [] if known is None else [*known.nouns, *known.colours]
+    _BROWSER(data={"unsaved": stamp, "stage": stage, "words": words}, key="browser")
 
 
 def page() -> None:
@@ -35,27 +57,27 @@ def whole() -> None:
         if not choosing:
             st.button("Another picture", key="another", on_click=state.choose_picture)
             with state.told("The folder"):
-                folder.steps()
+                start.folder_steps()
         preset, options = more.settings()
         state.line_of_news()
     with state.told("The editor"):
         editor = work.load_editor(preset)
         if not more.on_this_machine(editor):
             return
-        drop.anywhere(editor)
+        start.drop_anywhere(editor)
         if choosing:
             start.screen(editor)
-            browser.mount(editor, choosing)
+            mount_browser(editor, choosing)
             return
         workplace(editor, options)
     with state.told("The history"):
         results.history()
     with state.told("The list of downloads"):
         more.downloads(preset, options)
-    browser.mount(editor, choosing)
+    mount_browser(editor, choosing)
 
 
-def workplace(editor: state.Editor, options: more.Options) -> None:
+def workplace(editor: Editor, options: more.Options) -> None:
     """The picture, which stays where it is, and beside it what can be done with it now."""
     s = st.session_state
     if s.job is not None and s.job.over:
@@ -72,7 +94,9 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
                 elif s.sides is not None:
                     sides.panel(editor, options)
                 else:
-                    one.words(editor, options)
+                    ask.field(editor)
+                    if s.everything is None and s.plan is None:
+                        one.prompt(editor, options)
             if s.job is None and s.sides is None:
                 choices(editor, options)
         else:
@@ -90,7 +114,7 @@ def workplace(editor: state.Editor, options: more.Options) -> None:
             one.why(editor, s.session.found)
 
 
-def choices(editor: state.Editor, options: more.Options) -> None:
+def choices(editor: Editor, options: more.Options) -> None:
     """What was found or read, and how to change it."""
     s = st.session_state
     if s.everything is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from ...editor.api import Editor
 from ...editor.as_code import literal
 from ...editor.errors import GroundbrushError
 from ...editor.explain import explain
+from ...editor.finder import Grounding
 from ...editor.masks.operations import (
     Area,
     Dilate,
@@ -23,17 +24,6 @@ from ...editor.masks.operations import (
 from ...editor.masks.source import encode_mask
 from ..uploads import UPLOADS, read_mask_upload
 from . import ask, sides, state, work
-
-if TYPE_CHECKING:
-    from ...editor.finder import Grounding
-
-
-def words(editor: Editor, options: dict[str, Any]) -> None:
-    """What to find and what to paint."""
-    s = st.session_state
-    ask.field(editor)
-    if s.everything is None and s.plan is None:
-        prompt(editor, options)
 
 
 def correct() -> None:

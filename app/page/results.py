@@ -16,7 +16,7 @@ from ...editor.request import recipe_for_file
 from ..session.session_file import picture_bytes
 from . import ask, more, sides, state
 from .components import canvas, carrier
-from .image import show_image
+from .start import show_image
 
 MIMES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 BEFORE = "before"

@@ -16,7 +16,6 @@ from ...editor.as_code import literal
 from ...editor.outputs import panoptic_files
 from ...editor.pictures.panoptic_overlay import colour_of
 from ...editor.plan.steps import MAX_COUNT, Plan, Step, Unread
-from ..session.session import scene_of
 from . import ask, state
 from .canvas import outlines
 from .components import canvas
@@ -135,7 +134,7 @@ def take(editor: Editor, segment: Any) -> None:
     """Continue with one thing alone: its words and its mask."""
     s = st.session_state
     state.forget()
-    scene = scene_of(editor, state.present())
+    scene = editor.finder.scene(state.present())
     s.session = s.session.with_mask(segment.phrase, segment.mask, scene)
     s[state.key("find")] = s.asked = segment.phrase
 
@@ -270,15 +269,7 @@ def run(editor: Editor, wanted: Plan, options: dict[str, Any]) -> None:
     picture = state.present()
     usual = {"seed": options["seed"], "settings": options["settings"]}
     state.begin_job(
-        lambda cb: editor.apply(
-            picture,
-            wanted,
-            on_step=cb.on_step,
-            cancelled=cb.cancelled,
-            on_preview=cb.on_preview,
-            **usual,
-        )
+        lambda cb: editor.apply(picture, wanted, **vars(cb), **usual),
+        "; ".join(map(str, wanted.steps)),
+        functools.partial(run, editor, wanted),
     )
-    s = st.session_state
-    s.again = functools.partial(run, editor, wanted)
-    s.doing = "; ".join(map(str, wanted.steps))

@@ -110,6 +110,6 @@ def run(editor: Editor, words: str, chosen: Sides, options: dict[str, Any]) -> N
     """Put the painting in line."""
     picture = state.present()
     request = make_request("extend", paint=words.strip() or None, extend=chosen, **options)
-    state.begin_job(lambda cb: [editor.paint(picture, request, cb)])
-    st.session_state.again = partial(run, editor, words, chosen)
-    st.session_state.doing = f"new sides → {request.paint or 'background'}"
+    doing = f"new sides → {request.paint or 'background'}"
+    again = partial(run, editor, words, chosen)
+    state.begin_job(lambda cb: [editor.paint(picture, request, cb)], doing, again)

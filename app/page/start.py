@@ -1,8 +1,10 @@
-"""The first screen: a picture of your own, an example, or a saved session."""
+"""How a picture is opened: the first screen, a drop, and the pictures of the app's folder."""
 
 from __future__ import annotations
 
 import json
+import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,22 @@ import streamlit as st
 
 from ...editor.api import Editor
 from ...editor.as_code import literal
+from ...editor.errors import GroundbrushError
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import open_picture
 from ..session.session import Session
-from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS
-from . import drop, folder, state
-from .image import show_image
+from ..session.session_file import read_session
+from ..uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_PIXELS, UPLOADS, read_upload
+from . import state, work
 
 MOST_NAMED = 24
 """Buttons for pictures of the folder; Next leads through all of them."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
+_TAKES_ALT = "alt" in signature(st.image).parameters
+SAVED = "groundbrush"
+_DROP = st.components.v2.component(
+    "groundbrush_drop", js=Path(__file__).with_name("drop.js").read_text("utf-8")
+)
 
 
 @st.cache_data(show_spinner=False)
@@ -70,7 +78,7 @@ def screen(editor: Editor) -> None:
             "words (4.4 GB)."
         )
     if given is not None:
-        drop.open_file(editor, given)
+        open_file(editor, given)
     with state.told("The folder"):
         of_folder()
     st.write("or begin with an example:")
@@ -90,16 +98,86 @@ def screen(editor: Editor) -> None:
     with st.expander("Open a saved session"):
         saved = st.file_uploader("A file saved here before", type=["groundbrush"], key="saved")
         if saved is not None:
-            drop.open_file(editor, saved)
+            open_file(editor, saved)
 
 
 def of_folder() -> None:
     """The pictures of the folder that the app was started with."""
-    paths = folder.folder_pictures()
+    paths = folder_pictures()
     if paths:
         st.write(f"or one of the {len(paths)} pictures in {literal(paths[0].parent.name)}:")
         with st.container(horizontal=True):
             for path in paths[:MOST_NAMED]:
-                st.button(
-                    path.name, key=f"open-{path.name}", on_click=folder.open_in_folder, args=(path,)
-                )
+                st.button(path.name, key=f"open-{path.name}", on_click=open_in_folder, args=(path,))
+
+
+def drop_anywhere(editor: Editor) -> None:
+    """Take what is dropped or pasted: the script puts it into an uploader that is not shown."""
+    with st.container(key="dropzone"):
+        given = st.file_uploader("Dropped", [*UPLOADS, SAVED], key=state.key("dropped"))
+        _DROP(key="drop-script")
+    if given is not None:
+        open_file(editor, given)
+
+
+def open_file(editor: Editor, given: Any) -> None:
+    """Begin with an uploaded picture, or continue a saved session."""
+    data = given.getvalue()
+    with state.told("The file"):
+        if given.name.lower().endswith(f".{SAVED}"):
+            session = work.call(lambda: read_session(data, editor.finder.scene), "opening")
+        else:
+            with st.spinner("reading the picture"):
+                session = Session(read_upload(data, given.name))
+        state.open_session(session)
+        st.rerun()
+
+
+def show_image(picture: Any, alt: str, **options: Any) -> None:
+    """Show a picture as `st.image` does."""
+    st.image(picture, **options, **({"alt": alt} if _TAKES_ALT else {}))
+
+
+def folder_pictures() -> list[Path]:
+    """The pictures in the folder, by name; none without a folder."""
+    named = os.environ.get("GROUNDBRUSH_PAGE_FOLDER")
+    if not named:
+        return []
+    try:
+        files = (p for p in Path(named).iterdir() if p.suffix.lower()[1:] in UPLOADS)
+        return sorted(p for p in files if p.is_file())
+    except OSError as error:
+        raise GroundbrushError(
+            f"the folder {Path(named).name!r} cannot be read ({error.strerror}); start the app "
+            "with --folder DIR again"
+        ) from None
+
+
+def open_in_folder(*paths: Path) -> None:
+    """Begin with the first of these pictures that opens; says what is wrong with those before."""
+    for path in paths:
+        with state.told("The folder"):
+            state.open_session(Session(open_picture(path, max_pixels=MAX_UPLOAD_PIXELS)))
+            return
+
+
+def folder_steps() -> None:
+    """Buttons to the picture before and the one after."""
+    paths = folder_pictures()
+    if not paths:
+        return
+    session = st.session_state.session
+    source = None if session is None else session.original.source
+    number = paths.index(source) + 1 if source in paths else 0
+    before, after = paths[: max(0, number - 1)][::-1], paths[number:]  # nearest first
+    for name, others in (("Previous", before), ("Next", after)):
+        st.button(
+            name,
+            key=f"folder-{name}",
+            disabled=not others,
+            help=others[0].name if others else None,
+            on_click=open_in_folder,
+            args=others,
+        )
+    of = f"{number} of {len(paths)}" if number else f"{len(paths)} in the folder"
+    st.caption(of, width="content")

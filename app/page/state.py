@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -17,11 +17,12 @@ from ...editor.api import Editor
 from ...editor.as_code import literal
 from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
+from ...editor.finder import Grounding
 from ...editor.masks.operations import Operation
 from ...editor.models.presets import preset_names
 from ...editor.pictures.picture import Picture
 from ..queue import JobCancelled, Work
-from ..session.session import Session, paint_session, scene_of
+from ..session.session import Session
 from ..session.session_store import MAX_STORED, MAX_STORED_BYTES, new_id
 from .canvas import read_mark
 from .work import IDLE, call, durations, store, submit
@@ -57,9 +58,6 @@ EMPTY: dict[str, Any] = {
     "memory": {},  # see `kept`
 }
 
-
-if TYPE_CHECKING:
-    from ...editor.finder import Grounding
 
 MAX_TRIES = 8
 """Most results of "Try again" that are kept, each with its variants."""
@@ -252,7 +250,7 @@ def look(editor: Editor, words: str, spot: Any) -> None:
     picture = s.session.picture
     try:
         found = call(lambda: editor.ground(picture, words), "looking", spot)
-        s.session = s.session.looked(found, scene_of(editor, picture))
+        s.session = s.session.looked(found, editor.finder.scene(picture))
     except GroundbrushError as error:
         s.trouble = str(error)
     s.asked = words  # last: where the page is run again meanwhile, the next run searches again
@@ -294,7 +292,7 @@ def choose(editor: Editor, number: Any) -> None:
     index = int(number) - 1 - first
     if -first <= index < len(found.candidates):
         chosen = None if index < 0 else index
-        s.session = s.session.looked(found, scene_of(editor, present()), chosen)
+        s.session = s.session.looked(found, editor.finder.scene(present()), chosen)
         s[candidate_key(found)] = str(number)
 
 
@@ -328,7 +326,7 @@ def marked(editor: Editor, session: Session, wanted: Any) -> Session:
             choose(editor, wanted.get("number"))
             return st.session_state.session
         wanted = read_mark(wanted, session.picture.size)
-    scene = scene_of(editor, session.picture)
+    scene = editor.finder.scene(session.picture)
     operation: Operation = wanted
     done: Session = call(lambda: session.mark(operation, scene), "marking")
     return done
@@ -340,17 +338,17 @@ def paint(editor: Editor, words: str | None, options: dict[str, Any]) -> None:
     session, found = s.session, s.session.found
     request = session.request(words, **options)
     known = found if found is not None and found.phrase == request.find else None
-    begin_job(lambda cb: [paint_session(editor, session, request, cb, known)])
-    s.again = partial(paint, editor, words)
     where = request.find or "the marked place"
-    s.doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
+    doing = f"{where} → {request.paint}" if request.paint else f"removing {where}"
+    work = lambda cb: [editor.paint(session.picture, request, cb, known)]  # noqa: E731
+    begin_job(work, doing, partial(paint, editor, words))
 
 
-def begin_job(work: Work) -> None:
-    """Queue work that ends with a list of edits."""
+def begin_job(work: Work, doing: str, again: Callable[[dict[str, Any]], None]) -> None:
+    """Queue work that ends with a list of edits; `again` does it with other options."""
     s = st.session_state
     s.edits, s.variant, s.versus, s.news = [], 0, "before", ""
-    s.job = submit(work)
+    s.job, s.doing, s.again = submit(work), doing, again
 
 
 def paint_final() -> None:

@@ -14,19 +14,16 @@ import math
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...editor.errors import GroundbrushError
 from .canvas import outlines
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 TILE = 1024
 """Side of a tile in pixels; canvas_view.js has the same."""
@@ -37,12 +34,10 @@ class Shown:
 
     Parameters
     ----------
-    pixels
-        ``(H, W, 3)`` uint8, or ``(H, W, 4)`` with alpha, or a function that returns the latest
+    pixels : ``(H, W, 3)`` uint8, or ``(H, W, 4)`` with alpha, or a function that returns the latest
         one, or None.
-    click
-        Returns what a click on a point, shares of width and height, would take: ``(H, W)`` bool,
-        or None where that is not known now.
+    click : Returns what a click on a point, shares of width and height, would take: ``(H, W)``
+        bool, or None where that is not known now.
     """
 
     def __init__(

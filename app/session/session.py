@@ -10,25 +10,21 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from ...editor.editing.pipeline import Callbacks
 from ...editor.editing.region import chosen_mask
 from ...editor.editing.result import Edit
 from ...editor.errors import GroundbrushError
+from ...editor.finder import Grounding
 from ...editor.masks.history import MaskHistory
 from ...editor.masks.operations import Feather, Invert, MaskScene, Operation
 from ...editor.masks.source import encode_mask
 from ...editor.pictures.overlay import shrink
 from ...editor.pictures.picture import MAX_PIXELS, Picture
 from ...editor.request import REMOVAL, EditRequest, Sides, make_request
-
-if TYPE_CHECKING:
-    from ...editor.api import Editor
-    from ...editor.finder import Grounding
 
 MAX_CHANGES = 100
 MAX_MASK_BYTES = 256_000_000
@@ -46,12 +42,9 @@ class Change:
 
     Attributes
     ----------
-    window
-        xyxy, half-open pixels, of `patch` in the picture.
-    patch
-        ``(h, w, 3)`` uint8.
-    request
-        The edit's recipe, with the seed of the variant that was kept.
+    window : xyxy, half-open pixels, of `patch` in the picture.
+    patch : ``(h, w, 3)`` uint8.
+    request : The edit's recipe, with the seed of the variant that was kept.
     """
 
     window: Window
@@ -118,28 +111,18 @@ class Session:
 
     Attributes
     ----------
-    original
-        As opened.
-    changes
-        Edits kept, in order; the present picture has all of them.
-    undone
-        What `forward` would bring back, the next first.
-    branches
-        Edits from the original on that were left for others: a new one after `back`, or a branch.
-    find
-        The words that were looked for; empty where the place was drawn.
-    candidate
-        Which other place was taken; None for the first choice.
-    mask
-        The place and how it was corrected; None before there is one.
-    drawn
-        The mask did not begin from what the words found: it is painted as it stands.
-    found
-        What the words led to; None before, and where the place was drawn alone.
-    paint
-        The words to paint that are typed so far.
-    lost
-        Words that went with the last of what they marked, and after how many operations; `undo`
+    original : As opened.
+    changes : Edits kept, in order; the present picture has all of them.
+    undone : What `forward` would bring back, the next first.
+    branches : Edits from the original on that were left for others: a new one after `back`, or a
+        branch.
+    find : The words that were looked for; empty where the place was drawn.
+    candidate : Which other place was taken; None for the first choice.
+    mask : The place and how it was corrected; None before there is one.
+    drawn : The mask did not begin from what the words found: it is painted as it stands.
+    found : What the words led to; None before, and where the place was drawn alone.
+    paint : The words to paint that are typed so far.
+    lost : Words that went with the last of what they marked, and after how many operations; `undo`
         brings them back.
     """
 
@@ -202,8 +185,6 @@ class Session:
         """Every kept edit once: in the picture, taken back, or on a branch."""
         chains = ((*self.changes, *self.undone), *self.branches)
         return tuple(dict.fromkeys(change for chain in chains for change in chain))
-
-    # ------------------------------------------------------------------ the place
 
     def looked(
         self, found: Grounding, scene: MaskScene | None = None, candidate: int | None = None
@@ -289,23 +270,11 @@ class Session:
         states = [] if self.mask is None else [*self.mask.states]
         return [self.original.pixels, self.picture.pixels, *patches, *states]
 
-    # ------------------------------------------------------------------ painting
-
     def request(self, paint: str | None, **options: Any) -> EditRequest:
-        """The recipe of painting here.
+        """The recipe of painting here; None or blanks to paint remove what is there.
 
-        Parameters
-        ----------
-        paint
-            What to paint; None or blanks to remove what is there.
-        **options
-            ``seed``, ``variants``, ``settings``, ``draft``, ``check``, ``retries``: as for
-            `Editor.edit`.
-
-        Raises
-        ------
-        GroundbrushError
-            When there is no place yet, or a value is wrong.
+        `options` are ``seed``, ``variants``, ``settings``, ``draft``, ``check`` and ``retries`` of
+        `Editor.edit`. Raises GroundbrushError when there is no place yet, or a value is wrong.
         """
         if self.mask is None or not self.mask.mask.any():
             raise GroundbrushError(
@@ -323,8 +292,6 @@ class Session:
             place = {"candidate": self.candidate, "operations": self.mask.operations}
         action = "remove" if paint is None else "edit"
         return make_request(action, find=self.find or None, paint=paint, **place, **options)
-
-    # ------------------------------------------------------------------ the history
 
     def keep(self, edits: Sequence[Edit], variant: int = 0) -> Session:
         """With finished edits in it, the last one in the variant chosen; the place is cleared.
@@ -372,22 +339,3 @@ def with_sides(pixels: np.ndarray, sides: Sides | None, fill: int = GREY) -> np.
         return pixels.copy()
     around = ((sides.top, sides.bottom), (sides.left, sides.right), (0, 0))[: pixels.ndim]
     return np.pad(pixels, around, constant_values=fill)
-
-
-def scene_of(editor: Editor, picture: Picture) -> MaskScene:
-    """What mask operations may look at, with the editor's segmenter."""
-    return editor.finder.scene(picture)
-
-
-def paint_session(
-    editor: Editor,
-    session: Session,
-    request: EditRequest,
-    callbacks: Callbacks | None = None,
-    grounding: Grounding | None = None,
-) -> Edit:
-    """Do a request of `Session.request` on the session's picture.
-
-    `grounding` is that of the request's phrase in this very picture, where it is known.
-    """
-    return editor.paint(session.picture, request, callbacks, grounding)

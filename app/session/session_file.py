@@ -133,24 +133,12 @@ def read_session(
     scene: Callable[[Picture], MaskScene] | None = None,
     *,
     max_bytes: int = MAX_SESSION_BYTES,
-    max_pixels: int = MAX_UPLOAD_PIXELS,
 ) -> Session:
     """A session from `session_bytes`, every part checked.
 
-    Parameters
-    ----------
-    data
-        The file.
-    scene
-        Gives what mask operations may look at, for the picture as the session left it; needed
-        where the mask was corrected by clicks.
-    max_bytes, max_pixels
-        Of the file and all it holds, and of its picture.
-
-    Raises
-    ------
-    GroundbrushError
-        For anything that `session_bytes` did not write.
+    `scene` gives what mask operations may look at, for the picture as the session left it; it is
+    needed where the mask was corrected by clicks. `max_bytes` are of the file and all it holds.
+    Raises GroundbrushError for anything that `session_bytes` did not write.
     """
     if len(data) > max_bytes:
         raise GroundbrushError(
@@ -158,10 +146,10 @@ def read_session(
         )
     parts = _unzip(data, max_bytes)
     entry = _entry(parts.pop("session.json", None))
-    original = _picture(parts.pop("original.png", None), "original.png", max_pixels)
+    original = _picture(parts.pop("original.png", None), "original.png")
     source = None if entry.name is None else PurePosixPath(safe_name(Path(entry.name).name))
     original = dataclasses.replace(original, source=source)
-    changes = _changes(entry.changes, parts, max_pixels)
+    changes = _changes(entry.changes, parts)
     own, *branches = [tuple(changes[k] for k in chain) for chain in entry.branches] or [changes]
     session = Session(original, own[: entry.kept], own[entry.kept :], tuple(branches))
     for chain in (own, *branches):  # one outside the picture is refused here, not when reached
@@ -194,19 +182,9 @@ def _unzip(data: bytes, max_bytes: int) -> dict[str, bytes]:
                 if len(parts[info.filename]) > limit:
                     raise _damaged(f"{info.filename!r} is too large")
                 left -= len(parts[info.filename])
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-    ) as error:
-        raise _damaged(one_line(error)) from error
-    except Exception as error:  # zlib.error and what else a hostile archive brings about
-        if isinstance(error, GroundbrushError):
-            raise
+    except GroundbrushError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile archive brings about
         raise _damaged(one_line(error)) from error
     return parts
 
@@ -228,26 +206,24 @@ def _entry(raw: bytes | None) -> SessionEntry:
     return entry
 
 
-def _picture(raw: bytes | None, name: str, max_pixels: int) -> Picture:
+def _picture(raw: bytes | None, name: str) -> Picture:
     if raw is None:
         raise _damaged(f"it holds no {name}")
-    return read_upload(raw, name, max_bytes=MAX_SESSION_BYTES, max_pixels=max_pixels)
+    return read_upload(raw, name, max_bytes=MAX_SESSION_BYTES)
 
 
-def _changes(
-    entries: Sequence[ChangeEntry], parts: dict[str, bytes], max_pixels: int
-) -> tuple[Change, ...]:
+def _changes(entries: Sequence[ChangeEntry], parts: dict[str, bytes]) -> tuple[Change, ...]:
     names = [f"change-{k}.png" for k in range(len(entries))]
     if set(parts) != set(names):
         odd = sorted(set(parts) ^ set(names))[0]
         raise _damaged(f"{odd!r} is missing or does not belong there")
     changes: list[Change] = []
-    left = MOST_CHANGED * max_pixels
+    left = most = MOST_CHANGED * MAX_UPLOAD_PIXELS
     for name, entry in zip(names, entries, strict=True):
-        patch = _picture(parts[name], name, max_pixels).pixels
+        patch = _picture(parts[name], name).pixels
         left -= patch.shape[0] * patch.shape[1]
         if left < 0:  # black pictures are small in a file and not in memory
-            raise _damaged(f"its changes have more than {MOST_CHANGED * max_pixels:,} pixels")
+            raise _damaged(f"its changes have more than {most:,} pixels")
         changes.append(Change(entry.window, patch, entry.request))
     return tuple(changes)
 

@@ -34,16 +34,10 @@ class _Stored:
 
 
 class SessionStore:
-    """Values by session id, kept in memory for a time; the longest unused are dropped first.
+    """Values by session id, kept in memory for some `seconds` after their last use.
 
-    Parameters
-    ----------
-    seconds
-        How long a session is kept after its last use.
-    max_bytes
-        Of all sessions together, as `put` is given their sizes. The last one put is always kept.
-    clock
-        Seconds.
+    Beyond `max_bytes` of all together, by the sizes that `put` is given, the longest unused are
+    dropped first; the last one put is always kept.
     """
 
     def __init__(

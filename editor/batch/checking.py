@@ -36,9 +36,7 @@ def refuse(manifest: Manifest, problems: Iterable[BatchProblem]) -> None:
 def check_out(out: Path) -> None:
     """Refuse an output folder that cannot be created or written; nothing is written.
 
-    Raises
-    ------
-    GroundbrushError
+    Raises GroundbrushError.
     """
     for name in (".batch", ".batch/found", ".batch/lock", REVIEW):
         if (Path(out) / name).is_symlink():
@@ -127,12 +125,8 @@ def inspect_rows(
 ) -> tuple[list[BatchProblem], list[str]]:
     """Check the words, pictures and masks of rows as their work would.
 
-    The editor's tokenizer is loaded, from this machine alone, and no model.
-
-    Returns
-    -------
-    problems, notes
-        What is wrong, and what could not be checked.
+    The editor's tokenizer is loaded, from this machine alone, and no model. Returns problems, and
+    notes about what could not be checked.
     """
     phrases, notes = _phrase_problems(editor, rows)
     return [*phrases, *_picture_problems(manifest, rows, suffix, on_progress)], notes

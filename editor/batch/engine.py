@@ -70,10 +70,8 @@ class LocalEngine:
 
     Parameters
     ----------
-    load
-        Makes an editor that loads its models when first needed.
-    workspace
-        Where to read and write.
+    load : Makes an editor that loads its models when first needed.
+    workspace : Where to read and write.
     """
 
     def __init__(self, load: Load, workspace: Workspace) -> None:

@@ -103,8 +103,6 @@ def _listed(folder: Path) -> bool:
 def refusals(checks: Iterable[Callable[[], object]]) -> list[str]:
     """The messages of those checks that raise GroundbrushError.
 
-    Examples
-    --------
     >>> from groundbrush.editor.files import as_path
     >>> refusals([lambda: as_path("a"), lambda: as_path(3)])
     ['a path of type int given; expected str or pathlib.Path']

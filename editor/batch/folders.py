@@ -25,13 +25,7 @@ def list_pictures(
     """The pictures of a folder, by their suffixes alone, and how many other files it has.
 
     Hidden files and folders, and the folder `without`, are left out and not counted.
-
-    Returns
-    -------
-    pictures : list of pathlib.Path
-        In order, relative to `folder`.
-    others : collections.Counter
-        Other files by suffix, in lower case.
+    Pictures are in order, relative to `folder`; other files are counted by suffix, in lower case.
     """
     pictures: list[Path] = []
     others: Counter[str] = Counter()
@@ -53,8 +47,6 @@ def list_pictures(
 def passed_over(others: Mapping[str, int]) -> str | None:
     """One line about files that are no pictures by their names; None if there are none.
 
-    Examples
-    --------
     >>> print(passed_over({".txt": 2, "": 1}))
     3 files passed over, no pictures by their names: 2 .txt, 1 without a suffix
     """
@@ -80,8 +72,6 @@ def folder_names(files: Sequence[str], known: Mapping[str, str]) -> Iterator[str
     `known` are the names of an earlier run, by picture: they stay, whatever was added or removed
     beside it. Of new pictures those that would share a name have a digest behind it.
 
-    Examples
-    --------
     >>> list(folder_names(["a.png", "b.png"], {}))
     ['a', 'b']
     >>> list(folder_names(["a.jpg", "a.png"], {"a.png": "a"}))
@@ -99,8 +89,6 @@ def folder_names(files: Sequence[str], known: Mapping[str, str]) -> Iterator[str
 def readable_name(file: Path) -> tuple[str, str]:
     """A picture's path as text that can be printed and saved, and why it cannot be used, or "".
 
-    Examples
-    --------
     >>> readable_name(Path("a/b.png"))
     ('a/b.png', '')
     """

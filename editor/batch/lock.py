@@ -23,17 +23,12 @@ class FolderLock:
 
     The lock is the operating system's, which releases it however the process ends. On a file system
     without locks, `filelock.SoftFileLock` is used, which checks the owner's process and machine.
-    ``owner.json`` beside the file names the owner.
+    ``owner.json`` beside the file names the owner. Raises GroundbrushError on entering, if another
+    process holds the lock, naming it, or the folder cannot be written.
 
     Attributes
     ----------
-    took_over
-        A note about an earlier owner that did not release the lock; "" if there is none.
-
-    Raises
-    ------
-    GroundbrushError
-        On entering, if another process holds the lock, naming it, or the folder cannot be written.
+    took_over : A note about an earlier owner that did not release the lock; "" if there is none.
     """
 
     def __init__(self, path: Path) -> None:

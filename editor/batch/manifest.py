@@ -15,11 +15,10 @@ from typing import Any
 from ..errors import GroundbrushError, one_line, translate
 from ..files import as_path, open_regular
 from ..journal import read_journal
-from .columns import OPTIONS
+from .columns import OPTIONS, Lines, read_csv, read_jsonl
 from .errors import BatchProblem, ManifestError, refusals
 from .folders import PICTURES, folder_names, list_pictures, passed_over, readable_name
 from .rows import BatchRow, read_row
-from .tables import Lines, read_csv, read_jsonl
 from .workspace import Workspace
 
 MAX_ROWS = 1_000_000
@@ -34,17 +33,12 @@ class Manifest:
 
     Attributes
     ----------
-    source
-        The file or folder.
-    root
-        The folder that holds every picture, links followed.
-    rows
-        In order. A row that lacks nothing but a file is among them.
-    problems
-        What is wrong, if reading it did not raise: `editor.batch.run` reports it with the problems
-        that only an editor knows.
-    notes
-        Files that were left out.
+    source : The file or folder.
+    root : The folder that holds every picture, links followed.
+    rows : In order. A row that lacks nothing but a file is among them.
+    problems : What is wrong, if reading it did not raise: `editor.batch.run` reports it with the
+        problems that only an editor knows.
+    notes : Files that were left out.
     """
 
     source: Path
@@ -52,10 +46,6 @@ class Manifest:
     rows: tuple[BatchRow, ...] = ()
     problems: tuple[BatchProblem, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def picture(self, row: BatchRow) -> Path:
-        """The row's picture; raises GroundbrushError if it is not in the root any more."""
-        return row_picture(self.root, row)
 
 
 def read_manifest(
@@ -67,24 +57,16 @@ def read_manifest(
 ) -> Manifest:
     """Read a JSONL or CSV manifest and check all of it except the pictures' content.
 
+    Raises ManifestError with every problem and its row. Raises GroundbrushError if the file cannot
+    be read at all.
+
     Parameters
     ----------
-    path
-        Ends in .jsonl or .ndjson (one object a line) or .csv or .tsv (with headings; commas,
+    path : Ends in .jsonl or .ndjson (one object a line) or .csv or .tsv (with headings; commas,
         semicolons or tabs). UTF-8. Columns are `editor.batch.columns.COLUMNS`.
-    root
-        Paths are relative to it and stay in it; by default the manifest's folder.
-    defaults
-        Of options that a row does not give.
-    refuse
-        False leaves problems in `Manifest.problems`.
-
-    Raises
-    ------
-    ManifestError
-        With every problem and its row.
-    GroundbrushError
-        If the file cannot be read at all.
+    root : Paths are relative to it and stay in it; by default the manifest's folder.
+    defaults : Of options that a row does not give.
+    refuse : False leaves problems in `Manifest.problems`.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -116,28 +98,18 @@ def read_folder(
 ) -> Manifest:
     """One instruction for all pictures of a folder, in the order of their names.
 
+    Raises ManifestError for an instruction that is not one. Raises GroundbrushError if the folder
+    cannot be read or has no picture.
+
     Parameters
     ----------
-    path
-        The folder. Hidden files are left out, and files without a picture's suffix, with a note.
-    instruction
-        Columns other than ``image`` and ``id``.
-    recursive
-        Include folders in it.
-    root
-        Links must stay in it, or their rows fail; by default `path`.
-    without
-        A folder in it that is left out, such as the one for results. Pictures that an earlier run
-        did there keep the names of their results.
-    refuse
-        As for `read_manifest`.
-
-    Raises
-    ------
-    ManifestError
-        For an instruction that is not one.
-    GroundbrushError
-        If the folder cannot be read or has no picture.
+    path : The folder. Hidden files are left out, and files without a picture's suffix, with a note.
+    instruction : Columns other than ``image`` and ``id``.
+    recursive : Include folders in it.
+    root : Links must stay in it, or their rows fail; by default `path`.
+    without : A folder in it that is left out, such as the one for results. Pictures that an earlier
+        run did there keep the names of their results.
+    refuse : As for `read_manifest`.
     """
     folder = _real_folder(path)
     left_out = None if without is None else Path(without).resolve()
@@ -185,10 +157,7 @@ def _recorded_names(out: Path) -> dict[str, str]:
 def inside(root: Path, given: str, what: str = "image") -> Path:
     """A path under a root, links followed; `what` names it in errors.
 
-    Raises
-    ------
-    GroundbrushError
-        If it leads outside, or cannot be a path.
+    Raises GroundbrushError if it leads outside, or cannot be a path.
     """
     if "://" in given:
         raise GroundbrushError(f"{what} {given!r} is an address; download the picture first")

@@ -24,8 +24,6 @@ class BatchProgress:
     def __str__(self) -> str:
         """One line for people.
 
-        Examples
-        --------
         >>> print(BatchProgress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}))
         painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed
         """

@@ -31,12 +31,9 @@ class RayEngine:
 
     Parameters
     ----------
-    load
-        Makes an editor; called in every worker, so it must be picklable.
-    workspace
-        Where to read and write: on storage that every machine has under the same path.
-    workers, device
-        As for `editor.workers.ray_pool.share`.
+    load : Makes an editor; called in every worker, so it must be picklable.
+    workspace : Where to read and write: on storage that every machine has under the same path.
+    workers, device : As for `editor.workers.ray_pool.share`.
     """
 
     def __init__(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
+from ...grounding.result import Grounding
 from ..errors import GroundbrushError, one_line
 from ..facts import grounding_facts
 from .rows import BatchRow
-
-if TYPE_CHECKING:
-    from ...grounding.result import Grounding
 
 Status = Literal["done", "absent", "held", "skipped", "failed", "waiting"]
 """``absent``: not in the picture; ``held``: not clearly found, for a person to decide;
@@ -135,8 +134,6 @@ class FailureReason:
     def __str__(self) -> str:
         """One line for people.
 
-        Examples
-        --------
         >>> print(FailureReason("... is damaged", 4, (2, 5, 9)))
         4 x ... is damaged (rows 2, 5, 9, ...)
         """
@@ -145,33 +142,23 @@ class FailureReason:
         return f"{self.count:,} x {self.words} ({name} {', '.join(map(str, self.rows))}{more})"
 
 
-class FailureReasons:
-    """Groups failures by what their messages have in common."""
+def failure_reasons(failed: Iterable[tuple[int, str]]) -> tuple[FailureReason, ...]:
+    """(row, message) of failures, grouped by what their messages have in common.
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, FailureReason] = {}
-
-    def add(self, result: RowResult) -> None:
-        """Count a result, if it is a failure."""
-        if result.status != "failed":
-            return
-        words = str(result.reason)
+    The most frequent is first.
+    """
+    kinds: dict[str, FailureReason] = {}
+    for row, words in failed:
         kind = message_kind(words)
-        known = self._kinds.get(kind, FailureReason(words, 0, ()))
-        rows = (*known.rows, result.row)[:_SHOWN]
+        known = kinds.get(kind, FailureReason(words, 0, ()))
         shown = known.words if known.words == words else kind
-        self._kinds[kind] = FailureReason(shown, known.count + 1, rows)
-
-    def all(self) -> tuple[FailureReason, ...]:
-        """Every reason, the most frequent first."""
-        return tuple(sorted(self._kinds.values(), key=lambda one: (-one.count, one.rows)))
+        kinds[kind] = FailureReason(shown, known.count + 1, (*known.rows, row)[:_SHOWN])
+    return tuple(sorted(kinds.values(), key=lambda one: (-one.count, one.rows)))
 
 
 def message_kind(words: str) -> str:
     """What a message has in common with others of its kind.
 
-    Examples
-    --------
     >>> message_kind("'a.png' is damaged (5 bytes not processed (at 7)); copy it again")
     '... is damaged; copy it again'
     >>> message_kind("this preset's models cannot find 'zorb', of 12 words")
@@ -193,18 +180,9 @@ def result_facts(found: Grounding) -> dict[str, Any]:
 def gated_status(row: BatchRow, default: str, found: str) -> Status | None:
     """The status of a row that is not to be painted because of how it was found, or None.
 
-    Parameters
-    ----------
-    row
-        Its own gate precedes the default; a candidate chosen in the row opens it: a person has
-        decided.
-    default
-        ``skip``, ``hold`` or ``paint``.
-    found
-        The grounding's status.
+    Its own gate precedes the default (``skip``, ``hold`` or ``paint``); a candidate chosen in the
+    row opens it: a person has decided. `found` is the grounding's status.
 
-    Examples
-    --------
     >>> row = BatchRow(1, "a", "a.png", "remove", "the cup")
     >>> gated_status(row, "hold", "ambiguous"), gated_status(row, "paint", "ambiguous")
     ('held', None)

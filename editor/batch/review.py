@@ -46,8 +46,6 @@ def write_review(
 def article(result: RowResult) -> str:
     """One row as HTML.
 
-    Examples
-    --------
     >>> from groundbrush.editor.batch.rows import BatchRow
     >>> row = BatchRow(1, "a", "a.png", "ground", "<b>dog</b>")
     >>> "<b>" in article(RowResult.of(row, "absent"))

@@ -20,7 +20,7 @@ from ..errors import GroundbrushError
 from ..files import atomic_write
 from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
-from .grounding_store import load_grounding, load_spares, save_grounding
+from .grounding_store import load_grounding, save_grounding
 from .manifest import inside, row_picture
 from .results import FoundFacts, PictureFacts, RowResult, Status, gated_status, result_facts
 from .rows import APPLY, GROUND, GROUND_ALL, BatchRow
@@ -55,10 +55,7 @@ class RowDone(NamedTuple):
 def find_one(editor: Editor, workspace: Workspace, task: RowTask) -> RowDone:
     """Find a task's phrase and keep the grounding; finish the row if it is not to be painted.
 
-    Raises
-    ------
-    BatchStopped
-        For an error that every other task would meet as well, such as a full disk.
+    Raises BatchStopped for an error that every other task would meet as well, such as a full disk.
     """
     assert task.key is not None
     facts = None
@@ -132,7 +129,7 @@ def finish_found(
     picture = decoded(row_picture(workspace.root, row), facts.picture.sha256)
     files = RowFiles(workspace, row)
     try:
-        _show_found(files, picture, load_grounding(workspace.grounding(key)))
+        _show_found(files, picture, load_grounding(workspace.grounding(key))[0])
     except BaseException:
         files.remove()
         raise
@@ -205,9 +202,8 @@ def _edit(editor: Editor, files: RowFiles, picture: Picture, task: RowTask) -> P
         return _edited(files, edit, {"reason": "the place was given"})
     assert task.key is not None
     assert facts is not None
-    kept = files.workspace.grounding(task.key)
-    found = load_grounding(kept)
-    edit = editor.paint(picture, row.request(), None, found, load_spares(kept))
+    found, spares = load_grounding(files.workspace.grounding(task.key))
+    edit = editor.paint(picture, row.request(), None, found, spares)
     yield
     _show_found(files, picture, found, row.options.get("candidate"))
     return _edited(files, edit, {**facts.as_result(), "seconds": {"find": facts.seconds}})
@@ -237,7 +233,7 @@ def _edited(files: RowFiles, edit: Edit, facts: dict[str, Any]) -> RowResult:
     notes = [*edit.notes]
     for k, variant in enumerate(edit.variants):
         kind, more = ("result", "") if k == 0 else (f"variant {k}", f"-{variant.seed}")
-        notes += edit.save(files.path(kind, f"edited{more}.{files.workspace.suffix}"), k)
+        notes += edit.save(files.path(kind, f".edited{more}.{files.workspace.suffix}"), k)
     files.thumb("after", edit.image)
     facts |= {"notes": list(dict.fromkeys(notes)), "checks": dict(edit.checks)}
     return RowResult.of(files.row, "done", **facts, files=files.names)
@@ -262,7 +258,7 @@ def _apply(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
     files.thumb("before", picture.pixels)
     if status in ("absent", "skipped"):
         return RowResult.of(row, status, **facts, files=files.names)
-    endings = {"plan": "plan.json", "result": f"applied.{suffix}", "strip": "steps.png"}
+    endings = {"plan": ".plan.json", "result": f".applied.{suffix}", "strip": ".steps.png"}
     for kind, ending in endings.items():
         files.path(kind, ending)  # all that there may be, so that a failure removes them all
     made, notes = save_applied(picture, plan, edits, files.workspace.out, row.name, suffix)
@@ -318,10 +314,11 @@ def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
 
     found = editor.ground_all(picture, files.row.words)
     yield
-    png_path = files.panoptic("panoptic", "png")
+    # without a second dot: panopticapi cuts a PNG's name at its first one
+    png_path = files.path("panoptic", "_panoptic.png")
     png, document = panoptic_files(found, Path(files.row.image).name, png_path.name)
     atomic_write(png_path, png)
-    atomic_write(files.panoptic("panoptic_json", "json"), document)
+    atomic_write(files.path("panoptic_json", "_panoptic.json"), document)
     files.thumb("before", picture.pixels)
     files.thumb("found", draw_segments(picture.pixels, found))
     scores = [round(float(segment.score), 4) for segment in found.found]

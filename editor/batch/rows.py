@@ -46,24 +46,17 @@ class BatchRow:
 
     Attributes
     ----------
-    number, line
-        In the manifest, from 1; a folder's rows have no line.
-    name
-        Its files begin with it; without dots, unique in the manifest whatever the case.
-    image, mask
-        As the manifest names them, relative to its root; the mask is white where to paint.
-    words
-        The phrase, or the sentence of ``apply`` and ``ground-all``; empty if a box or a mask says
-        where, and no words what is there.
-    options
-        The given ones of `OPTIONS` without the gate; ``boxes``, ``snap`` and ``operations`` as in a
-        recipe.
-    mask_digest
-        Of the mask's content when the manifest was read.
-    gate
-        For a phrase that is not clearly found; None: the batch's.
-    fault
-        Why its picture cannot be used whatever it holds, or "".
+    number, line : In the manifest, from 1; a folder's rows have no line.
+    name : Its files begin with it; without dots, unique in the manifest whatever the case.
+    image, mask : As the manifest names them, relative to its root; the mask is white where to
+        paint.
+    words : The phrase, or the sentence of ``apply`` and ``ground-all``; empty if a box or a mask
+        says where, and no words what is there.
+    options : The given ones of `OPTIONS` without the gate; ``boxes``, ``snap`` and ``operations``
+        as in a recipe.
+    mask_digest : Of the mask's content when the manifest was read.
+    gate : For a phrase that is not clearly found; None: the batch's.
+    fault : Why its picture cannot be used whatever it holds, or "".
     """
 
     number: int
@@ -150,15 +143,10 @@ def read_row(
 
     Parameters
     ----------
-    values
-        By column (`own_names`); absent, None and "" are the same.
-    text
-        Values are the text of a CSV.
-    defaults
-        Of `OPTIONS` that the row does not give, if it may have them.
+    values : By column (`own_names`); absent, None and "" are the same.
+    text : Values are the text of a CSV.
+    defaults : Of `OPTIONS` that the row does not give, if it may have them.
 
-    Examples
-    --------
     >>> row = read_row({"image": "a.png", "find": "the dog", "paint": "a cat"}, 1).row
     >>> row.action, row.name
     ('edit', '00001-a')
@@ -176,7 +164,8 @@ def read_row(
         problems.append(f"mask is {plain['mask']!r}; expected a picture's path")
     name = _attempt(problems, partial(_read_name, plain, number))
     what = None if unsure else _attempt(problems, partial(_read_action, plain))
-    problems += _bad_words(plain)
+    words = {n: v for n, v in _said(plain).items() if n != "remove" or v is not True}
+    problems += refusals(partial(check_words, n, v) for n, v in words.items())
     options, misplaced = _read_options(plain, defaults or {}, None if what is None else what[0])
     problems += [*misplaced, *_bad_options(options, mask)]
     row = None
@@ -202,7 +191,7 @@ def _path(values: Mapping[str, Any], name: str) -> str | None:
 
 def _read_action(values: Mapping[str, Any]) -> tuple[str, str, str | None]:
     """The action that the columns mean, its words and what to paint, which `_bad_words` checks."""
-    said = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
+    said = _said(values)
     columns = " and ".join(said) or "nothing"
     placed = any(values.get(name) is not None for name in ("box", "mask"))
     words: Any
@@ -242,14 +231,9 @@ def _tidy(words: Any) -> str | None:
     return " ".join(words.split()) if isinstance(words, str) else None
 
 
-def _bad_words(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with each column of words by itself."""
-    given = {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
-    return refusals(
-        partial(check_words, name, value)
-        for name, value in given.items()
-        if not (name == "remove" and value is True)
-    )
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of words that are given; ``remove`` may be True instead."""
+    return {n: v for n in WORDS if (v := values.get(n)) is not None and v is not False}
 
 
 def _read_name(values: Mapping[str, Any], number: int) -> str:

@@ -27,7 +27,7 @@ from .errors import BatchProblem, BatchStopped, batch_stopped, refusals, stops_e
 from .lock import FolderLock
 from .manifest import Manifest
 from .progress import BatchProgress, OnBatchProgress
-from .results import FailureReason, FailureReasons, FoundFacts, PictureFacts, RowResult
+from .results import FailureReason, FoundFacts, PictureFacts, RowResult, failure_reasons
 from .review import write_review
 from .row_work import RowDone, RowTask, finish_found, status_when_found
 from .rows import GATES, BatchRow
@@ -45,19 +45,13 @@ class BatchJob:
 
     Attributes
     ----------
-    manifest
-        The rows.
-    out
-        Folder of results.
-    gate
-        For rows that are not clearly found: ``hold`` them for a person, ``skip`` them or ``paint``
-        the best guess.
-    suffix
-        Of painted pictures: png, webp or jpg (lossy).
-    resume
-        Continue the batch in the folder; what is finished and still in the manifest stays.
-    retry_failed
-        The same, and do failed rows again.
+    manifest : The rows.
+    out : Folder of results.
+    gate : For rows that are not clearly found: ``hold`` them for a person, ``skip`` them or
+        ``paint`` the best guess.
+    suffix : Of painted pictures: png, webp or jpg (lossy).
+    resume : Continue the batch in the folder; what is finished and still in the manifest stays.
+    retry_failed : The same, and do failed rows again.
     """
 
     manifest: Manifest
@@ -125,30 +119,18 @@ def run_batch(
     on_progress: OnBatchProgress | None = None,
     engine: MakeEngine = LocalEngine,
 ) -> BatchReport:
-    """Do a batch, or continue one.
+    """Do a batch, or continue one. Rows that fail stop nothing: they are counted in the report.
+
+    Raises ManifestError for rows that cannot be done as they are; no model was loaded then. Raises
+    BatchStopped if no row could be done any more, such as for a full disk; what is finished is
+    kept. Raises GroundbrushError if another process uses the folder, it holds another batch, or a
+    model cannot be loaded.
 
     Parameters
     ----------
-    load
-        Makes an editor, such as ``lambda: Editor.load("miniature")``; called once or twice.
-    on_progress
-        Called after each row.
-    engine
-        Makes what does the work.
-
-    Returns
-    -------
-    BatchReport
-        Rows that failed are in its counts, their errors in the results; they stop nothing.
-
-    Raises
-    ------
-    ManifestError
-        For rows that cannot be done as they are; no model was loaded then.
-    BatchStopped
-        If no row could be done any more, such as for a full disk; what is finished is kept.
-    GroundbrushError
-        If another process uses the folder, it holds another batch, or a model cannot be loaded.
+    load : Makes an editor, such as ``lambda: Editor.load("miniature")``; called once or twice.
+    on_progress : Called after each row.
+    engine : Makes what does the work.
     """
     started = time.perf_counter()
     editor, manifest, workspace = load(), job.manifest, job.workspace
@@ -199,12 +181,8 @@ def dry_run(job: BatchJob, load: Load, *, on_progress: OnBatchProgress | None = 
     boxes, masks and formats are checked, each of which would fail its row alone. Nothing is
     written.
 
-    `on_progress` is called after each picture, with the stage ``checking``.
-
-    Raises
-    ------
-    ManifestError
-        With every problem and its row.
+    `on_progress` is called after each picture, with the stage ``checking``. Raises ManifestError
+    with every problem and its row.
     """
     editor, manifest, workspace = load(), job.manifest, job.workspace
     state = State(workspace, preset_digest(editor.preset), job.retry_failed)
@@ -362,15 +340,16 @@ def _publish(job: BatchJob, state: State) -> tuple[Counter[str], tuple[FailureRe
     Returns rows by status, and why some failed.
     """
     counts: Counter[str] = Counter()
-    reasons = FailureReasons()
+    failed: list[tuple[int, str]] = []
 
     def write(file: Any) -> None:
         for result in state.results(job.manifest):
             counts[result.status] += 1
-            reasons.add(result)
+            if result.status == "failed":
+                failed.append((result.row, str(result.reason)))
             file.write(json.dumps(result.model_dump(), ensure_ascii=False).encode() + b"\n")
 
     atomic_write(job.out / RESULTS, write)
     name = os.path.basename(str(job.manifest.source))
     write_review(job.out / REVIEW_SHEET, name, state.results(job.manifest), counts)
-    return counts, reasons.all()
+    return counts, failure_reasons(failed)

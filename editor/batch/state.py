@@ -13,7 +13,7 @@ from ..errors import GroundbrushError
 from ..journal import JournalError
 from ..models.presets import Preset
 from .grounding_store import load_grounding
-from .manifest import Manifest
+from .manifest import Manifest, row_picture
 from .results import FoundFacts, PictureFacts, RowResult
 from .rows import BatchRow, digest, row_name
 from .workspace import Workspace, file_digest, row_of, same_picture
@@ -87,11 +87,8 @@ class State:
     def take(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Read the records of a journal.
 
-        Raises
-        ------
-        JournalError
-            For a record that this version does not write. None is taken: a journal that was changed
-            by something else says nothing reliable about the rest.
+        Raises JournalError for a record that this version does not write. None is taken: a journal
+        that was changed by something else says nothing reliable about the rest.
         """
         for number, given in enumerate(records, 1):
             try:
@@ -154,7 +151,7 @@ class State:
         if kept.picture is None:
             return True
         try:
-            return same_picture(manifest.picture(row), kept.picture)
+            return same_picture(row_picture(manifest.root, row), kept.picture)
         except GroundbrushError:
             return True  # removed since, or outside the root: its result stands
 
@@ -162,7 +159,7 @@ class State:
         """Facts of a row's grounding, if it is kept whole and of the same picture."""
         facts = self._found.get(self.key(row))
         try:
-            if facts is None or not same_picture(manifest.picture(row), facts.picture):
+            if facts is None or not same_picture(row_picture(manifest.root, row), facts.picture):
                 return None
             load_grounding(self.workspace.grounding(self.key(row)))
         except GroundbrushError:

@@ -92,16 +92,12 @@ class RowFiles:
 
     def path(self, kind: str, ending: str) -> Path:
         """A file directly in the output folder, remembered."""
-        return self._add(kind, self.workspace.out / f"{self.row.name}.{ending}")
-
-    def panoptic(self, kind: str, suffix: str) -> Path:
-        """As `path`, without a second dot: panopticapi cuts a PNG's name at its first one."""
-        return self._add(kind, self.workspace.out / f"{self.row.name}_panoptic.{suffix}")
+        return self._add(kind, self.workspace.out / f"{self.row.name}{ending}")
 
     def mask(self, mask: np.ndarray) -> None:
         """A mask as a picture, white where it is True."""
         content = _encoded(mask.astype(np.uint8) * 255, "PNG")
-        atomic_write(self.path("mask", "mask.png"), content, durable=False)
+        atomic_write(self.path("mask", ".mask.png"), content, durable=False)
 
     def thumb(self, kind: str, pixels: np.ndarray) -> None:
         """A small picture for the review sheet."""

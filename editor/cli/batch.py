@@ -96,6 +96,7 @@ def _add_run_options(group: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     """Do the batch; 0 if no row failed."""
+    from ..batch.engine import LocalEngine
     from ..batch.progress import BatchProgressBar
     from ..batch.run import BatchJob, dry_run, run_batch
 
@@ -113,8 +114,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         _print_dry_run(args, dry_run(job, load, on_progress=ticker))
         return DONE
+    engine: MakeEngine = LocalEngine
+    if args.engine == "ray":
+        from ..batch.ray_engine import RayEngine
+
+        engine = partial(RayEngine, workers=args.workers, device=args.device)
     try:
-        report = run_batch(job, load, on_progress=ticker, engine=_engine(args))
+        report = run_batch(job, load, on_progress=ticker, engine=engine)
     except KeyboardInterrupt:
         print("groundbrush: stopped; what is finished is kept, --resume continues", file=sys.stderr)
         return STOPPED
@@ -171,16 +177,6 @@ def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
         "everything that could be checked without a model is in order",
     ]
     print_result(args, facts, lines)
-
-
-def _engine(args: argparse.Namespace) -> MakeEngine:
-    from ..batch.engine import LocalEngine
-
-    if args.engine == "local":
-        return LocalEngine
-    from ..batch.ray_engine import RayEngine
-
-    return partial(RayEngine, workers=args.workers, device=args.device)
 
 
 def _manifest(args: argparse.Namespace) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +33,8 @@ HELD_OUT, HELD_OUT_CAPTIONS = 500, 200  # composed scenes
 COMPARE, PNG = "compare", "png"
 NAMES = ("refcoco", "refcoco+", "refcocog", "reasonseg", "scenes", PNG)
 _CAPTION_FIGURE = 10
-_NOT_OF_THE_PAPER = ("files", "ablate", "arm", "set", "paper", "like_reference", "partition")
-_NOT_OF_PNG = (
-    "ablate",
-    "arm",
-    "set",
-    "paper",
-    "like_reference",
-    "partition",
-    "calibration",
-    "files",
-)
+_DRAWN = ("limit", "seed", "fresh")
+_OF_ARMS = ("ablate", "arm", "set", "paper", "like_reference", "partition")
 
 
 def add_commands(commands: Any) -> None:
@@ -164,11 +154,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
-    facts = {
-        "groups": {k: v.as_dict() for k, v in found.by_group.items()},
-        "arms": {k: v.as_dict() for k, v in found.by_arm.items()},
-    }
-    _print(args, found, facts)
+    _print(args, found)
     return DONE if any(row.count for row in found.by_group.values()) else UNMET
 
 
@@ -177,9 +163,7 @@ def _of_the_paper(args: argparse.Namespace) -> int:
     from ..evaluation.paper import paper_table
     from ..models.presets import load_preset
 
-    if given := [name for name in _NOT_OF_THE_PAPER if getattr(args, name)]:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        wrong_usage(args, f"{names} cannot be given with --table or --figure")
+    _refuse(args, ("files", *_OF_ARMS), "with --table or --figure")
     table = None if args.table is None else paper_table(args.table)
     if args.figure is not None:
         paper_figure(args.figure)
@@ -215,9 +199,7 @@ def _table_job(args: argparse.Namespace, benchmarks: Sequence[str]) -> TableJob:
         out=Path(args.out),
         narratives=args.split or ("val2017" if args.data else "heldout"),
         calibration=Path(args.calibration) if args.calibration else None,
-        limit=args.limit,
-        seed=args.seed,
-        fresh=args.fresh,
+        options={name: getattr(args, name) for name in _DRAWN},
         run=_run_options(args),
     )
 
@@ -234,15 +216,12 @@ def _draw_figure(args: argparse.Namespace, job: TableJob, presets: Sequence[Pres
 
 
 def _evaluate_png(args: argparse.Namespace) -> int:
-    from ..evaluation.png import PngJob, run_png
-    from ..evaluation.png_measure import ARMS
+    from ..evaluation.png import ARMS, PngJob, run_png
     from ..models.presets import load_preset
 
     if args.engine != "local":
         wrong_usage(args, f"{PNG} is measured in this process only; leave --engine out")
-    if given := [name for name in _NOT_OF_PNG if getattr(args, name)]:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        wrong_usage(args, f"{names} cannot be given here")
+    _refuse(args, (*_OF_ARMS, "calibration"), "here")
     preset = fetch_first(args, load_preset(args.preset))
     job = PngJob(
         data=_data(args, PNG),
@@ -252,10 +231,7 @@ def _evaluate_png(args: argparse.Namespace) -> int:
     )
     with ProgressBar(args, "evaluating", "answer") as bar:
         found = run_png(job, preset, on_progress=bar, **_run_options(args))
-    arms = {
-        arm: {k: dataclasses.asdict(v) for k, v in row.items()} for arm, row in found.by_arm.items()
-    }
-    _print(args, found, {"arms": arms, "counts": dict(found.counts)})
+    _print(args, found)
     return DONE if any(found.by_arm.values()) else UNMET
 
 
@@ -269,19 +245,20 @@ def _compare(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _print(args: argparse.Namespace, found: Any, facts: dict[str, Any]) -> None:
-    facts = {**facts, "notes": list(found.notes)}
+def _refuse(args: argparse.Namespace, options: Sequence[str], where: str) -> None:
+    if given := [name for name in options if getattr(args, name)]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        wrong_usage(args, f"{names} cannot be given {where}")
+
+
+def _print(args: argparse.Namespace, found: Any) -> None:
+    facts = {**found.as_dict(), "notes": list(found.notes)}
     print_result(args, facts, [found.table, *found.notes], found.files, nested=True)
 
 
 def _job_options(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
-    return {
-        "out": Path(args.out) / preset.name,
-        "limit": args.limit,
-        "seed": args.seed,
-        "fresh": args.fresh,
-        "sheet": args.failures,
-    }
+    own = {"out": Path(args.out) / preset.name, "sheet": args.failures}
+    return {**own, **{name: getattr(args, name) for name in _DRAWN}}
 
 
 def _run_options(args: argparse.Namespace) -> dict[str, Any]:

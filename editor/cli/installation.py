@@ -6,12 +6,9 @@ import argparse
 import json
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .options import DONE, MODELS, UNMET, add_command, add_options, allow_download
-
-if TYPE_CHECKING:
-    from ..models.downloads import Download
 
 
 def add_commands(commands: Any) -> None:
@@ -79,17 +76,11 @@ def _fetch(args: argparse.Namespace) -> int:
     from ..models.models import Models
     from ..models.presets import load_preset
 
-    def allow(plan: Download) -> bool:
-        if args.dry_run:
-            raise _Planned(plan)
-        return allow_download(args, plan)
-
-    preset = load_preset(args.preset, device=args.device)
+    preset, allow = load_preset(args.preset, device=args.device), partial(allow_download, args)
     models = Models(preset, device=args.device, offline=args.offline, on_download=allow)
-    try:
-        plan = models.fetch(refresh=True)
-    except _Planned as planned:
-        print("\n".join(planned.plan.lines()))
+    plan = models.plan(refresh=True) if args.dry_run else models.fetch(refresh=True)
+    if args.dry_run and plan.incomplete:
+        print("\n".join(plan.lines()))
         return DONE
     if not plan.listings:
         print(f"preset {preset.name!r} needs no download")
@@ -97,14 +88,6 @@ def _fetch(args: argparse.Namespace) -> int:
     got = f"{plan.bytes_left / 1e9:.2f} GB downloaded; " if plan.incomplete else ""
     print(f"{got}preset {preset.name!r} is on this machine, in {plan.folder}")
     return DONE
-
-
-class _Planned(Exception):  # noqa: N818 - no error: what --dry-run wanted to know
-    """Stops before a download."""
-
-    def __init__(self, plan: Download) -> None:
-        super().__init__(plan.preset)
-        self.plan = plan
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.errors import GroundingError
 from ...grounding.heads.criteria import Binarise, attention_sums
-from ...grounding.heads.fixed import LocalizationHeads
+from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 
@@ -62,22 +62,16 @@ class Arm:
 
     Parameters
     ----------
-    heads
-        Fixed (layer, head) pairs, :class:`Greedy`, or None for the preset's.
-    grounding
-        Fields of ``GroundingSettings`` that differ from the preset's; ``boxes`` and ``proposals``
-        are mappings of the fields that differ.
-    lvlm
-        Members of the preset's ``lvlm`` that differ: ``query``, ``padding``, ``prompt``.
-    segment
-        False: the pseudo-mask itself is the answer, without SAM.
-    against
-        Name of the arm that it differs from by one switch; empty = the preset.
-    source
-        The map is of the ``"heads"`` or attention ``"rollout"``; or the model writes
+    heads : Fixed (layer, head) pairs, :class:`Greedy`, or None for the preset's.
+    grounding : Fields of ``GroundingSettings`` that differ from the preset's; ``boxes`` and
+        ``proposals`` are mappings of the fields that differ.
+    lvlm : Members of the preset's ``lvlm`` that differ: ``query``, ``padding``, ``prompt``.
+    segment : False: the pseudo-mask itself is the answer, without SAM.
+    against : Name of the arm that it differs from by one switch; empty = the preset.
+    source : The map is of the ``"heads"`` or attention ``"rollout"``; or the model writes
         ``"coordinates"`` and there is none.
-    neutral
-        What is done with each head's row of a neutral phrase: it is subtracted, or divided by.
+    neutral : What is done with each head's row of a neutral phrase: it is subtracted, or divided
+        by.
     """
 
     name: str
@@ -137,14 +131,8 @@ def free_arm(given: Sequence[str]) -> Arm:
 
     Names are fields of ``GroundingSettings``, ``boxes.`` or ``proposals.`` and a field of theirs,
     ``heads``, or the LVLM's ``query``, ``padding`` and ``prompt``; values are JSON or plain words.
+    Raises GroundbrushError for an unknown name or a value of another type.
 
-    Raises
-    ------
-    GroundbrushError
-        For an unknown name or a value of another type.
-
-    Examples
-    --------
     >>> free_arm(["sigma=.4", "boxes.component=hull", "query=stop"]).grounding
     {'sigma': 0.4, 'boxes': {'component': 'hull'}}
     """
@@ -153,7 +141,10 @@ def free_arm(given: Sequence[str]) -> Arm:
     heads = None
     for one in given:
         name, equals, text = one.partition("=")
-        value = _value(text)
+        try:
+            value = json.loads(f"0{text}" if text.startswith(".") else text)
+        except ValueError:
+            value = text
         part, _, name_in = name.rpartition(".")
         target = grounding if not part else grounding.setdefault(part, {})
         base = GroundingSettings() if not part else getattr(GroundingSettings(), part, None)
@@ -174,13 +165,6 @@ def free_arm(given: Sequence[str]) -> Arm:
     arm = Arm("set " + ", ".join(given), "settings of your own", heads, grounding, lvlm)
     arm.settings(GroundingSettings())
     return arm
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(f"0{text}" if text.startswith(".") else text)
-    except ValueError:
-        return text
 
 
 def _fits(default: Any, value: Any) -> bool:
@@ -234,10 +218,7 @@ def like_reference(prompt: str | None) -> Arm:
 def chosen_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
     """The first arm, the named ones, and what those are compared with, in the arms' order.
 
-    Raises
-    ------
-    GroundbrushError
-        For a name that no arm has.
+    Raises GroundbrushError for a name that no arm has.
     """
     known = {arm.name: arm for arm in arms}
     for name in names:

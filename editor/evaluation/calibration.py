@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 
 from ...grounding.errors import GroundingError
 from ...grounding.families import FAMILIES
-from ...grounding.heads.discovery import (
-    DiscoverySettings,
-    DrawnPair,
-    Values,
-    draw_pairs,
-    measure_pairs,
-)
+from ...grounding.heads.discovery import DiscoverySettings, DrawnPair, draw_pairs, measure_pairs
 from ...grounding.heads.figures import all_figures, head_grid
 from ...grounding.heads.measured_pairs import (
     HEADER,
@@ -40,8 +34,7 @@ from ..files import atomic_write, safe_name
 from ..machine import measured_on
 from ..models.bundled import bundled_scenes
 from ..models.models import Models
-from ..models.presets import Preset, load_preset, preset_names
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, load_preset, preset_names, weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import LocalPool, Pool, Unit, Work
 from .ablations import ablation_arms
@@ -73,13 +66,11 @@ def run_calibration(
     settings: DiscoverySettings,
     *,
     data: Path | None = None,
-    device: str = "auto",
-    offline: bool = False,
     fresh: bool = False,
     figures: bool = True,
-    on_load: Callable[[str], None] | None = None,
     on_pair: Callable[[int, int], None] | None = None,
     pool: Pool | None = None,
+    **options: Any,
 ) -> Calibrated:
     """Find a preset's heads and write its report; an interrupted run resumes.
 
@@ -87,25 +78,24 @@ def run_calibration(
     ----------
     preset : Describes the LVLM; its present heads are not used.
     out : Directory for measurements, preset, ranking, figures and page.
-    settings : See :class:`DiscoverySettings`.
     data : Pictures with phrases (see `read_data`); None = the bundled scenes.
-    device, offline, on_load : As for :class:`editor.models.models.Models`.
     fresh : Measure again what an earlier run has measured.
     figures : Draw them.
     on_pair : Called with (pairs measured, pairs in all).
     pool : Workers that measure (such as a `RayPool`); None = this process, which loads
         the LVLM anyway.
+    options : As for :class:`editor.models.models.Models`.
 
     Raises GroundbrushError for data that cannot be read, other measurements in the directory, or a
     model that fails.
     """
-    source = data or bundled_scenes(on_compose=on_load)
+    source = data or bundled_scenes(on_compose=options.get("on_load"))
     pairs = draw_pairs(read_data(source), settings)
     changes = {k: v for k in ("query", "padding") if (v := getattr(settings, k)) is not None}
     changed = dataclasses.replace(preset, lvlm={**preset.lvlm, **changes})
 
     def load() -> LVLM:
-        return Models(changed, device=device, offline=offline, on_load=on_load).lvlm()
+        return Models(changed, **options).lvlm()
 
     lvlm = load()
     for name in (RECORDS, HEADER) if fresh else ():
@@ -258,8 +248,7 @@ def measure(
     load : Loads the LVLM with all layers where the work is done.
     pairs : From `draw_pairs`, one picture's side by side.
     settings, store : What is measured, and where the numbers are kept.
-    on_pair : Called with (measured, in all).
-    pool : Workers that measure; None = this process.
+    on_pair, pool : As for `run_calibration`.
 
     Raises GroundbrushError when no pair could be measured.
     """
@@ -280,26 +269,22 @@ def measure(
 def _work(load: Callable[[], LVLM], settings: DiscoverySettings) -> Work:
     """Measures one picture's pairs: JSON-able numbers, or the reason why there are none."""
     lvlm = load()
-    return lambda pairs: [_plain(one) for one in _measured(lvlm, pairs, settings)]
+
+    def measure_picture(pairs: Sequence[DrawnPair]) -> list[dict[str, Any] | str]:
+        try:
+            pixels = open_picture(pairs[0].item.image).pixels
+            found = list(measure_pairs(lvlm, pixels, pairs, settings, true_mask))
+        except (GroundbrushError, GroundingError) as error:
+            return [one_line(error)] * len(pairs)
+        return [
+            one_line(one) if isinstance(one, Exception) else {k: v.tolist() for k, v in one.items()}
+            for one in found
+        ]
+
+    return measure_picture
 
 
-def _measured(
-    lvlm: LVLM, pairs: Sequence[DrawnPair], settings: DiscoverySettings
-) -> Sequence[Values | Exception]:
-    try:
-        pixels = open_picture(pairs[0].item.image).pixels
-        return list(measure_pairs(lvlm, pixels, pairs, settings, _true_mask))
-    except (GroundbrushError, GroundingError) as error:
-        return [error] * len(pairs)
-
-
-def _plain(values: Values | Exception) -> dict[str, Any] | str:
-    if isinstance(values, Exception):
-        return one_line(values)
-    return {name: value.tolist() for name, value in values.items()}
-
-
-def _true_mask(item: Item, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
+def true_mask(item: Item, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
     """An item's mask, or its box as one; None where it has neither."""
     if item.truth is not None:
         try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import GroundbrushError, one_line
 from ..files import atomic_write, open_regular
@@ -19,28 +21,21 @@ Key = tuple[str, str]
 """Id and phrase of an item: what two measurements of it have in common."""
 
 
-@dataclass(frozen=True, eq=False)
-class SavedScores:
+class SavedScores(BaseModel):
     """The ``.json`` that one evaluation wrote, with the records of its ``.jsonl``.
 
-    Attributes
-    ----------
-    evaluation
-        Benchmark and split, such as ``refcoco-val``.
-    groups
-        Scores by split, query type and the benchmark's own groups.
-    records
-        Records by item; empty without a ``.jsonl`` beside the scores.
-    absent_below
-        The preset's threshold of presence, or None.
+    `evaluation` is benchmark and split, such as ``refcoco-val``; `absent_below` the preset's
+    threshold of presence; `records` are of the first arm, empty without a ``.jsonl``.
     """
 
+    model_config = ConfigDict(frozen=True)
     preset: str
     evaluation: str
-    groups: Mapping[str, Scores]
-    facts: Mapping[str, Any]
-    records: Mapping[Key, Record] = field(default_factory=dict, repr=False)
+    groups: dict[str, Scores]
+    facts: dict[str, Any]
+    arms: dict[str, Any] = Field(default_factory=dict)
     absent_below: float | None = None
+    records: dict[Key, Record] = Field(default_factory=dict)
 
     def terms(self, keys: Sequence[Key]) -> list[dict[str, tuple[float, float]]]:
         """What some of its records add to each score."""
@@ -59,38 +54,51 @@ class Comparison:
         """The baseline's name."""
         return next(iter(self.results))
 
-    @property
-    def groups(self) -> list[str]:
-        """Every group that some result has, in the first one's order."""
-        return list(dict.fromkeys(g for r in self.results.values() for g in r.groups))
+    @cached_property
+    def counts(self) -> dict[str, list[int]]:
+        """Items of each result in every group that some result has, in the first one's order."""
+        every = dict.fromkeys(g for r in self.results.values() for g in r.groups)
+        return {
+            g: [r.groups[g].count if g in r.groups else 0 for r in self.results.values()]
+            for g in every
+        }
 
     @property
     def tables(self) -> list[tuple[str, str]]:
         """(title, Markdown table) of every metric, each followed by its differences."""
-        made = []
+        made, names = [], list(self.results)
         for title, metric in COLUMNS:
-            made.append((title, self._table(metric)))
-            made.append((f"{title}: minus {self.first}, same items", self._gaps(metric)))
+            rows = {
+                g: [getattr(r.groups.get(g), metric, None) for r in self.results.values()]
+                for g in self.counts
+            }
+            made.append((title, _table(names, rows, self.counts)))
+            gaps = {
+                g: [by_name.get(name, {}).get(metric) for name in names[1:]]
+                for g, by_name in self.differences.items()
+            }
+            counts = {g: [one.count for one in row if one is not None] for g, row in gaps.items()}
+            about = f"{title}: minus {self.first}, same items"
+            made.append((about, _table(names[1:], gaps, counts)))
         return [(title, table) for title, table in made if table]
 
     @cached_property
     def differences(self) -> dict[str, dict[str, dict[str, Difference]]]:
         """Group -> result -> metric -> the result's score minus the baseline's, item by item."""
-        base, *others = self.results.values()
+        base = self.results[self.first]
         found: dict[str, dict[str, dict[str, Difference]]] = {}
         for group, records in groups(list(base.records.values())).items():
             keys = [(str(r["item"]), str(r["phrase"])) for r in records]
-            for name, other in zip(list(self.results)[1:], others, strict=True):
+            for name, other in list(self.results.items())[1:]:
                 both = [k for k in keys if k in other.records]
-                gaps = differences(other.terms(both), base.terms(both))
-                if gaps:
+                if gaps := differences(other.terms(both), base.terms(both)):
                     found.setdefault(group, {})[name] = gaps
         return found
 
     @property
     def notes(self) -> list[str]:
         """What limits the comparison."""
-        others = [g for g in self.groups if len(set(self._counts(g))) > 1]
+        others = [group for group, counts in self.counts.items() if len(set(counts)) > 1]
         keys = [r.records.keys() for r in self.results.values() if r.records]
         shared = set(keys[0]).intersection(*keys[1:]) if keys else set()
         alone = [name for name, r in self.results.items() if not r.records]
@@ -124,47 +132,39 @@ class Comparison:
         return {
             "evaluation": self.evaluation,
             "groups": {
-                g: {n: r.groups[g].as_dict() for n, r in self.results.items() if g in r.groups}
-                for g in self.groups
+                g: {n: asdict(r.groups[g]) for n, r in self.results.items() if g in r.groups}
+                for g in self.counts
             },
             "minus": self.first,
             "differences": {
-                g: {n: {m: d.as_dict() for m, d in row.items()} for n, row in by_name.items()}
+                g: {n: {m: asdict(d) for m, d in row.items()} for n, row in by_name.items()}
                 for g, by_name in self.differences.items()
             },
             "notes": self.notes,
         }
 
-    def _counts(self, group: str) -> list[int]:
-        return [r.groups[group].count if group in r.groups else 0 for r in self.results.values()]
 
-    def _table(self, metric: str) -> str:
-        rows = []
-        for group in self.groups:
-            cells = [getattr(r.groups.get(group), metric, None) for r in self.results.values()]
-            if any(cell is not None for cell in cells):
-                n = " / ".join(map(str, dict.fromkeys(self._counts(group))))
-                rows.append([group, n, *("" if cell is None else str(cell) for cell in cells)])
-        return markdown(["items", "n", *self.results], rows)
-
-    def _gaps(self, metric: str) -> str:
-        names, rows = list(self.results)[1:], []
-        for group, by_name in self.differences.items():
-            cells = [by_name.get(name, {}).get(metric) for name in names]
-            counts = dict.fromkeys(str(one.count) for one in cells if one is not None)
-            if counts:
-                texts = ["" if one is None else str(one) for one in cells]
-                rows.append([group, " / ".join(counts), *texts])
-        return markdown(["items", "n", *names], rows)
+def _table(
+    names: Sequence[str], rows: Mapping[str, Sequence[Any]], counts: Mapping[str, Sequence[int]]
+) -> str:
+    """One metric by group and result; groups without a value are left out."""
+    shown = [
+        [
+            group,
+            " / ".join(map(str, dict.fromkeys(counts[group]))),
+            *("" if cell is None else str(cell) for cell in cells),
+        ]
+        for group, cells in rows.items()
+        if any(cell is not None for cell in cells)
+    ]
+    return markdown(["items", "n", *names], shown)
 
 
 def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     """Compare ``.json`` files that `run_evaluation` wrote for one benchmark; the first is the base.
 
-    Raises
-    ------
-    GroundbrushError
-        For fewer than two, a file that is no result, or results of different benchmarks.
+    Raises GroundbrushError for fewer than two, a file that is no result, or results of different
+    benchmarks.
     """
     results = [read_scores(Path(file)) for file in files]
     if len(results) < 2:
@@ -190,30 +190,20 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
 
 
 def read_scores(path: Path) -> SavedScores:
-    """Read the ``.json`` of an evaluation and the ``.jsonl`` beside it, if any.
-
-    Raises
-    ------
-    GroundbrushError
-        If the file is missing or something else.
-    """
+    """Read the ``.json`` of an evaluation and the ``.jsonl`` beside it, if any."""
     with open_regular(path, "JSON scores") as file:
         content = file.read()
     try:
-        raw = json.loads(content)
-        groups = {str(k): Scores.from_dict(v) for k, v in raw["groups"].items()}
-        facts, limit = dict(raw["facts"]), raw.get("absent_below")
-        arm = next(iter(raw.get("arms", {})), None)
-        limit = None if limit is None else float(limit)
-        preset, evaluation = str(raw["preset"]), str(raw["evaluation"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        saved = SavedScores.model_validate_json(content)
+    except ValueError as error:
         raise GroundbrushError(
             f"{str(path)!r} does not hold the scores of an evaluation ({one_line(error)}); "
             "expected a .json that `groundbrush evaluate BENCHMARK` wrote; run that again"
         ) from error
     beside = path.with_suffix(".jsonl")
-    records = _read_records(beside, arm) if arm is not None and beside.is_file() else {}
-    return SavedScores(preset, evaluation, groups, facts, records, limit)
+    if not saved.arms or not beside.is_file():
+        return saved
+    return saved.model_copy(update={"records": _read_records(beside, next(iter(saved.arms)))})
 
 
 def _read_records(path: Path, arm: str) -> dict[Key, Record]:

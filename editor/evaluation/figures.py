@@ -26,18 +26,16 @@ from ..models.models import Models
 from ..models.presets import Preset
 from ..pictures.overlay import draw_mask
 from ..pictures.picture import open_picture
-from .calibration import discovery_settings, run_calibration
+from .calibration import discovery_settings, run_calibration, true_mask
 from .items import Item
 from .job import EvaluationJob, OnProgress, run_evaluation
 from .paper import PNG
-from .png_measure import read_narratives
+from .png import read_narratives
 from .report import page
 from .sheet import failures
 from .tables import TableJob
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ...grounding.attention.model import LVLM
     from ...grounding.pipeline import Grounder
 
@@ -51,10 +49,8 @@ class FigureSource:
 
     Parameters
     ----------
-    benchmark
-        Name in `job.data` of the pictures with phrases.
-    split
-        Of the benchmark; None = all.
+    benchmark : Name in `job.data` of the pictures with phrases.
+    split : Of the benchmark; None = all.
     """
 
     preset: Preset
@@ -70,11 +66,9 @@ class FigureSource:
         if self.job.calibration is not None:
             with translate(GroundingError):
                 return HeadDiscovery(load_measured(self.job.calibration), settings)
-        data = self.job.data[self.benchmark]
-        trained = data if (data / "refcoco").is_dir() else None
-        out = self.job.out / self.preset.name / "calibration"
-        options = {**self.job.run, "figures": False, "on_pair": self.on_progress}
-        return run_calibration(self.preset, out, settings, data=trained, **options).found
+        options = self.job.calibrated(self.preset, self.benchmark)
+        options |= {"settings": settings, "figures": False, "on_pair": self.on_progress}
+        return run_calibration(self.preset, **options).found
 
     @cached_property
     def models(self) -> Models:
@@ -93,7 +87,7 @@ class FigureSource:
     @cached_property
     def evaluation(self) -> EvaluationJob:
         """The evaluation of the preset as it is."""
-        options = self.job.options(self.preset, self.benchmark)
+        options = self.job.of(self.preset, self.benchmark)
         return EvaluationJob(benchmark=self.benchmark, split=self.split, **options)
 
     @cached_property
@@ -138,31 +132,21 @@ def paper_figure(number: int) -> PaperFigure:
     return FIGURES[number]
 
 
-def draw_figure(number: int, sources: Sequence[FigureSource]) -> tuple[Figure, dict[str, Any]]:
-    """A figure of some presets, and the numbers behind it.
-
-    Raises
-    ------
-    GroundbrushError
-        For a figure that is not drawn, or data and models that cannot be read.
-    """
-    spec = paper_figure(number)
-    with translate(GroundingError):
-        if spec.parts:
-            found = {source.preset.name: source.discovery for source in sources}
-            return discovery_figure(spec.parts, found), {
-                name: ranking_facts(one) for name, one in found.items()
-            }
-        assert spec.pictures is not None
-        rows = {source.preset.name: spec.pictures(source) for source in sources}
-    shown = {name: [[title for title, _ in row] for row in own] for name, own in rows.items()}
-    return picture_grid([row for own in rows.values() for row in own]), shown
-
-
 def write_figure(number: int, sources: Sequence[FigureSource]) -> dict[str, Path]:
-    """Draw a figure and write it with its numbers and a page; the files by name."""
-    figure, numbers = draw_figure(number, sources)
-    job, title = sources[0].job, f"Figure {number}: {FIGURES[number].title}"
+    """Draw a figure and write it with its numbers and a page; the files by name.
+
+    Raises GroundbrushError for a figure that is not drawn, or data and models that cannot be read.
+    """
+    spec, job = paper_figure(number), sources[0].job
+    with translate(GroundingError):
+        if spec.pictures is None:
+            found = {source.preset.name: source.discovery for source in sources}
+            figure = discovery_figure(spec.parts, found)
+            numbers: dict[str, Any] = {name: ranking_facts(one) for name, one in found.items()}
+        else:
+            rows = {source.preset.name: spec.pictures(source) for source in sources}
+            figure = picture_grid([row for own in rows.values() for row in own])
+            numbers = {n: [[title for title, _ in row] for row in own] for n, own in rows.items()}
     files = {s: job.out / f"figure-{number}.{s}" for s in ("png", "json", "md")}
     atomic_write(files["png"], partial(figure.savefig, format="png", dpi=130))
     atomic_write(files["json"], json.dumps(numbers, indent=1).encode())
@@ -170,6 +154,7 @@ def write_figure(number: int, sources: Sequence[FigureSource]) -> dict[str, Path
         "drawn": measured_on(job.run.get("device", "auto")),
         "presets": ", ".join(source.preset.name for source in sources),
     }
+    title = f"Figure {number}: {spec.title}"
     picture = f"![{title}]({files['png'].name})"
     atomic_write(files["md"], page(title, facts, [("Figure", picture)]).encode())
     return files
@@ -271,13 +256,9 @@ def _caption(source: FigureSource) -> Panels:
 
 def _with_truth(pixels: NDArray[np.uint8], item: Item) -> NDArray[np.uint8]:
     """The picture with the true mask (or box) drawn, where it is known."""
-    mask = np.zeros(pixels.shape[:2], bool)
-    if item.truth is not None:
-        mask = item.truth.draw(pixels.shape[1::-1]) == 1
-    elif item.box is not None:
-        x0, y0, x1, y1 = (max(0, round(v)) for v in item.box)
-        mask[y0:y1, x0:x1] = True
-    return draw_mask(pixels, mask)
+    size = pixels.shape[1::-1]
+    mask = true_mask(item, size)
+    return draw_mask(pixels, np.zeros(size[::-1], bool) if mask is None else mask)
 
 
 def _name(head: Sequence[int]) -> str:

@@ -49,20 +49,13 @@ class Item:
 
     Parameters
     ----------
-    id
-        Unique within the benchmark.
-    split
-        Such as ``val`` or ``testA``.
-    kind
-        One of :data:`KINDS`.
-    box, truth
-        True box (xyxy half-open pixels) and mask, or None if the benchmark has none.
-    group
-        The benchmark's own grouping, such as ReasonSeg's ``short`` and ``long``; or empty.
-    size_wh
-        The picture's size according to the benchmark, or None.
-    target
-        Which thing the phrase names, where two phrases may name the same one; or empty.
+    id : Unique within the benchmark.
+    split : Such as ``val`` or ``testA``.
+    kind : One of :data:`KINDS`.
+    box, truth : True box (xyxy half-open pixels) and mask, or None if the benchmark has none.
+    group : The benchmark's own grouping, such as ReasonSeg's ``short`` and ``long``; or empty.
+    size_wh : The picture's size according to the benchmark, or None.
+    target : Which thing the phrase names, where two phrases may name the same one; or empty.
     """
 
     id: str
@@ -95,8 +88,6 @@ def query_kind(phrase: str) -> str:
     The most demanding type that applies: reasoning, then ordinal, relation (its position, absolute
     or relative), attribute (its appearance), name.
 
-    Examples
-    --------
     >>> [query_kind(p) for p in ("dog", "red mug", "mug left of the dog", "second dog from left")]
     ['name', 'attribute', 'relation', 'ordinal']
     """

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,13 +19,12 @@ from ..files import atomic_write
 from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
-from ..models.presets import Preset
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, weights_stamp
 from ..workers.pool import Pool
 from .arms import PRESET, Arm
 from .calibration import discovery_settings, run_calibration
 from .items import Item
-from .measure import Load, evaluate
+from .measure import evaluate
 from .measurements import Measurements
 from .readers import benchmark, read_items
 from .report import arms_table, beside_paper, page, scores_table
@@ -44,16 +44,11 @@ class EvaluationOptions:
 
     Parameters
     ----------
-    data
-        The folder that holds the benchmark, or its file.
-    out
-        Folder for the journal, the page, the scores and the picture of failures.
-    limit
-        Only this many items (or narratives), drawn with `seed`; None = all.
-    fresh
-        Measure again what an earlier run has measured.
-    sheet
-        How many failures to show.
+    data : The folder that holds the benchmark, or its file.
+    out : Folder for the journal, the page, the scores and the picture of failures.
+    limit : Only this many items (or narratives), drawn with `seed`; None = all.
+    fresh : Measure again what an earlier run has measured.
+    sheet : How many failures to show.
     """
 
     data: Path
@@ -92,14 +87,10 @@ class EvaluationJob(EvaluationOptions):
 
     Parameters
     ----------
-    benchmark
-        A name in :data:`editor.evaluation.readers.BENCHMARKS`.
-    split, partition
-        One split instead of all that are reported; another partition than the usual.
-    arms
-        The first one is compared with the others.
-    name
-        In the files' names, in place of the arms'.
+    benchmark : A name in :data:`editor.evaluation.readers.BENCHMARKS`.
+    split, partition : One split instead of all that are reported; another partition than the usual.
+    arms : The first one is compared with the others.
+    name : In the files' names, in place of the arms'.
     """
 
     benchmark: str
@@ -142,6 +133,13 @@ class Evaluation:
     ablations: str = ""
     """The table of several arms."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The scores, JSON-able."""
+        return {
+            "groups": {k: dataclasses.asdict(v) for k, v in self.by_group.items()},
+            "arms": {k: dataclasses.asdict(v) for k, v in self.by_arm.items()},
+        }
+
     @property
     def table(self) -> str:
         """The first arm's scores by group, as Markdown; then the arms, if there are several."""
@@ -152,47 +150,39 @@ def run_evaluation(
     job: EvaluationJob,
     preset: Preset,
     *,
-    device: str = "auto",
-    offline: bool = False,
-    on_load: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
     pool: Pool | None = None,
+    **options: Any,
 ) -> Evaluation:
     """Evaluate a preset on a benchmark; an interrupted run resumes.
 
+    Raises GroundbrushError for data that cannot be read, a journal of another measurement, or a
+    model that fails.
+
     Parameters
     ----------
-    preset, device, offline, on_load
-        As for :class:`editor.models.models.Models`.
-    on_progress
-        Called with (records on disk, records in all) after each picture.
-    pool
-        Workers to measure in (such as a `RayPool`); None: this process.
-
-    Raises
-    ------
-    GroundbrushError
-        For data that cannot be read, a journal of another measurement, or a model that fails.
+    preset, options : As for :class:`editor.models.models.Models`.
+    on_progress : Called with (records on disk, records in all) after each picture.
+    pool : Workers to measure in (such as a `RayPool`); None: this process.
     """
     preset.check_words("benchmark", job.benchmark)
     _check_arms(job, preset)
     items = job.items()
-    settings = {"arms": [arm.as_dict() for arm in job.arms]}
-    name = f"{job.benchmark} {job.partition or ''}".strip()
+    about = header(job, preset, f"{job.benchmark} {job.partition or ''}".strip())
+    about["arms"] = [arm.as_dict() for arm in job.arms]
     keys = [(arm.name, item.id) for arm in job.arms for item in items]
-    journal, on_records = resume(job, header(job, preset, name, settings), keys, on_progress)
-    load = _loader(job, preset, device, offline, on_load)
+    journal, on_records = resume(job, about, keys, on_progress)
+    load = partial(_load, job.arms, preset, options)
     records = evaluate(load, items, job.arms, journal, on_records=on_records, pool=pool)
 
     threshold = _threshold(preset)
-    first = [r for r in records if r["arm"] == job.arms[0].name]
-    by_group = {name: scores(own, threshold) for name, own in groups(first).items()}
-    by_arm = {
-        arm.name: scores([r for r in records if r["arm"] == arm.name], threshold)
-        for arm in job.arms
-    }
-    facts = _facts(job, preset, device, len(items), first)
+    own = {arm.name: [r for r in records if r["arm"] == arm.name] for arm in job.arms}
+    first = own[job.arms[0].name]
+    by_group = {name: scores(some, threshold) for name, some in groups(first).items()}
+    by_arm = {name: scores(some, threshold) for name, some in own.items()}
+    facts = _facts(job, preset, options.get("device", "auto"), len(items), first)
     ablations = arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""
+    found = Evaluation(by_group, by_arm, records, {}, ablations=ablations)
     files, notes = write_report(
         job,
         journal,
@@ -211,39 +201,29 @@ def run_evaluation(
             "preset": preset.name,
             "facts": facts,
             "absent_below": threshold,
-            "groups": {k: v.as_dict() for k, v in by_group.items()},
-            "arms": {k: v.as_dict() for k, v in by_arm.items()},
+            **found.as_dict(),
         },
     )
     notes += [facts["truth"]] * bool(facts["truth"])
-    return Evaluation(by_group, by_arm, records, files, notes, ablations)
+    return dataclasses.replace(found, files=files, notes=notes)
 
 
-def with_trained_heads(
-    preset: Preset,
-    data: Path,
-    out: Path,
-    *,
-    device: str = "auto",
-    offline: bool = False,
-    on_load: Callable[[str], None] | None = None,
-) -> Preset:
+def with_trained_heads(preset: Preset, data: Path, out: Path, **options: Any) -> Preset:
     """The preset, with heads from RefCOCO's training split in `data` where it names none.
 
     As the paper did. Without that split it is left as it is, so that its first use finds heads on
-    composed scenes, and `on_load` is called with a line that says so.
+    composed scenes, and ``on_load`` is called with a line that says so.
     """
     if preset.find or preset.lvlm.get("heads"):
         return preset
     if not (data / "refcoco").is_dir():
-        if on_load:
+        if on_load := options.get("on_load"):
             on_load(
                 f"preset {preset.name!r} names no heads, and {data} holds no refcoco/ to find them "
                 "on as the paper did: COMPOSED SCENES are used instead"
             )
         return preset
     settings = discovery_settings(preset)
-    options: dict[str, Any] = {"device": device, "offline": offline, "on_load": on_load}
     found = run_calibration(preset, out, settings, data=data, figures=False, **options).found
     source = (
         f"label-free discovery on RefCOCO's training split: {len(found.measured)} pairs, query "
@@ -253,9 +233,7 @@ def with_trained_heads(
     return dataclasses.replace(preset, lvlm={**preset.lvlm, "heads": heads, "provenance": source})
 
 
-def header(
-    job: EvaluationOptions, preset: Preset, benchmark: str, more: Mapping[str, Any]
-) -> dict[str, Any]:
+def header(job: EvaluationOptions, preset: Preset, benchmark: str) -> dict[str, Any]:
     """What the records of an evaluation depend on."""
     parts = [p for p in ("lvlm", "find", "segmenter") if getattr(preset, p, None)]
     return {
@@ -268,7 +246,6 @@ def header(
             "weights": [weights_stamp(preset.path(p)) for p in parts],
         },
         "settings": dict(preset.grounding),
-        **more,
     }
 
 
@@ -340,24 +317,16 @@ def _check_arms(job: EvaluationJob, preset: Preset) -> None:
         )
 
 
-def _loader(
-    job: EvaluationJob,
-    preset: Preset,
-    device: str,
-    offline: bool,
-    on_load: Callable[[str], None] | None,
-) -> Load:
-    # An arm with heads of its own may need deeper layers than the preset's.
-    every_layer = any(arm.heads is not None or arm.source != "heads" for arm in job.arms)
-
-    def load(changes: Mapping[str, Any]) -> Grounder:
-        changed = preset
-        if not preset.find:
-            spec = {**preset.lvlm, **changes, "full": every_layer or bool(preset.lvlm.get("full"))}
-            changed = dataclasses.replace(preset, lvlm=spec)
-        return Models(changed, device=device, offline=offline, on_load=on_load).grounder()
-
-    return load
+def _load(
+    arms: Sequence[Arm], preset: Preset, options: Mapping[str, Any], changes: Mapping[str, Any]
+) -> Grounder:
+    """The preset's grounder with changes to its lvlm."""
+    if not preset.find:
+        # An arm with heads of its own may need deeper layers than the preset's.
+        deep = any(arm.heads is not None or arm.source != "heads" for arm in arms)
+        spec = {**preset.lvlm, **changes, "full": deep or bool(preset.lvlm.get("full"))}
+        preset = dataclasses.replace(preset, lvlm=spec)
+    return Models(preset, **options).grounder()
 
 
 def _threshold(preset: Preset) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from .items import Item
 from .measurements import Measurements
 
 if TYPE_CHECKING:
+    from ...grounding.attention.model import LVLM
     from ...grounding.pipeline import Grounder
     from ...grounding.result import Grounding
     from ...grounding.view import View
@@ -81,35 +83,23 @@ def evaluate(
     """Ground every item with every arm, skipping what the journal has.
 
     Arms with the same LVLM share one forward pass for each picture and phrase; a find backend runs
-    phrase by phrase.
+    phrase by phrase. The records of these items and arms hold IoUs, pixel counts, presence and the
+    predicted box; or ``error`` if an item could not be measured. The predicted mask (COCO run
+    lengths) is in the journal only, so that memory does not grow with it.
 
     Parameters
     ----------
-    load
-        From changes to the preset's ``lvlm`` to a grounder; called once per kind of change, and in
-        every process of `pool`.
-    on_records
-        Called with the number of new records after each picture.
-    pool
-        Workers to measure in; None: this process.
-
-    Returns
-    -------
-    list of dict
-        The records of these items and arms, with IoUs, pixel counts, presence and the predicted
-        box; or ``error`` if an item could not be measured. The predicted mask (COCO run lengths)
-        is in the journal only, so that memory does not grow with it.
+    load : From changes to the preset's ``lvlm`` to a grounder; called once per kind of change, and
+        in every process of `pool`.
+    on_records : Called with the number of new records after each picture.
+    pool : Workers to measure in; None: this process.
     """
-    by_lvlm: list[tuple[Mapping[str, Any], list[Arm]]] = []
+    by_lvlm: dict[str, list[Arm]] = {}
     for arm in arms:
-        same = next((group for changes, group in by_lvlm if changes == arm.lvlm), None)
-        if same is None:
-            by_lvlm.append((arm.lvlm, [arm]))
-        else:
-            same.append(arm)
-    for changes, group in by_lvlm:
+        by_lvlm.setdefault(json.dumps(arm.lvlm, sort_keys=True), []).append(arm)
+    for group in by_lvlm.values():
         units = [Unit(f"the picture {task.image}", task) for task in _tasks(items, group, journal)]
-        make = partial(_measurer, load, changes)
+        make = partial(_measurer, load, group[0].lvlm)
         for answer in (pool or LocalPool()).map(make, [[unit] for unit in units]):
             records = answer.value
             if answer.gave_up is not None:
@@ -170,14 +160,8 @@ def _look(grounder: Grounder, image: Path, items: Sequence[Item], arms: Sequence
     if isinstance(grounder, Backend):  # it reads a phrase when that is measured
         return _Seen(grounder.look(pixels), items)
     lvlm = grounder.lvlm
-    fixed = {
-        h
-        for arm in arms
-        if not isinstance(arm.heads, Greedy)
-        for h in arm.heads or lvlm.heads or ()
-    }
     greedy = any(isinstance(arm.heads, Greedy) for arm in arms)
-    heads = None if greedy else tuple(sorted(fixed))
+    heads = None if greedy else tuple(sorted({h for arm in arms for h in _heads(arm, lvlm)}))
     deep = greedy or any(arm.source != "heads" for arm in arms)
     view = grounder.look(pixels)
     needed = lvlm.n_layers if deep or not heads else 1 + max(layer for layer, _ in heads)
@@ -204,17 +188,21 @@ def _measure(
     try:
         with translate(GroundingError):
             if arm.source == "coordinates":
-                record |= _written(grounder, seen, item, truths)
-                return {**record, "seconds": round(time.perf_counter() - started, 4)}
-            found = _found(grounder, seen, number, arm, settings)
-            map_box = found.detection or _map_box(found, settings)
-            mask = found.mask if arm.segment else _pseudo(found, settings, map_box)
-            box = found.box if arm.segment else map_box
+                facts, box, mask = _written(grounder, seen, item)
+                map_box = box
+            else:
+                found = _found(grounder, seen, number, arm, settings)
+                map_box = found.detection or _map_box(found, settings)
+                mask = found.mask if arm.segment else _pseudo(found, settings, map_box)
+                box = found.box if arm.segment else map_box
+                facts = {
+                    "heads": [list(h) for h in found.heads],
+                    "status": found.status,
+                    "presence": None if found.presence is None else round(found.presence, 4),
+                    "score": round(found.score, 4),
+                }
             record |= {
-                "heads": [list(h) for h in found.heads],
-                "status": found.status,
-                "presence": None if found.presence is None else round(found.presence, 4),
-                "score": round(found.score, 4),
+                **facts,
                 "box": None if box is None else [round(v, 2) for v in box],
                 "mask": encode_rle(mask),
                 **_against(item, box, map_box, mask, truths),
@@ -235,7 +223,9 @@ def _found(grounder: Grounder, seen: _Seen, number: int, arm: Arm, settings: Any
     if arm.source == "rollout":
         rows = rollout(grounder.lvlm, seen.view.proxy, phrase)[None]
     else:
-        heads = _heads(arm, grounder, seen.rows[number])
+        heads = _heads(arm, grounder.lvlm)
+        if isinstance(arm.heads, Greedy):
+            heads = arm.heads.choose(seen.rows[number])
         whole = (seen.rows if settings.reword else seen.plain)[number]
         rows = _rows(seen, whole, heads)
         if arm.neutral and seen.neutral is not None:
@@ -246,10 +236,9 @@ def _found(grounder: Grounder, seen: _Seen, number: int, arm: Arm, settings: Any
     return dataclasses.replace(placed, heads=heads)
 
 
-def _heads(arm: Arm, grounder: Grounder, rows: np.ndarray) -> tuple[Head, ...]:
-    if isinstance(arm.heads, Greedy):
-        return arm.heads.choose(rows)
-    return tuple(arm.heads or grounder.lvlm.heads or ())
+def _heads(arm: Arm, lvlm: LVLM) -> tuple[Head, ...]:
+    """The heads that are known before a phrase is read."""
+    return () if isinstance(arm.heads, Greedy) else tuple(arm.heads or lvlm.heads or ())
 
 
 def _rows(seen: _Seen, rows: np.ndarray, heads: tuple[Head, ...]) -> np.ndarray:
@@ -271,8 +260,8 @@ def _without_neutral(rows: np.ndarray, neutral: np.ndarray, how: str) -> np.ndar
     return rows / np.maximum(neutral + neutral.mean((-2, -1), keepdims=True), 1e-12)
 
 
-def _written(grounder: Grounder, seen: _Seen, item: Item, truths: dict[int, np.ndarray]) -> Record:
-    """The record of the box that the model writes; nothing is masked where there is none."""
+def _written(grounder: Grounder, seen: _Seen, item: Item) -> tuple[Record, Box | None, np.ndarray]:
+    """The facts, box and mask of the box that the model writes; no pixel where there is none."""
     from ...grounding.attention.baselines import write_box
 
     wrote, box = write_box(grounder.lvlm, seen.view.encoded, item.phrase)
@@ -281,16 +270,8 @@ def _written(grounder: Grounder, seen: _Seen, item: Item, truths: dict[int, np.n
     if box is not None:
         x0, y0, x1, y1 = (max(0, round(v)) for v in box)
         mask[y0:y1, x0:x1] = True
-    return {
-        "heads": [],
-        "status": "absent" if box is None else "found",
-        "presence": None,
-        "score": 0.0 if box is None else 1.0,
-        "wrote": wrote,
-        "box": None if box is None else [round(v, 2) for v in box],
-        "mask": encode_rle(mask),
-        **_against(item, box, box, mask, truths),
-    }
+    facts: Record = {"heads": [], "status": "absent" if box is None else "found", "presence": None}
+    return {**facts, "score": 0.0 if box is None else 1.0, "wrote": wrote}, box, mask
 
 
 def _map_box(found: Grounding, settings: Any) -> Box | None:

@@ -14,19 +14,13 @@ from ..journal import Journal, Record, read_journal
 class Measurements:
     """Records of one measurement, on disk below a header that says what was measured.
 
-    What is there is not measured again, except for failures. Predicted masks stay on disk.
+    What is there is not measured again, except for failures. Predicted masks stay on disk. Raises
+    GroundbrushError if the file is something else, or of another measurement.
 
     Parameters
     ----------
-    path
-        A `Journal`; created if missing.
-    header
-        What the records depend on, JSON-able.
-
-    Raises
-    ------
-    GroundbrushError
-        If the file is something else, or of another measurement.
+    path : A `Journal`; created if missing.
+    header : What the records depend on, JSON-able.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:

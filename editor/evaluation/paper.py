@@ -32,13 +32,10 @@ class PaperTable:
 
     Parameters
     ----------
-    base, ways, columns
-        The parts of a cell that all share, that a row gives and that a column gives; a row is a
-        preset measured under one protocol.
-    printed
-        Group of methods -> method -> the printed values in percent, one a column.
-    journal
-        The table with which measurements are shared, because it has the same arms.
+    base, ways, columns : The parts of a cell that all share, that a row gives and that a column
+        gives; a row is a preset measured under one protocol.
+    printed : Group of methods -> method -> the printed values in percent, one a column.
+    journal : The table with which measurements are shared, because it has the same arms.
     """
 
     number: int
@@ -76,7 +73,7 @@ class PaperTable:
                 for group, rows in self.printed.items()
             }
             return replace(self, columns=columns, printed=printed)
-        splits = [split] if split else _splits(name)
+        splits = (split,) if split else ("all",) if name == PNG else benchmark(name).splits
         if any("group" in column for column in self.columns.values()):
             columns = {f"{name} {s}": {"benchmark": name, "group": s} for s in splits}
             return replace(self, columns=columns).unprinted()
@@ -91,10 +88,7 @@ class PaperTable:
 def paper_table(number: int) -> PaperTable:
     """A table by its number.
 
-    Raises
-    ------
-    GroundbrushError
-        For a number that the paper does not have.
+    Raises GroundbrushError for a number that the paper does not have.
     """
     tables = _tables()
     if number not in tables:
@@ -107,8 +101,6 @@ def paper_table(number: int) -> PaperTable:
 def beside(name: str, group: str) -> dict[str, dict[str, float]]:
     """The paper's own results on one group of a benchmark: model -> metric -> percent.
 
-    Examples
-    --------
     >>> beside("refcoco", "testA")["LLaVA-1.5-7B"]
     {'Acc@0.5 before SAM': 89.8, 'cIoU': 76.5}
     """
@@ -127,10 +119,6 @@ def same_model(preset: str) -> str | None:
     """The paper's name of a preset's LVLM, if the paper has it."""
     names = {name.lower(): name for name in paper_table(1).printed[PAPER_ROWS]}
     return names.get(preset)
-
-
-def _splits(name: str) -> Sequence[str]:
-    return ("all",) if name == PNG else benchmark(name).splits
 
 
 @cache

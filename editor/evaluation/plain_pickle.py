@@ -63,12 +63,8 @@ class _PlainUnpickler(pickle._Unpickler):
 def load_plain_pickle(path: Path) -> Any:
     """Lists, tuples, dicts, numbers and strings from a pickle of any protocol.
 
-    Strings of Python 2 are read as Latin-1, which loses nothing.
-
-    Raises
-    ------
-    GroundbrushError
-        For a missing file, one that is not a pickle, and one that holds anything else.
+    Strings of Python 2 are read as Latin-1, which loses nothing. Raises GroundbrushError for a
+    missing file, one that is not a pickle, and one that holds anything else.
     """
     with open_regular(path, "pickle") as file:
         if path.stat().st_size > LARGEST:

@@ -32,20 +32,15 @@ _LETTERED = ("testA", "testB", "testC")
 def read_refcoco(root: Path, name: str, partition: str, split: str) -> list[Item]:
     """Items of one split.
 
+    Raises GroundbrushError for missing or damaged files, or a split the file does not have.
+
     Parameters
     ----------
-    root
-        The folder that holds ``refcoco/``, ``refcoco+/`` and ``refcocog/``.
-    name, partition
-        Such as ``"refcoco"`` and ``"unc"``.
-    split
-        ``train``, ``val``, ``test``, ``testA`` or ``testB``. As in the toolkit, the last two match
-        by their last letter, so that "testAB" counts in both; ``test`` takes every test split.
-
-    Raises
-    ------
-    GroundbrushError
-        For missing or damaged files, or a split the file does not have.
+    root : The folder that holds ``refcoco/``, ``refcoco+/`` and ``refcocog/``.
+    name, partition : Such as ``"refcoco"`` and ``"unc"``.
+    split : ``train``, ``val``, ``test``, ``testA`` or ``testB``. As in the toolkit, the last two
+        match by their last letter, so that "testAB" counts in both; ``test`` takes every test
+        split.
     """
     folder = root / name if (root / name).is_dir() else root
     refs = load_plain_pickle(folder / f"refs({partition}).p")

@@ -7,7 +7,7 @@ from typing import Any
 
 from .arms import Arm
 from .paper import REC, beside, same_model
-from .scores import Difference, Record, Score, Scores, differences, terms
+from .scores import Record, Score, Scores, differences, terms
 
 COLUMNS = (
     ("Acc@0.5", "accuracy"),
@@ -66,26 +66,22 @@ def arms_table(
     arms: Sequence[Arm], by_arm: Mapping[str, Scores], records: Sequence[Record] = ()
 ) -> str:
     """One row an arm, with the change against the arm that it differs from, item by item."""
+    by_item: dict[str, dict[str, Any]] = {arm.name: {} for arm in arms}
+    for record in records:
+        if "error" not in record:
+            by_item[record["arm"]][record["item"]] = terms(record, None)
     rows = []
     for arm in arms:
         row, against, change = by_arm[arm.name], arm.against or arms[0].name, ""
-        gaps = _gaps(records, arm.name, against) if arm.name != against else {}
+        ours, theirs = by_item[arm.name], by_item.get(against, {})
+        both = [item for item in ours if item in theirs and arm.name != against]
+        gaps = differences([ours[i] for i in both], [theirs[i] for i in both])
         if "giou" in gaps:
             change = f"{gaps['giou']} against {against}"
         values = [row.accuracy, row.map_accuracy, row.ciou, row.giou]
         rows.append([arm.name, arm.about, str(row.count), *map(_cell, values), change])
     heads = "arm|what differs|n|Acc@0.5|of the map's box|cIoU|gIoU|change in gIoU"
     return markdown(heads.split("|"), rows)
-
-
-def _gaps(records: Sequence[Record], name: str, against: str) -> dict[str, Difference]:
-    """One arm's scores minus another's over the items that both answered."""
-    ours, theirs = (
-        {r["item"]: terms(r, None) for r in records if r["arm"] == arm and "error" not in r}
-        for arm in (name, against)
-    )
-    both = [item for item in ours if item in theirs]
-    return differences([ours[i] for i in both], [theirs[i] for i in both])
 
 
 def page(

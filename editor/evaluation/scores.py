@@ -6,7 +6,7 @@ Acc@0.5, cIoU and gIoU, in all and by group; each score is a sum over items divi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -39,17 +39,12 @@ class Scores:
 
     Attributes
     ----------
-    count, failed
-        Items scored, and items that could not be measured (left out of every score).
-    accuracy
-        Acc@0.5 of the answer's box.
-    map_accuracy
-        Acc@0.5 of the box before SAM: the pseudo-mask's, or a find backend's own.
-    ciou, giou
-        Cumulative IoU, and the mean of IoUs.
-    refused
-        Share of the items that the preset's own threshold would answer with "absent": an error
-        if the thing is there, right if it is not. None if the model has no presence question.
+    count, failed : Items scored, and items that could not be measured (left out of every score).
+    accuracy : Acc@0.5 of the answer's box.
+    map_accuracy : Acc@0.5 of the box before SAM: the pseudo-mask's, or a find backend's own.
+    ciou, giou : Cumulative IoU, and the mean of IoUs.
+    refused : Share of the items that the preset's own threshold would answer with "absent": an
+        error if the thing is there, right if it is not. None if the model has no presence question.
     """
 
     count: int
@@ -59,17 +54,6 @@ class Scores:
     ciou: Score | None = None
     giou: Score | None = None
     refused: Score | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Scores:
-        """From the result of :meth:`as_dict`; KeyError or TypeError for anything else."""
-        metrics = {f.name for f in fields(cls)} - {"count", "failed"}
-        known = {k: Score(**v) for k, v in values.items() if k in metrics and v is not None}
-        return cls(count=int(values["count"]), failed=int(values["failed"]), **known)
 
 
 def scores(records: Sequence[Record], absent_below: float | None = None) -> Scores:
@@ -86,8 +70,6 @@ def scores(records: Sequence[Record], absent_below: float | None = None) -> Scor
 def terms(record: Record, absent_below: float | None) -> dict[str, tuple[float, float]]:
     """What one item adds to the numerator and the denominator of each score.
 
-    Examples
-    --------
     >>> terms({"kind": "name", "box_iou": 0.7, "map_box_iou": None, "shared": 30, "union": 40,
     ...        "presence": 0.2}, absent_below=0.5)
     {'accuracy': (1.0, 1.0), 'ciou': (30.0, 40.0), 'giou': (0.75, 1.0), 'refused': (1.0, 1.0)}
@@ -151,16 +133,10 @@ class Difference:
     def __str__(self) -> str:
         return f"{100 * self.value:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
-
 
 def differences(ours: Sequence[Terms], theirs: Sequence[Terms]) -> dict[str, Difference]:
     """Our score minus theirs, by metric; both sequences have the same items in the same order.
 
-    Examples
-    --------
     >>> differences([{"accuracy": (1.0, 1.0)}], [{"accuracy": (1.0, 1.0)}])
     {'accuracy': Difference(value=0.0, low=0.0, high=0.0, count=1)}
     """

@@ -33,39 +33,30 @@ class TableJob:
 
     Parameters
     ----------
-    data
-        Benchmark -> its folder or file.
-    out
-        Folder for the journals, one folder a preset, and for the tables.
-    narratives
-        The split of Panoptic Narrative Grounding.
-    calibration
-        Output of `calibrate`, for arms that choose heads; None = calibrate first.
-    limit, seed, fresh
-        As in `editor.evaluation.job.EvaluationOptions`.
-    run
-        ``device``, ``offline`` and ``on_load`` of `run_evaluation`.
+    data : Benchmark -> its folder or file.
+    out : Folder for the journals, one folder a preset, and for the tables.
+    narratives : The split of Panoptic Narrative Grounding.
+    calibration : Output of `calibrate`, for arms that choose heads; None = calibrate first.
+    options : ``limit``, ``seed`` and ``fresh`` of `editor.evaluation.job.EvaluationOptions`.
+    run : ``device``, ``offline`` and ``on_load`` of `run_evaluation`.
     """
 
     data: Mapping[str, Path]
     out: Path
     narratives: str = USUAL_SPLIT
     calibration: Path | None = None
-    limit: int | None = None
-    seed: int = 0
-    fresh: bool = False
+    options: Mapping[str, Any]
     run: Mapping[str, Any]
 
-    def options(self, preset: Preset, name: str) -> dict[str, Any]:
+    def of(self, preset: Preset, name: str) -> dict[str, Any]:
         """Options of one preset's measurement on a benchmark."""
-        return {
-            "data": self.data[name],
-            "out": self.out / preset.name,
-            "limit": self.limit,
-            "seed": self.seed,
-            "fresh": self.fresh,
-            "sheet": 0,
-        }
+        own = {"data": self.data[name], "out": self.out / preset.name, "sheet": 0}
+        return {**self.options, **own}
+
+    def calibrated(self, preset: Preset, name: str) -> dict[str, Any]:
+        """Where heads are calibrated for it: on RefCOCO's training split, if it is there."""
+        data = self.data[name] if (self.data[name] / "refcoco").is_dir() else None
+        return {"data": data, "out": self.out / preset.name / "calibration", **self.run}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +139,9 @@ def write_table(found: MeasuredTable, job: TableJob) -> dict[str, Path]:
         "measured": measured_on(job.run.get("device", "auto")),
         "pictures": ", ".join(found.table.benchmarks),
         "items": ", ".join(_counts(found)),
-        "drawn": f"at most {job.limit} a benchmark, with seed {job.seed}" if job.limit else "",
+        "drawn": "at most {limit} a benchmark, with seed {seed}".format(**job.options)
+        if job.options["limit"]
+        else "",
         "intervals": "95%, bootstrap over items; values in percent",
         "printed": "Kang et al., CVPR 2025: the same metric at the same step"
         if found.table.printed
@@ -180,17 +173,17 @@ def _records(
     """The records of one preset on one benchmark, with every arm that the table needs there."""
     cells = [cell for _, _, cell in table.cells(name)]
     wanted = list(dict.fromkeys(cell["arm"] for cell in cells))
-    options = job.options(preset, name)
+    options = job.of(preset, name)
     if name == PNG:
         png = PngJob(arms=wanted, split=job.narratives, **options)
         return list(run_png(png, preset, on_progress=on_progress, **job.run).records)
-    folder = job.out / preset.name / "calibration"
-    preset = with_trained_heads(preset, job.data[name], folder, **job.run)
+    calibration = job.calibrated(preset, name)
+    preset = with_trained_heads(preset, job.data[name], calibration["out"], **job.run)
     splits = list(dict.fromkeys(cell["group"].split(",")[0] for cell in cells))
     evaluation = EvaluationJob(
         benchmark=name,
         split=splits[0] if len(splits) == 1 and splits != ["all"] else None,
-        arms=_arms(preset, wanted, job, job.data[name]),
+        arms=_arms(preset, wanted, job.calibration, calibration),
         name=f"table-{table.journal}",
         **options,
     )
@@ -198,16 +191,15 @@ def _records(
     return list(found.records)
 
 
-def _arms(preset: Preset, wanted: Sequence[str], job: TableJob, data: Path) -> list[Arm]:
+def _arms(
+    preset: Preset, wanted: Sequence[str], measured: Path | None, options: Mapping[str, Any]
+) -> list[Arm]:
     """The arms by name; heads that are chosen otherwise are used with the paper's steps."""
     if preset.find:
         return [PRESET]
     known = {arm.name: arm for arm in (PRESET, PAPER, COORDINATES, *ablation_arms(preset.lvlm))}
     if not known.keys() >= set(wanted):
-        trained = data if (data / "refcoco").is_dir() else None
-        folder = job.out / preset.name / "calibration"
-        arms = ablations_of(preset, job.calibration, data=trained, out=folder, **job.run)
-        known |= {arm.name: arm for arm in arms}
+        known |= {arm.name: arm for arm in ablations_of(preset, measured, **options)}
     found = [known[name] for name in wanted if name in known]
     steps = PAPER.grounding
     return [a if a.heads is None else dataclasses.replace(a, grounding=steps) for a in found]

@@ -10,26 +10,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...grounding.result import Grounding
 from ...inpaint.support import dilate, dilation_radius, support
 from ..editing.pipeline import Callbacks, run_request, settings_for
 from ..editing.region import choose_candidate, chosen_mask
+from ..editing.result import Edit
 from ..editing.verify import find_thing, spoken, touches
 from ..errors import GroundbrushError
+from ..finder import Finder
 from ..masks.operations import Spare
 from ..masks.source import encode_mask
-from ..request import REMOVAL, make_request
+from ..pictures.picture import Picture
+from ..request import REMOVAL, EditRequest, make_request
 from . import Plan, Step
-
-if TYPE_CHECKING:
-    from ...grounding.result import Grounding
-    from ..editing.result import Edit
-    from ..finder import Finder
-    from ..pictures.picture import Picture
-    from ..request import EditRequest
 
 OnEdit = Callable[[int, Step, "Edit"], None]
 SAME = 0.5
@@ -58,17 +55,10 @@ def apply_plan(
 ) -> list[Edit]:
     """Do a plan's steps in order; arguments as for `Editor.apply`.
 
-    Returns
-    -------
-    list of Edit
-        At least one for each step, in order, more where several things are meant; each starts
-        from the picture that the one before left. ``done`` is False where nothing was found.
-
-    Raises
-    ------
-    GroundbrushError
-        For a plan without steps or with unread parts, words that the models do not know (before
-        anything is painted), and as `Editor.edit` does.
+    There is at least one edit for each step, more where several things are meant; each starts from
+    the picture that the one before left. ``done`` is False where nothing was found. Raises
+    GroundbrushError for a plan without steps or with unread parts, words that the models do not
+    know (before anything is painted), and as `Editor.edit` does.
     """
     if not isinstance(plan, Plan):
         raise GroundbrushError(
@@ -79,7 +69,11 @@ def apply_plan(
         finder.check_phrase(step.find)
         if step.paint is not None and finder.models.words:
             finder.models.words.check_prompt(step.paint)
-    targets = find_targets(finder, picture, plan.steps)
+    # each step's things, best first; none are looked for that only an earlier step makes
+    numbers = [k for k, step in enumerate(plan.steps) if step.at is None]
+    wanted = [(plan.steps[k].find, plan.steps[k].count) for k in numbers]
+    found = dict(zip(numbers, finder.find_masks(picture, wanted), strict=True))
+    targets = [found.get(k) for k in range(len(plan.steps))]
     run = _Run(
         finder, picture, plan, targets, seed, settings or {}, callbacks or Callbacks(), on_edit
     )
@@ -92,10 +86,7 @@ def apply_plan(
 def check_ready(plan: Plan) -> None:
     """Refuse a plan that is empty or has parts that were not read.
 
-    Raises
-    ------
-    GroundbrushError
-        Naming the parts and what each lacks.
+    Raises GroundbrushError naming the parts and what each lacks.
     """
     if plan.unread:
         raise GroundbrushError(
@@ -108,20 +99,6 @@ def check_ready(plan: Plan) -> None:
             f"the plan has no steps{notes}; expected at least one, as of 'replace the dog with a "
             "cat'"
         )
-
-
-def find_targets(
-    finder: Finder, picture: Picture, steps: Sequence[Step]
-) -> list[list[np.ndarray] | None]:
-    """Find each step's things in the picture as given, (H, W) bool each, best first.
-
-    Empty where there are none; None for what only an earlier step makes. The picture is encoded
-    once.
-    """
-    numbers = [k for k, step in enumerate(steps) if step.at is None]
-    found = finder.find_masks(picture, [(steps[k].find, steps[k].count) for k in numbers])
-    by_step = dict(zip(numbers, found, strict=True))
-    return [by_step.get(k) for k in range(len(steps))]
 
 
 @dataclass(eq=False)

@@ -24,14 +24,10 @@ class Clause:
 
     Attributes
     ----------
-    verb
-        In its simplest form ("remove" for "get rid of"); empty where none is known.
-    tokens
-        All its words.
-    body
-        Its words without openers and the verb.
-    denied
-        Whether it says not to.
+    verb : In its simplest form ("remove" for "get rid of"); empty where none is known.
+    tokens : All its words.
+    body : Its words without openers and the verb.
+    denied : Whether it says not to.
     """
 
     verb: str

@@ -33,12 +33,9 @@ class Pair:
 
     Attributes
     ----------
-    what
-        The words for what is changed; empty for kind ``there``.
-    becomes
-        The words for what comes of it.
-    kind
-        ``thing``: `becomes` is painted instead; ``look``: it is how `what` then looks; ``with``:
+    what : The words for what is changed; empty for kind ``there``.
+    becomes : The words for what comes of it.
+    kind : ``thing``: `becomes` is painted instead; ``look``: it is how `what` then looks; ``with``:
         it is added to `what`; ``there``: it is put in the place of what was removed.
     """
 
@@ -50,10 +47,7 @@ class Pair:
 def read_pairs(verb: str, body: Sequence[Token]) -> list[Pair]:
     """The pairs of a command; "the cup with a book" after "and" repeats the verb.
 
-    Raises
-    ------
-    Unclear
-        Where a part is missing, or words can be parted in several ways.
+    Raises Unclear where a part is missing, or words can be parted in several ways.
     """
     for k, token in enumerate(body):
         if token.lower_ not in ("and", ",", "then"):

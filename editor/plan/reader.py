@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...multiobject.errors import MultiObjectError
@@ -26,7 +25,6 @@ from .steps import Plan, Step, Unread
 from .things import Thing, Unclear, article, read_things, unquoted
 
 if TYPE_CHECKING:
-    from spacy.language import Language
     from spacy.tokens import Token
 
 Kind = Literal["thing", "things", "instruction"]
@@ -36,58 +34,37 @@ _PEOPLE = frozenset("people person man woman child boy girl baby kid lady".split
 _ANY = frozenset("thing object item animal".split())
 
 
-def read_plan(sentence: str, *, pipeline: str | Path | Language | None = None) -> Plan:
-    """Read the changes that a sentence requests.
+def read_plan(sentence: str) -> Plan:
+    """Read the changes that English commands request: "replace the dog with a cat", and so on.
 
-    Parameters
-    ----------
-    sentence
-        English commands, such as "replace the dog with a cat and remove the cup".
-    pipeline
-        A spaCy pipeline as for `multiobject.noun_phrases`.
+    The plan's steps are in the sentence's order; what was not understood, or has several meanings,
+    is in `unread` with the reason. Raises GroundbrushError for an empty, overlong or foreign
+    sentence, and where no English pipeline is installed.
 
-    Returns
-    -------
-    Plan
-        Its steps in the sentence's order; what was not understood, or has several meanings, is in
-        `unread` with the reason.
-
-    Raises
-    ------
-    GroundbrushError
-        For an empty, overlong or foreign sentence, and where no English pipeline is installed.
-
-    Examples
-    --------
     >>> print(read_plan("make the car blue and remove the dog on the left"))
     1. replace “the car” with “a blue car”   [make the car blue]
     2. remove “the dog on the left”   [remove the dog on the left]
     """
     with translate(MultiObjectError):
         plain = read_caption(sentence)
-        doc = parse(plain.parsed, pipeline)
-        reader = _Reader(plain, pipeline)
+        doc = parse(plain.parsed)
+        reader = _Reader(plain)
         for clause in find_clauses([t for t in doc if not t.is_space]):
             reader.read(clause)
         reader.finish()
     return Plan(sentence, tuple(reader.steps), tuple(reader.unread), tuple(reader.notes))
 
 
-def kind_of(words: str, *, pipeline: str | Path | Language | None = None) -> Kind:
+def kind_of(words: str) -> Kind:
     """Classify words: an instruction, the name of one thing or of a kind, or of several kinds.
 
-    Raises
-    ------
-    GroundbrushError
-        As `read_plan`.
+    Raises GroundbrushError as `read_plan`.
 
-    Examples
-    --------
     >>> kind_of("the red apple"), kind_of("the dog and the cup"), kind_of("remove the cup")
     ('thing', 'things', 'instruction')
     """
     with translate(MultiObjectError):
-        doc = parse(read_caption(words).parsed, pipeline)
+        doc = parse(read_caption(words).parsed)
         if any(clause.verb for clause in find_clauses([t for t in doc if not t.is_space])):
             return "instruction"
         return "things" if len(named_things(words)) > 1 else "thing"
@@ -98,7 +75,6 @@ class _Reader:
     """Reads clause after clause and remembers what "it" is."""
 
     plain: NormalizedCaption
-    pipeline: Any
     steps: list[Step] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -311,7 +287,7 @@ class _Reader:
 
     def _phrases(self, text: str) -> tuple[NounPhrase, ...]:
         try:
-            return noun_phrases(text, pipeline=self.pipeline)
+            return noun_phrases(text)
         except MultiObjectError:  # a part of an English sentence that alone looks foreign
             return ()
 

@@ -40,19 +40,13 @@ class Step:
 
     Attributes
     ----------
-    action
-        ``edit`` or ``remove``.
-    find, paint
-        What to repaint or remove, and what to paint instead; None where it is removed.
-    count
-        How many of them: 1 to 16, or None for every one that is found.
-    at
-        Number, from 0, of the earlier step that makes what `find` names; None for a thing of the
+    action : ``edit`` or ``remove``.
+    find, paint : What to repaint or remove, and what to paint instead; None where it is removed.
+    count : How many of them: 1 to 16, or None for every one that is found.
+    at : Number, from 0, of the earlier step that makes what `find` names; None for a thing of the
         picture as given.
-    span
-        Half-open character offsets of the words it came from; None for a step of your own.
-    note
-        How the words were read, where that is not plain.
+    span : Half-open character offsets of the words it came from; None for a step of your own.
+    note : How the words were read, where that is not plain.
     """
 
     action: Literal["edit", "remove"]
@@ -86,12 +80,9 @@ class Unread:
 
     Attributes
     ----------
-    span
-        Half-open character offsets in the sentence.
-    words, reason
-        The words, and what is missing or unclear, with the remedy.
-    readings
-        Steps they could be: copy the one that is meant into the plan's steps.
+    span : Half-open character offsets in the sentence.
+    words, reason : The words, and what is missing or unclear, with the remedy.
+    readings : Steps they could be: copy the one that is meant into the plan's steps.
     """
 
     span: Span
@@ -111,14 +102,10 @@ class Plan:
 
     Attributes
     ----------
-    sentence
-        As typed; spans are offsets into it. Empty for a plan written by hand.
-    steps
-        In the order they are done.
-    unread
-        What was not understood or has several meanings. A plan with such parts is not run.
-    notes
-        What was understood and needs nothing done.
+    sentence : As typed; spans are offsets into it. Empty for a plan written by hand.
+    steps : In the order they are done.
+    unread : What was not understood or has several meanings. A plan with such parts is not run.
+    notes : What was understood and needs nothing done.
     """
 
     sentence: str = ""
@@ -165,10 +152,7 @@ class Plan:
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
         """Read a plan from plain values, such as an edited JSON file's.
 
-        Raises
-        ------
-        GroundbrushError
-            Naming what is wrong; steps are counted from 0.
+        Raises GroundbrushError naming what is wrong; steps are counted from 0.
         """
         version = values.get("groundbrush_plan") if isinstance(values, Mapping) else None
         if version != VERSION or isinstance(version, bool):
@@ -190,10 +174,7 @@ class Plan:
     def load(cls, path: str | os.PathLike[str]) -> Plan:
         """Read a plan file.
 
-        Raises
-        ------
-        GroundbrushError
-            When the file cannot be read or holds no plan.
+        Raises GroundbrushError when the file cannot be read or holds no plan.
         """
         from ..files import as_path, open_regular
 

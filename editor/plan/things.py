@@ -31,10 +31,9 @@ class Unclear(Exception):  # noqa: N818 - an answer, not a mistake
 
     Attributes
     ----------
-    reason
-        What is missing or has several meanings.
-    options
-        For each meaning the pairs of words it would be read as; the reader makes steps of them.
+    reason : What is missing or has several meanings.
+    options : For each meaning the pairs of words it would be read as; the reader makes steps of
+        them.
     """
 
     def __init__(self, reason: str, options: Sequence[object] = ()) -> None:
@@ -48,20 +47,13 @@ class Thing:
 
     Attributes
     ----------
-    find
-        The words to look for, of one thing.
-    name
-        Its noun.
-    looks
-        Words that say how it looks.
-    count
-        How many; None = every one.
-    bare
-        Whether its noun takes no "a" (scissors).
-    at
-        The step that has it as result, or None.
-    note
-        How it was read, where that is not plain.
+    find : The words to look for, of one thing.
+    name : Its noun.
+    looks : Words that say how it looks.
+    count : How many; None = every one.
+    bare : Whether its noun takes no "a" (scissors).
+    at : The step that has it as result, or None.
+    note : How it was read, where that is not plain.
     """
 
     find: str
@@ -106,19 +98,13 @@ def _paired(text: str) -> str:
 def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing]:
     """The things that some words name: "the dog and the cat" are two.
 
+    Raises Unclear for words that name none, or not which.
+
     Parameters
     ----------
-    text
-        The words.
-    tokens
-        The same, parsed within their sentence.
-    parse
-        Gives a text's noun phrases.
-
-    Raises
-    ------
-    Unclear
-        For words that name none, or not which.
+    text : The words.
+    tokens : The same, parsed within their sentence.
+    parse : Gives a text's noun phrases.
     """
     single = tokens[0].lower_ if len(tokens) == 1 else ""
     if single in words.POINTERS:

@@ -41,10 +41,8 @@ class Pool(Protocol):
     def map(self, make: Make, groups: Sequence[Sequence[Unit]]) -> Generator[Answer]:
         """Do all units, in any order; one process does the units of a group one after the other.
 
-        Raises
-        ------
-        GroundbrushError
-            If no worker can work: `make` or the work raised one, or the cluster is gone.
+        Raises GroundbrushError if no worker can work: `make` or the work raised one, or the cluster
+        is gone.
         """
 
     def close(self) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 from ..errors import GroundbrushError, one_line
 from .pool import Answer, Make, Unit, Work
-from .threads import limit_threads
 
 TRIES = 3
 """A unit that was under way when so many workers died is given up."""
@@ -42,16 +41,11 @@ def share(nodes: Sequence[Mapping[str, float]], workers: int | None, device: str
 
     Parameters
     ----------
-    nodes
-        Each machine's ``CPU`` and ``GPU``, as Ray counts them.
-    workers
-        Their number, even if there is no room yet (the cluster may grow); None: as many as there
-        is room for.
-    device
-        ``cpu`` leaves GPUs alone; ``cuda`` requires them.
+    nodes : Each machine's ``CPU`` and ``GPU``, as Ray counts them.
+    workers : Their number, even if there is no room yet (the cluster may grow); None: as many as
+        there is room for.
+    device : ``cpu`` leaves GPUs alone; ``cuda`` requires them.
 
-    Examples
-    --------
     >>> share([{"CPU": 16, "GPU": 4}, {"CPU": 8}], None, "auto")
     Share(workers=4, cpus=4, gpus=1)
     >>> share([{"CPU": 2}], 2, "auto")
@@ -279,10 +273,7 @@ def _failure(unit: Unit | None, error: Exception) -> Exception:
 def import_ray() -> Any:
     """The module ``ray``, with its usage reports switched off.
 
-    Raises
-    ------
-    GroundbrushError
-        With the command that installs it.
+    Raises GroundbrushError with the command that installs it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -293,3 +284,26 @@ def import_ray() -> Any:
             f"--engine ray needs Ray, which is not installed ({one_line(error)}); {INSTALL}"
         ) from error
     return ray
+
+
+SPIN_COUNT = 1000
+"""GOMP_SPINCOUNT of a worker: turns that a thread spins for its team before it sleeps.
+
+A step of a model is hundreds of short pieces that all threads of a team must end together. libgomp
+lets those that are done first spin for milliseconds (300,000 turns). If another program has the CPU
+of the last one, the others hold the CPU that it could have, at every piece: some edits then take
+many times as long, and low-priority workers of a cluster may never finish. With few turns, two
+threads lose a third of their speed on an idle machine; a single thread waits for none.
+"""
+
+
+def limit_threads(cpus: int) -> None:
+    """Give this process's libraries so many threads, which spin only shortly.
+
+    Call it before torch, BLAS and OpenCV are imported: they read the environment then. Variables
+    that are set already stay.
+    """
+    threads = os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", threads.split(",")[0].strip())
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)

@@ -71,7 +71,7 @@ def test_a_preset_finds_edits_and_explains(
     why = explain(editor, open_picture(picture), found)
     assert why.heads == () and why.combined.shape[2] == 3 and found.reason in why.reason
     save_grounding(tmp_path / "kept.json.gz", found)
-    kept = load_grounding(tmp_path / "kept.json.gz")
+    kept, _ = load_grounding(tmp_path / "kept.json.gz")
     np.testing.assert_array_equal(kept.mask, found.mask)
     assert (kept.status, kept.score, kept.heads) == (found.status, found.score, ())
     edit = editor.edit(picture, "the red cup", "a blue cup", settings={"steps": 2})

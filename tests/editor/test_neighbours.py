@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from groundbrush import Editor
-from groundbrush.editor.batch.grounding_store import load_grounding, load_spares, save_grounding
+from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
 from groundbrush.editor.editing.pipeline import find_protection, settings_for
 from groundbrush.editor.editing.protect import _at_scale, _without_shadow, find_protected
 from groundbrush.editor.editing.region import Region
@@ -146,14 +146,14 @@ def test_what_was_found_before_is_not_looked_for_again(miniature, scene, tmp_pat
     found = miniature.ground(scene.image, "the bus")
     spares = find_protection(miniature.finder, picture, request, found)
     save_grounding(tmp_path / "kept.json.gz", found, {**spares, "none": None})
-    kept = load_spares(tmp_path / "kept.json.gz")
+    _, kept = load_grounding(tmp_path / "kept.json.gz")
     assert kept.pop("none") is None and kept.keys() == spares.keys()
     (key,) = kept
     np.testing.assert_array_equal(kept[key], spares[key])
     painter = Editor(miniature.models)
     painter.finder.look = lambda picture: pytest.fail("it looks")
-    again = load_grounding(tmp_path / "kept.json.gz")
+    again, _ = load_grounding(tmp_path / "kept.json.gz")
     edit = painter.paint(picture, request, None, again, kept)
     assert share(edit.support, scene) < 0.04
     save_grounding(tmp_path / "plain.json.gz", found)
-    assert load_spares(tmp_path / "plain.json.gz") == {}
+    assert load_grounding(tmp_path / "plain.json.gz")[1] == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import groundbrush
 import pytest
 from groundbrush import Editor
-from groundbrush.editor.workers.threads import limit_threads
+from groundbrush.editor.workers.ray_pool import limit_threads
 
 NAMES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -58,7 +58,7 @@ def test_what_the_environment_says_stays(
 def test_the_libraries_follow() -> None:
     """In a process that imports them afterwards; by themselves they take every core."""
     code = (
-        "from groundbrush.editor.workers.threads import limit_threads; limit_threads(1); "
+        "from groundbrush.editor.workers.ray_pool import limit_threads; limit_threads(1); "
         "import cv2, torch; "
         "print(torch.get_num_threads(), cv2.getNumThreads())"
     )

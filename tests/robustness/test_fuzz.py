@@ -236,11 +236,11 @@ def test_any_recipe_in_a_picture(text: str) -> None:
 
 
 def _manifest(path: Path) -> Any:
-    from groundbrush.editor.batch.manifest import read_manifest
+    from groundbrush.editor.batch.manifest import read_manifest, row_picture
 
     manifest = read_manifest(path)
     for row in manifest.rows:
-        assert manifest.picture(row).is_relative_to(path.parent.resolve())
+        assert row_picture(manifest.root, row).is_relative_to(path.parent.resolve())
         assert not set(row.name) & set("/\\\0.")
     return manifest
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from groundbrush import GroundbrushError
-from groundbrush.app.session.session import GREY, Change, Session, paint_session, scene_of
+from groundbrush.app.session.session import GREY, Change, Session
 from groundbrush.app.session.session_file import picture_bytes, read_session, session_bytes
 from groundbrush.app.uploads import read_upload
 from groundbrush.editor.as_code import as_command, command_of, python_of, recipe_files, recipe_name
@@ -621,17 +621,17 @@ def test_the_session_paints_what_the_api_paints(miniature):
     source = open_picture(EXAMPLES / "fruit.png")
     session = Session(source)
     found = miniature.ground(source, "the red apple")
-    session = session.looked(found, scene_of(miniature, source)).mark(Dilate(2))
+    session = session.looked(found, miniature.finder.scene(source)).mark(Dilate(2))
     fast = {"settings": {"steps": 3}}
-    edit = paint_session(miniature, session, session.request("a frog", **fast), grounding=found)
+    edit = miniature.paint(source, session.request("a frog", **fast), None, found)
     again = miniature.run(edit.recipe(), source)
     assert (edit.image == again.image).all()
     by_words = miniature.edit(source, "the red apple", "a frog", operations=[Dilate(2)], **fast)
     assert (edit.image == by_words.image).all()
     kept = session.keep([edit])
     assert (kept.picture.pixels == edit.image).all()
-    corrected = Session(source).looked(found, scene_of(miniature, source))
+    corrected = Session(source).looked(found, miniature.finder.scene(source))
     corrected = corrected.mark(Points(((90.0, 200.0),)))
-    reopened = read_session(session_bytes(corrected), lambda p: scene_of(miniature, p))
+    reopened = read_session(session_bytes(corrected), miniature.finder.scene)
     assert (reopened.mask.mask == corrected.mask.mask).all()
     assert corrected.mask.mask.sum() > found.mask.sum()

@@ -12,7 +12,7 @@ import pytest
 from fake_editor import picture_file
 from groundbrush.editor.batch import BatchRow, ManifestError, read_folder, read_manifest
 from groundbrush.editor.batch.columns import COLUMNS
-from groundbrush.editor.batch.manifest import inside
+from groundbrush.editor.batch.manifest import inside, row_picture
 from groundbrush.editor.batch.rows import read_row, row_name
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.files import safe_name
@@ -440,7 +440,7 @@ def test_paths_are_relative_to_the_root_and_may_be_whole_within_it(folder: Path)
         + json.dumps({"image": str(folder / "a.png"), "find": "x"}),
     )
     manifest = read_manifest(path, root=folder)
-    assert [manifest.picture(row) for row in manifest.rows] == [
+    assert [row_picture(manifest.root, row) for row in manifest.rows] == [
         Path(os.path.realpath(folder / "more/b.png")),
         Path(os.path.realpath(folder / "a.png")),
     ]
@@ -451,11 +451,11 @@ def test_a_link_that_is_turned_outside_later_is_refused_then(folder: Path) -> No
     link.symlink_to(folder / "a.png")
     path = write(folder, '{"image": "link.png", "find": "x"}')
     manifest = read_manifest(path)
-    assert manifest.picture(manifest.rows[0]).name == "a.png"
+    assert row_picture(manifest.root, manifest.rows[0]).name == "a.png"
     link.unlink()
     link.symlink_to(folder.parent / "outside.png")
     with pytest.raises(GroundbrushError, match="lies outside"):
-        manifest.picture(manifest.rows[0])
+        row_picture(manifest.root, manifest.rows[0])
 
 
 @settings(deadline=None)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from groundbrush.editor.batch.results import FailureReasons, RowResult, message_kind
-from groundbrush.editor.batch.rows import BatchRow
+from groundbrush.editor.batch.results import failure_reasons, message_kind
 
 
 def reasons_of(*messages: str | None) -> list[str]:
     """What is reported of rows that failed so; None is a row that did not."""
-    reasons = FailureReasons()
-    for number, words in enumerate(messages, 1):
-        row = BatchRow(number, f"row{number}", "a.png", "ground", "the cup")
-        reasons.add(RowResult.of(row, "done" if words is None else "failed", reason=words))
-    return [str(reason) for reason in reasons.all()]
+    failed = [(number, words) for number, words in enumerate(messages, 1) if words is not None]
+    return [str(reason) for reason in failure_reasons(failed)]
 
 
 def test_messages_of_one_kind_are_one_reason_and_the_most_frequent_comes_first() -> None:

@@ -13,7 +13,7 @@ from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.evaluation.ablations import ablation_arms
 from groundbrush.editor.evaluation.arms import COORDINATES
 from groundbrush.editor.evaluation.paper import beside, paper_table
-from groundbrush.editor.evaluation.png_measure import ARMS
+from groundbrush.editor.evaluation.png import ARMS
 from groundbrush.editor.evaluation.scores import Scores
 from groundbrush.editor.models.presets import load_preset
 from groundbrush.grounding.heads.ranking import HeadMeasurements
