@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +162,7 @@ def timing(values: Sequence[float]) -> dict[str, Any]:
 
 
 class Peak:
-    """Most memory that a block takes beyond what was there: of the process, or of the GPU.
-
-    >>> with Peak("cpu") as peak:                                              # doctest: +SKIP
-    ...     work()
-    >>> peak.bytes                                                             # doctest: +SKIP
-    """
+    """Most memory that a block takes beyond what was there: of the process, or of the GPU."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device, self.bytes, self._before = device, 0, 0
@@ -175,7 +170,7 @@ class Peak:
     def __enter__(self) -> Peak:
         gc.collect()
         if self.device == "cpu":
-            _return_freed()
+            _libc("malloc_trim", 0)
             self._before = resident()
             with contextlib.suppress(OSError):  # Linux then counts the highest memory anew
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -219,32 +214,28 @@ def _highest() -> int:
 
 
 def return_large() -> None:
-    """Return every large block at once, with GNU's C library, so that a peak is of what was held.
+    """Return every large block at once, so that a peak is of what was held.
 
     Without it the same forward took 84 MB once and 139 another time.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 1_000_000)
-        mallopt(_M_TRIM_THRESHOLD, 1_000_000)
+    _libc("mallopt", _M_MMAP_THRESHOLD, 1_000_000)
+    _libc("mallopt", _M_TRIM_THRESHOLD, 1_000_000)
 
 
 def keep_freed() -> None:
-    """Keep freed memory in this process, with GNU's C library.
+    """Keep freed memory in this process.
 
     The kernel clears new pages, and a virtual machine first fetches them from its host: up to three
     seconds a gigabyte, which says nothing about the work that is timed.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    _libc("mallopt", _M_MMAP_MAX, 0)
+    _libc("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _return_freed() -> None:
-    """Return freed memory to the system, so that it is not counted as held."""
+def _libc(name: str, *arguments: int) -> None:
+    """Call a function of GNU's C library, where there is one."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), name)(*arguments)
 
 
 def let_go() -> None:
@@ -252,8 +243,7 @@ def let_go() -> None:
     import torch
 
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
 
 
 def floor_seconds(work: Callable[[], Any], dtype: Any, device: str = "cpu") -> float:
@@ -385,7 +375,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in _PACKAGES},
         "threads": torch.get_num_threads(),
         "gpu": None,
     }
@@ -394,10 +384,3 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         about["gpu"] = {"name": facts.name, "memory_gb": round(facts.total_memory / 1e9, 1)}
         about["cuda"] = torch.version.cuda
     return about
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -45,15 +45,6 @@ LLAMA_15 = {
     "vocab_size": 32064,
 }
 INTERN_VIT = {"model_type": "internvl_vision", "image_size": [448, 448]}
-SIGLIP = {
-    "model_type": "siglip_vision_model",
-    "hidden_size": 1152,
-    "intermediate_size": 4304,
-    "num_hidden_layers": 26,
-    "num_attention_heads": 16,
-    "image_size": 384,
-    "patch_size": 14,
-}
 CLIP_336 = {
     "model_type": "clip_vision_model",
     "hidden_size": 1024,
@@ -149,7 +140,6 @@ class Part(NamedTuple):
 
 PARTS = {
     "SAM ViT-B": Part("a picture and a box", 3, _sam),
-    "LLaVA-OneVision-0.5B": Part("a phrase", 3, lambda: _lvlm(SIGLIP, QWEN_HALF, 729)),
     "InternVL3-1B": Part("a phrase", 3, lambda: _lvlm(INTERN_VIT, QWEN_HALF, 256)),
     "SD 1.5 UNet": Part("a guided step, 512 px", 4, lambda: _unet(UNET_15, 512, 768)),
     "SD 1.5 VAE": Part("in and out, 512 px", 3, lambda: _vae(512)),

@@ -148,49 +148,30 @@ def held_by(run: Callable[[], Any]) -> tuple[int, tuple[int, ...]]:
     return held.peak, tuple(out.shape)
 
 
-def denoise(unet: Any, canvas: tuple[int, int], pictures: int = 1) -> tuple[int, tuple[int, ...]]:
-    """One guided step on a canvas (width, height)."""
-    width, height = canvas
-    n, dtype = 2 * pictures, unet.dtype
+def activations(parts: dict[str, Any], width: int, height: int) -> dict[str, Any]:
+    """What one guided step and decoding hold at most on a canvas, and the shapes they give."""
+    cells, area = (height // CELL, width // CELL), width * height
+    unet, vae = parts["unet"], parts["vae"]
     with torch.device("meta"):
-        latents = torch.empty(n, 9, height // CELL, width // CELL, dtype=dtype)
-        words = torch.empty(n, 77, 2048, dtype=dtype)
-        more = {
-            "text_embeds": torch.empty(n, 1280, dtype=dtype),
-            "time_ids": torch.empty(n, 6, dtype=dtype),
-        }
-        time_step = torch.empty(n)
-        return held_by(lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample)
-
-
-def decode(vae: Any, canvas: tuple[int, int]) -> tuple[int, tuple[int, ...]]:
-    """Decoding one picture."""
-    with torch.device("meta"):
-        latents = torch.empty(1, 4, canvas[1] // CELL, canvas[0] // CELL, dtype=vae.dtype)
-        return held_by(lambda: vae.decode(latents).sample)
-
-
-def activations(parts: dict[str, Any], canvases: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    """For each canvas: shapes in and out, and what is held at most."""
-    rows = []
-    for canvas in canvases:
-        step, latents = denoise(parts["unet"], canvas)
-        picture, pixels = decode(parts["vae"], canvas)
-        area = canvas[0] * canvas[1]
-        rows.append(
-            {
-                "canvas": f"{canvas[0]}x{canvas[1]}",
-                "latents_out": list(latents),
-                "pixels_out": list(pixels),
-                "step_gb": step / 1e9,
-                "decode_gb": picture / 1e9,
-                "step_per_pixel": step / 2 / area,
-                "decode_per_pixel": picture / 2 / area,
-                "step_guess_gb": denoise_bytes(area, 2) / 1e9,
-                "decode_guess_gb": decode_bytes(area, 2) / 1e9,
-            }
+        given = (torch.empty(2, 9, *cells), torch.empty(2, 77, 2048), torch.empty(1, 4, *cells))
+        latents, words, image = (tensor.to(unet.dtype) for tensor in given)
+        more = {"text_embeds": words[:, 0, :1280], "time_ids": words[:, 0, :6]}
+        time_step = torch.empty(2)
+        step, denoised = held_by(
+            lambda: unet(latents, time_step, words, added_cond_kwargs=more).sample
         )
-    return rows
+        picture, pixels = held_by(lambda: vae.decode(image).sample)
+    return {
+        "canvas": f"{width}x{height}",
+        "latents_out": list(denoised),
+        "pixels_out": list(pixels),
+        "step_gb": step / 1e9,
+        "decode_gb": picture / 1e9,
+        "step_per_pixel": step / 2 / area,
+        "decode_per_pixel": picture / 2 / area,
+        "step_guess_gb": denoise_bytes(area, 2) / 1e9,
+        "decode_guess_gb": decode_bytes(area, 2) / 1e9,
+    }
 
 
 def cards(sizes: dict[str, int], finders_bytes: dict[str, int]) -> list[dict[str, Any]]:
@@ -240,15 +221,11 @@ def finders_beside(device: torch.device) -> DeviceSharing:
     return sharing
 
 
-def one_turn(sharing: DeviceSharing) -> float:
-    """Seconds until the finders have come back and left again."""
-
-    def turn() -> None:
-        for group in (FINDERS, GROUP):
-            with sharing.use(group):
-                pass
-
-    return common.seconds(turn, "cuda")
+def turn(sharing: DeviceSharing) -> None:
+    """Bring the finders back, and the painter after them."""
+    for group in (FINDERS, GROUP):
+        with sharing.use(group):
+            pass
 
 
 def on_gpu(mode: str, steps: int) -> dict[str, Any]:
@@ -280,7 +257,7 @@ def on_gpu(mode: str, steps: int) -> dict[str, Any]:
         "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
         "place_s": placed,
         "step_s": float(np.median(np.diff(times))),
-        "turn_s": None if sharing is None else one_turn(sharing),
+        "turn_s": sharing and common.seconds(lambda: turn(sharing), "cuda"),
         "canvas": list(result.crops[0].canvas),
         "preserved": bool((result.image == image)[~result.support].all()),
         "notes": list(result.notes),
@@ -297,7 +274,6 @@ def measure(args: Namespace) -> dict[str, Any]:
                 raise SystemExit(
                     f"{name} has {counts[name]:,} parameters; {expected:,} are published"
                 )
-        sizes = {name: 2 * counts[name] for name in parts}
         language = count(finding["llava-1.5-7b"].model.language_model.layers)
         halves = sum(2 * counts[name] for name in finding)
         beside = {
@@ -305,14 +281,13 @@ def measure(args: Namespace) -> dict[str, Any]:
             "finders": halves,
             "LVLM in 4 bits": halves - round((2 - 0.52) * language),
         }
-        parameters = [
-            {"part": name, "parameters": n, "GB in half precision": n * 2e-9}
-            for name, n in counts.items()
-        ]
-        found = {
-            "parameters": parameters,
-            "activations": activations(parts, [(1024, 1024)]),
-            "cards": cards(sizes, beside),
+        found: dict[str, Any] = {
+            "parameters": [
+                {"part": name, "parameters": n, "GB in half precision": n * 2e-9}
+                for name, n in counts.items()
+            ],
+            "activations": [activations(parts, 1024, 1024)],
+            "cards": cards({name: 2 * counts[name] for name in parts}, beside),
         }
         if args.device == "cuda":
             found["modes"] = [on_gpu(mode, args.steps) for mode in MODES[1:]]

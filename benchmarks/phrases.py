@@ -72,7 +72,7 @@ def measure(args: Namespace) -> dict[str, Any]:
     shape = stand_ins.SCALED if args.device == "cpu" else stand_ins.LLAVA_7B
     shape, counts = (stand_ins.TINY, (1, 8)) if args.tiny else (shape, COUNTS)
     model = stand_ins.llava(shape, args.device)
-    lvlm, image = stand_ins.reader(shape, args.device, model), stand_ins.picture()
+    lvlm, image = stand_ins.reader(shape, model), stand_ins.picture()
     every = {
         (n, name): way for n in counts for name, way in ways_for(lvlm, model, image, n).items()
     }

@@ -7,27 +7,26 @@ where several stand. The composer's instance map is the truth. Wrong gone: `gone
 more than a tenth of a thing's pixels lie outside what was painted. False alarm: `gone` is false
 although at least nine tenths of every thing were painted. Shares are of all scenes.
 
-Records are kept in out/removal.jsonl and reused by a later run of the same code, so that a run may
+Records are kept in out/removal and reused by a later run of the same code, so that a run may
 be stopped. A run of all scenes also writes docs/measured/removal.md.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from groundbrush.editor.evaluation.report import markdown
-from groundbrush.editor.journal import Journal
+from groundbrush.miniature.scores.journal import ScoreJournal, fingerprint
 
 from benchmarks import common
 
 SCENES, FIRST, REMNANT = 200, 700_000, 0.1
 ONE, ALL = "one thing of a noun", "all of a noun, crowded"
-RECORDS = common.ROOT / "out" / "removal.jsonl"
+RECORDS = common.ROOT / "out" / "removal"
 PAGE = common.ROOT / "docs" / "measured" / "removal.md"
 OUTCOMES = ("wrong gone", "false alarm", "unsure", "gone, rightly", "alarm, rightly", "not done")
 _CODE = ("editor", "grounding", "inpaint", "multiobject", "miniature/weights")
@@ -77,38 +76,30 @@ def record_of(editor: Any, kind: str, scene: Any, words: str, masks: Sequence[An
     return {"words": words, "left": round(left, 4), "steps": len(edits), "outcome": outcome}
 
 
-def state() -> str:
-    """A digest of the code and weights that a record depends on."""
-    digest = hashlib.sha256()
-    for folder in _CODE:
-        for file in sorted((common.ROOT / folder).rglob("*")):
-            if file.suffix in (".py", ".json", ".safetensors"):
-                digest.update(file.relative_to(common.ROOT).as_posix().encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def measure(args: Namespace) -> dict[str, Any]:
     """One row a kind of scene."""
     from groundbrush import Editor
 
     count = 2 if args.tiny else args.scenes
-    editor, code = Editor.load("miniature", device="cpu", offline=True), state()
-    journal = Journal(RECORDS)
-    kept = {(one["kind"], one["seed"]): one for one in journal.records if one["code"] == code}
-    records: dict[str, list[dict]] = {ONE: [], ALL: []}
+    editor = Editor.load("miniature", device="cpu", offline=True)
+    files = (file for folder in _CODE for file in (common.ROOT / folder).rglob("*"))
+    code = fingerprint(f for f in files if f.suffix in (".py", ".json", ".safetensors"))
+    rows = []
     for kind, number in ((ONE, count), (ALL, max(1, count // 2))):
-        for seed, scene, words, masks in scenes(kind, number):
-            one = kept.get((kind, seed))
-            if one is None:
-                facts = record_of(editor, kind, scene, words, masks)
-                one = {"code": code, "kind": kind, "seed": seed, **facts}
-                journal.append(one)
-            records[kind].append(one)
-    rows = [row_of(kind, found) for kind, found in records.items()]
+        given = {seed: rest for seed, *rest in scenes(kind, number)}
+        journal = ScoreJournal(RECORDS / code / f"{kind}.jsonl")
+        records = journal.fill(
+            given, lambda seed, kind=kind, given=given: [record_of(editor, kind, *given[seed])]
+        )
+        rows.append(row_of(kind, records))
+    print(table(rows))
     if count >= SCENES:
         write_page(rows, code)
-    return {"rows": rows, "code": code, "targets": targets(rows)}
+    targets = [
+        common.target(f"wrong gone, {row['kind']}", row["wrong gone"]["share"], 0.01)
+        for row in rows
+    ]
+    return {"rows": rows, "code": code, "targets": targets}
 
 
 def row_of(kind: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -121,14 +112,6 @@ def row_of(kind: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         low, high = bootstrap_interval(hits)
         row[outcome] = {"share": sum(hits) / len(hits), "low": low, "high": high}
     return row
-
-
-def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """At most one wrong "gone" in a hundred scenes."""
-    return [
-        common.target(f"wrong gone, {row['kind']}", row["wrong gone"]["share"], 0.01)
-        for row in rows
-    ]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -167,14 +150,14 @@ interval [0, 0]; its share may still be up to about 3/n.
     print(PAGE)
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add --scenes."""
-    parser.add_argument(
+main = common.script(
+    "removal",
+    __doc__,
+    measure,
+    add_options=lambda parser: parser.add_argument(
         "--scenes", type=int, default=SCENES, help="scenes with one thing; half as many crowded"
-    )
-
-
-main = common.script("removal", __doc__, measure, add_options=add_options)
+    ),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,40 +37,29 @@ DOCUMENTED = {
 }
 
 
-def prepare(unet: Any, *, channels_last: bool = True, fused: bool = True, compiled: bool = True):
-    """Give a UNet some of the settings that diffusers documents."""
-    import torch
-
-    if channels_last:
-        unet.to(memory_format=torch.channels_last)
-    if fused:
-        unet.fuse_qkv_projections()
-    if compiled:
-        unet.compile(fullgraph=True, options=DOCUMENTED)
-
-
 def ways_of(pipe: Any, side: int, *, compiling: bool = True) -> dict[str, Callable[[int], Any]]:
     """What is timed, by name: each takes the number of steps, and has a UNet of its own."""
+    import torch
     from groundbrush.inpaint.painter.speed import apply_speed
 
-    theirs: dict[str, dict[str, bool]] = {
-        "diffusers, as loaded": {"channels_last": False, "fused": False, "compiled": False},
-        "and channels last": {"fused": False, "compiled": False},
-        "and fused projections": {"compiled": False},
-        BEST: {},
+    settings: dict[str, Callable[[Any], Any]] = {
+        "diffusers, as loaded": lambda unet: None,
+        "and channels last": lambda unet: unet.to(memory_format=torch.channels_last),
+        "and fused projections": lambda unet: unet.fuse_qkv_projections(),
+        BEST: lambda unet: unet.compile(fullgraph=True, options=DOCUMENTED),
     }
-    ours = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
+    speeds = {"ours, speed='plain'": "plain", "ours, speed='fused'": "fused", OURS: "compiled"}
     if not compiling:
-        del theirs[BEST], ours[OURS]
+        del settings[BEST], speeds[OURS]
     made: dict[str, Callable[[int], Any]] = {}
-    for name, settings in theirs.items():
+    for number, name in enumerate(settings, 1):
         own = with_unet(pipe)
-        prepare(own.unet, **settings)
+        for setting in list(settings.values())[:number]:
+            setting(own.unet)
         made[name] = diffusers_way(own, side)
-    for name, speed in ours.items():
+    for name, speed in speeds.items():
         own = with_unet(pipe)
-        compile_for = apply_speed(own.unet, speed)
-        made[name] = our_way(own, side, compile_for)
+        made[name] = our_way(own, side, apply_speed(own.unet, speed))
     return made
 
 

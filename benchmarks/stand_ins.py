@@ -58,7 +58,6 @@ class Shape:
     heads: int
     vocabulary: int = 4000
     vision: tuple[int, int, int, int, int] = (6, 192, 3, 336, 14)
-    longest: int = 8192
 
     @property
     def deepest(self) -> int:
@@ -104,7 +103,7 @@ def llava(shape: Shape, device: str = "cpu", *, vision: bool = True) -> Any:
         intermediate_size=shape.intermediate,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
-        max_position_embeddings=shape.longest,
+        max_position_embeddings=8192,
         pad_token_id=0,
     )
     config = LlavaConfig(
@@ -133,31 +132,30 @@ SAM_HUGE = {
 }
 
 
-def reader(shape: Shape, device: str = "cpu", model: Any = None) -> Any:
+def reader(shape: Shape, model: Any) -> Any:
     """An `LVLM` around a stand-in, its three heads at 45% of the depth and above it."""
     from groundbrush.grounding.attention.model import LVLM
     from groundbrush.grounding.families import family_class
     from transformers import AutoTokenizer
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    made = llava(shape, device) if model is None else model
     side = shape.vision[3]
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": side}, crop_size={"height": side, "width": side}
     )
     words = AutoTokenizer.from_pretrained(WORDS, local_files_only=True)
-    family = family_class("llava")(made.config, words, processor, prompt=TEMPLATE)
+    family = family_class("llava")(model.config, words, processor, prompt=TEMPLATE)
     deep = shape.deepest
     heads = [(deep, 0), (deep, shape.heads - 1), (max(0, deep - 1), 1)]
-    return LVLM(made, family, heads=heads)
+    return LVLM(model, family, heads=heads)
 
 
-def picture(width: int = 640, height: int = 480, seed: int = 0) -> np.ndarray:
-    """A picture of random soft colours, (H, W, 3) uint8."""
+def picture() -> np.ndarray:
+    """A picture of random soft colours, (480, 640, 3) uint8."""
     import cv2
 
-    rough = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
+    rough = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return cv2.resize(rough, (640, 480), interpolation=cv2.INTER_CUBIC)
 
 
 def phrases(count: int) -> list[str]:

@@ -196,28 +196,23 @@ def _key(name: str) -> str:
 def packages_page(packages: Iterable[Package]) -> str:
     """The list of packages."""
     rows = list(packages)
-    out = [
-        "# Packages and their licences",
-        "",
-        "Written by `make audit` from what is installed; it fails on a licence that is unknown "
-        "or not",
-        "permissive. Packages in bold are direct dependencies (in",
-        "requirements.txt, and the extras " + " and ".join(f"`{e}`" for e in EXTRAS) + "); the "
-        "others come with them.",
-        "",
-    ]
+    lines, extras = [], " and ".join(f"`{extra}`" for extra in EXTRAS)
     for licence in sorted({p.licence for p in rows}):
         under = [p for p in rows if p.licence == licence]
         named = ", ".join(f"**{p.name}** {p.version}" if p.direct else p.name for p in under)
-        out.append(f"- *{licence}*: {named}")
-    out += ["", *(f"- {p.name}: {p.note}." for p in rows if p.note)]
-    out += [
-        "",
-        "On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have "
-        "NVIDIA's own",
-        "terms.",
-    ]
-    return "\n".join(out) + "\n"
+        lines.append(f"- *{licence}*: {named}")
+    lines += ["", *(f"- {p.name}: {p.note}." for p in rows if p.note)]
+    return f"""# Packages and their licences
+
+Written by `make audit` from what is installed; it fails on a licence that is unknown or not
+permissive. Packages in bold are direct dependencies (in
+requirements.txt, and the extras {extras}); the others come with them.
+
+{chr(10).join(lines)}
+
+On Linux with CUDA, torch also brings NVIDIA's libraries (`nvidia-*`), which have NVIDIA's own
+terms.
+"""
 
 
 def page() -> str:
@@ -225,29 +220,25 @@ def page() -> str:
     sys.path.insert(0, str(ROOT))
     from groundbrush.editor.models.presets import load_preset, preset_names
 
-    out = [
-        "# Licences",
-        "",
-        "Groundbrush is MIT. The [packages](reference/packages.md) that it runs on have permissive "
-        "licences;",
-        "`make audit` fails on another one.",
-        "",
-        "## Models that the presets name",
-        "",
-        "Their weights are not part of Groundbrush; they are loaded from where you have them. "
-        "Unless stated, the",
-        f"segmenter and the inpainter are under {USUAL[2:]}.",
-        "",
-    ]
-    presets = [load_preset(name) for name in preset_names()]
-    licences = {
-        p.name: p.licence.removesuffix(USUAL) if USUAL in p.licence else f"all of it {p.licence}"
-        for p in presets
-    }
-    for licence in dict.fromkeys(licences.values()):
-        names = ", ".join(f"`{name}`" for name, its in licences.items() if its == licence)
-        out.append(f"- {licence}: {names}")
-    return "\n".join(out) + "\n"
+    names: dict[str, list[str]] = {}
+    for preset in map(load_preset, preset_names()):
+        own = preset.licence.removesuffix(USUAL)
+        licence = own if USUAL in preset.licence else f"all of it {own}"
+        names.setdefault(licence, []).append(f"`{preset.name}`")
+    lines = [f"- {licence}: {', '.join(presets)}" for licence, presets in names.items()]
+    return f"""# Licences
+
+Groundbrush is MIT. The [packages](reference/packages.md) that it runs on have permissive licences;
+`make audit` fails on another one.
+
+## Models that the presets name
+
+Their weights are not part of Groundbrush; they are loaded from where you have them. \
+Unless stated, the
+segmenter and the inpainter are under {USUAL[2:]}.
+
+{chr(10).join(lines)}
+"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,86 +31,76 @@ TRIES = 300  # scenes looked at for one sample; the rarest kind is in every eigh
 
 
 @dataclass(frozen=True, eq=False)
-class ReferredScene:
-    """A scene with one expression of it, and the seed and settings that compose it again."""
+class CalibrationSample:
+    """A scene and a phrase that is true of exactly one thing in it.
 
+    `seed` and `settings` compose the scene again; `name` is split and number: ``validation-17``.
+    """
+
+    name: str
     scene: Scene
     expression: Expression
     seed: int
     settings: SceneSettings | WideSettings
 
+    @property
+    def target(self) -> int:
+        """The number of the thing that the phrase means."""
+        return self.expression.target or 0
 
-@dataclass(frozen=True, eq=False)
-class CalibrationSample:
-    """A picture, a phrase true of one thing in it, and where that is.
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, ``(H, W, 3)`` uint8 RGB."""
+        return self.scene.image
 
-    Attributes
-    ----------
-    image : numpy.ndarray
-        ``(H, W, 3)`` uint8 RGB.
-    phrase : str
-        A referring expression: ``the second car from the left``.
-    mask : numpy.ndarray
-        Visible pixels of what it means, ``(H, W)`` bool.
-    box : tuple of int
-        The mask's tight box, xyxy, half-open pixels.
-    kind : str
-        One of ``KINDS``.
-    name : str
-        Split and number: ``validation-17``.
-    """
+    @property
+    def phrase(self) -> str:
+        """The phrase."""
+        return self.expression.text
 
-    image: np.ndarray
-    phrase: str
-    mask: np.ndarray
-    box: tuple[int, int, int, int]
-    kind: str
-    name: str
+    @property
+    def kind(self) -> str:
+        """Its kind, one of `KINDS`."""
+        return self.expression.kind
 
-    def __post_init__(self) -> None:
-        if self.image.shape != (*self.mask.shape, 3) or self.image.dtype != np.uint8:
-            raise ValueError(
-                f"sample {self.name} has an image {self.image.shape} {self.image.dtype} and a "
-                f"mask {self.mask.shape}; expected (H, W, 3) uint8 and (H, W)"
-            )
-        if self.mask.dtype != bool or not self.mask.any():
-            raise ValueError(f"sample {self.name} needs a bool mask that is not empty")
+    @property
+    def mask(self) -> np.ndarray:
+        """Visible pixels of what it means, ``(H, W)`` bool."""
+        return self.scene.mask(self.target)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The mask's tight box, xyxy, half-open pixels."""
+        return self.scene.objects[self.target].box
 
 
-def balanced_expressions(
-    split: str,
+def calibration_samples(
     count: int,
-    *,
+    split: str = "validation",
     seed: int = 0,
-    start: int = 0,
+    *,
     side: int = 256,
+    start: int = 0,
     kinds: tuple[str, ...] = KINDS,
     wide: bool = False,
-) -> Iterator[ReferredScene]:
+) -> Iterator[CalibrationSample]:
     """Scenes with one expression each, the kinds of expression taking turns.
 
     Parameters
     ----------
-    split : str
-        ``train``, ``validation`` or ``heldout``.
-    count : int
+    count
         How many; number i of them is the same whatever `start` and `count` are.
-    seed : int, default: 0
+    split
+        ``train``, ``validation`` or ``heldout``.
+    seed
         Another seed gives other scenes.
-    start : int, default: 0
-        Number of the first one, to continue a stopped run.
-    side : int, default: 256
+    side
         Side of the pictures, in pixels. Another side gives other scenes.
-    kinds : tuple of str, default: KINDS
-        Kinds to take in turn.
-    wide : bool, default: False
-        Pictures of all shapes (4:3, 3:2, 16:9, 2.35:1, portrait, square), by
-        :func:`miniature.composer.compose_wide`; `side` is the longer one.
-
-    Yields
-    ------
-    ReferredScene
-        The expression is true of exactly one object of the scene.
+    start
+        Number of the first one, to continue a stopped run.
+    wide
+        Pictures of all shapes, by :func:`miniature.composer.compose_wide`; `side` is the longer
+        one.
 
     Raises
     ------
@@ -119,8 +109,9 @@ def balanced_expressions(
 
     Examples
     --------
-    >>> [drawn.expression.kind for drawn in balanced_expressions("validation", 3)]
-    ['name', 'colour', 'ordinal']
+    >>> sample = next(calibration_samples(1, start=17))
+    >>> sample.name, sample.kind, sample.image.shape
+    ('validation-17', 'colour', (256, 256, 3))
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
@@ -134,10 +125,12 @@ def balanced_expressions(
             f"count, seed and start must not be negative, got {count}, {seed} and {start}"
         )
     for number in range(start, start + count):
-        yield _drawn(split, seed, number, side, kinds[number % len(kinds)], wide)
+        yield _sample(split, seed, number, side, kinds[number % len(kinds)], wide)
 
 
-def _drawn(split: str, seed: int, number: int, side: int, kind: str, wide: bool) -> ReferredScene:
+def _sample(
+    split: str, seed: int, number: int, side: int, kind: str, wide: bool
+) -> CalibrationSample:
     """The sample of this number: a function of its arguments alone."""
     settings: SceneSettings | WideSettings = (
         replace(WIDE, side=side, size=(0.15, 0.6))
@@ -155,43 +148,9 @@ def _drawn(split: str, seed: int, number: int, side: int, kind: str, wide: bool)
         ]
         if found:
             rng = np.random.default_rng([SPLITS[split], scene_seed, 53])
-            return ReferredScene(scene, found[rng.integers(len(found))], scene_seed, settings)
+            said = found[rng.integers(len(found))]
+            return CalibrationSample(f"{split}-{number}", scene, said, scene_seed, settings)
     raise RuntimeError(f"none of {TRIES} scenes had an expression of kind {kind!r}")
-
-
-def calibration_samples(
-    count: int,
-    split: str = "validation",
-    seed: int = 0,
-    *,
-    side: int = 256,
-    start: int = 0,
-    wide: bool = False,
-) -> Iterator[CalibrationSample]:
-    """Samples one at a time, eight kinds of expression in turn; see :func:`balanced_expressions`.
-
-    Examples
-    --------
-    >>> sample = next(calibration_samples(1, start=17))
-    >>> sample.name, sample.kind, sample.image.shape
-    ('validation-17', 'colour', (256, 256, 3))
-    """
-    drawn = balanced_expressions(split, count, seed=seed, start=start, side=side, wide=wide)
-    for number, one in enumerate(drawn, start):
-        yield _sample(one, f"{split}-{number}")
-
-
-def _sample(drawn: ReferredScene, name: str) -> CalibrationSample:
-    scene, target = drawn.scene, drawn.expression.target
-    assert target is not None  # expressions() never names an absent thing
-    return CalibrationSample(
-        scene.image,
-        drawn.expression.text,
-        scene.mask(target),
-        scene.objects[target].box,
-        drawn.expression.kind,
-        name,
-    )
 
 
 def write_calibration(

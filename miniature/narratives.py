@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from ..multiobject.export.coco import id_to_rgb
 from .captions import Caption, caption, words_rng
 from .scenes import SPLITS, Scene, SceneSettings, compose
 from .vocabulary import load_vocabulary
@@ -63,74 +63,56 @@ def write_narratives(folder: str | Path, count: int, split: str = "heldout") -> 
     images, masks = root / "images" / split, root / "annotations" / "panoptic_segmentation" / split
     images.mkdir(parents=True, exist_ok=True)
     masks.mkdir(parents=True, exist_ok=True)
-    said, panoptic = [], _empty_panoptic()
+    nouns = list(load_vocabulary().nouns)
+    said, pictures, annotations = [], [], []
     for number, (scene, words) in enumerate(narratives(split, count), 1):
         name = f"{number:012}.png"
         Image.fromarray(scene.image).save(images / name)
-        ids = scene.instances.astype(np.uint32)
-        Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8)).save(
-            masks / name
-        )
+        Image.fromarray(id_to_rgb(scene.instances)).save(masks / name)
         height, width = scene.instances.shape
-        panoptic["images"].append(
-            {"id": number, "file_name": name, "height": height, "width": width}
-        )
-        panoptic["annotations"].append(
-            {"image_id": number, "file_name": name, "segments_info": _segments(scene)}
-        )
+        pictures.append({"id": number, "file_name": name, "height": height, "width": width})
+        segments = [
+            {
+                "id": k + 1,
+                "category_id": nouns.index(thing.noun) + 1,
+                "iscrowd": 0,
+                "bbox": [*thing.box[:2], thing.box[2] - thing.box[0], thing.box[3] - thing.box[1]],
+                "area": int(scene.mask(k).sum()),
+            }
+            for k, thing in enumerate(scene.objects)
+        ]
+        annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
         said.append({"image_id": str(number), "caption": words.text, "segments": _spoken(words)})
+    kinds = [
+        {"id": k, "name": noun, "isthing": 1, "supercategory": "thing"}
+        for k, noun in enumerate(nouns, 1)
+    ]
+    panoptic = {"images": pictures, "annotations": annotations, "categories": kinds}
     page = root / "annotations" / f"png_coco_{split}.json"
     (page.parent / f"panoptic_{split}.json").write_text(json.dumps(panoptic), encoding="utf-8")
     page.write_text(json.dumps(said), encoding="utf-8")
     return page
 
 
-def _empty_panoptic() -> dict[str, list[dict[str, Any]]]:
-    kinds = [
-        {"id": k, "name": noun, "isthing": 1, "supercategory": "thing"}
-        for k, noun in enumerate(load_vocabulary().nouns, 1)
-    ]
-    return {"images": [], "annotations": [], "categories": kinds}
-
-
-def _segments(scene: Scene) -> list[dict[str, Any]]:
-    nouns = list(load_vocabulary().nouns)
-    out = []
-    for k, thing in enumerate(scene.objects):
-        x0, y0, x1, y1 = thing.box
-        out.append(
-            {
-                "id": k + 1,
-                "category_id": nouns.index(thing.noun) + 1,
-                "iscrowd": 0,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": int(scene.mask(k).sum()),
-            }
-        )
-    return out
-
-
 def _spoken(words: Caption) -> list[dict[str, Any]]:
     """The caption cut into utterances, those between the phrases too."""
-    out: list[dict[str, Any]] = []
+    pieces: list[tuple[str, tuple[int, ...], bool]] = []
     at = 0
     for phrase in words.phrases:
         start, stop = phrase.span
-        out.append(_utterance(words.text[at:start]))
-        ids = [str(index + 1) for index in phrase.indices]
-        out.append(_utterance(phrase.text, ids, phrase.plural))
+        pieces += [(words.text[at:start], (), False), (phrase.text, phrase.indices, phrase.plural)]
         at = stop
-    out.append(_utterance(words.text[at:]))
-    return [one for one in out if one["utterance"]]
-
-
-def _utterance(text: str, ids: list[str] | None = None, plural: bool = False) -> dict[str, Any]:
-    return {
-        "utterance": text.strip(),
-        "segment_ids": ids or [],
-        "noun": bool(ids),
-        "plural": plural,
-    }
+    pieces.append((words.text[at:], (), False))
+    return [
+        {
+            "utterance": text.strip(),
+            "segment_ids": [str(index + 1) for index in indices],
+            "noun": bool(indices),
+            "plural": plural,
+        }
+        for text, indices, plural in pieces
+        if text.strip()
+    ]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..editor.evaluation.sheet import in_rows, outline, tile
-from .calibration import balanced_expressions
+from .calibration import calibration_samples
 from .captions import caption, words_rng
 
 PAGE = Path(__file__).parents[1] / "docs" / "composer.webp"
@@ -23,11 +23,12 @@ COLUMNS = 6
 def draw_sheet(count: int = 24, seed: int = 2, split: str = "validation") -> Image.Image:
     """The sheet: `count` scenes of all shapes, every kind of expression in turn."""
     tiles = []
-    for drawn in balanced_expressions(split, count, seed=seed, side=384, wide=True):
-        picture, said = drawn.scene.image.copy(), drawn.expression
-        outline(picture, drawn.scene.mask(said.target or 0), LINE, 2)
-        words = caption(drawn.scene, words_rng(split, drawn.seed)).text
-        tiles.append(tile(picture, said.text, words if len(words) <= 46 else words[:44] + "..."))
+    for sample in calibration_samples(count, split, seed, side=384, wide=True):
+        outline(picture := sample.image.copy(), sample.mask, LINE, 2)
+        words = caption(sample.scene, words_rng(split, sample.seed)).text
+        tiles.append(
+            tile(picture, sample.phrase, words if len(words) <= 46 else words[:44] + "...")
+        )
     return in_rows(tiles, COLUMNS)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.errors import GroundingError
 from ...grounding.heads.criteria import Binarise, attention_sums
-from ...grounding.heads.fixed import LocalizationHeads
+from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 

@@ -35,8 +35,7 @@ from ..files import atomic_write, safe_name
 from ..machine import measured_on
 from ..models.bundled import bundled_scenes
 from ..models.models import Models
-from ..models.presets import Preset, load_preset, preset_names
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, load_preset, preset_names, weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import LocalPool, Pool, Unit, Work
 from .ablations import ablation_arms

@@ -20,8 +20,7 @@ from ..files import atomic_write
 from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
-from ..models.presets import Preset
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, weights_stamp
 from ..workers.pool import Pool
 from .arms import PRESET, Arm
 from .calibration import discovery_settings, run_calibration

@@ -118,91 +118,70 @@ def _oracle(grounder: Grounder, view: View, truth: np.ndarray, box: tuple[int, .
 def groups_of(records: list[Record]) -> dict[str, list[Record]]:
     """Records of phrases with a target by group, in order."""
     there = [r for r in records if "iou" in r]
-    out = {
-        "all": there,
-        "relations, sides, sizes, ordinals": [r for r in there if r["kind"] in HARD],
+    tests: dict[str, Callable[[Record], bool]] = {
+        "all": lambda r: True,
+        "relations, sides, sizes, ordinals": lambda r: r["kind"] in HARD,
     }
-    out |= {
-        kind: [r for r in there if r["kind"] == kind] for kind in sorted({r["kind"] for r in there})
-    }
+    for kind in sorted({r["kind"] for r in there}):
+        tests[kind] = lambda r, kind=kind: r["kind"] == kind
     for low, high in pairwise(SIZES):
-        out[f"size {low}–{high}"] = [r for r in there if low <= r["size"] < high]
-    out["size below 0.15"] = [r for r in there if r["size"] < 0.15]
+        tests[f"size {low}–{high}"] = lambda r, low=low, high=high: low <= r["size"] < high
+    tests["size below 0.15"] = lambda r: r["size"] < 0.15
     for shape in ("square", "landscape", "portrait"):
-        out[shape] = [r for r in there if r["shape"] == shape]
-    out["not square"] = [r for r in there if r["shape"] != "square"]
-    out["visible below 0.75"] = [r for r in there if r["visible"] < 0.75]
-    out["visible above 0.95"] = [r for r in there if r["visible"] > 0.95]
-    out |= {
-        f"style {style}": [r for r in there if r["style"] == style] for style in ("fluent", "noto")
-    }
-    return out
+        tests[shape] = lambda r, shape=shape: r["shape"] == shape
+    tests["not square"] = lambda r: r["shape"] != "square"
+    tests["visible below 0.75"] = lambda r: r["visible"] < 0.75
+    tests["visible above 0.95"] = lambda r: r["visible"] > 0.95
+    for style in ("fluent", "noto"):
+        tests[f"style {style}"] = lambda r, style=style: r["style"] == style
+    return {name: list(filter(test, there)) for name, test in tests.items()}
 
 
 def report(records: list[Record]) -> str:
     """Markdown tables: found and right by group and composer; the chain's parts; absence."""
     names = [c for c in COMPOSERS if any(r["composer"] == c for r in records)]
-    by = {c: groups_of([r for r in records if r["composer"] == c]) for c in names}
-    lines = [
-        "The narrow composer is that of the first weights, the wide one is trained on, and "
-        "nothing is trained on the foreign one. Sizes are the square root of a thing's visible "
-        "area over the picture's longer side. Found and right (IoU > 0.5):",
-        "",
-        _found_table(by, names),
-        "",
-    ]
-    parts = {
+    own = {c: [r for r in records if r["composer"] == c] for c in names}
+    by = {c: groups_of(own[c]) for c in names}
+
+    def shares(group: str, test: Callable[[Record], bool], count: bool = False) -> list[str]:
+        groups = (by[c].get(group, []) for c in names)
+        return [rate(np.array([test(r) for r in found], float), count) for found in groups]
+
+    parts: dict[str, Callable[[Record], bool]] = {
         "peak of the map on the thing": lambda r: r["peak"],
         "called present": lambda r: r["found"],
         "the paper's box right (IoU > 0.5)": lambda r: r["paper_box"] > 0.5,
         "SAM from the true box": lambda r: r["from_box"] > 0.5,
         "SAM from a true click": lambda r: r["from_point"] > 0.5,
     }
-    lines.append(
-        markdown(
-            ["parts", *names, *(f"{c}, not square" for c in names)],
-            [
-                [
-                    name,
-                    *(
-                        rate(np.array([test(r) for r in by[c][g]], float), False)
-                        for g in ("all", "not square")
-                        for c in names
-                    ),
-                ]
-                for name, test in parts.items()
-            ],
-        )
-    )
-    lines += ["", markdown(["things that are not there", *names], _absence(records, names))]
-    return "\n".join(lines) + "\n"
-
-
-def _found_table(by: dict[str, dict[str, list[Record]]], names: list[str]) -> str:
-    groups = dict.fromkeys(g for c in names for g in by[c])
-    right = {
-        (c, g): rate(np.array([r["iou"] > 0.5 for r in by[c][g]], float))
-        for c in names
-        for g in groups
-        if by[c].get(g)
-    }
-    rows = [[group, *(right.get((c, group), "–") for c in names)] for group in groups]
-    return markdown(["phrases", *names], rows)
-
-
-def _absence(records: list[Record], names: list[str]) -> list[list[str]]:
-    rows: list[list[str]] = [
-        ["recognised as absent"],
-        ["the same at 5% false alarms"],
-        ["level of 5% false alarms"],
+    found = [
+        [group, *shares(group, lambda r: r["iou"] > 0.5, True)]
+        for group in dict.fromkeys(g for c in names for g in by[c])
     ]
-    for name in names:
-        mine = [r for r in records if r["composer"] == name]
-        there = np.array([r["presence"] for r in mine if "iou" in r])
-        missing = np.array([r["presence"] for r in mine if "iou" not in r])
-        level = float(np.quantile(there, 0.05))
-        found = np.array([not r["found"] for r in mine if "iou" not in r], float)
-        rows[0].append(rate(found))
-        rows[1].append(rate((missing < level).astype(float), False))
-        rows[2].append(f"{level:.2f}")
-    return rows
+    chain = [
+        [name, *shares("all", test), *shares("not square", test)] for name, test in parts.items()
+    ]
+    absent = zip(
+        ("recognised as absent", "the same at 5% false alarms", "level of 5% false alarms"),
+        *(_absence(own[c]) for c in names),
+        strict=True,
+    )
+    return f"""The narrow composer is that of the first weights, the wide one is trained on, and \
+nothing is trained on the foreign one. Sizes are the square root of a thing's visible \
+area over the picture's longer side. Found and right (IoU > 0.5):
+
+{markdown(["phrases", *names], found)}
+
+{markdown(["parts", *names, *(f"{c}, not square" for c in names)], chain)}
+
+{markdown(["things that are not there", *names], list(absent))}
+"""
+
+
+def _absence(records: list[Record]) -> list[str]:
+    there = np.array([r["presence"] for r in records if "iou" in r])
+    missing = [r for r in records if "iou" not in r]
+    level = float(np.quantile(there, 0.05))
+    refused = np.array([not r["found"] for r in missing], float)
+    below = np.array([r["presence"] < level for r in missing], float)
+    return [rate(refused), rate(below, False), f"{level:.2f}"]

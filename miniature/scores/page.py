@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,159 +56,120 @@ def rate(numbers: np.ndarray, count: bool = True) -> str:
 
 def page(measured: Measured) -> str:
     """The whole page."""
-    parts: list[Callable[[Measured], list[str]]] = [
-        _finding,
-        _absent,
-        _heads,
-        _segmenting,
-        _painting,
-    ]
-    lines = [
-        "# Scores of the miniature models",
-        "",
-        f"Written by `python -m groundbrush.miniature.scores` on {datetime.date.today()}, "
-        f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, "
-        f"{measured.minutes:.0f} min. Held-out scenes, with seeds and backgrounds that were never "
-        "trained on; 95% bootstrap intervals in brackets.",
-    ]
-    for part in parts:
-        lines += ["", *part(measured)]
-    return "\n".join(lines) + "\n"
+    parts = (_finding, _absent, _heads, _segmenting, _painting)
+    return f"""# Scores of the miniature models
+
+Written by `python -m groundbrush.miniature.scores` on {datetime.date.today()}, \
+{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, \
+{measured.minutes:.0f} min. Held-out scenes, with seeds and backgrounds that were never \
+trained on; 95% bootstrap intervals in brackets.
+
+{chr(10).join(part(measured) for part in parts)}"""
 
 
-def _finding(measured: Measured) -> list[str]:
-    present = measured.present
-    kinds = sorted({r["kind"] for r in measured.finding if "iou" in r})
+def _finding(measured: Measured) -> str:
+    present, every = measured.present, [r for r in measured.finding if "iou" in r]
     # The rare kinds need alike things; crowded scenes, queried for these alone, add to them.
     groups = {"all, ordinary scenes": present} | {
-        kind: [r for r in measured.finding if r["kind"] == kind and "iou" in r] for kind in kinds
+        kind: [r for r in every if r["kind"] == kind] for kind in sorted({r["kind"] for r in every})
     }
-    names = ("iou", "ideal", "paper_iou", "paper_ideal", "chance")
+    columns = {
+        "iou": "ours",
+        "ideal": "ceiling: ideal map, ours",
+        "paper_iou": "paper's single box",
+        "paper_ideal": "ceiling: ideal map, paper's box",
+        "chance": "chance: a random object's true mask",
+    }
     rows = [
-        [name, *(rate(values(group, n) > 0.5, n == "iou") for n in names)]
+        [name, *(rate(values(group, n) > 0.5, n == "iou") for n in columns)]
         for name, group in groups.items()
     ]
     shared, union = values(present, "shared"), values(present, "union")
-    return [
-        "## Finding: share of phrases with a mask IoU > 0.5",
-        "",
-        markdown(
-            [
-                "phrases",
-                "ours",
-                "ceiling: ideal map, ours",
-                "paper's single box",
-                "ceiling: ideal map, paper's box",
-                "chance: a random object's true mask",
-            ],
-            rows,
-        ),
-        "",
-        f"Over ordinary scenes: box Acc@0.5 {(values(present, 'box_iou') > 0.5).mean():.2f} (the "
-        f"paper's box {(values(present, 'paper_box_iou') > 0.5).mean():.2f}), "
-        f"cIoU {shared.sum() / union.sum():.2f}, gIoU {values(present, 'iou').mean():.2f}. The "
-        "ideal map is the true mask averaged over the cells of the token grid: what is lost with "
-        "it is not the heads' fault. The oracle, SAM from the true box, is under Segmenting.",
-        "",
-        "Successes, then failures (true outline green, found one pink):",
-        "",
-        "![successes](sheets/found.webp)",
-        "![failures](sheets/missed.webp)",
-    ]
+    return f"""## Finding: share of phrases with a mask IoU > 0.5
+
+{markdown(["phrases", *columns.values()], rows)}
+
+Over ordinary scenes: box Acc@0.5 {(values(present, "box_iou") > 0.5).mean():.2f} (the \
+paper's box {(values(present, "paper_box_iou") > 0.5).mean():.2f}), \
+cIoU {shared.sum() / union.sum():.2f}, gIoU {values(present, "iou").mean():.2f}. The \
+ideal map is the true mask averaged over the cells of the token grid: what is lost with \
+it is not the heads' fault. The oracle, SAM from the true box, is under Segmenting.
+
+Successes, then failures (true outline green, found one pink):
+
+![successes](sheets/found.webp)
+![failures](sheets/missed.webp)
+"""
 
 
-def _absent(measured: Measured) -> list[str]:
-    absent = values(measured.absent, "presence")
-    present = values((r for r in measured.finding if "iou" in r), "presence")
-    caught = np.array([not r["found"] for r in measured.absent], float)
-    alarms = np.array([not r["found"] for r in measured.finding if "iou" in r], float)
+def _absent(measured: Measured) -> str:
+    there = [r for r in measured.finding if "iou" in r]
+    absent, present = values(measured.absent, "presence"), values(there, "presence")
     at_five = np.quantile(present, 0.05)
     area = (present[:, None] > absent).mean() + 0.5 * (present[:, None] == absent).mean()
-    return [
-        "## Things that are not there",
-        "",
-        f"Reported absent: {rate(caught)}. Present ones wrongly called absent: {rate(alarms)}. "
-        f"At a threshold with 5% false alarms: {(absent < at_five).mean():.2f} caught. AUC of the "
-        f"answer {area:.3f}; chance 0.5.",
-        "",
-        markdown(
-            ["absent phrases", "caught"],
-            [
-                [
-                    kind,
-                    rate(
-                        np.array(
-                            [not r["found"] for r in measured.absent if r["kind"] == kind], float
-                        )
-                    ),
-                ]
-                for kind in sorted({r["kind"] for r in measured.absent})
-            ],
-        ),
+    kinds = [
+        [kind, _refused(r for r in measured.absent if r["kind"] == kind)]
+        for kind in sorted({r["kind"] for r in measured.absent})
     ]
+    return f"""## Things that are not there
+
+Reported absent: {_refused(measured.absent)}. Present ones wrongly called absent: \
+{_refused(there)}. At a threshold with 5% false alarms: {(absent < at_five).mean():.2f} caught. \
+AUC of the answer {area:.3f}; chance 0.5.
+
+{markdown(["absent phrases", "caught"], kinds)}
+"""
 
 
-def _head_rows(measured: Measured) -> list[list[str]]:
-    labels = measured.discovery[-1]
+def _refused(records: Iterable[Record]) -> str:
+    return rate(np.array([not r["found"] for r in records], float))
 
-    def named(pairs: list[list[int]]) -> str:
-        return ", ".join(f"L{a}H{b}" for a, b in pairs)
+
+def _heads(measured: Measured) -> str:
+    *found, labels = measured.discovery
+    probe, sums = measured.probe[0], found[0]["sums"]
+    tenths = ", ".join(f"{v:.2f}" for v in sums[:: max(1, len(sums) // 10)])
+
+    def named(record: Record) -> str:
+        return ", ".join(f"L{a}H{b}" for a, b in record["heads"])
 
     def figures(iou: float, hits: float) -> list[str]:
-        return [f"{iou:.2f}", f"{hits:.2f}"]
+        return [f"{np.mean(iou):.2f}", f"{np.mean(hits):.2f}"]
 
     rows = [
         [
-            f"{r['criterion']}: {named(r['heads'])}",
+            f"{r['criterion']}: {named(r)}",
             f"{r['threshold']:.2f}",
-            *figures(np.mean(r["iou"]), np.mean(r["hits"])),
+            *figures(r["iou"], r["hits"]),
             f"{r['rho']:.2f}",
             f"{r['same']} of {r['trials']}",
         ]
-        for r in measured.discovery[:-1]
+        for r in found
     ]
-    best = figures(np.mean(labels["iou"]), np.mean(labels["hits"]))
+    chosen = figures(labels["iou"], labels["hits"])
+    rows.append([f"chosen with labels: {named(labels)}", "", *chosen, "", ""])
     median = figures(labels["median_iou"], labels["median_hits"])
-    return [
-        *rows,
-        [f"chosen with labels: {named(labels['heads'])}", "", *best, "", ""],
-        ["median head (chance)", "", *median, "", ""],
-    ]
+    rows.append(["median head (chance)", "", *median, "", ""])
+    heads = "heads|τ|IoU of the pseudo-mask, on the grid|peak on the named object"
+    heads += "|Spearman ρ of frequency and IoU|same three in trials"
+    return f"""## Heads
+
+Label-free discovery on {found[0]["scenes"]} validation scenes. *sum* is \
+the paper's first criterion, *contrast* ours (`grounding.phrase_contrast`); entropy \
+follows in both. In each scene the {LOWEST} heads of lowest entropy are counted, \
+{LOWEST / len(sums):.1%} of {len(sums)}; the paper counts 10 of 1,024, 1.0%. \
+A trial is a random half of the scenes.
+
+{markdown(heads.split("|"), rows)}
+
+Mean attention sums of the heads, every tenth of the sorted curve: {tenths}.
+
+Position read linearly from the projected patches: R² {probe["row"]:.2f} of the row, \
+{probe["column"]:.2f} of the column (a model that lost position: 0).
+"""
 
 
-def _heads(measured: Measured) -> list[str]:
-    probe = measured.probe[0]
-    sums = measured.discovery[0]["sums"]
-    tenths = ", ".join(f"{v:.2f}" for v in sums[:: max(1, len(sums) // 10)])
-    return [
-        "## Heads",
-        "",
-        f"Label-free discovery on {measured.discovery[0]['scenes']} validation scenes. *sum* is "
-        "the paper's first criterion, *contrast* ours (`grounding.phrase_contrast`); entropy "
-        f"follows in both. In each scene the {LOWEST} heads of lowest entropy are counted, "
-        f"{LOWEST / len(sums):.1%} of {len(sums)}; the paper counts 10 of 1,024, 1.0%. "
-        "A trial is a random half of the scenes.",
-        "",
-        markdown(
-            [
-                "heads",
-                "τ",
-                "IoU of the pseudo-mask, on the grid",
-                "peak on the named object",
-                "Spearman ρ of frequency and IoU",
-                "same three in trials",
-            ],
-            _head_rows(measured),
-        ),
-        "",
-        f"Mean attention sums of the heads, every tenth of the sorted curve: {tenths}.",
-        "",
-        f"Position read linearly from the projected patches: R² {probe['row']:.2f} of the row, "
-        f"{probe['column']:.2f} of the column (a model that lost position: 0).",
-    ]
-
-
-def _segmenting(measured: Measured) -> list[str]:
+def _segmenting(measured: Measured) -> str:
     records = [r for r in measured.segmenting if "box" in r]
     said = {
         "box": "true box (the oracle of finding)",
@@ -218,56 +179,45 @@ def _segmenting(measured: Measured) -> list[str]:
         "box_point": "true box and point",
         "mask": "rough mask",
     }
-    empty = values(measured.segmenting, "empty")
     off = np.abs(values(records, "said") - values(records, "box20"))
-    return [
-        "## Segmenting: mean IoU",
-        "",
-        markdown(["prompt", "mean IoU"], [[t, rate(values(records, n))] for n, t in said.items()]),
-        "",
-        f"Boundary F {values(records, 'edge').mean():.2f}, refined "
-        f"{values(records, 'edge_refined').mean():.2f}. Predicted IoU is off by "
-        f"{off.mean():.2f} on average; boxes of bare background are given {empty.mean():.2f}.",
-    ]
+    rows = [[words, rate(values(records, name))] for name, words in said.items()]
+    return f"""## Segmenting: mean IoU
+
+{markdown(["prompt", "mean IoU"], rows)}
+
+Boundary F {values(records, "edge").mean():.2f}, refined \
+{values(records, "edge_refined").mean():.2f}. Predicted IoU is off by \
+{off.mean():.2f} on average; boxes of bare background are given \
+{values(measured.segmenting, "empty").mean():.2f}.
+"""
 
 
-def _painting(measured: Measured) -> list[str]:
+def _painting(measured: Measured) -> str:
     edits, judge = measured.painting, measured.judging
+    said = {
+        "new_in_hole": ("new phrase grounded in the hole", "judge_finds"),
+        "old_gone": ("old phrase no longer found", "judge_denies"),
+        "colour_right": ("colour named = colour painted", "judge_colour"),
+        "removed": ("removal leaves nothing grounded", "judge_denies"),
+    }
     rows = [
-        [
-            "new phrase grounded in the hole",
-            rate(values(edits, "new_in_hole")),
-            rate(values(judge, "judge_finds"), False),
-        ],
-        [
-            "old phrase no longer found",
-            rate(values(edits, "old_gone")),
-            rate(values(judge, "judge_denies"), False),
-        ],
-        [
-            "colour named = colour painted",
-            rate(values(edits, "colour_right")),
-            rate(values(judge, "judge_colour"), False),
-        ],
-        [
-            "removal leaves nothing grounded",
-            rate(values(edits, "removed")),
-            rate(values(judge, "judge_denies"), False),
-        ],
-        ["every pixel outside the support equal", rate(values(edits, "preserved")), ""],
+        [words, rate(values(edits, name)), rate(values(judge, ceiling), False)]
+        for name, (words, ceiling) in said.items()
     ]
+    same = "every pixel outside the support equal"
+    rows.append([same, rate(values(edits, "preserved")), ""])
     crop, scene = values(measured.reconstruction, "crop"), values(measured.reconstruction, "scene")
-    return [
-        "## Painting (true mask given; judged by the miniature LVLM)",
-        "",
-        markdown(["what", "share of edits", "the judge's own ceiling, on drawn scenes"], rows),
-        "",
-        f"Autoencoder: {scene.mean():.1f} dB PSNR on {scene.size} held-out scenes, "
-        f"{crop.mean():.1f} dB on their middle 128 pixels. One painting takes "
-        f"{np.median(values(edits, 'seconds')):.1f} s here.",
-        "",
-        "What passes, then what does not (before with the hole outlined, after):",
-        "",
-        "![passes](sheets/painted.webp)",
-        "![faults](sheets/failed.webp)",
-    ]
+    heads = ["what", "share of edits", "the judge's own ceiling, on drawn scenes"]
+    return f"""## Painting (true mask given; judged by the miniature LVLM)
+
+{markdown(heads, rows)}
+
+Autoencoder: {scene.mean():.1f} dB PSNR on {scene.size} held-out scenes, \
+{crop.mean():.1f} dB on their middle 128 pixels. One painting takes \
+{np.median(values(edits, "seconds")):.1f} s here.
+
+What passes, then what does not (before with the hole outlined, after):
+
+![passes](sheets/painted.webp)
+![faults](sheets/failed.webp)
+"""

@@ -123,7 +123,7 @@ def test_phrases_and_their_floor(tmp_path: Path):
 
 def test_a_picture_resized_before_gives_the_same_maps():
     model = stand_ins.llava(stand_ins.TINY)
-    lvlm, image = stand_ins.reader(stand_ins.TINY, "cpu", model), stand_ins.picture()
+    lvlm, image = stand_ins.reader(stand_ins.TINY, model), stand_ins.picture()
     other = phrases.already_resized(lvlm, image)
     there = other.read(other.encode(np.zeros_like(image)), ["the red dog"], lvlm.heads)[0]
     here = lvlm.read(lvlm.encode(image), ["the red dog"], lvlm.heads)[0]

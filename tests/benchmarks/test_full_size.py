@@ -23,7 +23,7 @@ def test_every_part_has_the_published_number_of_parameters(parts):
 
 
 def test_the_estimates_cover_what_the_layers_hold(parts):
-    (row,) = full_size.activations(parts, [(960, 1088)])
+    row = full_size.activations(parts, 960, 1088)
     assert row["latents_out"] == [2, 4, 136, 120]
     assert row["pixels_out"] == [1, 3, 1088, 960]
     area = 960 * 1088

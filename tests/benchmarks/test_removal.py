@@ -53,13 +53,14 @@ def test_scenes_hold_one_thing_or_several():
 
 @pytest.mark.slow
 def test_a_second_run_reuses_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(removal, "RECORDS", tmp_path / "removal.jsonl")
+    monkeypatch.setattr(removal, "RECORDS", tmp_path / "removal")
     words = ["--tiny", "--out", str(tmp_path)]
     assert removal.main(words) == 0
-    first = removal.RECORDS.read_text(encoding="utf-8")
-    removal.RECORDS.write_text(first + '{"code": "cut', encoding="utf-8")
+    files = sorted(removal.RECORDS.rglob("*.jsonl"))
+    assert [len(file.read_text(encoding="utf-8").splitlines()) for file in files] == [1, 2]
+    with files[0].open("a", encoding="utf-8") as file:
+        file.write('{"seed": "cut')
     monkeypatch.setattr(removal, "record_of", None)
     assert removal.main(words) == 0
-    assert len(first.splitlines()) == 3
     found = json.loads((tmp_path / "removal.json").read_text(encoding="utf-8"))
     assert [row["scenes"] for row in found["rows"]] == [2, 1]
