@@ -96,10 +96,6 @@ class Arm:
         except (TypeError, GroundingError) as error:
             raise GroundbrushError(f"arm {self.name!r}: {error}") from error
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, for a journal's header."""
-        return dataclasses.asdict(self)
-
 
 PRESET = Arm("preset", "the preset as it is")
 

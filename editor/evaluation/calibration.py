@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...grounding.attention.model import LVLM
 from ...grounding.errors import GroundingError
 from ...grounding.families import FAMILIES
 from ...grounding.heads.discovery import DiscoverySettings, DrawnPair, draw_pairs, measure_pairs
@@ -44,8 +45,6 @@ from .readers import benchmark, read_items
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ...grounding.attention.model import LVLM
 
 LIKE = "llava-1.5-7b"
 _NOT_ATTENTION = ("heads", "provenance", "presence", "full", "calibration", "device_map")
