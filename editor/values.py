@@ -201,10 +201,3 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
     """Raise `GroundbrushError` for anything but a whole number from `low` to `high`."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise GroundbrushError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
-
-
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Raise `GroundbrushError` for anything but a number from `low` to `high`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise GroundbrushError(f"{name} is {value!r}; expected a number from {low} to {high}")

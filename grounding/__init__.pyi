@@ -13,10 +13,10 @@ from .heads.criteria import (
     phrase_contrast,
     spatial_entropy,
 )
-from .heads.fixed import LocalizationHeads
 from .heads.ranking import (
     HeadMeasurements,
     HeadRanking,
+    LocalizationHeads,
     RankedHead,
     greedy_heads,
     measure_heads,

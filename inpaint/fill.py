@@ -18,7 +18,7 @@ from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
 from .settings import InpaintSettings, check_text, describe
 from .support import mask_box, support_without
-from .windows import Windows, split_support
+from .windows import Parts, split_support
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -193,10 +193,10 @@ class _FillTask:
         started = time.perf_counter()
         self.seconds = {"prepare": 0.0, "paint": 0.0, "finish": 0.0}
         while True:
-            windows, crops = self._windows()
+            parts, crops, note = self._windows()
             images = [self.target.image] * len(seeds)
             try:
-                for number, (part, crop) in enumerate(zip(windows.supports, crops, strict=True)):
+                for number, (part, crop) in enumerate(zip(parts, crops, strict=True)):
                     images = self._fill_window(part, crop, images, seeds, (number, len(crops)))
                 break
             except OutOfMemoryError:
@@ -206,7 +206,7 @@ class _FillTask:
             assert_preserved(self.target.image, image, self.target.support)
         spent = time.perf_counter() - started
         self.seconds["prepare"] = spent - self.seconds["paint"] - self.seconds["finish"]
-        window_notes = (windows.note,) if windows.note else ()
+        window_notes = (note,) if note else ()
         memory_notes = getattr(self.inpainter, "memory_notes", ())
         return [
             Fill(
@@ -223,19 +223,19 @@ class _FillTask:
             for image, seed in zip(images, seeds, strict=True)
         ]
 
-    def _windows(self) -> tuple[Windows, tuple[Crop, ...]]:
-        """Choose windows and canvases; one that is too large for the memory is shrunk first."""
+    def _windows(self) -> tuple[Parts, tuple[Crop, ...], str]:
+        """Choose windows and canvases, with a note; what exceeds the memory is shrunk first."""
         fits = getattr(self.inpainter, "fits", lambda canvas: True)
         support, image_wh = self.target.support, self.target.image.shape[1::-1]
         while True:
             # By the size at last: the same settings must give the same windows again.
-            whole = Windows((support,))
-            windows = whole if self.one_thing else split_support(support, self.settings)
-            crops = tuple(
-                plan_crop(mask_box(part), image_wh, self.settings) for part in windows.supports
-            )
+            parts: Parts = (support,)
+            note = ""
+            if not self.one_thing:
+                parts, note = split_support(support, self.settings)
+            crops = tuple(plan_crop(mask_box(part), image_wh, self.settings) for part in parts)
             if all(fits(crop.canvas) for crop in crops) or not self._shrink("would run out"):
-                return windows, crops
+                return parts, crops, note
 
     def _fill_window(
         self,

@@ -24,20 +24,14 @@ _LOSS = 1.25
 """How much more coarsely than alone a part may be painted in a common window."""
 _LOSS_OF_NEIGHBOURS = 2.2
 """The same of parts that see each other: halves of one thing side by side need twice the side."""
+Parts = tuple[np.ndarray, ...]
+"""Disjoint parts of a support, ``(H, W)`` bool."""
 _CELLS = 32
 """Parts less than a cell apart are one; a picture has so many along its longest side."""
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """The groups of a support's parts, ``(H, W)`` bool, disjoint; and a note for the user."""
-
-    supports: tuple[np.ndarray, ...]
-    note: str = ""
-
-
-def split_support(support: np.ndarray, settings: InpaintSettings) -> Windows:
-    """Group the parts of a support by the windows in which they are painted.
+def split_support(support: np.ndarray, settings: InpaintSettings) -> tuple[Parts, str]:
+    """Group the parts of a support by the windows in which they are painted; and a note on them.
 
     Parts share a window if that paints none of them more coarsely than alone, or if they are
     neighbours. Of more than `MOST_WINDOWS` groups those that lose least are joined.
@@ -46,24 +40,24 @@ def split_support(support: np.ndarray, settings: InpaintSettings) -> Windows:
     --------
     >>> support = np.zeros((400, 4000), bool)
     >>> support[100:300, 100:300] = support[100:300, 3700:3900] = True
-    >>> len(split_support(support, InpaintSettings()).supports)
+    >>> len(split_support(support, InpaintSettings())[0])
     2
-    >>> len(split_support(support[:, 3000:], InpaintSettings()).supports)
+    >>> len(split_support(support[:, 3000:], InpaintSettings())[0])
     1
     """
     planner = _Planner(support.shape[1::-1], settings)
     if planner.coarseness(mask_box(support)) <= _LOSS:
-        return Windows((support,))
+        return (support,), ""
     cells, boxes = _parts(support)
     groups = _join(boxes, planner)
-    if len(groups) == 1:
-        return Windows((support,), _note(boxes, groups, planner))
     note = _note(boxes, groups, planner)
+    if len(groups) == 1:
+        return (support,), note
     number = np.zeros(len(boxes) + 1, np.int16)
     for k, group in enumerate(groups):
         number[[part + 1 for part in group.parts]] = k
     of = _enlarged(number[cells], support)
-    return Windows(tuple(support & (of == k) for k in range(len(groups))), note)
+    return tuple(support & (of == k) for k in range(len(groups))), note
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,8 @@ def main(argv: list[str] | None = None) -> None:
     settings = args.lowest, args.skip_layers
     ranking = found.rank(args.criterion, *settings)
     ious, hits = found.ious.mean(0), found.hits.mean(0)
-    print(ranking.table(12))
+    for row in ranking.order()[:12]:
+        print(f"L{row.layer}H{row.head} {row.frequency:.3f}, mean sum {row.mean_sum:.3f}")
     print(
         f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
         f"{ranking.correlation(ious)[0]:.2f}; same three in "

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..grounding.metrics import mask_iou
 from .errors import MultiObjectError
 from .export.coco import rgb_to_id
 from .phrases.noun_phrases import NounPhrase, noun_phrases
@@ -154,49 +153,6 @@ def _placed(caption: str, utterances: Sequence[str]) -> tuple[str, list[tuple[in
     return text, spans
 
 
-@dataclass(frozen=True)
-class PngScore:
-    """Average recall by group, in [0, 1], and how many phrases each has; nan for none."""
-
-    recall: Mapping[str, float]
-    count: Mapping[str, int]
-
-
-def score_png(ious: Sequence[float], phrases: Sequence[PngPhrase]) -> PngScore:
-    """Return the average recall of all, things, stuff, singulars and plurals.
-
-    `ious` holds one IoU in [0, 1] for each phrase, 0 if it was not found.
-
-    Examples
-    --------
-    >>> dog = PngPhrase("a dog", (0, 5), (1,), False, True)
-    >>> sky = PngPhrase("the sky", (6, 13), (2,), False, False)
-    >>> score_png([1.0, 0.5], [dog, sky]).recall["all"]
-    0.75
-    """
-    values = np.asarray(ious, np.float64)
-    if values.shape != (len(phrases),) or not ((values >= 0) & (values <= 1)).all():
-        raise MultiObjectError(
-            f"{values.size} IoUs for {len(phrases)} phrases; expected one in [0, 1] for each"
-        )
-    chosen = png_groups(phrases)
-    recall = {g: float(values[c].mean()) if c.any() else float("nan") for g, c in chosen.items()}
-    return PngScore(recall, {g: int(c.sum()) for g, c in chosen.items()})
-
-
-def png_groups(phrases: Sequence[PngPhrase]) -> dict[str, np.ndarray]:
-    """Return which phrases belong to each of :data:`GROUPS`, (n,) bool."""
-    things = np.array([p.is_thing for p in phrases], bool)
-    plural = np.array([p.plural for p in phrases], bool)
-    return {
-        "all": np.ones(len(phrases), bool),
-        "things": things,
-        "stuff": ~things,
-        "singulars": ~plural,
-        "plurals": plural,
-    }
-
-
 def ground_narrative(
     grounder: Grounder, view: View, narrative: Narrative, *, mode: str = "caption"
 ) -> PanopticGrounding:
@@ -208,23 +164,6 @@ def ground_narrative(
 
     phrases = [_noun_phrase(phrase) for phrase in narrative.phrases]
     return ground_all(grounder, view, narrative.caption, mode=mode, phrases=phrases)
-
-
-def narrative_ious(found: PanopticGrounding, narrative: Narrative) -> list[float]:
-    """Return the IoU of each phrase of a narrative, 0 if it was not found.
-
-    Raises MultiObjectError if the panoptic PNG has another size than the picture, or is damaged.
-    """
-    ids = narrative.ids()
-    if ids.shape != found.id_map.shape:
-        raise MultiObjectError(
-            f"{narrative.mask_file} is {ids.shape[1]} x {ids.shape[0]} and the picture "
-            f"{found.size_wh[0]} x {found.size_wh[1]}; expected one size"
-        )
-    return [
-        mask_iou(segment.mask, truth(ids, phrase))
-        for segment, phrase in zip(found.segments, narrative.phrases, strict=True)
-    ]
 
 
 def _noun_phrase(phrase: PngPhrase) -> NounPhrase:

@@ -210,14 +210,14 @@ class _Reader:
         row, wrong, image, mask, name = read_row(
             values, number, text=self.text, defaults=self.defaults, line=line
         )
-        given = [(image, "image")] if image is not None and self.files else []
-        given += [(mask, "mask")] if mask is not None else []
         closed = []
-        for path, what in given:
-            outside = refusals([partial(inside, self.root, path, what)])
-            wrong += outside
-            opened = partial(self._read_mask if what == "mask" else self._check, path)
-            closed += [] if outside else refusals([opened])
+        for path, what in ((image if self.files else None, "image"), (mask, "mask")):
+            if path is None:
+                continue
+            if outside := refusals([partial(inside, self.root, path, what)]):
+                wrong += outside
+            else:
+                closed += refusals([partial(self._open, path, what)])
         row = row and dataclasses.replace(row, mask_digest=self.masks.get(mask or ""))
         if name is not None:
             earlier = self.names.setdefault(name.casefold(), number)
@@ -227,15 +227,12 @@ class _Reader:
                 )
         return row, wrong, closed
 
-    def _check(self, given: str) -> None:
-        check_file(self.root, given)
-
-    def _read_mask(self, given: str) -> None:
-        """Keep a mask's digest, by which a later run finds that it was changed."""
-        check_file(self.root, given, "mask")
-        if given not in self.masks:
-            path = inside(self.root, given, "mask")
-            with translate(OSError), open_regular(path, "mask") as file:
+    def _open(self, given: str, what: str) -> None:
+        """Check a file; keep a mask's digest, by which a later run finds that it was changed."""
+        check_file(self.root, given, what)
+        if what == "mask" and given not in self.masks:
+            path = inside(self.root, given, what)
+            with translate(OSError), open_regular(path, what) as file:
                 self.masks[given] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..evaluation.arms import Arm
+    from ..evaluation.job import Evaluation
     from ..evaluation.paper import PaperTable
     from ..evaluation.tables import TableJob
     from ..models.presets import Preset
@@ -154,8 +155,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = run_evaluation(job, preset, on_progress=bar, pool=pool, **_run_options(args))
-    _print(args, found)
-    return DONE if any(row.count for row in found.by_group.values()) else UNMET
+    return _print(args, found)
 
 
 def _of_the_paper(args: argparse.Namespace) -> int:
@@ -175,7 +175,7 @@ def _of_the_paper(args: argparse.Namespace) -> int:
 
 
 def _measure_table(args: argparse.Namespace, table: PaperTable, presets: Sequence[Preset]) -> int:
-    from ..evaluation.tables import measure_table, write_table
+    from ..evaluation.tables import measure_table
 
     if table.benchmarks != [PNG]:
         if args.benchmark or args.split:
@@ -185,10 +185,7 @@ def _measure_table(args: argparse.Namespace, table: PaperTable, presets: Sequenc
     job = _table_job(args, table.benchmarks)
     with ProgressBar(args, "evaluating", "answer") as bar, open_workers(args) as pool:
         found = measure_table(table, presets, job, on_progress=bar, pool=pool)
-    files = write_table(found, job)
-    lines = [f"Table {table.number}: {table.title}", found.markdown, *found.notes]
-    print_result(args, found.as_dict(), lines, files, nested=True)
-    return DONE if found.complete else UNMET
+    return _print(args, found)
 
 
 def _table_job(args: argparse.Namespace, benchmarks: Sequence[str]) -> TableJob:
@@ -231,8 +228,7 @@ def _evaluate_png(args: argparse.Namespace) -> int:
     )
     with ProgressBar(args, "evaluating", "answer") as bar:
         found = run_png(job, preset, on_progress=bar, **_run_options(args))
-    _print(args, found)
-    return DONE if any(found.by_arm.values()) else UNMET
+    return _print(args, found)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -251,9 +247,10 @@ def _refuse(args: argparse.Namespace, options: Sequence[str], where: str) -> Non
         wrong_usage(args, f"{names} cannot be given {where}")
 
 
-def _print(args: argparse.Namespace, found: Any) -> None:
-    facts = {**found.as_dict(), "notes": list(found.notes)}
+def _print(args: argparse.Namespace, found: Evaluation) -> int:
+    facts = {**found.scores, "notes": found.notes}
     print_result(args, facts, [found.table, *found.notes], found.files, nested=True)
+    return UNMET if all("error" in record for record in found.records) else DONE
 
 
 def _job_options(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:

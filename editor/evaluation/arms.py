@@ -17,7 +17,7 @@ import numpy as np
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.errors import GroundingError
 from ...grounding.heads.criteria import Binarise, attention_sums
-from ...grounding.heads.fixed import LocalizationHeads
+from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.settings import BoxSettings, ProposalSettings
 from ..errors import GroundbrushError
 
@@ -95,10 +95,6 @@ class Arm:
             return dataclasses.replace(base, **changes)
         except (TypeError, GroundingError) as error:
             raise GroundbrushError(f"arm {self.name!r}: {error}") from error
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, for a journal's header."""
-        return dataclasses.asdict(self)
 
 
 PRESET = Arm("preset", "the preset as it is")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...grounding.attention.model import LVLM
 from ...grounding.errors import GroundingError
 from ...grounding.families import FAMILIES
 from ...grounding.heads.discovery import DiscoverySettings, DrawnPair, draw_pairs, measure_pairs
@@ -34,8 +35,7 @@ from ..files import atomic_write, safe_name
 from ..machine import measured_on
 from ..models.bundled import bundled_scenes
 from ..models.models import Models
-from ..models.presets import Preset, load_preset, preset_names
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, load_preset, preset_names, weights_stamp
 from ..pictures.picture import open_picture
 from ..workers.pool import LocalPool, Pool, Unit, Work
 from .ablations import ablation_arms
@@ -45,8 +45,6 @@ from .readers import benchmark, read_items
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ...grounding.attention.model import LVLM
 
 LIKE = "llava-1.5-7b"
 _NOT_ATTENTION = ("heads", "provenance", "presence", "full", "calibration", "device_map")

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...grounding.attention.model import LVLM
 from ...grounding.errors import GroundingError
 from ...grounding.heads.criteria import attention_sums, spatial_entropy
 from ...grounding.heads.figures import discovery_figure, picture_grid
@@ -19,6 +20,7 @@ from ...grounding.heads.measured_pairs import load_measured
 from ...grounding.heads.report import ranking_facts
 from ...grounding.heads.trials import HeadDiscovery
 from ...grounding.localize.maps import combine_maps
+from ...grounding.pipeline import Grounder
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write
 from ..machine import measured_on
@@ -34,10 +36,6 @@ from .png import read_narratives
 from .report import page
 from .sheet import failures
 from .tables import TableJob
-
-if TYPE_CHECKING:
-    from ...grounding.attention.model import LVLM
-    from ...grounding.pipeline import Grounder
 
 Panels = list[list[tuple[str, NDArray]]]
 _EXAMPLES = 3

@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...grounding.errors import GroundingError
+from ...grounding.pipeline import Grounder
 from .. import __version__
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write
 from ..journal import Record
 from ..machine import measured_on
 from ..models.models import Models
-from ..models.presets import Preset
-from ..models.weights import weights_stamp
+from ..models.presets import Preset, weights_stamp
 from ..workers.pool import Pool
 from .arms import PRESET, Arm
 from .calibration import discovery_settings, run_calibration
@@ -29,11 +29,8 @@ from .measure import evaluate
 from .measurements import Measurements
 from .readers import benchmark, read_items
 from .report import arms_table, beside_paper, page, scores_table
-from .scores import Scores, groups, scores, terms
+from .scores import groups, scores, terms
 from .sheet import failure_sheet, failures
-
-if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder
 
 OnProgress = Callable[[int, int], None]
 One = TypeVar("One")
@@ -124,27 +121,13 @@ class EvaluationJob(EvaluationOptions):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores by group of the first arm and by arm, the files, and notes on failures."""
+    """What was measured: the scores (JSON-able) and their table, the files, notes on failures."""
 
-    by_group: Mapping[str, Scores]
-    by_arm: Mapping[str, Scores]
+    scores: Mapping[str, Any]
+    table: str
     records: Sequence[Record]
     files: Mapping[str, Path]
-    notes: Sequence[str] = ()
-    ablations: str = ""
-    """The table of several arms."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The scores, JSON-able."""
-        return {
-            "groups": {k: dataclasses.asdict(v) for k, v in self.by_group.items()},
-            "arms": {k: dataclasses.asdict(v) for k, v in self.by_arm.items()},
-        }
-
-    @property
-    def table(self) -> str:
-        """The first arm's scores by group, as Markdown; then the arms, if there are several."""
-        return "\n\n".join(filter(None, [scores_table(self.by_group), self.ablations]))
+    notes: Sequence[str]
 
 
 def run_evaluation(
@@ -170,7 +153,7 @@ def run_evaluation(
     _check_arms(job, preset)
     items = job.items()
     about = header(job, preset, f"{job.benchmark} {job.partition or ''}".strip())
-    about["arms"] = [arm.as_dict() for arm in job.arms]
+    about["arms"] = [dataclasses.asdict(arm) for arm in job.arms]
     keys = [(arm.name, item.id) for arm in job.arms for item in items]
     journal, on_records = resume(job, about, keys, on_progress)
     load = partial(_load, job.arms, preset, options)
@@ -183,8 +166,8 @@ def run_evaluation(
     by_arm = {name: scores(some, threshold) for name, some in own.items()}
     facts = _facts(job, preset, options.get("device", "auto"), len(items), first)
     ablations = arms_table(job.arms, by_arm, records) if len(job.arms) > 1 else ""
-    found = Evaluation(by_group, by_arm, records, {}, ablations=ablations)
-    files, notes = write_report(
+    table = scores_table(by_group)
+    return write_report(
         job,
         journal,
         records,
@@ -193,20 +176,17 @@ def run_evaluation(
         title=f"{job.stem} with {preset.name}",
         facts=facts,
         tables=[
-            (f"Scores ({job.arms[0].name})", scores_table(by_group)),
+            (f"Scores ({job.arms[0].name})", table),
             ("Beside the paper", beside_paper(job.benchmark, preset.name, by_group)),
             ("Ablations", ablations),
         ],
+        about={"evaluation": job.stem, "preset": preset.name, "absent_below": threshold},
         numbers={
-            "evaluation": job.stem,
-            "preset": preset.name,
-            "facts": facts,
-            "absent_below": threshold,
-            **found.as_dict(),
+            "groups": {k: dataclasses.asdict(v) for k, v in by_group.items()},
+            "arms": {k: dataclasses.asdict(v) for k, v in by_arm.items()},
         },
+        table="\n\n".join(filter(None, [table, ablations])),
     )
-    notes += [facts["truth"]] * bool(facts["truth"])
-    return dataclasses.replace(found, files=files, notes=notes)
 
 
 def with_trained_heads(preset: Preset, data: Path, out: Path, **options: Any) -> Preset:
@@ -286,8 +266,10 @@ def write_report(
     facts: Mapping[str, Any],
     tables: Sequence[tuple[str, str]],
     numbers: Mapping[str, Any],
-) -> tuple[dict[str, Path], list[str]]:
-    """Write the page, the numbers, and a picture of failures among `worst`; files and notes."""
+    table: str,
+    about: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Write the page, the numbers, and a picture of failures among `worst`."""
     failed = [r for r in records if "error" in r]
     notes = [f"{len(failed)} answers could not be measured and are in no score"] if failed else []
     notes += list(dict.fromkeys(r["error"] for r in failed))[:5]
@@ -303,8 +285,9 @@ def write_report(
         atomic_write(files["failures"], lambda file: sheet.save(file, "PNG"))
         tables = [*tables, ("Failures", f"![the worst]({files['failures'].name})")]
     atomic_write(files["page"], page(title, facts, tables, notes).encode())
-    atomic_write(files["scores"], json.dumps({**numbers, "notes": notes}, indent=1).encode())
-    return files, notes
+    written = {**(about or {}), "facts": facts, **numbers, "notes": notes}
+    atomic_write(files["scores"], json.dumps(written, indent=1).encode())
+    return Evaluation(numbers, table, records, files, [*notes, *filter(None, [facts.get("truth")])])
 
 
 def _check_arms(job: EvaluationJob, preset: Preset) -> None:

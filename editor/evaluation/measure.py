@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...grounding import Backend, box_iou, mask_overlap, token_map_to_image
+from ...grounding.attention.model import LVLM
 from ...grounding.attention.normalize import query_terms
 from ...grounding.errors import GroundingError
 from ...grounding.localize.boxes import cells_to_mask, map_boxes, map_mask
+from ...grounding.pipeline import Grounder
+from ...grounding.result import Grounding
+from ...grounding.view import View
 from ...multiobject.export.rle import encode_rle
 from ..errors import GroundbrushError, one_line, translate
 from ..journal import Record
@@ -25,12 +29,6 @@ from ..workers.pool import LocalPool, Pool, Unit, Work
 from .arms import Arm, Greedy, Head
 from .items import Item
 from .measurements import Measurements
-
-if TYPE_CHECKING:
-    from ...grounding.attention.model import LVLM
-    from ...grounding.pipeline import Grounder
-    from ...grounding.result import Grounding
-    from ...grounding.view import View
 
 NEUTRAL = "the picture"
 """A phrase that singles nothing out."""

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...grounding.errors import GroundingError
 from ...grounding.localize.edges import refine_edges
 from ...grounding.metrics import mask_iou
-from ...grounding.view import tight_boxes
+from ...grounding.pipeline import Grounder
+from ...grounding.view import View, tight_boxes
 from ...multiobject.errors import MultiObjectError
 from ...multiobject.export.rle import encode_rle
 from ...multiobject.narrative_benchmark import GROUPS, Narrative, ground_narrative, read_png, truth
@@ -30,17 +31,13 @@ from ..models.models import Models
 from ..models.presets import Preset
 from ..pictures.picture import open_picture
 from .items import Item, query_kind
-from .job import EvaluationOptions, OnProgress, header, resume, write_report
+from .job import Evaluation, EvaluationOptions, OnProgress, header, resume, write_report
 from .measure import item_facts
 from .measurements import Measurements
 from .paper import paper_table
 from .report import markdown
 from .scores import Score, mean_score
-from .true_masks import Labels
-
-if TYPE_CHECKING:
-    from ...grounding.pipeline import Grounder
-    from ...grounding.view import View
+from .true_masks import Labels, check_size
 
 USUAL_SPLIT = "val2017"
 ARMS = {
@@ -62,11 +59,7 @@ class SegmentUnion:
         """See `editor.evaluation.true_masks.Truth`."""
         with translate(MultiObjectError):
             ids = self.narrative.ids()
-        if ids.shape != size_wh[::-1]:
-            raise GroundbrushError(
-                f"{str(self.narrative.mask_file)!r} is {ids.shape[1]} by {ids.shape[0]} and the "
-                f"picture {size_wh[0]} by {size_wh[1]}; expected one size"
-            )
+        check_size(repr(str(self.narrative.mask_file)), ids.shape, size_wh)
         return truth(ids, self.narrative.phrases[self.phrase]).astype(np.uint8)
 
 
@@ -129,30 +122,9 @@ class PngJob(EvaluationOptions):
         return "png" if self.split == USUAL_SPLIT else f"png-{self.split}"
 
 
-@dataclass(frozen=True, eq=False)
-class PngEvaluation:
-    """Average recall by arm and group, the files, and notes on failures."""
-
-    by_arm: Mapping[str, Mapping[str, Score]]
-    counts: Mapping[str, int]
-    records: Sequence[Record]
-    files: Mapping[str, Path]
-    notes: Sequence[str] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The scores, JSON-able."""
-        arms = {a: {g: asdict(s) for g, s in row.items()} for a, row in self.by_arm.items()}
-        return {"counts": dict(self.counts), "arms": arms, "table": self.table}
-
-    @property
-    def table(self) -> str:
-        """Average recall in percent: groups down, arms across, as Markdown."""
-        return recall_table(self.by_arm, self.counts)
-
-
 def run_png(
     job: PngJob, preset: Preset, *, on_progress: OnProgress | None = None, **options: Any
-) -> PngEvaluation:
+) -> Evaluation:
     """Evaluate a preset; an interrupted run resumes.
 
     `options` are ``device``, ``offline`` and ``on_load`` of `Models`. Raises GroundbrushError for
@@ -178,8 +150,8 @@ def run_png(
     by_arm = {arm: average_recall(mine) for arm, mine in own.items()}
     counts = {group: len(in_group(own[job.arms[0]], group)) for group in GROUPS}
     facts = _page_facts(job, preset, options.get("device", "auto"), narratives, records)
-    found = PngEvaluation(by_arm, counts, records, {})
-    files, notes = write_report(
+    table = recall_table(by_arm, counts)
+    return write_report(
         job,
         journal,
         records,
@@ -188,12 +160,15 @@ def run_png(
         title=f"Panoptic Narrative Grounding with {preset.name}",
         facts=facts,
         tables=[
-            ("Average recall (the mean IoU)", found.table),
+            ("Average recall (the mean IoU)", table),
             ("Arms", "\n".join(f"- {arm}: {ARMS[arm]}" for arm in job.arms)),
         ],
-        numbers={"facts": facts, **found.as_dict()},
+        numbers={
+            "counts": counts,
+            "arms": {a: {g: asdict(s) for g, s in row.items()} for a, row in by_arm.items()},
+        },
+        table=table,
     )
-    return dataclasses.replace(found, files=files, notes=notes)
 
 
 def in_group(records: Sequence[Record], group: str) -> list[Record]:

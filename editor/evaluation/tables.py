@@ -18,13 +18,11 @@ from ..workers.pool import Pool
 from .ablations import ablation_arms
 from .arms import COORDINATES, PAPER, PRESET, Arm
 from .calibration import ablations_of
-from .job import EvaluationJob, OnProgress, run_evaluation, with_trained_heads
+from .job import Evaluation, EvaluationJob, OnProgress, run_evaluation, with_trained_heads
 from .paper import PNG, Cell, PaperTable, same_model
 from .png import USUAL_SPLIT, PngJob, average_recall, run_png
 from .report import markdown, page
 from .scores import Score, groups, scores
-
-MISSING = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,46 +57,8 @@ class TableJob:
         return {"data": data, "out": self.out / preset.name / "calibration", **self.run}
 
 
-@dataclass(frozen=True, eq=False)
-class MeasuredTable:
-    """A table's rows: "preset, way" -> column -> score and number of items, None where missing."""
-
-    table: PaperTable
-    rows: Mapping[str, Mapping[str, tuple[Score, int] | None]]
-    notes: Sequence[str]
-
-    @property
-    def markdown(self) -> str:
-        """Our rows, then the paper's, in percent."""
-        lines = []
-        for name, row in self.rows.items():
-            cells = [MISSING if one is None else str(one[0]) for one in row.values()]
-            lines.append([f"**{name}**", *cells])
-        for group, printed in self.table.printed.items():
-            for who, values in printed.items():
-                lines.append([f"{who} ({group})", *(f"{value:g}" for value in values)])
-        return markdown(["measured here / printed", *self.table.columns], lines)
-
-    @property
-    def complete(self) -> bool:
-        """Whether something was measured."""
-        return any(one is not None for row in self.rows.values() for one in row.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "table": self.table.number,
-            "title": self.table.title,
-            "rows": {
-                name: {
-                    column: None if one is None else {**asdict(one[0]), "n": one[1]}
-                    for column, one in row.items()
-                }
-                for name, row in self.rows.items()
-            },
-            "printed": self.table.printed,
-            "notes": list(self.notes),
-        }
+Rows = dict[str, dict[str, tuple[Score, int] | None]]
+"""``preset, way`` -> column -> score and number of items, None where it is missing."""
 
 
 def measure_table(
@@ -108,13 +68,13 @@ def measure_table(
     *,
     on_progress: OnProgress | None = None,
     pool: Pool | None = None,
-) -> MeasuredTable:
+) -> Evaluation:
     """Measure every cell with every preset; what cannot be measured is missing, with a note.
 
     Interrupted, it resumes; tables with the same arms share their measurements.
     """
-    rows: dict[str, dict[str, tuple[Score, int] | None]] = {}
-    notes = list(table.notes)
+    rows: Rows = {}
+    notes, every = list(table.notes), list[Record]()
     for preset in presets:
         records: dict[str, list[Record]] = {}
         for name in table.benchmarks:
@@ -126,40 +86,58 @@ def measure_table(
             label = f"{preset.name}, {way}" if way else preset.name
             own = records.get(cell["benchmark"], [])
             rows.setdefault(label, {})[column] = _score(own, cell)
-        notes += _notes(preset, [r for own in records.values() for r in own])
+        measured = [r for own in records.values() for r in own]
+        notes += _notes(preset, measured)
+        every += measured
     if table.printed and not any(same_model(preset.name) for preset in presets):
         notes.append("none of these presets has an LVLM of the paper's")
-    return MeasuredTable(table, rows, list(dict.fromkeys(notes)))
+    return _write(table, rows, list(dict.fromkeys(notes)), every, job)
 
 
-def write_table(found: MeasuredTable, job: TableJob) -> dict[str, Path]:
-    """Write the table's page and numbers; the files by name."""
-    files = {s: job.out / f"table-{found.table.number}.{s}" for s in ("md", "json")}
+def _write(
+    table: PaperTable, rows: Rows, notes: Sequence[str], records: Sequence[Record], job: TableJob
+) -> Evaluation:
+    """Write the table's page and numbers: our rows, then the paper's, in percent."""
+    lines = [
+        [f"**{name}**", *("–" if one is None else str(one[0]) for one in row.values())]
+        for name, row in rows.items()
+    ]
+    for group, printed in table.printed.items():
+        for who, values in printed.items():
+            lines.append([f"{who} ({group})", *(f"{value:g}" for value in values)])
+    shown = markdown(["measured here / printed", *table.columns], lines)
+    counts = {c: {one[1] for row in rows.values() if (one := row.get(c))} for c in table.columns}
+    limit, seed = job.options["limit"], job.options["seed"]
     facts = {
         "measured": measured_on(job.run.get("device", "auto")),
-        "pictures": ", ".join(found.table.benchmarks),
-        "items": ", ".join(_counts(found)),
-        "drawn": "at most {limit} a benchmark, with seed {seed}".format(**job.options)
-        if job.options["limit"]
-        else "",
+        "pictures": ", ".join(table.benchmarks),
+        "items": ", ".join(
+            f"{c} {' / '.join(map(str, sorted(n)))}" for c, n in counts.items() if n
+        ),
+        "drawn": f"at most {limit} a benchmark, with seed {seed}" if limit else "",
         "intervals": "95%, bootstrap over items; values in percent",
         "printed": "Kang et al., CVPR 2025: the same metric at the same step"
-        if found.table.printed
+        if table.printed
         else "no number of the paper is of these pictures",
     }
-    title = f"Table {found.table.number}: {found.table.title}"
-    body = page(title, facts, [("Measured", found.markdown)], found.notes)
-    atomic_write(files["md"], body.encode())
-    atomic_write(files["json"], json.dumps({**found.as_dict(), "facts": facts}, indent=1).encode())
-    return files
-
-
-def _counts(found: MeasuredTable) -> list[str]:
-    known: dict[str, set[int]] = {}
-    for row in found.rows.values():
-        for column, one in row.items():
-            known.setdefault(column, set()).update(() if one is None else {one[1]})
-    return [f"{c} {' / '.join(map(str, sorted(n)))}" for c, n in known.items() if n]
+    numbers = {
+        "table": table.number,
+        "title": table.title,
+        "rows": {
+            name: {
+                c: None if one is None else {**asdict(one[0]), "n": one[1]}
+                for c, one in row.items()
+            }
+            for name, row in rows.items()
+        },
+        "printed": table.printed,
+    }
+    files = {s: job.out / f"table-{table.number}.{s}" for s in ("md", "json")}
+    title = f"Table {table.number}: {table.title}"
+    atomic_write(files["md"], page(title, facts, [("Measured", shown)], notes).encode())
+    written = {**numbers, "notes": notes, "facts": facts}
+    atomic_write(files["json"], json.dumps(written, indent=1).encode())
+    return Evaluation(numbers, f"{title}\n{shown}", records, files, notes)
 
 
 def _records(

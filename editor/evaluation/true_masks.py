@@ -66,11 +66,7 @@ class RunLengths:
 
     def draw(self, size_wh: tuple[int, int]) -> Labels:
         """See :class:`Truth`."""
-        if self.size_hw != size_wh[::-1]:
-            raise GroundbrushError(
-                f"the true mask is {self.size_hw[1]} by {self.size_hw[0]} and the picture "
-                f"{size_wh[0]} by {size_wh[1]}; expected one size"
-            )
+        check_size("the true mask", self.size_hw, size_wh)
         with translate(MultiObjectError):
             return decode_rle({"size": self.size_hw, "counts": self.counts}).astype(np.uint8)
 
@@ -114,12 +110,17 @@ class MaskFile:
         from ..pictures.picture import open_picture
 
         pixels = open_picture(self.path).pixels
-        if pixels.shape[1::-1] != size_wh:
-            raise GroundbrushError(
-                f"the mask {str(self.path)!r} is {pixels.shape[1]} by {pixels.shape[0]} and the "
-                f"picture {size_wh[0]} by {size_wh[1]}; expected one size"
-            )
+        check_size(f"the mask {str(self.path)!r}", pixels.shape[:2], size_wh)
         return np.asarray(pixels.any(2), np.uint8)
+
+
+def check_size(what: str, size_hw: tuple[int, ...], size_wh: tuple[int, int]) -> None:
+    """Refuse a mask that is not of its picture's size."""
+    if size_hw != size_wh[::-1]:
+        raise GroundbrushError(
+            f"{what} is {size_hw[1]} by {size_hw[0]} and the picture {size_wh[0]} by {size_wh[1]}; "
+            "expected one size"
+        )
 
 
 def coco_truth(segmentation: Any) -> Truth:

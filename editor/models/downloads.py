@@ -16,7 +16,7 @@ from typing import Any
 from ...grounding.checkpoints.files import checkpoint_files
 from ..errors import GroundbrushError
 from .hub_errors import disk_full, explained, offline_error
-from .presets import Preset
+from .presets import Preset, Repository
 
 GB = 1e9
 ASK_ABOVE = 2 * GB
@@ -24,28 +24,6 @@ ASK_ABOVE = 2 * GB
 
 OnDownload = Callable[["Download"], bool]
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A repository that a preset names.
-
-    `kind` says which of its files are read: ``model``, ``original`` (an original LLaVA layout),
-    ``settings`` (no weights), ``pipeline`` (of diffusers) or ``file`` (`only`).
-    """
-
-    part: str
-    name: str
-    revision: str | None = None
-    kind: str = "model"
-    variant: str | None = None
-    only: str | None = None
-    without: tuple[str, ...] = ()
-
-    @property
-    def at(self) -> dict[str, Any]:
-        """Repository and revision, as the hub's functions take them."""
-        return {"repo_id": self.name, "revision": self.revision}
 
 
 @dataclass(frozen=True)

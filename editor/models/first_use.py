@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...grounding.errors import GroundingError
 from ...grounding.heads.discovery import DiscoverySettings, DrawnPair, draw_pairs, measure_pairs
-from ...grounding.heads.fixed import LocalizationHeads
 from ...grounding.heads.measured_pairs import MeasurementStore, measure_missing
+from ...grounding.heads.ranking import LocalizationHeads
 from ...grounding.heads.trials import HeadDiscovery
 from ..errors import GroundbrushError, translate
 from ..files import atomic_write, safe_name
 from ..pictures.picture import open_picture
 from .bundled import bundled_scenes, cache_folder
-from .presets import Preset
-from .weights import weights_stamp
+from .presets import Preset, weights_stamp
 
 if TYPE_CHECKING:
     from ...grounding.attention.model import LVLM

@@ -6,29 +6,13 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import GroundbrushError, one_line
-
-
-class Named(Protocol):
-    """A repository and the part of a preset that names it."""
-
-    @property
-    def part(self) -> str:
-        """Such as "segmenter"."""
-
-    @property
-    def name(self) -> str:
-        """``owner/name``."""
-
-    @property
-    def revision(self) -> str | None:
-        """A branch, tag or commit."""
+from .presets import Repository
 
 
 @contextmanager
-def explained(repository: Named, preset: str) -> Iterator[None]:
+def explained(repository: Repository, preset: str) -> Iterator[None]:
     """Turn what the hub's library raises into a `GroundbrushError` with the remedy."""
     try:
         yield
@@ -46,7 +30,7 @@ def disk_full(preset: str, needed: int, folder: Path) -> GroundbrushError:
     )
 
 
-def _reason(error: Exception, repository: Named, preset: str) -> str:
+def _reason(error: Exception, repository: Repository, preset: str) -> str:
     from huggingface_hub import errors, get_token
 
     name, part = repository.name, f"the {repository.part} of preset {preset!r}"
@@ -93,7 +77,7 @@ def _reason(error: Exception, repository: Named, preset: str) -> str:
     )
 
 
-def offline_error(repository: Named, preset: str) -> GroundbrushError:
+def offline_error(repository: Repository, preset: str) -> GroundbrushError:
     """The error for a model that is not on this machine while offline is set."""
     part = f"the {repository.part} of preset {preset!r}"
     return GroundbrushError(_offline(repository.name, part, preset, "offline is set"))

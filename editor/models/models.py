@@ -79,18 +79,10 @@ class Models:
     @cached_property
     def device(self) -> str:
         """The device in use: as given, or the best there is."""
-        import torch
+        from ...inpaint.painter.loading import resolve_device
 
-        has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if self._wanted == "auto":
-            return next((name for name, there in has.items() if there), "cpu")
-        kind, _, number = self._wanted.partition(":")
-        if not has.get(kind, True) or (number and int(number) >= torch.cuda.device_count()):
-            raise GroundbrushError(
-                f"device {self._wanted!r} given, but torch {torch.__version__} finds none here; "
-                "use device='auto' or 'cpu'"
-            )
-        return self._wanted
+        with translate(InpaintError):
+            return str(resolve_device(self._wanted))
 
     def fetch(self, *, refresh: bool = False, lvlm_only: bool = False) -> Download:
         """Download what the preset lacks, once, before any of its models is loaded.

@@ -166,6 +166,28 @@ class Preset:
         return resolve(getattr(self, part)["path"], f"preset {self.name!r}, {part}")
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A repository that a preset names.
+
+    `kind` says which of its files are read: ``model``, ``original`` (an original LLaVA layout),
+    ``settings`` (no weights), ``pipeline`` (of diffusers) or ``file`` (`only`).
+    """
+
+    part: str
+    name: str
+    revision: str | None = None
+    kind: str = "model"
+    variant: str | None = None
+    only: str | None = None
+    without: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """Repository and revision, as the hub's functions take them."""
+        return {"repo_id": self.name, "revision": self.revision}
+
+
 def precision(spec: Mapping[str, Any], device: str) -> str:
     """The precision that a part of a preset is loaded in on a device.
 
@@ -217,6 +239,18 @@ def resolve(given: str, what: str) -> str:
             "correct the path in the preset, or install the package again if it is a bundled one"
         )
     return str(full)
+
+
+def weights_stamp(path: str) -> list[Any]:
+    """Name, size and time of each of a checkpoint's files; the name alone of a repository."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return [path]
+    return [
+        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".safetensors", ".json")
+    ]
 
 
 def check_inpainter(preset: Preset) -> None:

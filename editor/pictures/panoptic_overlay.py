@@ -102,10 +102,10 @@ def said_words(found: PanopticGrounding, segment: Segment) -> str:
     return segment.phrase if shared or more else said
 
 
-def steps_strip(images: Sequence[np.ndarray], height: int = 512) -> np.ndarray:
-    """Pictures of one size side by side, at most `height` pixels high; ``(h, w, 3)`` uint8."""
+def steps_strip(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size side by side, at most 512 pixels high; ``(h, w, 3)`` uint8."""
     high, wide = images[0].shape[:2]
-    shown = min(height, high)
+    shown = min(512, high)
     size = max(1, round(wide * shown / high)), shown
     return np.hstack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in images])
 

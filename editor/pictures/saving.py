@@ -48,8 +48,6 @@ def save_picture(
     *,
     like: Picture | None = None,
     recipe: Mapping[str, Any] | None = None,
-    quality: int = 95,
-    lossless: bool = True,
 ) -> tuple[str, ...]:
     """Write a picture, whole or not at all, with what another one carried and a recipe.
 
@@ -66,8 +64,6 @@ def save_picture(
         three, a JPEG only for one comment. Like a grey one, grey pixels are saved as grey.
     recipe : JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
         JPEG and WebP: XMP) and read back by `read_recipe`.
-    quality : 1 to 100, for JPEG and for WebP where `lossless` is False.
-    lossless : For WebP only.
 
     Returns tuple of str: What a user should know about the file; empty for a lossless one.
 
@@ -77,15 +73,13 @@ def save_picture(
     path = as_path(path)
     kind = _writable_kind(path)
     check_pixels(pixels)
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
-        raise GroundbrushError(f"quality={quality!r} given; expected 1 to 100; leave it at 95")
     alpha = None if like is None else like.alpha
     check_alpha(alpha, pixels)
     check_holds(path, (pixels.shape[1], pixels.shape[0]), like)
     alpha = None if kind == "JPEG" else alpha
     text = None if recipe is None else recipe_text(recipe)
-    notes = [] if keeps_pixels(path, lossless=lossless) else [_LOSSY.replace("JPEG", kind)]
-    options = _save_options(kind, pixels, quality, lossless) | _carried(kind, like, text, notes)
+    notes = [_LOSSY] if kind == "JPEG" else []
+    options = _save_options(kind, pixels) | _carried(kind, like, text, notes)
     grey = like is not None and like.grey and like.icc is None and kind != "WEBP"
     values = pixels[..., 0] if grey and is_grey(pixels) else pixels
     content = _encode(values, alpha, kind, options, path)
@@ -125,12 +119,6 @@ def check_holds(
         _check_block("EXIF", like.exif)
 
 
-def keeps_pixels(path: str | os.PathLike[str], *, lossless: bool = True) -> bool:
-    """Return whether `save_picture` to this path gives every pixel back exactly."""
-    kind = _writable_kind(as_path(path))
-    return kind == "PNG" or (kind == "WEBP" and lossless)
-
-
 def png_level(pixels: int) -> int:
     """Return zlib's level for a PNG of so many pixels.
 
@@ -140,17 +128,16 @@ def png_level(pixels: int) -> int:
     return 4 if pixels <= _FAST_PNG else 2
 
 
-def _save_options(kind: str, pixels: np.ndarray, quality: int, lossless: bool) -> dict[str, Any]:
+def _save_options(kind: str, pixels: np.ndarray) -> dict[str, Any]:
     """Return Pillow's options for the pixels of one save."""
     if kind == "PNG":
         return {"compress_level": png_level(pixels.shape[0] * pixels.shape[1])}
     if kind == "JPEG":
-        return {"quality": quality, "subsampling": 0}
+        return {"quality": 95, "subsampling": 0}
     # exact: keep the colour of transparent pixels, which libwebp otherwise flattens.
-    # Where lossless, "quality" is effort: on a 2-megapixel gradient with noise, method 4 at
-    # 80 took three times as long as method 2 at 50 for the same size.
-    effort = {"method": 2, "quality": 50} if lossless else {"method": 4, "quality": quality}
-    return {"lossless": lossless, "exact": True, **effort}
+    # "quality" is effort: on a 2-megapixel gradient with noise, method 4 at 80 took three times
+    # as long as method 2 at 50 for the same size.
+    return {"lossless": True, "exact": True, "method": 2, "quality": 50}
 
 
 def _carried(

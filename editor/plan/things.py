@@ -137,7 +137,8 @@ def read_things(text: str, tokens: Sequence[Token], parse: Parser) -> list[Thing
         raise _unclear_part(text, left)
     if len({p.span[1] for p in tops}) == 1 < len(tops):  # "the left and right cups"
         found = [replace(t, count=1) if _is_one(p) else t for t, p in zip(found, tops, strict=True)]
-    if len(tops) < len(phrases) and _relation_then_more(phrases, tops):
+    # a thing that follows another's neighbour: "the cup on the table and the book"
+    if any(p not in tops and p.span[1] < tops[-1].span[0] for p in phrases):
         note = f"read as {len(tops)} things, each on its own"
         found = [Thing(**{**vars(one), "note": one.note or note}) for one in found]
     return found
@@ -163,11 +164,6 @@ def _is_one(phrase: NounPhrase) -> bool:
     """Whether a side or a place in a row singles one out: "the second" of "second and third"."""
     low = {m.lower() for m in phrase.modifiers}
     return bool(low & words.NOT_LOOKS) and not low & nouns.NUMBERS.keys()
-
-
-def _relation_then_more(phrases: tuple[NounPhrase, ...], tops: list[NounPhrase]) -> bool:
-    """Whether a thing follows another's neighbour: "the cup on the table and the book"."""
-    return any(p not in tops and p.span[1] < tops[-1].span[0] for p in phrases)
 
 
 def _left_over(text: str, tops: list[NounPhrase]) -> str:

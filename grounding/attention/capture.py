@@ -122,18 +122,6 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
         )
 
 
-def install() -> None:
-    """Register the attention function and its mask with transformers (once per process)."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    with _install_lock:
-        AttentionInterface.register(ATTENTION_NAME, _attention_with_rows)
-        # Without a mask of the same name transformers silently passes no mask at all, and
-        # padding, sliding windows and cached prefixes come out wrong.
-        AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
-
-
 def attach(model: nn.Module) -> None:
     """Let a loaded transformers model answer row requests in its language model only.
 
@@ -144,7 +132,14 @@ def attach(model: nn.Module) -> None:
     ----------
     model : A vision-language model with a ``text_config`` in its config.
     """
-    install()
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    with _install_lock:
+        AttentionInterface.register(ATTENTION_NAME, _attention_with_rows)
+        # Without a mask of the same name transformers silently passes no mask at all, and
+        # padding, sliding windows and cached prefixes come out wrong.
+        AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
     model.set_attn_implementation({"text_config": ATTENTION_NAME})  # type: ignore[operator]
 
 

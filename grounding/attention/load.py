@@ -82,7 +82,7 @@ def load_lvlm(
             "no presence, or load with full=True"
         )
     deepest = None if full or not pairs else max(int(layer) for layer, _ in pairs)
-    parts = load_parts(
+    model, words, processor, kind = load_parts(
         Checkpoint.of(
             path, revision=revision, device=device, dtype=dtype, offline=offline, spread=device_map
         ),
@@ -92,13 +92,7 @@ def load_lvlm(
         tokenizer=tokenizer,
         quantization=quantization,
     )
-    adapter = parts.family(
-        parts.model.config,
-        parts.tokenizer,
-        parts.image_processor,
-        prompt=prompt,
-        padding=padding,
-        query=query,
-        tiles=tiles,
+    adapter = kind(
+        model.config, words, processor, prompt=prompt, padding=padding, query=query, tiles=tiles
     )
-    return LVLM(parts.model, adapter, heads=pairs, presence=presence)
+    return LVLM(model, adapter, heads=pairs, presence=presence)

@@ -9,7 +9,6 @@ much as to the red one. :mod:`grounding.localize.locate` subtracts the excluded 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 _LONGEST = 1000
 """Longest phrase that is parsed, in characters; the time grows with their square."""
@@ -36,14 +35,6 @@ _PLACE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Negation:
-    """The phrase "the apple that is not green" and its excluded term "the green apple"."""
-
-    phrase: str
-    excluded: str
-
-
 def query_terms(phrase: str) -> tuple[str, str | None]:
     """The words that a model is queried with for a phrase, and the term that they exclude, if any.
 
@@ -55,22 +46,21 @@ def query_terms(phrase: str) -> tuple[str, str | None]:
     ('the dog', None)
     """
     words = definite(phrase)
-    negation = read_negation(words)
-    return (negation.phrase, negation.excluded) if negation else (words, None)
+    return read_negation(words) or (words, None)
 
 
-def read_negation(phrase: str) -> Negation | None:
+def read_negation(phrase: str) -> tuple[str, str] | None:
     """Split a phrase into its meaning and its excluded term; None where nothing is negated.
 
     Examples
     --------
     >>> read_negation("the apple that isn't green")
-    Negation(phrase='the apple that is not green', excluded='the green apple')
-    >>> read_negation("the non-green apple").excluded
+    ('the apple that is not green', 'the green apple')
+    >>> read_negation("the non-green apple")[1]
     'the green apple'
-    >>> read_negation("the dog which is not on the sofa").excluded
+    >>> read_negation("the dog which is not on the sofa")[1]
     'the dog on the sofa'
-    >>> read_negation("the cup, not the blue one").excluded
+    >>> read_negation("the cup, not the blue one")[1]
     'the blue cup'
     >>> read_negation("the knot")
     """
@@ -86,7 +76,7 @@ def read_negation(phrase: str) -> Negation | None:
     else:
         return None
     verb, rest = "are" if verb[-2:] in ("re", "RE") else "is", rest.rstrip(" .!?")
-    return Negation(f"{thing} that {verb} not {rest}", _excluded(thing, rest))
+    return f"{thing} that {verb} not {rest}", _excluded(thing, rest)
 
 
 def _excluded(thing: str, rest: str) -> str:

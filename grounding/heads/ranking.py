@@ -7,9 +7,9 @@ knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,45 +64,30 @@ class HeadRanking:
                 f"{np.max(self.frequency):.4g}; expected shares of the samples in [0, 1]."
             )
 
-    def order(self, by: Literal["frequency", "sum"] = "frequency") -> tuple[RankedHead, ...]:
+    def order(self) -> tuple[RankedHead, ...]:
         """Every head outside the skipped layers, best first.
 
-        By frequency, then the larger mean sum, then the lower index; ``by="sum"`` ranks by mean sum
-        alone (the ablation that drops criterion 2).
+        By frequency, then the larger mean sum, then the lower index.
         """
-        check_choice("by", by, ("frequency", "sum"))
         heads = [
             RankedHead(layer, head, float(share), float(self.mean_sums[layer, head]))
             for (layer, head), share in np.ndenumerate(self.frequency)
             if layer >= self.skip_layers
         ]
-        if by == "sum":
-            return tuple(sorted(heads, key=lambda r: (-r.mean_sum, r.layer, r.head)))
         return tuple(sorted(heads, key=lambda r: (-r.frequency, -r.mean_sum, r.layer, r.head)))
 
-    def top(self, k: int = 3, by: Literal["frequency", "sum"] = "frequency") -> tuple[Head, ...]:
+    def top(self, k: int = 3) -> tuple[Head, ...]:
         """The `k` best heads as (layer, head) pairs; the paper takes 3 (Tab. 4).
 
         Raises GroundingError for `k` below 1, or more heads than were ever selected.
         """
-        ranked = self.order(by)
-        if by == "frequency":
-            ranked = tuple(row for row in ranked if row.frequency > 0)
+        ranked = tuple(row for row in self.order() if row.frequency > 0)
         if not 1 <= k <= len(ranked):
             raise GroundingError(
                 f"k is {k}, but {len(ranked)} heads are ranked (selected at least once); take "
                 f"fewer, lower the threshold ({self.threshold:.4g}) or measure more samples."
             )
         return tuple((row.layer, row.head) for row in ranked[:k])
-
-    def table(self, limit: int = 10) -> str:
-        """The first `limit` heads as a Markdown table."""
-        lines = ["| rank | head | frequency | mean sum |", "|---|---|---|---|"]
-        for rank, row in enumerate(self.order()[:limit], start=1):
-            lines.append(
-                f"| {rank} | L{row.layer}H{row.head} | {row.frequency:.3f} | {row.mean_sum:.3f} |"
-            )
-        return "\n".join(lines)
 
     def correlation(self, head_ious: ArrayLike, min_frequency: float = 0.01) -> tuple[float, float]:
         """Spearman rho of frequency and pseudo-mask IoU, (L, H), and its p-value (Fig. 6b).
@@ -345,3 +330,55 @@ def _threshold(sums: NDArray, threshold: float | None) -> float:
             f"threshold is {threshold!r}; expected a finite attention sum or None for the elbow."
         )
     return tau
+
+
+@dataclass(frozen=True)
+class LocalizationHeads:
+    """The fixed heads of one model and where they come from.
+
+    Parameters
+    ----------
+    heads : (layer, head) pairs counted from 0, best first; lists (as from JSON) become tuples.
+    provenance : their source in words; shown wherever the heads are used.
+
+    Examples
+    --------
+    >>> list(LocalizationHeads(((14, 24), (14, 13)), "paper, Sec. 5; not re-measured here"))
+    [(14, 24), (14, 13)]
+    """
+
+    heads: tuple[Head, ...]
+    provenance: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.heads, (tuple, list)):
+            raise GroundingError(
+                f"heads is {self.heads!r}; expected a list of (layer, head) pairs."
+            )
+        pairs = tuple(_pair(item) for item in self.heads)
+        if not pairs:
+            raise GroundingError("heads is empty; expected at least one (layer, head) pair.")
+        if len(set(pairs)) < len(pairs):
+            raise GroundingError(f"heads {pairs} names a head twice; list each once.")
+        if not isinstance(self.provenance, str) or not self.provenance.strip():
+            raise GroundingError(
+                f"provenance is {self.provenance!r}; say in words where the heads come from."
+            )
+        object.__setattr__(self, "heads", pairs)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def __iter__(self) -> Iterator[Head]:
+        return iter(self.heads)
+
+
+def _pair(item: Any) -> Head:
+    """One (layer, head) pair of plain ints."""
+    whole = (int, np.integer)
+    ok = isinstance(item, (tuple, list)) and len(item) == 2
+    if not ok or not all(isinstance(n, whole) and not isinstance(n, bool) and n >= 0 for n in item):
+        raise GroundingError(
+            f"head {item!r} is not a (layer, head) pair of whole numbers counted from 0."
+        )
+    return int(item[0]), int(item[1])

@@ -8,8 +8,6 @@ The defaults are this project's reading; the others exist to measure what each i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,32 +27,20 @@ from .maps import (
 _MOST = 4  # further components are specks
 
 
-class BoxedMap(NamedTuple):
-    """A combined map on its grid and over the picture, and the boxes that prompt SAM.
-
-    Attributes
-    ----------
-    combined, region : The map (P, Q), padding settled, and the rectangle of the picture it covers.
-    heat : (H, W) the same map over the picture.
-    boxes : From :func:`map_boxes`.
-    """
-
-    combined: NDArray[np.float32]
-    region: Box
-    heat: NDArray[np.float32]
-    boxes: list[Box]
-
-
 def box_map(
     combined: NDArray[np.float32], region: Box, size_wh: tuple[int, int], settings: BoxSettings
-) -> BoxedMap:
-    """Lay a combined map over the picture and box it; `region` and `size_wh` as in `maps`."""
+) -> tuple[NDArray[np.float32], Box, NDArray[np.float32], list[Box]]:
+    """Lay a combined map over the picture and box it; `region` and `size_wh` as in `maps`.
+
+    Returns the map (P, Q) with its padding settled, the rectangle of the picture that it covers,
+    the same map over the picture (H, W), and the boxes of `map_boxes`.
+    """
     if not settings.undo_padding:
         region = (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
     settled = _settled(combined, region, size_wh, settings)
     heat = token_map_to_image(settled, region, size_wh)
     boxes = map_boxes(settled, heat, region, size_wh, settings)
-    return BoxedMap(settled, region, heat, boxes)
+    return settled, region, heat, boxes
 
 
 def _settled(

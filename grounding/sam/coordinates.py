@@ -19,6 +19,7 @@ from ..errors import GroundingError
 
 _BAND = 4_000_000
 """Pixels of a mask that are held as floats at one time."""
+_GAIN = 16.0  # logits between the ends of a map
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +158,14 @@ class SquareFrame:
         small = cv2.resize(grey, self.grid_wh, interpolation=cv2.INTER_AREA)
         return self.map_logits(small.astype(np.float32) / np.float32(255))
 
-    def map_logits(self, map: NDArray[np.float32], gain: float = 16.0) -> NDArray[np.float32]:
+    def map_logits(self, map: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map in [0, 1] over the whole picture as a mask prompt (m, m).
 
-        One half becomes 0 and `gain` is the span from 0 to 1; the padding counts as 0.
+        One half becomes 0 and `_GAIN` is the span from 0 to 1; the padding counts as 0.
         """
         cols, rows = self.grid_wh
-        grid = np.full((self.mask_side, self.mask_side), -gain / 2, np.float32)
-        grid[:rows, :cols] = (cv2.resize(map, (cols, rows)) - 0.5) * gain
+        grid = np.full((self.mask_side, self.mask_side), -_GAIN / 2, np.float32)
+        grid[:rows, :cols] = (cv2.resize(map, (cols, rows)) - 0.5) * _GAIN
         return grid
 
     def masks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +15,7 @@ from ..errors import InpaintError
 from ..settings import SCHEDULERS, check_choice
 from .control import CONDITIONERS, check_controlnet, load_controlnet
 from .flow import FlowInpainter
-from .inpainter import Inpainter, explain_loading, quiet_libraries, scheduler_from
-from .lora import add_loras
+from .inpainter import Inpainter, check_entry, explain_loading, quiet_libraries, scheduler_from
 from .patchmatch import PATCHMATCH, PatchMatch
 from .speed import apply_speed
 from .unet import UNetInpainter
@@ -81,7 +82,7 @@ def load_inpainter(
     preview_vae : A tiny autoencoder of the same latents, such as "madebyollin/taesdxl", for
         previews.
     tiling : Encode and decode in slices and tiles: less memory, faint seams possible.
-    loras, controlnet : See `inpaint.painter.lora.add_loras` and
+    loras, controlnet : See `add_loras` and
         `inpaint.painter.control.check_controlnet`.
     sharing : Shared with other models on the same accelerator.
 
@@ -144,7 +145,8 @@ def resolve_device(device: str) -> Any:
         raise InpaintError(
             f"device: got {device!r}; expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'."
         ) from error
-    if not has.get(named.type, True):
+    beyond = named.type == "cuda" and (named.index or 0) >= torch.cuda.device_count()
+    if beyond or not has.get(named.type, True):
         raise InpaintError(
             f"device: got {device!r}, which this machine or this build of torch does not offer; "
             "expected one that is there. Use device='auto' or 'cpu'."
@@ -242,3 +244,42 @@ def _remedy(source: str, offline: bool) -> str:
     if offline:
         return ". Expected it in the local cache, since offline is set: download it once online."
     return ". Expected a public repository with safetensors: check its name and the network."
+
+
+def add_loras(pipe: Any, loras: Sequence[Mapping[str, Any]], *, offline: bool) -> None:
+    """Load adapters into a pipeline and enable them.
+
+    Each has "path" (a folder or repository), and optionally "weight" (the file's name), "revision"
+    and "scale" (1.0). Raises InpaintError for a wrong entry, a missing `peft`, or an adapter that
+    does not fit the model.
+    """
+    scales = [_checked_scale(entry) for entry in loras]
+    if importlib.util.find_spec("peft") is None:
+        raise InpaintError(
+            "loras: got some, but the package peft is not installed; expected it for LoRA. "
+            "Install it with: pip install 'groundbrush[lora]'"
+        )
+    remedy = (
+        "; expected an adapter for this model in safetensors. Check its path and which model it "
+        "was made for."
+    )
+    names = [f"lora{number}" for number in range(len(loras))]
+    for name, entry in zip(names, loras, strict=True):
+        with explain_loading(f"loras: {entry['path']!r}", remedy):
+            pipe.load_lora_weights(
+                entry["path"],
+                adapter_name=name,
+                weight_name=entry.get("weight"),
+                revision=entry.get("revision"),
+                local_files_only=offline,
+                use_safetensors=True,
+            )
+    pipe.set_adapters(names, adapter_weights=scales)
+
+
+def _checked_scale(entry: Any) -> float:
+    check_entry("loras", entry, ("weight", "revision", "scale"))
+    scale = entry.get("scale", 1.0)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise InpaintError(f"loras: got scale {scale!r}; expected a number such as 0.8.")
+    return float(scale)

@@ -111,32 +111,28 @@ def coco_instances(
     file_name: str = "picture.png",
     image_id: int | None = None,
     categories: Sequence[dict[str, Any]] | None = None,
-    stuff: bool = False,
 ) -> dict[str, Any]:
     """Convert the things to COCO instances, masks run-length encoded.
 
-    Masks are whole: unlike the id map's they may overlap. Arguments as for `coco_panoptic`;
-    `stuff` also lists stuff, one annotation for each phrase. Annotations are numbered from
-    ``4096 * image_id``, so that their numbers differ between pictures, too.
+    Masks are whole: unlike the id map's they may overlap. Arguments as for `coco_panoptic`.
+    Annotations are numbered from ``4096 * image_id``, so that their numbers differ between
+    pictures, too.
     """
     image_id = image_id_of(file_name) if image_id is None else image_id
     numbers, listed = _categories(found, categories)
     annotations: list[dict[str, Any]] = []
     for segment in found.segments:
-        parts = [(i.mask, i.score) for i in segment.instances]
-        if stuff and not segment.is_thing and segment.found:
-            parts = [(segment.mask, segment.score)]
-        for mask, score in parts:
+        for one in segment.instances:
             annotations.append(
                 {
                     "id": MOST_INSTANCES * image_id + len(annotations),
                     "image_id": image_id,
                     "category_id": numbers[segment.name],
-                    "segmentation": encode_rle(mask),
-                    "area": int(mask.sum()),
-                    "bbox": _xywh(mask),
+                    "segmentation": encode_rle(one.mask),
+                    "area": int(one.mask.sum()),
+                    "bbox": _xywh(one.mask),
                     "iscrowd": 0,
-                    "score": round(score, 4),
+                    "score": round(one.score, 4),
                     "phrase": segment.phrase,
                 }
             )

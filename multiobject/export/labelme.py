@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ...grounding.view import tight_box
-from ..errors import MultiObjectError
 from ..panoptic import PanopticGrounding
 
-SHAPES = ("polygon", "mask")
 
+def to_labelme(found: PanopticGrounding, *, image_path: str = "picture.png") -> dict[str, Any]:
+    """Convert to a LabelMe document: a polygon for each piece of a thing, without its holes.
 
-def to_labelme(
-    found: PanopticGrounding, *, image_path: str = "picture.png", shapes: str = "polygon"
-) -> dict[str, Any]:
-    """Convert to a LabelMe document.
-
-    Parameters
-    ----------
-    image_path : The picture's file, relative to the document.
-    shapes : ``polygon``: one for each piece of a thing, without its holes; pieces of one thing
-        share their ``group_id``. ``mask``: the exact pixels, which LabelMe reads from version 5.2.
-
-    Raises MultiObjectError for other shapes.
+    Pieces of one thing share their ``group_id``. `image_path` is the picture's file, relative to
+    the document.
     """
-    if shapes not in SHAPES:
-        raise MultiObjectError(f"shapes={shapes!r}; expected {' or '.join(map(repr, SHAPES))}")
     width, height = found.size_wh
     listed: list[dict[str, Any]] = []
     for segment in found.segments:
@@ -42,8 +27,7 @@ def to_labelme(
                 "description": segment.phrase,
                 "flags": {},
             }
-            drawn = _polygons(mask) if shapes == "polygon" else [_mask(mask)]
-            listed += [{**common, **shape} for shape in drawn]
+            listed += [{**common, **shape} for shape in _polygons(mask)]
     return {
         "version": "5.5.0",
         "flags": {},
@@ -66,17 +50,3 @@ def _polygons(mask: np.ndarray) -> list[dict[str, Any]]:
         points = (points * 3)[:3] if len(points) < 3 else points
         polygons.append({"shape_type": "polygon", "points": points, "mask": None})
     return polygons
-
-
-def _mask(mask: np.ndarray) -> dict[str, Any]:
-    """Return the mask's crop as a PNG in base64; LabelMe's corners are both inside."""
-    from PIL import Image
-
-    x0, y0, x1, y1 = (int(v) for v in tight_box(mask))
-    buffer = io.BytesIO()
-    Image.fromarray(mask[y0:y1, x0:x1]).save(buffer, "PNG")
-    return {
-        "shape_type": "mask",
-        "points": [[float(x0), float(y0)], [float(x1 - 1), float(y1 - 1)]],
-        "mask": base64.b64encode(buffer.getvalue()).decode(),
-    }

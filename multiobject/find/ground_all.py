@@ -10,7 +10,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,13 +30,10 @@ from .phrase_query import PhraseQuery, phrase_query, position_variants
 from .search import Reading, SearchResult, SearchTerm, search
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-
     from ...grounding.attention.model import LVLM
     from ...grounding.attention.reading import EncodedImage
 
 MODES = ("phrases", "caption")
-TOKENS = ("phrase", "noun")
 Refusal = Callable[[Sequence[str]], str]
 """Makes the reason of status ``unknown`` from the words the model has no token for."""
 
@@ -48,8 +44,6 @@ def ground_all(
     caption: str,
     *,
     mode: str = "phrases",
-    tokens: str = "phrase",
-    pipeline: str | Path | Language | None = None,
     phrases: Sequence[NounPhrase] | None = None,
     refusal: Refusal | None = None,
 ) -> PanopticGrounding:
@@ -62,8 +56,6 @@ def ground_all(
     mode : ``phrases``: each phrase is queried on its own, all in one packed sequence. ``caption``:
         one forward pass of the whole caption, each phrase the mean of its tokens' rows (Kang et
         al., CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.
-    tokens : In mode ``caption``: all of a phrase's tokens, or its ``noun``'s alone.
-    pipeline : As for `noun_phrases`.
     phrases : Used instead of the parser's.
 
     Returns PanopticGrounding: A segment for every phrase; absent ones are reported and not painted.
@@ -71,21 +63,18 @@ def ground_all(
     Raises MultiObjectError for a caption that cannot be read, an unknown mode, or no English
     pipeline. Raises GroundingError for a phrase that is too long.
     """
-    if mode not in MODES or tokens not in TOKENS:
-        raise MultiObjectError(
-            f"mode={mode!r}, tokens={tokens!r}; expected mode {' or '.join(map(repr, MODES))} and "
-            f"tokens {' or '.join(map(repr, TOKENS))}"
-        )
+    if mode not in MODES:
+        raise MultiObjectError(f"mode={mode!r}; expected mode {' or '.join(map(repr, MODES))}")
     start = time.perf_counter()
     if phrases is None:
-        phrases = phrases_to_find(caption, pipeline=pipeline)
+        phrases = phrases_to_find(caption)
     queries = [phrase_query(phrase, grounder.lvlm.unknown_words) for phrase in phrases]
     known = [query for query in queries if not query.unknown]
     parsed = time.perf_counter()
     terms = [_search_term(grounder, query) for query in known]
     readings = None
     if mode == "caption":
-        readings = _caption_readings(grounder, view, caption, known, tokens)
+        readings = _caption_readings(grounder, view, caption, known)
     read = time.perf_counter()
     results = iter(search(grounder, view, terms, readings))
     drafts = [
@@ -215,7 +204,7 @@ def _confirmed(
 
 
 def _caption_readings(
-    grounder: Grounder, view: View, caption: str, queries: Sequence[PhraseQuery], tokens: str
+    grounder: Grounder, view: View, caption: str, queries: Sequence[PhraseQuery]
 ) -> list[Reading]:
     """Return each phrase's rows of the whole caption, and its presence."""
     lvlm = grounder.lvlm
@@ -224,11 +213,7 @@ def _caption_readings(
             f"mode='caption' reads attention heads and {grounder.title} has none; use "
             "mode='phrases'"
         )
-    spans = [query.phrase.span for query in queries]
-    if tokens == "noun":
-        heads = [len(query.phrase.head) for query in queries]
-        spans = [(stop - head, stop) for head, (_, stop) in zip(heads, spans, strict=True)]
-    rows = caption_rows(lvlm, view.encoded, caption, spans)
+    rows = caption_rows(lvlm, view.encoded, caption, [query.phrase.span for query in queries])
     if lvlm.presence_settings is None:
         return [(row, None) for row in rows]
     presence = lvlm.presence(view.encoded, [query.words for query in queries])

@@ -100,11 +100,9 @@ def noun_phrases(
     return tuple(found)
 
 
-def phrases_to_find(
-    caption: str, *, pipeline: str | Path | Language | None = None
-) -> tuple[NounPhrase, ...]:
+def phrases_to_find(caption: str) -> tuple[NounPhrase, ...]:
     """Return `noun_phrases`; raise `MultiObjectError` for more than `MAX_PHRASES`."""
-    phrases = noun_phrases(caption, pipeline=pipeline)
+    phrases = noun_phrases(caption)
     if len(phrases) > MAX_PHRASES:
         raise MultiObjectError(
             f"the caption names {len(phrases)} things; expected at most {MAX_PHRASES}: split it "

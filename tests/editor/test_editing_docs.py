@@ -10,8 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_complaint_names_tests_that_exist():
     page = (ROOT / "docs" / "measured" / "editing.md").read_text(encoding="utf-8")
-    table = page[page.index("## Common complaints") :].splitlines()
-    rows = [line for line in table if re.match(r"\| .*`tests/", line)]
+    rows = [line for line in page.splitlines() if re.match(r"\| .*`tests/", line)]
     assert len(rows) == 15  # as many as were gathered
     for row in rows:
         file = ""

@@ -15,8 +15,7 @@ from groundbrush.miniature.scenes import Scene, SceneSettings, compose
 from groundbrush.multiobject import MultiObjectError, NounPhrase, ground_all, noun_phrases
 from groundbrush.multiobject.find.ground_all import caption_rows, find_instances
 from groundbrush.multiobject.find.phrase_query import phrase_query, position_variants
-from groundbrush.multiobject.find.search import SearchTerm, search
-from groundbrush.multiobject.find.segmenter_batch import BatchingSegmenter
+from groundbrush.multiobject.find.search import BatchingSegmenter, SearchTerm, search
 from groundbrush.multiobject.instances import split_instances
 from groundbrush.multiobject.phrases.lexicon import is_thing
 
@@ -402,11 +401,10 @@ def test_a_caption_that_names_nothing_gives_nothing(seen) -> None:
     assert not found.id_map.any()
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "words"}, {"tokens": "verb"}])
-def test_unknown_modes_are_refused(seen, wrong) -> None:
+def test_unknown_modes_are_refused(seen) -> None:
     grounder, view, _ = seen
     with pytest.raises(MultiObjectError, match="expected mode 'phrases' or 'caption'"):
-        ground_all(grounder, view, "a dog", **wrong)
+        ground_all(grounder, view, "a dog", mode="words")
 
 
 # --- the paper's way --------------------------------------------------------------------------
@@ -443,8 +441,7 @@ def test_a_caption_too_long_names_the_other_mode(asking_at_the_end) -> None:
 def test_the_whole_caption_runs_once(seen) -> None:
     grounder, view, scene = seen
     found = ground_all(grounder, view, caption_of(scene), mode="caption")
-    noun = ground_all(grounder, view, caption_of(scene), mode="caption", tokens="noun")
-    assert len(found.segments) == len(noun.segments) == len(scene.objects)
+    assert len(found.segments) == len(scene.objects)
     for segment in found.segments:
         for number in segment.ids:
             assert segment.mask[found.painted(number)].all()

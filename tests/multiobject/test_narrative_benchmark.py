@@ -12,57 +12,13 @@ from groundbrush.grounding.metrics import mask_iou
 from groundbrush.miniature.scenes import compose
 from groundbrush.multiobject import MultiObjectError
 from groundbrush.multiobject.export.coco import id_to_rgb
-from groundbrush.multiobject.narrative_benchmark import (
-    PngPhrase,
-    ground_narrative,
-    narrative_ious,
-    read_png,
-    score_png,
-    truth,
-)
-from hypothesis import given
-from hypothesis import strategies as st
+from groundbrush.multiobject.narrative_benchmark import PngPhrase, ground_narrative, read_png, truth
 from PIL import Image
 
 DOG = PngPhrase("a dog", (0, 5), (1,), False, True)
 SKY = PngPhrase("the sky", (6, 13), (2,), False, False)
 CARS = PngPhrase("cars", (14, 18), (3, 4), True, True)
 TREES = PngPhrase("trees", (19, 24), (5,), True, False)
-
-
-def test_groups_by_hand() -> None:
-    score = score_png([1.0, 0.5, 0.25, 0.0], [DOG, SKY, CARS, TREES])
-    assert score.recall == {
-        "all": 0.4375,
-        "things": 0.625,
-        "stuff": 0.25,
-        "singulars": 0.75,
-        "plurals": 0.125,
-    }
-    assert score.count == {"all": 4, "things": 2, "stuff": 2, "singulars": 2, "plurals": 2}
-
-
-def test_a_group_without_phrases_has_no_recall() -> None:
-    score = score_png([0.5], [DOG])
-    assert np.isnan(score.recall["stuff"])
-    assert score.count["stuff"] == 0
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_the_area_under_the_recall_curve_is_the_mean_iou(ious) -> None:
-    # recall falls only at the IoUs themselves: between two of them its area is a rectangle
-    steps = np.unique([0.0, *ious, 1.0])
-    middles = (steps[1:] + steps[:-1]) / 2
-    recall = np.array([(np.asarray(ious) >= t).mean() for t in middles])
-    area = float((recall * np.diff(steps)).sum())
-    assert area == pytest.approx(np.mean(ious), abs=1e-9)
-    assert score_png(ious, [DOG] * len(ious)).recall["all"] == pytest.approx(area, abs=1e-9)
-
-
-@pytest.mark.parametrize("ious", [[0.5], [0.5, 1.2], [0.5, -0.1], [0.5, float("nan")]])
-def test_ious_that_fit_no_phrase_are_refused(ious) -> None:
-    with pytest.raises(MultiObjectError, match="one in .0, 1. for each"):
-        score_png(ious, [DOG, SKY])
 
 
 @pytest.fixture
@@ -192,7 +148,9 @@ def test_a_narrative_of_a_scene_is_scored(miniature: Editor, tmp_path) -> None:
     narrative = Narrative(1, Path("scene.png"), tmp_path / "scene.png", caption, tuple(phrases))
     grounder = miniature.models.grounder()
     view = grounder.look(scene.image)
-    ious = narrative_ious(ground_narrative(grounder, view, narrative, mode="phrases"), narrative)
+    found = ground_narrative(grounder, view, narrative, mode="phrases")
+    pairs = zip(found.segments, narrative.phrases, strict=True)
+    ious = [mask_iou(segment.mask, truth(narrative.ids(), one)) for segment, one in pairs]
     alone = [grounder.ground(view, phrase.text) for phrase in phrases]
     wanted = [mask_iou(a.mask, ids == k) for k, a in enumerate(alone, 1)]
     assert ious == pytest.approx(wanted, abs=0.02)

@@ -76,9 +76,9 @@ def test_a_folder_becomes_a_preset_that_finds_things(
     ]
     job = EvaluationJob(benchmark="scenes", data=pictures, out=tmp_path / "out", arms=arms)
     scored = run_evaluation(job, made, device="cpu", offline=True)
-    assert {name: (s.count, s.failed) for name, s in scored.by_arm.items()} == dict.fromkeys(
-        ("preset", "greedy", "deep", "prompt", "squash"), (4, 0)
-    )
+    assert {
+        name: (s["count"], s["failed"]) for name, s in scored.scores["arms"].items()
+    } == dict.fromkeys(("preset", "greedy", "deep", "prompt", "squash"), (4, 0))
     used = {r["arm"]: r["heads"] for r in scored.records}
     assert (used["preset"], used["deep"]) == ([[1, 0]], [[3, 1]])
     names = [arm.name for arm in ablations_of(made, out, out=tmp_path)]

@@ -204,9 +204,7 @@ def test_errors_inside_the_block_pass_and_clear_the_request(make_llava):
 def test_import_registers_nothing():
     code = (
         "import groundbrush.grounding.attention.capture as c\n"
-        "from transformers import AttentionInterface as A, AttentionMaskInterface as M\n"
+        "from transformers import AttentionInterface as A\n"
         "assert c.ATTENTION_NAME not in A._global_mapping\n"
-        "c.install(); c.install()\n"
-        "assert c.ATTENTION_NAME in A._global_mapping and c.ATTENTION_NAME in M._global_mapping\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,7 @@ import pytest
 import torch
 from groundbrush.grounding import load_lvlm
 from groundbrush.grounding.checkpoints.files import read_weights
-from groundbrush.grounding.checkpoints.loading import load_family
-from groundbrush.grounding.checkpoints.original import is_original
+from groundbrush.grounding.checkpoints.loading import is_original, load_family
 from groundbrush.grounding.errors import GroundingError
 from safetensors.torch import save_file
 
@@ -248,7 +247,7 @@ def test_internvit_6b_tower(write, reference, picture, tmp_path):
 
 
 def test_position_embeddings_of_another_resolution_are_resized():
-    from groundbrush.grounding.checkpoints.intern_vit_layout import convert_intern_vit
+    from groundbrush.grounding.checkpoints.llava_layout import convert_intern_vit
     from transformers import InternVLVisionConfig
 
     config = InternVLVisionConfig(image_size=[48, 48], patch_size=[8, 8])

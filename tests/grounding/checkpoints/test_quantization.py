@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding import load_lvlm
-from groundbrush.grounding.checkpoints.quantization import loading_options
+from groundbrush.grounding.checkpoints.loading import loading_options
 from groundbrush.grounding.errors import GroundingError
 from PIL import Image
 

@@ -20,7 +20,7 @@ TWO[5:8, 5:8] = 1
 
 def boxes(combined: np.ndarray, region=SQUARE, size=(40, 40), **choices) -> list:
     settings = BoxSettings(**choices)
-    return box_map(combined.astype(np.float32), region, size, settings).boxes
+    return box_map(combined.astype(np.float32), region, size, settings)[3]
 
 
 def test_padding_is_not_searched() -> None:
