@@ -24,7 +24,7 @@ from .maps import Box, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
 """How often a part is prompted again, and how far beyond its box, as a share of the box."""
-_LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.96
+_LARGER, _HOLDS, _AGREES = (1.05, 3.0), 0.9, 0.9
 """Areas of a whole over that of its part; share of the part that it holds; least agreement with the
 map over that of the part."""
 
@@ -219,10 +219,12 @@ def _rate(
     settings: ProposalSettings,
 ) -> list[_Rated]:
     """All answers to the prompts of one kind, with their agreement and rank value."""
+    weight = 1.0 if prompt == "peak" else settings.box_weight
+    power, paper = settings.score_power, settings.mode == "paper"
     rated = []
     for one in (one for several in answers for one in several):
         fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
-        value = one.score if settings.mode == "paper" else fit * one.score**settings.score_power
+        value = one.score if paper else weight * fit * one.score**power
         rated.append(_Rated(one, prompt, fit, float(value)))
     return rated
 
