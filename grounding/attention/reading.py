@@ -37,6 +37,7 @@ class EncodedImage:
     cache : Their keys and values, one entry per layer read. Never grown: every use copies it
         shallowly first. Empty where nothing can be read before the phrase is known.
     next_position : Rotary position of the first token after the prefix.
+    layers : How many layers have read it; None where each phrase reads it anew.
     features : The vision tower's output, for families that read the whole prompt with every phrase.
     """
 
@@ -45,12 +46,8 @@ class EncodedImage:
     prefix_ids: tuple[int, ...]
     cache: DynamicCache
     next_position: int
+    layers: int | None
     features: Mapping[str, Any] | None = None
-
-    @property
-    def layers(self) -> int | None:
-        """How many layers have read the picture; None where each phrase reads it anew."""
-        return None if self.features is not None else len(self.cache.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,20 +237,6 @@ class Suffix:
     ids: tuple[int, ...]
     query: int | None = None
     answer: bool = False
-
-
-def chunks(suffixes: Sequence[Suffix], limit: int) -> list[list[Suffix]]:
-    """Consecutive runs of suffixes of at most `limit` tokens together (or one longer suffix)."""
-    runs: list[list[Suffix]] = []
-    size = 0
-    for suffix in suffixes:
-        size += len(suffix.ids)
-        if runs and size <= limit:
-            runs[-1].append(suffix)
-        else:
-            runs.append([suffix])
-            size = len(suffix.ids)
-    return runs
 
 
 def suffix_inputs(
