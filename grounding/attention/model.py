@@ -119,10 +119,8 @@ class LVLM:
     def encode(self, image: np.ndarray, *, all_layers: bool = False) -> EncodedImage:
         """Read a picture: one forward of the prompt up to and including it.
 
-        Parameters
-        ----------
-        image : (H, W, 3) uint8 RGB.
-        all_layers : Let every layer read it, even if `heads` needs fewer.
+        `image` is (H, W, 3) uint8 RGB; with `all_layers` every layer reads it, even if `heads`
+        needs fewer.
 
         Raises GroundingError when the image has another shape or dtype.
         """

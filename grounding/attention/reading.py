@@ -109,10 +109,7 @@ class Presence:
 class AnswerTokens:
     """First tokens of the answers to the presence question.
 
-    Parameters
-    ----------
-    yes : Token ids that mean yes; empty = everything but `no`.
-    no : Token ids that mean no.
+    Token ids that mean yes (empty: everything but no), and no.
     """
 
     yes: tuple[int, ...]
@@ -206,10 +203,7 @@ class HeadSelection:
     def maps(self, rows: Mapping[int, Tensor], grid_hw: tuple[int, int]) -> list[np.ndarray]:
         """Captured rows as maps on the grid, heads in the selected order.
 
-        Parameters
-        ----------
-        rows : Layer -> (1, heads, R, P * Q), as `capture` leaves them for `by_layer`.
-        grid_hw : P and Q.
+        `rows` holds (1, heads, R, P * Q) for each layer, as `capture` leaves them for `by_layer`.
 
         Returns R arrays, (k, P, Q) float32, or (L, H, P, Q) for all heads.
         """
@@ -298,11 +292,8 @@ def span_tokens(
 ) -> list[list[int]]:
     """Which of a text's tokens cover some of the characters of each span.
 
-    Parameters
-    ----------
-    text : As given, white space included.
-    offsets : Half-open offsets of its tokens in the text with single spaces.
-    spans : Half-open offsets in `text`.
+    `text` has its white space as given; `offsets` and `spans` are half-open, those of the tokens in
+    the text with single spaces.
 
     Raises GroundingError for a span that is not in the text, or without a token.
 
