@@ -163,12 +163,6 @@ def _failure_lines(report: BatchReport) -> list[str]:
 
 def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
     """Print what a dry run found."""
-    facts = {
-        "actions": dict(plan.actions),
-        "finished": plan.finished,
-        "find": plan.find,
-        "notes": list(plan.notes),
-    }
     lines = [
         *plan.notes,
         *(f"{n} to {action}" for action, n in sorted(plan.actions.items())),
@@ -176,7 +170,7 @@ def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
         f"{plan.finished} rows finished already",
         "everything that could be checked without a model is in order",
     ]
-    print_result(args, facts, lines)
+    print_result(args, vars(plan), lines)
 
 
 def _manifest(args: argparse.Namespace) -> Manifest:
