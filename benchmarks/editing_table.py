@@ -5,8 +5,9 @@
 Held-out scenes, true mask given; the same support, prompt, seed, steps and guidance for all;
 strength 1.0 for diffusers' calls, the preset's for ours, which prefills the hole. Seam and ring
 colour error are in grey levels, 0 to 255 (`inpaint/quality.py` says what they are), both against
-the true surroundings. The miniature LVLM judges whether the new phrase is found in the hole and the
-old one is gone, with its own errors: a picture that is blurred all over passes the second.
+the true surroundings: a call that repaints the whole picture has no seam of its own. The miniature
+LVLM judges whether the new phrase is found in the hole and the old one is gone, with its own
+errors: a picture that is blurred all over passes the second.
 """
 
 from __future__ import annotations
@@ -100,13 +101,15 @@ def judge(finder: Any, task: EditTask, image: np.ndarray) -> dict[str, float]:
     """Look at one result with the same eyes for all."""
     from groundbrush.editor.editing.verify import Verifier
     from groundbrush.editor.pictures.picture import open_picture
+    from groundbrush.inpaint.quality import seam_error
 
     picture = open_picture(task.image)
+    kept = np.where(task.support[..., None], image, task.image)
     new = Verifier(finder, picture, task.new, gone=False).check(image, task.support)
     old = Verifier(finder, picture, task.old, gone=True).check(image, task.support)
     return {
         "pixels changed outside the support": ((image != task.image).any(2) & ~task.support).sum(),
-        "seam error": new.seam,
+        "seam error": seam_error(kept, task.support),
         "ring colour error": new.ring_colour,
         "new phrase found in the hole": bool(new.passed),
         "old phrase gone": bool(old.passed),

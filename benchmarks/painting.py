@@ -26,7 +26,14 @@ WORDS, BOX, HEAVY = "by words", "in a box", "by words, on SDXL's canvas"
 HEAVIER = {"size": 1024, "steps": 4, "strength": 1.0}
 _BOX_SIDE = 240
 _PAINT = "a frog"
+Settings = Mapping[str, Any]
 QUICK = {"steps": 1, "strength": 1.0}
+WAYS: dict[str, dict[str, Any]] = {
+    "one by one": {},
+    "four variants": {"variants": 4},
+    "draft": {"draft": True},
+    "lcm, 4 steps": {"settings": {"scheduler": "lcm", "steps": 4, "strength": 1.0}},
+}
 
 
 def scene() -> tuple[np.ndarray, str]:
@@ -51,44 +58,28 @@ def picture(image: np.ndarray, megapixels: float) -> np.ndarray:
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC))
 
 
-def edits(
-    editor: Any, sizes: Sequence[float], heavy: Mapping[str, Any], usual: Mapping[str, Any]
-) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """What is timed, by way and megapixels: the usual, and apart what takes long."""
+def sizes_of(
+    editor: Any, sizes: Sequence[float], rounds: int, usual: Settings, heavy: Settings
+) -> common.Rows:
+    """A row for each way and size."""
     image, phrase = scene()
     pictures = {size: picture(image, size) for size in sizes}
 
-    def by_words(size: float, settings: Mapping[str, Any]) -> Callable[[], Any]:
-        return lambda: editor.edit(pictures[size], phrase, _PAINT, seed=1, settings=settings)
+    def edit(size: float, settings: Settings, **where: Any) -> Callable[[], Any]:
+        return lambda: editor.edit(pictures[size], paint=_PAINT, seed=1, settings=settings, **where)
 
-    def in_box(size: float) -> Callable[[], Any]:
+    def box(size: float) -> tuple[int, ...]:
         side = pictures[size].shape[0]
         start = max(0, side // 2 - _BOX_SIDE // 2)
-        box = (start, start, min(side, start + _BOX_SIDE), min(side, start + _BOX_SIDE))
-        return lambda: editor.edit(pictures[size], paint=_PAINT, box=box, seed=1, settings=usual)
+        return (start, start, min(side, start + _BOX_SIDE), min(side, start + _BOX_SIDE))
 
     # Sizes follow each other, so that no edit finds its picture read by the one before.
-    ways: dict[Any, Any] = {(WORDS, size): by_words(size, usual) for size in sizes}
-    ways |= {(BOX, size): in_box(size) for size in sizes}
-    ends = (sizes[0], sizes[-1])
-    return ways, {(HEAVY, size): by_words(size, heavy) for size in ends}
-
-
-def sizes_of(
-    sizes: Sequence[float],
-    rounds: int,
-    heavy: Mapping[str, Any] = HEAVIER,
-    usual: Mapping[str, Any] | None = None,
-) -> common.Rows:
-    """A row for each way and size, on the CPU."""
-    from groundbrush import Editor
-
-    editor = Editor.load("miniature", device="cpu", offline=True)
-    light, heavier = edits(editor, sizes, heavy, usual or {})
+    light: dict[Any, Any] = {(WORDS, size): edit(size, usual, find=phrase) for size in sizes}
+    light |= {(BOX, size): edit(size, usual, box=box(size)) for size in sizes}
+    heavier = {(HEAVY, size): edit(size, heavy, find=phrase) for size in (sizes[0], sizes[-1])}
     # Another picture, so that the first one is read where its memory is measured; no larger one,
     # which would leave memory that is then not counted.
-    image, phrase = scene()
-    editor.edit(picture(image[:, ::-1], sizes[0]), phrase, _PAINT, settings=usual or {})
+    editor.edit(picture(image[:, ::-1], sizes[0]), phrase, _PAINT, settings=usual)
     memory = {}
     for key in [key for key in light if key[1] in sizes[::2]]:
         with common.Peak() as peak:
@@ -104,35 +95,23 @@ def sizes_of(
     ]
 
 
-def ways_of(rounds: int, usual: Mapping[str, Any] | None = None) -> common.Rows:
-    """Edits a minute on a small picture: one by one, four variants, and few steps."""
-    from groundbrush import Editor
-
-    editor = Editor.load("miniature", device="cpu", offline=True)
+def ways_of(
+    editor: Any, rounds: int, ways: Mapping[str, dict[str, Any]], *, warm: bool = True
+) -> common.Rows:
+    """Edits a minute on a small picture."""
     image, phrase = scene()
     other = image[:, ::-1].copy()  # two in turn, so that the picture is read anew each time
-
-    def run(settings: Mapping[str, Any] | None = None, **more: Any) -> None:
-        for one in (image, other):
-            editor.edit(one, phrase, _PAINT, seed=1, settings=settings or usual, **more)
-
-    ways: dict[str, tuple[int, Callable[[], Any]]] = {
-        "one by one": (2, run),
-        "four variants": (8, lambda: run(variants=4)),
-        "draft": (2, lambda: run(draft=True)),
-        "lcm, 4 steps": (2, lambda: run({"scheduler": "lcm", "steps": 4, "strength": 1.0})),
+    works = {
+        way: lambda more=more: [
+            editor.edit(one, phrase, _PAINT, seed=1, **more) for one in (image, other)
+        ]
+        for way, more in ways.items()
     }
-    if usual:
-        ways = {"one by one": ways["one by one"]}
-    works = {name: way for name, (_, way) in ways.items()}
-    return [
-        {
-            "way": name,
-            "pictures a minute": round(60 * ways[name][0] / taken["least"], 1),
-            "times": taken,
-        }
-        for name, taken in common.in_turn(works, rounds, warm=not usual).items()
-    ]
+    rows = []
+    for way, taken in common.in_turn(works, rounds, warm=warm).items():
+        rate = round(60 * 2 * ways[way].get("variants", 1) / taken["least"], 1)
+        rows.append({"way": way, "pictures a minute": rate, "times": taken})
+    return rows
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -147,10 +126,15 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def measure(args: Namespace) -> dict[str, Any]:
     """Every size and way."""
+    from groundbrush import Editor
+
+    editor = Editor.load("miniature", device="cpu", offline=True)
     if args.tiny:
-        rows, ways = sizes_of((0.02, 0.05), 1, QUICK, QUICK), ways_of(1, QUICK)
+        rows = sizes_of(editor, (0.02, 0.05), 1, QUICK, QUICK)
+        ways = ways_of(editor, 1, {"one by one": {"settings": QUICK}}, warm=False)
     else:
-        rows, ways = sizes_of(MEGAPIXELS, args.rounds), ways_of(max(1, args.rounds // 3))
+        rows = sizes_of(editor, MEGAPIXELS, args.rounds, {}, HEAVIER)
+        ways = ways_of(editor, max(1, args.rounds // 3), WAYS)
     return {"rows": rows, "ways": ways, "targets": targets(rows)}
 
 

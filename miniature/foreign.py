@@ -1,8 +1,8 @@
 """A second composer, for validation only: nothing is ever trained on its pictures.
 
-It shares the sprites and the scene types with ``miniature.composer`` and nothing else: other
-grounds (noise by spectrum, bricks, dots, rings), other places (far from each other, drawn back to
-front), other shadows, light, colours and camera faults, drawn with Pillow. A score on the training
+It shares the sprites and the scene types with ``miniature.composer`` and no drawing: other grounds
+(noise by spectrum, bricks, dots, rings), other places (far from each other, drawn back to front),
+other shadows, light, colours and camera faults, drawn with Pillow. A score on the training
 composer alone would not show that the models learned that composer instead of the things.
 """
 

@@ -11,7 +11,7 @@ from .vocabulary import load_vocabulary
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 CELLS = 16  # the centre of an object is spoken as column and row of a 16 x 16 grid
-ORDINALS = ("first", "second", "third")
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
 MARGIN = 0.1  # of the side: what "left of" and "leftmost" must exceed to be said
 
 
@@ -78,23 +78,25 @@ def _among_twins(scene: Scene, index: int, name: str, twins: list[int]) -> list[
     size = _extreme(scales, own, 0.22)
     if size:
         out.append((f"the {'large' if size == 'high' else 'small'} {name}", "size"))
-    return out + [(text, "ordinal") for text in _ordinals(name, centres[:, 0], own)]
+    counted, middle = ordinals(name, centres[:, 0], own, MARGIN) if len(twins) == 3 else ([], [])
+    return out + [(text, "ordinal") for text in [*middle, *counted]]
 
 
-def _ordinals(name: str, across: np.ndarray, own: int) -> list[str]:
-    """Counted expressions for one of three alike, well apart from left to right."""
+def ordinals(name: str, across: np.ndarray, own: int, margin: float) -> tuple[list[str], list[str]]:
+    """Counted expressions for one of several alike, and that it is the middle one; nothing unless
+    all are farther apart than a margin from left to right."""
     order = np.argsort(across)
-    if len(order) != 3 or np.diff(across[order]).min() <= MARGIN:
-        return []
-    place = int(np.flatnonzero(order == own)[0])
-    out = [
+    if np.diff(across[order]).min() <= margin:
+        return [], []
+    place, last = int(np.flatnonzero(order == own)[0]), len(order) - 1
+    counted = [
         f"the {ORDINALS[place]} {name} from the left",
-        f"the {ORDINALS[2 - place]} {name} from the right",
+        f"the {ORDINALS[last - place]} {name} from the right",
     ]
-    return [f"the middle {name}", *out] if place == 1 else out
+    return counted, [f"the middle {name}"] * (2 * place == last)
 
 
-def _negated(scene: Scene, index: int) -> list[str]:
+def negated(scene: Scene, index: int) -> list[str]:
     """``the car that is not red``: of several alike, the only one without a colour others have."""
     item = scene.objects[index]
     others = [o.colour for o in scene.objects if o.noun == item.noun and o is not item]
@@ -145,7 +147,7 @@ def expressions(scene: Scene, index: int) -> list[Expression]:
     pairs = [(o.colour, o.noun) for o in scene.objects]
     if item.colour and pairs.count((item.colour, item.noun)) == 1:
         found.append((f"the {item.colour} {item.noun}", "colour"))
-    found += [(text, "negated") for text in _negated(scene, index)]
+    found += [(text, "negated") for text in negated(scene, index)]
     for name in dict.fromkeys((item.noun, describe(item))):
         same = [i for i, o in enumerate(scene.objects) if name in (o.noun, describe(o))]
         twins = len(same) > 1
@@ -214,21 +216,8 @@ def spoken_words() -> tuple[str, ...]:
     every = [*words.nouns, *words.colours, *words.sizes, *words.categories, *glue.split()]
     later = [*"that not from".split(), *ORDINALS]
     # Appended, so that the words before keep their numbers and their weights.
-    wide = [
-        "fourth",
-        "fifth",
-        "all",
-        "both",
-        "which",
-        "neither",
-        "nor",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        *map(plural_of, (*words.nouns, *words.categories)),
-    ]
+    wide = "all both which neither nor one two three four five".split()
+    wide += map(plural_of, (*words.nouns, *words.categories))
     return tuple(dict.fromkeys([*every, *asked.split(), *numbers, *later, *wide]))
 
 

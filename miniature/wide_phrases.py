@@ -10,11 +10,14 @@ import numpy as np
 
 from .phrases import (
     MARGIN,
+    ORDINALS,
     Exchange,
     Expression,
     absent_expressions,
     describe,
     expressions,
+    negated,
+    ordinals,
     place_words,
     plural_of,
     refer,
@@ -23,7 +26,6 @@ from .phrases import (
 from .scenes import Scene
 from .vocabulary import load_vocabulary
 
-ORDINALS = ("first", "second", "third", "fourth", "fifth")
 WEIGHTS = {
     "name": 2.0,
     "colour": 1.5,
@@ -52,16 +54,11 @@ def _long_ordinals(scene: Scene, index: int) -> list[str]:
     """``the fourth apple from the left``: four or five alike, well apart across."""
     noun = scene.objects[index].noun
     alike = [i for i, o in enumerate(scene.objects) if o.noun == noun]
-    across = np.array([scene.objects[i].centre[0] for i in alike]) / scene.side
-    order = [alike[k] for k in np.argsort(across)]
-    if not 3 < len(order) <= len(ORDINALS) or np.diff(np.sort(across)).min() <= MARGIN * 0.7:
+    if not 3 < len(alike) <= len(ORDINALS):
         return []
-    place = order.index(index)
-    out = [
-        f"the {ORDINALS[place]} {noun} from the left",
-        f"the {ORDINALS[len(order) - 1 - place]} {noun} from the right",
-    ]
-    return [*out, f"the middle {noun}"] if 2 * place + 1 == len(order) else out
+    across = np.array([scene.objects[i].centre[0] for i in alike]) / scene.side
+    counted, middle = ordinals(noun, across, alike.index(index), 0.7 * MARGIN)
+    return counted + middle
 
 
 def _two_steps(scene: Scene, index: int) -> list[str]:
@@ -98,11 +95,8 @@ def _anchor_names(scene: Scene, index: int) -> list[str]:
 
 def _negations(scene: Scene, index: int) -> list[str]:
     """``the car which is not red``, ``the animal that is not a dog``."""
-    item, out = scene.objects[index], []
-    alike = [o for o in scene.objects if o.noun == item.noun and o is not item]
-    colours = {o.colour for o in alike}
-    if len(colours) == 1 and item.colour and None not in colours and item.colour not in colours:
-        out.append(f"the {item.noun} which is not {next(iter(colours))}")
+    item = scene.objects[index]
+    out = [text.replace("that is", "which is") for text in negated(scene, index)]
     fellows = {o.noun for o in scene.objects if o.category == item.category and o is not item}
     if item.category != "thing" and len(fellows) == 1 and item.noun not in fellows:
         noun = next(iter(fellows))

@@ -37,12 +37,7 @@ def is_available() -> bool:
 
 
 class MetaSegmenter(Segmenter):
-    """A `Segmenter` that runs ``segment_anything.SamPredictor``; keeps no state between calls.
-
-    Parameters
-    ----------
-    model : A ``segment_anything`` ``Sam``; put in eval mode and frozen.
-    """
+    """A `Segmenter` that runs ``segment_anything.SamPredictor``; keeps no state between calls."""
 
     title = "Meta's predictor"
 

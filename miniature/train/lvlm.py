@@ -8,7 +8,6 @@ from describing what a phrase refers to.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +36,8 @@ WEIGHTS = Path(__file__).parents[1] / "weights" / "lvlm"
 PRICE = 0.1
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How language is trained: scenes a step and exchanges a scene, the share of the time in which
-    the tower learns too and the weight of its patch labels, where the price on attention begins (as
-    a share of PRICE) and the first scene's seed."""
-
-    batch: int = 8
-    exchanges: int = 12
-    joint: float = 0.6
-    patches: float = 0.15
-    price_from: float = 0.0
-    first_seed: int = 10_000_000
+EXCHANGES = 12  # about one scene
+PATCHES = 0.15  # weight of the patch labels while the tower learns
 
 
 def inner(name: str) -> bool:
@@ -71,8 +60,7 @@ def train_tower(
     model: LlavaForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     run: Run,
-    minutes: float,
-    rate: float,
+    args: argparse.Namespace,
 ) -> bool:
     """Pretrain tower, projector and word embeddings on patch labels (in place of CLIP).
 
@@ -82,8 +70,8 @@ def train_tower(
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     names = ("vision_tower", "projector", "embed_tokens", "probe")
     parameters = {n: p for n, p in both.named_parameters() if any(k in n for k in names)}
-    optims = optimizers(parameters, inner, rate, rate)
-    clock = run.resume("tower", both, optims, minutes)
+    optims = optimizers(parameters, inner, args.rate, args.rate)
+    clock = run.resume("tower", both, optims, args.minutes_tower)
     clock.stop_on_sigterm()
     while clock.running:
         pixels, labels = tower_batch("train", [clock.step * 8 + i for i in range(8)])
@@ -105,30 +93,28 @@ def train_language(
     model: LlavaForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     run: Run,
-    minutes: float,
-    rate: float,
-    budget: Budget,
+    args: argparse.Namespace,
 ) -> bool:
     """Train language model and projector on answers only; False when stopped by a signal.
 
-    For the first ``budget.joint`` of the time the tower learns as well, from the answers and from
+    For the first ``args.joint`` of the time the tower learns as well, from the answers and from
     its patch labels; afterwards it stays as it is, which makes a step cheaper.
     """
     probe = PatchWords(tokenizer).to(run.device)
     both = torch.nn.ModuleDict({"model": model, "probe": probe})
     parameters = dict(both.named_parameters())
-    optims = optimizers(parameters, inner, rate, rate)
-    clock = run.resume("language", both, optims, minutes)
+    optims = optimizers(parameters, inner, args.rate, args.rate)
+    clock = run.resume("language", both, optims, args.minutes)
     clock.stop_on_sigterm()
     head, generator = prefix_ids(tokenizer), torch.Generator().manual_seed(clock.step)
-    price = PRICE * budget.price_from
+    price = PRICE if args.start else 0.0
     while clock.running:
-        seeds = [budget.first_seed + clock.step * budget.batch + i for i in range(budget.batch)]
-        batch = language_batch("train", seeds, tokenizer, budget.exchanges).to(run.device)
+        seeds = [args.first_seed + clock.step * args.batch + i for i in range(args.batch)]
+        batch = language_batch("train", seeds, tokenizer, EXCHANGES).to(run.device)
         # Few image tokens are cheap and make heads sharp; the last tenth reads like real use.
         low, high = (0.2, 0.45) if clock.progress < 0.9 else (0.4, 0.9)
         share = float(np.random.default_rng(clock.step).uniform(low, high))
-        keep, learning = max(1, int(share * GRID**2)), clock.progress < budget.joint
+        keep, learning = max(1, int(share * GRID**2)), clock.progress < args.joint
         with half_precision(run.device):
             with torch.set_grad_enabled(learning):
                 hidden = model.model.vision_tower(batch.pixels).last_hidden_state
@@ -137,7 +123,7 @@ def train_language(
             seen = probe(features, words, batch.labels)
             loss, right, paid = language_loss(model, features, batch, head, keep, generator)
         price = max(price, PRICE * min(1.0, clock.progress / 0.4))
-        (loss + price * paid + (budget.patches * seen["loss"] if learning else 0)).backward()
+        (loss + price * paid + (PATCHES * seen["loss"] if learning else 0)).backward()
         step_all(optims, list(parameters.values()), rate_share(clock))
         clock.step += 1
         if clock.step % 25 == 0:
@@ -217,22 +203,14 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = build_tokenizer()
     device = chosen_device(args.device)
     model, run = build_model(tokenizer), Run(args.run, device)
-    budget = Budget(
-        args.batch,
-        joint=args.joint,
-        first_seed=args.first_seed,
-        price_from=1.0 if args.start else 0.0,
-    )
     stage = run.state().get("stage", "language" if args.start else "tower")
     if args.start and not run.path.is_file():
         saved = LlavaForConditionalGeneration.from_pretrained(args.start, dtype=torch.float32)
         model.load_state_dict(saved.state_dict())
     model.train().to(device)
-    if stage == "tower":
-        finished = train_tower(model, tokenizer, run, args.minutes_tower, args.rate)
-        if not finished:
-            return
-    if train_language(model, tokenizer, run, args.minutes, args.rate, budget):
+    if stage == "tower" and not train_tower(model, tokenizer, run, args):
+        return
+    if train_language(model, tokenizer, run, args):
         print(early_signs(model, tokenizer, 60), flush=True)
         export(model, tokenizer, args.out)
 

@@ -28,16 +28,13 @@ from .segmenter_data import (
     THREE_TOKENS,
     TWO_TOKENS,
     Prompt,
-    crowded_scenes,
     empty_box,
-    heldout_scenes,
     jitter_box,
     make_prompt,
     model_input,
     seen_sprites,
     tight_box,
     training_scene,
-    unseen_sprites,
     wide_scenes,
 )
 from .segmenter_model import build_model, decode, encode_prompts, export, inner, prompt_loss
@@ -187,15 +184,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     run = Run(args.run, chosen_device(args.device))
     model = train(args.minutes, args.batch, run, args.start, args.first_seed)
-    figures = {
-        "heldout": measure(model, heldout_scenes(args.scenes)),
-        "wide": measure(model, wide_scenes(args.scenes)),
-    }
-    # Harder scenes, where objects trained on are the yardstick for objects never seen.
-    for key, names in (("crowded_seen", seen_sprites()), ("crowded_unseen", unseen_sprites())):
-        figures[key] = measure(model, crowded_scenes(names, max(2, args.scenes // 3)))
-    print(figures, flush=True)
-    export(model, args.out, figures)
+    print(measure(model, wide_scenes(args.scenes)), flush=True)
+    export(model, args.out)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the miniature segmenter is trained on: scenes wide and narrow, and prompts about them.
 
 Class-agnostic: scenes are drawn from every bundled sprite, not only the nouns of the vocabulary,
-and a few sprites are kept back to measure objects never seen.
+and a few sprites are kept back.
 """
 
 from __future__ import annotations
@@ -37,15 +37,11 @@ class Prompt:
     target: int  # instance number, 0 = nothing is there
 
 
-def unseen_sprites() -> tuple[str, ...]:
-    """Every twelfth sprite outside the vocabulary: never trained on, kept to measure with."""
-    known = {name for kind in load_vocabulary().objects for name in kind.sprites}
-    return tuple(sorted(set(sprite_table()) - known)[::12])
-
-
 def seen_sprites() -> tuple[str, ...]:
-    """All the others."""
-    return tuple(sorted(set(sprite_table()) - set(unseen_sprites())))
+    """All sprites but every twelfth outside the vocabulary, which is never trained on."""
+    known = {name for kind in load_vocabulary().objects for name in kind.sprites}
+    unseen = sorted(set(sprite_table()) - known)[::12]
+    return tuple(sorted(set(sprite_table()) - set(unseen)))
 
 
 def _recolour(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
@@ -54,11 +50,9 @@ def _recolour(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
     return np.dstack([cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), rgba[..., 3]])
 
 
-def draw_scene(
-    rng: np.random.Generator, names: tuple[str, ...], heldout: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(rng: np.random.Generator, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """A picture ``(256, 256, 3)`` uint8 and instance map of 1-6 of these sprites, overlapping."""
-    canvas = make_background(rng, SIDE, heldout).astype(np.float32) / 255
+    canvas = make_background(rng, SIDE, heldout=False).astype(np.float32) / 255
     instances = np.zeros((SIDE, SIDE), np.int32)
     for number in range(1, int(rng.integers(1, 7)) + 1):
         rgba = load_sprite(names[rng.integers(len(names))])
@@ -254,16 +248,6 @@ def make_prompt(rng: np.random.Generator, kind: str, instances: np.ndarray) -> P
     return Prompt(shaken, None, None, rough, target)
 
 
-def heldout_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scenes of the split that no training reads."""
-    return [_pair(compose("heldout", seed)) for seed in range(count)]
-
-
 def wide_scenes(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Wide scenes of the split that no training reads, of all shapes."""
     return [fitted(*_pair(compose_wide("heldout", seed))) for seed in range(count)]
-
-
-def crowded_scenes(names: tuple[str, ...], count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Scenes of these sprites over held-out backgrounds, small and overlapping freely."""
-    return [draw_scene(np.random.default_rng([11, i]), names, True) for i in range(count)]

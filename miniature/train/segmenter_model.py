@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +134,8 @@ def inner(name: str) -> bool:
     return ("layers." in name or "final_attn" in name) and "iou_pred" not in name
 
 
-def export(model: SamModel, out: Path, figures: dict | None = None) -> None:
-    """Save half-precision safetensors, configuration and processor; figures beside them."""
+def export(model: SamModel, out: Path) -> None:
+    """Save half-precision safetensors, configuration and processor."""
     half = SamModel._from_config(model.config)
     half.load_state_dict(model.state_dict())
     half.to(torch.float16).save_pretrained(out, safe_serialization=True)
@@ -148,5 +147,3 @@ def export(model: SamModel, out: Path, figures: dict | None = None) -> None:
         mask_pad_size={"height": MASK_SIDE, "width": MASK_SIDE},
     )
     SamProcessor(processor).save_pretrained(out)
-    if figures:
-        (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
