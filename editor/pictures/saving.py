@@ -111,7 +111,7 @@ def check_holds(
         if like.alpha is not None and (like.alpha < 255).any():
             raise GroundbrushError(
                 f"{str(path)!r} is a JPEG, which cannot hold the input's transparency; expected "
-                ".png or .webp; change the suffix (on the command line --format)"
+                ".png or .webp; save it as PNG or WebP (command line: --format png)"
             )
         _check_block("EXIF", like.exif)
 
