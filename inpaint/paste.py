@@ -73,11 +73,12 @@ class Target:
         if settings.colour_match:
             painted = fit_colour(painted, beneath, ~support).apply(painted)
         alpha = self._alpha(crop, support, settings)
-        check_cancelled()  # each of the parts around it may take a second
+        check_cancelled()
         if settings.blend == "poisson":
             painted = poisson(painted, beneath, support)
         elif settings.blend == "laplacian":
             painted = laplacian(painted, beneath, alpha)
+        check_cancelled()  # what follows has the picture's own size
         if size == full:
             return composite(self.image, painted, alpha, crop.window)
         box = mask_box(self.support[crop.slices])
