@@ -47,13 +47,8 @@ _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
 def read_several(phrase: str) -> NounPhrase | None:
     """Return the several things of a kind that a phrase names, None where it names one thing.
 
-    Raises
-    ------
-    GroundbrushError
-        If it names things of several kinds (a search finds only one), or does not say which of a
-        kind are meant.
-    MultiObjectError
-        If it cannot be read.
+    Raises GroundbrushError if it names things of several kinds (a search finds only one), or does
+    not say which of a kind are meant. Raises MultiObjectError if it cannot be read.
     """
     from ..multiobject.phrases.several import named_things
 
@@ -122,10 +117,8 @@ class Finder:
     def check_phrase(self, phrase: str, *, load: bool = True) -> str:
         """Return a phrase with its white space tidied.
 
-        Raises
-        ------
-        GroundbrushError
-            For words that the models do not know. `load` False uses the tokenizer alone.
+        Raises GroundbrushError for words that the models do not know. `load` False uses the
+        tokenizer alone.
         """
         phrase = plain_phrase(check_words("find", phrase))
         self.models.preset.check_words("find", phrase)
@@ -215,10 +208,8 @@ class Finder:
     ) -> list[list[np.ndarray]]:
         """Find several phrases, each with a count (None: all), over one encoding.
 
-        Returns
-        -------
-        list of list of numpy.ndarray
-            For each phrase its things, ``(H, W)`` bool, the best first.
+        Returns list of list of numpy.ndarray: For each phrase its things, ``(H, W)`` bool, the best
+        first.
         """
         return self.find_masks_in(self.look(picture), wanted)
 

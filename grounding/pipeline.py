@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 class Grounder:
     """Finds phrases in pictures with a loaded LVLM and a loaded segmenter.
 
-    Parameters
-    ----------
-    lvlm : With its localization heads set.
-    segmenter : A SAM model.
-    settings : See :class:`GroundingSettings`.
-
     Raises GroundingError when the LVLM has no heads.
     """
 

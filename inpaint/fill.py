@@ -12,13 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from .callbacks import CancelledBy, OnPreview, OnStep
-from .crop import Crop, plan_crop
+from .crop import Crop, Parts, plan_crop, split_support
 from .errors import InpaintError, OutOfMemoryError
 from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
 from .settings import InpaintSettings, check_text, describe
 from .support import mask_box, support_without
-from .windows import Parts, split_support
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
@@ -100,7 +99,7 @@ def fill(
         thin rim around the mask is painted all the same. See `inpaint.support`.
     keep : (H, W) bool, optional. Pixels outside the mask that are never painted.
     one_thing : Paint all parts of the mask in one window. By default parts that lie far apart are
-        painted one after the other, each in a window of its own (`inpaint.windows`).
+        painted one after the other, each in a window of its own (`split_support`).
     on_step : Called as ``on_step(step, total)`` after each denoising step of all windows, 1-based.
     cancelled : Checked before, between and after the steps.
     on_preview : Called as ``on_preview(step, total, image)`` a few times, with the whole picture as

@@ -98,11 +98,8 @@ def run_request(
 ) -> Edit:
     """Do what a request says.
 
-    Parameters
-    ----------
-    grounding : Of the request's phrase in this picture, where it is known already.
-    protected : From `find_protection` for this picture and phrase.
-    chosen : It is known which of several matches is meant.
+    `grounding` and `protected` (of `find_protection`) are given where they are known for this
+    picture and phrase; `chosen`, where it is known which of several matches is meant.
 
     Raises GroundbrushError for a region that cannot be, or a model that failed.
     """

@@ -77,9 +77,7 @@ def find_region(
 ) -> Region:
     """Find the region that a request names.
 
-    Parameters
-    ----------
-    grounding : Of the request's phrase in this picture, where it is known already.
+    `grounding` is the phrase's in this picture, where it is known already.
 
     Raises GroundbrushError for a mask of another size, a box outside the picture, an operation that
     cannot be done.

@@ -49,10 +49,7 @@ Path = Annotated[tuple[Point, ...], as_validator(read_points)]
 class MaskScene:
     """What operations may use besides the mask.
 
-    Parameters
-    ----------
-    pixels : ``(H, W, 3)`` uint8.
-    segment : The segmenter on this picture; None where there is none.
+    The picture's ``(H, W, 3)`` uint8 pixels, and the segmenter on it; None where there is none.
     """
 
     pixels: np.ndarray | None = None

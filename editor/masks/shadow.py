@@ -33,11 +33,7 @@ def find_shadow(pixels: np.ndarray, mask: np.ndarray, reach: float = 0.6) -> np.
 
     It is a guess from one picture: look at the mask before painting.
 
-    Parameters
-    ----------
-    pixels : (H, W, 3) uint8
-    mask : (H, W) bool
-    reach : How far a shadow may lie from the thing, over the square root of its area.
+    `reach` is how far a shadow may lie from the thing, over the square root of its area.
 
     Returns (H, W) bool; empty where nothing looks like one.
     """

@@ -36,11 +36,8 @@ def bundled_scenes(
 ) -> Path:
     """A folder of composed scenes with ``examples.jsonl``; composed on first use, then kept.
 
-    Parameters
-    ----------
-    count : How many pictures.
-    split : ``validation``, or ``heldout`` for scores.
-    on_compose : Called with a line before scenes are composed.
+    `split` is ``validation``, or ``heldout`` for scores; `on_compose` gets a line before scenes are
+    composed.
 
     Raises GroundbrushError where the scenes are not installed or cannot be written.
     """

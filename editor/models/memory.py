@@ -145,11 +145,8 @@ def describe(preset: Preset, plan: Download, device: str) -> str:
 def check_room(preset: Preset, what: str, needed: int, device: str, spare: int = 0) -> None:
     """Refuse before anything is placed where the free memory does not hold the weights.
 
-    Parameters
-    ----------
-    preset, what : For the message: `what` names the models.
-    needed, spare : Bytes of their weights, and of what other models on the device can give up.
-    device : Where they go.
+    `what` names the models in the message; `spare` bytes are what other models on the device can
+    give up.
 
     Raises GroundbrushError, saying what is needed, what is free and what helps.
     """

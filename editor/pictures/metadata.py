@@ -173,9 +173,7 @@ def upright_exif(raw: bytes) -> bytes:
     The block is patched in place rather than written anew, so that maker notes, with
     absolute offsets, survive. The thumbnail goes because it would still show what an edit removed.
 
-    Parameters
-    ----------
-    raw : TIFF-structured EXIF; the result has the leading ``Exif\\0\\0``, `raw` may have it.
+    The result has the leading ``Exif\\0\\0``; `raw` may have it.
 
     Raises ValueError if the block is not well formed.
     """

@@ -19,13 +19,7 @@ PANEL = 512  # shorter pictures are enlarged to this height so that captions can
 
 
 def draw_grounding(image: np.ndarray, found: Grounding) -> np.ndarray:
-    """Mask tinted and outlined, its box, and the candidates' boxes; ``(H, W, 3)`` uint8.
-
-    Parameters
-    ----------
-    image : ``(H, W, 3)`` uint8 RGB.
-    found : A grounding of the same picture.
-    """
+    """Mask tinted and outlined, its box, and the candidates' boxes; ``(H, W, 3)`` uint8."""
     out = draw_mask(image, found.mask)
     line = _line(image)
     for box, colour in [(found.box, ACCENT), *((c.box, RIVAL) for c in found.candidates)]:

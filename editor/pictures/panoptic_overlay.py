@@ -28,13 +28,7 @@ def colour_of(number: int) -> tuple[int, int, int]:
 
 
 def draw_segments(image: np.ndarray, found: PanopticGrounding) -> np.ndarray:
-    """Every segment tinted in its colour and outlined; ``(H, W, 3)`` uint8.
-
-    Parameters
-    ----------
-    image : ``(H, W, 3)`` uint8 RGB.
-    found : A grounded caption of the same picture.
-    """
+    """Every segment tinted in its colour and outlined; ``(H, W, 3)`` uint8."""
     out = image.astype(np.float32)
     out[found.id_map == 0] *= 0.55
     ids = [i for segment in found.segments for i in segment.ids]

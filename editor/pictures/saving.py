@@ -94,11 +94,8 @@ def check_holds(
 ) -> None:
     """Refuse what the format of a path cannot hold, before there is anything to save.
 
-    Parameters
-    ----------
-    path : Ends as `save_picture` wants it; nothing is looked up there.
-    size : Width and height in pixels.
-    like : The picture with the alpha and EXIF to keep.
+    `path` ends as `save_picture` wants it, and is not looked up; `size` is width and height; `like`
+    lends alpha and EXIF.
 
     Raises GroundbrushError for sides too long for it, and for a JPEG transparency or more EXIF than
     one holds.

@@ -68,10 +68,8 @@ class BoxDialect:
 
         A box of another scale, or without area, is none.
 
-        Parameters
-        ----------
-        region : The rectangle of the picture that the model was shown.
-        prepared_wh : Its size in pixels as the model was shown it, for a `scale` of None.
+        `region` is the rectangle of the picture that the model was shown, and `prepared_wh` its
+        size in pixels as it was shown, for a `scale` of None.
         """
         found = re.search(self.pattern, text)
         if found is None:

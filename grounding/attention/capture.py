@@ -80,10 +80,6 @@ def capture(request: RowRequest) -> Iterator[dict[int, Tensor]]:
     The model must have been given to :func:`attach`. Requests are per thread (and per task), so
     several threads may read one model at once.
 
-    Parameters
-    ----------
-    request : What to collect.
-
     Yields
     ------
     dict of int to Tensor
@@ -127,10 +123,6 @@ def attach(model: nn.Module) -> None:
 
     The vision tower keeps its own attention. With no active request the model computes exactly
     what it did under SDPA, and `save_pretrained` does not write the name.
-
-    Parameters
-    ----------
-    model : A vision-language model with a ``text_config`` in its config.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask

@@ -29,7 +29,6 @@ from .reading import (
     Presence,
     Reading,
     Suffix,
-    chunks,
     span_tokens,
     suffix_inputs,
 )
@@ -120,10 +119,8 @@ class LVLM:
     def encode(self, image: np.ndarray, *, all_layers: bool = False) -> EncodedImage:
         """Read a picture: one forward of the prompt up to and including it.
 
-        Parameters
-        ----------
-        image : (H, W, 3) uint8 RGB.
-        all_layers : Let every layer read it, even if `heads` needs fewer.
+        `image` is (H, W, 3) uint8 RGB; with `all_layers` every layer reads it, even if `heads`
+        needs fewer.
 
         Raises GroundingError when the image has another shape or dtype.
         """
@@ -142,14 +139,14 @@ class LVLM:
         if not self.family.shares_prefix:
             with torch.inference_mode():
                 features = {"image": self._base.get_image_features(**inputs)}  # type: ignore[operator]
-            return EncodedImage(cache=cache, features=features, **known)
+            return EncodedImage(cache=cache, layers=None, features=features, **known)
         inputs["input_ids"] = torch.tensor([prefix], device=self.device)
         shallow = self.heads is not None and self.presence_settings is None and not all_layers
         deepest = max(i for i, _ in self.heads) if shallow and self.heads else self.n_layers - 1
         with torch.inference_mode(), capture(RowRequest({deepest: ()}, keys=slice(None))):
             # Stops inside the deepest layer, with its keys and values cached by then.
             self._base(**inputs, past_key_values=cache, use_cache=True)
-        return EncodedImage(cache=cache, **known)
+        return EncodedImage(cache=cache, layers=len(cache.layers), **known)
 
     def read(
         self,
@@ -369,6 +366,20 @@ class LVLM:
                 f"{needed} layers are needed, but the picture was read by {layers}; "
                 "call encode(image, all_layers=True)"
             )
+
+
+def chunks(suffixes: Sequence[Suffix], limit: int) -> list[list[Suffix]]:
+    """Consecutive runs of suffixes of at most `limit` tokens together (or one longer suffix)."""
+    runs: list[list[Suffix]] = []
+    size = 0
+    for suffix in suffixes:
+        size += len(suffix.ids)
+        if runs and size <= limit:
+            runs[-1].append(suffix)
+        else:
+            runs.append([suffix])
+            size = len(suffix.ids)
+    return runs
 
 
 def _joined(parts: Sequence[Reading]) -> Reading:

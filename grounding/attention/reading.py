@@ -37,6 +37,7 @@ class EncodedImage:
     cache : Their keys and values, one entry per layer read. Never grown: every use copies it
         shallowly first. Empty where nothing can be read before the phrase is known.
     next_position : Rotary position of the first token after the prefix.
+    layers : How many layers have read it; None where each phrase reads it anew.
     features : The vision tower's output, for families that read the whole prompt with every phrase.
     """
 
@@ -45,12 +46,8 @@ class EncodedImage:
     prefix_ids: tuple[int, ...]
     cache: DynamicCache
     next_position: int
+    layers: int | None
     features: Mapping[str, Any] | None = None
-
-    @property
-    def layers(self) -> int | None:
-        """How many layers have read the picture; None where each phrase reads it anew."""
-        return None if self.features is not None else len(self.cache.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +109,7 @@ class Presence:
 class AnswerTokens:
     """First tokens of the answers to the presence question.
 
-    Parameters
-    ----------
-    yes : Token ids that mean yes; empty = everything but `no`.
-    no : Token ids that mean no.
+    Token ids that mean yes (empty: everything but no), and no.
     """
 
     yes: tuple[int, ...]
@@ -209,10 +203,7 @@ class HeadSelection:
     def maps(self, rows: Mapping[int, Tensor], grid_hw: tuple[int, int]) -> list[np.ndarray]:
         """Captured rows as maps on the grid, heads in the selected order.
 
-        Parameters
-        ----------
-        rows : Layer -> (1, heads, R, P * Q), as `capture` leaves them for `by_layer`.
-        grid_hw : P and Q.
+        `rows` holds (1, heads, R, P * Q) for each layer, as `capture` leaves them for `by_layer`.
 
         Returns R arrays, (k, P, Q) float32, or (L, H, P, Q) for all heads.
         """
@@ -240,20 +231,6 @@ class Suffix:
     ids: tuple[int, ...]
     query: int | None = None
     answer: bool = False
-
-
-def chunks(suffixes: Sequence[Suffix], limit: int) -> list[list[Suffix]]:
-    """Consecutive runs of suffixes of at most `limit` tokens together (or one longer suffix)."""
-    runs: list[list[Suffix]] = []
-    size = 0
-    for suffix in suffixes:
-        size += len(suffix.ids)
-        if runs and size <= limit:
-            runs[-1].append(suffix)
-        else:
-            runs.append([suffix])
-            size = len(suffix.ids)
-    return runs
 
 
 def suffix_inputs(
@@ -315,11 +292,8 @@ def span_tokens(
 ) -> list[list[int]]:
     """Which of a text's tokens cover some of the characters of each span.
 
-    Parameters
-    ----------
-    text : As given, white space included.
-    offsets : Half-open offsets of its tokens in the text with single spaces.
-    spans : Half-open offsets in `text`.
+    `text` has its white space as given; `offsets` and `spans` are half-open, those of the tokens in
+    the text with single spaces.
 
     Raises GroundingError for a span that is not in the text, or without a token.
 

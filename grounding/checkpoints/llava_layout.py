@@ -82,10 +82,8 @@ def flat_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
 def convert_llava(state: Mapping[str, Tensor], config: Any) -> State:
     """Rename the weights of an original checkpoint, tower included.
 
-    Parameters
-    ----------
-    state : Original name -> weight; the tower's under ``model.vision_tower.vision_tower.``
-    config : The ``LlavaConfig`` they are meant for. Text layers above its number are left out.
+    The tower's names begin with ``model.vision_tower.vision_tower.``; text layers above the number
+    in `config`, a ``LlavaConfig``, are left out.
 
     Returns names of ``LlavaForConditionalGeneration``. A single linear projector becomes two,
     the second of them the identity, which is exact with a linear activation between.

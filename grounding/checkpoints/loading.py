@@ -136,10 +136,8 @@ def load_family(
 ) -> Family:
     """A checkpoint's family alone, which reads phrases without weights and without the network.
 
-    Parameters
-    ----------
-    path, family, revision, tokenizer : As for :func:`grounding.attention.load.load_lvlm`.
-    **options : Its prompt, padding, query and tiles.
+    Arguments as for :func:`grounding.attention.load.load_lvlm`; options are the prompt, padding,
+    query and tiles.
 
     Raises GroundingError when config, tokenizer or image processor are not on this machine, for a
     model of another family, and for the original LLaVA layouts, because their config is made with
@@ -231,11 +229,8 @@ _KEPT = (
 def loading_options(kind: str | None, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """Arguments of ``from_pretrained`` that quantise the language model's weights.
 
-    Parameters
-    ----------
-    kind : "4bit" (NF4; Dettmers et al., "QLoRA", 2023), or None for none.
-    dtype : In which it computes, and in which the rest is kept.
-    device : Where it goes.
+    `kind` is "4bit" (NF4; Dettmers et al., "QLoRA", 2023), or None for none; `dtype` is that of
+    computing and of the rest.
 
     Raises GroundingError for another kind, or where bitsandbytes is not installed.
 

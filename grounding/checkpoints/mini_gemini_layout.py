@@ -103,11 +103,8 @@ def mini_gemini_config(
 def convert_mini_gemini(state: Mapping[str, Tensor], config: Any) -> State:
     """Rename the weights of an original checkpoint, towers included.
 
-    Parameters
-    ----------
-    state : Original name -> weight; the towers' under ``model.vision_tower.vision_tower.`` and
-        ``model.vision_tower_aux.``
-    config : The ``MiniGeminiConfig`` they are meant for. Text layers above its number are left out.
+    The towers' names begin with ``model.vision_tower.vision_tower.`` and
+    ``model.vision_tower_aux.``; text layers above the number in `config` are left out.
     """
     tower = {k.removeprefix(CLIP_TOWER): v for k, v in state.items() if k.startswith(CLIP_TOWER)}
     out = {f"model.vision_tower.{name}": value for name, value in clip_weights(tower).items()}

@@ -202,11 +202,7 @@ def tile_places(
 ) -> tuple[int, ...]:
     """Positions of tiles' tokens in the order of the cells of the tiles laid side by side.
 
-    Parameters
-    ----------
-    positions : (rows * columns * P * Q,) of the tokens: tile after tile, row by row, each row by
-        row.
-    tiles_hw, grid_hw : Rows and columns of tiles, and of a tile's tokens (P, Q).
+    `positions`, (rows * columns * P * Q,), are those of the tokens tile after tile, row by row.
 
     Examples
     --------

@@ -166,11 +166,8 @@ def tile_region(
 ) -> Region:
     """Region of the picture, in its pixels, that the tokens of its tiles cover.
 
-    Parameters
-    ----------
-    size_wh, canvas : As for :func:`tile_grid`.
-    side : Side of a tile in pixels.
-    covered : Share of a tile's side that its patches cover; the gaps are spread over the cells.
+    `size_wh` and `canvas` as for :func:`tile_grid`; `side` is a tile's in pixels, and `covered` the
+    share of it that patches cover: the gaps are spread over the cells.
 
     Examples
     --------

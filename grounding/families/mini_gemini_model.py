@@ -43,10 +43,7 @@ class MiniGeminiConfig(LlavaConfig):
 class PatchInfoMining(nn.Module):
     """Cross-attention of each token to the fine features of its own patch, one head.
 
-    Parameters
-    ----------
-    width : Channels of the tokens and of what is returned.
-    fine_width : Channels of the fine features.
+    `width` are the channels of the tokens and of what is returned.
     """
 
     def __init__(self, width: int, fine_width: int) -> None:

@@ -125,9 +125,7 @@ class PromptBuilder:
     def tiled_prefix(self, tiles: str) -> tuple[int, ...]:
         """The prompt up to and including the picture, with its tiles before it.
 
-        Parameters
-        ----------
-        tiles : What the family writes for them, each with the image token once.
+        `tiles` is what the family writes for them, each with the image token once.
 
         Raises GroundingError when the tokenizer has no token for a picture's place.
         """

@@ -25,10 +25,7 @@ CHOSEN, OTHER, LINE = "#d81b60", "#90a4ae", "#37474f"
 def discovery_figure(parts: Sequence[str], found: Mapping[str, HeadDiscovery]) -> Figure:
     """Some parts of a discovery side by side, the models below each other.
 
-    Parameters
-    ----------
-    parts : Names in :data:`PARTS`.
-    found : Model -> its discovery; a name is shown where there are several.
+    `parts` are names in :data:`PARTS`; of several models each one's name is shown.
 
     Raises GroundingError where a part needs masks and the data have none.
     """
@@ -177,11 +174,7 @@ def head_grid(
 ) -> Figure:
     """Every head's map for one phrase, the chosen ones framed, beside the picture (Fig. 1).
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8 RGB.
-    rows : (L, H, P, Q) attention rows of the phrase; each map is stretched to its own range.
-    heads : Chosen (layer, head) pairs.
+    `rows` are (L, H, P, Q); each map is stretched to its own range. `heads` are the chosen pairs.
     """
     from matplotlib.patches import Rectangle
 

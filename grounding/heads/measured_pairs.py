@@ -62,11 +62,7 @@ class MeasuredPairs:
 class MeasurementStore:
     """Fixed-length records in a file, beside a header that identifies what was measured.
 
-    Parameters
-    ----------
-    folder : Created if missing.
-    header : JSON-able facts on which the records depend.
-    layers, heads : The model's numbers of layers, and of heads per layer.
+    The folder is created if missing; `header` holds JSON-able facts on which the records depend.
 
     Raises GroundingError when the folder holds measurements with another header, or cannot be
     written.
@@ -163,11 +159,8 @@ def measure_missing(
 ) -> MeasuredPairs:
     """Measure the pairs that a store does not hold yet.
 
-    Parameters
-    ----------
-    pairs : From `draw_pairs`, one picture's side by side.
-    measure : Takes the missing pairs, a list for each picture; may answer in another order.
-    on_pair : Called with (measured, in all).
+    `pairs` are from `draw_pairs`, one picture's side by side; `measure` takes the missing ones, a
+    list for each picture, and may answer in another order; `on_pair` gets (measured, in all).
     """
     done = set(store.rows()["number"].tolist())
     count = sum(pair.number in done for pair in pairs)

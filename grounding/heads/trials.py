@@ -18,13 +18,7 @@ from .ranking import Head, HeadRanking, Threshold
 
 @dataclass(frozen=True, eq=False)
 class HeadDiscovery:
-    """Rankings of a model's heads over trials (Sec. 4, Fig. 6).
-
-    Parameters
-    ----------
-    measured : Both criteria on every pair.
-    settings : How it is ranked; other settings rank again without reading anything again.
-    """
+    """Rankings of a model's heads over trials (Sec. 4, Fig. 6)."""
 
     measured: MeasuredPairs
     settings: DiscoverySettings

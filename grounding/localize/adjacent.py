@@ -44,11 +44,8 @@ def find_adjacent(
 ) -> Mask:
     """Masks of the objects beside a found one that reach into the area around it.
 
-    Parameters
-    ----------
-    segmenter, embedding : The model and the picture it has read.
-    mask : (H, W) bool of the picture that was read: the found object.
-    support : (H, W) bool, contains `mask`: the area to be painted.
+    `mask`, the found object, and `support`, which contains it and is to be painted, are (H, W) bool
+    of the picture that was read.
 
     Returns (n, H, W) bool: Best first, including what of them lies outside the support or in the
     found mask. Empty where `support` is no larger than `mask`.

@@ -28,11 +28,6 @@ def steady_whole(
     this ends: SAM answers its box with itself, and is as sure of it as of the part. A mask that
     leaks into the ground or into another thing leaks further or is less and less sure.
 
-    Parameters
-    ----------
-    segmenter, embedding : The model and the picture it has read.
-    mask : (H, W) bool of the picture that was read.
-
     Returns a mask of the same shape that contains the given one.
     """
     grid_wh = embedding.frame.grid_wh

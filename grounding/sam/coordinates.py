@@ -83,10 +83,8 @@ class SquareFrame:
     ) -> Prompts:
         """Prompts of the picture in the square.
 
-        Parameters
-        ----------
-        boxes, mask : See :meth:`boxes` and :meth:`mask_prompt`.
-        points, labels : See :meth:`points`. One point for each prompt, or all of one if `together`.
+        Points are one for each prompt, or all of one if `together`; see `points`, `boxes` and
+        `mask_prompt` for the arguments.
         """
         own = None if boxes is None else self.boxes(boxes)
         spots, kinds = (None, None) if points is None else self.points(points, labels)

@@ -10,8 +10,7 @@ import torch
 from ..checkpoints.checkpoint import Checkpoint, checked_device, checked_dtype, loading
 from ..errors import GroundingError
 from .grabcut import GrabCut
-from .meta import BACKEND, is_available, load_meta
-from .original import load_sam_checkpoint
+from .original import BACKEND, is_available, load_meta, load_sam_checkpoint
 from .segmenter import Segmenter
 
 GRABCUT = "builtin:grabcut"

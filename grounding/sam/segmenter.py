@@ -29,10 +29,7 @@ _OFFSET = 1.0  # of the logits' threshold, for stability; SAM's own automatic ma
 class ImageEmbedding:
     """A picture that the segmenter has encoded.
 
-    Parameters
-    ----------
-    frame : How the picture lies in the model's square.
-    features : The image encoder's output, (1, C, h, w).
+    `features` is the image encoder's output, (1, C, h, w).
     """
 
     frame: SquareFrame

@@ -23,10 +23,6 @@ class DeviceSharing:
     At first all groups stay where they were loaded. After :meth:`share` or :meth:`make_room`, a
     group that is used moves to the accelerator and the others move to CPU memory, once they are no
     longer in use.
-
-    Parameters
-    ----------
-    device : The accelerator.
     """
 
     def __init__(self, device: Any) -> None:

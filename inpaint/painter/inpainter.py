@@ -69,11 +69,6 @@ class Inpainter:
     """A loaded inpainting pipeline, used by one thread at a time; a second caller waits.
 
     Made by `load_inpainter` as a `UNetInpainter` or a `FlowInpainter`.
-
-    Parameters
-    ----------
-    pipe : DiffusionPipeline
-    placement : By default its components stay where they are.
     """
 
     pipe: Any

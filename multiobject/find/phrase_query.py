@@ -107,10 +107,7 @@ def position_variants(
     Queried with "two cars", heads attend to one of them; so 95% instead of 55% of 40 counted
     things of composed scenes come out in the right number.
 
-    Parameters
-    ----------
-    words : For one of them: "the red car next to the house".
-    number : How many there are; None = unknown.
+    `words` name one of them: "the red car next to the house"; `number` None is unknown.
 
     Examples
     --------

@@ -36,17 +36,12 @@ class BatchingSegmenter:
 
     Prompts with a mask are passed on one by one, since SAM takes one mask for a whole call; so are
     prompts that depend on an answer.
-
-    Attributes
-    ----------
-    calls : How often SAM's decoder was called.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
         self._prompts: list[tuple[tuple[str, ...], bool, Mapping[str, np.ndarray]]] = []
         self._answers: dict[Key, Answer] | None = None
-        self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._segmenter, name)
@@ -81,7 +76,6 @@ class BatchingSegmenter:
             return np.full((*shape, side, side), -1, np.float32), np.zeros(shape, np.float32)
         answer = self._answers.get(_key(prompt, multimask)) if mask is None else None
         if answer is None:
-            self.calls += 1
             return self._segmenter.prompt_logits(
                 embedding, boxes=boxes, points=points, mask=mask, multimask=multimask
             )
@@ -94,7 +88,6 @@ class BatchingSegmenter:
         for names, multimask in dict.fromkeys(kinds):
             alike = [k for k, kind in enumerate(kinds) if kind == (names, multimask)]
             prompt = {n: np.concatenate([self._prompts[k][2][n] for k in alike]) for n in names}
-            self.calls += 1
             logits, scores = self._segmenter.prompt_logits(embedding, **prompt, multimask=multimask)
             cuts = np.cumsum([len(self._prompts[k][2][names[0]]) for k in alike])[:-1]
             parts = zip(np.split(logits, cuts), np.split(scores, cuts), strict=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from groundbrush.inpaint import InpaintSettings, fill, fill_many
+from groundbrush.inpaint.crop import MOST_WINDOWS, split_support
 from groundbrush.inpaint.errors import OutOfMemoryError
 from groundbrush.inpaint.paste import Target
 from groundbrush.inpaint.prefill import prefill, resize_image, resize_mask
 from groundbrush.inpaint.support import mask_box
-from groundbrush.inpaint.windows import MOST_WINDOWS, split_support
 
 SETTINGS = InpaintSettings(size=128, buckets="square", steps=2, dilate=0, min_context=8)
 SHAPE = (600, 800)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from groundbrush.grounding import LVLM, Presence, load_lvlm
 from groundbrush.grounding.attention.capture import ATTENTION_NAME
-from groundbrush.grounding.attention.reading import Suffix, chunks, span_tokens
+from groundbrush.grounding.attention.model import chunks
+from groundbrush.grounding.attention.reading import Suffix, span_tokens
 from groundbrush.grounding.errors import GroundingError
 from groundbrush.grounding.families import LlavaFamily
 

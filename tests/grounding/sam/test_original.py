@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from groundbrush.grounding.errors import GroundingError
-from groundbrush.grounding.sam import load, meta
+from groundbrush.grounding.sam import load
+from groundbrush.grounding.sam import original as meta
 from groundbrush.grounding.sam.load import load_segmenter
 from groundbrush.grounding.sam.original import convert_sam, sam_config
 
