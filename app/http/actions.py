@@ -42,7 +42,7 @@ class JobSpec:
 def check_job(editor: Editor, body: Any, size: tuple[int, int], max_pixels: int) -> None:
     """Check what needs more than the schema: the sentence, the models' words, the picture's size.
 
-    Raises GroundbrushError: also for recipes of another preset, and for new sides that make the
+    Raises GroundbrushError, also for recipes of another preset and for new sides that make the
     picture too large.
     """
     if isinstance(body, ApplyBody):

@@ -169,7 +169,7 @@ class JobStore:
         return record
 
     def _queue_full(self, reason: str) -> ApiError:
-        self.metrics.job_refused("queue_full")
+        self.metrics.queue_full.inc()
         seconds = self.metrics.mean_seconds() * max(1, self.counts()["waiting"]) / 2
         headers = {"Retry-After": str(min(120, max(1, round(seconds))))}
         message = f"{reason.partition(';')[0]}; try again later"

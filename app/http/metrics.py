@@ -27,8 +27,8 @@ class Metrics:
         labels = ("method", "route", "status")
         self._requests = Counter("http_requests", "Requests answered.", labels, **common)
         self._jobs = Counter("jobs", "Jobs that ended.", ("action", "state"), **common)
-        self._refused = Counter("jobs_refused", "Jobs not taken.", ("reason",), **common)
-        self._refused.labels("queue_full")  # shown as 0 before the first
+        refused = Counter("jobs_refused", "Jobs not taken.", ("reason",), **common)
+        self.queue_full = refused.labels("queue_full")  # shown as 0 before the first
         self._seconds = Summary("job_seconds", "How long jobs ran.", ("action",), **common)
         process = psutil.Process()
         self.gauge("resident_bytes", "Memory of this process.", lambda: process.memory_info().rss)
@@ -41,10 +41,6 @@ class Metrics:
     def request(self, method: str, route: str, status: int) -> None:
         """Count a request; methods that HTTP does not know are counted as one."""
         self._requests.labels(method if method in METHODS else "other", route, status).inc()
-
-    def job_refused(self, reason: str) -> None:
-        """Count a job that was not taken."""
-        self._refused.labels(reason).inc()
 
     def job_ended(self, action: str, state: str, seconds: float | None) -> None:
         """Count a job that ended; `seconds` is None if it never ran."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import streamlit as st
 
@@ -173,9 +174,5 @@ def photo_presets() -> None:
         size = preset.size_gb or 0
         here = "installed" if is_installed(preset) else f"downloads {size:g} GB first"
         st.write(f"**{name}** ({here}): {preset.about}")
-        st.button(f"Use {name}", key=f"use-{name}", on_click=use_preset, args=(name,))
-
-
-def use_preset(name: str) -> None:
-    """Take other models; what is open stays."""
-    st.session_state.preset = name
+        take = partial(st.session_state.__setitem__, "preset", name)  # what is open stays
+        st.button(f"Use {name}", key=f"use-{name}", on_click=take)

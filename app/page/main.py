@@ -59,7 +59,8 @@ def whole() -> None:
             with state.told("The folder"):
                 start.folder_steps()
         preset, options = more.settings()
-        state.line_of_news()
+        s.spot = st.empty()  # the line that shows the place in the queue
+        s.spot.markdown(work.IDLE, width="content")
     with state.told("The editor"):
         editor = work.load_editor(preset)
         if not more.on_this_machine(editor):

@@ -25,7 +25,7 @@ from ..queue import JobCancelled, Work
 from ..session.session import Session
 from ..session.session_store import MAX_STORED, MAX_STORED_BYTES, new_id
 from .canvas import read_mark
-from .work import IDLE, call, durations, store, submit
+from .work import call, durations, store, submit
 
 EMPTY: dict[str, Any] = {
     "session": None,  # app.session.session.Session
@@ -166,12 +166,6 @@ def keep() -> None:
 def own(value: Any) -> Any:
     """A copy of a list or dictionary, which two pages must not share."""
     return value.copy() if isinstance(value, list | dict) else value
-
-
-def line_of_news() -> None:
-    """Reserve the line that shows the place in the queue."""
-    st.session_state.spot = st.empty()
-    st.session_state.spot.markdown(IDLE, width="content")
 
 
 def kept(name: str, parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:

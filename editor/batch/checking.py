@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..pictures.saving import check_holds
 from ..request import EditRequest, make_request
 from .errors import BatchProblem, ManifestError, refusals
 from .manifest import Manifest, check_file, inside
-from .progress import BatchProgress, OnBatchProgress
+from .results import BatchProgress, OnBatchProgress
 from .rows import APPLY, EDIT, GROUND_ALL, REMOVE, BatchRow, digest
 from .workspace import REVIEW, Workspace
 
@@ -173,7 +172,6 @@ def _picture_problems(
     by_picture: dict[str, list[BatchRow]] = {}
     for row in rows:
         by_picture.setdefault(row.image, []).append(row)
-    started = time.perf_counter()
     for done, (image, same) in enumerate(by_picture.items(), 1):
         faulty = [row for row in same if row.fault]
         yield from (BatchProblem(row.fault, row.number, row.line) for row in faulty)
@@ -184,8 +182,7 @@ def _picture_problems(
             wrong += _bad_mask(manifest, row, None if isinstance(picture, str) else picture.size)
             yield from (BatchProblem(words, row.number, row.line) for words in wrong)
         if on_progress is not None:
-            seconds = time.perf_counter() - started
-            on_progress(BatchProgress("checking", done, len(by_picture), seconds))
+            on_progress(BatchProgress("checking", done, len(by_picture)))
 
 
 def _read(manifest: Manifest, given: str, what: str = "image") -> Picture | str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -117,6 +117,34 @@ class RowResult(BaseModel):
     def doubtful(self) -> bool:
         """Whether a check of the painting failed."""
         return any(self.checks.get(name) is False for name in ("gone", "grounded", "preserved"))
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """The progress of one stage of a run: ``finding``, ``painting``, or ``checking`` (a dry run).
+
+    `counts` are rows that this run finished, by status.
+
+    >>> print(BatchProgress("painting", 12, 40, {"done": 11, "failed": 1}))
+    painting 12 of 40; 1 failed
+    """
+
+    stage: str
+    done: int
+    total: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def others(self) -> str:
+        """How many rows came to something else than ``done``."""
+        return ", ".join(f"{n} {one}" for one, n in sorted(self.counts.items()) if one != "done")
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return "; ".join(filter(None, (f"{self.stage} {self.done} of {self.total}", self.others)))
+
+
+OnBatchProgress = Callable[[BatchProgress], None]
 
 
 @dataclass(frozen=True)

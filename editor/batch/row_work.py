@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import GroundbrushError
+from ..facts import segment_facts
 from ..files import atomic_write
 from ..pictures.picture import Picture, open_picture
 from .errors import batch_stopped, stops_everything
@@ -331,16 +332,7 @@ def _ground_all(editor: Editor, files: RowFiles, picture: Picture) -> Painting:
         score=min(scores, default=None),
         found="found" if scores else "absent",
         reason="; ".join(statuses) or "the sentence names nothing that could be pointed at",
-        segments=[
-            {
-                "phrase": s.phrase,
-                "status": s.status,
-                "score": round(float(s.score), 4),
-                "ids": list(s.ids),
-                "area": int(s.mask.sum()),
-            }
-            for s in found.segments
-        ],
+        segments=[segment_facts(segment) for segment in found.segments],
     )
 
 

@@ -26,8 +26,15 @@ from .engine import Engine, Load, LocalEngine
 from .errors import BatchProblem, BatchStopped, batch_stopped, refusals, stops_everything
 from .lock import FolderLock
 from .manifest import Manifest
-from .progress import BatchProgress, OnBatchProgress
-from .results import FailureReason, FoundFacts, PictureFacts, RowResult, failure_reasons
+from .results import (
+    BatchProgress,
+    FailureReason,
+    FoundFacts,
+    OnBatchProgress,
+    PictureFacts,
+    RowResult,
+    failure_reasons,
+)
 from .review import write_review
 from .row_work import RowDone, RowTask, finish_found, status_when_found
 from .rows import GATES, BatchRow
@@ -304,14 +311,13 @@ class _Run:
         self.counts[result.status] += 1
 
     def _progress(self, stage: str, total: int) -> Callable[[], None]:
-        started, done = time.perf_counter(), 0
+        done = 0
 
         def step() -> None:
             nonlocal done
             done += 1
             if self.on_progress is not None:
-                seconds = time.perf_counter() - started
-                self.on_progress(BatchProgress(stage, done, total, seconds, dict(self.counts)))
+                self.on_progress(BatchProgress(stage, done, total, dict(self.counts)))
 
         return step
 

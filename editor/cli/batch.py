@@ -16,6 +16,7 @@ from .options import (
     RESULTS,
     STOPPED,
     UNMET,
+    ProgressBar,
     add_command,
     add_options,
     check_engine,
@@ -97,7 +98,6 @@ def _add_run_options(group: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     """Do the batch; 0 if no row failed."""
     from ..batch.engine import LocalEngine
-    from ..batch.progress import BatchProgressBar
     from ..batch.run import BatchJob, dry_run, run_batch
 
     check_engine(args)
@@ -110,9 +110,10 @@ def _run(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
     )
     load = partial(load_editor, args)
-    ticker = None if args.quiet or args.json else BatchProgressBar()
     if args.dry_run:
-        _print_dry_run(args, dry_run(job, load, on_progress=ticker))
+        with ProgressBar(args, "checking", "picture") as bar:
+            plan = dry_run(job, load, on_progress=lambda at: bar(at.done, at.total))
+        _print_dry_run(args, plan)
         return DONE
     engine: MakeEngine = LocalEngine
     if args.engine == "ray":
@@ -120,7 +121,9 @@ def _run(args: argparse.Namespace) -> int:
 
         engine = partial(RayEngine, workers=args.workers, device=args.device)
     try:
-        report = run_batch(job, load, on_progress=ticker, engine=engine)
+        with ProgressBar(args, "", "row") as bar:
+            show = lambda at: bar(at.done, at.total, at.stage, at.others)  # noqa: E731
+            report = run_batch(job, load, on_progress=show, engine=engine)
     except KeyboardInterrupt:
         print("groundbrush: stopped; what is finished is kept, --resume continues", file=sys.stderr)
         return STOPPED
@@ -163,12 +166,6 @@ def _failure_lines(report: BatchReport) -> list[str]:
 
 def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
     """Print what a dry run found."""
-    facts = {
-        "actions": dict(plan.actions),
-        "finished": plan.finished,
-        "find": plan.find,
-        "notes": list(plan.notes),
-    }
     lines = [
         *plan.notes,
         *(f"{n} to {action}" for action, n in sorted(plan.actions.items())),
@@ -176,7 +173,7 @@ def _print_dry_run(args: argparse.Namespace, plan: Any) -> None:
         f"{plan.finished} rows finished already",
         "everything that could be checked without a model is in order",
     ]
-    print_result(args, facts, lines)
+    print_result(args, vars(plan), lines)
 
 
 def _manifest(args: argparse.Namespace) -> Manifest:

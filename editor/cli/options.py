@@ -270,25 +270,34 @@ def progress_line(args: argparse.Namespace) -> Callable[[str], None] | None:
 
 
 class ProgressBar:
-    """A progress bar as a callback of (done, total); silent with --quiet or --json."""
+    """A progress bar as a callback of (done, total); silent with --quiet or --json.
+
+    It is drawn on a terminal, and written to a log every 30 seconds and at its end.
+    """
 
     def __init__(self, args: argparse.Namespace, what: str, unit: str, leave: bool = True) -> None:
         self._silent = args.quiet or args.json
         self._bar: Any = None
-        self._style: dict[str, Any] = {"desc": what, "unit": unit, "leave": leave}
+        self._what, self._style = what, {"unit": unit, "leave": leave}
 
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` are done; a lower number than before starts a new bar."""
+    def __call__(self, done: int, total: int, what: str = "", note: str = "") -> None:
+        """Show that `done` of `total` are done, and a note.
+
+        A lower number than before, or something else that is done, starts a new bar.
+        """
         if self._silent:
             return
-        if self._bar is None or done < self._bar.n:
+        what = what or self._what
+        if self._bar is None or done < self._bar.n or what != self._bar.desc.rstrip(": "):
             from tqdm import tqdm
 
             self.__exit__()
-            self._bar = tqdm(total=total, initial=done, **self._style)
+            every = 0.1 if sys.stderr.isatty() else 30
+            self._bar = tqdm(total=total, desc=what, mininterval=every, miniters=1, **self._style)
+        self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def __exit__(self, *_: object) -> None:

@@ -155,9 +155,9 @@ def run_evaluation(
     about = header(job, preset, f"{job.benchmark} {job.partition or ''}".strip())
     about["arms"] = [dataclasses.asdict(arm) for arm in job.arms]
     keys = [(arm.name, item.id) for arm in job.arms for item in items]
-    journal, on_records = resume(job, about, keys, on_progress)
+    journal = resume(job, about, keys, on_progress)
     load = partial(_load, job.arms, preset, options)
-    records = evaluate(load, items, job.arms, journal, on_records=on_records, pool=pool)
+    records = evaluate(load, items, job.arms, journal, pool)
 
     threshold = _threshold(preset)
     own = {arm.name: [r for r in records if r["arm"] == arm.name] for arm in job.arms}
@@ -235,8 +235,8 @@ def resume(
     header: Mapping[str, Any],
     keys: Sequence[tuple[str, str]],
     on_progress: OnProgress | None,
-) -> tuple[Measurements, Callable[[int], None]]:
-    """The journal of an earlier run, if any, and a callback that counts new records.
+) -> Measurements:
+    """The journal of an earlier run, if any, which reports how much is measured.
 
     `keys` are (arm, item id) of everything that the job measures.
     """
@@ -246,13 +246,14 @@ def resume(
     journal = Measurements(path, header)
     count = sum(journal.done(arm, item) for arm, item in keys)
 
-    def on_records(new: int) -> None:
+    def on_add(new: int) -> None:
         nonlocal count
         count += new
         if on_progress:
             on_progress(count, len(keys))
 
-    return journal, on_records
+    journal.on_add = on_add
+    return journal
 
 
 def write_report(

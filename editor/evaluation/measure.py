@@ -34,7 +34,6 @@ NEUTRAL = "the picture"
 """A phrase that singles nothing out."""
 
 Load = Callable[[Mapping[str, Any]], "Grounder"]
-OnRecords = Callable[[int], None]
 Box = tuple[float, float, float, float]
 
 
@@ -74,8 +73,6 @@ def evaluate(
     items: Sequence[Item],
     arms: Sequence[Arm],
     journal: Measurements,
-    *,
-    on_records: OnRecords | None = None,
     pool: Pool | None = None,
 ) -> list[Record]:
     """Ground every item with every arm, skipping what the journal has.
@@ -89,7 +86,6 @@ def evaluate(
     ----------
     load : From changes to the preset's ``lvlm`` to a grounder; called once per kind of change, and
         in every process of `pool`.
-    on_records : Called with the number of new records after each picture.
     pool : Workers to measure in; None: this process.
     """
     by_lvlm: dict[str, list[Arm]] = {}
@@ -103,10 +99,7 @@ def evaluate(
             if answer.gave_up is not None:
                 records = answer.unit.value.failed(answer.gave_up)
             journal.add(records)
-            if on_records:
-                on_records(len(records))
-    latest = {(r["arm"], r["item"]): r for r in journal.records}
-    return [latest[arm.name, item.id] for arm in arms for item in items]
+    return journal.latest((arm.name, item.id) for arm in arms for item in items)
 
 
 def _tasks(items: Sequence[Item], arms: Sequence[Arm], journal: Measurements) -> list[_Task]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Measurements:
     ----------
     path : A `Journal`; created if missing.
     header : What the records depend on, JSON-able.
+
+    `on_add` is called with the number of records that were added.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
@@ -42,6 +44,7 @@ class Measurements:
                 "or --fresh to measure again"
             )
         self._done = set(map(_key, filter(_good, self.records)))
+        self.on_add: Callable[[int], None] = lambda new: None
 
     def done(self, arm: str, item: str) -> bool:
         """Whether it was measured; failures are measured again."""
@@ -52,6 +55,12 @@ class Measurements:
         self._journal.append(*records)
         self.records += [{k: v for k, v in r.items() if k != "mask"} for r in records]
         self._done |= set(map(_key, filter(_good, records)))
+        self.on_add(len(records))
+
+    def latest(self, keys: Iterable[tuple[str, str]]) -> list[Record]:
+        """The last record of each (arm, item)."""
+        last = {_key(record): record for record in self.records}
+        return [last[key] for key in keys]
 
     def whole(self, records: Iterable[Mapping[str, Any]]) -> list[Record]:
         """The same records with their masks, read from disk."""

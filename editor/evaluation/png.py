@@ -141,11 +141,9 @@ def run_png(
     items = [item for one in narratives for item in one.items]
     keys = [(arm, item.id) for arm in job.arms for item in items]
     about = header(job, preset, f"png {job.split}")
-    journal, on_records = resume(job, about, keys, on_progress)
+    journal = resume(job, about, keys, on_progress)
     models = Models(preset, **options)
-    records = measure_narratives(
-        models.grounder, narratives, job.arms, journal, on_records=on_records
-    )
+    records = measure_narratives(models.grounder, narratives, job.arms, journal)
     own = {arm: [r for r in records if r["arm"] == arm] for arm in job.arms}
     by_arm = {arm: average_recall(mine) for arm, mine in own.items()}
     counts = {group: len(in_group(own[job.arms[0]], group)) for group in GROUPS}
@@ -207,14 +205,11 @@ def measure_narratives(
     narratives: Sequence[NarrativeItems],
     arms: Sequence[str],
     journal: Measurements,
-    *,
-    on_records: Callable[[int], None] | None = None,
 ) -> list[Record]:
     """Measure every phrase with every arm (some of `ARMS`), skipping what the journal has.
 
-    `load` is called only if there is something to measure; `on_records` with the number of new
-    records after each picture. Returns the records, arm by arm; with ``error`` where something
-    could not be measured.
+    `load` is called only if there is something to measure. Returns the records, arm by arm; with
+    ``error`` where something could not be measured.
     """
     grounder = None
     for one in narratives:
@@ -227,10 +222,9 @@ def measure_narratives(
         made = _measure(grounder, one, missing)
         records = [r for r in made if not journal.done(r["arm"], r["item"])]
         journal.add(records)
-        if on_records:
-            on_records(len(records))
-    latest = {(r["arm"], r["item"]): r for r in journal.records}
-    return [latest[arm, item.id] for arm in arms for one in narratives for item in one.items]
+    return journal.latest(
+        (arm, item.id) for arm in arms for one in narratives for item in one.items
+    )
 
 
 def _measure(grounder: Grounder, one: NarrativeItems, arms: Sequence[str]) -> list[Record]:

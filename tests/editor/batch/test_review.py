@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fake_editor import FakeEditor, mixed_manifest, results
 from groundbrush.editor.batch import BatchJob, BatchRow, read_manifest, run_batch
-from groundbrush.editor.batch.progress import BatchProgress, BatchProgressBar
-from groundbrush.editor.batch.results import STATUSES, RowResult
+from groundbrush.editor.batch.results import STATUSES, BatchProgress, RowResult
 from groundbrush.editor.batch.review import article
+from groundbrush.editor.cli.options import ProgressBar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,48 +139,37 @@ def test_results_know_only_their_own_names() -> None:
     assert {RowResult.of(row, status).status for status in STATUSES} == set(STATUSES)
 
 
-@pytest.mark.parametrize(
-    ("progress", "words"),
-    [
-        (
-            BatchProgress("painting", 12, 40, 240.0, {"done": 11, "failed": 1}),
-            "painting 12 of 40, 3.0 a minute, 9 min 20 s left; 1 failed",
-        ),
-        (BatchProgress("finding", 300, 400, 60.0), "finding 300 of 400, 5.0 a second, 20 s left"),
-        (
-            BatchProgress("painting", 1, 1001, 9.0),
-            "painting 1 of 1001, 6.7 a minute, 2 h 30 min left",
-        ),
-        (BatchProgress("painting", 0, 4, 0.0), "painting 0 of 4, 0.0 a minute, 0 s left"),
-    ],
-)
-def test_progress_in_words(progress: BatchProgress, words: str) -> None:
-    assert str(progress) == words
+def test_progress_in_words() -> None:
+    counts = {"done": 11, "failed": 1, "absent": 2}
+    assert str(BatchProgress("painting", 14, 40, counts)) == "painting 14 of 40; 2 absent, 1 failed"
+    assert str(BatchProgress("finding", 300, 400)) == "finding 300 of 400"
 
 
-def shown(stream: io.StringIO) -> list[str]:
+class Terminal(io.StringIO):
+    """A stream that says that people look at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines of a stage of ten rows with a failure at its end, and one of two."""
-    bar = BatchProgressBar(stream, every=30)
-    for stage, total in (("finding", 10), ("painting", 2)):
-        for done in range(1, total + 1):
-            bar(BatchProgress(stage, done, total, done, {"failed": done // 10, "done": done}))
+    monkeypatch.setattr(sys, "stderr", stream)
+    with ProgressBar(argparse.Namespace(quiet=False, json=False), "", "row") as bar:
+        for stage, total in (("finding", 10), ("painting", 2)):
+            for done in range(1, total + 1):
+                bar(done, total, stage, f"{done // 10} failed")
     return [line.strip() for line in re.split(r"[\r\n]+", stream.getvalue()) if line.strip()]
 
 
-def test_a_log_is_told_at_each_end_and_seldom_between() -> None:
-    assert shown(io.StringIO()) == [
-        "finding 1 of 10, 60.0 a minute, 9 s left; 0 failed",
-        "finding 10 of 10, 60.0 a minute, 0 s left; 1 failed",
-        "painting 1 of 2, 60.0 a minute, 1 s left; 0 failed",
-        "painting 2 of 2, 60.0 a minute, 0 s left; 0 failed",
-    ]
+def test_a_log_is_told_at_each_end_and_seldom_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(io.StringIO(), monkeypatch)
+    assert len(lines) <= 6
+    assert any(re.match(r"finding: 100%.* 10/10 .*1 failed", line) for line in lines)
+    assert re.match(r"painting: 100%.* 2/2 .*0 failed", lines[-1])
 
 
-def test_a_terminal_has_one_line_that_is_written_over() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
+def test_a_terminal_has_one_line_that_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
-    shown(stream)
-    assert [line.count("\r") for line in stream.getvalue().split("\n")] == [2, 2, 0]
+    shown(stream, monkeypatch)
+    assert [line.count("\r") > 0 for line in stream.getvalue().split("\n")] == [True, True, False]

@@ -32,7 +32,7 @@ from groundbrush.editor.batch import (
 from groundbrush.editor.batch import run as run_module
 from groundbrush.editor.batch.errors import stops_everything
 from groundbrush.editor.batch.grounding_store import load_grounding, save_grounding
-from groundbrush.editor.batch.progress import BatchProgress
+from groundbrush.editor.batch.results import BatchProgress
 from groundbrush.editor.editing.result import Edit
 from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.journal import encode, read_journal
