@@ -55,6 +55,8 @@ class ProposalSettings:
         outside.
     score_power : Masks are ranked by agreement times score to this power. At 1, maps that cover a
         third of the object favour parts of objects (mean IoU .66 on drawn maps, .80 at 2).
+    box_weight : Masks that a box prompted count this much in the ranking. Below 1, SAM's answer to
+        a point, which finds the extent itself, goes before a box that fits the map a little better.
     duplicate_iou : Of two masks with a larger IoU only the better ranked one stays.
     keep : How many proposals to return at most.
     surer : The best mask gives way to a larger one that holds it if SAM's score times the mask's
@@ -67,6 +69,7 @@ class ProposalSettings:
     peaks: int = 3
     agreement: str = "cosine"
     score_power: float = 2.0
+    box_weight: float = 1.0
     duplicate_iou: float = 0.85
     keep: int = 6
     surer: float = 0.12
@@ -85,7 +88,7 @@ class ProposalSettings:
         if not 0 < self.duplicate_iou <= 1:
             raise GroundingError(f"duplicate_iou is {self.duplicate_iou}; expected above 0, to 1")
         check_range(self, "peaks keep proxy", 1)
-        check_range(self, "surer", 0, 1)
+        check_range(self, "surer box_weight", 0, 1)
 
 
 @dataclass(frozen=True)

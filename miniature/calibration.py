@@ -23,7 +23,7 @@ from PIL import Image
 from ..multiobject.export.rle import encode_rle
 from .composer import WIDE, WideSettings, compose_wide
 from .phrases import Expression, expressions
-from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose
+from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose, scene_rng
 
 KINDS = ("name", "colour", "ordinal", "category", "relation", "side", "size", "negated")
 RARE = ("ordinal", "relation", "size", "negated")  # looked for where several things are alike
@@ -113,8 +113,6 @@ def calibration_samples(
     >>> sample.name, sample.kind, sample.image.shape
     ('validation-17', 'colour', (256, 256, 3))
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise ValueError(f"kinds {kinds} must be some of {', '.join(KINDS)}")
@@ -147,7 +145,7 @@ def _sample(
             e for i in range(len(scene.objects)) for e in expressions(scene, i) if e.kind == kind
         ]
         if found:
-            rng = np.random.default_rng([SPLITS[split], scene_seed, 53])
+            rng = scene_rng(split, scene_seed, 53)
             said = found[rng.integers(len(found))]
             return CalibrationSample(f"{split}-{number}", scene, said, scene_seed, settings)
     raise RuntimeError(f"none of {TRIES} scenes had an expression of kind {kind!r}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .phrases import MARGIN, expressions, plural_of, with_article
-from .scenes import SPLITS, Scene, SceneObject, sprite_table
+from .scenes import Scene, SceneObject, scene_rng, sprite_table
 from .vocabulary import ObjectKind, load_vocabulary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -33,17 +33,9 @@ Span = tuple[int, int]
 class CaptionPhrase:
     """One thing a caption names.
 
-    Attributes
-    ----------
-    text : str
-        Its words as they stand in the caption, article or number included: ``two pears``.
-    span : tuple of int
-        Half-open character offsets of these words in the caption.
-    indices : tuple of int
-        Every object of ``scene.objects`` that is meant; of a plural all of them, of a thing that
-        is not in the scene none.
-    plural : bool
-        Whether the words mean more than one.
+    `text` is its words as they stand there, article or number included (``two pears``), `span`
+    their half-open character offsets, and `indices` every object of ``scene.objects`` that is
+    meant: of a plural all of them, of a thing that is not in the scene none.
     """
 
     text: str
@@ -83,9 +75,7 @@ def words_rng(split: str, seed: int) -> np.random.Generator:
     >>> caption(scene, words_rng("validation", 5)) == caption(scene, words_rng("validation", 5))
     True
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    return np.random.default_rng([SPLITS[split], seed, 47])
+    return scene_rng(split, seed, 47)
 
 
 def caption(scene: Scene, rng: np.random.Generator, absent: int = 0) -> Caption:

@@ -219,10 +219,12 @@ def _rate(
     settings: ProposalSettings,
 ) -> list[_Rated]:
     """All answers to the prompts of one kind, with their agreement and rank value."""
+    weight = 1.0 if prompt == "peak" else settings.box_weight
+    power, paper = settings.score_power, settings.mode == "paper"
     rated = []
     for one in (one for several in answers for one in several):
         fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
-        value = one.score if settings.mode == "paper" else fit * one.score**settings.score_power
+        value = one.score if paper else weight * fit * one.score**power
         rated.append(_Rated(one, prompt, fit, float(value)))
     return rated
 

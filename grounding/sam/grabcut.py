@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from ..checks import finite_array
 from ..errors import GroundingError
 from ..view import fitted_size, resize_mask, resize_shares
 from .segmenter import Masks
@@ -70,10 +71,13 @@ class GrabCut:
         pixels = embedding.pixels
         rows, columns = pixels.shape[:2]
         scale = np.array((columns, rows)) / np.array(embedding.size_wh)
-        spots = np.zeros((0, 2)) if points is None else np.asarray(points, float) * scale
+        spots = np.zeros((0, 2)) if points is None else _points(points) * scale
         kinds = np.ones(len(spots)) if labels is None else np.asarray(labels, float)
+        if len(kinds) != len(spots):
+            raise GroundingError(f"{len(kinds)} labels for {len(spots)} points; expected as many")
         if box is not None:
-            windows = [np.asarray(box, float) * np.tile(scale, 2)]
+            corners = finite_array(box, "box", axes="(4,)", ndim=1, exact=True)
+            windows = [np.asarray(corners, float).reshape(4) * np.tile(scale, 2)]
         else:
             windows = [_around(spots[kinds > 0], reach * max(rows, columns)) for reach in _REACHES]
         found = []
@@ -87,6 +91,10 @@ class GrabCut:
         size = size_wh or embedding.size_wh
         signs = np.stack([resize_shares(_signs(mask), (64, 64)) for mask in found])
         return Masks(np.stack([resize_mask(mask, size) for mask in found]), scores, signs)
+
+
+def _points(points: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(finite_array(points, "points", axes="(k, 2)", ndim=2, exact=True), np.float64)
 
 
 def _around(spots: NDArray, reach: float) -> NDArray:
@@ -124,10 +132,10 @@ def _segment(
 
 def _clipped(box: NDArray, width: int, height: int) -> tuple[int, int, int, int]:
     """Whole pixels of a box inside the picture."""
-    x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *np.ceil(box[2:])))
-    left, top, right, bottom = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
-    if right <= left or bottom <= top:
+    inside = np.clip(box, 0, (width, height, width, height))
+    if not np.isfinite(box).all() or (inside[2:] <= inside[:2]).any():
         raise GroundingError(f"box {box.tolist()} holds no pixel of the picture")
+    left, top, right, bottom = map(int, (*np.floor(inside[:2]), *np.ceil(inside[2:])))
     return left, top, right, bottom
 
 

@@ -56,7 +56,7 @@ def measure(editor: Editor, runs: Path, share: float) -> Measured:
         judging=of("judging", painting.judging, first(120)),
         discovery=of("discovery", discovery.discovery, [max(20, round(300 * share))]),
         probe=of("probe", discovery.position_probe, [max(4, round(40 * share))]),
-        painting=of("painting", painting.painting, first(120)),
+        painting=of("painting", painting.painting, first(240)),
         reconstruction=of("reconstruction", painting.reconstruction, first(50)),
         minutes=sum(seconds) / 60,
     )

@@ -232,6 +232,15 @@ class PartSegmenter(DiscSegmenter):
 PEAK = ProposalSettings(prompts=("peak",))
 
 
+@pytest.mark.parametrize(("weight", "first"), [(1.0, "box"), (0.95, "box"), (0.5, "peak")])
+def test_a_box_counts_as_much_as_its_weight_says(weight, first):
+    # the box fits the map best; the disc about the peak fits it nearly as well
+    kinds = ProposalSettings(prompts=("box", "peak"), box_weight=weight)
+    box = [(82, 122, 118, 158)]
+    best, *_ = propose_masks(DiscSegmenter(), Embedded(), disc_map(100, 140, 17), box, kinds)
+    assert best.prompt == first
+
+
 def grown_radius(segmenter, settings: ProposalSettings = PEAK) -> float:
     heat = disc_map(100, 140, 16)
     best, *_ = propose_masks(segmenter, Embedded(), heat, [], settings)
