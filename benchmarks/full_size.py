@@ -67,8 +67,8 @@ EXPECTED = {
 CARDS_GB = (80, 40, 24, 16, 12, 8, 6)
 
 
-def sdxl_parts(device: str = "meta", dtype: torch.dtype = torch.float16) -> dict[str, Any]:
-    """The four networks of SDXL inpainting."""
+def sdxl_parts(device: str = "meta") -> dict[str, Any]:
+    """The four networks of SDXL inpainting in half precision."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -79,7 +79,7 @@ def sdxl_parts(device: str = "meta", dtype: torch.dtype = torch.float16) -> dict
             "text_encoder": CLIPTextModel(CLIPTextConfig(**CLIP_L)),
             "text_encoder_2": CLIPTextModelWithProjection(CLIPTextConfig(**CLIP_G)),
         }
-    return {name: part.to(dtype).eval().requires_grad_(False) for name, part in made.items()}
+    return {name: part.half().eval().requires_grad_(False) for name, part in made.items()}
 
 
 def finders() -> dict[str, Any]:
