@@ -9,7 +9,6 @@ from groundbrush.inpaint.painter.inpainter import quiet_libraries
 
 from benchmarks import full_size
 
-
 PUBLISHED = {
     "unet": 2_567_478_084,
     "vae": 83_653_863,
