@@ -179,20 +179,13 @@ def _read_before(given: Any) -> tuple[EditRequest, ...]:
 class EditRequest(BaseModel):
     """What all actions have in common; `read_request` makes the one that ``action`` names.
 
+    Fields are explained by `PlaceOptions` and `PaintOptions`, but for these:
+
     Attributes
     ----------
     find, paint : What to replace and what to paint; None where a mask, boxes or sides say where,
         and where the background is painted.
-    seed, variants : Variant k has seed + k.
-    candidate : 0-based: this candidate of the grounding instead of its first choice.
-    settings : Fields of ``inpaint.InpaintSettings`` that differ from the preset's.
     mask : As `editor.masks.source.encode_mask` writes it.
-    boxes, snap : xyxy in pixels; `snap` takes the object in each box instead of the rectangle.
-    operations : Applied to the mask in order.
-    check, retries : Whether, and for which words, the result is verified, and further seeds to try
-        if it fails.
-    draft : Few steps.
-    extend : Pixels to add by side.
     batches : First seed and number of the variants that were painted together; None: as memory
         allows.
     preset, dtype, image : What it was made with (`dtype`: parts that did not compute in float32),

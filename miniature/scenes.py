@@ -112,11 +112,11 @@ class Scene:
         return self.instances == index + 1
 
 
-def scene_rng(split: str, seed: int) -> np.random.Generator:
-    """The random generator of one scene; splits never share a stream."""
+def scene_rng(split: str, seed: int, *purpose: int) -> np.random.Generator:
+    """The random generator of one scene, or of a purpose; splits never share a stream."""
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    return np.random.default_rng([SPLITS[split], seed])
+    return np.random.default_rng([SPLITS[split], seed, *purpose])
 
 
 @cache

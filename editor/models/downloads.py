@@ -153,12 +153,8 @@ def plan_download(
 ) -> Download:
     """What is to be downloaded for a preset; queries the hub only about what is incomplete here.
 
-    Parameters
-    ----------
-    preset : The preset with the models.
-    offline : Send no request.
-    refresh : Query the hub about all of them: a branch may have moved since.
-    lvlm_only : Leave out segmenter and inpainter, which calibration does not need.
+    With `offline` no request is sent; with `refresh` the hub is queried about all repositories,
+    since a branch may have moved; `lvlm_only` leaves out what calibration does not need.
 
     Raises GroundbrushError for an unknown or gated repository, a hub out of reach, or a model that
     is incomplete here and `offline`.

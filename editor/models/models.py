@@ -40,16 +40,7 @@ _FINDING = "finding"  # the finding models' name in `DeviceSharing`
 class Models:
     """A preset's grounder and inpainter, loaded on first use and kept.
 
-    Parameters
-    ----------
-    preset : What to load.
-    device : One of ``auto``, ``cpu``, ``cuda``, ``cuda:1`` (any number), ``mps``.
-    offline : Never use the network.
-    on_load : Called with one line of words before each part is loaded.
-    memory : One of ``auto``, ``resident``, ``swap``, ``offload``, ``sequential`` (see
-        `inpaint.device.memory.MODES`); None: the preset's, ``auto`` where it does not say.
-    on_download : Called once with what has to be downloaded, before it is; False refuses. None: it
-        is described through `on_load`, or logged as a warning, and downloaded.
+    Arguments as for `Editor.load`; without `memory` the preset's, ``auto`` where it does not say.
     """
 
     def __init__(

@@ -53,19 +53,11 @@ def panoptic_sheet(image: np.ndarray, found: PanopticGrounding) -> Image.Image:
         tile = tile.resize(
             (round(tile.width * scale), round(tile.height * scale)), Image.Resampling.LANCZOS
         )
-    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(_TEXT)
+    draw = ImageDraw.Draw(tile)
     for segment in found.segments:
         for number in segment.ids:
             x, y = _middle(found.painted(number))
-            draw.text(
-                (x * scale, y * scale),
-                str(number),
-                fill="white",
-                font=font,
-                anchor="mm",
-                stroke_width=3,
-                stroke_fill="black",
-            )
+            _number(draw, (x * scale, y * scale), number, _TEXT, 3)
     height = max(tile.height, _LINE * (1 + len(found.segments)) + 16)
     sheet = Image.new("RGB", (tile.width + LEGEND, height), "white")
     sheet.paste(tile, (0, 0))
@@ -104,19 +96,18 @@ def steps_strip(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.hstack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in images])
 
 
+def _number(
+    pen: ImageDraw.ImageDraw, at: tuple[float, float], number: int, size: int, stroke: int
+) -> None:
+    font = ImageFont.load_default(size)
+    pen.text(at, str(number), "white", font, "mm", stroke_width=stroke, stroke_fill="black")
+
+
 def _legend_row(pen: ImageDraw.ImageDraw, x: int, y: int, segment: Segment, words: str) -> None:
     swatches = segment.ids[:4]
     for k, number in enumerate(swatches):
         pen.rectangle((x + 26 * k, y, x + 26 * k + 22, y + 22), fill=colour_of(number))
-        pen.text(
-            (x + 26 * k + 11, y + 11),
-            str(number),
-            fill="white",
-            anchor="mm",
-            font=ImageFont.load_default(13),
-            stroke_width=1,
-            stroke_fill="black",
-        )
+        _number(pen, (x + 26 * k + 11, y + 11), number, 13, 1)
     if not swatches:
         pen.rectangle((x, y, x + 22, y + 22), outline=_FAINT)
     left = x + 26 * max(1, len(swatches)) + 6

@@ -132,10 +132,10 @@ def _segment(
 
 def _clipped(box: NDArray, width: int, height: int) -> tuple[int, int, int, int]:
     """Whole pixels of a box inside the picture."""
-    x0, y0, x1, y1 = (int(v) for v in (*np.floor(box[:2]), *np.ceil(box[2:])))
-    left, top, right, bottom = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
-    if right <= left or bottom <= top:
+    inside = np.clip(box, 0, (width, height, width, height))
+    if not np.isfinite(box).all() or (inside[2:] <= inside[:2]).any():
         raise GroundingError(f"box {box.tolist()} holds no pixel of the picture")
+    left, top, right, bottom = map(int, (*np.floor(inside[:2]), *np.ceil(inside[2:])))
     return left, top, right, bottom
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...editor.evaluation.report import markdown
-from ...grounding import box_iou, mask_iou
+from ...grounding import mask_iou
 from ...grounding.pipeline import Grounder
 from ...grounding.view import View
 from ..composer import compose_wide
@@ -22,7 +22,7 @@ from ..foreign import compose_foreign
 from ..phrases import Expression
 from ..scenes import Scene, compose
 from ..wide_phrases import wide_absent, wide_expressions
-from .finding import paper_grounder
+from .finding import answers, box_score
 from .journal import Record
 from .page import rate
 from .segmenting import inner_point
@@ -37,8 +37,8 @@ SIZES = (0.0, 0.1, 0.15, 0.2, 0.3, 1.0)  # square root of the thing's visible ar
 HARD = ("relation", "two-step", "side", "size", "ordinal")
 
 
-def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
-    """`count` expressions, kinds alike likely, and two phrases of things that are not there."""
+def asked_of(scene: Scene, seed: int) -> list[Expression]:
+    """Four expressions, kinds alike likely, and two phrases of things that are not there."""
     rng = np.random.default_rng([61, seed])
     every = [
         e
@@ -48,7 +48,7 @@ def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
     ]
     out: list[Expression] = []
     kinds = sorted({e.kind for e in every})
-    for _ in range(count * bool(every)):
+    for _ in range(4 * bool(every)):
         kind = kinds[rng.integers(len(kinds))]
         same = [e for e in every if e.kind == kind and e not in out]
         if same:
@@ -59,28 +59,15 @@ def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
 def measure(grounder: Grounder, composer: str, seed: int) -> list[Record]:
     """Every query of one scene, answered as the preset is set and as the paper does."""
     scene = COMPOSERS[composer](FIRST + seed)
-    asked = asked_of(scene, seed)
-    view = grounder.look(scene.image)
-    words = [e.text for e in asked]
-    ours = grounder.ground_many(view, words)
-    theirs = paper_grounder(grounder).ground_many(view, words)
-    out: list[Record] = []
-    for expression, found, single in zip(asked, ours, theirs, strict=True):
-        record: Record = {
-            "composer": composer,
-            "seed": seed,
-            "phrase": expression.text,
-            "kind": expression.kind,
-            "presence": found.presence,
-            "found": found.found,
-            "shape": _shape(scene),
-        }
+    view, out = grounder.look(scene.image), []
+    for expression, found, single, record in answers(grounder, view, asked_of(scene, seed)):
+        record |= {"composer": composer, "seed": seed, "shape": _shape(scene)}
         if expression.target is not None:
             truth, item = scene.mask(expression.target), scene.objects[expression.target]
             x, y = _peak(found.token_map, found.region)
             record |= {
                 "iou": mask_iou(found.mask, truth) * found.found,
-                "paper_box": float(box_iou(single.box, item.box)) if single.box else 0.0,
+                "paper_box": box_score(single, scene, expression.target),
                 "peak": bool(truth[min(y, len(truth) - 1), min(x, truth.shape[1] - 1)]),
                 "size": float(np.sqrt(truth.sum()) / scene.side),
                 "style": item.style,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -45,29 +46,28 @@ def paper_grounder(grounder: Grounder) -> Grounder:
     return Grounder(grounder.lvlm, grounder.segmenter, settings)
 
 
+def answers(
+    grounder: Grounder, view: View, asked: Sequence[Expression]
+) -> Iterator[tuple[Expression, Grounding, Grounding, Record]]:
+    """Every query, our answer and the paper's, and a record of ours."""
+    words = [e.text for e in asked]
+    ours = grounder.ground_many(view, words)
+    theirs = paper_grounder(grounder).ground_many(view, words)
+    for expression, found, single in zip(asked, ours, theirs, strict=True):
+        record = {"phrase": expression.text, "kind": expression.kind}
+        yield expression, found, single, record | {"presence": found.presence, "found": found.found}
+
+
 def finding(editor: Editor, seed: int) -> list[Record]:
     """Ground every query of one held-out scene: ours, the paper's box, ideal maps, chance."""
-    scene = scene_of(seed)
-    asked, grounder = asked_of(scene, seed), editor.models.grounder()
-    view = grounder.look(scene.image)
-    words = [e.text for e in asked]
-    ours, paper = grounder.ground_many(view, words), paper_grounder(grounder)
-    theirs = paper.ground_many(view, words)
-    rng, out = np.random.default_rng([41, seed]), []
-    for expression, found, single in zip(asked, ours, theirs, strict=True):
-        record: Record = {
-            "seed": seed,
-            "crowded": seed >= CROWDED_FROM,
-            "phrase": expression.text,
-            "kind": expression.kind,
-            "presence": found.presence,
-            "found": found.found,
-            "status": found.status,
-        }
+    scene, grounder = scene_of(seed), editor.models.grounder()
+    view, rng, out = grounder.look(scene.image), np.random.default_rng([41, seed]), []
+    for expression, found, single, record in answers(grounder, view, asked_of(scene, seed)):
+        record |= {"seed": seed, "crowded": seed >= CROWDED_FROM, "status": found.status}
         if expression.target is not None:
             other = int(rng.integers(len(scene.objects)))
             record |= _against_truth(scene, expression.target, other, found, single)
-            record |= _with_ideal_map(grounder, paper, view, scene, expression)
+            record |= _with_ideal_map(grounder, view, scene, expression)
         out.append(record)
     return out
 
@@ -82,23 +82,22 @@ def _against_truth(
         "iou": mask_iou(found.mask, truth),
         "shared": shared,
         "union": union,
-        "box_iou": _box_iou(found, scene, target),
+        "box_iou": box_score(found, scene, target),
         "paper_iou": mask_iou(single.mask, truth),
-        "paper_box_iou": _box_iou(single, scene, target),
+        "paper_box_iou": box_score(single, scene, target),
         "chance": mask_iou(scene.mask(other), truth),
     }
 
 
-def _box_iou(found: Grounding, scene: Scene, target: int) -> float:
+def box_score(found: Grounding, scene: Scene, target: int) -> float:
+    """IoU of the answer's box and the thing's."""
     return float(box_iou(found.box, scene.objects[target].box)) if found.box else 0.0
 
 
-def _with_ideal_map(
-    grounder: Grounder, paper: Grounder, view: View, scene: Scene, expression: Expression
-) -> Record:
+def _with_ideal_map(grounder: Grounder, view: View, scene: Scene, expression: Expression) -> Record:
     """What the rest of the chain makes of a map that is the object itself, on the same grid."""
     truth = scene.mask(expression.target or 0)
     rows = cover(truth, grounder.lvlm.grid_hw)[None].astype(np.float32)
     ours = grounder.place(view, expression.text, rows)
-    single = paper.place(view, expression.text, rows)
+    single = paper_grounder(grounder).place(view, expression.text, rows)
     return {"ideal": mask_iou(ours.mask, truth), "paper_ideal": mask_iou(single.mask, truth)}

@@ -51,8 +51,6 @@ def ground_all(
 
     Parameters
     ----------
-    view : The picture as both models have encoded it.
-    caption : English text.
     mode : ``phrases``: each phrase is queried on its own, all in one packed sequence. ``caption``:
         one forward pass of the whole caption, each phrase the mean of its tokens' rows (Kang et
         al., CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.

@@ -203,8 +203,7 @@ def test_errors_inside_the_block_pass_and_clear_the_request(make_llava):
 
 def test_import_registers_nothing():
     code = (
-        "import groundbrush.grounding.attention.capture as c\n"
-        "from transformers import AttentionInterface as A\n"
-        "assert c.ATTENTION_NAME not in A._global_mapping\n"
+        "import sys, groundbrush.grounding.attention.capture\n"
+        "assert 'transformers' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
