@@ -6,11 +6,8 @@ import dataclasses
 import tempfile
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from ..editor.errors import GroundbrushError
 from ..editor.files import safe_name
-from ..editor.masks.source import read_mask
 from ..editor.pictures.picture import Picture, open_picture
 
 MAX_UPLOAD_BYTES = 100_000_000
@@ -40,23 +37,6 @@ def read_upload(
         path = Path(folder) / "upload"
         path.write_bytes(data)
         return open_upload(path, safe_name(Path(name).name), max_pixels)
-
-
-def read_mask_upload(
-    data: bytes, name: str, size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A mask for a picture of `size` from its file's bytes, and notes; see `read_mask`."""
-    if len(data) > MAX_UPLOAD_BYTES:
-        raise GroundbrushError(
-            f"{name!r} has {len(data):,} bytes; expected at most {MAX_UPLOAD_BYTES:,}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mask"
-        path.write_bytes(data)
-        try:
-            return read_mask(path, size)
-        except GroundbrushError as error:
-            raise GroundbrushError(str(error).replace(str(path), name)) from None
 
 
 def open_upload(path: Path, name: str, max_pixels: int = MAX_UPLOAD_PIXELS) -> Picture:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..multiobject.export.rle import encode_rle
 from .composer import WIDE, WideSettings, compose_wide
-from .phrases import Expression, expressions
+from .phrases import expressions
 from .scenes import CROWDED, SPLITS, Scene, SceneSettings, compose, scene_rng
 
 KINDS = ("name", "colour", "ordinal", "category", "relation", "side", "size", "negated")
@@ -32,46 +32,21 @@ TRIES = 300  # scenes looked at for one sample; the rarest kind is in every eigh
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSample:
-    """A scene and a phrase that is true of exactly one thing in it.
+    """A picture, a phrase that is true of exactly one thing in it, and where that is.
 
-    `seed` and `settings` compose the scene again; `name` is split and number: ``validation-17``.
+    `mask` holds the visible pixels of the thing and `box` their tight box, xyxy, half-open. `seed`
+    and `settings` compose `scene` again; `name` is split and number: ``validation-17``.
     """
 
     name: str
+    image: np.ndarray
+    phrase: str
+    kind: str
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
     scene: Scene
-    expression: Expression
     seed: int
     settings: SceneSettings | WideSettings
-
-    @property
-    def target(self) -> int:
-        """The number of the thing that the phrase means."""
-        return self.expression.target or 0
-
-    @property
-    def image(self) -> np.ndarray:
-        """The picture, ``(H, W, 3)`` uint8 RGB."""
-        return self.scene.image
-
-    @property
-    def phrase(self) -> str:
-        """The phrase."""
-        return self.expression.text
-
-    @property
-    def kind(self) -> str:
-        """Its kind, one of `KINDS`."""
-        return self.expression.kind
-
-    @property
-    def mask(self) -> np.ndarray:
-        """Visible pixels of what it means, ``(H, W)`` bool."""
-        return self.scene.mask(self.target)
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """The mask's tight box, xyxy, half-open pixels."""
-        return self.scene.objects[self.target].box
 
 
 def calibration_samples(
@@ -147,7 +122,18 @@ def _sample(
         if found:
             rng = scene_rng(split, scene_seed, 53)
             said = found[rng.integers(len(found))]
-            return CalibrationSample(f"{split}-{number}", scene, said, scene_seed, settings)
+            thing = said.target or 0
+            return CalibrationSample(
+                f"{split}-{number}",
+                scene.image,
+                said.text,
+                kind,
+                scene.mask(thing),
+                scene.objects[thing].box,
+                scene,
+                scene_seed,
+                settings,
+            )
     raise RuntimeError(f"none of {TRIES} scenes had an expression of kind {kind!r}")
 
 

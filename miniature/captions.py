@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .phrases import MARGIN, expressions, plural_of, with_article
-from .scenes import Scene, SceneObject, scene_rng, sprite_table
-from .vocabulary import ObjectKind, load_vocabulary
+from .scenes import Scene, SceneObject, scene_rng
+from .vocabulary import load_vocabulary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GROUPS = {"animal": "animals", "vehicle": "vehicles", "fruit": "fruits"}  # "foods" is not said
@@ -35,7 +35,7 @@ class CaptionPhrase:
 
     `text` is its words as they stand there, article or number included (``two pears``), `span`
     their half-open character offsets, and `indices` every object of ``scene.objects`` that is
-    meant: of a plural all of them, of a thing that is not in the scene none.
+    meant.
     """
 
     text: str
@@ -44,7 +44,7 @@ class CaptionPhrase:
     plural: bool
 
     def mask(self, scene: Scene) -> np.ndarray:
-        """Visible pixels of everything meant, ``(H, W)`` bool; empty for an absent thing."""
+        """Visible pixels of everything meant, ``(H, W)`` bool."""
         return np.isin(scene.instances, [index + 1 for index in self.indices])
 
 
@@ -78,23 +78,13 @@ def words_rng(split: str, seed: int) -> np.random.Generator:
     return scene_rng(split, seed, 47)
 
 
-def caption(scene: Scene, rng: np.random.Generator, absent: int = 0) -> Caption:
+def caption(scene: Scene, rng: np.random.Generator) -> Caption:
     """A true sentence naming several things of a scene.
-
-    Parameters
-    ----------
-    scene : Scene
-        A composed scene with at least one object.
-    rng : numpy.random.Generator
-        Chooses what is named and how.
-    absent : int, default: 0
-        How many things that are *not* there to name as well, for tests of "not there"; their
-        phrases have no indices, and all else in the sentence stays true.
 
     Raises
     ------
     ValueError
-        For an empty scene or a negative `absent`.
+        For an empty scene.
 
     Examples
     --------
@@ -108,16 +98,12 @@ def caption(scene: Scene, rng: np.random.Generator, absent: int = 0) -> Caption:
     """
     if not scene.objects:
         raise ValueError("the scene has no objects to name; compose one with objects=(1, …)")
-    if absent < 0:
-        raise ValueError(f"absent must not be negative, got {absent}")
     mentions = _mentions(scene, rng)
-    missing = [_absent_mention(scene, rng) for _ in range(absent)]
-    pieces = _related(scene, rng, mentions, missing) if rng.random() < 0.45 else None
-    if pieces is None and not missing and rng.random() < 0.4:
+    pieces = _related(scene, rng, mentions) if rng.random() < 0.45 else None
+    if pieces is None and rng.random() < 0.4:
         pieces = _placed(scene, mentions)
     if pieces is None:
-        listed = [*mentions, *missing]
-        pieces = _listed([listed[i] for i in rng.permutation(len(listed))])
+        pieces = _listed([mentions[i] for i in rng.permutation(len(mentions))])
     text, spans = _written([_opening(rng, pieces), *pieces])
     if rng.random() < 0.5:
         text = text[0].upper() + text[1:] + "."
@@ -193,40 +179,8 @@ def _counted(scene: Scene, members: list[int], coloured: bool) -> _Mention:
     return _Mention(words, tuple(members), True)
 
 
-def _absent_mention(scene: Scene, rng: np.random.Generator) -> _Mention:
-    """Another noun, or a colour that no object of a painted noun has."""
-    words = load_vocabulary()
-    painted = [o for o in scene.objects if o.colour in words.paint_colours]
-    if painted and rng.random() < 0.3:
-        noun = painted[rng.integers(len(painted))].noun
-        used = {o.colour for o in scene.objects if o.noun == noun}
-        free = [colour for colour in words.paint_colours if colour not in used]
-        return _Mention(with_article(f"{free[rng.integers(len(free))]} {noun}"), (), False)
-    kind, colour = new_thing(rng, {o.noun for o in scene.objects})
-    if rng.random() < 0.25:
-        return _Mention(f"two {plural_of(kind.noun)}", (), True)
-    return _Mention(with_article(f"{colour} {kind.noun}" if colour else kind.noun), (), False)
-
-
-def new_thing(rng: np.random.Generator, known: set[str]) -> tuple[ObjectKind, str | None]:
-    """A kind with a noun that is not among `known`, and a colour it is drawn in, or None."""
-    kinds = [kind for kind in load_vocabulary().objects if kind.noun not in known]
-    kind = kinds[rng.integers(len(kinds))]
-    colours = _true_colours(kind)
-    named = bool(colours) and rng.random() < 0.6
-    return kind, colours[rng.integers(len(colours))] if named else None
-
-
-def _true_colours(kind: ObjectKind) -> list[str]:
-    """Colours a kind is drawn in: every paint, or those of its sprites."""
-    if kind.paintable:
-        return list(load_vocabulary().paint_colours)
-    rows = [sprite_table()[name] for name in kind.sprites]
-    return [row["colour"] for row in rows if row["colour_share"] >= 0.55]
-
-
 def _related(
-    scene: Scene, rng: np.random.Generator, mentions: list[_Mention], missing: list[_Mention]
+    scene: Scene, rng: np.random.Generator, mentions: list[_Mention]
 ) -> list[str | _Mention] | None:
     """``A next to B, and C``: a relation first, so that nothing before it can claim it too."""
     pairs = [
@@ -239,13 +193,13 @@ def _related(
     if not pairs:
         return None
     subject, words, anchor = pairs[rng.integers(len(pairs))]
-    rest = [m for m in mentions if m is not subject and m is not anchor] + missing
+    rest = [m for m in mentions if m is not subject and m is not anchor]
     ways = SPOKEN_RELATIONS[words]
     pieces: list[str | _Mention] = [subject, f" {ways[rng.integers(len(ways))]} ", anchor]
     if not rest:
         return pieces
     # "an apple next to a dog and two pears" also says that the apple is next to the pears
-    both = all(m.indices and words in _relations_of(scene, subject, m) for m in rest)
+    both = all(words in _relations_of(scene, subject, m) for m in rest)
     joint = ", with " if len(rest) > 1 else " and " if both else ", and "
     return [*pieces, joint, *_listed(rest)]
 
@@ -257,7 +211,7 @@ def _relations_of(scene: Scene, subject: _Mention, anchor: _Mention) -> set[str]
         for i in subject.indices
         for k in anchor.indices
     ]
-    return set.intersection(*held) if held else set()
+    return set.intersection(*held)
 
 
 def _relations_between(scene: Scene, item: SceneObject, other: SceneObject) -> set[str]:

@@ -47,14 +47,14 @@ def two_phrases(scene: Scene, seed: int) -> list[Expression]:
     return chosen
 
 
-def load_miniature(query: str | None = None, folder: Path | None = None) -> LVLM:
+def load_miniature(folder: Path | None = None) -> LVLM:
     """The trained LVLM as the preset describes it, all heads readable; or weights of a folder."""
     spec = load_preset("miniature").lvlm
     return load_lvlm(
         folder or resolve(spec["path"], "miniature"),
         prompt=spec["prompt"],
         padding=spec["padding"],
-        query=query or spec["query"],
+        query=spec["query"],
         offline=True,
     )
 
@@ -76,21 +76,19 @@ class Discovery:
     ious: np.ndarray
     hits: np.ndarray
 
-    def rank(
-        self, criterion: str, lowest: int = LOWEST, skip_layers: int = SKIP_LAYERS
-    ) -> HeadRanking:
+    def rank(self, criterion: str) -> HeadRanking:
         """The label-free ranking."""
-        return self.measured[criterion].rank(lowest=lowest, skip_layers=skip_layers)
+        return self.measured[criterion].rank(LOWEST, SKIP_LAYERS)
 
-    def same(self, criterion: str, *settings: int) -> int:
+    def same(self, criterion: str) -> int:
         """In how many of `TRIALS` random halves of the scenes the first three heads are those of
         all."""
         rng, every = np.random.default_rng(0), self.measured[criterion]
-        top = set(self.rank(criterion, *settings).top(3))
+        top = set(self.rank(criterion).top(3))
         found = 0
         for _ in range(TRIALS):
             half = every.subset(rng.choice(len(every), len(every) // 2, replace=False))
-            found += set(half.rank(*(settings or (LOWEST, SKIP_LAYERS))).top(3)) == top
+            found += set(half.rank(LOWEST, SKIP_LAYERS).top(3)) == top
         return found
 
 
@@ -124,23 +122,18 @@ def main(argv: list[str] | None = None) -> None:
     """Command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scenes", type=int, default=300)
-    parser.add_argument("--lowest", type=int, default=LOWEST)
     parser.add_argument("--criterion", choices=CRITERIA, default="sum")
-    parser.add_argument("--skip-layers", type=int, default=SKIP_LAYERS)
-    parser.add_argument("--query", choices=("stop", "expression", "prompt"))
     parser.add_argument("--lvlm", type=Path, help="a folder of other weights")
     args = parser.parse_args(argv)
-    lvlm = load_miniature(args.query, args.lvlm)
-    found = discover(lvlm, args.scenes)
-    settings = args.lowest, args.skip_layers
-    ranking = found.rank(args.criterion, *settings)
+    found = discover(load_miniature(args.lvlm), args.scenes)
+    ranking = found.rank(args.criterion)
     ious, hits = found.ious.mean(0), found.hits.mean(0)
     for row in ranking.order()[:12]:
         print(f"L{row.layer}H{row.head} {row.frequency:.3f}, mean sum {row.mean_sum:.3f}")
     print(
         f"threshold {ranking.threshold:.3f}; Spearman rho of frequency and IoU "
         f"{ranking.correlation(ious)[0]:.2f}; same three in "
-        f"{found.same(args.criterion, *settings)} of {TRIALS} random halves"
+        f"{found.same(args.criterion)} of {TRIALS} random halves"
     )
     for name, values in (("IoU", ious), ("peak on the object", hits)):
         best = np.argsort(values, axis=None)[::-1][:6]

@@ -20,12 +20,12 @@ LINE = (214, 39, 40)
 COLUMNS = 6
 
 
-def draw_sheet(count: int = 24, seed: int = 2, split: str = "validation") -> Image.Image:
+def draw_sheet(count: int = 24, seed: int = 2) -> Image.Image:
     """The sheet: `count` scenes of all shapes, every kind of expression in turn."""
     tiles = []
-    for sample in calibration_samples(count, split, seed, side=384, wide=True):
+    for sample in calibration_samples(count, seed=seed, side=384, wide=True):
         outline(picture := sample.image.copy(), sample.mask, LINE, 2)
-        words = caption(sample.scene, words_rng(split, sample.seed)).text
+        words = caption(sample.scene, words_rng("validation", sample.seed)).text
         tiles.append(
             tile(picture, sample.phrase, words if len(words) <= 46 else words[:44] + "...")
         )

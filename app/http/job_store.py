@@ -83,6 +83,7 @@ class JobStore:
         self._queue = JobQueue(settings.queue, settings.queue_each)
         self._records: dict[str, JobRecord] = {}
         self._awaited: list[JobRecord] = []
+        self._ran = 0, 0.0  # number of jobs, and their seconds
         self._spool = tempfile.TemporaryDirectory(
             prefix="groundbrush-serve-", ignore_cleanup_errors=True
         )
@@ -170,7 +171,8 @@ class JobStore:
 
     def _queue_full(self, reason: str) -> ApiError:
         self.metrics.queue_full.inc()
-        seconds = self.metrics.mean_seconds() * max(1, self.counts()["waiting"]) / 2
+        jobs, total = self._ran
+        seconds = total / max(1, jobs) * max(1, self.counts()["waiting"]) / 2
         headers = {"Retry-After": str(min(120, max(1, round(seconds))))}
         message = f"{reason.partition(';')[0]}; try again later"
         return ApiError(429, "queue_full", message, headers)
@@ -299,7 +301,9 @@ class JobStore:
                 record.size = sum(file.bytes for file in job.value().files)
             else:
                 shutil.rmtree(record.folder, ignore_errors=True)
-        seconds = None if record.started is None else record.finished - record.started
+            seconds = None if record.started is None else record.finished - record.started
+            if seconds is not None:
+                self._ran = self._ran[0] + 1, self._ran[1] + seconds
         self.metrics.job_ended(record.action, job.state, seconds)
         return True
 

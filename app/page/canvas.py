@@ -4,25 +4,26 @@ Marks come from a browser and are checked like any other input. Their coordinate
 picture's width and height, so that they fit it whatever the size of the copy.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: pydantic reads the annotations when a class is made.
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from ...editor.errors import GroundbrushError
+from ...editor.errors import GroundbrushError, translate_validation
 from ...editor.masks.operations import Area, Boxes, Brush, Invert, Operation, Points
 from ...editor.masks.source import encode_mask
+from ...editor.values import Flag, Number, expects
 
 LEAST = 768
 """Side that smaller masks are enlarged to: their outlines would be a staircase otherwise."""
-KINDS = ("point", "box", "lasso", "stroke", "clear", "invert")
 _MOST_POINTS = 20_000
 _MOST_MARKS = 100
+Share = Annotated[float, Number(-1e6, 1e6)]
 
 
 def outlines(mask: np.ndarray, most: int = 20_000) -> list[list[float]]:
@@ -73,61 +74,53 @@ def new_marks(given: Any, done: int) -> list[tuple[int, Mapping[str, Any]]]:
     return sorted(new, key=lambda pair: pair[0])[:_MOST_MARKS]
 
 
-def read_mark(mark: Mapping[str, Any], size: tuple[int, int]) -> Operation:
-    """The operation that a mark on a picture of some width and height stands for.
+class Mark(BaseModel):
+    """What was drawn: points are shares of width and height, the radius of the longer side.
 
-    A mark has ``kind`` (one of `KINDS`), ``how`` (``add`` or ``subtract``), ``points``: pairs of
-    shares in [0, 1]: the click, two corners of the box, or the path of a lasso or stroke; for a
-    stroke ``radius``, a share of the longer side; for a box ``snap``: take the object in it. Raises
-    GroundbrushError for anything else.
+    They are the click, two corners of the box, or the path of a lasso or stroke; with `snap` the
+    object in a box is taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    kind: Literal["point", "box", "lasso", "stroke", "clear", "invert"]
+    how: Literal["add", "subtract"] = "add"
+    points: Annotated[
+        tuple[tuple[Share, Share], ...],
+        Field(max_length=_MOST_POINTS),
+        expects(f"pairs of shares, at most {_MOST_POINTS:,}"),
+    ] = ()
+    radius: Share = 0.0
+    snap: Flag = False
+
+
+def read_mark(given: Mapping[str, Any], size: tuple[int, int]) -> Operation:
+    """The operation that a `Mark` on a picture of some width and height stands for.
 
     >>> read_mark({"kind": "point", "how": "add", "points": [[0.5, 0.25]]}, (200, 100))
     Points(points=((100.0, 25.0),), how='add', without=())
     """
-    kind = mark.get("kind") if isinstance(mark, Mapping) else None
-    if kind not in KINDS:
-        raise GroundbrushError(f"a mark of kind {kind!r} given; expected one of {', '.join(KINDS)}")
-    if kind == "invert":
+    with translate_validation(Mark, "the mark"):
+        mark = Mark.model_validate(given)
+    if mark.kind == "invert":
         return Invert()
-    if kind == "clear":
+    if mark.kind == "clear":
         return Boxes(((0, 0, *size),), how="subtract")
-    how = mark.get("how")
-    if how not in ("add", "subtract"):
-        raise GroundbrushError(f"a mark's how is {how!r}; expected add or subtract")
-    points = _points(mark.get("points"), size)
-    if kind == "point":
-        return Points(points[:1], how=how)
-    if kind == "box":
-        if len(points) != 2:
-            raise GroundbrushError(f"a box of {len(points)} corners given; expected two")
-        (ax, ay), (bx, by) = points
-        box = (min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
-        return Boxes((box,), how=how, snap=mark.get("snap", False))
-    if kind == "lasso":
-        drawn = np.zeros(size[::-1], np.uint8)
-        cv2.fillPoly(drawn, [np.floor(points).astype(np.int32)], 1)
-        return Area(encode_mask(drawn.astype(bool)), how=how)
-    radius = _number(mark.get("radius"))
-    return Brush((points,), radius=max(1, round(min(radius, 1) * max(size))), how=how)
-
-
-def _points(given: Any, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
-    if not isinstance(given, list) or not 1 <= len(given) <= _MOST_POINTS:
+    if len(mark.points) != 2 if mark.kind == "box" else not mark.points:
         raise GroundbrushError(
-            f"a mark without points or with more than {_MOST_POINTS:,} given; draw it again"
+            f"a {mark.kind} of {len(mark.points)} points given; expected two for a box, and at "
+            "least one for others; draw it again"
         )
-    points = []
-    for pair in given:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise GroundbrushError(f"a mark's point is {pair!r}; expected two shares in [0, 1]")
-        x, y = (min(max(_number(v), 0.0), 1.0) for v in pair)
-        # the far border belongs to the last pixel
-        points.append((min(x * size[0], size[0] - 0.01), min(y * size[1], size[1] - 0.01)))
-    return tuple(points)
-
-
-def _number(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise GroundbrushError(f"a mark's number is {value!r}; expected a finite one")
-    return float(value)
+    shares = np.clip(np.array(mark.points, float), 0, 1)
+    # the far border belongs to the last pixel
+    pixels = np.minimum(shares * size, np.array(size) - 0.01)
+    points = tuple((x, y) for x, y in pixels.tolist())
+    if mark.kind == "point":
+        return Points(points[:1], how=mark.how)
+    if mark.kind == "box":
+        box = (*pixels.min(0).tolist(), *pixels.max(0).tolist())
+        return Boxes((box,), how=mark.how, snap=mark.snap)
+    if mark.kind == "lasso":
+        drawn = np.zeros(size[::-1], np.uint8)
+        cv2.fillPoly(drawn, [np.floor(pixels).astype(np.int32)], 1)
+        return Area(encode_mask(drawn.astype(bool)), how=mark.how)
+    return Brush((points,), radius=max(1, round(min(mark.radius, 1) * max(size))), how=mark.how)

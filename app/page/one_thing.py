@@ -21,8 +21,8 @@ from ...editor.masks.operations import (
     Operation,
     Shadow,
 )
-from ...editor.masks.source import encode_mask
-from ..uploads import UPLOADS, read_mask_upload
+from ...editor.masks.source import encode_mask, read_mask
+from ..uploads import UPLOADS, read_upload
 from . import ask, sides, state, work
 
 
@@ -68,7 +68,8 @@ def take_mask() -> None:
     if given is None:
         return
     try:
-        mask, notes = read_mask_upload(given.getvalue(), given.name, s.session.size)
+        picture = read_upload(given.getvalue(), given.name)
+        mask, notes = read_mask(picture, s.session.size)
     except GroundbrushError as error:
         s.wrong = str(error)
         return

@@ -10,9 +10,10 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from ...grounding import GroundingSettings, greedy_heads
 from ...grounding.errors import GroundingError
@@ -150,28 +151,20 @@ def free_arm(given: Sequence[str]) -> Arm:
             lvlm[name] = value
         elif name == "heads":
             heads = _fixed_heads(value)
-        elif _fits(getattr(base, name_in, None), value):
-            target[name_in] = tuple(value) if isinstance(value, list) else value
         else:
-            raise GroundbrushError(
-                f"--set {one!r} given; expected heads, query, padding, prompt, or one of "
-                f"{', '.join(vars(GroundingSettings()))} (boxes.NAME, proposals.NAME) with a value "
-                "of its type"
-            )
+            try:
+                kind = TypeAdapter(get_type_hints(type(base))[name_in])
+                plain = tuple(value) if isinstance(value, list) else value
+                target[name_in] = kind.validate_python(plain, strict=True)
+            except (KeyError, ValidationError) as error:
+                raise GroundbrushError(
+                    f"--set {one!r} given; expected heads, query, padding, prompt, or one of "
+                    f"{', '.join(vars(GroundingSettings()))} (boxes.NAME, proposals.NAME) with a "
+                    "value of its type"
+                ) from error
     arm = Arm("set " + ", ".join(given), "settings of your own", heads, grounding, lvlm)
     arm.settings(GroundingSettings())
     return arm
-
-
-def _fits(default: Any, value: Any) -> bool:
-    """Whether a value can stand in a setting's place."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, (int, float)):
-        return isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
-    if isinstance(default, tuple):
-        return isinstance(value, list) and all(isinstance(v, str) for v in value)
-    return isinstance(default, str) and isinstance(value, str)
 
 
 def _fixed_heads(value: Any) -> tuple[Head, ...]:

@@ -37,8 +37,8 @@ SIZES = (0.0, 0.1, 0.15, 0.2, 0.3, 1.0)  # square root of the thing's visible ar
 HARD = ("relation", "two-step", "side", "size", "ordinal")
 
 
-def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
-    """`count` expressions, kinds alike likely, and two phrases of things that are not there."""
+def asked_of(scene: Scene, seed: int) -> list[Expression]:
+    """Four expressions, kinds alike likely, and two phrases of things that are not there."""
     rng = np.random.default_rng([61, seed])
     every = [
         e
@@ -48,7 +48,7 @@ def asked_of(scene: Scene, seed: int, count: int = 4) -> list[Expression]:
     ]
     out: list[Expression] = []
     kinds = sorted({e.kind for e in every})
-    for _ in range(count * bool(every)):
+    for _ in range(4 * bool(every)):
         kind = kinds[rng.integers(len(kinds))]
         same = [e for e in every if e.kind == kind and e not in out]
         if same:

@@ -16,12 +16,12 @@ from ..vocabulary import load_vocabulary
 from .journal import Record
 
 
-def edit_of(seed: int, split: str = "heldout") -> tuple[Scene, int, str, str | None] | None:
+def edit_of(seed: int) -> tuple[Scene, int, str, str | None] | None:
     """A scene, which of its objects goes, what comes instead and in which paint colour.
 
     None where the object has a twin: then "the old one is gone" could not be checked.
     """
-    scene, rng = compose(split, 50_000 + seed), np.random.default_rng([37, seed])
+    scene, rng = compose("heldout", 50_000 + seed), np.random.default_rng([37, seed])
     target = int(rng.integers(len(scene.objects)))
     nouns = [o.noun for o in scene.objects]
     if nouns.count(nouns[target]) > 1:

@@ -47,26 +47,26 @@ def test_phrases_are_true_of_one_object_of_a_scene_that_can_be_composed_again() 
         fits = [
             i
             for i in range(len(again.objects))
-            if drawn.expression.text in {e.text for e in expressions(again, i)}
+            if drawn.phrase in {e.text for e in expressions(again, i)}
         ]
-        assert fits == [drawn.expression.target]
+        assert [again.objects[i].box for i in fits] == [drawn.box]
+        assert (again.mask(fits[0]) == drawn.mask).all()
 
 
 def test_wide_samples_have_all_shapes_and_are_true() -> None:
     drawn = list(calibration_samples(16, "heldout", side=192, wide=True))
-    assert [d.expression.kind for d in drawn] == list(KINDS) * 2
+    assert [d.kind for d in drawn] == list(KINDS) * 2
     shapes = {d.scene.image.shape[:2] for d in drawn}
     assert sum(h != w for h, w in (d.scene.image.shape[:2] for d in drawn)) >= 8
     assert any(h > w for h, w in shapes) and any(w > h for h, w in shapes)
     for one in drawn[:4]:
-        assert one.expression.text in {
-            e.text for e in expressions(one.scene, one.expression.target or 0)
-        }
+        (target,) = [k for k, o in enumerate(one.scene.objects) if o.box == one.box]
+        assert one.phrase in {e.text for e in expressions(one.scene, target)}
 
 
 def test_rare_kinds_come_from_crowded_scenes() -> None:
     drawn = list(calibration_samples(4, kinds=("ordinal", "name")))
-    assert [d.expression.kind for d in drawn] == ["ordinal", "name", "ordinal", "name"]
+    assert [d.kind for d in drawn] == ["ordinal", "name", "ordinal", "name"]
     assert [d.settings == CROWDED for d in drawn] == [True, False, True, False]
 
 

@@ -81,20 +81,9 @@ def test_every_phrase_means_exactly_its_objects(scene: Scene) -> None:
         assert len(named) == len(set(named))
 
 
-@pytest.mark.parametrize("scene", SCENES[:6])
-def test_absent_things_are_named_but_mean_nothing(scene: Scene) -> None:
-    for seed in range(8):
-        said = caption(scene, np.random.default_rng(seed), absent=2)
-        nothing = [phrase for phrase in said.phrases if not phrase.indices]
-        assert len(nothing) == 2
-        for phrase in nothing:
-            assert meant(scene, phrase.text) == set()
-            assert not phrase.mask(scene).any()
-
-
 def test_words_agree_in_number_and_article() -> None:
     texts = [
-        caption(scene, np.random.default_rng(seed), absent=1).text.lower()
+        caption(scene, np.random.default_rng(seed)).text.lower()
         for scene in SCENES
         for seed in range(6)
     ]
@@ -145,13 +134,11 @@ def test_sides_are_said_only_of_things_on_them() -> None:
         assert not re.search(r"bus on the left|dog on the right", text)
 
 
-def test_an_empty_scene_or_a_negative_count_is_refused() -> None:
+def test_an_empty_scene_or_an_unknown_split_is_refused() -> None:
     empty = compose("train", 0, SceneSettings(objects=(0, 0)))
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="no objects to name"):
         caption(empty, rng)
-    with pytest.raises(ValueError, match="must not be negative, got -1"):
-        caption(SCENES[0], rng, absent=-1)
     with pytest.raises(ValueError, match="unknown split 'test'"):
         words_rng("test", 0)
 

@@ -39,16 +39,16 @@ def test_marks_become_operations():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "text"}, "kind 'text'"),
-        ({"how": "replace"}, "how is 'replace'"),
-        ({"points": []}, "without points"),
-        ({"points": "x"}, "without points"),
-        ({"points": [[0.1]]}, "two shares"),
-        ({"points": [[0.1, float("nan")]]}, "finite"),
-        ({"points": [[0.1, "2"]]}, "finite"),
-        ({"points": [[0, 0]] * 20_001}, "more than 20,000"),
-        ({"kind": "stroke", "radius": None}, "finite"),
-        ({"kind": "box"}, "1 corners"),
+        ({"kind": "text"}, "kind is 'text'; expected one of point, "),
+        ({"how": "replace"}, "how is 'replace'; expected one of add, subtract"),
+        ({"points": []}, "a point of 0 points given; expected"),
+        ({"points": "x"}, "points is 'x'; expected pairs of shares"),
+        ({"points": [[0.1]]}, r"points.* is \[0.1\]; expected a number"),
+        ({"points": [[0.1, float("nan")]]}, "is nan; expected a number"),
+        ({"points": [[0.1, "2"]]}, "is '2'; expected a number"),
+        ({"points": [[0, 0]] * 20_001}, "at most 20,000"),
+        ({"kind": "stroke", "radius": None}, "radius is None; expected a number"),
+        ({"kind": "box"}, "a box of 1 points given; expected two"),
     ],
 )
 def test_bad_marks_are_refused(changes, words):

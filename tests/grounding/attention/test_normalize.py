@@ -153,8 +153,7 @@ def test_the_miniature_finds_more_with_it_than_subtract_maps():
     )
     ours = theirs = 0
     for drawn in calibration_samples(10, kinds=("negated",)):
-        view, phrase = grounder.look(drawn.scene.image), drawn.expression.text
-        truth = drawn.scene.mask(drawn.expression.target)
+        view, phrase, truth = grounder.look(drawn.image), drawn.phrase, drawn.mask
         ours += mask_iou(grounder.ground(view, phrase).mask, truth) > 0.5
         theirs += mask_iou(plain.ground(view, phrase).mask, truth) > 0.5
     assert ours > theirs
