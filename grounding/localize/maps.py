@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from ..checks import finite_array, whole_size
 from ..errors import GroundingError
 
 Box = tuple[float, float, float, float]
@@ -146,7 +145,7 @@ def token_map_to_image(
     [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
     grid = _map(map).astype(np.float32, copy=False)
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _whole_size(size_wh)
     if min(x1, width) <= max(x0, 0) or min(y1, height) <= max(y0, 0):
         raise GroundingError(
             f"region ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not meet the image of "
@@ -184,8 +183,8 @@ def cells_to_pixels(
     (0.0, 0.0, 300.0, 400.0)
     """
     cells = _box(box_cells, "box")
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
-    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _whole_size(size_wh)
+    rows, columns = _whole_size(grid_hw, "grid_hw", "(P, Q)")
     if min(cells[:2]) < 0 or cells[2] > columns or cells[3] > rows:
         raise GroundingError(
             f"the box {cells} reaches outside the grid of {rows} rows and {columns} columns; "
@@ -248,6 +247,46 @@ def peaks(map: ArrayLike, count: int, min_distance: float = 2.0) -> NDArray[np.i
             if len(kept) == count:
                 break
     return np.array(kept, dtype=np.intp).reshape(-1, 2)
+
+
+def finite_array(
+    value: ArrayLike,
+    what: str,
+    *,
+    axes: str,
+    ndim: int,
+    exact: bool = False,
+    remedy: str = "Leave them out or repair them.",
+) -> NDArray:
+    """`value` as a float array with enough axes and only finite entries."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise GroundingError(f"{what} do not form an array {axes}: {error}.") from error
+    if array.dtype.kind not in "fiub":
+        raise GroundingError(f"{what} have dtype {array.dtype}; expected real numbers {axes}.")
+    if array.ndim < ndim or (exact and array.ndim != ndim) or array.size == 0:
+        raise GroundingError(f"{what} have shape {array.shape}; expected a non-empty {axes}.")
+    if array.dtype.kind != "f" or array.dtype == np.float16:
+        array = array.astype(np.float64 if array.dtype.kind != "f" else np.float32)
+    if not np.isfinite(array).all():
+        bad = int(np.size(array) - np.isfinite(array).sum())
+        raise GroundingError(f"{what} hold {bad} values that are not finite. {remedy}")
+    return array
+
+
+def _whole_size(
+    value: tuple[int, int], name: str = "size_wh", form: str = "(W, H)"
+) -> tuple[int, int]:
+    """Two whole numbers of at least 1."""
+    try:
+        first, second = (int(v) for v in value)
+        good = (first, second) == tuple(value) and first > 0 and second > 0
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise GroundingError(f"{name} is {value!r}; expected {form}, whole and at least 1")
+    return first, second
 
 
 def _taps(
