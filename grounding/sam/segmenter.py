@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checks import check_image
+from ..checks import check_image, whole_size
 from ..errors import GroundingError
 from .coordinates import Prompts, SquareFrame
 
@@ -180,7 +180,8 @@ class Segmenter:
             raise GroundingError("no prompt was given; expected a box, points or a mask")
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
-        boxes = None if box is None else np.asarray(box)[None]
+        size_wh = None if size_wh is None else whole_size(size_wh)
+        boxes: Any = None if box is None else [box]
         prompt = embedding.frame.prompts(boxes, points, labels, mask, together=True)
         logits, scores = self._decode(embedding, prompt, multimask)
         return Masks(self.full_masks(embedding, logits[0], size_wh), scores[0], logits[0])
