@@ -144,6 +144,6 @@ class GroundingSettings:
         for name, kind in (("proposals", ProposalSettings), ("boxes", BoxSettings)):
             if isinstance(part := given.get(name), Mapping):
                 check_names(kind, part, f"grounding.{name} holds")
-                plain = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
+                plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
                 given[name] = kind(**plain)
         return cls(**given)
