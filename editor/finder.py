@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from .values import check_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..grounding.pipeline import Grounder
     from ..grounding.sam.segmenter import Segmenter
     from ..grounding.view import View
     from ..multiobject import PanopticGrounding as PanopticGrounding
@@ -92,10 +93,15 @@ class Finder:
         self._kept: tuple[np.ndarray, View] | None = None
         self._lock = threading.Lock()
 
+    @cached_property
+    def grounder(self) -> Grounder:
+        """The preset's grounder, loaded when first needed."""
+        return self.models.grounder()
+
     @property
     def segmenter(self) -> Segmenter:
         """The preset's segmenter."""
-        return self.models.grounder().segmenter
+        return self.grounder.segmenter
 
     def look(self, picture: Picture) -> View:
         """Return the picture as the models read it; kept until another picture comes."""
@@ -111,8 +117,7 @@ class Finder:
 
     def look_once(self, pixels: np.ndarray) -> View:
         """Return ``(H, W, 3)`` uint8 pixels as the models read them; the kept picture stays."""
-        grounder = self.models.grounder()
-        return self.models.with_room(partial(grounder.look, pixels))
+        return self.models.with_room(partial(self.grounder.look, pixels))
 
     def check_phrase(self, phrase: str, *, load: bool = True) -> str:
         """Return a phrase with its white space tidied.
@@ -138,7 +143,7 @@ class Finder:
 
     def unknown_words(self, phrase: str, *, load: bool = True) -> Sequence[str]:
         """Return the words of a phrase that the models do not know; `load` as in `check_phrase`."""
-        reader = self.models.grounder().lvlm if load else self.models.reader()
+        reader = self.grounder.lvlm if load else self.models.reader()
         several = self.several(phrase, reader.unknown_words)
         if several is None:
             return reader.unknown_words(phrase)
@@ -154,7 +159,7 @@ class Finder:
             return None
         if named is None:
             return None
-        return phrase_query(named, unknown_words or self.models.grounder().lvlm.unknown_words)
+        return phrase_query(named, unknown_words or self.grounder.lvlm.unknown_words)
 
     def ground(self, picture: Picture, phrase: str) -> Grounding:
         """Find what a phrase names; see `Editor.ground`.
@@ -182,10 +187,10 @@ class Finder:
         """Find a phrase in a view from `look` or `look_once`; all things that it names."""
         from ..multiobject.find.ground_all import ground_several
 
-        grounder, several = self.models.grounder(), self.several(phrase)
+        several = self.several(phrase)
         if several is None or several.unknown:
-            return self.models.with_room(partial(grounder.ground, view, phrase))
-        found = self.models.with_room(partial(ground_several, grounder, view, several))
+            return self.models.with_room(partial(self.grounder.ground, view, phrase))
+        found = self.models.with_room(partial(ground_several, self.grounder, view, several))
         return dataclasses.replace(found, phrase=phrase)
 
     def ground_all(
@@ -197,7 +202,7 @@ class Finder:
         self.models.preset.check_words("find", sentence)
         words = self.models.words
         refusal = partial(words.refusal, verb="find") if words else None
-        grounder, view = self.models.grounder(), self.look(picture)
+        grounder, view = self.grounder, self.look(picture)
         with translate(MultiObjectError):
             return self.models.with_room(
                 partial(ground_all, grounder, view, sentence, mode=mode, refusal=refusal)
@@ -221,7 +226,7 @@ class Finder:
 
         for phrase, _ in wanted:
             self.models.preset.check_words("find", phrase)
-        grounder = self.models.grounder()
+        grounder = self.grounder
         with translate(MultiObjectError):
             found = self.models.with_room(partial(find_instances, grounder, view, wanted))
         return [[one.mask for one in instances] for instances in found]
@@ -231,7 +236,7 @@ class Finder:
 
         Always, where the models have no presence answers. See `GroundingSettings.again_above`.
         """
-        grounder: Any = self.models.grounder()
+        grounder: Any = self.grounder
         lvlm: Any = getattr(grounder, "lvlm", None)
         if getattr(lvlm, "presence_settings", None) is None:
             return True

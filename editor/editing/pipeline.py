@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..pictures.picture import Picture, Source
     from ..request import EditRequest
 
+_Attempt = tuple["Fill", Verdict]  # a painting, and what was verified about it
 Protected = Mapping[str, np.ndarray | None]
 """Masks of neighbours to spare, by `protection_key`; see `find_protection`."""
 DRAFT_SHARE = 3
@@ -55,14 +56,6 @@ class Callbacks:
 
 
 @dataclass(frozen=True, eq=False)
-class _Attempt:
-    """One painting and what was verified about it."""
-
-    fill: Fill
-    verdict: Verdict
-
-
-@dataclass(frozen=True, eq=False)
 class _Task:
     """What all attempts of one request share."""
 
@@ -76,14 +69,9 @@ class _Task:
     around: tuple[str, ...] = ()
 
     @property
-    def models(self) -> Models:
-        """The models that paint."""
-        return self.finder.models
-
-    @property
     def prompt(self) -> str:
         """What to paint: the request's words, or the surroundings and the preset's background."""
-        return self.request.paint or ", ".join((*self.around, self.models.removal_prompt))
+        return self.request.paint or ", ".join((*self.around, self.finder.models.removal_prompt))
 
 
 def run_request(
@@ -116,7 +104,10 @@ def run_request(
     if not region.mask.any():
         return replace(_unpainted(region, settings, request), given=picture)
     key, known = protection_key(request, settings), protected or {}
-    spare = known[key] if key in known else _protection(finder, region, settings)
+    if key in known:
+        spare = known[key]
+    else:
+        spare = find_protected(finder, region.picture, region.mask, settings)
     verifier = Verifier.of(finder, region, request, chosen=chosen)
     found = time.perf_counter()
     inpainter = models.inpainter()
@@ -125,7 +116,7 @@ def run_request(
         around = surroundings(finder, region.picture, region.mask)
     task = _Task(finder, request, region, settings, verifier, inpainter, spare, around)
     attempts = list(_attempts(task, callbacks))
-    painting = sum(sum(attempt.fill.timings.values()) for attempt in attempts)
+    painting = sum(sum(fill.timings.values()) for fill, _ in attempts)
     checking = max(0.0, time.perf_counter() - found - painting)
     timings = {"find": found - start, "paint": painting, "check": checking}
     return replace(_edit(task, attempts, timings), given=picture)
@@ -137,7 +128,8 @@ def find_protection(
     """Find in advance what `run_request` will spare, so that painting needs no finder."""
     region = find_region(finder, picture, request, grounding)
     settings = settings_for(finder.models, request, region)
-    return {protection_key(request, settings): _protection(finder, region, settings)}
+    spare = find_protected(finder, region.picture, region.mask, settings)
+    return {protection_key(request, settings): spare}
 
 
 def check_request(models: Models, request: EditRequest) -> InpaintSettings:
@@ -165,10 +157,6 @@ def settings_for(
     if request.action == "extend":
         changes |= {"dilate": 8, "prefill": "blur", "shape": "outline", "spare": False}
     return models.inpaint_settings(removing=removing, changes={**changes, **request.settings})
-
-
-def _protection(finder: Finder, region: Region, settings: InpaintSettings) -> np.ndarray | None:
-    return find_protected(finder, region.picture, region.mask, settings)
 
 
 def _attempts(task: _Task, callbacks: Callbacks) -> Iterator[_Attempt]:
@@ -203,7 +191,7 @@ def _attempts(task: _Task, callbacks: Callbacks) -> Iterator[_Attempt]:
             if filled.seed in seeds or filled.seed in retries:
                 verdict = task.verifier.check(filled.image, filled.support, filled.crops)
                 settled = settled or verdict.passed is not False or verdict.outside
-                yield _Attempt(filled, verdict)
+                yield filled, verdict
 
 
 def _as_grey(filled: Fill, picture: Picture) -> Fill:
@@ -250,9 +238,9 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
     request, region = task.request, task.region
     ranked = attempts
     if request.check:
-        ranked = sorted(attempts, key=lambda attempt: attempt.verdict.rank, reverse=True)
+        ranked = sorted(attempts, key=lambda attempt: attempt[1].rank, reverse=True)
     chosen = ranked[: request.variants]
-    best, verdict = chosen[0].fill, chosen[0].verdict
+    best, verdict = chosen[0]
     checks: dict[str, Any] = {
         "preserved": True,  # else `fill_many` had raised
         "seam": round(verdict.seam, 2),
@@ -271,11 +259,11 @@ def _edit(task: _Task, attempts: list[_Attempt], timings: dict[str, float]) -> E
         support=best.support,
         settings=best.settings.as_dict(),
         seed=request.seed,
-        variants=tuple(Variant(a.fill.image, a.fill.seed, a.verdict.as_dict()) for a in chosen),
+        variants=tuple(Variant(fill.image, fill.seed, v.as_dict()) for fill, v in chosen),
         checks=checks,
         notes=tuple(_notes(task, best, verdict, len(attempts))),
         timings=timings,
-        request=_painted(task, [a.fill for a in chosen]),
+        request=_painted(task, [fill for fill, _ in chosen]),
     )
 
 

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from ..request import EditRequest
     from .result import Edit
 
-DRIFTED = (
-    "edit {k} of {n} starts from other pixels than when the recipe was made: another machine or "
-    "version paints a little differently"
-)
-PRECISION = (
-    "the recipe was made with parts in {before}, and here they compute in {here}: the painting "
-    "differs a little"
-)
-
 
 def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks: Callbacks) -> Edit:
     """Do the edits of a recipe in order and return the last one; its recipe holds the others.
@@ -43,10 +34,17 @@ def rerun(finder: Finder, request: EditRequest, image: Source | None, callbacks:
     for k, step in enumerate(steps, 1):
         made_from = step.image.sha256 if step.image else None
         if k > 1 and made_from not in (None, picture.digest):
-            notes.append(DRIFTED.format(k=k, n=len(steps)))
+            notes.append(
+                f"edit {k} of {len(steps)} starts from other pixels than when the recipe was made: "
+                "another machine or version paints a little differently"
+            )
         edit = run_request(finder, picture, step, callbacks)
         if step.dtype and step.dtype != edit.request.dtype:
-            notes.append(PRECISION.format(before=step.dtype, here=edit.request.dtype or "float32"))
+            here = edit.request.dtype or "float32"
+            notes.append(
+                f"the recipe was made with parts in {step.dtype}, and here they compute in {here}: "
+                "the painting differs a little"
+            )
         picture = dataclasses.replace(edit.picture, pixels=edit.image, notes=())
     return dataclasses.replace(edit, notes=(*edit.notes, *notes)) if notes else edit
 

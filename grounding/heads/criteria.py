@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_choice, finite_array
+from ..checks import check_choice
 from ..errors import GroundingError
+from ..localize.maps import finite_array
 
 Binarise = Literal["mean", "public-code"]
 BINARISE = ("mean", "public-code")

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_choice, finite_array
+from ..checks import check_choice
 from ..errors import GroundingError
+from ..localize.maps import finite_array
 from .criteria import Binarise, attention_sums, bottom_row_focus, elbow, spatial_entropy
 
 Head = tuple[int, int]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from ..checks import finite_array
 from ..errors import GroundingError
+from ..localize.maps import finite_array
 from ..view import fitted_size, resize_mask, resize_shares
 from .segmenter import Masks
 

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..checks import check_image, whole_size
 from ..errors import GroundingError
+from ..families.geometry import check_image
+from ..localize.maps import whole_size
 from .coordinates import Prompts, SquareFrame
 
 _PROMPTS_AT_ONCE = 32
