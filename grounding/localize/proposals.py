@@ -20,7 +20,7 @@ from ..metrics import mask_iou
 from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
 from ..settings import ProposalSettings
 from ..view import boxes_and_centres, fitted_size, resize_shares, tight_boxes
-from .maps import Box, normalise_map, peaks
+from .maps import Box, finite_array, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
 """How often a part is prompted again, and how far beyond its box, as a share of the box."""
@@ -89,7 +89,8 @@ def propose_masks(
     paper = settings.mode == "paper"
     if paper and not len(given):
         raise GroundingError("mode 'paper' prompts with a box, and none was given")
-    heat = normalise_map(resize_shares(np.asarray(map, np.float32), embedding.frame.grid_wh))
+    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
+    heat = normalise_map(resize_shares(heat, embedding.frame.grid_wh))
     prompts: list[tuple[str, dict]] = [("box", {"boxes": given[:1], "multimask": False})]
     if not paper:
         prompts = _prompts(embedding, heat, given, settings)

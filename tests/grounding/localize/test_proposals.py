@@ -194,6 +194,12 @@ def test_the_paper_s_way_needs_a_box():
         propose_masks(DiscSegmenter(), Embedded(), map, [], ProposalSettings(mode="paper"))
 
 
+@pytest.mark.parametrize("map", [None, "x", np.zeros(4), np.full((4, 4), np.nan)])
+def test_what_is_no_map_is_named(map):
+    with pytest.raises(GroundingError, match="the map"):
+        propose_masks(DiscSegmenter(), Embedded(), map, [(40, 40, 60, 60)])
+
+
 def test_bundled_segmenter_ranks_by_the_map():
     """An ideal map of one object, half covered: the proposals still cover the whole of it."""
     from groundbrush.miniature.scenes import compose
