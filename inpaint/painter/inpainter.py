@@ -150,8 +150,8 @@ class Inpainter:
         original : (h, w, 3) uint8, optional. The canvas before its hole was prefilled, for a
             ControlNet; `image` by default.
 
-        Returns list of (h, w, 3) uint8: Whole canvases as decoded. They drift outside the hole:
-        composite them.
+        Returns whole canvases as decoded, (h, w, 3) uint8. They drift outside the hole: composite
+        them.
         """
         seeds = check_input(image, mask, prompt, seeds)
         settings = settings or InpaintSettings()
