@@ -213,8 +213,7 @@ class Finder:
     ) -> list[list[np.ndarray]]:
         """Find several phrases, each with a count (None: all), over one encoding.
 
-        Returns list of list of numpy.ndarray: For each phrase its things, ``(H, W)`` bool, the best
-        first.
+        Returns the things of each phrase, ``(H, W)`` bool, the best first.
         """
         return self.find_masks_in(self.look(picture), wanted)
 

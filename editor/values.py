@@ -148,7 +148,8 @@ def check_words(name: str, value: Any) -> str:
     Raises
     ------
     GroundbrushError
-        If `value` is not text, is blank or broken, or (as ``find``) means everything but a thing.
+        If `value` is not text, is blank or broken, or (as ``find`` or ``remove``) names no thing
+        or all but one.
     """
     if not isinstance(value, str) or not value.strip():
         raise GroundbrushError(
@@ -157,16 +158,17 @@ def check_words(name: str, value: Any) -> str:
         )
     check_text(name, value)
     words = " ".join(value.split())
-    if name == "find" and exclusion(words):
+    finds = name in ("find", "remove")
+    if finds and exclusion(words):
         raise GroundbrushError(
-            f"find is {words!r}; expected the thing itself: name it, and to paint everything else "
-            "invert its mask (--invert, or operations=[{'op': 'invert'}])"
+            f"{name} is {words!r}; expected the thing itself: name it, and to paint everything "
+            "else invert its mask (--invert, or operations=[{'op': 'invert'}])"
         )
     said = set(re.findall(r"\w+", words.lower()))
-    if name == "find" and said and said <= _NAMES_NOTHING | _DESCRIBES:
+    if finds and said and said <= _NAMES_NOTHING | _DESCRIBES:
         but = "" if said <= _NAMES_NOTHING else " and only says which one"
         raise GroundbrushError(
-            f"find is {words!r}, which names no thing{but}; expected a noun, e.g. 'the red apple'"
+            f"{name} is {words!r}, which names no thing{but}; expected a noun, e.g. 'the red apple'"
         )
     return words
 

@@ -141,13 +141,9 @@ class GroundingSettings:
         """Build from a mapping such as a preset's; absent fields keep their defaults."""
         check_names(cls, values, "grounding settings hold")
         given = dict(values)
-        if isinstance(proposals := given.get("proposals"), Mapping):
-            check_names(ProposalSettings, proposals, "grounding.proposals holds")
-            listed: dict[str, Any] = dict(proposals)
-            if isinstance(listed.get("prompts"), list):
-                listed["prompts"] = tuple(listed["prompts"])
-            given["proposals"] = ProposalSettings(**listed)
-        if isinstance(boxes := given.get("boxes"), Mapping):
-            check_names(BoxSettings, boxes, "grounding.boxes holds")
-            given["boxes"] = BoxSettings(**boxes)
+        for name, kind in (("proposals", ProposalSettings), ("boxes", BoxSettings)):
+            if isinstance(part := given.get(name), Mapping):
+                check_names(kind, part, f"grounding.{name} holds")
+                plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
+                given[name] = kind(**plain)
         return cls(**given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +12,14 @@ import numpy as np
 
 from .callbacks import CancelledBy, OnPreview, OnStep
 from .crop import Crop, Parts, plan_crop, split_support
-from .errors import InpaintError, OutOfMemoryError
+from .errors import OutOfMemoryError
 from .paste import Target, assert_preserved, halved_window
 from .prefill import prefill, resize_image, resize_mask
-from .settings import InpaintSettings, check_text, describe
+from .settings import InpaintSettings, check_input
 from .support import mask_box, support_without
 
 MOST_SHRINKS = 3
 """How often a canvas is made smaller when memory runs out: to about 0.4 of its side."""
-_MAX_SEED = 2**63 - 1
 
 
 class Painter(Protocol):
@@ -151,9 +149,7 @@ def fill_many(
     `Fill.together` lists the seeds of the batch: the same ones give the same bytes again. Steps are
     the whole batch's; previews show the first variant. Other arguments, and errors, as for `fill`.
     """
-    _check_picture(image, mask)
-    _check_prompt(prompt)
-    seeds = tuple(map(_checked_seed, seeds))
+    seeds = check_input(image, mask, prompt, seeds)
     settings = InpaintSettings() if settings is None else settings
     support = support_without(mask, settings, spare, keep)
     task = _FillTask(
@@ -306,51 +302,3 @@ class _FillTask:
         if not unread:
             return ()
         return (f"The prompt is longer than the model reads; it did not see: {unread!r}.",)
-
-
-def _check_picture(image: Any, mask: Any) -> None:
-    """Raise unless `image` is a picture, and `mask` belongs to it and marks at least one pixel."""
-    good = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
-    if not good or image.dtype != np.uint8 or image.size == 0:
-        raise InpaintError(
-            f"image: got {describe(image)}; expected (H, W, 3) uint8 RGB. "
-            "Convert a picture with np.asarray(picture.convert('RGB'))."
-        )
-    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
-        raise InpaintError(
-            f"mask: got {describe(mask)}; expected (H, W) bool. "
-            "Convert a grey mask with `mask > 127`, a 0/1 mask with `mask > 0`."
-        )
-    if image.shape[:2] != mask.shape:
-        raise InpaintError(
-            f"mask: got (height, width) {mask.shape} for an image of {image.shape[:2]}; "
-            "expected the same. Resize the mask to the image (nearest neighbour)."
-        )
-    if not mask.any():
-        raise InpaintError(
-            "mask: no pixel is marked; expected at least one. "
-            "Ground another phrase, or draw the mask by hand."
-        )
-
-
-def _check_prompt(prompt: Any) -> None:
-    """Raise unless `prompt` says something, or is exactly "" (paint without words)."""
-    if not isinstance(prompt, str) or (prompt and not prompt.strip()):
-        raise InpaintError(
-            f"prompt: got {describe(prompt)}; expected words, such as 'a green pear', "
-            'or exactly "" to paint without words (removal).'
-        )
-    check_text("prompt", prompt)
-
-
-def _checked_seed(seed: Any) -> int:
-    """Return `seed` as an int in 0 ... 2**63 - 1 (numpy integers welcome, bools not)."""
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if isinstance(seed, (bool, np.bool_)) or not 0 <= number <= _MAX_SEED:
-        raise InpaintError(
-            f"seed: got {describe(seed)}; expected a whole number from 0 to 2**63 - 1, such as 7."
-        )
-    return number

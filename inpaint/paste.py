@@ -18,7 +18,7 @@ from .callbacks import check_cancelled
 from .crop import Crop
 from .errors import InpaintError
 from .prefill import halve, resize_image, resize_mask
-from .settings import InpaintSettings
+from .settings import InpaintSettings, describe
 from .support import Box, Size, box_slices, fill_holes, inward_feather, mask_box, mask_window
 
 FINEST = 2
@@ -60,10 +60,11 @@ class Target:
 
         `halved` is the picture's `halved_window`, where it is known.
         """
-        if painted.shape[1::-1] != crop.canvas or painted.dtype != np.uint8:
+        shape = (*crop.canvas[::-1], 3)
+        if getattr(painted, "shape", None) != shape or painted.dtype != np.uint8:
             raise InpaintError(
-                f"painted canvas: got {painted.shape[1::-1]} (width, height) of {painted.dtype}; "
-                f"expected {crop.canvas} of uint8. A painter must return the size it was given."
+                f"painted canvas: got {describe(painted)}; expected {shape} uint8 RGB. A painter "
+                "must return the size it was given."
             )
         full = self.support[crop.slices].shape[::-1]
         size = finished_size(full, crop.canvas)

@@ -1,10 +1,11 @@
-"""Settings of one repainting, and the checks of settings. It does not know models or pictures."""
+"""Settings of one repainting, and the checks of all arguments. It does not know models."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -210,3 +211,58 @@ def close_match(value: Any, names: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for a close name, or ""."""
     near = difflib.get_close_matches(str(value), list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def check_input(image: Any, mask: Any, prompt: Any, seeds: Iterable[Any]) -> tuple[int, ...]:
+    """Raise InpaintError for what cannot be painted; return the seeds as ints."""
+    _check_picture(image, mask)
+    _check_prompt(prompt)
+    return tuple(map(_checked_seed, seeds))
+
+
+def _check_picture(image: Any, mask: Any) -> None:
+    """Raise unless `image` is a picture, and `mask` belongs to it and marks at least one pixel."""
+    good = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+    if not good or image.dtype != np.uint8 or image.size == 0:
+        raise InpaintError(
+            f"image: got {describe(image)}; expected (H, W, 3) uint8 RGB. "
+            "Convert a picture with np.asarray(picture.convert('RGB'))."
+        )
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+        raise InpaintError(
+            f"mask: got {describe(mask)}; expected (H, W) bool. "
+            "Convert a grey mask with `mask > 127`, a 0/1 mask with `mask > 0`."
+        )
+    if image.shape[:2] != mask.shape:
+        raise InpaintError(
+            f"mask: got (height, width) {mask.shape} for an image of {image.shape[:2]}; "
+            "expected the same. Resize the mask to the image (nearest neighbour)."
+        )
+    if not mask.any():
+        raise InpaintError(
+            "mask: no pixel is marked; expected at least one. "
+            "Ground another phrase, or draw the mask by hand."
+        )
+
+
+def _check_prompt(prompt: Any) -> None:
+    """Raise unless `prompt` says something, or is exactly "" (paint without words)."""
+    if not isinstance(prompt, str) or (prompt and not prompt.strip()):
+        raise InpaintError(
+            f"prompt: got {describe(prompt)}; expected words, such as 'a green pear', "
+            'or exactly "" to paint without words (removal).'
+        )
+    check_text("prompt", prompt)
+
+
+def _checked_seed(seed: Any) -> int:
+    """Return `seed` as an int in 0 ... 2**63 - 1 (numpy integers welcome, bools not)."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if isinstance(seed, (bool, np.bool_)) or not 0 <= number < 2**63:
+        raise InpaintError(
+            f"seed: got {describe(seed)}; expected a whole number from 0 to 2**63 - 1, such as 7."
+        )
+    return number

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .errors import MultiObjectError
+
 INSIDE = 0.6
 """A mask with at least this share inside a larger one lies on it and keeps its pixels."""
 SMALLER = 0.8
@@ -35,12 +37,23 @@ def resolve_overlaps(
 
     Returns (H, W) int32: 0 = none, k + 1 = masks[k].
 
+    Raises MultiObjectError for no mask, another shape or dtype, or counts that differ.
+
     Examples
     --------
     >>> sofa, dog = np.ones((1, 4), bool), np.array([[0, 1, 1, 0]], bool)
     >>> resolve_overlaps([sofa, dog], [0.9, 0.5]).tolist()
     [[1, 2, 2, 1]]
     """
+    kinds = {f"{getattr(m, 'dtype', type(m))} {getattr(m, 'shape', '')}" for m in masks}
+    if len(kinds) != 1 or not next(iter(kinds)).startswith("bool (") or masks[0].ndim != 2:
+        given = ", ".join(sorted(kinds)) or "none"
+        raise MultiObjectError(f"masks given: {given}; expected (H, W) bool, all of one shape")
+    if {len(scores), len(masks if maps is None else maps)} != {len(masks)}:
+        raise MultiObjectError(
+            f"{len(masks)} masks, {len(scores)} scores and "
+            f"{'no' if maps is None else len(maps)} maps; expected one for each mask"
+        )
     ids = np.zeros(masks[0].shape, np.int32)
     areas = [int(mask.sum()) for mask in masks]
 

@@ -172,7 +172,8 @@ class JobStore:
     def _queue_full(self, reason: str) -> ApiError:
         self.metrics.queue_full.inc()
         jobs, total = self._ran
-        seconds = total / max(1, jobs) * max(1, self.counts()["waiting"]) / 2
+        mean = total / jobs if jobs else 1.0
+        seconds = mean * max(1, self.counts()["waiting"]) / 2
         headers = {"Retry-After": str(min(120, max(1, round(seconds))))}
         message = f"{reason.partition(';')[0]}; try again later"
         return ApiError(429, "queue_full", message, headers)

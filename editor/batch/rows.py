@@ -190,7 +190,7 @@ def _path(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _read_action(values: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """The action that the columns mean, its words and what to paint, which `_bad_words` checks."""
+    """The action that the columns mean, its words and what to paint, which `read_row` checks."""
     said = _said(values)
     columns = " and ".join(said) or "nothing"
     placed = any(values.get(name) is not None for name in ("box", "mask"))
@@ -227,7 +227,7 @@ def _read_action(values: Mapping[str, Any]) -> tuple[str, str, str | None]:
 
 
 def _tidy(words: Any) -> str | None:
-    """Words with single blanks between them; anything else is reported by `_bad_words`."""
+    """Words with single blanks between them; anything else is reported by `read_row`."""
     return " ".join(words.split()) if isinstance(words, str) else None
 
 

@@ -296,7 +296,8 @@ class ProgressBar:
 
             self.__exit__()
             every = 0.1 if sys.stderr.isatty() else 30
-            self._bar = tqdm(total=total, desc=what, mininterval=every, miniters=1, **self._style)
+            style = {"mininterval": every, "miniters": 1, **self._style}
+            self._bar = tqdm(total=total, initial=done, desc=what, **style)
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
 

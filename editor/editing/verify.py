@@ -315,7 +315,7 @@ def surroundings(finder: Finder, picture: Picture, mask: np.ndarray) -> tuple[st
     The model reads a crop in which the thing itself is covered with its surroundings' colours, and
     is queried for each of the preset's ``removal.surroundings`` (default `GROUNDS`).
 
-    Returns tuple of str: At most `MOST_GROUNDS`; none where the model knows few words or has no
+    Returns at most `MOST_GROUNDS`; none where the model knows few words or has no
     presence answers.
     """
     models = finder.models

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape, unescape
 
 from PIL import Image
 
+from ..errors import GroundbrushError
+
 TEXT_LIMIT = 1_000_000
 """Longest XMP packet, in bytes, and most characters of texts that are carried along."""
 
@@ -264,6 +266,27 @@ def _read_xmp(image: Image.Image, notes: list[str]) -> bytes | None:
     except ValueError:
         notes.append("unreadable XMP dropped")
         return None
+
+
+def check_metadata(picture: Any) -> None:
+    """Raise GroundbrushError for a field of a `Picture` that no file could carry."""
+    icc, exif, xmp, dpi = picture.icc, picture.exif, picture.xmp, picture.dpi
+    packet = xmp is None or (isinstance(xmp, bytes) and _END in xmp)
+    texts = isinstance(picture.texts, tuple) and all(
+        isinstance(text, tuple) and len(text) == 2 and _is_own_text(*text) for text in picture.texts
+    )
+    notes = isinstance(picture.notes, tuple) and all(isinstance(n, str) for n in picture.notes)
+    for name, good, expected in (
+        ("icc", icc is None or isinstance(icc, bytes), "bytes or None"),
+        ("exif", exif is None or isinstance(exif, bytes), "bytes or None"),
+        ("xmp", packet, "a packet as `about_xmp` returns it, or None"),
+        ("dpi", dpi is None or _as_resolution(dpi), "two numbers above 1, to 65535, or None"),
+        ("texts", texts, "a tuple of (name, text), names as PNG's"),
+        ("notes", notes, "a tuple of str"),
+    ):
+        if not good:
+            given = repr(getattr(picture, name))[:80]
+            raise GroundbrushError(f"{name} {given} given; expected {expected}")
 
 
 def _as_resolution(dpi: object) -> Resolution | None:

@@ -24,7 +24,15 @@ from ...inpaint.prefill import prefill, resize_image, resize_mask
 from ..errors import GroundbrushError, one_line
 from ..files import RECIPE_LIMIT, as_path, open_regular, parse_recipe
 from .decoding import has_wide_samples, to_rgb, upright
-from .metadata import Chunks, Resolution, Texts, read_metadata, read_unloaded, unwrap_xmp
+from .metadata import (
+    Chunks,
+    Resolution,
+    Texts,
+    check_metadata,
+    read_metadata,
+    read_unloaded,
+    unwrap_xmp,
+)
 
 MAX_PIXELS = 200_000_000
 """Largest picture opened by default, in pixels."""
@@ -82,9 +90,10 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check pixels and alpha."""
+        """Check what saving would fail on, or write unreadably."""
         check_pixels(self.pixels)
         check_alpha(self.alpha, self.pixels)
+        check_metadata(self)
 
     @property
     def size(self) -> tuple[int, int]:

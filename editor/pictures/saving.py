@@ -65,7 +65,7 @@ def save_picture(
     recipe : JSON-able; written into the file's metadata (PNG: an iTXt chunk named ``groundbrush``;
         JPEG and WebP: XMP) and read back by `read_recipe`.
 
-    Returns tuple of str: What a user should know about the file; empty for a lossless one.
+    Returns what a user should know about the file; empty for a lossless one.
 
     Raises GroundbrushError for another suffix, a bad array, more than the format can hold, or an
     unwritable place. An earlier file of that name is then untouched.

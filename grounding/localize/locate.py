@@ -56,11 +56,7 @@ class OtherMatches:
 class Located:
     """A phrase's maps and the masks that SAM made of them, best first.
 
-    Parameters
-    ----------
-    rows, presence : As read from the model.
-    combined, region : The combined map (P, Q) and the rectangle of the proxy that it covers.
-    ranked, scores : Proposals and their scores.
+    `region` is the rectangle of the proxy that the combined map (P, Q) covers.
     """
 
     rows: np.ndarray
@@ -252,11 +248,8 @@ def proposal_scores(
 ) -> tuple[float, ...]:
     """Geometric mean of presence, the map's weight on the mask and SAM's score, per proposal.
 
-    Parameters
-    ----------
-    ranked : With masks of one size, (h, w).
-    heat : (H, W) map over the picture.
-    presence : The model's answer; None leaves it out.
+    `ranked` have masks of one size; `heat` is the (H, W) map over the picture; without presence the
+    mean leaves it out.
     """
     if not ranked:
         return ()

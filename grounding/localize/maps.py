@@ -145,7 +145,7 @@ def token_map_to_image(
     [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
     grid = _map(map).astype(np.float32, copy=False)
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _whole_size(size_wh)
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
     if min(x1, width) <= max(x0, 0) or min(y1, height) <= max(y0, 0):
         raise GroundingError(
             f"region ({x0:g}, {y0:g}, {x1:g}, {y1:g}) does not meet the image of "
@@ -183,8 +183,8 @@ def cells_to_pixels(
     (0.0, 0.0, 300.0, 400.0)
     """
     cells = _box(box_cells, "box")
-    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), _whole_size(size_wh)
-    rows, columns = _whole_size(grid_hw, "grid_hw", "(P, Q)")
+    (x0, y0, x1, y1), (width, height) = _region(region_xyxy), whole_size(size_wh)
+    rows, columns = whole_size(grid_hw, "grid_hw", "(P, Q)")
     if min(cells[:2]) < 0 or cells[2] > columns or cells[3] > rows:
         raise GroundingError(
             f"the box {cells} reaches outside the grid of {rows} rows and {columns} columns; "
@@ -275,7 +275,7 @@ def finite_array(
     return array
 
 
-def _whole_size(
+def whole_size(
     value: tuple[int, int], name: str = "size_wh", form: str = "(W, H)"
 ) -> tuple[int, int]:
     """Two whole numbers of at least 1."""

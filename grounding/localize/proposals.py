@@ -20,7 +20,7 @@ from ..metrics import mask_iou
 from ..sam.segmenter import GridMask, ImageEmbedding, Segmenter, read_answers
 from ..settings import ProposalSettings
 from ..view import boxes_and_centres, fitted_size, resize_shares, tight_boxes
-from .maps import Box, normalise_map, peaks
+from .maps import Box, finite_array, normalise_map, peaks
 
 _ROUNDS, _MARGIN = 2, 0.25
 """How often a part is prompted again, and how far beyond its box, as a share of the box."""
@@ -39,7 +39,7 @@ class Proposal:
         from `logits`.
     box : Tight box of the mask, xyxy half-open, in the picture's own pixels.
     score : SAM's predicted IoU, in [0, 1].
-    agreement : With the map, at most 1; nan in mode "paper" without a map.
+    agreement : With the map, at most 1.
     rank_value : What proposals are ordered by: agreement times score to the power set (mode
         "paper": the score).
     prompt : Which of :data:`PROMPTS` it came from.
@@ -68,7 +68,7 @@ class _Rated:
 def propose_masks(
     segmenter: Segmenter,
     embedding: ImageEmbedding,
-    map: ArrayLike | None,
+    map: ArrayLike,
     boxes: ArrayLike,
     settings: ProposalSettings | None = None,
 ) -> tuple[Proposal, ...]:
@@ -76,30 +76,23 @@ def propose_masks(
 
     Parameters
     ----------
-    segmenter, embedding : The model and the picture it has read.
     map : (h, w) map over the whole picture, edge to edge, at any resolution (see
-        `token_map_to_image`, which undoes padding and cropping); None only in mode "paper".
+        `token_map_to_image`, which undoes padding and cropping).
     boxes : (n, 4) xyxy in the picture's own pixels: the pseudo-mask's box first, as the paper has
         it, then those of its other components; n may be 0 where only peaks are wanted.
-    settings : See :class:`ProposalSettings`.
 
-    Returns
-    -------
-    tuple of Proposal
-        Best first, near-duplicates left out; empty where SAM answers every prompt with nothing.
-
-    Raises GroundingError for no map and no box to go by, or wrong shapes.
+    Returns the best first, near-duplicates left out; none where SAM answers every prompt with
+    nothing. Raises GroundingError in mode "paper" without a box, or for wrong shapes.
     """
     settings = settings or ProposalSettings()
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     paper = settings.mode == "paper"
     if paper and not len(given):
         raise GroundingError("mode 'paper' prompts with a box, and none was given")
-    if not paper and map is None:
-        raise GroundingError("mode 'map' ranks by the map, and none was given; mode='paper'?")
-    heat = None if map is None else _map_on_grid(map, embedding.frame.grid_wh)
+    heat = finite_array(map, "the map", axes="(h, w)", ndim=2, exact=True).astype(np.float32)
+    heat = normalise_map(resize_shares(heat, embedding.frame.grid_wh))
     prompts: list[tuple[str, dict]] = [("box", {"boxes": given[:1], "multimask": False})]
-    if not paper and heat is not None:
+    if not paper:
         prompts = _prompts(embedding, heat, given, settings)
     rated = [
         one
@@ -109,7 +102,7 @@ def propose_masks(
     ]
     kept = _distinct(sorted(rated, key=lambda one: -one.value), settings)
     found = _finish(segmenter, embedding, kept, settings.proxy)
-    if paper or heat is None or not kept:
+    if paper or not kept:
         return found
     best = _grown(segmenter, embedding, heat, kept[0], settings)
     if best is kept[0]:
@@ -215,7 +208,7 @@ def _prompts(
 def _rate(
     answers: Sequence[Sequence[GridMask]],
     prompt: str,
-    heat: NDArray[np.float32] | None,
+    heat: NDArray[np.float32],
     settings: ProposalSettings,
 ) -> list[_Rated]:
     """All answers to the prompts of one kind, with their agreement and rank value."""
@@ -223,15 +216,10 @@ def _rate(
     power, paper = settings.score_power, settings.mode == "paper"
     rated = []
     for one in (one for several in answers for one in several):
-        fit = np.nan if heat is None else AGREEMENTS[settings.agreement](one.grid, heat)
+        fit = AGREEMENTS[settings.agreement](one.grid, heat)
         value = one.score if paper else weight * fit * one.score**power
         rated.append(_Rated(one, prompt, fit, float(value)))
     return rated
-
-
-def _map_on_grid(map: ArrayLike, grid_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """The map over the picture at the decoder's grid, in [0, 1]."""
-    return normalise_map(resize_shares(np.asarray(map, np.float32), grid_wh))
 
 
 def _distinct(ranked: list[_Rated], settings: ProposalSettings) -> list[_Rated]:

@@ -104,9 +104,7 @@ class SquareFrame:
 
         Raises GroundingError for wrong shape, or a box that holds no pixel of the picture.
         """
-        array = np.asarray(boxes, np.float64)
-        if array.ndim != 2 or array.shape[1] != 4:
-            raise GroundingError(f"boxes have shape {array.shape}; expected (n, 4) xyxy")
+        array = _rows(boxes, "boxes", "(n, 4) xyxy", 4)
         inside = np.clip(array, 0, np.tile(self.size_wh, 2))
         bad = np.flatnonzero(~(inside[:, 2:] > inside[:, :2]).all(1))  # also where one is nan
         if bad.size:
@@ -125,9 +123,7 @@ class SquareFrame:
         Raises GroundingError for a wrong shape, a point outside the picture, or labels that are not
         one 0 or 1 for each.
         """
-        array = np.asarray(points, np.float64)
-        if array.ndim != 2 or array.shape[1] != 2:
-            raise GroundingError(f"points have shape {array.shape}; expected (k, 2) xy")
+        array = _rows(points, "points", "(k, 2) xy", 2)
         outside = np.flatnonzero(~((array >= 0) & (array <= self.size_wh)).all(1))
         if outside.size:
             raise GroundingError(
@@ -145,12 +141,12 @@ class SquareFrame:
     def mask_prompt(self, mask: ArrayLike) -> NDArray[np.float32]:
         """A rough mask as logits (m, m): bool (H, W) of the picture, or logits as they are."""
         array, grid = np.asarray(mask), (self.mask_side, self.mask_side)
-        if array.dtype.kind == "f" and array.shape == grid:
+        if array.dtype.kind == "f" and array.shape == grid and np.isfinite(array).all():
             return array.astype(np.float32)
         if array.dtype != bool or array.shape != self.size_wh[::-1]:
             raise GroundingError(
                 f"the mask prompt is {array.dtype} {array.shape}; expected bool "
-                f"{self.size_wh[::-1]} or float logits {grid}"
+                f"{self.size_wh[::-1]} or finite float logits {grid}"
             )
         grey = np.ascontiguousarray(array).view(np.uint8) * 255
         small = cv2.resize(grey, self.grid_wh, interpolation=cv2.INTER_AREA)
@@ -185,6 +181,17 @@ class SquareFrame:
                 stop = min(start + band, height)
                 np.greater(_bilinear(columns, height, 0, start, stop), 0, out=mask[start:stop])
         return masks
+
+
+def _rows(value: ArrayLike, what: str, form: str, length: int) -> NDArray[np.float64]:
+    """`value` as (n, length), n at least 1."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise GroundingError(f"{what} are no numbers {form}: {error}") from error
+    if array.ndim != 2 or array.shape[1] != length or not len(array):
+        raise GroundingError(f"{what} have shape {array.shape}; expected {form}")
+    return array
 
 
 def _bilinear(

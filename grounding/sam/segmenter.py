@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import GroundingError
 from ..families.geometry import check_image
+from ..localize.maps import whole_size
 from .coordinates import Prompts, SquareFrame
 
 _PROMPTS_AT_ONCE = 32
@@ -180,7 +181,8 @@ class Segmenter:
             raise GroundingError("no prompt was given; expected a box, points or a mask")
         if labels is not None and points is None:
             raise GroundingError("labels were given without points; give points=[(x, y), ...] too")
-        boxes = None if box is None else np.asarray(box)[None]
+        size_wh = None if size_wh is None else whole_size(size_wh)
+        boxes: Any = None if box is None else [box]
         prompt = embedding.frame.prompts(boxes, points, labels, mask, together=True)
         logits, scores = self._decode(embedding, prompt, multimask)
         return Masks(self.full_masks(embedding, logits[0], size_wh), scores[0], logits[0])

@@ -17,7 +17,7 @@ import numpy as np
 from ..callbacks import CancelledBy, OnPreview, OnStep, Progress
 from ..device.memory import GROUP, Placement, is_out_of_memory
 from ..errors import Cancelled, InpaintError, OutOfMemoryError
-from ..settings import SCHEDULERS, InpaintSettings, check_choice, describe
+from ..settings import SCHEDULERS, InpaintSettings, check_choice, check_input, describe
 
 _PROMPTS_KEPT = 8
 _QUIET_LOCK = threading.Lock()
@@ -150,10 +150,11 @@ class Inpainter:
         original : (h, w, 3) uint8, optional. The canvas before its hole was prefilled, for a
             ControlNet; `image` by default.
 
-        Returns list of (h, w, 3) uint8: Whole canvases as decoded. They drift outside the hole:
-        composite them.
+        Returns whole canvases as decoded, (h, w, 3) uint8. They drift outside the hole: composite
+        them.
         """
-        seeds, settings = tuple(seeds), settings or InpaintSettings()
+        seeds = check_input(image, mask, prompt, seeds)
+        settings = settings or InpaintSettings()
         size, step = f"{image.shape[1]}x{image.shape[0]}", self._multiple()
         if image.shape[0] % step or image.shape[1] % step:
             raise InpaintError(

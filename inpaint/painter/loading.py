@@ -86,7 +86,7 @@ def load_inpainter(
         `inpaint.painter.control.check_controlnet`.
     sharing : Shared with other models on the same accelerator.
 
-    Returns Inpainter: A `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
+    Returns a `UNetInpainter`, or a `FlowInpainter` for FLUX and Qwen-Image.
 
     Examples
     --------

@@ -31,8 +31,8 @@ def apply_speed(network: Any, speed: str, device: str = "cpu") -> Callable[[bool
     and batch; kernels are chosen by measuring, so bits may differ between processes. See
     https://huggingface.co/docs/diffusers/optimization/fp16.
 
-    Returns callable or None: For "compiled", ``compile_for(moves)``, to call before each painting
-    with whether weights are moved between calls.
+    Returns, for "compiled", ``compile_for(moves)``, to call before each painting with whether
+    weights are moved between calls; else None.
 
     Raises InpaintError for another speed, or a network with projections that cannot be fused.
     """

@@ -58,7 +58,7 @@ def coco_panoptic(
         noun has a number and a colour that follow from the noun, so that it has the same in every
         document.
 
-    Returns CocoPanoptic: Each segment also carries ``phrase``, ``span``, ``score`` and ``status``;
+    Each segment also carries ``phrase``, ``span``, ``score`` and ``status``;
     absent phrases are listed as ``not_found`` of the annotation.
 
     Raises MultiObjectError for a `png_name` that panopticapi's converters would cut at its first

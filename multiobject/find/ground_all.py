@@ -56,7 +56,7 @@ def ground_all(
         al., CVPR 2025, App. D.4). Presence is queried phrase by phrase in both.
     phrases : Used instead of the parser's.
 
-    Returns PanopticGrounding: A segment for every phrase; absent ones are reported and not painted.
+    Returns a segment for every phrase; absent ones are reported and not painted.
 
     Raises MultiObjectError for a caption that cannot be read, an unknown mode, or no English
     pipeline. Raises GroundingError for a phrase that is too long.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from groundbrush.editor.errors import GroundbrushError
 from groundbrush.editor.pictures.metadata import TEXT_LIMIT, about_xmp, upright_exif
 from groundbrush.editor.pictures.picture import Picture, open_picture, read_recipe
 from groundbrush.editor.pictures.saving import save_picture
@@ -262,3 +263,23 @@ def test_texts_without_end_are_left_behind(tmp_path):
     given = Picture(PIXELS, texts=(("Comment", "x" * 70_000),))
     notes = save_picture(tmp_path / "x.jpg", PIXELS, like=given)
     assert "comment is larger than a JPEG holds" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"icc": "sRGB"}, "icc 'sRGB' given; expected bytes"),
+        ({"exif": 3}, "exif 3 given; expected bytes"),
+        ({"xmp": "x"}, "xmp 'x' given; expected a packet"),
+        ({"xmp": b"x"}, "xmp b'x' given; expected a packet"),
+        ({"dpi": (72,)}, r"dpi \(72,\) given; expected two"),
+        ({"dpi": (0.0, 72.0)}, "expected two"),
+        ({"texts": {"a": "b"}}, "texts .* expected a tuple"),
+        ({"texts": (("", "b"),)}, "texts .* expected a tuple"),
+        ({"texts": (("a", "\ud800"),)}, "texts .* expected a tuple"),
+        ({"notes": ["a"]}, "tuple of str"),
+    ],
+)
+def test_a_picture_checks_what_it_carries(fields, message):
+    with pytest.raises(GroundbrushError, match=message):
+        Picture(PIXELS, **fields)

@@ -168,16 +168,28 @@ def test_bad_input_is_explained(painter, quick, changes, expected):
     assert painter.calls == []
 
 
-def test_a_painter_of_another_size_is_refused(quick):
-    class Small:
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda canvas: canvas[:-1],
+            r"got an array of shape \(63, 64, 3\) .*expected \(64, 64, 3\)",
+        ),
+        (lambda canvas: canvas[..., :1], r"shape \(64, 64, 1\)"),
+        (lambda canvas: canvas / 255, "dtype float64"),
+        (lambda canvas: None, "got NoneType"),
+    ],
+)
+def test_a_painter_that_returns_something_else_is_refused(quick, change, says):
+    class Other:
         def paint(self, image, *arguments, **options):
-            return image[:-1]
+            return change(image)
 
         def cut_off(self, prompt):
             return ""
 
-    with pytest.raises(InpaintError, match=r"got \(64, 63\) .*expected \(64, 64\)"):
-        fill(Small(), GOOD["image"], GOOD["mask"], "a pear", settings=quick)
+    with pytest.raises(InpaintError, match=says):
+        fill(Other(), GOOD["image"], GOOD["mask"], "a pear", settings=quick)
 
 
 def test_public_names():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from groundbrush.multiobject import resolve_overlaps
+from groundbrush.multiobject import MultiObjectError, resolve_overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -121,3 +121,18 @@ def test_laws(picture) -> None:
     alone = masks.sum(0) == 1
     for k in kept:
         assert (out[masks[k - 1] & alone] == k).all()  # uncontested pixels are kept
+
+
+@pytest.mark.parametrize(
+    ("masks", "scores", "words"),
+    [
+        ([], [], "masks given: none"),
+        ([np.zeros((2, 2))], [1], "float64 .*expected .H, W. bool"),
+        ([np.zeros((2, 2), bool), np.zeros((2, 3), bool)], [1, 1], "all of one shape"),
+        ([np.zeros(2, bool)], [1], "expected .H, W. bool"),
+        ([np.zeros((2, 2), bool)], [1, 1], "1 masks, 2 scores and no maps"),
+    ],
+)
+def test_what_does_not_fit_is_refused(masks, scores, words) -> None:
+    with pytest.raises(MultiObjectError, match=words):
+        resolve_overlaps(masks, scores)

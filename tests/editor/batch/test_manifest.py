@@ -159,6 +159,8 @@ BAD_ROWS = {
     '{"image": "a.png", "find": "x", "paint": true}': "paint is True",
     '{"image": "a.png", "remove": true}': "remove given",
     '{"image": "a.png", "remove": 1}': "remove is 1",
+    '{"image": "a.png", "remove": "it"}': "remove is 'it', which names no thing",
+    '{"image": "a.png", "remove": "all but it"}': "remove is 'all but it'; expected the thing",
     '{"image": "a.png", "find": "x", "remove": "y"}': "find and remove given",
     '{"image": "a.png", "find": "x", "paint": "y", "remove": true}': "find and paint and remove",
     '{"image": "a.png", "apply": "x", "find": "y"}': "find and apply given",

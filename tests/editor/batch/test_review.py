@@ -165,6 +165,9 @@ def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_log_is_told_at_each_end_and_seldom_between(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(io.StringIO(), monkeypatch)
     assert len(lines) <= 6
+    assert re.match(
+        r"finding: +10%.* 1/10 .*[?]row/s", lines[0]
+    )  # what was done before has no speed
     assert any(re.match(r"finding: 100%.* 10/10 .*1 failed", line) for line in lines)
     assert re.match(r"painting: 100%.* 2/2 .*0 failed", lines[-1])
 

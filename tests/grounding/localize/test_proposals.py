@@ -98,10 +98,14 @@ def test_near_duplicates_are_left_out():
 def test_paper_mode_asks_with_one_box_only():
     fake = DiscSegmenter()
     found = propose_masks(
-        fake, Embedded(), None, [(80, 120, 120, 160), (0, 0, 9, 9)], ProposalSettings(mode="paper")
+        fake,
+        Embedded(),
+        disc_map(100, 140, 20),
+        [(80, 120, 120, 160), (0, 0, 9, 9)],
+        ProposalSettings(mode="paper"),
     )
     assert fake.asked == ["box"] and len(found) == 1
-    assert found[0].rank_value == found[0].score and np.isnan(found[0].agreement)
+    assert found[0].rank_value == found[0].score
     assert found[0].box == pytest.approx((80, 120, 120, 160), abs=2)
 
 
@@ -184,11 +188,16 @@ def test_bad_settings_are_named(wrong, says):
         ProposalSettings(**wrong)
 
 
-def test_proposals_need_something_to_go_by():
-    with pytest.raises(GroundingError, match="none was given"):
-        propose_masks(DiscSegmenter(), Embedded(), None, [(1, 1, 9, 9)])
+def test_the_paper_s_way_needs_a_box():
+    map = disc_map(100, 140, 20)
     with pytest.raises(GroundingError, match="with a box"):
-        propose_masks(DiscSegmenter(), Embedded(), None, [], ProposalSettings(mode="paper"))
+        propose_masks(DiscSegmenter(), Embedded(), map, [], ProposalSettings(mode="paper"))
+
+
+@pytest.mark.parametrize("map", [None, "x", np.zeros(4), np.full((4, 4), np.nan)])
+def test_what_is_no_map_is_named(map):
+    with pytest.raises(GroundingError, match="the map"):
+        propose_masks(DiscSegmenter(), Embedded(), map, [(40, 40, 60, 60)])
 
 
 def test_bundled_segmenter_ranks_by_the_map():

@@ -215,17 +215,28 @@ def test_masks_at_another_size(segmenter):
         ({"box": (100, 5, 200, 9)}, "64 by 40"),
         ({"box": (1, 2, np.nan, 9)}, "x0 < x1"),
         ({"points": [(np.nan, 2)]}, "outside the picture"),
+        ({"box": "all"}, "boxes are no numbers"),
+        ({"points": [(1, 2), (3,)]}, "points are no numbers"),
+        ({"points": []}, r"\(k, 2\)"),
         ({"points": [(1, 2, 3)]}, r"\(k, 2\)"),
         ({"points": [(70, 2)]}, "outside the picture"),
         ({"points": [(7, 2)], "labels": [1, 0]}, "for 1 points"),
         ({"points": [(7, 2)], "labels": [2]}, "0 \\(outside\\)"),
         ({"mask": np.zeros((3, 3), bool)}, r"expected bool \(40, 64\)"),
         ({"mask": np.zeros((40, 64), np.uint8)}, "uint8"),
+        ({"box": (1, 1, 9, 9), "size_wh": (0, 4)}, "size_wh"),
     ],
 )
 def test_bad_prompts_are_named(segmenter, prompt, says):
     with pytest.raises(GroundingError, match=says):
         segmenter.predict(segmenter.embed(random_image(40, 64)), **prompt)
+
+
+def test_logits_that_are_not_finite_are_refused(segmenter):
+    embedding = segmenter.embed(random_image(40, 64))
+    logits = np.full((segmenter.mask_side, segmenter.mask_side), np.nan, np.float32)
+    with pytest.raises(GroundingError, match="finite float logits"):
+        segmenter.predict(embedding, mask=logits)
 
 
 @pytest.mark.parametrize(

@@ -378,6 +378,23 @@ def test_paint_wants_multiples_of_eight(nine, quick):
         nine.paint(np.zeros((16, 20, 3), np.uint8), np.ones((16, 20), bool), "red", settings=quick)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image": np.zeros((16, 16, 3))}, "dtype float64; expected .H, W, 3. uint8"),
+        ({"mask": np.full((16, 16), 255, np.uint8)}, "expected .H, W. bool"),
+        ({"mask": np.ones((8, 16), bool)}, "for an image of"),
+        ({"mask": np.zeros((16, 16), bool)}, "no pixel is marked"),
+        ({"prompt": None}, "prompt: got NoneType"),
+        ({"seed": -1}, "seed: got int -1"),
+    ],
+)
+def test_a_painter_that_is_used_alone_checks_its_arguments(nine, quick, change, says):
+    good = {"image": np.zeros((16, 16, 3), np.uint8), "mask": np.ones((16, 16), bool)}
+    with pytest.raises(InpaintError, match=says):
+        nine.paint(**{**good, "prompt": "red", **change}, settings=quick)
+
+
 def test_cut_off(nine):
     # 12 tokens less the two marks: "red" and "pear" are one each, so ten words fit.
     assert nine.cut_off("red pear " * 5) == ""
