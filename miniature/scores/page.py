@@ -213,8 +213,7 @@ def _painting(measured: Measured) -> str:
 {markdown(heads, rows)}
 
 Autoencoder: {scene.mean():.1f} dB PSNR on {scene.size} held-out scenes, \
-{crop.mean():.1f} dB on their middle 128 pixels. One painting takes \
-{np.median(values(edits, "seconds")):.1f} s here.
+{crop.mean():.1f} dB on their middle 128 pixels.
 
 What passes, then what does not (before with the hole outlined, after):
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 
@@ -55,9 +53,7 @@ def painting(editor: Editor, seed: int) -> list[Record]:
         return []
     scene, target, noun, colour = chosen
     old, said = scene.objects[target].noun, f"{colour} {noun}" if colour else noun
-    start = time.perf_counter()
     painted = paint(editor, scene, target, said, seed)
-    seconds = time.perf_counter() - start
     gone, grounder = paint(editor, scene, target, None, seed), editor.models.grounder()
     view = grounder.look(painted.image)
     new, before = grounder.ground_many(view, [f"the {noun}", f"the {old}"])
@@ -68,7 +64,6 @@ def painting(editor: Editor, seed: int) -> list[Record]:
         "noun": noun,
         "colour": colour,
         "old": old,
-        "seconds": seconds,
         "new_in_hole": bool(new.found and inside),
         "old_gone": not before.found,
         "removed": not after.found,

@@ -80,7 +80,6 @@ def hand_made() -> Measured:
         "old_gone": False,
         "removed": True,
         "preserved": True,
-        "seconds": 1.0,
     }
     heads = {
         "criterion": "sum",
