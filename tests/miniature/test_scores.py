@@ -74,13 +74,7 @@ def hand_made() -> Measured:
     ]
     finding.append(base | {"kind": "absent", "found": False, "presence": 0.1})
     segment = dict.fromkeys(("box", "box20", "refined", "point", "box_point", "mask"), 0.8)
-    edit = {
-        "seed": 1,
-        "new_in_hole": True,
-        "old_gone": False,
-        "removed": True,
-        "preserved": True,
-    }
+    edit = {"seed": 1, "new_in_hole": True, "old_gone": False, "removed": True, "preserved": True}
     heads = {
         "criterion": "sum",
         "heads": [[1, 2]],
