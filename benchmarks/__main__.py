@@ -18,6 +18,8 @@ from benchmarks import common
 CPU = {
     "rows": (),
     "phrases": (),
+    "discovery": (),
+    "masks": (),
     "painting": (),
     "startup": (),
     "batch_scaling": ("--long", "300"),

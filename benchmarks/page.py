@@ -21,6 +21,8 @@ SECTIONS = {
     "before_after": "Before and after",
     "rows": "Attention rows",
     "phrases": "Finding phrases",
+    "discovery": "Finding localization heads",
+    "masks": "Masks from boxes",
     "painting": "Painting",
     "sdxl_steps": "A step beside diffusers' settings",
     "full_size": "SDXL at its real size",
@@ -41,6 +43,7 @@ GROWTH = (
     ("rows", "tokens", "ours, every head", (600, 3000), "floor of a forward"),
     ("rows", "tokens", "ours, three heads", (600, 3000), ""),
     ("phrases", "phrases", "ours", (1, 16), "floor"),
+    ("masks", "boxes", "together", (1, 16), ""),
     ("painting", "megapixels", "by words", (1, 48), ""),
     ("painting", "megapixels", "in a box", (1, 48), ""),
     ("painting", "megapixels", "by words, on SDXL's canvas", (1, 48), ""),
@@ -89,6 +92,7 @@ def costs(found: Results) -> list[str]:
             "that of all of them held at once. Quality is not measured. "
             "`python -m benchmarks.full_size --device cpu` measures the parts.",
             common.table(parts["edits"]),
+            _detectors(parts["edits"]),
         ]
     if changed := found.get("before_after"):
         lines += [
@@ -97,6 +101,13 @@ def costs(found: Results) -> list[str]:
             common.table(changed["rows"]),
         ]
     return lines
+
+
+def _detectors(edits: common.Rows) -> str:
+    """How much longer the detectors take to find a thing than the first preset."""
+    first, *others = [row for row in edits if row["edit with"] != "photo"]
+    takes = (f"{row['find, s'] / first['find, s']:.1f} ({row['edit with']})" for row in others)
+    return f"Finding takes {' and '.join(takes)} times as long as with {first['edit with']}."
 
 
 def growth(found: Results) -> list[str]:
@@ -128,6 +139,22 @@ def notes(found: Results) -> list[str]:
             f"- {one['rows']:,} of the miniature's smallest edits take {one['seconds']:.0f} s in a "
             f"batch ({60 * one['rows'] / one['seconds']:.0f} a minute)."
         )
+    if one := found.get("batch_scaling"):
+        rows = {way["way"]: way for way in one["ways"]}
+        alone = rows["this process, 1 thread"]["row"]
+        single, two = rows["one worker, 1 thread"], rows["two workers, 1 thread each"]
+        lines.append(
+            f"- A row on one worker of Ray takes {single['row'] / alone:.2f} times as long as in "
+            f"one process, on two {two['row'] / alone:.2f} times; workers start in "
+            f"{single['start']:.0f} s ([beyond two](cluster.md))."
+        )
+    if "phrases" in found:
+        lines.append(
+            "- One phrase takes two passes, the picture's and its own. The second is 5% of the "
+            "time; the first also serves further phrases, the presence query and the search for "
+            "other matches, so the two are not joined. SAM's decoder calls are not batched: each "
+            "needs the answer of the one before."
+        )
     every = targets(found)
     if every:
         met = sum(one["state"] == "met" for one in every)
@@ -155,7 +182,7 @@ def page(found: Results) -> str:
         *notes(found),
     ]
     if any(topic in found for topic, *_ in GROWTH):
-        blocks.append("![cost against tokens, phrases and megapixels](performance.png)")
+        blocks.append("![cost against tokens, phrases, boxes and megapixels](performance.png)")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -181,7 +208,7 @@ def appendix(found: Results) -> str:
 
 
 def draw(found: Results, path: Path) -> None:
-    """Draw time against tokens, phrases and megapixels, those that were measured; floors dashed."""
+    """Draw time against what it grows with, where that was measured; floors dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 

@@ -17,7 +17,9 @@ from benchmarks import (
     batch_scaling,
     before_after,
     common,
+    discovery,
     full_size,
+    masks,
     page,
     painting,
     phrases,
@@ -31,7 +33,9 @@ from benchmarks import (
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cases run in this process: a new one for each would take most of these tests' time."""
-    modules = {f"benchmarks.{m.__name__.split('.')[-1]}": m for m in (batch_scaling, startup)}
+    modules = {
+        f"benchmarks.{m.__name__.split('.')[-1]}": m for m in (batch_scaling, discovery, startup)
+    }
     monkeypatch.setattr(common, "fresh", lambda name, case, **_: modules[name].case(case))
 
 
@@ -134,6 +138,17 @@ def test_operations_are_counted_and_divided_by_the_rate(monkeypatch: pytest.Monk
     monkeypatch.setattr(common, "rate", lambda dtype, device: 100.0)
     left, right = torch.ones(2, 3), torch.ones(3, 5)
     assert common.floor_seconds(lambda: left @ right, left.dtype) == 2 * 2 * 3 * 5 / 100
+
+
+def test_discovery_agrees_with_the_loop(here: None, tmp_path: Path):
+    found = run(discovery, tmp_path)
+    assert found["criteria"][0]["largest difference"] < 1e-5
+    assert all(r["largest difference"] < 1e-4 for r in found["whole"])
+    assert found["memory"]["pairs"] == 16
+
+
+def test_masks_together_are_the_masks_alone(tmp_path: Path):
+    assert run(masks, tmp_path)["largest difference"] < 1e-3
 
 
 def test_ambiguity(tmp_path: Path):
