@@ -65,6 +65,8 @@ def apply_plan(
             f"a plan of type {type(plan).__name__} given; expected a sentence or an editor.Plan"
         )
     check_ready(plan)
+    settings = {} if settings is None else settings
+    given = make_request("edit", find="a step", paint="a step", seed=seed, settings=settings)
     for step in plan.steps:
         finder.check_phrase(step.find)
         if step.paint is not None and finder.models.words:
@@ -74,9 +76,8 @@ def apply_plan(
     wanted = [(plan.steps[k].find, plan.steps[k].count) for k in numbers]
     found = dict(zip(numbers, finder.find_masks(picture, wanted), strict=True))
     targets = [found.get(k) for k in range(len(plan.steps))]
-    run = _Run(
-        finder, picture, plan, targets, seed, settings or {}, callbacks or Callbacks(), on_edit
-    )
+    callbacks = callbacks or Callbacks()
+    run = _Run(finder, picture, plan, targets, given.seed, given.settings, callbacks, on_edit)
     for k in range(len(plan.steps)):
         run.step(k)
     run.check_again()

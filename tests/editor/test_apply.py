@@ -465,6 +465,17 @@ def test_what_is_no_plan_is_refused(painter) -> None:
         apply_plan(painter, open_picture(squares("red")), {"steps": []})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"seed": "7"}, "seed is '7'"), ({"seed": -1}, "seed is -1"), ({"settings": [3]}, "settings")],
+)
+def test_wrong_options_are_refused_before_anything_is_looked_for(painter, wrong, words) -> None:
+    plan = read_plan("remove the red square")
+    with pytest.raises(GroundbrushError, match=words):
+        apply_plan(painter, open_picture(squares("red")), plan, **wrong)
+    assert painter.painted == []
+
+
 # --- the real models --------------------------------------------------------------------------
 
 QUICK = {"steps": 2}
