@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import GroundingError
+
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a name"),
+    tuple: ((tuple, list), "a list of names"),
+}
 
 
 def check_choice(name: str, value: object, known: Iterable[object]) -> None:
@@ -16,6 +25,17 @@ def check_choice(name: str, value: object, known: Iterable[object]) -> None:
         raise GroundingError(
             f"{name} is {value!r}; expected one of {', '.join(str(one) for one in known)}"
         )
+
+
+def check_kinds(settings: Any) -> None:
+    """Refuse fields of a settings object that are of another type than their defaults."""
+    for field in dataclasses.fields(settings):
+        made: Any = field.default_factory
+        usual = field.default if made is dataclasses.MISSING else made()
+        value = getattr(settings, field.name)
+        kind, expected = _KINDS.get(type(usual), (type(usual), "an object of settings"))
+        if not isinstance(value, kind) or (value is True or value is False) is not (kind is bool):
+            raise GroundingError(f"{field.name} is {value!r}; expected {expected}")
 
 
 def check_range(settings: object, names: str, low: float, high: float | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .checks import check_choice, check_names, check_range
+from .checks import check_choice, check_kinds, check_names, check_range
 from .errors import GroundingError
 
 PROMPTS = ("box", "peak", "box+peak", "box+map", "component")
@@ -35,6 +35,7 @@ class BoxSettings:
     undo_padding: bool = True
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_choice("boxes.threshold", self.threshold, ("grid", "picture"))
         check_choice("boxes.cells", self.cells, ("picture", "all"))
         check_choice("boxes.component", self.component, ("largest", "hull", "all"))
@@ -76,6 +77,7 @@ class ProposalSettings:
     proxy: int = 1024
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_choice("mode", self.mode, ("map", "paper"))
         unknown = [name for name in self.prompts if name not in PROMPTS]
         if unknown or not self.prompts:
@@ -130,6 +132,7 @@ class GroundingSettings:
     proxy: int = 1536
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         check_range(self, "absent_below ambiguous_above again_above uncertain_below", 0, 1)
         if not 0 <= self.looks <= 9:
             raise GroundingError(f"looks is {self.looks}; expected 0 (never) to 9")

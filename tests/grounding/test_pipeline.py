@@ -24,6 +24,9 @@ def test_settings_from_a_preset() -> None:
         ({"boxes": {"cells": "some"}}, "boxes.cells is 'some'; expected one of picture, all"),
         ({"absent_below": 2}, "absent_below is 2; expected 0 to 1"),
         ({"proxy": 3}, "proxy is 3; expected at least 64"),
+        ({"sigma": "x"}, "sigma is 'x'; expected a number"),
+        ({"boxes": 3}, "boxes is 3; expected an object of settings"),
+        ({"refine": "no"}, "refine is 'no'; expected true or false"),
     ],
 )
 def test_bad_settings_are_named(values: dict, words: str) -> None:

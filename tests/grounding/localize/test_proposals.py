@@ -181,6 +181,10 @@ def test_cosine_ignores_scale_and_stays_within_one(seed, factor):
         ({"duplicate_iou": 0.0}, "duplicate_iou"),
         ({"keep": 0}, "keep"),
         ({"score_power": -1.0}, "score_power"),
+        ({"keep": "6"}, "keep is '6'; expected a whole number"),
+        ({"surer": None}, "surer is None; expected a number"),
+        ({"peaks": True}, "peaks is True; expected a whole number"),
+        ({"prompts": "box"}, "prompts is 'box'; expected a list of names"),
     ],
 )
 def test_bad_settings_are_named(wrong, says):
