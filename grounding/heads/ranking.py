@@ -373,6 +373,20 @@ class LocalizationHeads:
     def __iter__(self) -> Iterator[Head]:
         return iter(self.heads)
 
+    def select(self, rows: ArrayLike) -> NDArray:
+        """The maps of these heads, (..., k, P, Q), out of rows (..., L, H, P, Q)."""
+        array = np.asarray(rows)
+        if array.ndim < 4:
+            raise GroundingError(f"rows have shape {array.shape}; expected (..., L, H, P, Q).")
+        layers, heads = array.shape[-4:-2]
+        for layer, head in self.heads:
+            if layer >= layers or head >= heads:
+                raise GroundingError(
+                    f"head L{layer}H{head} is outside the model's {layers} layers of {heads} "
+                    "heads (both counted from 0); use heads found on this model."
+                )
+        return array[..., *np.array(self.heads).T, :, :]
+
 
 def _pair(item: Any) -> Head:
     """One (layer, head) pair of plain ints."""

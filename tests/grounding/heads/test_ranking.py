@@ -471,6 +471,19 @@ def test_the_share_of_ties():
 # --- LocalizationHeads
 
 
+def test_localization_heads_select_their_maps_in_order():
+    rows = np.arange(2 * 3 * 4 * 2 * 2).reshape(2, 3, 4, 2, 2)
+    heads = LocalizationHeads(((2, 1), (0, 3)), "drawn")
+    chosen = heads.select(rows)
+    assert chosen.shape == (2, 2, 2, 2)
+    assert np.array_equal(chosen[1, 0], rows[1, 2, 1])
+    assert np.array_equal(chosen[1, 1], rows[1, 0, 3])
+    with pytest.raises(GroundingError, match="L2H1 is outside the model's 2 layers of 4"):
+        heads.select(np.zeros((2, 4, 2, 2)))
+    with pytest.raises(GroundingError, match=r"rows have shape \(4, 4\)"):
+        heads.select(np.zeros((4, 4)))
+
+
 def test_localization_heads_from_json():
     heads = LocalizationHeads([[14, 24], [3, 1], [14, 13]], "drawn")
     assert heads.heads == ((14, 24), (3, 1), (14, 13)) == tuple(heads)
