@@ -186,6 +186,8 @@ def test_an_idle_crowd_and_slow_uploads_leave_others_their_answer(crowd: str) ->
             alone = post_seconds(server)
             trickling = [connected(server.port, "127.0.0.99", HALF_FORM) for _ in range(slow)]
             opened += trickling
+            # Answered after their headers were read: until then they count as idle.
+            assert ask(server.port, "GET", "/health")[0] == 200
             threading.Thread(target=trickle, args=(trickling,), daemon=True).start()
             for k in range(idle):
                 opened.append(connected(server.port, crowd.format(2 + k % 40)))
