@@ -1,4 +1,4 @@
-"""Checks of settings that several modules share; each raises GroundingError."""
+"""Checks of arguments and settings that several modules share; each raises GroundingError."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import difflib
 import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from .errors import GroundingError
 
@@ -17,6 +19,16 @@ _KINDS: dict[type, tuple[Any, str]] = {
     str: (str, "a name"),
     tuple: ((tuple, list), "a list of names"),
 }
+
+
+def check_image(image: Any) -> None:
+    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+        raise GroundingError(
+            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
+            "RGB array: np.asarray(picture.convert('RGB'))"
+        )
 
 
 def check_choice(name: str, value: object, known: Iterable[object]) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_image
 from ..errors import GroundingError
 from .geometry import (
     ImageTokens,
     PreparedImage,
     Region,
-    check_image,
     crop_region,
     pad_to_square,
     squash_region,

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_image
 from .base import Family, square_grid
-from .geometry import PreparedImage, Region, check_image, resized_pad_region, squash_region
+from .geometry import PreparedImage, Region, resized_pad_region, squash_region
 
 _SYSTEM = (
     "You are a helpful language and vision assistant. You are able to understand the visual "

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -126,16 +125,6 @@ class PreparedImage:
     tokens: ImageTokens
     prefix_ids: tuple[int, ...] | None = None
     next_position: int | None = None
-
-
-def check_image(image: Any) -> None:
-    """Raise GroundingError for anything but an (H, W, 3) uint8 array."""
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
-        raise GroundingError(
-            f"the image is {type(image).__name__} of {dtype} {shape}; expected an (H, W, 3) uint8 "
-            "RGB array: np.asarray(picture.convert('RGB'))"
-        )
 
 
 def crop_region(width: int, height: int, size: int) -> Region:

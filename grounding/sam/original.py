@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints.files import load_pickled
+from ..checks import check_image
 from ..errors import GroundingError
-from ..families.geometry import check_image
 from .coordinates import Prompts, SquareFrame
 from .segmenter import ImageEmbedding, Segmenter
 

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_image
 from ..errors import GroundingError
-from ..families.geometry import check_image
 from ..localize.maps import whole_size
 from .coordinates import Prompts, SquareFrame
 

@@ -274,7 +274,7 @@ def lemma(token: Token) -> str:
 
 
 def is_pronoun_like(token: Token) -> bool:
-    """Return whether a noun is used as a pronoun ("a green one", "nobody")."""
+    """Return whether a noun is used as a pronoun ("a green one", "everything")."""
     return token.lower_ in lexicon.PRONOUN_LIKE
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from groundbrush.grounding.attention.baselines import DIALECTS, box_dialect
 from groundbrush.grounding.families import FAMILIES
+from groundbrush.grounding.families.dialects import DIALECTS, box_dialect
 
 REGION = (0.0, -50.0, 200.0, 150.0)  # a picture of 200 by 100 in a padded square
 
